@@ -1,0 +1,1 @@
+"""Classifiers that are not networks: cuts, binned likelihoods, boosted trees."""

@@ -1,0 +1,1 @@
+"""From shards to shuffled, padded, prefetched batches."""

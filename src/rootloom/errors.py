@@ -1,0 +1,53 @@
+"""One kind of refusal: what was expected, what came, where, and the nearest fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RootloomError(Exception):
+    """A refusal that a user can act on; the command line prints it without a traceback."""
+
+    def __init__(self, where: str, *, expected: str, found: str, fix: str = "") -> None:
+        self.where, self.expected, self.found, self.fix = where, expected, found, fix
+        lines = [where, f"  expected: {expected}", f"  found:    {found}"]
+        if fix:
+            lines.append(f"  fix:      {fix}")
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple:
+        # Exceptions cross process borders; the default would call __init__ with one string.
+        return _rebuild, (type(self), self.where, self.expected, self.found, self.fix)
+
+
+def _rebuild(kind: type, where: str, expected: str, found: str, fix: str) -> RootloomError:
+    return kind(where, expected=expected, found=found, fix=fix)
+
+
+class ConfigError(RootloomError):
+    """The configuration asks for something that does not exist or does not fit together."""
+
+
+class InputError(RootloomError):
+    """A ROOT file or shard is missing, damaged, or lacks what the dataset file names."""
+
+
+class DataError(RootloomError):
+    """The data can be read but not used: nothing selected, one class, non-finite values."""
+
+
+class TrainingError(RootloomError):
+    """Training cannot go on, or a checkpoint cannot be used."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence naming what is close to `name`, or all there is when nothing is close."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=3, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+    if not known:
+        return "nothing is declared there"
+    shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+    return f"choose one of: {shown}"

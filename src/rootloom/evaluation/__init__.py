@@ -1,0 +1,1 @@
+"""Metrics, their uncertainties and working points, from prediction files only."""

@@ -1,0 +1,1 @@
+"""Kinematics, clustering, grooming and observables: pure array functions in GeV and radians."""

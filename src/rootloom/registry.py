@@ -1,0 +1,66 @@
+"""Names used in configuration files, and where their classes live.
+
+Entries are import paths, resolved on first use: the Snakefile validates configurations in every
+job it starts and must not import JAX or Numba for that.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from rootloom.errors import ConfigError, nearest
+
+REGISTRY: dict[str, dict[str, str]] = {
+    "models": {
+        "dnn": "rootloom.models.dnn:DNN",
+        "cnn": "rootloom.models.cnn:CNN",
+        "maxout": "rootloom.models.maxout:MaxOut",
+        "recnn": "rootloom.models.recnn:RecNN",
+    },
+    "representations": {
+        "features": "rootloom.representations.features:FeatureVector",
+        "jet_image": "rootloom.representations.image:JetImage",
+        "clustering_tree": "rootloom.representations.tree:ClusteringTree",
+    },
+    "tasks": {
+        "classification": "rootloom.tasks.classification:Classification",
+    },
+    "simulations": {
+        "w_jets": "rootloom.simulate.w_jets:WJets",
+    },
+    "baselines": {
+        "cut": "rootloom.baselines.cut:Cut",
+        "likelihood": "rootloom.baselines.likelihood:BinnedLikelihood",
+        "boosted_trees": "rootloom.baselines.boosted_trees:BoostedTrees",
+    },
+}
+
+
+def names(group: str) -> list[str]:
+    """The names of a group, sorted."""
+    return sorted(REGISTRY[group])
+
+
+def path(group: str, name: str) -> str:
+    """Import path ("package.module:Class") of an entry; raises ConfigError for an unknown name."""
+    if name not in REGISTRY[group]:
+        raise ConfigError(
+            f"{group[:-1]} '{name}'",
+            expected=f"a known {group[:-1]}",
+            found=f"'{name}'",
+            fix=nearest(name, REGISTRY[group]),
+        )
+    return REGISTRY[group][name]
+
+
+def resolve(group: str, name: str) -> type:
+    """The class behind a name."""
+    module, _, attribute = path(group, name).partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def build(group: str, section: dict[str, Any]) -> Any:
+    """An instance from a configuration section `{kind: name, **fields}`."""
+    fields = dict(section)
+    return resolve(group, fields.pop("kind"))(**fields)

@@ -1,0 +1,1 @@
+"""ROOT files in (bounded memory) and friend trees out."""

@@ -1,0 +1,1 @@
+"""Embedded sources: simulated events written as ROOT files."""

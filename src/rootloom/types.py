@@ -1,0 +1,88 @@
+"""The arrays that pass between rooms.
+
+`Column`/`RowBlock` travel on the host from ROOT files to shards; `Batch` travels to the devices.
+Shapes: R rows of a block, B examples of a batch, F features, N padded objects, M merges of a tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Variable-length rows: row i is `values[offsets[i]:offsets[i + 1]]`.
+
+    values: (V, ...) any dtype; offsets: (R + 1,) int64, offsets[0] == 0.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def counts(self) -> np.ndarray:
+        """Objects a row, (R,) int64."""
+        return np.diff(self.offsets)
+
+
+Column: TypeAlias = np.ndarray | Ragged
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """A run of selected rows of one ROOT file, in the file's order.
+
+    entry:   (R,) int64, the entry in the source tree.
+    object:  (R,) int32, the object's index inside its entry; 0 when rows are events.
+    label:   (R,) int32, index into the dataset's classes.
+    weight:  (R,) float32.
+    columns: the dataset's variables by name ("pt": (R,)) and its objects' ("constituents.px": Ragged).
+    """
+
+    entry: np.ndarray
+    object: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+    columns: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.entry)
+
+
+class Features(NamedTuple):
+    """Flat inputs. x: (B, F) float32, padded object columns included, zero where `mask` is 0.
+
+    mask: (B, F) float32, 1 where a value is there.
+    """
+
+    x: Any
+    mask: Any
+
+
+class Image(NamedTuple):
+    """x: (B, H, W, C) float32."""
+
+    x: Any
+
+
+class Batch(NamedTuple):
+    """What a training step sees. Leaves may be NumPy or JAX arrays.
+
+    inputs: Features, Image, or the tree type of `rootloom.representations.tree`.
+    target: (B,) int32 class index, or (B, T) float32.
+    weight: (B,) float32, 0 for padding.
+    id:     (B, 2) uint32, the row's 64-bit identity as (high, low) words.
+    """
+
+    inputs: Any
+    target: Any
+    weight: Any
+    id: Any
