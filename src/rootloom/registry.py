@@ -56,11 +56,27 @@ def path(group: str, name: str) -> str:
 
 def resolve(group: str, name: str) -> type:
     """The class behind a name."""
-    module, _, attribute = path(group, name).partition(":")
-    return getattr(import_module(module), attribute)
+    return load(path(group, name))
+
+
+def load(target: str) -> type:
+    """The class behind an import path "package.module:Class"."""
+    module, _, attribute = target.partition(":")
+    found: type = getattr(import_module(module), attribute)
+    return found
 
 
 def build(group: str, section: dict[str, Any]) -> Any:
-    """An instance from a configuration section `{kind: name, **fields}`."""
-    fields = dict(section)
-    return resolve(group, fields.pop("kind"))(**fields)
+    """An instance from a configuration section `{kind: name, **fields}`.
+
+    Lists become tuples: configured objects are hashable, so that compiled functions can be keyed by
+    them.
+    """
+    fields = {key: _frozen(value) for key, value in section.items() if key != "kind"}
+    return resolve(group, section["kind"])(**fields)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    return value

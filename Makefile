@@ -1,0 +1,38 @@
+# Two commands do all their own set-up: `make run` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.lock
+
+.PHONY: run test lint clean
+
+run: $(VENV)/.installed-run
+	$(BIN)/snakemake
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile rules workflow
+	$(BIN)/snakemake --lint
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "rootloom needs Python 3.11 or newer: apt-get install python3 python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-run: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing rootloom into $(VENV) (once; about three minutes)"
+	$(PIP_INSTALL) --editable '.[simulate,remote]'
+	touch $@
+
+$(VENV)/.installed-test: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing rootloom with its tests' tools into $(VENV) (once; about three minutes)"
+	$(PIP_INSTALL) --editable '.[simulate,remote,tensorboard,test,dev]'
+	touch $@ $(VENV)/.installed-run
+
+clean:
+	rm -rf $(VENV) .snakemake

@@ -1,0 +1,30 @@
+"""rootloom: from ROOT files to trained, evaluated deep-learning models.
+
+config/ says what to compute, profiles/ where it runs. Stages, in order: simulate, index,
+preprocess, statistics, train (or baseline), predict, evaluate, report.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/common.smk"
+include: "rules/simulate.smk"
+include: "rules/index.smk"
+include: "rules/preprocess.smk"
+include: "rules/statistics.smk"
+include: "rules/train.smk"
+include: "rules/baseline.smk"
+include: "rules/predict.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        PLAN.targets(),

@@ -1,0 +1,26 @@
+"""Turn prediction files into metrics with uncertainties.
+
+Reads prediction files only: an external tagger is evaluated by supplying the same file.
+"""
+
+
+rule evaluate:
+    input:
+        predictions=lambda wildcards: PLAN.predictions(wildcards.method),
+    output:
+        evaluation=PATHS.evaluation("{experiment}", "{method}"),
+    params:
+        job=job_of("evaluate"),
+    log:
+        PATHS.log("evaluate", "{experiment}", "{method}"),
+    benchmark:
+        PATHS.benchmark("evaluate", "{experiment}", "{method}")
+    threads: 1
+    resources:
+        mem_mb=scaled(1500),
+        runtime=scaled(30),
+        disk_mb=100,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/evaluate.py"

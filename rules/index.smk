@@ -1,0 +1,27 @@
+"""Read the headers of one ROOT file.
+
+Entries, cluster boundaries, branches and types, checksum. A branch that the dataset file names and
+the tree lacks, or a truncated file, is refused here, before a thousand jobs.
+"""
+
+
+rule index:
+    input:
+        root=lambda wildcards: PLAN.root_inputs(wildcards.file),
+    output:
+        index=PATHS.index("{dataset}", "{file}"),
+    params:
+        job=job_of("index"),
+    log:
+        PATHS.log("index", "{dataset}", "{file}"),
+    benchmark:
+        PATHS.benchmark("index", "{dataset}", "{file}")
+    threads: 1
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
+        disk_mb=100,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/index.py"

@@ -1,0 +1,54 @@
+"""Score every row with a trained model, and hand the scores back to ROOT.
+
+`predict` writes one HDF5 file a member; `friends` writes one friend tree an input file, in the
+input's entry order, with a branch a method.
+"""
+
+
+rule predict:
+    input:
+        model=PATHS.model("{experiment}", "{method}", "{member}"),
+        shards=ancient(lambda wildcards: shards_of(wildcards.method)),
+        statistics=lambda wildcards: statistics_of(wildcards.method),
+    output:
+        predictions=PATHS.predictions("{experiment}", "{method}", "{member}"),
+    params:
+        job=job_of("predict"),
+    log:
+        PATHS.log("predict", "{experiment}", "{method}", "{member}"),
+    benchmark:
+        PATHS.benchmark("predict", "{experiment}", "{method}", "{member}")
+    wildcard_constraints:
+        method=any_of(PLAN.experiment.methods),
+    threads: PLAN.experiment.threads
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
+        disk_mb=500,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/predict.py"
+
+
+rule friends:
+    input:
+        predictions=[path for method in PLAN.all_methods for path in PLAN.predictions(method)],
+        indices=ancient(PLAN.indices()),
+    output:
+        friends=[PATHS.friend(PLAN.name, key) for key in PLAN.sources],
+    params:
+        job=job_of("friends"),
+    log:
+        PATHS.log("friends", PLAN.name),
+    benchmark:
+        PATHS.benchmark("friends", PLAN.name)
+    threads: 1
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled(60),
+        disk_mb=1000,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/friends.py"

@@ -1,0 +1,33 @@
+"""Write the report page and its figures from metric, statistics and log files."""
+
+
+rule report:
+    input:
+        evaluations=[PATHS.evaluation(PLAN.name, method) for method in PLAN.all_methods],
+        histories=[
+            PATHS.history(PLAN.name, method, member)
+            for method in PLAN.experiment.methods
+            for member in PLAN.members(method)
+        ],
+        statistics=[
+            PATHS.statistics(PLAN.dataset_name, name) for name in PLAN.representations
+        ],
+        indices=ancient(PLAN.indices()),
+    output:
+        report=PATHS.report(PLAN.name),
+        roc=PATHS.report(PLAN.name, "roc.png"),
+    params:
+        job=job_of("report"),
+    log:
+        PATHS.log("report", PLAN.name),
+    benchmark:
+        PATHS.benchmark("report", PLAN.name)
+    threads: 1
+    resources:
+        mem_mb=scaled(1500),
+        runtime=scaled(15),
+        disk_mb=100,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/report.py"

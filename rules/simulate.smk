@@ -1,0 +1,25 @@
+"""Simulate events with an embedded source.
+
+One job a file: its class's process, its own seed, a fixed number of accepted rows. The size of a
+data set is its number of files, so a larger one keeps every file that exists.
+"""
+
+
+rule simulate:
+    output:
+        root=PATHS.simulated("{dataset}", "{file}"),
+    params:
+        job=job_of("simulate"),
+    log:
+        PATHS.log("simulate", "{dataset}", "{file}"),
+    benchmark:
+        PATHS.benchmark("simulate", "{dataset}", "{file}")
+    threads: 1
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(60),
+        disk_mb=500,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/simulate.py"

@@ -1,0 +1,55 @@
+"""Exact statistics of the training split, as a map and a reduce.
+
+`moments` sums a group of files, `statistics` merges the groups in a fixed order.
+"""
+
+
+rule moments:
+    input:
+        shards=ancient(
+            lambda wildcards: PLAN.shards(
+                wildcards.representation, PLAN.groups[int(wildcards.group)]
+            )
+        ),
+    output:
+        moments=PATHS.moments("{dataset}", "{representation}", "{group}"),
+    params:
+        job=job_of("moments"),
+    log:
+        PATHS.log("moments", "{dataset}", "{representation}", "{group}"),
+    benchmark:
+        PATHS.benchmark("moments", "{dataset}", "{representation}", "{group}")
+    threads: 1
+    resources:
+        mem_mb=scaled(1500),
+        runtime=scaled(30),
+        disk_mb=100,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/moments.py"
+
+
+rule statistics:
+    input:
+        moments=lambda wildcards: [
+            PATHS.moments(wildcards.dataset, wildcards.representation, group)
+            for group in range(len(PLAN.groups))
+        ],
+    output:
+        statistics=PATHS.statistics("{dataset}", "{representation}"),
+    params:
+        job=job_of("statistics"),
+    log:
+        PATHS.log("statistics", "{dataset}", "{representation}"),
+    benchmark:
+        PATHS.benchmark("statistics", "{dataset}", "{representation}")
+    threads: 1
+    resources:
+        mem_mb=scaled(1000),
+        runtime=scaled(10),
+        disk_mb=100,
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/statistics.py"

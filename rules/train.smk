@@ -1,0 +1,34 @@
+"""Train one member of one method.
+
+The checkpoint directory is keyed by the fingerprint and is not an output: the engine deletes the
+outputs of a failed job, and a checkpoint is what a restarted job needs.
+"""
+
+
+rule train:
+    input:
+        shards=ancient(lambda wildcards: shards_of(wildcards.method)),
+        statistics=lambda wildcards: statistics_of(wildcards.method),
+    output:
+        model=PATHS.model("{experiment}", "{method}", "{member}"),
+        history=PATHS.history("{experiment}", "{method}", "{member}"),
+    params:
+        job=job_of("train"),
+        checkpoints=lambda wildcards: PATHS.checkpoints(
+            PLAN.job("train", **wildcards)["fingerprint"]
+        ),
+        tensorboard=PATHS.tensorboard("{experiment}"),
+    log:
+        PATHS.log("train", "{experiment}", "{method}", "{member}"),
+    benchmark:
+        PATHS.benchmark("train", "{experiment}", "{method}", "{member}")
+    threads: PLAN.experiment.threads
+    resources:
+        mem_mb=scaled(3000),
+        runtime=scaled(240),
+        disk_mb=500,
+    retries: 2
+    conda:
+        "../envs/rootloom.yaml"
+    script:
+        "../scripts/train.py"

@@ -1,0 +1,13 @@
+"""Write the report page."""
+
+from rootloom.stages import report, running
+
+with running(snakemake.log[0]):
+    report(
+        snakemake.params.job,
+        evaluations=snakemake.input.evaluations,
+        histories=snakemake.input.histories,
+        statistics=snakemake.input.statistics,
+        indices=snakemake.input.indices,
+        output=snakemake.output.report,
+    )

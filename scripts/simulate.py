@@ -1,0 +1,9 @@
+"""Simulate one ROOT file."""
+
+from rootloom.stages import simulate, running
+
+with running(snakemake.log[0]):
+    simulate(
+        snakemake.params.job,
+        output=snakemake.output.root,
+    )

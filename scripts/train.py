@@ -1,0 +1,14 @@
+"""Train one member of a method."""
+
+from rootloom.stages import train, running
+
+with running(snakemake.log[0]):
+    train(
+        snakemake.params.job,
+        shards=snakemake.input.shards,
+        statistics=snakemake.input.statistics,
+        model=snakemake.output.model,
+        history=snakemake.output.history,
+        checkpoints=snakemake.params.checkpoints,
+        tensorboard=snakemake.params.tensorboard,
+    )

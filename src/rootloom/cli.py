@@ -1,0 +1,129 @@
+"""The command line: what a user asks beside `snakemake`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import rootloom
+from rootloom.errors import RootloomError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or 1 after a refusal or a problem found."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except RootloomError as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rootloom", description=rootloom.__doc__)
+    parser.add_argument("--version", action="version", version=rootloom.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    doctor = _add(commands, "doctor", _doctor, "check the installation and this machine")
+    doctor.add_argument("--profile", help="also check a profile, for example slurm")
+    doctor.add_argument("--results", type=Path, default=Path("results"))
+
+    explain = _add(commands, "explain", _explain, "say what would run for a target, and why")
+    explain.add_argument("target", nargs="?", default="all", help="a rule or an output file")
+    explain.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+
+    inspect = _add(commands, "inspect", _inspect, "list the trees and branches of a ROOT file")
+    inspect.add_argument("file", help="path or URL")
+    inspect.add_argument("--tree", help="default: the only tree of the file")
+
+    schema = _add(commands, "schema", _schema, "generate config/schema.json from the classes")
+    schema.add_argument("--check", action="store_true", help="compare only; fail if it differs")
+
+    evaluate = _add(commands, "evaluate", _evaluate, "metrics of prediction files of any tagger")
+    evaluate.add_argument("predictions", nargs="+", type=Path, help="one HDF5 file a member")
+    evaluate.add_argument("--output", type=Path, help="JSON file; default: a summary on the screen")
+    return parser
+
+
+def _add(commands, name, function, text):  # type: ignore[no-untyped-def]
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("--root", type=Path, default=_root(), help=argparse.SUPPRESS)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _root() -> Path:
+    """The checkout: here if there is a Snakefile, else where the package lies."""
+    here = Path.cwd()
+    return here if (here / "Snakefile").exists() else Path(__file__).resolve().parents[2]
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from rootloom.doctor import examine
+
+    worst = 0
+    for finding in examine(options.root, options.results, options.profile):
+        print(f"{finding.level:8} {finding.check:14} {finding.text}")
+        worst |= finding.level == "problem"
+    return worst
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from rootloom.explain import explain
+
+    lines = explain(options.root, options.target, options.config)
+    print("\n".join(lines))
+    return 0
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from rootloom.rootio.header import inspect, trees
+
+    tree = options.tree
+    if tree is None:
+        found = trees(options.file)
+        if len(found) != 1:
+            print("trees: " + (", ".join(found) or "none"))
+            return 0 if found else 1
+        tree = found[0]
+    header = inspect(options.file, tree)
+    print(f"{options.file}: {header.container} '{tree}', {header.entries} entries")
+    for name, kind in sorted(header.branches.items()):
+        print(f"  {name:40} {kind}")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from rootloom import schema
+
+    path = options.root / "config" / "schema.json"
+    if not options.check:
+        schema.write(path)
+        return 0
+    current = path.exists() and path.read_text() == schema.text()
+    print(f"{path.name} is {'current' if current else 'not current: run rootloom schema'}")
+    return 0 if current else 1
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from rootloom.evaluation.evaluate import evaluate
+    from rootloom.fileio import write_text
+
+    found = evaluate(options.predictions)
+    if options.output:
+        write_text(options.output, found.to_json())
+        return 0
+    for one in found.discriminations:
+        print(f"{one.positive}: AUC {one.auc.value} ± {one.auc.statistical}")
+        for point in one.working_points:
+            print(
+                f"  signal efficiency {point.signal_efficiency}: rejection {point.rejection.value} "
+                f"± {point.rejection.statistical} ({point.background_count:g} background rows left)"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,394 @@
+"""The configuration: typed, no unknown keys, and refusals that name the nearest fix.
+
+Sections owned by the workflow are the classes below. A section `{kind: name, …}` belongs to a class
+of another room, whose fields are its configuration; it is checked against `config/schema.json`,
+which `rootloom schema` generates from those classes, so that reading a configuration imports no
+heavy package.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import jsonschema
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rootloom.errors import ConfigError, nearest
+
+Name = str
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Settings(Section):
+    """`config/config.yaml` and `--config`: what to run and where results go."""
+
+    experiment: str = Field("w-tagging", description="a file of config/experiments, or a dataset")
+    size: str = Field("demo", description="how much an embedded source simulates")
+    results: str = Field("results", description="directory of all outputs")
+
+
+class Simulation(Section):
+    """An embedded source of events."""
+
+    source: dict[str, Any] = Field(description="kind of the source and its fields")
+    files: dict[str, int] = Field(description="files per class, by size")
+    rows_per_file: int = Field(gt=0)
+    seed: int = 1
+
+
+class ClassRule(Section):
+    """Which rows belong to a class: those of a process, of some files, or where an expression holds."""
+
+    process: str | None = Field(None, description="process of the embedded source")
+    files: list[str] | None = Field(None, description="paths, globs or URLs")
+    where: str | None = Field(None, description="expression, true for the class's rows")
+
+    @model_validator(mode="after")
+    def _some_rule(self) -> ClassRule:
+        if self.process is None and self.files is None and self.where is None:
+            raise ValueError("a class needs one of: process, files, where")
+        return self
+
+
+class Splits(Section):
+    """Shares of the events, drawn by the hash of the event's identity."""
+
+    train: float = Field(0.7, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Splits:
+        if abs(self.train + self.validation + self.test - 1) > 1e-9:
+            raise ValueError("train + validation + test must be 1")
+        return self
+
+
+class Dataset(Section):
+    """A file of `config/datasets`: which rows, which quantities, which classes."""
+
+    description: str = ""
+    simulate: Simulation | None = None
+    files: list[str] = Field([], description="paths, globs, root:// or https:// URLs")
+    tree: str = Field("Events", description="name of the TTree or RNTuple")
+    rows: str = Field("event", description="'event', or the object collection whose objects are rows")
+    select: str | None = Field(None, description="expression, true for the rows to keep")
+    variables: dict[Name, str] = Field({}, description="quantities of a row, by name")
+    objects: dict[Name, dict[Name, str]] = Field({}, description="jagged quantities of a row")
+    classes: dict[Name, ClassRule] = Field(min_length=1)
+    weight: str | None = Field(None, description="expression of the event weight")
+    reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
+    balance: bool = Field(True, description="give every class the same sum of weights in training")
+    splits: Splits = Splits()
+    shards_per_file: int = Field(1, ge=1)
+    files_per_group: int = Field(50, ge=1, description="files whose statistics one job sums")
+    on_bad_file: Literal["fail", "quarantine"] = "fail"
+    step: int = Field(20_000, ge=1, description="entries read at a time")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Dataset:
+        by_class = any(rule.files for rule in self.classes.values())
+        if sum((self.simulate is not None, bool(self.files), by_class)) != 1:
+            raise ValueError("give exactly one of: simulate, files, or files in every class")
+        if by_class and not all(rule.files for rule in self.classes.values()):
+            raise ValueError("either every class has files or none has")
+        return self
+
+
+class Method(Section):
+    """A network of an experiment: a model on a representation."""
+
+    model: str = Field(description="a file of config/models")
+    representation: str = Field(description="a file of config/representations")
+    members: int = Field(1, ge=1, description="trainings that differ by their seed only")
+    training: dict[str, Any] = Field({}, description="fields that differ from the experiment's")
+
+
+class Expected(Section):
+    """A published figure, for the reader to compare with."""
+
+    method: str
+    metric: str
+    value: float
+    error: float | None = None
+    source: str
+
+
+class Evaluation(Section):
+    """How scores become numbers."""
+
+    working_points: list[float] = Field([0.3, 0.5, 0.8], description="signal efficiencies")
+    bootstrap: int = Field(200, ge=0, description="replicas of the test set")
+    seed: int = 1
+
+
+class Images(Section):
+    """Average images shown in the report."""
+
+    before: str = Field(description="representation before preprocessing")
+    after: str = Field(description="representation after preprocessing")
+
+
+class Experiment(Section):
+    """A file of `config/experiments`: which networks and baselines on which dataset."""
+
+    title: str = ""
+    description: str = ""
+    command: str = Field("", description="the command that runs it")
+    cost: str = Field("", description="what it takes, measured")
+    dataset: str
+    task: dict[str, Any] = {"kind": "classification"}
+    methods: dict[Name, Method] = {}
+    baselines: dict[Name, dict[str, Any]] = {}
+    baseline_representation: str = Field("features", description="where baselines find variables")
+    training: dict[str, Any] = {}
+    threads: int = Field(1, ge=1, description="CPU cores of a training; decides the last bits")
+    evaluation: Evaluation = Evaluation()
+    images: Images | None = None
+    expected: list[Expected] = []
+
+
+S = TypeVar("S", bound=Section)
+
+
+def parse(cls: type[S], data: Any, where: str) -> S:
+    """A section from plain data; raises ConfigError naming `where`, the key and the nearest fix."""
+    if not isinstance(data, dict):
+        raise ConfigError(where, expected="a mapping of keys", found=repr(data))
+    for path, key, known in _unknown_keys(cls, data):
+        raise ConfigError(
+            f"{where}: {'.'.join([*path, key])}",
+            expected=f"a known key{' of ' + '.'.join(path) if path else ''}",
+            found=f"'{key}'",
+            fix=nearest(key, known),
+        )
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{where}: {place}" if place else where,
+            expected=_sentence(first),
+            found=repr(first["input"]) if place else "this section as a whole",
+        ) from None
+
+
+def _sentence(error: Any) -> str:
+    return "this key, which has no default" if error["type"] == "missing" else error["msg"]
+
+
+def _unknown_keys(
+    cls: type[BaseModel], data: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
+    if not isinstance(data, dict):
+        return
+    for key, value in data.items():
+        if key not in cls.model_fields:
+            yield path, str(key), list(cls.model_fields)
+            continue
+        below, many = _section_in(cls.model_fields[key].annotation)
+        if below is None:
+            continue
+        if many == "dict" and isinstance(value, dict):
+            for name, item in value.items():
+                yield from _unknown_keys(below, item, (*path, key, str(name)))
+        elif many == "list" and isinstance(value, list):
+            for number, item in enumerate(value):
+                yield from _unknown_keys(below, item, (*path, key, str(number)))
+        else:
+            yield from _unknown_keys(below, value, (*path, key))
+
+
+def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+    """The section class inside an annotation, and whether it comes in a dict or a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, ""
+    many = {dict: "dict", list: "list"}.get(get_origin(annotation) or object, "")
+    for argument in get_args(annotation):
+        below, deeper = _section_in(argument)
+        if below is not None:
+            return below, many or deeper
+    return None, ""
+
+
+class Library:
+    """The files of one `config/` directory, read on demand and checked."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        schema = self.root / "schema.json"
+        if not schema.exists():
+            raise ConfigError(
+                str(schema), expected="the generated schema", found="no file", fix="rootloom schema"
+            )
+        self.schema = json.loads(schema.read_text())
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in one folder of the configuration."""
+        return sorted(path.stem for path in (self.root / folder).glob("*.yaml"))
+
+    def dataset(self, name: str) -> Dataset:
+        """A dataset by name."""
+        dataset = parse(Dataset, self._read("datasets", name), self._where("datasets", name))
+        where = self._where("datasets", name)
+        for key in (*dataset.classes, *dataset.variables, *dataset.objects):
+            check_name(key, where)
+        if dataset.simulate:
+            self.check("simulations", dataset.simulate.source, f"{where}: simulate.source")
+        if dataset.reweight is not None:
+            self.check("reweight", {"kind": "reweight", **dataset.reweight}, f"{where}: reweight")
+        return dataset
+
+    def experiment(self, name: str) -> Experiment:
+        """An experiment by name; a dataset's name alone means the default experiment on it."""
+        where = self._where("experiments", name)
+        if name not in self.names("experiments") and name in self.names("datasets"):
+            data = {**self._read("experiments", "default"), "dataset": name}
+        else:
+            data = self._read("experiments", name)
+        experiment = parse(Experiment, data, where)
+        for method in (*experiment.methods, *experiment.baselines):
+            check_name(method, where)
+        twice = set(experiment.methods) & set(experiment.baselines)
+        if twice:
+            raise ConfigError(
+                where,
+                expected="one method or baseline a name",
+                found=f"'{min(twice)}' in both methods and baselines",
+                fix="rename one of them",
+            )
+        self.check("tasks", experiment.task, f"{where}: task")
+        for label, baseline in experiment.baselines.items():
+            self.check("baselines", baseline, f"{where}: baselines.{label}")
+        for label, method in experiment.methods.items():
+            self._check_method(f"{where}: methods.{label}", experiment, method)
+        return experiment
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The section of a model file, checked."""
+        return self._kind_file("models", name)
+
+    def representation(self, name: str) -> dict[str, Any]:
+        """The section of a representation file, checked."""
+        return self._kind_file("representations", name)
+
+    def check(self, group: str, section: dict[str, Any], where: str) -> None:
+        """Check a section `{kind: name, …}` against the generated schema of its class."""
+        known = self.schema["$defs"][group]
+        kind = section.get("kind")
+        if kind not in known:
+            raise ConfigError(
+                f"{where}: kind",
+                expected=f"a known kind of {group}",
+                found=repr(kind),
+                fix=nearest(str(kind), known) + " (a new class also needs: rootloom schema)",
+            )
+        fields = {key: value for key, value in section.items() if key != "kind"}
+        validator = jsonschema.Draft202012Validator(known[kind])
+        for error in sorted(validator.iter_errors(fields), key=lambda e: list(map(str, e.path))):
+            raise _schema_refusal(error, where, fields)
+
+    def training(self, experiment: Experiment, method: Method) -> dict[str, Any]:
+        """The training section of a method: the experiment's, with the method's fields on top.
+
+        Fields replace whole values; nothing is merged below the first level, so that no key of one
+        schedule survives inside another.
+        """
+        return {**experiment.training, **method.training}
+
+    def _check_method(self, where: str, experiment: Experiment, method: Method) -> None:
+        model = self.model(method.model)
+        representation = self.representation(method.representation)
+        self.check("training", {"kind": "training", **self.training(experiment, method)}, f"{where}: training")
+        kind = self.schema["$defs"]["representations"][representation["kind"]]["x-kind"]
+        consumes = self.schema["$defs"]["models"][model["kind"]]["x-consumes"]
+        if kind not in consumes:
+            fitting = [n for n in self.names("representations") if self._kind_of(n) in consumes]
+            raise ConfigError(
+                where,
+                expected=f"a representation of kind {' or '.join(consumes)} for model '{method.model}'",
+                found=f"'{method.representation}', which is of kind {kind}",
+                fix=f"choose one of: {', '.join(fitting)}",
+            )
+
+    def _kind_of(self, representation: str) -> str:
+        kind = self._read("representations", representation).get("kind")
+        return self.schema["$defs"]["representations"].get(kind, {}).get("x-kind", "")
+
+    def _kind_file(self, folder: str, name: str) -> dict[str, Any]:
+        section = self._read(folder, name)
+        self.check(folder, section, self._where(folder, name))
+        return section
+
+    def _where(self, folder: str, name: str) -> str:
+        return f"{self.root.name}/{folder}/{name}.yaml"
+
+    def _read(self, folder: str, name: str) -> dict[str, Any]:
+        path = self.root / folder / f"{name}.yaml"
+        if not path.exists():
+            raise ConfigError(
+                f"{folder[:-1]} '{name}'",
+                expected=f"a file {self.root.name}/{folder}/{name}.yaml",
+                found="no such file",
+                fix=nearest(name, self.names(folder)),
+            )
+        return read_yaml(path)
+
+
+def check_name(name: str, where: str) -> None:
+    """Refuse names that cannot be part of a path or a branch."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: {name}",
+            expected="a name of letters, digits, '_', '-' and '.', beginning with a letter or digit",
+            found=repr(name),
+        )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping; raises ConfigError naming the line of a syntax error."""
+    try:
+        data = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), expected="valid YAML", found=str(error)) from None
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), expected="a mapping of keys", found=type(data).__name__)
+    return data
+
+
+def _schema_refusal(error: Any, where: str, fields: dict[str, Any]) -> ConfigError:
+    place = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = next(key for key in error.instance if key not in known)
+        return ConfigError(
+            f"{where}: {'.'.join(filter(None, [place, unknown]))}",
+            expected="a known field",
+            found=f"'{unknown}'",
+            fix=nearest(unknown, known),
+        )
+    return ConfigError(
+        f"{where}: {place}" if place else where,
+        expected=_schema_sentence(error),
+        found=repr(error.instance),
+    )
+
+
+def _schema_sentence(error: Any) -> str:
+    if error.validator == "enum":
+        return "one of: " + ", ".join(map(str, error.validator_value))
+    if error.validator == "type":
+        return f"a value of type {error.validator_value}"
+    return str(error.message)

@@ -1,0 +1,88 @@
+"""Every path pattern of the workflow, in one place.
+
+Called with names, a method gives a path; called with "{wildcards}", the pattern a rule declares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+WILDCARDS = ("dataset", "representation", "file", "part", "group", "experiment", "method", "member")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths below one results directory.
+
+    What depends on the data alone lives under `datasets/` and is shared by all experiments; what
+    depends on an experiment lives under its name.
+    """
+
+    results: str = "results"
+
+    def _at(self, *parts: object) -> str:
+        return str(PurePosixPath(self.results, *(str(part) for part in parts)))
+
+    # -- data -----------------------------------------------------------------------------------
+    def simulated(self, dataset: str, file: str) -> str:
+        """A simulated ROOT file."""
+        return self._at("datasets", dataset, "root", f"{file}.root")
+
+    def index(self, dataset: str, file: str) -> str:
+        """What the headers of one ROOT file say."""
+        return self._at("datasets", dataset, "index", f"{file}.json")
+
+    def shard(self, dataset: str, representation: str, file: str, part: str | int) -> str:
+        """Part of one file in one representation."""
+        return self._at("datasets", dataset, representation, "shards", file, f"{part}.h5")
+
+    def moments(self, dataset: str, representation: str, group: str | int) -> str:
+        """Partial statistics of a group of files."""
+        return self._at("datasets", dataset, representation, "moments", f"{group}.json")
+
+    def statistics(self, dataset: str, representation: str) -> str:
+        """Merged statistics over the training split."""
+        return self._at("datasets", dataset, representation, "statistics.json")
+
+    # -- experiments ----------------------------------------------------------------------------
+    def model(self, experiment: str, method: str, member: str | int) -> str:
+        """The trained model's bundle (safetensors)."""
+        return self._at(experiment, "models", method, member, "model.safetensors")
+
+    def history(self, experiment: str, method: str, member: str | int) -> str:
+        """The training log, one JSON object a line."""
+        return self._at(experiment, "models", method, member, "history.jsonl")
+
+    def tensorboard(self, experiment: str) -> str:
+        """TensorBoard's log directory; not an output, appended to by restarts."""
+        return self._at(experiment, "tensorboard")
+
+    def checkpoints(self, fingerprint: str) -> str:
+        """Checkpoints of one training run, keyed by all that determines it; not an output."""
+        return self._at("checkpoints", fingerprint)
+
+    def predictions(self, experiment: str, method: str, member: str | int) -> str:
+        """Scores of every row, with truth and weight."""
+        return self._at(experiment, "predictions", method, f"{member}.h5")
+
+    def friend(self, experiment: str, file: str) -> str:
+        """Friend tree of one input file: a branch a method, in the input's entry order."""
+        return self._at(experiment, "friends", f"{file}.root")
+
+    def evaluation(self, experiment: str, method: str) -> str:
+        """Metrics of one method over its members."""
+        return self._at(experiment, "evaluation", f"{method}.json")
+
+    def report(self, experiment: str, name: str = "report.html") -> str:
+        """The report page, or a figure saved beside it."""
+        return self._at(experiment, name)
+
+    # -- beside the outputs ---------------------------------------------------------------------
+    def log(self, rule: str, *wildcards: str) -> str:
+        """Log file of a rule's job."""
+        return self._at("logs", rule, *wildcards[:-1], f"{wildcards[-1]}.log")
+
+    def benchmark(self, rule: str, *wildcards: str) -> str:
+        """Snakemake's time and memory record of a rule's job."""
+        return self._at("benchmarks", rule, *wildcards[:-1], f"{wildcards[-1]}.tsv")

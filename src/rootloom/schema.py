@@ -1,0 +1,76 @@
+"""The JSON schema of the configuration, generated from the classes that own it.
+
+`config/schema.json` serves editors and the workflow, which checks sections against it without
+importing the heavy packages behind the classes. A test compares it with what is generated here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, create_model
+
+from rootloom import registry
+from rootloom.config import Dataset, Experiment, Settings
+
+# Fields that Flax adds to every module, and the compute type, which training's `precision` decides.
+NOT_CONFIGURATION = frozenset({"parent", "name", "dtype"})
+# Classes that are configured but not chosen by a kind.
+SINGLE = {
+    "training": "rootloom.training.options:TrainingOptions",
+    "reweight": "rootloom.shards.weights:Reweight",
+}
+
+
+def generate() -> dict[str, Any]:
+    """The schema as plain data."""
+    definitions: dict[str, Any] = {}
+    for group, entries in registry.REGISTRY.items():
+        definitions[group] = {name: of_class(registry.resolve(group, name)) for name in sorted(entries)}
+    for name, target in SINGLE.items():
+        definitions[name] = {name: of_class(registry.load(target))}
+    for section in (Settings, Dataset, Experiment):
+        definitions[section.__name__.lower()] = section.model_json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "rootloom configuration (generated: rootloom schema)",
+        "$defs": definitions,
+    }
+
+
+def of_class(cls: type) -> dict[str, Any]:
+    """Schema of a dataclass's fields; what it consumes or produces travels as `x-` keys."""
+    hints = get_type_hints(cls, include_extras=True)
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        if not field.init or field.name in NOT_CONFIGURATION:
+            continue
+        fields[field.name] = (hints[field.name], _default(field))
+    model = create_model(cls.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+    schema = model.model_json_schema()
+    schema["description"] = (cls.__doc__ or "").strip().splitlines()[0]
+    for attribute in ("consumes", "kind", "processes"):
+        if hasattr(cls, attribute):
+            schema[f"x-{attribute}"] = getattr(cls, attribute)
+    return schema
+
+
+def write(path: Path) -> None:
+    """Write the schema where the workflow reads it."""
+    path.write_text(text())
+
+
+def text() -> str:
+    """The schema as it is stored."""
+    return json.dumps(generate(), indent=1, sort_keys=True, default=list) + "\n"
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return ...
