@@ -1,0 +1,139 @@
+"""Weighted ROC curves and what is read off them.
+
+Conventions, stated once:
+  - a row passes a threshold when `score >= threshold`; rows with equal scores form one ROC point;
+  - between two ROC points the curve is a straight line (a random choice among tied rows), so the
+    background efficiency at a signal efficiency is linearly interpolated. Where the curve rises
+    vertically at that signal efficiency, its lower end counts: the tightest threshold that
+    reaches the target. (Some taggers' code takes the nearest threshold instead; the two differ
+    by at most one row's weight when scores are not tied.)
+  - rows of weight 0 do not exist; negative weights count as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rootloom.errors import DataError
+
+
+@dataclass(frozen=True)
+class Cumulative:
+    """Sums over the rows of one class that pass each of the K thresholds of a `Roc`.
+
+    weight, square, count: (K,) float64, sums of w, w² and 1.
+    """
+
+    weight: np.ndarray
+    square: np.ndarray
+    count: np.ndarray
+
+    @property
+    def efficiency(self) -> np.ndarray:
+        """(K,) from 0 to 1."""
+        return self.weight / self.weight[-1]
+
+
+@dataclass(frozen=True)
+class Roc:
+    """All points of a weighted ROC curve, tightest threshold first.
+
+    threshold: (K,) descending, the first one infinite (nothing passes).
+    """
+
+    threshold: np.ndarray
+    signal: Cumulative
+    background: Cumulative
+
+    @property
+    def auc(self) -> float:
+        """P(score of a signal row > score of a background row), ties counted as one half."""
+        return float(np.trapezoid(self.signal.efficiency, self.background.efficiency))
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Where a ROC curve reaches T signal efficiencies: between its points `upper` − 1 and `upper`.
+
+    upper: (T,) int; fraction: (T,), the share of the segment that is passed, in (0, 1].
+    """
+
+    upper: np.ndarray
+    fraction: np.ndarray
+
+    def interpolate(self, values: np.ndarray) -> np.ndarray:
+        """(K,) quantity at the ROC points → (T,)."""
+        below = values[self.upper - 1]
+        return below + self.fraction * (values[self.upper] - below)
+
+
+def roc(score: np.ndarray, signal: np.ndarray, weight: np.ndarray) -> Roc:
+    """The weighted ROC curve of score (R,), signal (R,) bool, weight (R,).
+
+    Raises DataError when either class has no row or no positive sum of weights.
+    """
+    exists = weight != 0
+    score, signal = score[exists], signal[exists].astype(bool)
+    weight = weight[exists].astype(np.float64)
+    for name, member in (("signal", signal), ("background", ~signal)):
+        require_class(name, int(member.sum()), float(weight[member].sum()))
+    order = np.argsort(-score, kind="stable")
+    score, signal, weight = score[order], signal[order], weight[order]
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # last row of each tie
+    return Roc(
+        threshold=np.append(np.inf, score[last]),
+        signal=_cumulate(signal, weight, last),
+        background=_cumulate(~signal, weight, last),
+    )
+
+
+def require_class(name: str, rows: int, total: float) -> None:
+    """Refuse a class that cannot be the numerator or denominator of an efficiency."""
+    if rows == 0 or not total > 0:
+        raise DataError(
+            f"the {name} of an evaluation",
+            expected="at least one row and a positive sum of weights",
+            found=f"{rows} rows with weights summing to {total:g}",
+            fix="check the labels, the selection and the weights of this split",
+        )
+
+
+def _cumulate(member: np.ndarray, weight: np.ndarray, last: np.ndarray) -> Cumulative:
+    w = np.where(member, weight, 0.0)
+    sums = (np.append(0.0, np.cumsum(term)[last]) for term in (w, w * w, member.astype(float)))
+    return Cumulative(*sums)
+
+
+def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
+    """Where `curve` first reaches each signal efficiency (T,) in (0, 1]."""
+    # Negative weights can make the efficiency step back: the running maximum is what was reached.
+    reached = np.maximum.accumulate(curve.signal.efficiency)
+    target = np.minimum(np.asarray(signal_efficiency, dtype=np.float64), reached[-1])
+    upper = np.maximum(np.searchsorted(reached, target, side="left"), 1)
+    step = reached[upper] - reached[upper - 1]
+    return Crossing(upper, np.where(step > 0, (target - reached[upper - 1]) / step, 1.0))
+
+
+def background_efficiency(curve: Roc, signal_efficiency: np.ndarray) -> np.ndarray:
+    """ε_B (T,) at each ε_S (T,); the rejection is its inverse."""
+    return crossing(curve, signal_efficiency).interpolate(curve.background.efficiency)
+
+
+def significance_improvement(
+    signal_efficiency: np.ndarray | float, background_efficiency: np.ndarray
+) -> np.ndarray:
+    """SIC = ε_S / √ε_B, the factor on S/√B (arXiv:1106.3076); NaN where ε_B = 0."""
+    safe = np.where(background_efficiency > 0, background_efficiency, np.nan)
+    return signal_efficiency / np.sqrt(safe)
+
+
+def accuracy(predicted: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted share of rows whose predicted class (R,) is the true one (R,)."""
+    return float(np.average(predicted == truth, weights=weight.astype(np.float64)))
+
+
+def effective_count(weight_sum: np.ndarray, square_sum: np.ndarray) -> np.ndarray:
+    """(Σw)² / Σw²: how many unit-weight rows would fluctuate alike; 0 where there is no row."""
+    return np.divide(weight_sum**2, square_sum, out=np.zeros_like(weight_sum), where=square_sum > 0)

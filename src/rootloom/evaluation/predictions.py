@@ -1,0 +1,279 @@
+"""The predictions file (HDF5): scores with truth, weight and identity of every row.
+
+It is all that evaluation reads, so any tagger can be evaluated by writing one (`REQUIREMENTS`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from rootloom.errors import InputError, nearest
+from rootloom.fileio import atomic_path
+
+REQUIREMENTS = (
+    "data sets id (R,) uint64, weight (R,) float, truth (R,) int index into the classes, and "
+    "scores (R, C) float with attribute 'columns' (JSON list of C names: 'score' for two classes, "
+    "else 'score_<class>' for each); root attributes method, classes (JSON list) and signal"
+)
+CHUNK = 65536
+_TYPES = {
+    "id": np.uint64,
+    "file": np.int32,
+    "entry": np.int64,
+    "object": np.int32,
+    "weight": np.float32,
+    "truth": np.int32,
+    "scores": np.float32,
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a predictions file says about all its rows.
+
+    columns: names of the C scores; files: keys that `file` points into; classes: names that
+    `truth` points into; signal: one of them. parameters, training_seconds: None when unknown.
+    """
+
+    method: str
+    classes: tuple[str, ...]
+    signal: str
+    columns: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    experiment: str = ""
+    member: int = 0
+    split: str = "test"
+    parameters: int | None = None
+    training_seconds: float | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,)."""
+
+    id: np.ndarray
+    weight: np.ndarray
+    truth: np.ndarray
+    scores: np.ndarray
+    file: np.ndarray
+    entry: np.ndarray
+    object: np.ndarray
+    aux: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def describe(self, row: int, files: tuple[str, ...]) -> str:
+        """A row in words a user can look up."""
+        number = int(self.file[row])
+        name = files[number] if 0 <= number < len(files) else f"file {number}"
+        place = f"{name}, entry {int(self.entry[row])}, object {int(self.object[row])}"
+        return f"id {int(self.id[row])} ({place})"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A predictions file in memory."""
+
+    header: Header
+    rows: Rows
+
+
+class PredictionWriter:
+    """Appends rows in bounded memory; use through `prediction_writer`."""
+
+    def __init__(self, file: h5py.File, header: Header) -> None:
+        self._file, self._header = file, header
+        file.attrs.update(_attributes(header))
+
+    def append(self, rows: Rows) -> None:
+        """Write R rows after those already there."""
+        for name, dtype in _TYPES.items():
+            self._append(name, np.asarray(getattr(rows, name), dtype=dtype))
+        for name, values in rows.aux.items():
+            self._append(f"aux/{name}", np.asarray(values, dtype=np.float32))
+
+    def _append(self, name: str, values: np.ndarray) -> None:
+        if name not in self._file:
+            shape = values.shape[1:]
+            self._file.create_dataset(
+                name,
+                shape=(0, *shape),
+                maxshape=(None, *shape),
+                dtype=values.dtype,
+                chunks=(CHUNK, *shape),
+                shuffle=True,
+                compression="gzip",
+                compression_opts=1,
+                fletcher32=True,  # so that a flipped bit is an error and not another score
+            )
+            if name == "scores":
+                self._file[name].attrs["columns"] = json.dumps(self._header.columns)
+        target = self._file[name]
+        start = len(target)
+        target.resize(start + len(values), axis=0)
+        target[start:] = values
+
+
+@contextmanager
+def prediction_writer(path: str | Path, header: Header) -> Iterator[PredictionWriter]:
+    """A writer of `path`, which appears complete when the block ends, or not at all."""
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        writer = PredictionWriter(file, header)
+        writer.append(_no_rows(header))
+        yield writer
+
+
+def write_predictions(path: str | Path, predictions: Predictions) -> None:
+    """Write a whole predictions file atomically."""
+    with prediction_writer(path, predictions.header) as writer:
+        writer.append(predictions.rows)
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """A predictions file, ours or an external tagger's.
+
+    Raises InputError when the file is missing, damaged, incomplete or contradicts itself, and says
+    what such a file must hold. Identity beyond `id` is optional: file, entry, object become −1.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            header = _read_header(str(path), file)
+            rows = _read_rows(str(path), file)
+    # A damaged file fails in several ways, depending on which of its parts is damaged.
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise InputError(
+            str(path),
+            expected=f"a readable HDF5 file of predictions: {REQUIREMENTS}",
+            found=str(error).splitlines()[0],
+            fix="write it again; a run interrupted while writing leaves no such file",
+        ) from None
+    _check(str(path), header, rows)
+    return Predictions(header, rows)
+
+
+def _no_rows(header: Header) -> Rows:
+    # So that a split without rows still gives a complete file.
+    none: dict[str, Any] = {n: np.empty(0, t) for n, t in _TYPES.items() if n != "scores"}
+    return Rows(scores=np.empty((0, len(header.columns)), np.float32), **none)
+
+
+def _attributes(header: Header) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "experiment": header.experiment,
+        "method": header.method,
+        "member": header.member,
+        "split": header.split,
+        "signal": header.signal,
+        "classes": json.dumps(header.classes),
+        "files": json.dumps(header.files),
+        "provenance": json.dumps(dict(header.provenance), sort_keys=True),
+    }
+    if header.parameters is not None:
+        values["parameters"] = header.parameters
+    if header.training_seconds is not None:
+        values["training_seconds"] = header.training_seconds
+    return values
+
+
+def _read_header(where: str, file: h5py.File) -> Header:
+    for name in ("method", "classes", "signal"):
+        if name not in file.attrs:
+            raise _incomplete(where, f"root attribute '{name}'", file.attrs)
+    for name in ("id", "weight", "truth", "scores"):
+        if name not in file:
+            raise _incomplete(where, f"data set '{name}'", file)
+    if "columns" not in file["scores"].attrs:
+        raise _incomplete(where, "attribute 'columns' of 'scores'", file["scores"].attrs)
+    found = file.attrs
+    return Header(
+        method=str(found["method"]),
+        classes=_names(where, "classes", found["classes"]),
+        signal=str(found["signal"]),
+        columns=_names(where, "columns", file["scores"].attrs["columns"]),
+        files=_names(where, "files", found.get("files", "[]")),
+        experiment=str(found.get("experiment", "")),
+        member=int(found.get("member", 0)),
+        split=str(found.get("split", "test")),
+        parameters=int(found["parameters"]) if "parameters" in found else None,
+        training_seconds=float(found["training_seconds"]) if "training_seconds" in found else None,
+        provenance=json.loads(found.get("provenance", "{}")),
+    )
+
+
+def _read_rows(where: str, file: h5py.File) -> Rows:
+    length = len(file["id"])
+    columns: dict[str, Any] = {
+        name: file[name][...] if name in file else np.full(length, -1, dtype)
+        for name, dtype in _TYPES.items()
+    }
+    aux = {name: column[...] for name, column in file["aux"].items()} if "aux" in file else {}
+    for name, values in (*columns.items(), *((f"aux/{k}", v) for k, v in aux.items())):
+        if len(values) != length:
+            raise InputError(
+                where,
+                expected=f"{length} rows in '{name}', as in 'id'",
+                found=f"{len(values)} rows",
+                fix="write the file again; every data set holds one value a row",
+            )
+    return Rows(aux=aux, **columns)
+
+
+def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:
+    try:
+        names = json.loads(text)
+    except (TypeError, ValueError):
+        names = None
+    if not isinstance(names, list):
+        raise InputError(
+            where,
+            expected=f"attribute '{attribute}' to be a JSON list of names",
+            found=repr(text),
+            fix='for example ["qcd", "w"]',
+        )
+    return tuple(str(name) for name in names)
+
+
+def _incomplete(where: str, lacks: str, present: Mapping[str, Any]) -> InputError:
+    held = ", ".join(sorted(present)) or "nothing"
+    return InputError(
+        where,
+        expected=f"{lacks}; a predictions file holds {REQUIREMENTS}",
+        found=f"only {held}",
+        fix="add what is missing, or let the tagger write the file again",
+    )
+
+
+def _check(where: str, header: Header, rows: Rows) -> None:
+    if header.signal not in header.classes:
+        raise InputError(
+            f"{where}: attribute 'signal'",
+            expected="one of the classes",
+            found=f"'{header.signal}'",
+            fix=nearest(header.signal, header.classes),
+        )
+    if rows.scores.ndim != 2 or rows.scores.shape[1] != len(header.columns):
+        raise InputError(
+            f"{where}: scores",
+            expected=f"shape (R, {len(header.columns)}), one column for each name in 'columns'",
+            found=f"shape {rows.scores.shape}",
+            fix="write two-dimensional scores, also for a single column",
+        )
+    outside = (rows.truth < 0) | (rows.truth >= len(header.classes))
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            f"{where}: truth",
+            expected=f"0 to {len(header.classes) - 1}, an index into {list(header.classes)}",
+            found=f"{rows.truth[row]} at {rows.describe(row, header.files)}",
+            fix="leave rows of other classes out of the file",
+        )

@@ -1,0 +1,177 @@
+"""What an evaluation found: plain typed records that survive a round trip through JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from rootloom.errors import InputError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A figure over the M members (independent trainings) of a method.
+
+    value: mean over members; statistical: error from the test sample's size; spread: standard
+    deviation over members, None for one; None instead of an infinite or undefined value.
+    """
+
+    value: float | None
+    statistical: float | None
+    spread: float | None
+    median: float | None
+    members: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class WorkingPoint:
+    """The background left at one signal efficiency.
+
+    rejection: 1/ε_B; at_least: its 68.27 % lower limit where no background row survived, else
+    None. background_count, background_effective: surviving rows and (Σw)²/Σw², means over
+    members; background_total: rows before the cut. threshold: on the score, by member.
+    """
+
+    signal_efficiency: float
+    background_efficiency: Measurement
+    rejection: Measurement
+    at_least: float | None
+    significance_improvement: Measurement
+    background_count: float
+    background_effective: float
+    background_total: int
+    threshold: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A decimated ROC curve: medians over members; error: statistical, on ε_B."""
+
+    signal_efficiency: tuple[float, ...]
+    background_efficiency: tuple[float, ...]
+    error: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Score densities by class, each with unit area, pooled over members. edges: (n + 1,)."""
+
+    edges: tuple[float, ...]
+    density: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Reliability curve over occupied probability bins, and the expected calibration error.
+
+    predicted, observed: mean probability and signal share; error: binomial on `observed`;
+    share: of the weight.
+    """
+
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+    error: tuple[float, ...]
+    share: tuple[float, ...]
+    expected_error: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Efficiencies at one global threshold in bins of an auxiliary variable.
+
+    Per bin: (efficiency, low, high), the 68.27 % Wilson interval; efficiency None where empty.
+    """
+
+    variable: str
+    signal_efficiency: float
+    edges: tuple[float, ...]
+    signal: tuple[tuple[float | None, float, float], ...]
+    background: tuple[tuple[float | None, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Discrimination:
+    """One class against all others. calibration is None when scores are not probabilities."""
+
+    positive: str
+    auc: Measurement
+    working_points: tuple[WorkingPoint, ...]
+    curve: Curve
+    scores: Histogram
+    calibration: Calibration | None
+    profiles: tuple[Profile, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything known about one method on one split.
+
+    rows, weights: by class. parameters, training_seconds: None when the file does not say;
+    the seconds are the mean over members. discriminations: one for two classes (the signal),
+    else one per class.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    experiment: str
+    method: str
+    split: str
+    classes: tuple[str, ...]
+    signal: str
+    members: tuple[int, ...]
+    parameters: int | None
+    training_seconds: float | None
+    rows: dict[str, int]
+    weights: dict[str, float]
+    accuracy: Measurement | None
+    discriminations: tuple[Discrimination, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Indented JSON; floats keep all their digits."""
+        return _adapter().dump_json(self, indent=1).decode()
+
+    @staticmethod
+    def from_json(text: str | bytes, where: str = "evaluation") -> Evaluation:
+        """The inverse of `to_json`; raises InputError for anything else, naming `where`."""
+        try:
+            found = _adapter().validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                where,
+                expected="an evaluation written by rootloom",
+                found=f"{'.'.join(map(str, first['loc'])) or 'text'}: {first['msg']}",
+                fix="run the evaluation again",
+            ) from None
+        if found.schema != SCHEMA:
+            raise InputError(
+                where,
+                expected=f"schema {SCHEMA}",
+                found=f"schema {found.schema}",
+                fix="run the evaluation again with this version",
+            )
+        return found
+
+
+@cache
+def _adapter() -> TypeAdapter[Evaluation]:
+    return TypeAdapter(Evaluation)
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """The evaluation in a JSON file; raises InputError naming the file."""
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(
+            str(path), expected="an evaluation JSON file", found=str(error.strerror)
+        ) from None
+    return Evaluation.from_json(text, where=str(path))

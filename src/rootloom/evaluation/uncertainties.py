@@ -1,0 +1,126 @@
+"""Statistical errors of AUC and background efficiency from a finite, weighted test sample.
+
+They describe another test sample of the same size, not another training: the spread over
+trainings is a separate figure (`members`). Weights are attributes of the rows and fluctuate
+with them, which is what the usual Σw² counts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from rootloom.evaluation.metrics import (
+    Crossing,
+    Cumulative,
+    Roc,
+    background_efficiency,
+    crossing,
+    effective_count,
+)
+
+# Half-width in ε_S of the window in which the slope of the ROC curve is measured: wide enough to
+# hold many background rows, narrow enough that e^(kε) with k ≈ 10 is straight to 1 %.
+SLOPE_WINDOW = 0.025
+# Upper limit on a Poisson mean of which nothing was seen, at 68.27 % confidence: −ln(1 − 0.6827).
+NOTHING_SEEN = 1.1479
+
+
+@dataclass(frozen=True)
+class BackgroundAt:
+    """The background at T signal efficiencies; every field is (T,) float64.
+
+    efficiency, error: ε_B and its statistical error; threshold: on the score.
+    count: raw surviving background rows (fractional only where tied scores straddle the
+    threshold); effective: (Σw)²/Σw² of the same rows.
+    """
+
+    efficiency: np.ndarray
+    error: np.ndarray
+    threshold: np.ndarray
+    count: np.ndarray
+    effective: np.ndarray
+
+
+def auc_error(curve: Roc) -> float:
+    """Standard error of the AUC after DeLong, DeLong & Clarke-Pearson (Biometrics 44, 837, 1988).
+
+    The placement value of a row is the share of the other class that it beats; the two sample
+    variances are generalised to weights as those of a weighted mean, Σw²(V − A)²/(Σw)², with the
+    n/(n − 1) correction at the effective count. Unit weights give DeLong's formula exactly.
+    """
+    return math.sqrt(
+        _placement_variance(curve.signal, curve.background)
+        + _placement_variance(curve.background, curve.signal)
+    )
+
+
+def _placement_variance(own: Cumulative, other: Cumulative) -> float:
+    passed = other.efficiency
+    placement = (passed[1:] + passed[:-1]) / 2  # (K − 1,) for each group of tied scores
+    mean = np.average(placement, weights=np.diff(own.weight))
+    total, square = own.weight[-1], own.square[-1]
+    variance = float(np.sum(np.diff(own.square) * (placement - mean) ** 2)) / total**2
+    rows = total**2 / square
+    return variance * rows / (rows - 1) if rows > 1 else variance
+
+
+def background_at(curve: Roc, signal_efficiency: np.ndarray) -> BackgroundAt:
+    """ε_B at each ε_S (T,), with its error and the counts behind it.
+
+    Two independent sources add in quadrature: the weighted binomial fluctuation of the background
+    above the threshold, and the error of the threshold itself, which is the weighted binomial
+    fluctuation of the signal times the slope dε_B/dε_S of the curve.
+    """
+    at = crossing(curve, signal_efficiency)
+    variance = _binomial_variance(curve.background, at)
+    signal_variance = _binomial_variance(curve.signal, at)
+    variance = (
+        variance + signal_variance * _slope(curve, signal_efficiency, np.sqrt(signal_variance)) ** 2
+    )
+    weight = at.interpolate(curve.background.weight)
+    return BackgroundAt(
+        efficiency=at.interpolate(curve.background.efficiency),
+        error=np.sqrt(variance),
+        threshold=curve.threshold[at.upper],
+        count=at.interpolate(curve.background.count),
+        effective=effective_count(weight, at.interpolate(curve.background.square)),
+    )
+
+
+def _binomial_variance(sums: Cumulative, at: Crossing) -> np.ndarray:
+    """Σw²(p − ε)²/(Σw)² over all rows, p ∈ {0, fraction, 1} the chance to pass; (T,)."""
+    efficiency = at.interpolate(sums.efficiency)
+    before = sums.square[at.upper - 1]
+    tied = sums.square[at.upper] - before
+    once = before + at.fraction * tied
+    twice = before + at.fraction**2 * tied
+    total = sums.square[-1]
+    squares = twice - 2 * efficiency * once + efficiency**2 * total
+    return np.maximum(squares, 0.0) / sums.weight[-1] ** 2  # rounding can leave −1e-16
+
+
+def _slope(curve: Roc, targets: np.ndarray, signal_error: np.ndarray) -> np.ndarray:
+    """dε_B/dε_S (T,) as a central difference over a few times the signal's own fluctuation."""
+    half = np.maximum(SLOPE_WINDOW, 2 * signal_error)
+    low, high = np.maximum(targets - half, 0.0), np.minimum(targets + half, 1.0)
+    rise = background_efficiency(curve, high) - background_efficiency(curve, low)
+    return rise / np.maximum(high - low, np.finfo(float).tiny)
+
+
+def rejection_limit(curve: Roc) -> float:
+    """Lower limit on 1/ε_B at 68.27 % confidence when no background row survives."""
+    rows = effective_count(curve.background.weight[-1:], curve.background.square[-1:])
+    return float(rows[0]) / NOTHING_SEEN
+
+
+def wilson(passed: float, total: float) -> tuple[float, float]:
+    """68.27 % interval of an efficiency `passed/total` of effective counts (Wilson 1927)."""
+    if total <= 0:
+        return 0.0, 1.0
+    share, z2 = passed / total, 1.0  # z = 1: one standard deviation
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return max(centre - half, 0.0), min(centre + half, 1.0)

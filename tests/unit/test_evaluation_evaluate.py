@@ -1,0 +1,329 @@
+"""Prediction files and whole evaluations: round trips, refusals, agreement with scikit-learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import h5py
+import numpy as np
+import pytest
+from sklearn import calibration, metrics
+
+from rootloom.errors import DataError, InputError
+from rootloom.evaluation.evaluate import EvaluationOptions, evaluate
+from rootloom.evaluation.predictions import (
+    Header,
+    Predictions,
+    Rows,
+    prediction_writer,
+    read_predictions,
+    write_predictions,
+)
+from rootloom.evaluation.results import Evaluation, read_evaluation
+
+HEADER = Header(
+    method="cnn",
+    classes=("qcd", "w"),
+    signal="w",
+    columns=("score",),
+    files=("qcd_0", "w_0"),
+    experiment="demo",
+    parameters=1234,
+    training_seconds=12.5,
+    provenance={"versions": {"jax": "0.10.2"}},
+)
+
+
+def rows(number=2000, seed=0, classes=2, separation=1.5):
+    random = np.random.default_rng(seed)
+    truth = np.arange(number) % classes
+    logits = random.normal(size=(number, classes)) + separation * np.eye(classes)[truth]
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Rows(
+        id=np.arange(number, dtype=np.uint64) + 2**63,
+        weight=np.random.default_rng(77).lognormal(0, 0.5, number),
+        truth=truth,
+        scores=scores[:, 1:] if classes == 2 else scores,
+        file=truth,
+        entry=np.arange(number),
+        object=np.zeros(number),
+        aux={"pt": np.linspace(250, 300, number)},
+    )
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(name="p.h5", header=HEADER, **values):
+        content = rows(**values)
+        write_predictions(tmp_path / name, Predictions(header, content))
+        return tmp_path / name
+
+    return write
+
+
+def test_round_trip(written):
+    path = written()
+    found, expected = read_predictions(path), rows()
+    assert found.header == HEADER
+    for name in ("id", "truth", "file", "entry", "object"):
+        np.testing.assert_array_equal(getattr(found.rows, name), getattr(expected, name))
+    np.testing.assert_array_equal(found.rows.scores, expected.scores.astype(np.float32))
+    np.testing.assert_array_equal(found.rows.aux["pt"], expected.aux["pt"].astype(np.float32))
+    assert found.rows.id.dtype == np.uint64
+
+
+def test_blocks_and_an_empty_split(tmp_path):
+    whole = rows(1000)
+    with prediction_writer(tmp_path / "blocks.h5", HEADER) as writer:
+        for part in (slice(0, 300), slice(300, 1000)):
+            fields = {
+                f.name: getattr(whole, f.name)[part]
+                for f in dataclasses.fields(Rows)
+                if f.name != "aux"
+            }
+            writer.append(Rows(aux={"pt": whole.aux["pt"][part]}, **fields))
+    found = read_predictions(tmp_path / "blocks.h5").rows
+    np.testing.assert_array_equal(found.id, whole.id)
+    np.testing.assert_array_equal(found.scores, whole.scores.astype(np.float32))
+    with prediction_writer(tmp_path / "empty.h5", HEADER):
+        pass
+    assert len(read_predictions(tmp_path / "empty.h5").rows) == 0
+    with pytest.raises(DataError, match="class 'qcd'"):
+        evaluate([tmp_path / "empty.h5"])
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    def interrupted():
+        with prediction_writer(tmp_path / "p.h5", HEADER):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_minimal_external_file_is_enough(tmp_path):
+    path = tmp_path / "theirs.h5"
+    ours = rows()
+    with h5py.File(path, "w") as file:
+        file.attrs.update(method="theirs", classes='["qcd", "w"]', signal="w")
+        file["id"], file["weight"], file["truth"] = ours.id, ours.weight, ours.truth
+        file["scores"] = ours.scores
+        file["scores"].attrs["columns"] = '["score"]'
+    found = evaluate([path])
+    expected = metrics.roc_auc_score(ours.truth, ours.scores[:, 0], sample_weight=ours.weight)
+    assert found.discriminations[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert found.parameters is None
+    assert found.training_seconds is None
+
+
+@pytest.mark.parametrize("lost", ["id", "weight", "truth", "scores"])
+def test_a_foreign_file_learns_what_it_must_hold(written, lost):
+    path = written()
+    with h5py.File(path, "a") as file:
+        del file[lost]
+    with pytest.raises(InputError, match=f"(?s)p.h5.*data set '{lost}'.*scores \\(R, C\\)"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("lost", ["method", "classes", "signal"])
+def test_a_missing_attribute_is_named(written, lost):
+    path = written()
+    with h5py.File(path, "a") as file:
+        del file.attrs[lost]
+    with pytest.raises(InputError, match=f"root attribute '{lost}'"):
+        read_predictions(path)
+
+
+def test_files_that_contradict_themselves(written):
+    path = written()
+    with h5py.File(path, "a") as file:
+        file["truth"][5] = 7
+    with pytest.raises(InputError, match=r"7 at id 9223372036854775813 \(w_0, entry 5, object 0\)"):
+        read_predictions(path)
+    with h5py.File(path, "a") as file:
+        file["weight"].resize(10, axis=0)
+    with pytest.raises(InputError, match="2000 rows in 'weight'"):
+        read_predictions(path)
+    with pytest.raises(InputError, match="did you mean 'w'"):
+        read_predictions(written(header=dataclasses.replace(HEADER, signal="ww")))
+    with h5py.File(path, "a") as file:
+        file.attrs["classes"] = "qcd, w"
+    with pytest.raises(InputError, match="JSON list of names"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "absent", "zeroed"])
+def test_damaged_files_are_named(written, damage):
+    path = written()
+    content = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "text":
+        path.write_text("not HDF5")
+    elif damage == "zeroed":
+        half = len(content) // 2
+        path.write_bytes(content[:200] + bytes(half) + content[200 + half :])
+    else:
+        path.unlink()
+    with pytest.raises(InputError, match=r"p\.h5"):
+        read_predictions(path)
+
+
+def test_evaluation_agrees_with_scikit_learn(written):
+    found = evaluate([written()], EvaluationOptions(profiles=("pt",)))
+    ours = rows()
+    score = ours.scores[:, 0].astype(np.float32)
+    weight = ours.weight.astype(np.float32)
+    result = found.discriminations[0]
+    expected = metrics.roc_auc_score(ours.truth, score, sample_weight=weight)
+    assert result.auc.value == pytest.approx(expected, abs=1e-9)
+    assert found.accuracy.value == pytest.approx(
+        metrics.accuracy_score(ours.truth, score >= 0.5, sample_weight=weight)
+    )
+    fpr, tpr, _ = metrics.roc_curve(ours.truth, score, sample_weight=weight)
+    for point in result.working_points:
+        first = np.searchsorted(tpr, point.signal_efficiency)
+        assert fpr[first - 1] <= point.background_efficiency.value <= fpr[first]
+        assert point.rejection.value == pytest.approx(1 / point.background_efficiency.value)
+        relative = point.background_efficiency.statistical / point.background_efficiency.value
+        assert point.rejection.statistical == pytest.approx(relative * point.rejection.value)
+        assert point.background_total == 1000
+    assert found.rows == {"qcd": 1000, "w": 1000}
+    assert found.parameters == 1234
+    assert len(result.curve.error) == 200
+    profile = result.profiles[0]
+    assert len(profile.edges) == 9
+    assert np.mean([share for share, _, _ in profile.signal]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_score_histogram_and_calibration(written):
+    ours, result = rows(), evaluate([written()]).discriminations[0]
+    edges = np.array(result.scores.edges)
+    for name, index in (("qcd", 0), ("w", 1)):
+        member = ours.truth == index
+        expected, _ = np.histogram(
+            ours.scores[member, 0], edges, weights=ours.weight[member], density=True
+        )
+        np.testing.assert_allclose(result.scores.density[name], expected, rtol=1e-4, atol=1e-6)
+    unit = dataclasses.replace(ours, weight=np.ones(len(ours)))
+    path = written()
+    write_predictions(path, Predictions(HEADER, unit))
+    found = evaluate([path]).discriminations[0].calibration
+    observed, predicted = calibration.calibration_curve(ours.truth, ours.scores[:, 0], n_bins=15)
+    np.testing.assert_allclose(found.observed, observed, atol=1e-9)
+    np.testing.assert_allclose(found.predicted, predicted, atol=1e-6)
+    share = np.array(found.share)
+    assert found.expected_error == pytest.approx(np.sum(share * np.abs(observed - predicted)))
+
+
+def test_scores_that_are_no_probabilities(written):
+    path = written()
+    ours = rows()
+    write_predictions(
+        path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores - 3))
+    )
+    found = evaluate([path])
+    assert found.accuracy is None
+    assert found.discriminations[0].calibration is None
+
+
+def test_members_give_a_spread(written):
+    paths = [
+        written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(3)
+    ]
+    found = evaluate(paths)
+    single = [evaluate([path]).discriminations[0].auc.value for path in paths]
+    auc = found.discriminations[0].auc
+    assert found.members == (0, 1, 2)
+    assert auc.members == tuple(single)
+    assert auc.value == pytest.approx(np.mean(single))
+    assert auc.spread == pytest.approx(np.std(single, ddof=1))
+    assert auc.median == np.median(single)
+
+
+def test_bootstrap_errors_are_near_the_formulas(written):
+    path = written()
+    formula = evaluate([path]).discriminations[0]
+    resampled = evaluate([path], EvaluationOptions(bootstrap=200)).discriminations[0]
+    assert resampled.auc.value == formula.auc.value
+    assert resampled.auc.statistical != formula.auc.statistical
+    assert resampled.auc.statistical == pytest.approx(formula.auc.statistical, rel=0.2)
+
+
+def test_three_classes_are_each_against_the_rest(tmp_path):
+    names = ("qcd", "top", "w")
+    header = dataclasses.replace(HEADER, classes=names, columns=tuple(f"score_{n}" for n in names))
+    ours = rows(classes=3)
+    write_predictions(tmp_path / "p.h5", Predictions(header, ours))
+    found = evaluate([tmp_path / "p.h5"])
+    assert [d.positive for d in found.discriminations] == list(names)
+    for index, result in enumerate(found.discriminations):
+        expected = metrics.roc_auc_score(
+            ours.truth == index, ours.scores[:, index], sample_weight=ours.weight
+        )
+        assert result.auc.value == pytest.approx(expected, abs=1e-6)
+        assert set(result.scores.density) == {names[index], "rest"}
+    expected = metrics.accuracy_score(
+        ours.truth, ours.scores.argmax(axis=1), sample_weight=ours.weight
+    )
+    assert found.accuracy.value == pytest.approx(expected, abs=1e-6)
+
+
+def test_json_round_trip(written, tmp_path):
+    found = evaluate([written()], EvaluationOptions(profiles=("pt",)))
+    assert Evaluation.from_json(found.to_json()) == found
+    (tmp_path / "e.json").write_text(found.to_json())
+    assert read_evaluation(tmp_path / "e.json") == found
+    json.loads(found.to_json(), parse_constant=lambda name: pytest.fail(name))
+    broken = {**json.loads(found.to_json()), "method": None}
+    (tmp_path / "e.json").write_text(json.dumps(broken))
+    with pytest.raises(InputError, match=r"(?s)e\.json.*method"):
+        read_evaluation(tmp_path / "e.json")
+    with pytest.raises(InputError, match="No such file"):
+        read_evaluation(tmp_path / "no.json")
+
+
+def test_no_surviving_background_is_a_limit(tmp_path):
+    ours = rows(400)
+    perfect = dataclasses.replace(ours, scores=ours.truth[:, None].astype(float))
+    write_predictions(tmp_path / "p.h5", Predictions(HEADER, perfect))
+    found = evaluate([tmp_path / "p.h5"])
+    point = found.discriminations[0].working_points[0]
+    assert point.rejection.value is None
+    assert point.at_least > 100
+    assert Evaluation.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize("name", ["scores", "weight"])
+def test_non_finite_values_name_the_first_row(written, name):
+    path = written()
+    with h5py.File(path, "a") as file:
+        file[name][17] = np.nan
+        file[name][30] = np.inf
+    with pytest.raises(
+        DataError, match=r"2 rows.*id 9223372036854775825 \(w_0, entry 17, object 0\)"
+    ):
+        evaluate([path])
+
+
+def test_one_class_is_named(written):
+    path = written()
+    with h5py.File(path, "a") as file:
+        file["truth"][:] = 0
+    with pytest.raises(DataError, match=r"(?s)class 'w'.*0 rows"):
+        evaluate([path])
+
+
+def test_members_must_belong_together(written):
+    first = written("a.h5")
+    with pytest.raises(DataError, match="method 'cnn'"):
+        evaluate([first, written("b.h5", header=dataclasses.replace(HEADER, method="dnn"))])
+    with pytest.raises(DataError, match="not the same ones"):
+        evaluate([first, written("c.h5", number=1500)])
+
+
+def test_an_unknown_profile_is_refused(written):
+    with pytest.raises(DataError, match="did you mean 'pt'"):
+        evaluate([written()], EvaluationOptions(profiles=("ptt",)))
