@@ -1,0 +1,107 @@
+"""Four-momenta: components, angles, rotations and boosts.
+
+A momentum is an array `(..., 4)` of (px, py, pz, E) in GeV; angles in rad. Metric (+, −, −, −).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def from_pt_eta_phi_m(
+    pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, m: np.ndarray
+) -> np.ndarray:
+    """Momenta (..., 4) from transverse momentum, pseudorapidity, azimuth and mass."""
+    pt, eta, phi, m = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (pt, eta, phi, m)))
+    pz = pt * np.sinh(eta)
+    energy = np.sqrt(pt**2 + pz**2 + m**2)
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=-1)
+
+
+def from_pt_y_phi_m(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """Momenta (..., 4) from transverse momentum, rapidity, azimuth and mass."""
+    pt, y, phi, m = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (pt, y, phi, m)))
+    mt = np.hypot(pt, m)
+    return np.stack(
+        [pt * np.cos(phi), pt * np.sin(phi), mt * np.sinh(y), mt * np.cosh(y)], axis=-1
+    )
+
+
+def pt(p: np.ndarray) -> np.ndarray:
+    """Transverse momentum (...), GeV."""
+    return np.hypot(p[..., 0], p[..., 1])
+
+
+def phi(p: np.ndarray) -> np.ndarray:
+    """Azimuth (...) in (−π, π]."""
+    return np.arctan2(p[..., 1], p[..., 0])
+
+
+def eta(p: np.ndarray) -> np.ndarray:
+    """Pseudorapidity (...); ±inf along the beam, 0 for a zero momentum."""
+    transverse, pz = pt(p), p[..., 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(pz == 0.0, 0.0, np.arcsinh(pz / transverse))
+
+
+def rapidity(p: np.ndarray) -> np.ndarray:
+    """Rapidity (...); ±inf for a massless momentum along the beam, 0 for a zero momentum."""
+    pz, energy = p[..., 2], p[..., 3]
+    mt2 = pt(p) ** 2 + np.maximum(mass2(p), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # log((E + |pz|)² / mT²): (E + pz)/(E − pz) would cancel for forward particles.
+        size = np.log((energy + np.abs(pz)) / np.sqrt(mt2))
+    return np.where(pz == 0.0, 0.0, np.copysign(size, pz))
+
+
+def mass2(p: np.ndarray) -> np.ndarray:
+    """Squared mass (...), GeV²; may be slightly negative from rounding."""
+    return (p[..., 3] + p[..., 2]) * (p[..., 3] - p[..., 2]) - p[..., 0] ** 2 - p[..., 1] ** 2
+
+
+def mass(p: np.ndarray) -> np.ndarray:
+    """Mass (...), GeV; a negative square counts as 0."""
+    return np.sqrt(np.maximum(mass2(p), 0.0))
+
+
+def delta_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a − b folded into [−π, π)."""
+    return (np.asarray(a) - b + np.pi) % (2.0 * np.pi) - np.pi
+
+
+def delta_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """sqrt(Δy² + Δφ²) of two arrays of momenta (..., 4)."""
+    return np.hypot(rapidity(a) - rapidity(b), delta_phi(phi(a), phi(b)))
+
+
+def rotate_z(p: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
+    """Momenta turned about the beam by `angle`: φ → φ + angle."""
+    c, s = np.cos(angle), np.sin(angle)
+    x, y = p[..., 0], p[..., 1]
+    return np.stack([c * x - s * y, s * x + c * y, p[..., 2], p[..., 3]], axis=-1)
+
+
+def rotate_x(p: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
+    """Momenta turned about the x axis by `angle`, from y towards z."""
+    c, s = np.cos(angle), np.sin(angle)
+    y, z = p[..., 1], p[..., 2]
+    return np.stack([p[..., 0], c * y - s * z, s * y + c * z, p[..., 3]], axis=-1)
+
+
+def boost_z(p: np.ndarray, rapidity: np.ndarray | float) -> np.ndarray:
+    """Momenta boosted along the beam: y → y + rapidity."""
+    c, s = np.cosh(rapidity), np.sinh(rapidity)
+    z, e = p[..., 2], p[..., 3]
+    return np.stack([p[..., 0], p[..., 1], c * z + s * e, s * z + c * e], axis=-1)
+
+
+def boost(p: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """Momenta boosted by a velocity `beta` (..., 3) in units of c, |beta| < 1."""
+    beta = np.asarray(beta, np.float64)
+    b2 = np.sum(beta**2, axis=-1)
+    gamma = 1.0 / np.sqrt(1.0 - b2)
+    along = np.sum(p[..., :3] * beta, axis=-1)
+    # (γ − 1)/β² without the 0/0 of a vanishing boost
+    factor = gamma**2 / (1.0 + gamma)
+    space = p[..., :3] + ((factor * along + gamma * p[..., 3])[..., None]) * beta
+    return np.concatenate([space, (gamma * (p[..., 3] + along))[..., None]], axis=-1)
