@@ -21,7 +21,7 @@ from rootloom.config import Dataset, Experiment, Library, Method, Settings, pars
 from rootloom.errors import ConfigError, nearest
 from rootloom.fingerprint import of_code, of_value
 from rootloom.paths import Paths
-from rootloom.rootio.source import expand
+from rootloom.rootio.source import expand, is_remote
 
 Job = dict[str, Any]
 MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
@@ -40,7 +40,7 @@ class Source:
     @property
     def remote(self) -> bool:
         """Whether the workflow engine cannot see it as a file."""
-        return "://" in self.url
+        return is_remote(self.url)
 
 
 class Plan:
@@ -84,12 +84,14 @@ class Plan:
         return found
 
     def _given(self) -> list[Source]:
+        # Paths stay as written where that works, so that a checkout that moves keeps its results.
+        base = None if Path.cwd() == self.root else self.root
         if self.dataset.files:
-            return [Source(s.key, s.url) for s in expand(self.dataset.files, base=self.root)]
+            return [Source(s.key, s.url) for s in expand(self.dataset.files, base=base)]
         return [
             Source(s.key, s.url, label)
             for label, rule in self.dataset.classes.items()
-            for s in expand(rule.files or [], base=self.root)
+            for s in expand(rule.files or [], base=base)
         ]
 
     @cached_property
@@ -167,9 +169,10 @@ class Plan:
         """What a rule's job is given: its section and the fingerprint that decides its fate."""
         describe: Callable[..., tuple[Job, list[str], list[str]]] = getattr(self, f"_{rule}")
         relevant = {k: v for k, v in wildcards.items() if k not in ("experiment", "dataset")}
-        section, code, upstream = describe(**relevant)
-        digest = of_value([section, of_code(f"rootloom.stages:{rule}", *code), upstream])
-        return {"section": section, "fingerprint": digest}
+        section, modules, upstream = describe(**relevant)
+        code = of_code(f"rootloom.stages:{rule}", *modules)
+        job = {"section": section, "code": code, "upstream": of_value(upstream)}
+        return {**job, "fingerprint": of_value(job)}
 
     def _fingerprint(self, rule: str, **wildcards: str) -> str:
         known = (rule, *sorted(wildcards.items()))

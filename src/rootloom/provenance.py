@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -20,21 +21,20 @@ PACKAGES = (
 
 def record(
     stage: str,
-    section: dict[str, Any],
-    fingerprint: str,
+    job: dict[str, Any],
     *,
     inputs: dict[str, str] | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """The provenance of one output: what was asked, by which code, from which inputs.
 
-    inputs: checksums by name. No host name and no absolute path: outputs are shared.
+    job: section, code, upstream and fingerprint, as the plan gives them to a rule.
+    inputs: checksums by name. The machine is named by its kind only: outputs are shared.
     """
     return {
         "stage": stage,
-        "section": section,
-        "fingerprint": fingerprint,
-        "code": code_version(),
+        **job,
+        "version": code_version(),
         "packages": package_versions(),
         "inputs": inputs or {},
         "seed": seed,
@@ -75,3 +75,38 @@ def host_kind() -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
     }
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The provenance record inside an output; None when it has none or is not there.
+
+    Looks where the stages put it: key "provenance" of JSON, root attribute of HDF5, header entry of
+    safetensors.
+    """
+    readers = {".json": _from_json, ".h5": _from_hdf5, ".safetensors": _from_safetensors}
+    reader = readers.get(path.suffix)
+    if reader is None or not path.exists():
+        return None
+    try:
+        found = reader(path)
+    except (OSError, ValueError, KeyError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _from_json(path: Path) -> Any:
+    return json.loads(path.read_text()).get("provenance")
+
+
+def _from_hdf5(path: Path) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return json.loads(file.attrs["provenance"])
+
+
+def _from_safetensors(path: Path) -> Any:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return json.loads(header["__metadata__"]["provenance"])
