@@ -1,0 +1,93 @@
+"""A cut on one variable, scanned over all thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rootloom.baselines.base import Sample, collect, require_both_classes, select
+from rootloom.errors import DataError
+
+
+@dataclass(frozen=True)
+class FittedCut:
+    """score = sign · x, or −|x − centre| for a window; absent values score `lowest`."""
+
+    column: int
+    sign: float
+    centre: float | None
+    lowest: float
+    parameters: int
+
+    def score(self, columns: np.ndarray) -> np.ndarray:
+        """(R, F) → (R,); see `FittedBaseline`."""
+        value = _score(columns[:, self.column].astype(np.float64), self.sign, self.centre)
+        # An absent value never passes before one that was measured in training.
+        return np.where(np.isfinite(value), value, self.lowest)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A one-sided cut on `variable`, or a symmetric window around `centre`.
+
+    direction: keep values "above" or "below" the threshold; "auto" takes the side on which the
+    training AUC exceeds one half. window: cut on the distance to `centre`, which by default is the
+    signal's weighted median in training. max_rows, seed: a random part of larger samples.
+    """
+
+    variable: str
+    window: bool = False
+    centre: float | None = None
+    direction: Literal["auto", "above", "below"] = "auto"
+    max_rows: int = 2_000_000
+    seed: int = 1
+
+    def needs(self, names: Sequence[str]) -> tuple[str, ...]:
+        """See `Baseline`."""
+        return select((self.variable,), names)
+
+    def fit(self, train: Sample, validation: Sample) -> FittedCut:
+        """See `Baseline`; the validation sample is not used."""
+        column = train.names.index(self.needs(train.names)[0])
+        train = collect([train], self.max_rows, self.seed)
+        known = train.take(np.isfinite(train.x[:, column]))
+        require_both_classes(known, f"finite '{self.variable}' in the training split")
+        x, signal = known.x[:, column].astype(np.float64), known.target == 1
+        weight = known.weight.astype(np.float64)
+        if self.window:
+            centre = self._centre(x[signal], weight[signal])
+            score = _score(x, 1.0, centre)
+            return FittedCut(column, 1.0, centre, float(score.min()), int(self.centre is None))
+        sign = self._sign(x, signal, weight)
+        lowest = float(_score(x, sign, None).min())
+        return FittedCut(column, sign, None, lowest, int(self.direction == "auto"))
+
+    def _centre(self, x: np.ndarray, weight: np.ndarray) -> float:
+        if self.centre is not None:
+            return self.centre
+        order = np.argsort(x, kind="stable")
+        cumulative = np.cumsum(weight[order])
+        return float(x[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
+
+    def _sign(self, x: np.ndarray, signal: np.ndarray, weight: np.ndarray) -> float:
+        if self.direction != "auto":
+            return 1.0 if self.direction == "above" else -1.0
+        from sklearn.metrics import (
+            roc_auc_score,  # half a second that reading a config must not pay
+        )
+
+        if x.min() == x.max():
+            raise DataError(
+                f"'{self.variable}' in the training split",
+                expected="more than one value to cut between",
+                found=f"{x[0]:g} in all {len(x)} rows",
+                fix="choose another variable, or a direction",
+            )
+        return 1.0 if roc_auc_score(signal, x, sample_weight=weight) >= 0.5 else -1.0
+
+
+def _score(x: np.ndarray, sign: float, centre: float | None) -> np.ndarray:
+    return sign * x if centre is None else -np.abs(x - centre)

@@ -1,0 +1,153 @@
+"""The likelihood ratio of one or a few variables, from histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rootloom.baselines.base import Sample, collect, require_both_classes, select
+from rootloom.errors import ConfigError
+
+MAX_CELLS = 1_000_000
+
+
+@dataclass(frozen=True)
+class FittedLikelihood:
+    """score = s / (s + b) of the cell a row falls into. edges: inner bin edges by variable."""
+
+    columns: tuple[int, ...]
+    edges: tuple[np.ndarray, ...]
+    ratio: np.ndarray  # (cells,) in (0, 1)
+
+    @property
+    def parameters(self) -> int:
+        """One ratio a cell."""
+        return len(self.ratio)
+
+    def score(self, columns: np.ndarray) -> np.ndarray:
+        """(R, F) → (R,); see `FittedBaseline`."""
+        return self.ratio[_cells(columns[:, list(self.columns)], self.edges)]
+
+
+@dataclass(frozen=True)
+class BinnedLikelihood:
+    """The optimal test on few variables (Neyman–Pearson), up to the width of its bins.
+
+    Along each variable there are bins of equal probability in the balanced mixture of both
+    classes, open at both ends, and one for absent values. Their number is the one of `bins` that
+    gives the smallest log loss on the validation split: few rows want wide bins. Densities come
+    from the weighted training histogram, in effective rows n = (Σw)²/Σw² of a class; to each class
+    `smoothing` rows a cell are added, spread like the balanced mixture, so that a cell with few
+    rows says little, and one without says nothing (score ½).
+
+    max_rows, seed: a random part of larger samples.
+    """
+
+    variables: tuple[str, ...] = ("trimmed_mass", "tau21")
+    bins: tuple[int, ...] = (4, 6, 8, 12, 16, 24, 32, 48)
+    smoothing: float = 1.0
+    max_rows: int = 2_000_000
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.variables or not self.bins or min(self.bins) < 2 or self.smoothing <= 0:
+            raise ConfigError(
+                "baseline 'likelihood'",
+                expected="a variable or more, bins ≥ 2 and smoothing > 0",
+                found=f"{list(self.variables)}, bins {list(self.bins)}, "
+                f"smoothing {self.smoothing:g}",
+            )
+        if (max(self.bins) + 1) ** len(self.variables) > MAX_CELLS:
+            raise ConfigError(
+                "baseline 'likelihood'",
+                expected=f"at most {MAX_CELLS} cells",
+                found=f"{max(self.bins)} + 1 bins in {len(self.variables)} variables",
+                fix="use fewer bins or variables, or boosted_trees",
+            )
+
+    def needs(self, names: Sequence[str]) -> tuple[str, ...]:
+        """See `Baseline`."""
+        return select(self.variables, names)
+
+    def fit(self, train: Sample, validation: Sample) -> FittedLikelihood:
+        """See `Baseline`."""
+        columns = tuple(train.names.index(name) for name in self.needs(train.names))
+        train = collect([train], self.max_rows, self.seed)
+        require_both_classes(train, "the training split")
+        if len(self.bins) == 1:
+            return self._fit(train, columns, self.bins[0])
+        validation = collect([validation], self.max_rows, self.seed)
+        require_both_classes(validation, "the validation split")
+        fits = [self._fit(train, columns, bins) for bins in self.bins]
+        return min(fits, key=lambda fitted: _log_loss(fitted.score(validation.x), validation))
+
+    def _fit(self, train: Sample, columns: tuple[int, ...], bins: int) -> FittedLikelihood:
+        x, signal = train.x[:, list(columns)], train.target == 1
+        weight = train.weight.astype(np.float64)
+        balanced = _balance(weight, signal)
+        edges = tuple(_equal_probability(values, balanced, bins) for values in x.T)
+        cells = _cells(x, edges)
+        total = int(np.prod([_bins(edge) for edge in edges]))
+        density = [
+            np.maximum(np.bincount(cells[member], balanced[member], total), 0.0)
+            for member in (signal, ~signal)
+        ]
+        mixture, added = (density[0] + density[1]) / 2, self.smoothing * total
+        signal_density, background_density = (
+            (rows * own + added * mixture) / (rows + added)
+            for own, rows in zip(density, _effective_rows(weight, signal), strict=True)
+        )
+        both = signal_density + background_density
+        ratio = np.divide(signal_density, both, out=np.full(total, 0.5), where=both > 0)
+        return FittedLikelihood(columns, edges, ratio)
+
+
+def _balance(weight: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """Weights that sum to 1 in each class."""
+    return weight / np.where(signal, weight[signal].sum(), weight[~signal].sum())
+
+
+def _log_loss(score: np.ndarray, sample: Sample) -> float:
+    signal = sample.target == 1
+    chosen = np.where(signal, score, 1 - score)
+    # A score of exactly 0 or 1 cannot occur: smoothing mixes both classes into every cell.
+    return float(-np.sum(_balance(sample.weight.astype(np.float64), signal) * np.log(chosen)))
+
+
+def _effective_rows(weight: np.ndarray, signal: np.ndarray) -> tuple[float, float]:
+    counts = [
+        float(weight[member].sum() ** 2 / (weight[member] ** 2).sum())
+        for member in (signal, ~signal)
+    ]
+    return counts[0], counts[1]
+
+
+def _equal_probability(values: np.ndarray, weight: np.ndarray, bins: int) -> np.ndarray:
+    """Inner edges of at most `bins` bins (e₁, e₂] with alike sums of |weight|.
+
+    Fewer where values repeat, so that discrete variables get a bin a value.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return np.empty(0)
+    order = np.argsort(values[known], kind="stable")
+    ordered = values[known][order].astype(np.float64)
+    cumulative = np.cumsum(np.abs(weight[known][order]))
+    wanted = np.arange(1, bins) / bins * cumulative[-1]
+    return np.unique(ordered[np.searchsorted(cumulative, wanted)])
+
+
+def _bins(edges: np.ndarray) -> int:
+    return len(edges) + 2  # the outer two are open, and the last one holds absent values
+
+
+def _cells(x: np.ndarray, edges: Sequence[np.ndarray]) -> np.ndarray:
+    """(R, F) → (R,) cell number."""
+    cell = np.zeros(len(x), dtype=np.int64)
+    for values, edge in zip(x.T, edges, strict=True):
+        absent = _bins(edge) - 1
+        index = np.searchsorted(edge, values, side="left")  # an edge belongs to the bin below
+        cell = cell * _bins(edge) + np.where(np.isfinite(values), index, absent)
+    return cell
