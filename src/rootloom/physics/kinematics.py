@@ -22,9 +22,7 @@ def from_pt_y_phi_m(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, m: np.ndarra
     """Momenta (..., 4) from transverse momentum, rapidity, azimuth and mass."""
     pt, y, phi, m = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (pt, y, phi, m)))
     mt = np.hypot(pt, m)
-    return np.stack(
-        [pt * np.cos(phi), pt * np.sin(phi), mt * np.sinh(y), mt * np.cosh(y)], axis=-1
-    )
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), mt * np.sinh(y), mt * np.cosh(y)], axis=-1)
 
 
 def pt(p: np.ndarray) -> np.ndarray:

@@ -1,0 +1,160 @@
+"""Substructure against FastJet and its contribs; kinematics against `vector`."""
+
+from __future__ import annotations
+
+import awkward as ak
+import fastjet
+import fastjet._swig as swig
+import numpy as np
+import pytest
+import vector
+
+from rootloom.physics import kinematics as kin
+from rootloom.physics.grooming import trim
+from rootloom.physics.observables import (
+    c2,
+    d2,
+    energy_correlations,
+    jet_mass,
+    jet_momentum,
+    multiplicity,
+    width_and_dispersion,
+)
+from rootloom.physics.subjettiness import subjettiness
+from rootloom.types import Ragged
+
+
+def as_awkward(p4: np.ndarray) -> ak.Array:
+    fields = {name: p4[:, k] for k, name in enumerate(("px", "py", "pz", "E"))}
+    return ak.zip(fields, with_name="Momentum4D")
+
+
+def rows_of(jets: Ragged) -> list[np.ndarray]:
+    return np.split(jets.values, jets.offsets[1:-1])
+
+
+@pytest.mark.parametrize("axes", ["WTA_KT_Axes", "OnePass_WTA_KT_Axes"])
+def test_subjettiness_is_contribs(jets: Ragged, axes: str) -> None:
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, 1.0)
+    expected = np.empty((len(jets), 3))
+    for row, jet in enumerate(rows_of(jets)):
+        event = ak.unflatten(as_awkward(jet), [len(jet)])
+        sequence = fastjet.ClusterSequence(event, definition)
+        tau = sequence.njettiness(
+            measure_definition="NormalizedMeasure",
+            axes_definition=axes,
+            njets=[1, 2, 3],
+            beta=1.0,
+            R0=1.0,
+        )
+        expected[row] = ak.to_numpy(ak.flatten(tau, axis=None))
+    ours = subjettiness(jets.values, jets.offsets, 3, one_pass=axes.startswith("OnePass"))
+    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_trimming_is_fastjets_filter(jets: Ragged) -> None:
+    kept, trimmed = trim(jets.values, jets.offsets, 0.3, 0.05)
+    trimmer = swig.Filter(
+        swig.JetDefinition(swig.kt_algorithm, 0.3), swig.SelectorPtFractionMin(0.05)
+    )
+    for row, jet in enumerate(rows_of(jets)):
+        particles = []
+        for number, momentum in enumerate(jet):
+            particle = swig.PseudoJet(*map(float, momentum))
+            particle.set_user_index(number)
+            particles.append(particle)
+        sequence = swig.ClusterSequence(particles, swig.JetDefinition(swig.kt_algorithm, 1000.0))
+        result = trimmer(sequence.inclusive_jets()[0])
+        indices = sorted(c.user_index() for c in result.constituents())
+        start = jets.offsets[row]
+        assert np.flatnonzero(kept[start : start + len(jet)]).tolist() == indices
+        reference = [result.px(), result.py(), result.pz(), result.E()]
+        np.testing.assert_allclose(trimmed[row], reference, rtol=1e-12, atol=1e-9)
+
+
+def test_mass_and_momentum_are_vectors(jets: Ragged) -> None:
+    vector.register_awkward()
+    total = ak.sum(ak.unflatten(as_awkward(jets.values), jets.counts()), axis=1)
+    expected = ak.to_numpy(total.mass)
+    np.testing.assert_allclose(jet_mass(jets.values, jets.offsets), expected, rtol=1e-9)
+    momentum = jet_momentum(jets.values, jets.offsets)
+    np.testing.assert_allclose(kin.pt(momentum), ak.to_numpy(total.pt), rtol=1e-12)
+    assert np.array_equal(multiplicity(jets.offsets), jets.counts())
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0])
+def test_energy_correlations_are_contribs(jets: Ragged, beta: float) -> None:
+    chosen = jets.offsets[:101]
+    e2, e3 = energy_correlations(jets.values[: chosen[-1]], chosen, beta).T
+    rows = ak.unflatten(as_awkward(jets.values[: chosen[-1]]), np.diff(chosen))
+    sequence = fastjet.ClusterSequence(
+        rows, fastjet.JetDefinition(fastjet.cambridge_algorithm, 1000.0)
+    )
+    for ours, function in ((c2(e2, e3), "C2"), (d2(e2, e3), "D2")):
+        expected = sequence.exclusive_jets_energy_correlator(njets=1, beta=beta, func=function)
+        np.testing.assert_allclose(ours, ak.to_numpy(ak.flatten(expected, axis=None)), rtol=1e-7)
+
+
+def test_width_and_dispersion_by_their_formulae(jets: Ragged) -> None:
+    width, dispersion = width_and_dispersion(jets.values, jets.offsets)
+    for row in range(0, len(jets), 50):
+        p = jets.values[jets.offsets[row] : jets.offsets[row + 1]]
+        parts = vector.array({"px": p[:, 0], "py": p[:, 1], "pz": p[:, 2], "E": p[:, 3]})
+        axis = vector.obj(**dict(zip(("px", "py", "pz", "E"), p.sum(axis=0), strict=True)))
+        d_phi = parts.deltaphi(axis)
+        distance = np.hypot(parts.rapidity - axis.rapidity, d_phi)
+        # `vector` takes log((E + pz)/(E - pz)), which cancels for forward particles: 1e-6.
+        assert width[row] == pytest.approx(np.sum(parts.pt * distance) / parts.pt.sum(), rel=1e-6)
+        expected = np.sqrt(np.sum(parts.pt**2)) / parts.pt.sum()
+        assert dispersion[row] == pytest.approx(expected, rel=1e-9)
+
+
+def test_empty_and_single_constituent_jets_have_defined_values() -> None:
+    p4, offsets = np.array([[3.0, 4.0, 1.0, 9.0]]), np.array([0, 0, 1])
+    assert subjettiness(p4, offsets).tolist() == [[0.0] * 3] * 2
+    assert energy_correlations(p4, offsets).tolist() == [[0.0] * 2] * 2
+    width, dispersion = width_and_dispersion(p4, offsets)
+    assert width.tolist() == [0.0, 0.0]
+    assert dispersion.tolist() == [0.0, 1.0]
+    kept, trimmed = trim(p4, offsets)
+    assert kept.tolist() == [True]
+    assert trimmed.tolist() == [[0.0] * 4, p4[0].tolist()]
+    assert jet_mass(p4, offsets).tolist() == pytest.approx([0.0, np.sqrt(81.0 - 26.0)])
+    assert c2(*energy_correlations(p4, offsets).T).tolist() == [0.0, 0.0]
+
+
+def test_kinematics_are_vectors() -> None:
+    rng = np.random.default_rng(7)
+    pt, eta = rng.exponential(20.0, 500), rng.normal(0.0, 2.0, 500)
+    phi, m = rng.uniform(-np.pi, np.pi, 500), rng.exponential(1.0, 500)
+    p = kin.from_pt_eta_phi_m(pt, eta, phi, m)
+    reference = vector.array({"pt": pt, "eta": eta, "phi": phi, "mass": m})
+    for k, name in enumerate(("px", "py", "pz", "E")):
+        np.testing.assert_allclose(p[:, k], getattr(reference, name), rtol=1e-12)
+    np.testing.assert_allclose(kin.pt(p), pt, rtol=1e-12)
+    np.testing.assert_allclose(kin.eta(p), eta, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(kin.phi(p), phi, rtol=1e-12)
+    np.testing.assert_allclose(kin.rapidity(p), reference.rapidity, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(kin.from_pt_y_phi_m(pt, kin.rapidity(p), phi, m), p, rtol=1e-9)
+
+    turned = reference.rotateX(0.7)
+    np.testing.assert_allclose(kin.rotate_x(p, 0.7)[:, 1], turned.y, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(kin.rotate_z(p, 0.7)[:, 0], reference.rotateZ(0.7).x, atol=1e-9)
+    moved = reference.boostZ(beta=np.tanh(0.4))
+    np.testing.assert_allclose(kin.boost_z(p, 0.4)[:, 3], moved.E, rtol=1e-9)
+    beta = np.array([0.1, -0.5, 0.3])
+    moved = reference.boost_beta3(vector.obj(x=beta[0], y=beta[1], z=beta[2]))
+    np.testing.assert_allclose(kin.boost(p, beta)[:, 2], moved.pz, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(kin.boost(p, beta)[:, 3], moved.E, rtol=1e-9)
+    np.testing.assert_allclose(
+        kin.delta_r(p[:-1], p[1:]),
+        np.hypot(np.diff(reference.rapidity), reference[:-1].deltaphi(reference[1:])),
+        rtol=1e-6,
+    )
+
+
+def test_angles_along_the_beam_are_defined() -> None:
+    p = np.array([[0.0, 0.0, 5.0, 5.0], [0.0, 0.0, 0.0, 0.0], [0.0, 0.0, -5.0, 5.0]])
+    assert kin.eta(p).tolist() == [np.inf, 0.0, -np.inf]
+    assert kin.rapidity(p).tolist() == [np.inf, 0.0, -np.inf]
+    assert kin.delta_phi(np.array([3.0]), np.array([-3.0]))[0] == pytest.approx(6.0 - 2 * np.pi)
