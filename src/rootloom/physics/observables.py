@@ -105,7 +105,7 @@ def _correlations(p4: np.ndarray, offsets: np.ndarray, beta: float) -> np.ndarra
 def energy_correlations(p4: np.ndarray, offsets: np.ndarray, beta: float = 1.0) -> np.ndarray:
     """(R, 2): two- and three-point correlations e2, e3 (Larkoski, Salam, Thaler 1305.0007).
 
-    e2 = Σ_{i<j} z_i z_j ΔR_ij^β, e3 = Σ_{i<j<k} z_i z_j z_k (ΔR_ij ΔR_ik ΔR_jk)^β with z = pT / Σ pT.
+    e2 = Σ_{i<j} z_i z_j ΔR_ij^β, e3 = Σ_{i<j<k} z_i z_j z_k (ΔR_ij ΔR_ik ΔR_jk)^β, z = pT / Σ pT.
     """
     return _correlations(np.ascontiguousarray(p4, np.float64), offsets, beta)
 
