@@ -1,0 +1,35 @@
+"""Fully connected network on event or jet variables."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from rootloom.models.layers import HE, Activation, Dropout, Precision, activation
+from rootloom.types import Features
+
+
+class DNN(nn.Module):
+    """Dense layers of the given widths; with none, the variables themselves.
+
+    The five layers of 300 units are those of Baldi, Sadowski, Whiteson, arXiv:1402.4735.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ("features",)
+
+    hidden: tuple[int, ...] = (300, 300, 300, 300, 300)
+    activation: Activation = "relu"
+    dropout: float = 0.0
+    dtype: Precision = "float32"
+
+    @nn.compact
+    def __call__(self, inputs: Features, *, train: bool) -> Array:
+        """(B, F) → (B, hidden[-1]) float32."""
+        h = jnp.asarray(inputs.x, self.dtype)
+        for width in self.hidden:
+            h = nn.Dense(width, kernel_init=HE, dtype=self.dtype)(h)
+            h = Dropout(self.dropout)(activation(self.activation)(h), train=train)
+        return h.astype(jnp.float32)

@@ -1,0 +1,120 @@
+"""Layers that several backbones share.
+
+Dropout draws from the example's own seed, so that a mask depends neither on the number of
+devices nor on an example's place in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+from zlib import crc32
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rootloom.errors import ConfigError
+
+Activation: TypeAlias = Literal["relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "selu"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+# The collection in which a task hands every example's seed to a model's dropout layers.
+EXAMPLE = "example"
+
+HE = nn.initializers.he_uniform()
+
+
+def activation(name: Activation) -> Callable[[Array], Array]:
+    """The elementwise function of that name."""
+    function: Callable[[Array], Array] = getattr(jax.nn, name)
+    return function
+
+
+def mix(x: Array) -> Array:
+    """A bijection of uint32 in which every input bit flips every output bit half of the time.
+
+    C. Wellons' `lowbias32` (hash-prospector): two multiplications, where Threefry takes twenty
+    rounds.
+    """
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+def example_seeds(key: Array, identity: Array) -> Array:
+    """One uint32 an example, (B,), from a step's key and the examples' ids (B, 2) uint32."""
+    words = jax.random.key_data(key).reshape(-1).astype(jnp.uint32)
+    seed = mix(identity[:, 0] ^ words[0])
+    return mix(mix(seed ^ identity[:, 1]) ^ words[-1])
+
+
+def random_bits(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
+    """(B, *shape) uint32, a function of each example's seed, the layer's salt and the position."""
+    size = 1
+    for length in shape:
+        size *= length
+    counter = mix(jnp.arange(size, dtype=jnp.uint32) + jnp.uint32(salt))
+    bits = mix(seeds[:, None] ^ counter[None, :])
+    return bits.reshape(seeds.shape[0], *shape)
+
+
+class Dropout(nn.Module):
+    """Sets each unit to zero with probability `rate` while training and scales up the others."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        if not 0.0 <= self.rate < 1.0:
+            raise ConfigError("dropout", expected="a rate in [0, 1)", found=str(self.rate))
+        if not train or self.rate == 0.0:
+            return x
+        assert self.scope is not None  # a compact method is only ever called bound
+        seeds = self.scope.root.get_variable(EXAMPLE, "seed")
+        if seeds is None:
+            raise ConfigError(
+                "dropout",
+                expected=f"the examples' seeds in the collection '{EXAMPLE}'",
+                found="a call with train=True without them",
+                fix="apply the model through its task, or with rootloom.models.layers.apply",
+            )
+        bits = random_bits(seeds, crc32("/".join(self.path).encode()), x.shape[1:])
+        keep = bits >= jnp.uint32(round(self.rate * 2**32))
+        return jnp.where(keep, x / (1.0 - self.rate), jnp.zeros_like(x))
+
+
+def max_pool(x: Array, size: int) -> Array:
+    """Largest value of each non-overlapping size×size window; (B, H, W, C), a rest is dropped."""
+    return nn.max_pool(x, window_shape=(size, size), strides=(size, size))
+
+
+def local_response_normalisation(
+    x: Array, *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+) -> Array:
+    """x / (k + alpha Σ x²)^beta over `size` neighbouring channels, the last axis.
+
+    Krizhevsky, Sutskever, Hinton, NIPS 25 (2012), section 3.3; their constants.
+    """
+    edges = [(0, 0)] * (x.ndim - 1) + [(size // 2, size // 2)]
+    squares = jnp.pad(x * x, edges)
+    total = sum(squares[..., shift : shift + x.shape[-1]] for shift in range(size))
+    return x * (k + alpha * total) ** -beta
+
+
+class MaxOutDense(nn.Module):
+    """The largest of `pieces` linear maps, (B, F) → (B, features).
+
+    Goodfellow et al., arXiv:1302.4389, equation 2.
+    """
+
+    features: int
+    pieces: int
+    dtype: Precision = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        # One matrix product for all pieces; each piece keeps the fan-in of the layer.
+        y = nn.Dense(self.features * self.pieces, kernel_init=HE, dtype=self.dtype)(x)
+        return y.reshape(x.shape[0], self.pieces, self.features).max(axis=1)

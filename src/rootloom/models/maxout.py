@@ -1,0 +1,52 @@
+"""MaxOut network on jet images."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rootloom.errors import ConfigError
+from rootloom.models.layers import HE, Dropout, MaxOutDense, Precision
+from rootloom.types import Image
+
+
+class MaxOut(nn.Module):
+    """The MaxOut network of de Oliveira et al., arXiv:1511.05190, without its output unit.
+
+    Two maxout layers, then two dense ones; `dropout` holds a rate for each layer in turn.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ("image",)
+
+    maxout: tuple[int, ...] = (256, 128)
+    pieces: int = 5
+    hidden: tuple[int, ...] = (64, 25)
+    dropout: tuple[float, ...] = (0.3, 0.2, 0.2, 0.3)
+    dtype: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        layers = len(self.maxout) + len(self.hidden)
+        if len(self.dropout) != layers:
+            raise ConfigError(
+                "model 'maxout', dropout",
+                expected=f"{layers} rates, one for each width in maxout and hidden",
+                found=f"{len(self.dropout)} rates",
+            )
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, inputs: Image, *, train: bool) -> Array:
+        """(B, H, W, C) → (B, hidden[-1]) float32."""
+        h = jnp.asarray(inputs.x, self.dtype).reshape(inputs.x.shape[0], -1)
+        rates = iter(self.dropout)
+        for width in self.maxout:
+            h = MaxOutDense(width, self.pieces, dtype=self.dtype)(h)
+            h = Dropout(next(rates))(h, train=train)
+        for width in self.hidden:
+            h = jax.nn.relu(nn.Dense(width, kernel_init=HE, dtype=self.dtype)(h))
+            h = Dropout(next(rates))(h, train=train)
+        return h.astype(jnp.float32)
