@@ -1,0 +1,61 @@
+"""What a shard file looks like inside; everything another program needs to read one.
+
+    /<split>/<column>           dense column, (R, ...)
+    /<split>/<column>/values    ragged column, (V, ...)
+    /<split>/<column>/offsets   (R + 1,) int64: row i is values[offsets[i]:offsets[i + 1]]
+
+Plain `h5py` with `import hdf5plugin` reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import hdf5plugin
+import numpy as np
+
+from rootloom.errors import InputError
+
+SCHEMA_VERSION = 1
+BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
+AUXILIARY = "aux."
+# 256 kB fit the second-level cache while a chunk is decoded; 1 MB chunks read 10–30 % slower.
+_CHUNK_BYTES = 1 << 18
+
+
+def create(group: h5py.Group, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> h5py.Dataset:
+    """An empty, growing, compressed and checksummed dataset of rows of `shape`."""
+    row_bytes = max(1, dtype.itemsize * int(np.prod(shape)))
+    rows = 1 << max(0, (_CHUNK_BYTES // row_bytes).bit_length() - 1)
+    return group.create_dataset(
+        name,
+        shape=(0, *shape),
+        maxshape=(None, *shape),
+        chunks=(rows, *shape),
+        dtype=dtype,
+        fletcher32=True,  # HDF5 then finds a flipped byte whenever the chunk is read
+        track_times=False,  # equal content gives equal bytes
+        # The smallest of ten codecs measured on jets, and the fastest of the small ones.
+        **hdf5plugin.Blosc2(cname="zstd", clevel=1, filters=hdf5plugin.Blosc2.SHUFFLE),
+    )
+
+
+def read_slice(dataset: h5py.Dataset, start: int, stop: int, out: np.ndarray) -> None:
+    """Rows [start, stop) of a dataset straight into `out`, without a temporary array."""
+    if start == stop:
+        return
+    trailing = dataset.shape[1:]
+    file_space = dataset.id.get_space()
+    file_space.select_hyperslab((start, *(0 for _ in trailing)), (stop - start, *trailing))
+    dataset.id.read(h5py.h5s.create_simple((stop - start, *trailing)), file_space, out)
+
+
+def unreadable(path: Any, error: BaseException | str) -> InputError:
+    """The refusal for a shard that is damaged, with the way out."""
+    return InputError(
+        str(path),
+        expected=f"an intact shard (HDF5, schema version {SCHEMA_VERSION})",
+        found=str(error),
+        fix="delete this file and run again: it is made anew from its ROOT file",
+    )

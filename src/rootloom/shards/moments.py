@@ -1,0 +1,122 @@
+"""Count, mean and spread of features: exact, and mergeable in any partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from rootloom.errors import DataError
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second moments of F features.
+
+    count: (F,) int64 values present; mean: (F,) float64; m2: (F,) float64, the sum of squared
+    deviations from the mean. A feature without any value has count, mean and m2 of 0.
+    """
+
+    count: np.ndarray
+    mean: np.ndarray
+    m2: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Self:
+        """Moments of x (n, F), NaN where absent. Raises DataError for an infinite value."""
+        x = np.asarray(x, np.float64)
+        present = ~np.isnan(x)
+        if np.isinf(x).any():
+            columns = np.flatnonzero(np.isinf(x).any(axis=0))
+            raise DataError(
+                "moments",
+                expected="finite values, or NaN for an absent one",
+                found=f"infinite values in feature(s) {', '.join(map(str, columns[:8]))}",
+                fix="select finite rows, or guard the expression (a logarithm or ratio of 0?)",
+            )
+        count = present.sum(axis=0)
+        filled = np.where(present, x, 0.0)
+        mean = filled.sum(axis=0) / np.maximum(count, 1)
+        deviation = np.where(present, x - mean, 0.0)
+        # The second term removes the rounding of the mean (Chan, Golub, LeVeque 1983, eq. 1.7).
+        m2 = (deviation**2).sum(axis=0) - deviation.sum(axis=0) ** 2 / np.maximum(count, 1)
+        return cls(count.astype(np.int64), mean, np.maximum(m2, 0.0))
+
+    def merge(self, other: Self) -> Self:
+        """Moments of both samples together (Chan, Golub, LeVeque 1979, eq. 2.1)."""
+        if self.mean.shape != other.mean.shape:
+            raise DataError(
+                "moments",
+                expected=f"{len(self.mean)} features in every shard",
+                found=f"{len(other.mean)}",
+                fix="delete shards made with another configuration",
+            )
+        count = self.count + other.count
+        share = other.count / np.maximum(count, 1)
+        delta = other.mean - self.mean
+        return type(self)(
+            count,
+            self.mean + delta * share,
+            self.m2 + other.m2 + delta**2 * self.count * share,
+        )
+
+    @property
+    def std(self) -> np.ndarray:
+        """Population standard deviation, (F,) float64; 0 for a constant or absent feature."""
+        return np.sqrt(self.m2 / np.maximum(self.count, 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists of numbers; Python prints floats so that reading them gives the same bits."""
+        return {name: getattr(self, name).tolist() for name in ("count", "mean", "m2")}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """The inverse of `to_json`, exactly."""
+        return cls(
+            np.array(content["count"], np.int64),
+            np.array(content["mean"], np.float64),
+            np.array(content["m2"], np.float64),
+        )
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """Weighted means of F features for each of K classes: average images, mean spectra.
+
+    weight, total: (K, F) float64 sums of w and of w·x over the values present.
+    """
+
+    weight: np.ndarray
+    total: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, label: np.ndarray, weight: np.ndarray, classes: int) -> Self:
+        """Sums of x (R, F) by label (R,), NaN where a value is absent."""
+        present = ~np.isnan(x)
+        filled = np.where(present, x, 0.0)
+        sums = np.zeros((2, classes, x.shape[1]))
+        for k in range(classes):
+            w = np.where(label == k, weight, 0.0).astype(np.float64)
+            sums[0, k], sums[1, k] = w @ present, w @ filled
+        return cls(*sums)
+
+    def merge(self, other: Self) -> Self:
+        """Means of both samples together."""
+        return type(self)(self.weight + other.weight, self.total + other.total)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(K, F) float64; 0 where a class has no weight."""
+        return np.divide(
+            self.total, self.weight, out=np.zeros_like(self.total), where=self.weight != 0
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Nested lists of numbers."""
+        return {"weight": self.weight.tolist(), "total": self.total.tolist()}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """The inverse of `to_json`, exactly."""
+        return cls(np.array(content["weight"], np.float64), np.array(content["total"], np.float64))

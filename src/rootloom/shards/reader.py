@@ -1,0 +1,182 @@
+"""Columns out of a shard. Every chunk's checksum is verified by HDF5 as it is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from rootloom.errors import InputError, nearest
+from rootloom.shards.layout import SCHEMA_VERSION, read_slice, unreadable
+from rootloom.types import SPLITS, Column, Ragged
+
+
+class Shard:
+    """The read side of a shard, a context manager.
+
+    attributes: what the writer stored, plain Python values.
+    columns: all column names, sorted; empty when the shard has no rows at all.
+    Every method raises InputError, naming the file and the way out, when the file is missing,
+    truncated, damaged, of another schema version, or lacks a column.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(str(path), expected="a shard", found="no such file")
+        with self._refusing():
+            self._file = h5py.File(self.path, "r")
+        try:
+            self.attributes = self._check_version()
+            with self._refusing():
+                self.columns = tuple(sorted(self._file[SPLITS[0]]))
+                self._datasets = {split: self._open(split) for split in SPLITS}
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._file.close()
+
+    def rows(self, split: str) -> int:
+        """Number of rows in a split."""
+        return self._datasets[split]["id"].shape[0] if self.columns else 0
+
+    def nbytes(self, split: str, names: Sequence[str]) -> int:
+        """Bytes that the columns of a split take in memory."""
+        total = 0
+        for name in names:
+            total += self._dataset(split, name).nbytes
+            if self.is_ragged(name):
+                total += self._datasets[split][f"{name}/offsets"].nbytes
+        return total
+
+    def is_ragged(self, name: str) -> bool:
+        """Whether a column's rows vary in length."""
+        return f"{name}/offsets" in self._datasets[SPLITS[0]]
+
+    def empty(self, name: str, length: int) -> np.ndarray:
+        """An uninitialised array of `length` rows (or values, if ragged) of a column's type."""
+        dataset = self._dataset(SPLITS[0], name)
+        return np.empty((length, *dataset.shape[1:]), dataset.dtype)
+
+    def offsets(self, split: str, name: str, start: int, stop: int) -> np.ndarray:
+        """Positions of rows [start, stop) in a ragged column's values, (rows + 1,) int64."""
+        out = np.empty(stop - start + 1, np.int64)
+        with self._refusing():
+            read_slice(self._datasets[split][f"{name}/offsets"], start, stop + 1, out)
+        return out
+
+    def read_into(self, split: str, name: str, start: int, stop: int, out: np.ndarray) -> None:
+        """Rows [start, stop) of a dense column, or those *values* of a ragged one, into `out`."""
+        with self._refusing():
+            read_slice(self._dataset(split, name), start, stop, out)
+
+    def read(
+        self,
+        split: str,
+        names: Iterable[str] | None = None,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> dict[str, Column]:
+        """Rows [start, stop) of the named columns (all when None), offsets starting at 0."""
+        stop = self.rows(split) if stop is None else min(stop, self.rows(split))
+        names = self.columns if names is None else names
+        return {name: self._read(split, name, start, stop) for name in names}
+
+    def _read(self, split: str, name: str, start: int, stop: int) -> Column:
+        if not self.is_ragged(name):
+            out = self.empty(name, stop - start)
+            self.read_into(split, name, start, stop, out)
+            return out
+        offsets = self.offsets(split, name, start, stop)
+        values = self.empty(name, int(offsets[-1] - offsets[0]))
+        self.read_into(split, name, int(offsets[0]), int(offsets[-1]), values)
+        return Ragged(values, offsets - offsets[0])
+
+    def _dataset(self, split: str, name: str) -> h5py.Dataset:
+        datasets = self._datasets[split]
+        dataset = datasets.get(name)
+        if dataset is None:
+            raise InputError(
+                str(self.path),
+                expected=f"a column '{name}'",
+                found=f"{len(self.columns)} other columns",
+                fix=nearest(name, self.columns),
+            )
+        return dataset
+
+    def _open(self, split: str) -> dict[str, h5py.Dataset]:
+        group, datasets = self._file[split], {}
+        for name in self.columns:
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                datasets[name], datasets[f"{name}/offsets"] = item["values"], item["offsets"]
+            else:
+                datasets[name] = item
+        return datasets
+
+    def _check_version(self) -> dict[str, Any]:
+        with self._refusing():
+            attributes = {name: _plain(value) for name, value in self._file.attrs.items()}
+        found = attributes.get("schema_version")
+        if found != SCHEMA_VERSION:
+            raise unreadable(
+                self.path,
+                "no schema version: not a shard" if found is None else f"schema version {found}",
+            )
+        return attributes
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise unreadable(self.path, error) from error
+
+
+def content_digest(path: str | Path) -> str:
+    """SHA-256 over splits, column names, types and array content, in hexadecimal.
+
+    Equal for equal content however the file was chunked or compressed; reading everything, it
+    also verifies every checksum. Raises InputError for a damaged shard.
+    """
+    digest = hashlib.sha256()
+    with Shard(path) as shard:
+        for split in SPLITS:
+            rows = shard.rows(split)
+            for name in shard.columns:
+                digest.update(f"{split}/{name}:{rows}".encode())
+                for start in range(0, rows, 1 << 14):
+                    column = shard.read(split, [name], start, start + (1 << 14))[name]
+                    for array in _arrays(column):
+                        digest.update(f"{array.dtype.str}{array.shape}".encode())
+                        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _arrays(column: Column) -> tuple[np.ndarray, ...]:
+    # counts, not offsets: the blocks in which a column is read must not show
+    return (column.values, column.counts()) if isinstance(column, Ragged) else (column,)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,208 @@
+"""Rows into a shard, block by block, in bounded memory; the file appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import h5py
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.fileio import new_hdf5
+from rootloom.shards.ids import event_ids, event_split
+from rootloom.shards.layout import AUXILIARY, SCHEMA_VERSION, create
+from rootloom.types import SPLITS, Column, Ragged, RowBlock
+
+
+class ShardWriter:
+    """Context manager that writes one shard; `append` takes blocks in the ROOT file's order.
+
+    file_key: names the ROOT file; with entry and object it makes the row ids.
+    splits: fraction by split name; an event's split follows from its id alone.
+    auxiliary: RowBlock columns to keep beside the representation's, as "aux.<name>".
+    attributes: stored at the file's root (dataset, representation, fingerprint, …).
+    Memory: one chunk a column and split, plus the block in hand. Raises InputError when the disk
+    is full, DataError for a column whose rows or type do not fit.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        file_key: str,
+        splits: Mapping[str, float],
+        auxiliary: Sequence[str] = (),
+        attributes: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        self._path, self._file_key, self._splits = Path(path), file_key, dict(splits)
+        self._auxiliary = tuple(auxiliary)
+        self._attributes = {
+            **(attributes or {}),
+            "schema_version": SCHEMA_VERSION,
+            "file_key": file_key,
+            "splits": json.dumps(self._splits),
+        }
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        file, self._sink = self._stack.enter_context(new_hdf5(self._path))
+        for name in sorted(self._attributes):
+            file.attrs[name] = self._attributes[name]
+        self._columns = {
+            split: SplitColumns(file.create_group(split), self._path) for split in SPLITS
+        }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._stack:
+            if error is not None:
+                raise error
+            for columns in self._columns.values():
+                columns.flush()
+
+    def append(self, block: RowBlock, columns: Mapping[str, Column]) -> None:
+        """Add R rows: `columns` is what the representation encoded from `block`."""
+        table: dict[str, Column] = {
+            "entry": np.asarray(block.entry, np.int64),
+            "object": np.asarray(block.object, np.int32),
+            "label": np.asarray(block.label, np.int32),
+            "weight": np.asarray(block.weight, np.float32),
+            "id": event_ids(self._file_key, block.entry, block.object),
+            **{AUXILIARY + name: block.columns[name] for name in self._auxiliary},
+            **columns,
+        }
+        split = event_split(self._file_key, block.entry, self._splits)
+        for index, name in enumerate(SPLITS):
+            self._columns[name].append(table, split == index)
+        self._sink.check()
+
+
+class SplitColumns:
+    """The growing columns of one split."""
+
+    def __init__(self, group: h5py.Group, path: Path) -> None:
+        self._group, self._path = group, path
+        self._growing: dict[str, _Appendable] = {}
+
+    def append(self, table: Mapping[str, Column], keep: np.ndarray) -> None:
+        """Add the rows where `keep` (R,) bool is set; the first call fixes names and types."""
+        if not self._growing:
+            self._growing = {name: self._create(name, table[name]) for name in sorted(table)}
+        if self._growing.keys() != table.keys():
+            raise DataError(
+                str(self._path),
+                expected=f"the columns {', '.join(self._growing)} in every block",
+                found=f"a block with {', '.join(sorted(table))}",
+            )
+        for name, growing in self._growing.items():
+            self._check(name, table[name], growing.sample, len(keep))
+            growing.append(select(table[name], keep))
+
+    def flush(self) -> None:
+        """Write what is left below a whole chunk."""
+        for growing in self._growing.values():
+            growing.flush()
+
+    def _create(self, name: str, column: Column) -> _Appendable:
+        dtype = column.values.dtype if isinstance(column, Ragged) else column.dtype
+        if dtype.kind not in "biuf" or "/" in name:
+            raise DataError(
+                f"{self._path}: column '{name}'",
+                expected="a number type and a name without '/'",
+                found=f"type {dtype}",
+            )
+        if isinstance(column, Ragged):
+            return GrowingRagged(self._group, name, column)
+        return Growing(self._group, name, column)
+
+    def _check(self, name: str, column: Column, sample: Column, rows: int) -> None:
+        if len(column) != rows:
+            expected, found = f"{rows} rows, one for each selected row", f"{len(column)} rows"
+        elif _layout(column) != _layout(sample):
+            expected, found = f"{_layout(sample)}, as before", _layout(column)
+        else:
+            return
+        raise DataError(f"{self._path}: column '{name}'", expected=expected, found=found)
+
+
+class _Appendable(Protocol):
+    sample: Any
+
+    def append(self, rows: Any) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+class Growing:
+    """A dataset that is written in whole chunks, each once, however small the pieces come."""
+
+    def __init__(self, group: h5py.Group, name: str, first: np.ndarray) -> None:
+        self.sample = first[:0]
+        self._dataset = create(group, name, first.dtype, first.shape[1:])
+        self._pending: list[np.ndarray] = []
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add rows; those beyond the last whole chunk wait in memory."""
+        self._pending.append(rows)
+        waiting, chunk = sum(map(len, self._pending)), self._dataset.chunks[0]
+        if waiting >= chunk:
+            self._write(waiting - waiting % chunk)
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        self._write(sum(map(len, self._pending)))
+
+    def _write(self, count: int) -> None:
+        if count:
+            before, rows = len(self._dataset), np.concatenate(self._pending)
+            self._dataset.resize(before + count, axis=0)
+            self._dataset[before:] = rows[:count]
+            self._pending = [rows[count:].copy()]
+
+
+class GrowingRagged:
+    """The two datasets of a ragged column."""
+
+    def __init__(self, group: h5py.Group, name: str, first: Ragged) -> None:
+        self.sample = Ragged(first.values[:0], np.zeros(1, np.int64))
+        inside = group.create_group(name)
+        self._values = Growing(inside, "values", first.values)
+        self._offsets = Growing(inside, "offsets", self.sample.offsets)
+        self._offsets.append(self.sample.offsets)
+        self._last = 0
+
+    def append(self, rows: Ragged) -> None:
+        """Add rows."""
+        self._values.append(rows.values)
+        self._offsets.append(rows.offsets[1:] + self._last)
+        self._last += len(rows.values)
+
+    def flush(self) -> None:
+        """Write all that waits."""
+        self._values.flush()
+        self._offsets.flush()
+
+
+def _layout(column: Column) -> str:
+    if isinstance(column, Ragged):
+        return f"ragged {column.values.dtype} rows of shape {column.values.shape[1:]}"
+    return f"{column.dtype} rows of shape {column.shape[1:]}"
+
+
+def select(column: Column, keep: np.ndarray) -> Column:
+    """The rows of a column where `keep` (R,) bool is set."""
+    if not isinstance(column, Ragged):
+        return column[keep]
+    counts = column.counts()
+    offsets = np.concatenate([[0], np.cumsum(counts[keep])])
+    return Ragged(column.values[np.repeat(keep, counts)], offsets)

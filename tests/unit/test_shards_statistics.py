@@ -1,0 +1,290 @@
+"""Statistics and weights against scikit-learn and NumPy on all rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
+
+from rootloom.errors import ConfigError, DataError
+from rootloom.shards.ids import event_split
+from rootloom.shards.moments import Moments
+from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
+from rootloom.shards.weights import Reweight, WeightTable
+from rootloom.shards.writer import ShardWriter
+from rootloom.types import Column, Ragged, RowBlock
+
+CLASSES = ("qcd", "w", "top")
+SPLITS = {"train": 0.5, "validation": 0.3, "test": 0.2}
+PT = Reweight("pt", bins=20, low=0.0, high=400.0)
+
+
+class Sampler:
+    """Rows as they are, and the objects of all rows as one long sample."""
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        return {
+            "x": np.asarray(columns["x"], np.float64),
+            "objects": np.asarray(columns["objects"].values, np.float64),
+        }
+
+
+def table(rows: int, seed: int) -> tuple[RowBlock, dict[str, Column]]:
+    rng = np.random.default_rng(seed)
+    label = rng.choice(3, rows, p=[0.7, 0.2, 0.1]).astype(np.int32)
+    x = rng.normal([1e4, -3, 0, 7], [1, 5, 1e-3, 0], (rows, 4)).astype(np.float32)
+    x[rng.random((rows, 4)) < [0, 0.3, 0, 0]] = np.nan
+    counts = rng.integers(0, 5, rows)
+    objects = Ragged(rng.normal(size=(counts.sum(), 2)), np.concatenate([[0], counts.cumsum()]))
+    pt = rng.exponential(np.array([50, 150, 100])[label]).astype(np.float32)
+    weight = rng.exponential(1, rows).astype(np.float32)
+    block = RowBlock(np.arange(rows), np.zeros(rows, np.int32), label, weight, {"pt": pt})
+    return block, {"x": x, "objects": objects}
+
+
+def write(path: Path, rows: int, seed: int) -> Path:
+    block, columns = table(rows, seed)
+    with ShardWriter(path, file_key=path.name, splits=SPLITS, auxiliary=("pt",)) as writer:
+        writer.append(block, columns)
+    return path
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Statistics]:
+    folder = tmp_path_factory.mktemp("shards")
+    return [
+        shard_statistics(
+            write(folder / f"{k}.h5", rows, k), Sampler(), classes=CLASSES, reweights=(PT,)
+        )
+        for k, rows in enumerate((20_000, 1, 0, 3000))
+    ]
+
+
+def together(split: int = 0) -> dict[str, np.ndarray]:
+    """The rows of a split of all shards, concatenated."""
+    found = []
+    for k, rows in enumerate((20_000, 1, 0, 3000)):
+        block, columns = table(rows, k)
+        keep = event_split(f"{k}.h5", block.entry, SPLITS) == split
+        objects = np.split(columns["objects"].values, columns["objects"].offsets[1:-1])
+        chosen = [o for o, kept in zip(objects, keep, strict=False) if kept]
+        found.append(
+            {
+                "x": columns["x"][keep].astype(np.float64),
+                "objects": np.concatenate([np.zeros((0, 2)), *chosen]),
+                "label": block.label[keep],
+                "weight": block.weight[keep].astype(np.float64),
+                "pt": block.columns["pt"][keep].astype(np.float64),
+            }
+        )
+    return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+
+
+def test_moments_equal_standard_scaler_on_all_training_rows(parts: list[Statistics]) -> None:
+    total, rows = merge_all(parts), together()
+    for name in ("x", "objects"):
+        scaler = StandardScaler().fit(rows[name])  # ignores NaN, as we do
+        assert np.allclose(total.moments[name].mean, scaler.mean_, rtol=1e-12, atol=1e-14)
+        assert np.allclose(total.moments[name].m2, scaler.var_ * total.moments[name].count, 1e-9)
+        assert np.array_equal(total.moments[name].count, (~np.isnan(rows[name])).sum(axis=0))
+    assert total.moments["x"].std[3] == 0
+
+
+def test_class_sums_means_and_histograms_equal_numpy(parts: list[Statistics]) -> None:
+    total, rows = merge_all(parts), together()
+    for split in range(3):
+        there = together(split)
+        for k in range(3):
+            mine = there["label"] == k
+            assert total.rows[split, k] == mine.sum()
+            assert np.isclose(total.weights[split, k], there["weight"][mine].sum(), rtol=1e-12)
+    for k in range(3):
+        mine = rows["label"] == k
+        masked = np.ma.masked_invalid(rows["x"][mine])
+        mean = np.ma.average(masked, axis=0, weights=np.repeat(rows["weight"][mine, None], 4, 1))
+        assert np.allclose(total.class_means["x"].mean[k], mean, rtol=1e-10)
+        counts, _ = np.histogram(
+            np.clip(rows["pt"][mine], 0, 399.999), 20, (0, 400), weights=rows["weight"][mine]
+        )
+        assert np.allclose(total.histograms[PT.key][k], counts, rtol=1e-12)
+
+
+def test_samples_that_are_not_one_a_row_have_no_class_means(parts: list[Statistics]) -> None:
+    assert set(merge_all(parts).class_means) == {"x"}
+    assert set(merge_all(parts[::-1]).class_means) == {"x"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations(range(7)), st.integers(1, 6))
+def test_any_partition_in_any_order_agrees(order: list[int], pairs: int) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal([1e6, 0], [1, 1e-6], (700, 2))
+    whole = Moments.of(x)
+    pieces = [Moments.of(x[k * 100 : (k + 1) * 100]) for k in order]
+    while len(pieces) > 1:  # a tree of merges whose shape follows `pairs`
+        at = pairs % (len(pieces) - 1)
+        pieces[at : at + 2] = [pieces[at].merge(pieces[at + 1])]
+    assert np.array_equal(pieces[0].count, whole.count)
+    assert np.allclose(pieces[0].mean, whole.mean, rtol=1e-12, atol=1e-18)
+    assert np.allclose(pieces[0].m2, whole.m2, rtol=1e-9)
+
+
+def test_the_same_order_gives_the_same_bits_also_through_json(parts: list[Statistics]) -> None:
+    text = merge_all(parts).to_json()
+    reread = [Statistics.from_json(part.to_json()) for part in parts]
+    assert merge_all(reread).to_json() == text
+    back = Statistics.from_json(text)
+    assert back.to_json() == text
+    assert np.array_equal(back.moments["x"].m2, merge_all(parts).moments["x"].m2)
+
+
+def test_moments_of_large_offsets_keep_their_digits() -> None:
+    x = np.random.default_rng(0).normal(1e9, 1.0, (10_000, 1))
+    exact = np.var(x - 1e9)  # shifting by an exact number loses nothing
+    merged = merge_moments([Moments.of(part) for part in np.split(x, 100)])
+    assert np.isclose(merged.m2[0] / 10_000, exact, rtol=1e-9)
+
+
+def merge_moments(pieces: list[Moments]) -> Moments:
+    total = pieces[0]
+    for piece in pieces[1:]:
+        total = total.merge(piece)
+    return total
+
+
+def test_an_absent_feature_has_defined_moments() -> None:
+    m = Moments.of(np.array([[np.nan, 1.0]])).merge(Moments.of(np.array([[np.nan, 3.0]])))
+    assert m.count.tolist() == [0, 2]
+    assert m.mean.tolist() == [0, 2]
+    assert m.std.tolist() == [0, 1]
+
+
+def test_balance_equals_scikit_learn_with_unit_weights() -> None:
+    label = np.repeat([0, 1, 2], [700, 200, 100])
+    statistics = Statistics.of_rows(CLASSES, "train", label, np.ones(1000))
+    table_ = WeightTable.from_statistics(statistics, dataset="d")
+    wanted = compute_class_weight("balanced", classes=np.arange(3), y=label)
+    assert np.allclose(table_.factor(np.arange(3)), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize("target", ["flat", "qcd"])
+def test_reweighted_spectra_have_the_target_shape(
+    parts: list[Statistics], target: str, balance: bool
+) -> None:
+    rows, total = together(), merge_all(parts)
+    reweight = Reweight("pt", 20, 0.0, 400.0, target=target, cap=1e9)
+    factors = WeightTable.from_statistics(total, dataset="d", balance=balance, reweight=reweight)
+    weight = rows["weight"] * factors.factor(rows["label"], rows["pt"])
+    assert np.isclose(weight.mean(), 1, rtol=1e-5)
+    shape, sums = {}, np.zeros(3)
+    for k in range(3):
+        mine = rows["label"] == k
+        spectrum, _ = np.histogram(
+            np.clip(rows["pt"][mine], 0, 399.999), 20, (0, 400), weights=weight[mine]
+        )
+        sums[k], filled = spectrum.sum(), total.histograms[PT.key][k] > 0
+        shape[k] = np.where(filled, spectrum / sums[k], np.nan)
+    wanted = np.full(20, 0.05) if target == "flat" else shape[0]
+    for k in range(3):
+        both = ~np.isnan(shape[k]) & ~np.isnan(wanted)
+        assert np.allclose(
+            shape[k][both] / shape[k][both].sum(), wanted[both] / wanted[both].sum(), 1e-4
+        )
+    share = total.weights[0] / total.weights[0].sum()
+    assert np.allclose(sums / sums.sum(), np.full(3, 1 / 3) if balance else share, rtol=1e-4)
+
+
+def simple(sums: list[list[float]], reweight: Reweight) -> Statistics:
+    """Statistics of two classes with the given histograms and ten rows a class."""
+    sums_ = np.array(sums, np.float64)
+    empty = Statistics.empty(("a", "b"))
+    empty.rows[0], empty.weights[0] = 10, sums_.sum(axis=1)
+    return Statistics(("a", "b"), empty.rows, empty.weights, histograms={reweight.key: sums_})
+
+
+def test_the_cap_bounds_rare_and_empty_bins() -> None:
+    reweight = Reweight("pt", 4, 0.0, 4.0, cap=2.0)
+    statistics = simple([[97, 1, 2, 0], [25, 25, 25, 25]], reweight)
+    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight).factors
+    # ratios of densities: 0.25/0.97, then min(25, 2), min(12.5, 2) and, for the empty bin, 2
+    assert np.allclose(factors[0] / factors[0][1], [0.25 / 0.97 / 2, 1, 1, 1])
+    assert np.allclose(factors[1], factors[1][0])
+    assert np.isfinite(factors).all()
+
+
+def test_bins_empty_in_the_target_class_weigh_nothing() -> None:
+    reweight = Reweight("pt", 3, 0.0, 3.0, target="b")
+    statistics = simple([[10, 10, 0], [0, 5, 5]], reweight)
+    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight).factors
+    assert factors[0, 0] == 0
+    assert factors[1, 0] == 0
+    assert (factors[:, 1:] > 0).all()
+
+
+def test_a_bin_of_negative_total_weighs_nothing() -> None:
+    reweight = Reweight("pt", 3, 0.0, 3.0)
+    statistics = simple([[10, 10, -1], [5, 5, 5]], reweight)
+    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight).factors
+    assert factors[0, 2] == 0
+    assert np.isfinite(factors).all()
+
+
+def test_values_outside_count_in_the_edge_bins() -> None:
+    assert PT.bin_of(np.array([-np.inf, -1, 0, 399.9, 400, np.inf])).tolist() == [
+        0,
+        0,
+        0,
+        19,
+        19,
+        19,
+    ]
+
+
+def test_data_that_cannot_train_are_refused(tmp_path: Path) -> None:
+    one = Statistics.of_rows(CLASSES, "train", np.zeros(5, np.int32), np.ones(5))
+    with pytest.raises(DataError, match=r"'jets'[\s\S]*two classes[\s\S]*w: 0 rows"):
+        WeightTable.from_statistics(one, dataset="jets")
+    with pytest.raises(DataError, match=r"'jets', split 'train'[\s\S]*loosen the selection"):
+        WeightTable.from_statistics(Statistics.empty(CLASSES), dataset="jets")
+    both = one.merge(Statistics.of_rows(CLASSES, "train", np.ones(5, np.int32), np.ones(5)))
+    with pytest.raises(DataError, match="histogram"):
+        WeightTable.from_statistics(both, dataset="jets", reweight=PT)
+    apart = Reweight("pt", 2, 0.0, 2.0, target="b")
+    with pytest.raises(DataError, match="no common bin for a"):
+        WeightTable.from_statistics(simple([[1, 0], [0, 1]], apart), dataset="d", reweight=apart)
+    other = Reweight("pt", 2, 0.0, 2.0, target="z")
+    with pytest.raises(ConfigError, match="choose one of: a, b"):
+        WeightTable.from_statistics(simple([[1, 1], [1, 1]], other), dataset="d", reweight=other)
+    with pytest.raises(ConfigError, match="low < high"):
+        Reweight("pt", 2, 1.0, 1.0)
+    with pytest.raises(DataError, match="numbers from 0 to 2"):
+        Statistics.of_rows(CLASSES, "train", np.array([3]), np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda b, c: c["x"].__setitem__((3, 1), np.inf),
+            r"s\.h5, split 'train'[\s\S]*feature\(s\) 1",
+        ),
+        (lambda b, c: b.columns["pt"].__setitem__(3, np.nan), r"s\.h5[\s\S]*finite 'pt'"),
+        (lambda b, c: b.weight.__setitem__(3, np.nan), r"s\.h5[\s\S]*event weights"),
+    ],
+)
+def test_values_no_training_can_use_are_refused_by_name(tmp_path: Path, spoil, words: str) -> None:
+    block, columns = table(100, 0)
+    spoil(block, columns)
+    with ShardWriter(
+        tmp_path / "s.h5", file_key="k", splits={"train": 1.0}, auxiliary=("pt",)
+    ) as writer:
+        writer.append(block, columns)
+    with pytest.raises(DataError, match=words):
+        shard_statistics(tmp_path / "s.h5", Sampler(), classes=CLASSES, reweights=(PT,))
