@@ -1,0 +1,150 @@
+"""What a representation is, and the refusals and roundings that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.types import Column, Ragged
+
+# A float32 has 23 bits of mantissa; keeping all of them stores values as they are.
+LOSSLESS = 23
+
+
+class MomentsLike(Protocol):
+    """Mean and standard deviation of F features over a training set, both (F,)."""
+
+    @property
+    def mean(self) -> Any: ...  # noqa: D102
+    @property
+    def std(self) -> Any: ...  # noqa: D102
+
+
+class Representation(Protocol):
+    """Events to tensors. A frozen dataclass whose fields are its configuration.
+
+    The path of a row: `encode` (ROOT → shard, once), `sample` (shard → statistics, once),
+    `collate` (shard → batch, every epoch, on the host), `normalise` (inside the jitted step).
+    """
+
+    kind: ClassVar[str]
+
+    def needs(
+        self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
+    ) -> tuple[str, ...]:
+        """Names of the RowBlock columns it reads; raises ConfigError for one not declared."""
+        ...
+
+    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """RowBlock columns of R rows → shard columns of R rows; raises DataError."""
+        ...
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Any:
+        """The model's inputs for `rows` (n,), padded with zero rows to `size` examples."""
+        ...
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        """Values to take moments of: name → (n, F) float64, NaN where absent."""
+        ...
+
+    def normalise(self, inputs: Any, statistics: Mapping[str, MomentsLike]) -> Any:
+        """Inputs scaled with the training set's moments; padding stays exactly 0."""
+        ...
+
+
+def require_declared(
+    who: str, wanted: Iterable[str], variables: Sequence[str], objects: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """The wanted columns ("pt", "constituents.px"), all of which the dataset must declare."""
+    known = [*variables, *(f"{name}.{field}" for name in objects for field in objects[name])]
+    for name in wanted:
+        if name not in known:
+            kind = "object column" if "." in name else "variable"
+            raise ConfigError(
+                f"representation '{who}'",
+                expected=f"an {kind} '{name}'" if kind[0] == "o" else f"a {kind} '{name}'",
+                found="no such name under the dataset's `variables` and `objects`",
+                fix=nearest(name, known),
+            )
+    return tuple(wanted)
+
+
+def require_choice(who: str, field: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a field whose value is none of the choices."""
+    if value not in set(choices):
+        raise ConfigError(
+            f"representation '{who}', field '{field}'",
+            expected="one of " + ", ".join(sorted(choices)),
+            found=f"'{value}'",
+            fix=nearest(value, choices),
+        )
+
+
+def require(who: str, field: str, holds: bool, expected: str, value: object) -> None:
+    """Refuse a field whose value does not hold."""
+    if not holds:
+        raise ConfigError(
+            f"representation '{who}', field '{field}'", expected=expected, found=repr(value)
+        )
+
+
+def require_finite(name: str, column: Column) -> None:
+    """Refuse a column with NaN or infinite values, naming the first row that has one."""
+    values = column.values if isinstance(column, Ragged) else column
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    bad = int(np.flatnonzero(~finite.reshape(len(values), -1).all(axis=1))[0])
+    row = (
+        int(np.searchsorted(column.offsets, bad, "right")) - 1
+        if isinstance(column, Ragged)
+        else bad
+    )
+    raise DataError(
+        f"column '{name}', row {row} of the block",
+        expected="finite values",
+        found=f"{values[bad]} there, {int((~finite).sum())} non-finite values in the block",
+        fix="select finite rows, or guard the expression (a logarithm or ratio of 0?)",
+    )
+
+
+def momenta(columns: Mapping[str, Column], objects: str, select: str | None) -> Ragged:
+    """The objects' momenta, values (V, 4) float64 px, py, pz, E in GeV; only those in `select`."""
+    parts = []
+    for field in ("px", "py", "pz", "e"):
+        column = columns[f"{objects}.{field}"]
+        assert isinstance(column, Ragged)
+        require_finite(f"{objects}.{field}", column)
+        parts.append(column.values)
+    all_of_them = Ragged(np.stack(parts, axis=-1).astype(np.float64), column.offsets)
+    if select is None:
+        return all_of_them
+    chosen = columns[f"{objects}.{select}"]
+    assert isinstance(chosen, Ragged)
+    return subset(all_of_them, chosen.values != 0)
+
+
+def subset(column: Ragged, kept: np.ndarray) -> Ragged:
+    """The objects where `kept` (V,) is true, in the same rows."""
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return Ragged(column.values[kept], before[column.offsets])
+
+
+def round_mantissa(values: np.ndarray, keep_bits: int) -> np.ndarray:
+    """float32 with all but `keep_bits` bits of the mantissa rounded to zero, to nearest even.
+
+    Relative error at most 2^-(keep_bits + 1); a compressor then stores only the bits kept
+    (Klöwer et al. 2021, Nature Comput. Sci. 1, 713).
+    """
+    values = np.ascontiguousarray(values, np.float32)
+    if keep_bits >= LOSSLESS:
+        return values
+    drop = np.uint32(LOSSLESS - keep_bits)
+    bits = values.view(np.uint32)
+    one = np.uint32(1)
+    half = (one << (drop - one)) - one + ((bits >> drop) & one)
+    rounded = (bits + half) & ~((one << drop) - one)
+    return rounded.view(np.float32)

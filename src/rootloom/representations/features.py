@@ -1,0 +1,167 @@
+"""Feature vectors: scalar variables, and columns of leading objects padded to a fixed number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.representations.base import (
+    MomentsLike,
+    require,
+    require_declared,
+    require_finite,
+)
+from rootloom.representations.padding import pad_masked_into
+from rootloom.types import Column, Features, Ragged
+
+_WHO = "features"
+_PREFIX = "x."  # keeps a variable called "weight" apart from the shard's own column
+
+
+@dataclass(frozen=True)
+class FeatureVector:
+    """(B, F) features, standardised with the training set's moments.
+
+    variables:   per-row variables; None takes all that the dataset declares, sorted by name.
+    objects:     jagged columns such as "constituents.pt", in the order of the file; the leading
+                 `max_objects` of each follow the variables, column by column.
+    max_objects: objects kept of each jagged column.
+    log:         names (of either kind) replaced by sign(x) log(1 + |x|), defined everywhere.
+    clip:        largest |x| after standardisation; None does not clip.
+
+    Shards hold one float32 column a name, untransformed: another variable is another column.
+    Non-finite values are refused; only padding counts as absent.
+    """
+
+    kind: ClassVar[str] = "features"
+
+    variables: tuple[str, ...] | None = None
+    objects: tuple[str, ...] = ()
+    max_objects: int = 8
+    log: tuple[str, ...] = ()
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        require(_WHO, "max_objects", self.max_objects > 0, "a positive number", self.max_objects)
+        require(_WHO, "clip", self.clip is None or self.clip > 0, "a positive number", self.clip)
+        chosen = (*(self.variables or ()), *self.objects)
+        unique = len(set(chosen)) == len(chosen)
+        require(_WHO, "variables, objects", unique, "each name once", chosen)
+        require(
+            _WHO,
+            "objects",
+            all("." in name for name in self.objects),
+            "'object.column'",
+            self.objects,
+        )
+
+    def needs(
+        self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
+    ) -> tuple[str, ...]:
+        """The chosen variables and object columns; `log` may name no others."""
+        chosen = tuple(sorted(variables)) if self.variables is None else self.variables
+        chosen = require_declared(_WHO, (*chosen, *self.objects), variables, objects)
+        require(_WHO, "variables, objects", len(chosen) > 0, "at least one name", chosen)
+        unknown = [name for name in self.log if name not in chosen]
+        require(_WHO, "log", not unknown, "names among the chosen " + ", ".join(chosen), unknown)
+        return chosen
+
+    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """One float32 column a name: (R,), or Ragged cut to the leading objects."""
+        scalars = (name for name in columns if not isinstance(columns[name], Ragged))
+        chosen = sorted(scalars) if self.variables is None else self.variables
+        encoded: dict[str, Column] = {}
+        for name in (*chosen, *self.objects):
+            column = columns[name]
+            require_finite(name, column)
+            if isinstance(column, Ragged):
+                column = _leading(column, self.max_objects)
+                encoded[_PREFIX + name] = Ragged(_as_float32(name, column.values), column.offsets)
+            else:
+                encoded[_PREFIX + name] = _as_float32(name, column)
+        return encoded
+
+    def names(self, columns: Mapping[str, Column]) -> tuple[str, ...]:
+        """What each of the F features is, from shard columns: "pt", …, "constituents.pt[0]", …."""
+        padded = (f"{name}[{i}]" for name in self.objects for i in range(self.max_objects))
+        return (*self._scalars(columns), *padded)
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Features:
+        """x and mask (size, F) float32."""
+        scalars = self._scalars(columns)
+        width = len(scalars) + len(self.objects) * self.max_objects
+        x = np.zeros((size, width), np.float32)
+        mask = np.zeros((size, width), np.float32)
+        for k, name in enumerate(scalars):
+            values = columns[_PREFIX + name]
+            assert isinstance(values, np.ndarray)
+            x[: len(rows), k] = values[rows]
+        mask[: len(rows), : len(scalars)] = 1.0
+        for k, name in enumerate(self.objects):
+            column = columns[_PREFIX + name]
+            assert isinstance(column, Ragged)
+            first = len(scalars) + k * self.max_objects
+            pad_masked_into(
+                column.values[:, None], column.offsets, rows, self.max_objects, first, x, mask
+            )
+        for k in self._logarithmic(scalars):
+            x[:, k] = np.copysign(np.log1p(np.abs(x[:, k])), x[:, k])
+        return Features(x, mask)
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        """{"x": (R, F)}, NaN where padded."""
+        rows = len(next(iter(columns.values())))
+        inputs = self.collate(columns, np.arange(rows), rows)
+        return {"x": np.where(inputs.mask > 0, inputs.x.astype(np.float64), np.nan)}
+
+    def normalise(self, inputs: Features, statistics: Mapping[str, MomentsLike]) -> Features:
+        """(x − mean) / std, clipped; a constant feature becomes 0."""
+        moments = statistics["x"]
+        mean = np.asarray(moments.mean, np.float32)
+        std = np.asarray(moments.std, np.float32)
+        x = (inputs.x - mean) / np.where(std > 0, std, np.float32(1))
+        if self.clip is not None:
+            x = x.clip(-self.clip, self.clip)
+        return inputs._replace(x=x * inputs.mask)
+
+    def _scalars(self, columns: Mapping[str, Column]) -> tuple[str, ...]:
+        if self.variables is not None:
+            return self.variables
+        stored = (name for name in columns if name.startswith(_PREFIX))
+        return tuple(
+            sorted(name[len(_PREFIX) :] for name in stored if not isinstance(columns[name], Ragged))
+        )
+
+    def _logarithmic(self, scalars: Sequence[str]) -> list[int]:
+        """Positions of the features that `log` names."""
+        width = self.max_objects
+        chosen = [k for k, name in enumerate(scalars) if name in self.log]
+        for k, name in enumerate(self.objects):
+            if name in self.log:
+                first = len(scalars) + k * width
+                chosen += range(first, first + width)
+        return chosen
+
+
+def _leading(column: Ragged, most: int) -> Ragged:
+    """The first `most` objects of each row."""
+    position = np.arange(len(column.values)) - np.repeat(column.offsets[:-1], column.counts())
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(column.counts(), most))])
+    return Ragged(column.values[position < most], offsets.astype(np.int64))
+
+
+def _as_float32(name: str, values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        narrow = np.asarray(values).astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise DataError(
+            f"column '{name}'",
+            expected="values within ±3.4e38, the range of float32",
+            found=f"{values[~np.isfinite(narrow)][0]}",
+            fix="rescale the expression",
+        )
+    return narrow
