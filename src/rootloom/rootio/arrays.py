@@ -1,0 +1,186 @@
+"""Branches as arrays, a bounded range of entries at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import awkward as ak
+
+from rootloom.errors import InputError, nearest
+from rootloom.rootio.header import branch_types, cluster_offsets, fields_of, get_tree, resolve
+from rootloom.rootio.remote import Retry, open_root
+
+MAX_STEP = 50_000
+MAX_BYTES = 100_000_000
+
+# Decompression in threads pays where it costs more than passing the work on.
+_THREADED = ("ZLIB", "ZSTD", "LZMA")
+_THREADS = 2
+
+
+class Chunk(NamedTuple):
+    """Entries [start, stop) and their arrays by branch name as asked for."""
+
+    start: int
+    stop: int
+    arrays: dict[str, ak.Array]
+
+
+class TreeFile:
+    """One open tree of one file, and how it spells the branches `names`.
+
+    Raises InputError for missing branches; what uproot raises for damage.
+    """
+
+    def __init__(self, url: str, tree: str, names: Sequence[str]) -> None:
+        self._stack = ExitStack()
+        try:
+            self._directory = self._stack.enter_context(open_root(url))
+            self._tree, self.container = get_tree(self._directory, url, tree)
+            self.entries = int(self._tree.num_entries)
+            self._spelled = _spelled(self._tree, self.container, url, tree, names)
+            self._fields = fields_of(self._tree) if self.container == "rntuple" else {}
+            self._executor = self._decompression()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file and its threads."""
+        self._stack.close()
+
+    def steps(self, start: int, stop: int, step: int) -> list[tuple[int, int]]:
+        """[start, stop) cut at cluster boundaries into about `step` entries, at most MAX_BYTES."""
+        names = list(self._spelled.values())
+        offsets = cluster_offsets(self._tree, self.container, names)
+        room = max(1, int(MAX_BYTES / max(self._bytes_per_entry(), 1e-9)))
+        return cut(offsets, start, stop, min(step, room), min(MAX_STEP, room))
+
+    def read(self, start: int, stop: int) -> Chunk:
+        """The arrays of entries [start, stop)."""
+        spelled = self._spelled
+        if self.container == "rntuple":
+            arrays = {
+                name: self._fields[path].array(entry_start=start, entry_stop=stop)
+                for name, path in spelled.items()
+            }
+            return Chunk(start, stop, arrays)
+        found = self._tree.arrays(
+            list(spelled.values()),
+            entry_start=start,
+            entry_stop=stop,
+            decompression_executor=self._executor,
+            how=dict,
+        )
+        return Chunk(start, stop, {name: found[path] for name, path in spelled.items()})
+
+    def _decompression(self) -> Any:
+        import uproot
+
+        if self.container == "rntuple":
+            return None
+        found = (self._tree[path].compression for path in self._spelled.values())
+        if not any(c is not None and c.name in _THREADED for c in found):
+            return None
+        executor = uproot.ThreadPoolExecutor(_THREADS)
+        self._stack.callback(executor.shutdown)
+        return executor
+
+    def _bytes_per_entry(self) -> float:
+        entries = max(self.entries, 1)
+        if self.container == "ttree":
+            branches = [self._tree[path] for path in self._spelled.values()]
+            return sum(branch.uncompressed_bytes for branch in branches) / entries
+        # An RNTuple's field sizes are spread over its pages: three times its share of the file.
+        share = len(self._spelled) / max(len(self._fields), 1)
+        return 3 * share * float(self._directory.file.source.num_bytes) / entries
+
+
+def cut(
+    offsets: Sequence[int], start: int, stop: int, step: int, most: int
+) -> list[tuple[int, int]]:
+    """Ranges that cover [start, stop), ending at `offsets` where these lie close enough.
+
+    A range takes whole clusters up to `step` entries; a single larger cluster is taken whole up to
+    `most` entries and else cut, because memory goes first.
+    """
+    inner = [i for i in offsets if start < i < stop] + [stop]
+    ranges, at, k = [], start, 0
+    while at < stop:
+        while inner[k] <= at:
+            k += 1
+        end = inner[k]
+        while k + 1 < len(inner) and inner[k + 1] - at <= step:
+            k += 1
+            end = inner[k]
+        if end - at > max(step, most):
+            end = at + step
+        ranges.append((at, end))
+        at = end
+    return ranges
+
+
+def chunks(
+    url: str,
+    tree: str,
+    names: Sequence[str],
+    start: int,
+    stop: int,
+    *,
+    step: int,
+    retry: Retry | None = None,
+) -> Iterator[Chunk]:
+    """The branches `names` over entries [start, stop), in order; one empty chunk if none.
+
+    Raises InputError for a file, tree or branch that is not there or cannot be read; a remote
+    file is opened again, and only the failed range read again.
+    """
+    retry = retry or Retry()
+    opened: list[TreeFile] = []
+
+    def attempt(begin: int, end: int) -> Chunk:
+        try:
+            if not opened:
+                opened.append(TreeFile(url, tree, names))
+            return opened[0].read(begin, end)
+        except Exception:
+            while opened:
+                opened.pop().close()
+            raise
+
+    def plan() -> list[tuple[int, int]]:
+        if not opened:
+            opened.append(TreeFile(url, tree, names))
+        if stop > opened[0].entries:
+            raise InputError(
+                f"{url}: tree '{tree}'",
+                expected=f"{stop} entries, as when it was indexed",
+                found=f"{opened[0].entries} entries",
+                fix="index the file again",
+            )
+        return opened[0].steps(start, stop, step) or [(start, start)]
+
+    try:
+        for begin, end in retry.run(url, plan):
+            yield retry.run(url, lambda b=begin, e=end: attempt(b, e))  # type: ignore[misc]
+    finally:
+        while opened:
+            opened.pop().close()
+
+
+def _spelled(
+    tree: Any, container: str, url: str, name: str, names: Sequence[str]
+) -> dict[str, str]:
+    known = branch_types(tree, container)
+    spelled = {wanted: resolve(known, wanted) for wanted in names}
+    missing = [wanted for wanted, found in spelled.items() if found is None]
+    if missing:
+        raise InputError(
+            f"{url}: tree '{name}'",
+            expected=f"branch '{missing[0]}'",
+            found=f"{len(known)} branches without it",
+            fix=nearest(missing[0], known),
+        )
+    return {wanted: found for wanted, found in spelled.items() if found is not None}

@@ -1,0 +1,236 @@
+"""From a dataset description to rows: selected, labelled, weighted, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import awkward as ak
+import numpy as np
+
+from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.rootio.arrays import Chunk, chunks
+from rootloom.rootio.expressions import Expression
+from rootloom.rootio.remote import Retry
+from rootloom.rootio.rows import Layout, take
+from rootloom.types import Column, Ragged, RowBlock
+
+EVENT = "event"
+
+
+class ClassRule(NamedTuple):
+    """Rows where `where` is true, of files of this class if `by_file`, belong to class `name`."""
+
+    name: str
+    where: str | None = None
+    by_file: bool = False
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Reads the rows a dataset describes.
+
+    tree: name of the TTree or RNTuple. rows: "event", or the collection ("Jet") whose objects are
+    rows. variables: name → expression, one number a row; of an event where rows are objects, it is
+    repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
+    select: expression, true for the rows to keep. classes: rows that match none are dropped.
+    weight: expression of the event weight, 1 when None.
+    """
+
+    tree: str
+    variables: Mapping[str, str]
+    objects: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rows: str = EVENT
+    select: str | None = None
+    classes: tuple[ClassRule, ...] = ()
+    weight: str | None = None
+    retry: Retry = field(default_factory=Retry)
+
+    def branches(self, columns: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Every branch needed for `columns` (all when None), selection, classes and weight.
+
+        Raises ConfigError for an unknown column or an expression outside the language.
+        """
+        parsed = [*self._chosen(columns).values(), *self._deciding.values()]
+        names = [name for expression in parsed for name in expression.names]
+        if self.rows != EVENT:
+            names.append(self._counter)
+        return tuple(dict.fromkeys(names))
+
+    def read(
+        self,
+        url: str,
+        start: int,
+        stop: int,
+        *,
+        file_class: str | None = None,
+        columns: Sequence[str] | None = None,
+        step: int = 20_000,
+    ) -> Iterator[RowBlock]:
+        """Rows of entries [start, stop) of the file at `url`, in order; at least one block.
+
+        file_class: class of the file's rows, for classes decided by file; columns: names to yield
+        ("pt", "constituents.px"), all when None; step: entries read at a time.
+        Raises InputError for what cannot be read, DataError for non-finite values and for rows of
+        two classes, ConfigError for expressions whose shape does not fit.
+        """
+        names = self.branches(columns)
+        nothing: RowBlock | None = None
+        for chunk in chunks(url, self.tree, names, start, stop, step=step, retry=self.retry):
+            block = self._block(chunk, url, file_class, columns)
+            if len(block):
+                nothing = None
+                yield block
+            elif nothing is None and chunk.start == start:
+                nothing = block
+        if nothing is not None:
+            yield nothing
+
+    def object_counts(self, url: str, start: int, stop: int) -> np.ndarray:
+        """Objects of the row collection in each entry of [start, stop), selected or not; int64."""
+        found = [np.zeros(0, np.int64)]
+        for chunk in chunks(
+            url, self.tree, [self._counter], start, stop, step=50_000, retry=self.retry
+        ):
+            found.append(ak.to_numpy(ak.num(chunk.arrays[self._counter], axis=1)).astype(np.int64))
+        return np.concatenate(found)
+
+    # -- parts ----------------------------------------------------------------------------------
+    @cached_property
+    def _columns(self) -> dict[str, Expression]:
+        texts = dict(self.variables)
+        for collection, members in self.objects.items():
+            texts |= {f"{collection}.{name}": text for name, text in members.items()}
+        return {
+            name: Expression(text, f"column '{name}': '{text}'") for name, text in texts.items()
+        }
+
+    @cached_property
+    def _deciding(self) -> dict[str, Expression]:
+        texts = {"select": self.select, "weight": self.weight}
+        texts |= {f"class '{rule.name}'": rule.where for rule in self.classes}
+        return {name: Expression(text, f"{name}: '{text}'") for name, text in texts.items() if text}
+
+    @cached_property
+    def _counter(self) -> str:
+        """The jagged branch whose lengths say how many rows an entry has."""
+        used = [*self._columns.values(), *self._deciding.values()]
+        for name in (name for expression in used for name in expression.names):
+            if name.startswith((f"{self.rows}_", f"{self.rows}.")):
+                return name
+        raise ConfigError(
+            f"rows: {self.rows}",
+            expected=f"an expression that reads a branch '{self.rows}_…' or '{self.rows}.…'",
+            found="none in variables, select, classes and weight",
+            fix=f"rows: {EVENT}, or the collection's name as its branches spell it",
+        )
+
+    def _chosen(self, columns: Sequence[str] | None) -> dict[str, Expression]:
+        if columns is None:
+            return self._columns
+        for name in columns:
+            if name not in self._columns:
+                raise ConfigError(
+                    "columns",
+                    expected="a variable or object quantity of the dataset",
+                    found=f"'{name}'",
+                    fix=nearest(name, self._columns),
+                )
+        return {name: self._columns[name] for name in dict.fromkeys(columns)}
+
+    def _block(
+        self, chunk: Chunk, url: str, file_class: str | None, columns: Sequence[str] | None
+    ) -> RowBlock:
+        counter = None if self.rows == EVENT else chunk.arrays[self._counter]
+        layout = Layout.of(chunk.start, chunk.stop, counter)
+        label = self._labels(chunk, layout, url, file_class)
+        keep = label >= 0
+        if self.select:
+            keep &= layout.flags(self._deciding["select"], chunk.arrays)
+        kept = None if keep.all() else np.flatnonzero(keep)
+        chosen = self._chosen(columns)
+        found = {
+            name: take(self._column(name, expression, layout, chunk), kept)
+            for name, expression in chosen.items()
+        }
+        weight = np.ones(len(keep), np.float32)
+        if self.weight:
+            weight = layout.scalar(self._deciding["weight"], chunk.arrays)
+        block = RowBlock(
+            entry=_pick(layout.entry, kept),
+            object=_pick(layout.object, kept),
+            label=_pick(label, kept),
+            weight=_pick(weight, kept).astype(np.float32, copy=False),
+            columns=found,
+        )
+        _check_finite(block, url)
+        _check_lengths(block, self.objects, url)
+        return block
+
+    def _column(self, name: str, expression: Expression, layout: Layout, chunk: Chunk) -> Column:
+        if name in self.variables:
+            return layout.scalar(expression, chunk.arrays)
+        return layout.ragged(expression, chunk.arrays)
+
+    def _labels(self, chunk: Chunk, layout: Layout, url: str, file_class: str | None) -> np.ndarray:
+        label = np.full(layout.size, -1, np.int32)
+        for index, rule in enumerate(self.classes):
+            if rule.by_file and rule.name != file_class:
+                continue
+            here = np.ones(layout.size, np.bool_)
+            if rule.where:
+                here = layout.flags(self._deciding[f"class '{rule.name}'"], chunk.arrays)
+            twice = here & (label >= 0)
+            if twice.any():
+                row = int(np.flatnonzero(twice)[0])
+                raise DataError(
+                    f"{url}: entry {layout.entry[row]}",
+                    expected="one class a row",
+                    found=f"'{self.classes[label[row]].name}' and '{rule.name}'",
+                    fix="make the `where` expressions of the classes exclude each other",
+                )
+            label[here] = index
+        return label
+
+
+def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+    return values if kept is None else values[kept]
+
+
+def _check_finite(block: RowBlock, url: str) -> None:
+    for name, column in {"weight": block.weight, **block.columns}.items():
+        values = column.values if isinstance(column, Ragged) else column
+        # A sum is several times faster than a mask, and finite only if all its terms are.
+        if values.dtype.kind != "f" or np.isfinite(np.sum(values)):
+            continue
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad) == 0:
+            continue
+        row = int(bad[0])
+        if isinstance(column, Ragged):
+            row = int(np.searchsorted(column.offsets, row, side="right")) - 1
+        raise DataError(
+            f"{url}: entry {block.entry[row]}, object {block.object[row]}: '{name}'",
+            expected="a finite number",
+            found=f"{values[bad[0]]} ({len(bad)} such values in {len(block)} rows)",
+            fix="select rows where it is defined, or give it a value: where(isfinite(x), x, 0)",
+        )
+
+
+def _check_lengths(block: RowBlock, objects: Mapping[str, Any], url: str) -> None:
+    for collection, members in objects.items():
+        present = [(n, block.columns.get(f"{collection}.{n}")) for n in members]
+        ragged = [(n, c) for n, c in present if isinstance(c, Ragged)]
+        for name, column in ragged[1:]:
+            first, reference = ragged[0]
+            differs = np.flatnonzero(reference.offsets != column.offsets)
+            if len(differs):
+                row = int(differs[0]) - 1
+                raise DataError(
+                    f"{url}: entry {block.entry[row]}: '{collection}'",
+                    expected=f"as many '{name}' as '{first}'",
+                    found=f"{column.counts()[row]} and {reference.counts()[row]}",
+                    fix="describe them as two collections",
+                )

@@ -1,0 +1,99 @@
+"""Friend trees: scores in the input's entry order, ready for TTree::AddFriend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.fileio import atomic_path
+
+_STEP = 50_000
+
+
+def write_friend(
+    path: str | Path,
+    entries_total: int,
+    entry: np.ndarray,
+    object: np.ndarray,
+    columns: Mapping[str, np.ndarray],
+    tree: str = "Scores",
+    *,
+    counts: np.ndarray | None = None,
+) -> None:
+    """Write a TTree with exactly one entry for each entry of the input.
+
+    entry: (R,) entries of the input; object: (R,) object numbers in them; columns: name → (R,)
+    values, in any row order. counts: (entries_total,) objects of the row collection in each entry
+    of the input where rows are objects; None where rows are events.
+
+    Events: one float a branch, NaN where the entry has no prediction (not selected).
+    Objects: one list a branch, as long as the input's collection, so that object i of the input has
+    score i; NaN for objects without prediction. The lists share one length branch, `n`.
+    Raises DataError for rows outside the input and for two predictions of one row.
+    """
+    entry, number = np.asarray(entry, np.int64), np.asarray(object, np.int64)
+    sizes = np.ones(entries_total, np.int64) if counts is None else np.asarray(counts, np.int64)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    slots = _slots(str(path), entry, number, sizes, starts)
+    full = {name: np.full(starts[-1], np.nan, np.float32) for name in columns}
+    for name, values in columns.items():
+        full[name][slots] = values
+    with atomic_path(path) as temporary:
+        _write(temporary, tree, full, sizes, starts, jagged=counts is not None)
+
+
+def _slots(
+    where: str, entry: np.ndarray, number: np.ndarray, sizes: np.ndarray, starts: np.ndarray
+) -> np.ndarray:
+    """Position of each row among all rows of the input."""
+    inside = (entry >= 0) & (entry < len(sizes)) & (number >= 0)
+    inside[inside] = number[inside] < sizes[entry[inside]]
+    if not inside.all():
+        row = int(np.flatnonzero(~inside)[0])
+        raise DataError(
+            where,
+            expected=f"rows of an input of {len(sizes)} entries and {starts[-1]} rows",
+            found=f"a prediction for entry {entry[row]}, object {number[row]}",
+            fix="predictions and input belong to different versions: run predict again",
+        )
+    slots = starts[entry] + number
+    unique, times = np.unique(slots, return_counts=True)
+    if len(unique) != len(slots):
+        twice = int(unique[np.argmax(times)])
+        raise DataError(
+            where,
+            expected="one prediction a row",
+            found=f"{times.max()} for entry {int(np.searchsorted(starts, twice, 'right')) - 1}",
+            fix="remove shards of an older run from the list of predictions",
+        )
+    return slots
+
+
+def _write(
+    path: Path,
+    tree: str,
+    columns: Mapping[str, np.ndarray],
+    sizes: np.ndarray,
+    starts: np.ndarray,
+    *,
+    jagged: bool,
+) -> None:
+    import uproot
+
+    kind = "var * float32" if jagged else "float32"
+    with uproot.recreate(path, compression=uproot.ZSTD(5)) as file:
+        # One length branch for all lists, as the input's collection has it.
+        writer = file.mktree(tree, dict.fromkeys(columns, kind), counter_name=lambda name: "n")
+        for first in range(0, len(sizes), _STEP):
+            last = min(first + _STEP, len(sizes))
+            rows = slice(starts[first], starts[last])
+            block: dict[str, Any] = {name: values[rows] for name, values in columns.items()}
+            if jagged:
+                lists = {n: ak.unflatten(v, sizes[first:last]) for n, v in block.items()}
+                block = {**lists, "n": sizes[first:last].astype(np.int32)}
+            writer.extend(block)

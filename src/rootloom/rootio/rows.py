@@ -1,0 +1,127 @@
+"""Arrays of entries laid out as rows: events, or the objects of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from rootloom.errors import ConfigError
+from rootloom.rootio.expressions import Expression
+from rootloom.types import Column, Ragged
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which rows a run of entries has.
+
+    entry: (R,) int64; object: (R,) int32; counts: (E,) rows of each entry, None for rows = events.
+    """
+
+    entry: np.ndarray
+    object: np.ndarray
+    counts: np.ndarray | None
+
+    @classmethod
+    def of(cls, start: int, stop: int, counter: Any | None) -> Layout:
+        """The layout of entries [start, stop); counter: a jagged branch of the row collection."""
+        entries = np.arange(start, stop, dtype=np.int64)
+        if counter is None:
+            return cls(entries, np.zeros(len(entries), np.int32), None)
+        if ak.to_layout(counter).minmax_depth[0] < 2:
+            raise ConfigError(
+                "rows", expected="a branch of objects, jagged", found=f"type {ak.type(counter)}"
+            )
+        counts = ak.to_numpy(ak.num(counter, axis=1)).astype(np.int64)
+        starts = np.cumsum(counts) - counts
+        index = np.arange(counts.sum()) - np.repeat(starts, counts)
+        return cls(np.repeat(entries, counts), index.astype(np.int32), counts)
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.entry)
+
+    def scalar(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
+        """One value a row (R,), in the dtype it comes in; an event's value is repeated."""
+        value = expression.evaluate(arrays)
+        depth = _depth(value)
+        if depth == 0:
+            return np.full(self.size, value, np.float64)
+        if depth == 1:
+            flat = _to_numpy(value, expression)
+            return flat if self.counts is None else np.repeat(flat, self.counts)
+        if depth == 2 and self.counts is not None:
+            counts = ak.to_numpy(ak.num(value, axis=1))
+            if np.array_equal(counts, self.counts):
+                return _to_numpy(ak.flatten(value, axis=1), expression)
+        raise _misfit(expression, "one value a row", value)
+
+    def flags(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
+        """One truth value a row (R,) bool; NaN is false."""
+        value = self.scalar(expression, arrays)
+        return np.asarray(value != 0) & ~np.isnan(value) if value.dtype.kind == "f" else value != 0
+
+    def ragged(self, expression: Expression, arrays: Mapping[str, Any]) -> Ragged:
+        """Values of the objects inside each row."""
+        value = expression.evaluate(arrays)
+        depth = _depth(value)
+        if self.counts is not None and depth == 3:
+            value, depth = ak.flatten(value, axis=1), 2
+        elif self.counts is not None:
+            depth = 0
+        if depth != 2:
+            raise _misfit(expression, "a list of values a row", value)
+        return _to_ragged(value, expression)
+
+
+def take(column: Column, rows: np.ndarray | None) -> Column:
+    """The given rows of a column, all when None."""
+    if rows is None:
+        return column
+    if not isinstance(column, Ragged):
+        return column[rows]
+    counts = column.counts()[rows]
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    index = np.arange(offsets[-1]) + np.repeat(column.offsets[rows] - offsets[:-1], counts)
+    return Ragged(column.values[index], offsets)
+
+
+def _depth(value: Any) -> int:
+    return (
+        int(ak.to_layout(value).purelist_depth) if isinstance(value, ak.Array) else np.ndim(value)
+    )
+
+
+def _to_numpy(value: Any, expression: Expression) -> np.ndarray:
+    try:
+        flat = np.asarray(ak.to_numpy(value, allow_missing=False))
+    except ValueError as error:
+        raise _misfit(expression, "numbers, none missing", value) from error
+    if flat.dtype.kind not in "biuf":
+        raise _misfit(expression, "numbers", value)
+    return flat
+
+
+def _to_ragged(value: Any, expression: Expression) -> Ragged:
+    layout = ak.to_layout(ak.from_regular(value, axis=1))
+    if not layout.is_list:
+        raise _misfit(expression, "a list of values a row", value)
+    layout = layout.to_ListOffsetArray64(True)
+    offsets = np.asarray(layout.offsets.data, np.int64)
+    content = layout.content[: offsets[-1]]
+    return Ragged(_to_numpy(ak.Array(content), expression), offsets)
+
+
+def _misfit(expression: Expression, expected: str, value: Any) -> ConfigError:
+    kind = ak.type(value) if isinstance(value, ak.Array) else type(value).__name__
+    return ConfigError(
+        expression.where,
+        expected=expected,
+        found=f"type {kind}"[:200],
+        fix="`first`, `x[:, 0]`, `sum` or `count` make one value of an event's objects",
+    )
