@@ -83,36 +83,31 @@ def _backward(
         (size - low, rows + low),
         (size - left, columns + left),
     )
-    return to_input, _filter_gradient(x, kernel, gradient, place, pool)
+    return to_input, _filter_gradient(x, kernel, unpooled, pool)
 
 
 _patched.defvjp(_forward, _backward)
 
 
-def _filter_gradient(x: Array, kernel: Array, gradient: Array, place: Array, pool: int) -> Array:
+def _filter_gradient(x: Array, kernel: Array, gradient: Array, pool: int) -> Array:
     """Σ over examples and pixels of patch ⊗ output gradient, in micro-batches; (k, k, C, F)."""
     size, _, channels, filters = kernel.shape
-    batch, height, width, _ = gradient.shape  # after pooling
+    batch, height, width, _ = gradient.shape
     edges = [(0, 0), *_same(x, kernel, pool), (0, 0)]
     # lax.pad, since pooling may drop more pixels than the padding added: a negative padding.
     x = lax.pad(x, jnp.zeros((), x.dtype), [(*edge, 0) for edge in edges])
-    row_bytes = pool * pool * width * size * size * channels * x.dtype.itemsize
+    row_bytes = width * size * size * channels * x.dtype.itemsize
     rows = _largest_divisor(height, PATCH_BYTES // row_bytes)
     images = _largest_divisor(batch, PATCH_BYTES // (row_bytes * height)) if rows == height else 1
     bands = height // rows
 
     def add(total: Array, step: Array) -> tuple[Array, None]:
-        image, row = step // bands * images, step % bands * rows
-        window = (images, rows * pool + size - 1, x.shape[2], channels)
-        patches = _patches(lax.dynamic_slice(x, (image, row * pool, 0, 0), window), size)
-        part = partial(
-            lax.dynamic_slice,
-            start_indices=(image, row, 0, 0),
-            slice_sizes=(images, rows, width, filters),
-        )
-        output = _unpool(part(gradient), part(place), pool).reshape(-1, filters)
-        product = jnp.matmul(patches.T, output, preferred_element_type=jnp.float32)
-        return total + product, None
+        start = (step // bands * images, step % bands * rows, 0, 0)
+        window = (images, rows + size - 1, x.shape[2], channels)
+        patches = _patches(lax.dynamic_slice(x, start, window), size)
+        output = lax.dynamic_slice(gradient, start, (images, rows, width, filters))
+        output = output.reshape(-1, filters)
+        return total + jnp.matmul(patches.T, output, preferred_element_type=jnp.float32), None
 
     zero = jnp.zeros((size * size * channels, filters), jnp.float32)
     total, _ = lax.scan(add, zero, jnp.arange(batch // images * bands))
