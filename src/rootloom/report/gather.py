@@ -1,0 +1,111 @@
+"""Report inputs from the files of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rootloom.evaluation.results import Evaluation, read_evaluation
+from rootloom.report.inputs import (
+    AverageImages,
+    DatasetSummary,
+    Expected,
+    History,
+    ReportInputs,
+    read_history,
+)
+from rootloom.types import SPLITS
+
+Job = Mapping[str, Any]
+
+
+def gather(
+    job: Job,
+    *,
+    evaluations: Sequence[str],
+    histories: Sequence[str],
+    statistics: Sequence[str],
+    indices: Sequence[str],
+) -> ReportInputs:
+    """Everything the page shows.
+
+    statistics: of every representation, in the order of the section's `representations`; their row
+    counts agree, their class means are the average images.
+    """
+    section = job["section"]
+    found = {
+        name: json.loads(Path(path).read_text())
+        for name, path in zip(section["representations"], statistics, strict=True)
+    }
+    results = [read_evaluation(Path(path)) for path in evaluations]
+    return ReportInputs(
+        title=section["title"],
+        description=section["description"],
+        evaluations=results,
+        dataset=_dataset(section, next(iter(found.values())), indices),
+        images=_images(section, found),
+        histories=_histories(section, histories),
+        expected=[Expected(**entry) for entry in section["expected"]],
+        provenance=_provenance(job, results),
+    )
+
+
+def _dataset(section: Job, statistics: Job, indices: Sequence[str]) -> DatasetSummary:
+    quarantined = {}
+    for path in indices:
+        content = json.loads(Path(path).read_text())
+        if "quarantined" in content:
+            quarantined[Path(path).stem] = content["quarantined"]
+    size = f" (size {section['size']})" if section["size"] else ""
+    return DatasetSummary(
+        name=section["dataset"] + size,
+        description=section["dataset_description"],
+        rows=_by_split(statistics, "rows"),
+        weights=_by_split(statistics, "weights"),
+        files=len(indices),
+        quarantined=quarantined,
+        quarantined_share=len(quarantined) / len(indices),
+    )
+
+
+def _by_split(statistics: Job, key: str) -> dict[str, dict[str, Any]]:
+    return {
+        split: dict(zip(statistics["classes"], values, strict=True))
+        for split, values in zip(SPLITS, statistics[key], strict=True)
+    }
+
+
+def _images(section: Job, statistics: Mapping[str, Job]) -> list[AverageImages]:
+    titles = {"before": "before preprocessing", "after": "after preprocessing"}
+    shown = []
+    for moment, name in (section["images"] or {}).items():
+        half = section["image_half_width"][name]
+        means = np.array(statistics[name]["class_means"]["x"]["mean"])
+        side = int(np.sqrt(means.shape[1] // section["image_channels"][name]))
+        images = means.reshape(len(means), side, side, -1)[..., 0]
+        shown.append(
+            AverageImages(
+                title=f"Average images {titles[moment]}",
+                extent=(-half, half, -half, half),
+                images=dict(zip(statistics[name]["classes"], images, strict=True)),
+            )
+        )
+    return shown
+
+
+def _histories(section: Job, histories: Sequence[str]) -> list[History]:
+    members = [(m, k) for m, numbers in section["networks"].items() for k in numbers]
+    return [
+        read_history(path, method, member)
+        for path, (method, member) in zip(histories, members, strict=True)
+    ]
+
+
+def _provenance(job: Job, results: Sequence[Evaluation]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"report": dict(job)}
+    shown |= {result.method: dict(result.provenance) for result in results}
+    return shown

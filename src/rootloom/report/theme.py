@@ -1,0 +1,141 @@
+"""One look for figures and page, in light and dark.
+
+Figures are drawn once in the light colours. On the page they are inline SVG in which each of these
+colours is a CSS variable, so that they follow the reader's scheme and print dark on white.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+# name: (light, dark). Series colours have a contrast of at least 3 with both surfaces and stay
+# apart under the common colour-vision deficiencies when read with the line styles.
+COLOURS = {
+    "ink": ("#20252c", "#e6e8eb"),
+    "muted": ("#656d78", "#9aa3af"),
+    "grid": ("#e3e6ea", "#31363e"),
+    "neutral": ("#8d96a3", "#7c8592"),
+    "s1": ("#1f6fb5", "#6db3f2"),
+    "s2": ("#c7511f", "#ff9466"),
+    "s3": ("#2b8a57", "#6fcf97"),
+    "s4": ("#8650b0", "#c79df0"),
+    "s5": ("#a97c0a", "#e3bb55"),
+    "s6": ("#0d8f9e", "#5fd1de"),
+    "s7": ("#bf3f7c", "#f38dbb"),
+    "s8": ("#5b6472", "#b0b7c3"),
+}
+INK, MUTED, GRID, NEUTRAL = (COLOURS[name][0] for name in ("ink", "muted", "grid", "neutral"))
+SERIES = tuple(light for name, (light, _) in COLOURS.items() if re.fullmatch(r"s\d", name))
+
+_RC: Any = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.titlesize": 9.5,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.minor.visible": True,
+    "ytick.minor.visible": True,
+    "xtick.major.pad": 5,
+    "ytick.major.pad": 4,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.handlelength": 2.2,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+}
+
+
+def style() -> Any:
+    """The context in which figures are drawn and saved."""
+    return rc_context(_RC)
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Let a drawing function run in our style."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style():
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def css_variables() -> str:
+    """The colours as CSS custom properties for both schemes."""
+    light = "".join(f"--{name}:{pair[0]};" for name, pair in COLOURS.items())
+    dark = "".join(f"--{name}:{pair[1]};" for name, pair in COLOURS.items())
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+
+
+def css_colour(colour: str) -> str:
+    """The CSS variable of one of our light colours."""
+    return next(f"var(--{name})" for name, (light, _) in COLOURS.items() if light == colour)
+
+
+def as_svg(figure: Figure, name: str, alt: str) -> str:
+    """Inline SVG of a figure. name: unique on the page, prefixes all ids; alt: its description."""
+    buffer = io.StringIO()
+    with style(), rc_context({"svg.hashsalt": name}):
+        figure.savefig(
+            buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    text = re.sub(r'href="#', f'href="#{name}-', text)
+    # Text takes the page's font at the figure's size.
+    text = re.sub(r"font: (?:(\d+) )?([\d.]+)px [^;\"]+", _font, text)
+    for variable, (light, _) in COLOURS.items():
+        text = text.replace(light, f"var(--{variable})")
+    head, rest = text.split(">", 1)
+    head = re.sub(r' (?:width|height)="[^"]*"', "", head)
+    return f'{head} role="img" aria-label="{_escape(alt)}">{rest}'
+
+
+def as_png(figure: Figure) -> bytes:
+    """A figure as PNG on white, for pages that are not ours."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(
+            buffer, format="png", dpi=200, facecolor="white", metadata={"Software": None}
+        )
+    return buffer.getvalue()
+
+
+def _font(match: re.Match[str]) -> str:
+    weight = f"font-weight: {match[1]}; " if match[1] else ""
+    return f"{weight}font-size: {match[2]}px"
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

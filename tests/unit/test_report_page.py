@@ -1,0 +1,354 @@
+"""The report page, made from synthetic evaluations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rootloom.errors import DataError, InputError
+from rootloom.evaluation.evaluate import EvaluationOptions, evaluate
+from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
+from rootloom.report.inputs import (
+    AverageImages,
+    DatasetSummary,
+    Expected,
+    History,
+    ReportInputs,
+    read_history,
+)
+from rootloom.report.page import method_lines, write_report
+
+# name: (separation, members, parameters, seconds)
+METHODS = {
+    "cnn": (1.40, 1, 69_921, 412.0),
+    "recnn-gated": (1.75, 3, 48_761, 1630.0),
+    "dnn": (1.30, 1, 10_401, 31.0),
+    "mass-tau21": (0.95, 1, 1089, 0.4),
+    "boosted-trees": (1.2, 1, 5330, 2.1),
+}
+TRAINED = ("cnn", "recnn-gated", "dnn")
+
+
+def predictions(method, member, rows, classes):
+    separation, _, parameters, seconds = METHODS[method]
+    common = np.random.default_rng(7)
+    own = np.random.default_rng([list(METHODS).index(method), member])
+    truth = np.arange(rows) % len(classes)
+    logits = common.normal(size=(rows, len(classes))) + own.normal(0, 0.4, (rows, len(classes)))
+    logits += separation * np.eye(len(classes))[truth]
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    binary = len(classes) == 2
+    return Predictions(
+        Header(
+            method=method,
+            classes=classes,
+            signal=classes[-1],
+            columns=("score",) if binary else tuple(f"score_{c}" for c in classes),
+            experiment="w-tagging",
+            member=member,
+            parameters=parameters,
+            training_seconds=seconds,
+            provenance={"fingerprint": "3f2a", "packages": {"jax": "0.10.2", "numpy": "2.4.6"}},
+        ),
+        Rows(
+            id=np.arange(rows, dtype=np.uint64),
+            weight=common.lognormal(0, 0.3, rows),
+            truth=truth,
+            scores=scores[:, 1:] if binary else scores,
+            file=np.zeros(rows),
+            entry=np.arange(rows),
+            object=np.zeros(rows),
+            aux={"pt": 250 + 50 * common.random(rows)},
+        ),
+    )
+
+
+def evaluations(folder, rows=6000, classes=("qcd", "w"), methods=tuple(METHODS), profiles=()):
+    found = []
+    for method in methods:
+        paths = []
+        for member in range(METHODS[method][1]):
+            paths.append(folder / f"{method}-{member}.h5")
+            write_predictions(paths[-1], predictions(method, member, rows, classes))
+        found.append(evaluate(paths, EvaluationOptions(profiles=profiles)))
+    return found
+
+
+def blob(x, y, width, size=25):
+    grid = np.linspace(-1.25, 1.25, size)
+    return np.exp(-((grid[None] - x) ** 2 + (grid[:, None] - y) ** 2) / (2 * width**2))
+
+
+def images():
+    centred = {"qcd": blob(0, 0, 0.18), "w": blob(0, 0, 0.3)}
+    subjets = {
+        "qcd": blob(0, 0, 0.1) + 0.05 * blob(0, -0.4, 0.3),
+        "w": blob(0, 0, 0.1) + 0.4 * blob(0, -0.65, 0.14),
+    }
+    extent = (-1.25, 1.25, -1.25, 1.25)
+    return [
+        AverageImages("Before preprocessing", extent, centred, quantity="mean pT share"),
+        AverageImages("After preprocessing", extent, subjets, quantity="mean pT share"),
+    ]
+
+
+def histories():
+    random = np.random.default_rng(3)
+    return [
+        History(
+            method=method,
+            member=member,
+            train_loss=list(0.25 + 0.4 * np.exp(-np.arange(20) / 4)),
+            validation_loss=list(
+                0.28 + 0.35 * np.exp(-np.arange(20) / 4) + random.normal(0, 0.004, 20)
+            ),
+            seconds=METHODS[method][3],
+            wait_share=0.004 * (member + 1),
+        )
+        for method in TRAINED
+        for member in range(METHODS[method][1])
+    ]  # fmt: skip
+
+
+def inputs(folder, **changes):
+    content = {
+        "title": "W jets against QCD jets",
+        "description": "Jet images and clustering trees against substructure variables, on "
+        "simulated boosted W and QCD jets with 250 < pT < 300 GeV.",
+        "evaluations": evaluations(folder, profiles=("pt",)),
+        "dataset": DatasetSummary(
+            name="w-jets (demo)",
+            description="Leading anti-kT R = 1.0 jets at 13 TeV, Pythia 8.",
+            rows={s: {"qcd": n, "w": n} for s, n in (("train", 7012), ("test", 1985))},
+            weights={s: {"qcd": 1.2 * n, "w": n} for s, n in (("train", 7012), ("test", 1985))},
+            files=8,
+            quarantined={"qcd_7.root": "bad <magic>: expected 'root'"},
+            quarantined_share=0.125,
+        ),
+        "images": images(),
+        "histories": histories(),
+        "expected": [
+            Expected("recnn-gated", "AUC", 0.9195, "Louppe et al., arXiv:1702.00748", 0.0009),
+            Expected("recnn-gated", "R50", 74.3, "Louppe et al., arXiv:1702.00748", 2.4),
+            Expected("maxout", "AUC", 0.8418, "Louppe et al., arXiv:1702.00748"),
+        ],
+        "provenance": {"Report": {"fingerprint": "9c1e", "host": {"cores": 2}}},
+    }
+    return ReportInputs(**{**content, **changes})
+
+
+class Page(HTMLParser):
+    """Collects tags, text and ids; fails on tags that do not match."""
+
+    VOID = frozenset(("meta", "link", "br", "img", "path", "use", "line"))
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.text = [], [], [], ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    content = inputs(folder)
+    paths = write_report(folder / "out" / "report.html", content)
+    return content, paths, paths[0].read_text()
+
+
+def test_files_are_written(written):
+    _, paths, _ = written
+    assert [p.name for p in paths] == ["report.html", "roc.png", "images.png"]
+    for path in paths[1:]:
+        with Image.open(path) as image:
+            assert image.width > 800
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 50
+            assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_page_is_well_formed_and_needs_nothing_else(written):
+    page = Page(written[2])
+    assert len(page.ids) == len(set(page.ids))
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        for name in ("href", "src", "xlink:href"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:")), value
+            if value.startswith("#") and value != "#":
+                assert value[1:] in page.ids, value
+    for target in re.findall(r"url\(([^)]*)\)", written[2]):
+        assert target[1:] in page.ids
+    assert "@import" not in written[2]
+
+
+def test_figures_have_alternative_texts_and_both_schemes(written):
+    page = Page(written[2])
+    figures = [a for tag, a in page.tags if tag == "svg" and a.get("class") != "swatch"]
+    assert len(figures) >= 14
+    assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in figures)
+    assert "prefers-color-scheme" in written[2]
+    svg = re.findall(r"<svg.*?</svg>", written[2], flags=re.DOTALL)
+    for figure in svg:
+        ElementTree.fromstring(figure.replace("xlink:", ""))
+        # White ticks on images are the only colour that does not follow the scheme.
+        assert set(re.findall(r"#[0-9a-f]{6}\b", figure)) <= {"#ffffff"}
+
+
+def test_the_table_is_sorted_by_auc_and_says_what_survived(written):
+    content, _, text = written
+    table = text[text.index('<table class="results">') :]
+    table = table[: table.index("</table>")]
+    shown = re.findall(r'<th scope="row">.*?</svg>\s*([\w-]+)</th>', table, flags=re.DOTALL)
+    auc = {e.method: e.discriminations[0].auc.value for e in content.evaluations}
+    assert shown == sorted(auc, key=lambda m: -auc[m])
+    best = next(e for e in content.evaluations if e.method == shown[0])
+    assert best.method == "recnn-gated"
+    point = best.discriminations[0].working_points[1]
+    assert f"{round(point.background_count)} of 3\u2009000 left" in table
+    assert "48\u2009761" in table
+    assert "27\u2009min 10\u2009s" in table
+    assert table.count("±") >= 5 * 4 + 4
+
+
+def test_members_published_figures_and_losses_are_there(written):
+    text = Page(written[2]).text
+    for phrase in (
+        "3 members", "median", "Louppe et al., arXiv:1702.00748", "0.9195\u2009±\u20090.0009",
+        "0.8418", "Waiting for input", "0.40\u2009%", "12.5\u2009% of the data set", "qcd_7.root",
+        "bad <magic>: expected 'root'", '"fingerprint": "9c1e"', "7\u2009012",
+    ):  # fmt: skip
+        assert phrase in text, phrase
+    # Nothing of ours passes or fails against a published figure.
+    assert not re.search(r"\b(pass|fail)(ed|es)?\b", text, flags=re.IGNORECASE)
+
+
+def test_user_text_is_escaped(tmp_path, written):
+    nasty = "<script>alert(1)</script>"
+    few = [dataclasses.replace(written[0].evaluations[0], method=nasty)]
+    content = ReportInputs(title=nasty, description=nasty, evaluations=few)
+    write_report(tmp_path / "r.html", content)
+    page = Page((tmp_path / "r.html").read_text())
+    assert "script" not in {tag for tag, _ in page.tags}
+
+
+def test_two_runs_write_the_same_bytes(tmp_path, written):
+    content = dataclasses.replace(
+        written[0],
+        evaluations=evaluations(tmp_path, methods=("cnn",)),
+        histories=written[0].histories[:1],
+        images=written[0].images[:1],
+        expected=(),
+    )
+    one, two = (write_report(tmp_path / run / "r.html", content) for run in ("one", "two"))
+    for first, second in zip(one, two, strict=True):
+        assert first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_a_bare_report(tmp_path, written):
+    content = ReportInputs(title="bare", evaluations=written[0].evaluations[:1])
+    paths = write_report(tmp_path / "r.html", content)
+    assert [p.name for p in paths] == ["r.html", "roc.png"]
+    text = Page(paths[0].read_text()).text
+    for heading in ("Average images", "Training", "Data set", "published"):
+        assert f"\n{heading}\n" not in text
+
+
+def test_three_classes(tmp_path):
+    found = evaluations(tmp_path, 1500, ("qcd", "top", "w"), ("dnn",))
+    write_report(tmp_path / "r.html", ReportInputs(title="three", evaluations=found))
+    text = Page((tmp_path / "r.html").read_text()).text
+    for name in ("qcd", "top", "w"):
+        assert f"{name} against the rest" in text
+    assert "highest AUC for w:" in text
+
+
+def test_nothing_survives(tmp_path):
+    found = evaluations(tmp_path, 600, methods=("cnn",))
+    perfect = predictions("cnn", 0, 600, ("qcd", "w"))
+    rows = dataclasses.replace(perfect.rows, scores=perfect.rows.truth[:, None].astype(float))
+    write_predictions(tmp_path / "p.h5", Predictions(perfect.header, rows))
+    found = [evaluate([tmp_path / "p.h5"])]
+    write_report(tmp_path / "r.html", ReportInputs(title="perfect", evaluations=found))
+    text = Page((tmp_path / "r.html").read_text()).text
+    assert "0 of 300 left" in text
+    assert re.search(r">\u2009\d+", text)
+
+
+def test_baselines_are_dashed(written):
+    lines = method_lines(written[0])
+    assert [name for name, line in lines.items() if line.dashed] == ["mass-tau21", "boosted-trees"]
+    assert len({line.colour for line in lines.values()}) == len(lines)
+
+
+def test_refusals(tmp_path, written):
+    first, second = written[0].evaluations[:2]
+    with pytest.raises(DataError, match="an evaluation or more"):
+        write_report(tmp_path / "r.html", ReportInputs(title="none", evaluations=[]))
+    other = dataclasses.replace(second, split="validation")
+    with pytest.raises(DataError, match=r"(?s)'recnn-gated'.*split 'test'"):
+        write_report(tmp_path / "r.html", ReportInputs(title="x", evaluations=[first, other]))
+    bad = AverageImages("Before", (0, 1, 0, 1), {"w": np.zeros((4, 4))})
+    with pytest.raises(DataError, match="'Before' of class 'w'"):
+        write_report(tmp_path / "r.html", ReportInputs("x", [first], images=[bad]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_history_reads_the_last_record_of_an_epoch(tmp_path):
+    records = [
+        {"epoch": 0, "train": {"loss": 0.7}, "validation": {"loss": 0.6}, "seconds": 2.0,
+         "wait_seconds": 0.5},
+        {"event": "checkpoint"},
+        {"epoch": 1, "train_loss": 0.9, "validation_loss": None, "seconds": 9.0},
+        {"epoch": 1, "train_loss": 0.5, "validation_loss": 0.55, "seconds": 2.0,
+         "wait_seconds": 0.1},
+    ]  # fmt: skip
+    path = tmp_path / "history.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)) + "\n")
+    found = read_history(path, "cnn", 2)
+    assert found.train_loss == [0.7, 0.5]
+    assert found.validation_loss == [0.6, 0.55]
+    assert found.seconds == 4.0
+    assert found.wait_share == pytest.approx(0.15)
+    path.write_text(json.dumps(records[0]) + "\n{half")
+    with pytest.raises(InputError, match="line 2"):
+        read_history(path, "cnn", 2)
+    with pytest.raises(InputError, match=r"no\.jsonl"):
+        read_history(tmp_path / "no.jsonl", "cnn", 2)
+
+
+def test_report_loads_no_model_and_no_jax():
+    code = (
+        "import sys, rootloom.report.page; "
+        "print([m for m in ('jax', 'flax', 'uproot', 'numba', 'sklearn', 'pandas') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
