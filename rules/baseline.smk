@@ -6,10 +6,13 @@ Its predictions have the format of a network's, so that everything after treats 
 
 rule baseline:
     input:
-        shards=ancient(lambda wildcards: shards_of(wildcards.method)),
+        shards=shards_for("baseline", PATHS.predictions("{experiment}", "{method}", "0", "test")),
         statistics=lambda wildcards: statistics_of(wildcards.method),
     output:
-        predictions=PATHS.predictions("{experiment}", "{method}", "0"),
+        **{
+            split: PATHS.predictions("{experiment}", "{method}", "0", split)
+            for split in SPLITS
+        },
     params:
         job=job_of("baseline"),
     log:

@@ -8,10 +8,13 @@ input's entry order, with a branch a method.
 rule predict:
     input:
         model=PATHS.model("{experiment}", "{method}", "{member}"),
-        shards=ancient(lambda wildcards: shards_of(wildcards.method)),
+        shards=shards_for("predict", PATHS.predictions("{experiment}", "{method}", "{member}", "test")),
         statistics=lambda wildcards: statistics_of(wildcards.method),
     output:
-        predictions=PATHS.predictions("{experiment}", "{method}", "{member}"),
+        **{
+            split: PATHS.predictions("{experiment}", "{method}", "{member}", split)
+            for split in SPLITS
+        },
     params:
         job=job_of("predict"),
     log:
@@ -33,8 +36,13 @@ rule predict:
 
 rule friends:
     input:
-        predictions=[path for method in PLAN.all_methods for path in PLAN.predictions(method)],
-        indices=ancient(PLAN.indices()),
+        predictions=[
+            path
+            for method in PLAN.all_methods
+            for split in SPLITS
+            for path in PLAN.predictions(method, split)
+        ],
+        indices=PLAN.indices(),
     output:
         friends=[PATHS.friend(PLAN.name, key) for key in PLAN.sources],
     params:

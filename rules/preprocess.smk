@@ -8,7 +8,7 @@ recipe has not changed are kept as they are, only the others are computed.
 rule preprocess:
     input:
         root=lambda wildcards: PLAN.root_inputs(wildcards.file),
-        index=ancient(PATHS.index("{dataset}", "{file}")),
+        index=PATHS.index("{dataset}", "{file}"),
     output:
         shard=update(PATHS.shard("{dataset}", "{representation}", "{file}", "{part}")),
     params:

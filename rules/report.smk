@@ -12,7 +12,7 @@ rule report:
         statistics=[
             PATHS.statistics(PLAN.dataset_name, name) for name in PLAN.representations
         ],
-        indices=ancient(PLAN.indices()),
+        indices=PLAN.indices(),
     output:
         report=PATHS.report(PLAN.name),
         roc=PATHS.report(PLAN.name, "roc.png"),

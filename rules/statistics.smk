@@ -6,11 +6,7 @@
 
 rule moments:
     input:
-        shards=ancient(
-            lambda wildcards: PLAN.shards(
-                wildcards.representation, PLAN.groups[int(wildcards.group)]
-            )
-        ),
+        shards=shards_for("moments", PATHS.moments("{dataset}", "{representation}", "{group}")),
     output:
         moments=PATHS.moments("{dataset}", "{representation}", "{group}"),
     params:

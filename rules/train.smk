@@ -7,7 +7,7 @@ outputs of a failed job, and a checkpoint is what a restarted job needs.
 
 rule train:
     input:
-        shards=ancient(lambda wildcards: shards_of(wildcards.method)),
+        shards=shards_for("train", PATHS.model("{experiment}", "{method}", "{member}")),
         statistics=lambda wildcards: statistics_of(wildcards.method),
     output:
         model=PATHS.model("{experiment}", "{method}", "{member}"),

@@ -7,5 +7,5 @@ with running(snakemake.log[0]):
         snakemake.params.job,
         shards=snakemake.input.shards,
         statistics=snakemake.input.statistics,
-        output=snakemake.output.predictions,
+        outputs=snakemake.output,
     )

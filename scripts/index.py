@@ -5,5 +5,6 @@ from rootloom.stages import index, running
 with running(snakemake.log[0]):
     index(
         snakemake.params.job,
+        reader=snakemake.config["reader"],
         output=snakemake.output.index,
     )

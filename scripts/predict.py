@@ -8,5 +8,5 @@ with running(snakemake.log[0]):
         model=snakemake.input.model,
         shards=snakemake.input.shards,
         statistics=snakemake.input.statistics,
-        output=snakemake.output.predictions,
+        outputs=snakemake.output,
     )

@@ -16,6 +16,7 @@ from snakemake.exceptions import WorkflowError
 
 from rootloom.errors import RootloomError
 from rootloom.plan import Plan
+from rootloom.types import SPLITS
 
 try:
     PLAN = Plan(config, root=Path(workflow.basedir))
@@ -24,6 +25,9 @@ except RootloomError as refusal:
     raise WorkflowError(str(refusal)) from None
 
 PATHS = PLAN.paths
+
+# What `index` checks is not part of what it computes: a new variable must not index every file anew.
+config["reader"] = PLAN.reader()
 
 
 def any_of(names):
@@ -41,9 +45,21 @@ def scaled(amount):
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
-def shards_of(method):
-    """Shards a method reads."""
-    return PLAN.shards(PLAN.representation_of(method))
+def shards_for(rule, output):
+    """Input function: the shards a job reads.
+
+    Once its output was made from shards of the very same fingerprints, a shard that is deleted, or
+    made again with the same content, is no reason to run the job: it waits for nobody's shard and
+    looks at nobody's time. Everything else a shard can change is in the fingerprint.
+    """
+
+    def shards(wildcards):
+        paths = PLAN.shards_read(**wildcards)
+        if not PLAN.is_current(rule, output.format(**wildcards), **wildcards):
+            return paths
+        return [ancient(path) for path in paths if Path(path).exists()]
+
+    return shards
 
 
 def statistics_of(method):

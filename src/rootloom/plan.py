@@ -2,8 +2,7 @@
 
 The whole graph follows from the configuration; no ROOT file is opened for it. Every rule asks here
 for its `job`: the section of the configuration it uses, and a fingerprint of that section, of the
-code it executes and of everything upstream. Data travels along edges the engine treats as ancient;
-fingerprints decide what is stale, so that a file that comes back identical reruns nothing.
+code it executes and of everything upstream: that, not a file's time, decides what is stale.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rootloom import registry
+from rootloom import provenance, registry
 from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
 from rootloom.errors import ConfigError, nearest
 from rootloom.fingerprint import of_code, of_value
@@ -152,9 +151,20 @@ class Plan:
         source = self.sources[key]
         return [] if source.remote else [source.url]
 
-    def predictions(self, method: str) -> list[str]:
-        """Prediction files of all members of a method."""
-        return [self.paths.predictions(self.name, method, m) for m in self.members(method)]
+    def predictions(self, method: str, split: str = "test") -> list[str]:
+        """Prediction files of all members of a method on one split."""
+        return [self.paths.predictions(self.name, method, m, split) for m in self.members(method)]
+
+    def shards_read(self, **wildcards: str) -> list[str]:
+        """Shards that a job of a method, or of a group's statistics, reads."""
+        if "method" in wildcards:
+            return self.shards(self.representation_of(wildcards["method"]))
+        return self.shards(wildcards["representation"], self.groups[int(wildcards["group"])])
+
+    def is_current(self, rule: str, output: str, **wildcards: str) -> bool:
+        """Whether an output exists and was made by exactly the job that would make it now."""
+        made_by = provenance.read(Path(output))
+        return bool(made_by) and made_by["fingerprint"] == self.job(rule, **wildcards)["fingerprint"]
 
     def targets(self) -> list[str]:
         """Everything a complete run leaves behind."""
@@ -202,8 +212,7 @@ class Plan:
         section = {
             "file": file,
             "url": source.url,
-            "file_class": source.label,
-            "reader": self._reader(),
+            "tree": self.dataset.tree,
             "on_bad_file": self.dataset.on_bad_file,
         }
         return section, [], self._source_fingerprint(file)
@@ -220,7 +229,7 @@ class Plan:
             "file_class": self.sources[file].label,
             "part": int(part),
             "parts": self.dataset.shards_per_file,
-            "reader": self._reader(fields),
+            "reader": self.reader(fields),
             "splits": self.dataset.splits.model_dump(),
             "step": self.dataset.step,
             "auxiliary": self._auxiliary(),
@@ -255,7 +264,6 @@ class Plan:
         section |= {
             "member": int(member),
             "model": self.library.model(network.model),
-            "task": self.experiment.task,
             "training": self.library.training(self.experiment, network),
             "threads": self.experiment.threads,
         }
@@ -268,14 +276,12 @@ class Plan:
 
     def _predict(self, method: str, member: str) -> tuple[Job, list[str], list[str]]:
         section, code, _ = self._train(method, member)
-        kept = ("threads", "experiment", "method", "member", "classes", "representation", "reweight", "balance")
-        section = {key: section[key] for key in kept}
+        section = {key: section[key] for key in section if key not in ("model", "training")}
         return section, code, [self._fingerprint("train", method=method, member=member)]
 
     def _baseline(self, method: str) -> tuple[Job, list[str], list[str]]:
         section = self._scored(method)
         section |= {"member": 0, "baseline": self.experiment.baselines[method]}
-        section["task"] = self.experiment.task
         code = [
             _module("baselines", section["baseline"]),
             _module("representations", section["representation"]),
@@ -284,12 +290,8 @@ class Plan:
         return section, code, [upstream]
 
     def _friends(self) -> tuple[Job, list[str], list[str]]:
-        section = {
-            "methods": self.all_methods,
-            "tree": self.dataset.tree,
-            "rows": self.dataset.rows,
-            "files": list(self.sources),
-        }
+        reader = {**self.reader(), "variables": {}, "objects": {}}
+        section = {"files": list(self.sources), "reader": reader}
         return section, [], self._all_predictions()
 
     def _evaluate(self, method: str) -> tuple[Job, list[str], list[str]]:
@@ -308,7 +310,9 @@ class Plan:
             "methods": self.all_methods,
             "networks": {name: self.members(name) for name in experiment.methods},
             "images": experiment.images.model_dump() if experiment.images else None,
-            "image_half_width": self._image_half_widths(),
+            "representations": self.representations,
+            "image_half_width": self._of_images("half_width"),
+            "image_channels": {k: len(v) for k, v in self._of_images("channels").items()},
             "expected": [entry.model_dump() for entry in experiment.expected],
         }
         return section, [], [self._fingerprint("evaluate", method=m) for m in self.all_methods]
@@ -319,6 +323,8 @@ class Plan:
         representation = self.representation_of(method)
         return {
             "experiment": self.name,
+            "dataset": self.dataset_name,
+            "task": self.experiment.task,
             "method": method,
             "classes": list(self.dataset.classes),
             "representation": {
@@ -329,14 +335,15 @@ class Plan:
             "balance": self.dataset.balance,
         }
 
-    def _reader(self, representation: dict[str, Any] | None = None) -> Job:
+    def reader(self, representation: dict[str, Any] | None = None) -> Job:
         """How rows are read; only what a representation uses, so that others keep their shards."""
         dataset = self.dataset
         variables, objects = dataset.variables, dataset.objects
         if representation is not None:
             wanted = self._variables_read(representation)
             variables = {k: v for k, v in variables.items() if k in wanted}
-            objects = {k: v for k, v in objects.items() if k in _objects_read(representation)}
+            read = _objects_read(representation, self._properties(representation))
+            objects = {k: v for k, v in objects.items() if k in read}
         return {
             "tree": dataset.tree,
             "rows": dataset.rows,
@@ -356,12 +363,17 @@ class Plan:
         ]
 
     def _variables_read(self, representation: dict[str, Any]) -> set[str]:
-        schema = self.library.schema["$defs"]["representations"][representation["kind"]]
         wanted: set[str] = set(self._auxiliary())
-        if "variables" in schema["properties"]:
+        if "variables" in self._properties(representation):
             named = representation.get("variables")
             wanted |= set(self.dataset.variables if named is None else named)
         return wanted
+
+    def _properties(self, representation: dict[str, Any]) -> dict[str, Any]:
+        """Schema of the fields of a representation's class."""
+        kinds = self.library.schema["$defs"]["representations"]
+        found: dict[str, Any] = kinds[representation["kind"]]["properties"]
+        return found
 
     def _auxiliary(self) -> list[str]:
         """Variables every shard carries beside its inputs."""
@@ -391,13 +403,13 @@ class Plan:
     def _all_predictions(self) -> list[str]:
         return [digest for method in self.all_methods for digest in self._predictions_of(method)]
 
-    def _image_half_widths(self) -> dict[str, float]:
+    def _of_images(self, field: str) -> dict[str, Any]:
+        """A field of the image representations that the report shows."""
         images = self.experiment.images
         found = {}
         for name in (images.before, images.after) if images else ():
             section = self.library.representation(name)
-            known = self.library.schema["$defs"]["representations"][section["kind"]]["properties"]
-            found[name] = section.get("half_width", known["half_width"]["default"])
+            found[name] = section.get(field, self._properties(section)[field]["default"])
         return found
 
     def _check(self) -> None:
@@ -431,7 +443,7 @@ class Plan:
                     found=f"'{variable}'",
                     fix=nearest(variable, self.dataset.variables),
                 )
-        for collection in _objects_read(section):
+        for collection in _objects_read(section, self._properties(section)):
             if collection not in self.dataset.objects:
                 raise ConfigError(
                     f"representation '{name}': objects",
@@ -447,13 +459,12 @@ def seed_of(base: int, *names: str) -> int:
     return 1 + int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") % MAX_SEED
 
 
-def _objects_read(representation: dict[str, Any]) -> list[str]:
-    objects = representation.get("objects", "constituents" if representation["kind"] != "features" else None)
-    if objects is None:
-        return []
-    if isinstance(objects, str):
-        return [objects]
-    return [entry if isinstance(entry, str) else entry["name"] for entry in objects]
+def _objects_read(representation: dict[str, Any], properties: dict[str, Any]) -> list[str]:
+    """Collections that a representation reads: "constituents", or those of "constituents.pt", …."""
+    default = properties.get("objects", {}).get("default")
+    objects = representation.get("objects", default) or ()
+    named = [objects] if isinstance(objects, str) else objects
+    return list(dict.fromkeys(name.partition(".")[0] for name in named))
 
 
 def _module(group: str, section: dict[str, Any]) -> str:

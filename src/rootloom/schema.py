@@ -16,8 +16,11 @@ from pydantic import ConfigDict, create_model
 from rootloom import registry
 from rootloom.config import Dataset, Experiment, Settings
 
-# Fields that Flax adds to every module, and the compute type, which training's `precision` decides.
-NOT_CONFIGURATION = frozenset({"parent", "name", "dtype"})
+# Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
+# what a task is given by its method and dataset.
+NOT_CONFIGURATION = frozenset(
+    {"parent", "name", "dtype", "model", "representation", "statistics", "classes"}
+)
 # Classes that are configured but not chosen by a kind.
 SINGLE = {
     "training": "rootloom.training.options:TrainingOptions",
@@ -51,6 +54,9 @@ def of_class(cls: type) -> dict[str, Any]:
         fields[field.name] = (hints[field.name], _default(field))
     model = create_model(cls.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = model.model_json_schema()
+    for nested in schema.get("$defs", {}).values():
+        if nested.get("type") == "object":
+            nested["additionalProperties"] = False
     schema["description"] = (cls.__doc__ or "").strip().splitlines()[0]
     for attribute in ("consumes", "kind", "processes"):
         if hasattr(cls, attribute):

@@ -7,7 +7,9 @@ functions: a job loads, and its fingerprint covers, only the rooms it uses.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,14 @@ from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError, RootloomError
 from rootloom.fileio import write_text
 from rootloom.running import progress, running
-from rootloom.types import SPLITS
+from rootloom.types import SPLITS, RowBlock
 
 if TYPE_CHECKING:
+    from rootloom.evaluation.predictions import Header as PredictionHeader
     from rootloom.rootio.dataset import RowReader
+    from rootloom.rootio.header import Header
+    from rootloom.shards.statistics import Statistics
+    from rootloom.shards.weights import Reweight, WeightTable
 
 __all__ = [
     "baseline", "evaluate", "friends", "index", "moments", "predict", "preprocess", "report",
@@ -42,15 +48,17 @@ def simulate(job: Job, *, output: str) -> None:
     )
 
 
-def index(job: Job, *, output: str) -> None:
-    """Read one file's headers; refuse a missing branch or a damaged file, or set it aside."""
+def index(job: Job, *, reader: Job, output: str) -> None:
+    """Read one file's headers; refuse a missing branch or a damaged file, or set it aside.
+
+    reader: how the dataset's rows are read; every branch it names must be there.
+    """
     from rootloom.rootio.header import inspect, require
 
     section = job["section"]
-    reader = _reader(section)
     try:
-        header = inspect(section["url"], reader.tree)
-        require(header, reader.branches())
+        header = inspect(section["url"], section["tree"])
+        require(header, _reader(reader).branches())
     except InputError as refusal:
         if section["on_bad_file"] == "fail":
             raise
@@ -61,3 +69,292 @@ def index(job: Job, *, output: str) -> None:
         print(f"{section['url']}: {header.entries} entries, {len(header.branches)} branches")
     content["provenance"] = provenance.record("index", dict(job))
     write_text(output, json.dumps(content, indent=1, sort_keys=True))
+
+
+def preprocess(job: Job, *, index: str, output: str) -> None:
+    """Turn one range of entries into one shard; keep the columns that are there and current."""
+    from rootloom.shards.update import recipes, write_or_update
+
+    section = job["section"]
+    representation, reader = _representation(section), _reader(section["reader"])
+    objects = {name: tuple(columns) for name, columns in reader.objects.items()}
+    needed = representation.needs(tuple(reader.variables), objects)
+    header = _header(index)
+    record = provenance.record(
+        "preprocess", dict(job), inputs={section["file"]: header.checksum if header else "none"}
+    )
+    read = write_or_update(
+        Path(output),
+        blocks=lambda columns: _blocks(section, reader, header, columns),
+        representation=representation,
+        recipe=recipes(representation, reader.expressions(needed), _context(job)),
+        file_key=section["file"],
+        splits=section["splits"],
+        auxiliary=section["auxiliary"],
+        attributes={"provenance": json.dumps(record, sort_keys=True)},
+    )
+    print(f"{output}: {read} columns read")
+
+
+def _context(job: Job) -> list[Any]:
+    """What decides a shard beside the expressions and fields of its columns."""
+    section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
+    reader = {k: v for k, v in section["reader"].items() if k not in ("variables", "objects")}
+    auxiliary = {name: section["reader"]["variables"][name] for name in section["auxiliary"]}
+    return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"]]
+
+
+def _blocks(
+    section: Job, reader: RowReader, header: Header | None, columns: Sequence[str]
+) -> Iterator[RowBlock]:
+    """Rows of a shard's range of entries; none of a file that was set aside."""
+    from rootloom.rootio.header import entry_range
+
+    if header is None:
+        return
+    start, stop = entry_range(header, section["part"], section["parts"])
+    yield from reader.read(
+        section["url"],
+        start,
+        stop,
+        file_class=section["file_class"],
+        columns=columns,
+        step=section["step"],
+    )
+
+
+def moments(job: Job, *, shards: Sequence[str], output: str) -> None:
+    """Sum the statistics of a group's shards."""
+    from rootloom.shards.statistics import merge_all, shard_statistics
+
+    section = job["section"]
+    representation, reweight = _representation(section), _reweight(section)
+    total = merge_all(
+        shard_statistics(
+            path,
+            representation,
+            classes=section["classes"],
+            reweights=[reweight] if reweight else [],
+        )
+        for path in shards
+    )
+    _write_statistics(output, total.to_json(), "moments", job)
+
+
+def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
+    """Merge the statistics of all groups; refuse a training split without rows."""
+    from rootloom.shards.statistics import merge_all
+
+    total = merge_all(_statistics(path) for path in moments)
+    if not total.rows.sum():
+        raise DataError(
+            f"dataset '{job['section']['dataset']}'",
+            expected="rows that pass the selection and belong to a class",
+            found="none in any file",
+            fix="loosen `select`, or check the expressions of the classes",
+        )
+    for number, split in enumerate(SPLITS):
+        counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
+        print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    _write_statistics(output, total.to_json(), "statistics", job)
+
+
+def train(
+    job: Job,
+    *,
+    shards: Sequence[str],
+    statistics: str,
+    model: str,
+    history: str,
+    checkpoints: str,
+    tensorboard: str,
+) -> None:
+    """Train one member of a method, or go on where an interrupted training stopped."""
+    TRAIN
+
+
+def predict(
+    job: Job,
+    *,
+    model: str,
+    shards: Sequence[str],
+    statistics: str,
+    outputs: Mapping[str, str],
+) -> None:
+    """Score every row of every split with a trained model; `outputs` by split."""
+    PREDICT
+
+
+def baseline(
+    job: Job, *, shards: Sequence[str], statistics: str, outputs: Mapping[str, str]
+) -> None:
+    """Fit a baseline to the training split and score every row; `outputs` by split."""
+    from rootloom.baselines.base import collect
+    from rootloom.scoring import matrix, samples, stored_variables, write_predictions
+
+    section = job["section"]
+    recipe = registry.build("baselines", section["baseline"])
+    variables = recipe.needs(stored_variables(shards))
+    table = _weights(section, _statistics(statistics))
+    signal = _signal(section)
+    number = section["classes"].index(signal)
+    started = time.perf_counter()
+    train, validation = (
+        collect(samples(shards, split, variables, table, number), recipe.max_rows)
+        for split in SPLITS[:2]
+    )
+    fitted = recipe.fit(train, validation)
+    seconds = time.perf_counter() - started
+    print(f"{section['method']}: fitted to {len(train)} rows in {seconds:.1f} s")
+    for split in SPLITS:
+        write_predictions(
+            getattr(outputs, split),
+            _prediction_header(job, split, signal, ("score",), fitted.parameters, seconds),
+            shards,
+            table,
+            lambda columns, rows: fitted.score(matrix(columns, variables))[:, None],
+            reads=[f"x.{name}" for name in variables],
+        )
+
+
+def friends(
+    job: Job, *, predictions: Sequence[str], indices: Sequence[str], outputs: Sequence[str]
+) -> None:
+    """Write one friend tree an input file: a branch a method and member."""
+    from rootloom.friends import Scores
+    from rootloom.rootio.friends import write_friend
+
+    section = job["section"]
+    reader, scores = _reader(section["reader"]), Scores(predictions)
+    for key, index, output in zip(section["files"], indices, outputs, strict=True):
+        header = _header(index)
+        entry, number, columns = scores.of(key)
+        counts = None
+        if header and reader.rows != "event":
+            counts = reader.object_counts(header.url, 0, header.entries)
+        write_friend(
+            output,
+            header.entries if header else 0,
+            entry,
+            number,
+            columns,
+            tree=f"{reader.tree}_scores",
+            counts=counts,
+        )
+
+
+def evaluate(job: Job, *, predictions: Sequence[str], output: str) -> None:
+    """Metrics of one method over its members."""
+    from rootloom.evaluation.evaluate import EvaluationOptions
+    from rootloom.evaluation.evaluate import evaluate as figures
+
+    options = dict(job["section"]["evaluation"])
+    options["working_points"] = tuple(options["working_points"])
+    found = figures(predictions, EvaluationOptions(**options))
+    record = provenance.record("evaluate", dict(job), seed=options["seed"])
+    write_text(output, dataclasses.replace(found, provenance=record).to_json())
+
+
+def report(
+    job: Job,
+    *,
+    evaluations: Sequence[str],
+    histories: Sequence[str],
+    statistics: Sequence[str],
+    indices: Sequence[str],
+    output: str,
+) -> None:
+    """The report page and its figures."""
+    from rootloom.report.gather import gather
+    from rootloom.report.page import write_report
+
+    inputs = gather(
+        {**job, "versions": provenance.record("report", {})},
+        evaluations=evaluations,
+        histories=histories,
+        statistics=statistics,
+        indices=indices,
+    )
+    for path in write_report(output, inputs):
+        print(path)
+
+
+# -- what the stages share ----------------------------------------------------------------------
+
+
+def _representation(section: Job) -> Any:
+    fields = {k: v for k, v in section["representation"].items() if k != "name"}
+    return registry.build("representations", fields)
+
+
+def _reader(section: Job) -> RowReader:
+    from rootloom.rootio.dataset import ClassRule, RowReader
+
+    classes = tuple(ClassRule(**rule) for rule in section["classes"])
+    return RowReader(**{**section, "classes": classes})
+
+
+def _header(index: str) -> Header | None:
+    """The headers of an indexed file; None when it was set aside."""
+    from rootloom.rootio.header import Header
+
+    found = json.loads(Path(index).read_text())
+    return Header.from_json(json.dumps(found["header"])) if "header" in found else None
+
+
+def _statistics(path: str) -> Statistics:
+    from rootloom.shards.statistics import Statistics
+
+    return Statistics.from_json(Path(path).read_text())
+
+
+def _write_statistics(output: str, text: str, stage: str, job: Job) -> None:
+    content = json.loads(text)
+    content["provenance"] = provenance.record(stage, dict(job))
+    write_text(output, json.dumps(content, sort_keys=True))
+
+
+def _reweight(section: Job) -> Reweight | None:
+    from rootloom.shards.weights import Reweight
+
+    return Reweight(**section["reweight"]) if section["reweight"] else None
+
+
+def _weights(section: Job, found: Statistics) -> WeightTable:
+    from rootloom.shards.weights import WeightTable
+
+    return WeightTable.from_statistics(
+        found,
+        dataset=section["dataset"],
+        balance=section["balance"],
+        reweight=_reweight(section),
+    )
+
+
+def _signal(section: Job) -> str:
+    return str(section["task"].get("signal") or section["classes"][-1])
+
+
+def _prediction_header(
+    job: Job,
+    split: str,
+    signal: str,
+    columns: Sequence[str],
+    parameters: int,
+    seconds: float,
+) -> PredictionHeader:
+    from rootloom.evaluation.predictions import Header as PredictionHeader
+
+    section = job["section"]
+    return PredictionHeader(
+        method=section["method"],
+        classes=tuple(section["classes"]),
+        signal=signal,
+        columns=tuple(columns),
+        experiment=section["experiment"],
+        member=section["member"],
+        split=split,
+        parameters=parameters,
+        training_seconds=seconds,
+        provenance=provenance.record("predict", dict(job)),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rootloom.report.inputs import (
     ReportInputs,
     read_history,
 )
+from rootloom.shards.statistics import Statistics
 from rootloom.types import SPLITS
 
 Job = Mapping[str, Any]
@@ -38,7 +40,7 @@ def gather(
     """
     section = job["section"]
     found = {
-        name: json.loads(Path(path).read_text())
+        name: Statistics.from_json(Path(path).read_text())
         for name, path in zip(section["representations"], statistics, strict=True)
     }
     results = [read_evaluation(Path(path)) for path in evaluations]
@@ -54,7 +56,7 @@ def gather(
     )
 
 
-def _dataset(section: Job, statistics: Job, indices: Sequence[str]) -> DatasetSummary:
+def _dataset(section: Job, statistics: Statistics, indices: Sequence[str]) -> DatasetSummary:
     quarantined = {}
     for path in indices:
         content = json.loads(Path(path).read_text())
@@ -64,34 +66,34 @@ def _dataset(section: Job, statistics: Job, indices: Sequence[str]) -> DatasetSu
     return DatasetSummary(
         name=section["dataset"] + size,
         description=section["dataset_description"],
-        rows=_by_split(statistics, "rows"),
-        weights=_by_split(statistics, "weights"),
+        rows=_by_split(statistics.classes, statistics.rows),
+        weights=_by_split(statistics.classes, statistics.weights),
         files=len(indices),
         quarantined=quarantined,
         quarantined_share=len(quarantined) / len(indices),
     )
 
 
-def _by_split(statistics: Job, key: str) -> dict[str, dict[str, Any]]:
+def _by_split(classes: Sequence[str], values: np.ndarray) -> dict[str, dict[str, Any]]:
     return {
-        split: dict(zip(statistics["classes"], values, strict=True))
-        for split, values in zip(SPLITS, statistics[key], strict=True)
+        split: dict(zip(classes, row, strict=True))
+        for split, row in zip(SPLITS, values.tolist(), strict=True)
     }
 
 
-def _images(section: Job, statistics: Mapping[str, Job]) -> list[AverageImages]:
+def _images(section: Job, statistics: Mapping[str, Statistics]) -> list[AverageImages]:
     titles = {"before": "before preprocessing", "after": "after preprocessing"}
     shown = []
     for moment, name in (section["images"] or {}).items():
         half = section["image_half_width"][name]
-        means = np.array(statistics[name]["class_means"]["x"]["mean"])
-        side = int(np.sqrt(means.shape[1] // section["image_channels"][name]))
+        means = statistics[name].class_means["x"].mean
+        side = math.isqrt(means.shape[1] // section["image_channels"][name])
         images = means.reshape(len(means), side, side, -1)[..., 0]
         shown.append(
             AverageImages(
                 title=f"Average images {titles[moment]}",
                 extent=(-half, half, -half, half),
-                images=dict(zip(statistics[name]["classes"], images, strict=True)),
+                images=dict(zip(statistics[name].classes, images, strict=True)),
             )
         )
     return shown

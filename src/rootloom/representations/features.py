@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -38,6 +38,8 @@ class FeatureVector:
     """
 
     kind: ClassVar[str] = "features"
+    # Fields that do not change a stored column: shards gain columns without touching others.
+    not_encoded: ClassVar[tuple[str, ...]] = ("variables", "objects", "log", "clip")
 
     variables: tuple[str, ...] | None = None
     objects: tuple[str, ...] = ()
@@ -69,6 +71,14 @@ class FeatureVector:
         unknown = [name for name in self.log if name not in chosen]
         require(_WHO, "log", not unknown, "names among the chosen " + ", ".join(chosen), unknown)
         return chosen
+
+    def only(self, names: Sequence[str]) -> FeatureVector:
+        """The same encoding of some of the columns."""
+        return replace(
+            self,
+            variables=tuple(name for name in names if name not in self.objects),
+            objects=tuple(name for name in names if name in self.objects),
+        )
 
     def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """One float32 column a name: (R,), or Ragged cut to the leading objects."""

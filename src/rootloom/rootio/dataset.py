@@ -48,6 +48,10 @@ class RowReader:
     weight: str | None = None
     retry: Retry = field(default_factory=Retry)
 
+    def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
+        """Text of the expressions behind `columns` (all when None), by name."""
+        return {name: expression.text for name, expression in self._chosen(columns).items()}
+
     def branches(self, columns: Sequence[str] | None = None) -> tuple[str, ...]:
         """Every branch needed for `columns` (all when None), selection, classes and weight.
 

@@ -1,0 +1,73 @@
+"""The scores of single input files, gathered from the prediction files of all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.evaluation.predictions import Predictions, read_predictions
+
+Piece = tuple[np.ndarray, np.ndarray]
+
+
+class Scores:
+    """All predictions of an experiment, held in memory: 4 bytes a score and 24 a row and method."""
+
+    def __init__(self, predictions: Sequence[str | Path]) -> None:
+        self._files = [read_predictions(path) for path in predictions]
+        self._members: dict[str, int] = {}
+        for found in self._files:
+            method, member = found.header.method, found.header.member
+            self._members[method] = max(self._members.get(method, 0), member)
+
+    def of(self, key: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """entry (R,), object (R,) and branches name → (R,) of the rows of the input file `key`.
+
+        A branch is METHOD for one member and METHOD_MEMBER for several, with the class behind it
+        when there are more than two. Rows are sorted by entry and object. Raises DataError when
+        methods scored different rows.
+        """
+        pieces: dict[str, list[Piece]] = {}
+        for found in self._files:
+            rows = _rows_of(found, key)
+            place = np.stack([found.rows.entry[rows], found.rows.object[rows]], axis=1)
+            name = self._branch(found)
+            for number, column in enumerate(found.header.columns):
+                branch = name + column.removeprefix("score")
+                pieces.setdefault(branch, []).append((place, found.rows.scores[rows, number]))
+        return _aligned(pieces, key)
+
+    def _branch(self, found: Predictions) -> str:
+        name = found.header.method.replace("-", "_").replace(".", "_")
+        several = self._members[found.header.method] > 0
+        return f"{name}_{found.header.member}" if several else name
+
+
+def _rows_of(found: Predictions, key: str) -> np.ndarray:
+    if key not in found.header.files:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(found.rows.file == found.header.files.index(key))
+
+
+def _aligned(
+    pieces: dict[str, list[Piece]], key: str
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    places = np.empty((0, 2), np.int64)
+    branches: dict[str, np.ndarray] = {}
+    for name, parts in pieces.items():
+        place = np.concatenate([p for p, _ in parts])
+        scores = np.concatenate([s for _, s in parts])
+        order = np.lexsort((place[:, 1], place[:, 0]))
+        if branches and not np.array_equal(places, place[order]):
+            raise DataError(
+                f"friend tree of '{key}'",
+                expected="the same rows scored by every method",
+                found=f"{len(place)} rows of '{name}' against {len(places)}",
+                fix="predictions of different runs are mixed: run predict again",
+            )
+        places = place[order]
+        branches[name] = scores[order]
+    return places[:, 0], places[:, 1], branches

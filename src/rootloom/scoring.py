@@ -1,0 +1,144 @@
+"""From shards and scores to prediction files, whoever computes the scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rootloom.baselines.base import Sample
+from rootloom.evaluation.predictions import Header, Rows, prediction_writer
+from rootloom.shards.layout import AUXILIARY
+from rootloom.shards.reader import Shard
+from rootloom.shards.weights import WeightTable
+from rootloom.types import Column, Ragged
+
+BASE = ("id", "entry", "object", "label", "weight")
+Scorer = Callable[[Mapping[str, Column], int], np.ndarray]
+
+
+def write_predictions(
+    output: str | Path,
+    header: Header,
+    shards: Sequence[str | Path],
+    table: WeightTable,
+    score: Scorer,
+    *,
+    reads: Sequence[str] = (),
+) -> int:
+    """Score every row of a split, shard by shard; returns the number of rows.
+
+    score: (shard columns, R) → (R, C) scores; called once a shard, in the shards' order. reads:
+    shard columns it needs beside `BASE`. A row's weight is its event weight times the table's
+    factor, so that classes and spectra are weighted as in training.
+    """
+    owners = [_owner(path) for path in shards]
+    files = {key: number for number, key in enumerate(dict.fromkeys(owners))}
+    rows = 0
+    with prediction_writer(output, dataclasses.replace(header, files=tuple(files))) as writer:
+        for path, key in zip(shards, owners, strict=True):
+            with Shard(path) as shard:
+                columns = _columns(shard, header.split, reads)
+            found = _rows(columns, files[key], table, score)
+            writer.append(found)
+            rows += len(found)
+    return rows
+
+
+def score_stream(batches: Iterable[np.ndarray]) -> Scorer:
+    """A scorer that hands out, in order, the rows of score batches (r, C) of any length."""
+    source = iter(batches)
+    held: list[np.ndarray] = []
+
+    def score(columns: Mapping[str, Column], rows: int) -> np.ndarray:
+        while sum(map(len, held)) < rows:
+            held.append(next(source))
+        whole = np.concatenate(held) if held else np.empty((0, 1), np.float32)
+        held[:] = [whole[rows:]]
+        return whole[:rows]
+
+    return score
+
+
+def samples(
+    shards: Sequence[str | Path],
+    split: str,
+    variables: Sequence[str],
+    table: WeightTable,
+    signal: int,
+) -> Iterator[Sample]:
+    """The rows of a split as a baseline's samples, one a shard, weighted as in training."""
+    reads = [f"x.{name}" for name in variables]
+    for path in shards:
+        with Shard(path) as shard:
+            columns = _columns(shard, split, reads)
+        label = _dense(columns, "label")
+        yield Sample(
+            x=matrix(columns, variables),
+            target=(label == signal).astype(np.int8),
+            weight=_dense(columns, "weight") * _factor(columns, table),
+            names=tuple(variables),
+        )
+
+
+def matrix(columns: Mapping[str, Column], variables: Sequence[str]) -> np.ndarray:
+    """Stored variables as (R, F) float32."""
+    return np.stack([_dense(columns, f"x.{name}") for name in variables], axis=1)
+
+
+def stored_variables(shards: Sequence[str | Path]) -> tuple[str, ...]:
+    """Per-row variables that the shards hold, sorted; shards without rows hold none."""
+    for path in shards:
+        with Shard(path) as shard:
+            names = [n for n in shard.columns if n.startswith("x.") and not shard.is_ragged(n)]
+        if names:
+            return tuple(sorted(name.removeprefix("x.") for name in names))
+    return ()
+
+
+def _owner(path: str | Path) -> str:
+    with Shard(path) as shard:
+        return str(shard.attributes["file_key"])
+
+
+def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column]:
+    if not shard.rows(split):
+        empty = {name: np.empty(0, np.float32) for name in reads}
+        return {name: np.empty(0, np.int64) for name in BASE} | empty
+    auxiliary = [name for name in shard.columns if name.startswith(AUXILIARY)]
+    return shard.read(split, [*BASE, *auxiliary, *reads])
+
+
+def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: Scorer) -> Rows:
+    length = len(columns["id"])
+    auxiliary = {
+        name.removeprefix(AUXILIARY): _dense(columns, name)
+        for name in columns
+        if name.startswith(AUXILIARY)
+    }
+    return Rows(
+        id=_dense(columns, "id"),
+        weight=_dense(columns, "weight") * _factor(columns, table),
+        truth=_dense(columns, "label"),
+        scores=score(columns, length) if length else np.empty((0, 1), np.float32),
+        file=np.full(length, file, np.int32),
+        entry=_dense(columns, "entry"),
+        object=_dense(columns, "object"),
+        aux=auxiliary,
+    )
+
+
+def _factor(columns: Mapping[str, Column], table: WeightTable) -> np.ndarray:
+    label = _dense(columns, "label")
+    if not len(label):
+        return np.empty(0, np.float32)
+    variable = table.variable
+    return table.factor(label, _dense(columns, AUXILIARY + variable) if variable else None)
+
+
+def _dense(columns: Mapping[str, Column], name: str) -> np.ndarray:
+    column = columns[name]
+    assert not isinstance(column, Ragged)
+    return column

@@ -1,0 +1,86 @@
+"""Write a shard, or only those columns of it that are missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rootloom.errors import InputError
+from rootloom.fingerprint import of_value
+from rootloom.representations.base import Representation
+from rootloom.shards.add import add_columns
+from rootloom.shards.reader import Shard
+from rootloom.shards.writer import ShardWriter
+from rootloom.types import RowBlock
+
+Blocks = Callable[[Sequence[str]], Iterable[RowBlock]]
+
+
+def recipes(
+    representation: Representation, expressions: Mapping[str, str], context: Any
+) -> dict[str, str]:
+    """What each source column's stored form depends on, as hashes by name.
+
+    expressions: of the columns read, by name. context: everything else that decides the rows or
+    their encoding (source file, selection, splits, code). Representations that encode column by
+    column name the fields that do not change a stored column in `not_encoded`; for all others every
+    column depends on every expression.
+    """
+    ignored = getattr(representation, "not_encoded", None)
+    if ignored is None:
+        whole = of_value([dataclasses.asdict(representation), dict(expressions), context])
+        return dict.fromkeys(expressions, whole)
+    fields = {k: v for k, v in dataclasses.asdict(representation).items() if k not in ignored}
+    return {name: of_value([fields, text, context]) for name, text in expressions.items()}
+
+
+def write_or_update(
+    path: Path,
+    *,
+    blocks: Blocks,
+    representation: Representation,
+    recipe: Mapping[str, str],
+    file_key: str,
+    splits: Mapping[str, float],
+    auxiliary: Sequence[str],
+    attributes: Mapping[str, str | int | float],
+) -> int:
+    """Leave at `path` the shard of `representation`; returns how many source columns were read.
+
+    blocks: reads the rows of the shard's range with the named columns. A shard that is there and
+    whose columns all have the same recipe today gains only the columns it lacks; anything else is
+    written anew.
+    """
+    attributes = {**attributes, "recipes": json.dumps(dict(recipe), sort_keys=True)}
+    kept = _kept(path, recipe)
+    missing = [name for name in recipe if name not in kept]
+    if kept and hasattr(representation, "only"):
+        part = representation.only(missing)
+        with add_columns(path, attributes=attributes) as adder:
+            for block in blocks(missing) if missing else ():
+                adder.append(block, part.encode(block.columns))
+        return len(missing)
+    read = [*dict.fromkeys([*recipe, *auxiliary])]
+    with ShardWriter(
+        path, file_key=file_key, splits=splits, auxiliary=auxiliary, attributes=attributes
+    ) as writer:
+        for block in blocks(read):
+            columns = {name: block.columns[name] for name in recipe}
+            writer.append(block, representation.encode(columns))
+    return len(read)
+
+
+def _kept(path: Path, recipe: Mapping[str, str]) -> frozenset[str]:
+    """Source columns of an existing shard that can stay: all of them, or none."""
+    if not path.exists():
+        return frozenset()
+    try:
+        with Shard(path) as shard:
+            stored: dict[str, str] = json.loads(shard.attributes.get("recipes", "{}"))
+    except InputError:
+        return frozenset()  # damaged: it is written anew
+    same = all(recipe.get(name) == made_by for name, made_by in stored.items())
+    return frozenset(stored) if same else frozenset()
