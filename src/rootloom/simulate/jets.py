@@ -1,0 +1,75 @@
+"""Leading jets of many events, with FastJet; GPL, imported only when a simulation runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from rootloom.errors import ConfigError
+
+
+def load() -> ModuleType:
+    """The fastjet module, its banner kept off stdout. Raises ConfigError when not installed."""
+    try:
+        import fastjet
+    except ImportError as error:
+        raise ConfigError(
+            "simulation",
+            expected="FastJet (package fastjet, GPL)",
+            found=str(error),
+            fix="pip install 'rootloom[simulate]'",
+        ) from error
+    return fastjet
+
+
+def leading_jets(
+    p4: Sequence[np.ndarray], radius: float, pt_min: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Constituents of the hardest anti-kT jet of each event.
+
+    p4: an event's particles (n, 4) px, py, pz, E in GeV; pt_min: of the jets, GeV.
+    Returns (event (J,), particle (V,), offsets (J + 1,)): events that have a jet, the numbers of
+    its constituents among the event's particles, and where each jet's begin.
+    """
+    module = load()
+    with _silenced():
+        definition = module.JetDefinition(module.antikt_algorithm, radius)
+        sequence = module.ClusterSequence(_jagged(p4), definition)
+        jets = sequence.inclusive_jets(min_pt=pt_min)
+        constituents = sequence.constituent_index(min_pt=pt_min)
+    pt2 = jets.px**2 + jets.py**2
+    hardest = ak.argmax(pt2, axis=1, keepdims=True)
+    event = np.flatnonzero(ak.to_numpy(ak.num(pt2)) > 0)
+    chosen = ak.drop_none(constituents[hardest][event][:, 0], axis=0)
+    counts = ak.to_numpy(ak.num(chosen))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return event, ak.to_numpy(ak.flatten(chosen)).astype(np.int64), offsets
+
+
+def _jagged(p4: Sequence[np.ndarray]) -> Any:
+    flat = np.concatenate(p4)
+    offsets = np.concatenate([[0], np.cumsum([len(event) for event in p4])]).astype(np.int64)
+    fields = [ak.contents.NumpyArray(np.ascontiguousarray(flat[:, k])) for k in range(4)]
+    record = ak.contents.RecordArray(fields, ["px", "py", "pz", "E"])
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), record))
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """FastJet prints its banner from C++ on the first clustering, past sys.stdout."""
+    sys.stdout.flush()
+    saved, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(sink)

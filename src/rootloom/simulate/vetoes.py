@@ -1,0 +1,81 @@
+"""Early looks at an unfinished event: can its leading jet still end up in the window?
+
+Showers and multiparton interactions evolve downwards in pT, and nine tenths of the time goes into
+scales of a few GeV and hadronisation, which move a jet's pT and mass by little. An event far outside
+the window is dropped when the evolution reaches `scale`; the margins are wide enough that less than
+1 % of the accepted jets is lost (measured without veto: see `benchmarks/simulation.md`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rootloom.physics.grooming import trim
+from rootloom.simulate import pythia
+
+# The two hardest partonic jets may swap places until the event is complete.
+_CANDIDATES = 2
+_FINAL_VISIBLE, _TRUE_MASS = 2, 2
+
+
+def partonic_jet(
+    radius: float, pt: tuple[float, float], mass: tuple[float, float], trimming: tuple[float, float]
+) -> Callable[[Any, Any], bool]:
+    """Whether one of the two hardest anti-kT jets of partons, trimmed, lies in wide windows, GeV."""
+    module = pythia.load()
+    # Pythia's own N² clustering: its copy of FastJet would print a banner.
+    finder = module.SlowJet(
+        -1, radius, 0.8 * pt[0], 5.0, _FINAL_VISIBLE, _TRUE_MASS, None, False, True
+    )
+
+    def accept(event: Any, process: Any) -> bool:
+        finder.analyze(event)
+        for jet in range(min(_CANDIDATES, finder.sizeJet())):
+            if finder.pT(jet) < pt[0] or finder.m(jet) < mass[0]:
+                continue
+            members = [event[i] for i in finder.constituents(jet)]
+            p4 = np.array([(p.px(), p.py(), p.pz(), p.e()) for p in members])
+            _, trimmed = trim(p4, np.array([0, len(p4)]), *trimming)
+            px, py, pz, energy = trimmed[0].tolist()
+            m = math.sqrt(max(energy**2 - px**2 - py**2 - pz**2, 0.0))
+            if pt[0] < math.hypot(px, py) < pt[1] and mass[0] < m < mass[1]:
+                return True
+        return False
+
+    return accept
+
+
+def boosted_boson(
+    parent: int, boson: int, pt: tuple[float, float], opening: float
+) -> Callable[[Any, Any], bool]:
+    """Whether the boson of parent → boson …, boosted with its parent, has pT in the window.
+
+    parent, boson: PDG codes; opening: largest ΔR (rad) of the boson's two decay products.
+    The parent is not yet decayed in the record; the decay is known from the hard process.
+    """
+    module = pythia.load()
+
+    def accept(event: Any, process: Any) -> bool:
+        before = next(p for p in process if p.idAbs() == parent)
+        after = before
+        for i in range(event.size() - 1, 0, -1):
+            if event[i].idAbs() == parent:
+                after = event[i]
+                break
+        move = module.RotBstMatrix()
+        move.bst(before.p(), after.p())
+        w = next(p for p in process if p.idAbs() == boson)
+        p = w.p()
+        p.rotbst(move)
+        if not pt[0] < p.pT() < pt[1]:
+            return False
+        a, b = process[w.daughter1()].p(), process[w.daughter2()].p()
+        a.rotbst(move)
+        b.rotbst(move)
+        return bool(module.RRapPhi(a, b) < opening)
+
+    return accept

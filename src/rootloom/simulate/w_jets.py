@@ -1,0 +1,235 @@
+"""Boosted W jets and QCD jets, after de Oliveira, Kagan, Mackey, Nachman, Schwartzman (1511.05190).
+
+W: W′ → W Z → qq′ νν; QCD: dijets. The hardest anti-kT jet of the visible final particles is trimmed
+(kT subjets, Krohn, Thaler, Wang 0912.1342) and kept when the trimmed jet lies in the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from rootloom.errors import ConfigError, nearest
+from rootloom.physics import kinematics
+from rootloom.physics.grooming import trim
+from rootloom.simulate.jets import leading_jets
+from rootloom.simulate.observables import substructure
+from rootloom.simulate.output import write_jets
+from rootloom.simulate.pythia import Generator, Particles, cross_section, seed_for
+from rootloom.simulate.vetoes import boosted_boson, partonic_jet
+
+_NEUTRINOS = (12, 14, 16)
+_W, _W_PRIME = 24, 34
+_EVENTS_AT_A_TIME = 50
+
+
+class Slice(NamedTuple):
+    """One generator's share of a file: Pythia settings, early veto, jets to collect."""
+
+    settings: list[str]
+    accept: Callable[[Any, Any], bool]
+    jets: int
+
+
+class Jets(NamedTuple):
+    """Accepted jets. p4: (V, 4) GeV; pdgid, charge, trimmed: (V,); offsets: (J + 1,); tried: (J,)."""
+
+    p4: np.ndarray
+    pdgid: np.ndarray
+    charge: np.ndarray
+    trimmed: np.ndarray
+    offsets: np.ndarray
+    tried: np.ndarray
+
+
+@dataclass(frozen=True)
+class WJets:
+    """Jets of 1511.05190's study window; energies in GeV, radii in rad.
+
+    pt_min … mass_max and eta_max: window on the trimmed leading jet. trim_radius, trim_fraction:
+    kT subjets that carry less of the jet's pT are removed. pthat_edges, pthat_shares: hard-scattering
+    slices of the QCD sample and the share of its jets each gives; weights (cross section over
+    events, pb) undo the shares. Events below the first edge are lost: 3 % of the cross section at
+    150 GeV. multiparton: multiparton interactions, nine tenths of the time.
+    """
+
+    processes: ClassVar[tuple[str, ...]] = ("qcd", "w")
+
+    jet_radius: float = 1.0
+    pt_min: float = 250.0
+    pt_max: float = 300.0
+    mass_min: float = 50.0
+    mass_max: float = 110.0
+    eta_max: float = 2.0
+    trim_radius: float = 0.3
+    trim_fraction: float = 0.05
+    energy: float = 13000.0
+    w_prime_mass: float = 600.0
+    multiparton: bool = True
+    pthat_edges: tuple[float, ...] = (150.0, 210.0, 250.0, 400.0)
+    pthat_shares: tuple[float, ...] = (0.2, 0.35, 0.45)
+    veto_scale: float = 3.0
+
+    def __post_init__(self) -> None:
+        if len(self.pthat_shares) != len(self.pthat_edges) - 1 or min(self.pthat_shares) <= 0:
+            raise ConfigError(
+                "w_jets: pthat_shares",
+                expected=f"{len(self.pthat_edges) - 1} positive shares, one a slice",
+                found=str(self.pthat_shares),
+            )
+        if not (self.pt_min < self.pt_max and self.mass_min < self.mass_max):
+            raise ConfigError("w_jets", expected="pt_min < pt_max and mass_min < mass_max", found="not")
+
+    def generate(
+        self,
+        process: str,
+        jets: int,
+        seed: int,
+        path: str | Path,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        """Write `jets` accepted jets of `process` to the TTree "jets" of a ROOT file, atomically.
+
+        seed: 1 … 900,000,000; the same seed gives the same content. progress: called with
+        (jets so far, jets). Raises ConfigError for an unknown process, seed or Pythia setting.
+        """
+        columns: list[dict[str, np.ndarray]] = []
+        constituents: list[Jets] = []
+        done = 0
+        for number, part in enumerate(self._slices(process, jets)):
+            own = seed_for(seed, process, number)
+            generator = Generator(part.settings, own, self.veto_scale, part.accept)
+            found: list[Jets] = []
+            for accepted in self._accepted(generator, part.jets):
+                found.append(accepted)
+                progress(done + sum(len(f.tried) for f in found), jets)
+            done += part.jets
+            sample = _concatenate(found)
+            weight = cross_section(part.settings, own) / sample.tried[-1]
+            columns.append(self._columns(sample, weight))
+            constituents.append(sample)
+        everything = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
+        write_jets(path, everything, _constituents(_concatenate(constituents)))
+
+    # -- what is generated ----------------------------------------------------------------------
+    def _slices(self, process: str, jets: int) -> Iterator[Slice]:
+        if process not in self.processes:
+            raise ConfigError(
+                "w_jets: process",
+                expected="a process it simulates",
+                found=f"'{process}'",
+                fix=nearest(process, self.processes),
+            )
+        common = [f"Beams:eCM = {self.energy}", f"PartonLevel:MPI = {_switch(self.multiparton)}"]
+        if process == "w":
+            yield Slice([*common, *_w_settings(self.w_prime_mass)], self._w_veto(), jets)
+            return
+        for (low, high), share in zip(
+            pairwise(self.pthat_edges), _quotas(jets, self.pthat_shares), strict=True
+        ):
+            if share:
+                hard = [f"PhaseSpace:pTHatMin = {low}", f"PhaseSpace:pTHatMax = {high}"]
+                yield Slice([*common, "HardQCD:all = on", *hard], self._qcd_veto(), share)
+
+    def _w_veto(self) -> Callable[[Any, Any], bool]:
+        window = (0.85 * self.pt_min, 1.12 * self.pt_max)
+        return boosted_boson(_W_PRIME, _W, window, opening=1.5 * self.jet_radius)
+
+    def _qcd_veto(self) -> Callable[[Any, Any], bool]:
+        return partonic_jet(
+            self.jet_radius,
+            (0.88 * self.pt_min, 1.12 * self.pt_max),
+            (0.6 * self.mass_min, 1.25 * self.mass_max),
+            (self.trim_radius, self.trim_fraction),
+        )
+
+    # -- what is kept ---------------------------------------------------------------------------
+    def _accepted(self, generator: Generator, jets: int) -> Iterator[Jets]:
+        """Accepted jets, a few events' at a time, exactly `jets` in all."""
+        events: list[Particles] = []
+        for event in generator.events():
+            visible = ~np.isin(np.abs(event.pdgid), _NEUTRINOS)
+            events.append(Particles(event.p4[visible], event.pdgid[visible], event.tried))
+            if len(events) < _EVENTS_AT_A_TIME:
+                continue
+            found = self._select(events, generator, jets)
+            events = []
+            if len(found.tried):
+                yield found
+            jets -= len(found.tried)
+            if jets == 0:
+                return
+
+    def _select(self, events: list[Particles], generator: Generator, most: int) -> Jets:
+        event, particle, offsets = leading_jets(
+            [e.p4 for e in events], self.jet_radius, self.pt_min
+        )
+        first = np.cumsum([0] + [len(e.pdgid) for e in events])[event]
+        index = particle + np.repeat(first, np.diff(offsets))
+        p4 = np.concatenate([e.p4 for e in events])[index]
+        pdgid = np.concatenate([e.pdgid for e in events])[index]
+        trimmed, total = trim(p4, offsets, self.trim_radius, self.trim_fraction)
+        rows = np.flatnonzero(self._inside(total))[:most]
+        counts = np.diff(offsets)[rows]
+        kept = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        members = np.arange(kept[-1]) + np.repeat(offsets[rows] - kept[:-1], counts)
+        tried = np.array([events[e].tried for e in event[rows]], np.int64)
+        pdgid = pdgid[members]
+        return Jets(p4[members], pdgid, generator.charges(pdgid), trimmed[members], kept, tried)
+
+    def _inside(self, total: np.ndarray) -> np.ndarray:
+        pt, mass = kinematics.pt(total), kinematics.mass(total)
+        inside = (pt > self.pt_min) & (pt < self.pt_max)
+        inside &= (mass > self.mass_min) & (mass < self.mass_max)
+        return inside & (np.abs(kinematics.eta(total)) < self.eta_max)
+
+    def _columns(self, jets: Jets, weight: float) -> dict[str, np.ndarray]:
+        columns = substructure(jets.p4, jets.offsets, jets.trimmed, self.jet_radius)
+        return {**columns, "weight": np.full(len(jets.tried), weight, np.float32)}
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"
+
+
+def _w_settings(mass: float) -> list[str]:
+    return [
+        "NewGaugeBoson:ffbar2Wprime = on",
+        "Wprime:coup2WZ = 1.",
+        f"34:m0 = {mass}",
+        "34:onMode = off",
+        "34:onIfMatch = 23 24",
+        "24:onMode = off",
+        "24:onIfAny = 1 2 3 4 5",
+        "23:onMode = off",
+        "23:onIfAny = 12 14 16",
+    ]
+
+
+def _quotas(jets: int, shares: tuple[float, ...]) -> list[int]:
+    """Whole numbers in proportion to `shares` that add up to `jets`."""
+    edges = np.rint(jets * np.cumsum([0.0, *shares]) / sum(shares)).astype(int)
+    return np.diff(edges).tolist()
+
+
+def _concatenate(parts: list[Jets]) -> Jets:
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    flat = [np.concatenate([part[k] for part in parts]) for k in range(4)]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Jets(*flat, offsets, np.concatenate([part.tried for part in parts]))
+
+
+def _constituents(jets: Jets) -> dict[str, Any]:
+    momenta = dict(zip(("px", "py", "pz", "e"), jets.p4.T.astype(np.float32), strict=True))
+    return {
+        "offsets": jets.offsets,
+        **momenta,
+        "pdgid": jets.pdgid,
+        "charge": jets.charge,
+        "trimmed": jets.trimmed,
+    }
