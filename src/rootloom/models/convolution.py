@@ -24,8 +24,7 @@ PATCH_BYTES = 1_500_000
 class ConvolutionStage(nn.Module):
     """Convolution with as many outputs as pixels, max pooling, bias, ReLU.
 
-    (B, H, W, C) → (B, H // pool, W // pool, filters). Bias and ReLU commute with the maximum and
-    have pool² fewer values to look at after it.
+    Bias and ReLU commute with the maximum and have pool² fewer values to look at after it.
     """
 
     filters: int
@@ -35,6 +34,7 @@ class ConvolutionStage(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
+        """(B, H, W, C) → (B, H // pool, W // pool, filters)."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.filters)
         kernel = self.param("kernel", HE, shape).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.filters,)).astype(self.dtype)
@@ -73,7 +73,7 @@ def _backward(
 ) -> tuple[Array, Array]:
     x, kernel, place = residuals
     unpooled = _unpool(gradient, place, pool)
-    (low, high), (left, right) = _same(x, kernel, pool)
+    (low, _), (left, _) = _same(x, kernel, pool)
     size = kernel.shape[0] - 1
     rows, columns = x.shape[1] - unpooled.shape[1], x.shape[2] - unpooled.shape[2]
     mirrored = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)

@@ -67,6 +67,7 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
+        """(B, ...) → (B, ...); needs the examples' seeds when `train` is true."""
         if not 0.0 <= self.rate < 1.0:
             raise ConfigError("dropout", expected="a rate in [0, 1)", found=str(self.rate))
         if not train or self.rate == 0.0:
@@ -78,7 +79,7 @@ class Dropout(nn.Module):
                 "dropout",
                 expected=f"the examples' seeds in the collection '{EXAMPLE}'",
                 found="a call with train=True without them",
-                fix="apply the model through its task, or with rootloom.models.layers.apply",
+                fix="apply the model through its task, which knows the examples' ids",
             )
         bits = random_bits(seeds, crc32("/".join(self.path).encode()), x.shape[1:])
         keep = bits >= jnp.uint32(round(self.rate * 2**32))
@@ -115,6 +116,7 @@ class MaxOutDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        """(B, F) → (B, features)."""
         # One matrix product for all pieces; each piece keeps the fan-in of the layer.
         y = nn.Dense(self.features * self.pieces, kernel_init=HE, dtype=self.dtype)(x)
         return y.reshape(x.shape[0], self.pieces, self.features).max(axis=1)

@@ -1,0 +1,43 @@
+"""What a task is: the only things the training loop, prediction and export know of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self, TypeAlias
+
+import numpy as np
+from jax import Array
+
+from rootloom.types import Batch
+
+Params: TypeAlias = Mapping[str, Any]
+
+
+class Task(Protocol):
+    """A model with its head, its loss, its figures of merit and its prediction columns."""
+
+    def init(self, key: Array, batch: Batch) -> Params:
+        """Parameters for batches of this shape."""
+
+    def loss(
+        self, params: Params, batch: Batch, key: Array, *, train: bool
+    ) -> tuple[Array, dict[str, Array]]:
+        """Loss (B,) and metrics (B, …), all unweighted and for each example; `key` is the step's.
+
+        An example's values depend on its inputs, its id and the key alone.
+        """
+
+    def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
+        """Columns of the prediction file, (B,) float32 each."""
+
+    def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
+        """Figures of merit from the weighted means of the metrics over a data set.
+
+        Scalars are logged as numbers, matrices as images.
+        """
+
+    def groups(self, params: Params) -> Any:
+        """The optimiser group of every parameter: a tree of names like `params`."""
+
+    def cast(self, precision: str) -> Self:
+        """The same task computing in "float32" or "bfloat16"; parameters are always float32."""

@@ -1,0 +1,80 @@
+"""Checkpoints: everything a restart needs to go on bit for bit."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rootloom.errors import TrainingError
+from rootloom.training import tensors
+from rootloom.training.state import TrainState
+
+_PATTERN = "step-*.safetensors"
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """state: on the host. best: parameters of the best epoch, or None before the first one.
+
+    record: JSON data of the loop — position, running sums, early stopping, history.
+    """
+
+    state: TrainState
+    best: Any | None
+    record: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run in a directory, newest `keep` of them."""
+
+    def __init__(self, directory: Path, fingerprint: str, keep: int = 2) -> None:
+        self.directory, self.fingerprint, self.keep = directory, fingerprint, keep
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write atomically, then drop what is older than the newest `keep`."""
+        arrays = tensors.flatten(checkpoint.state._asdict(), "state")
+        if checkpoint.best is not None:
+            arrays |= tensors.flatten(checkpoint.best, "best")
+        path = self.directory / f"step-{int(checkpoint.state.step):012d}.safetensors"
+        tensors.write(path, arrays, {"fingerprint": self.fingerprint, **checkpoint.record})
+        for old in self.paths()[self.keep :]:
+            old.unlink()
+        return path
+
+    def paths(self) -> list[Path]:
+        """Files, newest first."""
+        return sorted(self.directory.glob(_PATTERN), reverse=True)
+
+    def load(self, template: TrainState) -> Checkpoint | None:
+        """The newest whole checkpoint, or None; warns about each damaged one it passes over.
+
+        template: a state of the shapes to expect. Raises TrainingError when a checkpoint belongs
+        to another run or another network.
+        """
+        for path in self.paths():
+            try:
+                arrays, record = tensors.read(path)
+            except TrainingError as error:
+                _logger.warning("damaged checkpoint passed over: %s", error)
+                continue
+            return self._build(path, template, arrays, record)
+        return None
+
+    def _build(
+        self, path: Path, template: TrainState, arrays: dict[str, Any], record: dict[str, Any]
+    ) -> Checkpoint:
+        found = record.pop("fingerprint")
+        if found != self.fingerprint:
+            raise TrainingError(
+                str(path),
+                expected=f"a checkpoint of run {self.fingerprint}",
+                found=f"one of run {found}",
+                fix="give every run a directory of its own, or remove this one",
+            )
+        state = TrainState(**tensors.restore(template._asdict(), arrays, "state", str(path)))
+        has_best = any(name.startswith("best/") for name in arrays)
+        best = tensors.restore(template.params, arrays, "best", str(path)) if has_best else None
+        return Checkpoint(state, best, record)

@@ -1,0 +1,318 @@
+"""The one training loop: it knows neither the model nor the task."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from rootloom.errors import ConfigError, TrainingError, nearest
+from rootloom.running import Preempted
+from rootloom.tasks.base import Task
+from rootloom.training import optimizer as optimizers
+from rootloom.training import parallel, signals, tensors
+from rootloom.training.checkpoint import Checkpoint, Checkpoints
+from rootloom.training.log import RunLog
+from rootloom.training.meter import Meter
+from rootloom.training.options import TrainingOptions
+from rootloom.training.progress import Progress
+from rootloom.training.state import TrainState, initial_params, initial_state
+from rootloom.training.step import evaluate_step, gradient, train_step
+from rootloom.types import Batch
+
+
+class Batches(Protocol):
+    """What the loop asks of a loader: see `rootloom.batches.loader.Loader`."""
+
+    waited_seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Rows of the split."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch."""
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
+        """Batches of an epoch from `start_batch` on, leading axes (devices, B)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """params: of the best epoch, on the host. history: figures of every epoch.
+
+    seconds: wall clock over all sessions; waiting: share of it spent waiting for input.
+    """
+
+    params: Any
+    history: list[dict[str, float]]
+    best_epoch: int
+    epochs: int
+    steps: int
+    parameters: int
+    seconds: float
+    waiting: float
+    stopped: str
+
+
+@dataclass
+class _Position:
+    """Where a run is; with the state, all that a restart needs. Kept in checkpoints as JSON."""
+
+    epoch: int = 0
+    batch: int = 0
+    best_epoch: int = -1
+    best_value: float = math.inf
+    stale: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    sums: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit(
+    task: Task,
+    training: Batches,
+    validation: Batches,
+    options: TrainingOptions,
+    directory: str | Path,
+    *,
+    fingerprint: str,
+    progress: bool = True,
+) -> Result:
+    """Train until the last epoch or early stopping, from the newest checkpoint if there is one.
+
+    directory: keeps checkpoints and logs of the run that `fingerprint` names. Raises Preempted
+    after SIGTERM or SIGUSR1, once a checkpoint is written; TrainingError when the loss is not
+    finite or a checkpoint is another run's; ConfigError for an unknown monitored figure.
+    """
+    task = task.cast(options.precision)
+    with signals.watch() as interrupt:
+        run = _Run(task, training, validation, options, Path(directory), fingerprint, progress)
+        try:
+            return run.finish(interrupt)
+        finally:
+            run.log.close()
+
+
+class _Run:
+    """The state of a training between its methods."""
+
+    def __init__(
+        self,
+        task: Task,
+        training: Batches,
+        validation: Batches,
+        options: TrainingOptions,
+        directory: Path,
+        fingerprint: str,
+        progress: bool,
+    ) -> None:
+        self.task, self.training, self.validation = task, training, validation
+        self.options = options
+        directory.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = Checkpoints(directory, fingerprint, options.keep_checkpoints)
+        self.steps_per_epoch = training.batches_per_epoch
+        with closing(validation.epoch(0)) as batches:
+            example = next(batches)
+        _check_monitor(task, example, options)
+        state, self.best, self.position = self._start(example)
+        self.step = int(state.step)
+        self.state = parallel.replicate(state)
+        self.meter = Meter("training step", self.position.sums)
+        lead = parallel.is_lead()
+        self.log = RunLog(directory, self.step, tensorboard=options.tensorboard, lead=lead)
+        left = options.epochs * self.steps_per_epoch - self.step
+        rows_per_batch = training.rows / max(1, self.steps_per_epoch)
+        self.progress = Progress(left, rows_per_batch, enabled=progress and lead)
+        self._clock, self._waited = time.monotonic(), training.waited_seconds
+        self._saved = time.monotonic()
+
+    def _start(self, example: Batch) -> tuple[TrainState, Any, _Position]:
+        params = initial_params(self.task, example, self.options.seed)
+        groups = self.task.groups(params)
+        rule = optimizers.build(self.options, self.steps_per_epoch, groups)
+        self._train = parallel.on_every_device(partial(train_step, self.task, rule), donate=(0,))
+        self._gradient = parallel.on_every_device(partial(gradient, self.task))
+        self._evaluate = parallel.on_every_device(partial(evaluate_step, self.task))
+        self._rate = optimizers.schedule(self.options, self.steps_per_epoch)
+        state = initial_state(params, rule, self.options.seed)
+        found = self.checkpoints.load(state)
+        if found is None:
+            return state, None, _Position()
+        return found.state, found.best, _Position(**found.record)
+
+    def finish(self, interrupt: signals.Interrupt) -> Result:
+        """Epochs until the end; the result holds the best one's parameters."""
+        while not self._ended():
+            self._train_epoch(interrupt)
+            self._end_epoch()
+            if not self._ended():
+                self._pause(interrupt)
+        self._save()
+        place, best = self.position, self.best
+        return Result(
+            params=best,
+            history=place.history,
+            best_epoch=place.best_epoch,
+            epochs=place.epoch,
+            steps=self.step,
+            parameters=sum(leaf.size for leaf in jax.tree.leaves(best)),
+            seconds=place.seconds,
+            waiting=place.waited / max(place.seconds, 1e-9),
+            stopped="last epoch" if place.epoch >= self.options.epochs else "no more gain",
+        )
+
+    def _ended(self) -> bool:
+        patience = self.options.early_stopping.patience
+        stopped = patience is not None and self.position.stale >= patience
+        return stopped or self.position.epoch >= self.options.epochs
+
+    def _train_epoch(self, interrupt: signals.Interrupt) -> None:
+        place = self.position
+        since = self.step
+        with closing(self.training.epoch(place.epoch, place.batch)) as batches:
+            for batch in batches:
+                self._histograms(batch)
+                self.state, sums = self._train(self.state, batch)
+                self.step += 1
+                place.batch += 1
+                self.meter.add(self.step, batch, sums)
+                if self.step % self.options.log_every == 0:
+                    self._log_steps(self.step - since)
+                    since = self.step
+                if place.batch < self.steps_per_epoch:
+                    self._pause(interrupt)
+        self._collect()
+        self.progress.advance(self.step - since, f"epoch {place.epoch + 1}")
+
+    def _log_steps(self, steps: int) -> None:
+        self._collect()
+        means = {n: float(v) for n, v in self.meter.means().items() if v.ndim == 0}
+        self._tick()
+        extra = {
+            "learning_rate": float(self._rate(self.step)),
+            "waiting": self.position.waited / max(self.position.seconds, 1e-9),
+        }
+        self.log.scalars("training", self.step, {**means, **extra})
+        self.progress.advance(
+            steps,
+            f"epoch {self.position.epoch + 1}/{self.options.epochs} "
+            f"batch {self.position.batch}/{self.steps_per_epoch} loss {means['loss']:.4f}",
+        )
+
+    def _histograms(self, batch: Batch) -> None:
+        every = self.options.histograms_every
+        if not every or self.step % every:
+            return
+        gradients, _ = self._gradient(self.state, batch)
+        for group, tree in (("gradients", gradients), ("weights", self.state.params)):
+            arrays = tensors.flatten(parallel.first(tree), group)
+            self.log.histograms(group, self.step, arrays)
+
+    def _end_epoch(self) -> None:
+        place = self.position
+        meter = Meter("validation batch")
+        with closing(self.validation.epoch(0)) as batches:
+            for number, batch in enumerate(batches):
+                meter.add(number, batch, self._evaluate(self.state.params, batch))
+        meter.collect()
+        means = meter.means()
+        figures = {"loss": means["loss"], **self.task.summary(means)}
+        numbers = {n: float(v) for n, v in figures.items() if np.ndim(v) == 0}
+        train_means = {n: float(v) for n, v in self.meter.means().items() if v.ndim == 0}
+        self.log.scalars("validation", self.step, {"epoch": place.epoch, **numbers})
+        for name, value in figures.items():
+            if np.ndim(value) == 2:
+                self.log.matrix("validation", self.step, name, np.asarray(value))
+        place.history.append({f"training_{n}": v for n, v in train_means.items()} | numbers)
+        self._judge(numbers[self.options.early_stopping.monitor])
+        place.epoch, place.batch, place.sums = place.epoch + 1, 0, {}
+        self.meter.reset()
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+        self.progress.note(
+            f"epoch {place.epoch}/{self.options.epochs}  "
+            f"training loss {train_means['loss']:.4f}, validation {shown}"
+        )
+        self._tick()
+
+    def _judge(self, value: float) -> None:
+        """Keep the parameters if the monitored figure is the best one so far."""
+        place, rule = self.position, self.options.early_stopping
+        cost = value if rule.goal == "lowest" else -value
+        cost = math.inf if math.isnan(cost) else cost
+        if place.best_epoch < 0 or cost < place.best_value - rule.minimum_gain:
+            self.best = parallel.first(self.state.params)
+            place.best_epoch, place.best_value, place.stale = place.epoch, cost, 0
+        else:
+            place.stale += 1
+
+    def _collect(self) -> None:
+        try:
+            self.meter.collect()
+        except TrainingError as error:
+            paths = self.checkpoints.paths()
+            last = str(paths[0]) if paths else "none was written"
+            raise TrainingError(
+                error.where,
+                expected=error.expected,
+                found=error.found,
+                fix=f"{error.fix}; last good checkpoint: {last}",
+            ) from None
+        self.position.sums = {n: np.asarray(v).tolist() for n, v in self.meter.sums.items()}
+
+    def _pause(self, interrupt: signals.Interrupt) -> None:
+        """Between two steps: save when it is time, and leave when asked to."""
+        options, stop = self.options, False
+        # Several processes must agree on the step they leave at; asking costs a round trip.
+        if parallel.alone() or self.step % options.log_every == 0:
+            stop = parallel.any_process(bool(interrupt))
+        every = options.checkpoint_every_steps
+        minutes = (time.monotonic() - self._saved) / 60
+        if stop or (every and self.step % every == 0) or minutes > options.checkpoint_every_minutes:
+            self._save()
+        if stop:
+            raise Preempted(f"{interrupt.name} at step {self.step}; the checkpoint is written")
+
+    def _save(self) -> None:
+        self._collect()
+        self._tick()
+        state = parallel.first(self.state)
+        if parallel.is_lead():
+            self.checkpoints.save(Checkpoint(state, self.best, asdict(self.position)))
+        self._saved = time.monotonic()
+
+    def _tick(self) -> None:
+        """Move the clocks of this session into the run's."""
+        now, waited = time.monotonic(), self.training.waited_seconds
+        self.position.seconds += now - self._clock
+        self.position.waited += waited - self._waited
+        self._clock, self._waited = now, waited
+
+
+def _check_monitor(task: Task, example: Batch, options: TrainingOptions) -> None:
+    """Refuse an unknown figure before the first epoch is spent on it."""
+    local = jax.tree.map(lambda x: x[0], example)
+
+    def metrics(key: jax.Array) -> dict[str, jax.Array]:
+        return task.loss(task.init(key, local), local, key, train=False)[1]
+
+    shapes = jax.eval_shape(metrics, jax.random.key(0))
+    figures = task.summary({name: np.zeros(value.shape[1:]) for name, value in shapes.items()})
+    known = ["loss", *(name for name, value in figures.items() if np.ndim(value) == 0)]
+    if options.early_stopping.monitor not in known:
+        raise ConfigError(
+            "training.early_stopping.monitor",
+            expected="a figure of the task",
+            found=f"'{options.early_stopping.monitor}'",
+            fix=nearest(options.early_stopping.monitor, known),
+        )

@@ -1,0 +1,60 @@
+"""Optimisers and schedules from the training section."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import optax
+
+from rootloom.training.options import TrainingOptions
+
+
+def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
+    """Learning rate as a function of the step."""
+    rate, plan = options.learning_rate, options.schedule
+    steps = max(1, options.epochs * steps_per_epoch)
+    if plan.kind == "cosine":
+        return optax.cosine_decay_schedule(rate, steps, alpha=plan.final)
+    if plan.kind == "exponential":
+        return optax.exponential_decay(rate, steps_per_epoch, plan.decay, staircase=True)
+    if plan.kind == "warmup_cosine":
+        warmup = min(steps - 1, round(plan.warmup_epochs * steps_per_epoch))
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps, rate * plan.final)
+    return optax.constant_schedule(rate)
+
+
+def build(
+    options: TrainingOptions, steps_per_epoch: int, groups: Any
+) -> optax.GradientTransformation:
+    """The update rule; each parameter group of the task gets a state of its own.
+
+    groups: the task's tree of group names.
+    """
+    names = sorted(set(jax.tree.leaves(groups)))
+    rule = _rule(options, steps_per_epoch)
+    if len(names) == 1:
+        return rule
+    return optax.multi_transform(dict.fromkeys(names, rule), groups)
+
+
+def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTransformation:
+    rate, decay = schedule(options, steps_per_epoch), options.weight_decay
+    parts = []
+    if decay and options.optimizer != "adamw":
+        # The gradient of decay · w², added before the clipping and the moments.
+        parts.append(optax.add_decayed_weights(2.0 * decay, mask=_weights))
+    if options.clip_norm is not None:
+        parts.append(optax.clip_by_global_norm(options.clip_norm))
+    if options.optimizer == "adamw":
+        parts.append(optax.adamw(rate, weight_decay=decay, mask=_weights))
+    elif options.optimizer == "sgd":
+        parts.append(optax.sgd(rate, momentum=options.momentum or None))
+    else:
+        parts.append({"adam": optax.adam, "nadam": optax.nadam}[options.optimizer](rate))
+    return optax.chain(*parts)
+
+
+def _weights(params: Any) -> Any:
+    """True for matrices and kernels, False for biases and other vectors."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

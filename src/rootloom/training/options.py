@@ -1,0 +1,82 @@
+"""The training section of a configuration. Importable without JAX: the workflow checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rootloom.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate changes over the steps of a training.
+
+    constant; cosine to `final` times the rate; exponential, times `decay` after every epoch;
+    warmup_cosine, linear from zero over `warmup_epochs`, then cosine.
+    """
+
+    kind: Literal["constant", "cosine", "exponential", "warmup_cosine"] = "constant"
+    decay: float = 0.9
+    final: float = 0.0
+    warmup_epochs: float = 1.0
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop after `patience` epochs in which the `monitor` of the validation split has not improved.
+
+    monitor: "loss" or a figure of merit of the task, such as "auc"; better is `goal`.
+    patience: None never stops; the best epoch's parameters are kept all the same.
+    """
+
+    patience: int | None = 10
+    monitor: str = "loss"
+    goal: Literal["lowest", "highest"] = "lowest"
+    minimum_gain: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a network is trained.
+
+    batch_size: examples a step over all devices. weight_decay: decoupled for adamw, an L2 penalty
+    weight_decay · w² for the others; biases are exempt. clip_norm: largest norm of the gradient.
+    log_every, histograms_every, checkpoint_every_steps: in steps, 0 is never.
+    """
+
+    batch_size: int = 128
+    epochs: int = 20
+    optimizer: Literal["adam", "adamw", "nadam", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
+    schedule: Schedule = field(default_factory=Schedule)
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    log_every: int = 50
+    histograms_every: int = 0
+    checkpoint_every_steps: int = 0
+    checkpoint_every_minutes: float = 10.0
+    keep_checkpoints: int = 2
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        positive = ("batch_size", "epochs", "learning_rate", "log_every", "keep_checkpoints")
+        _refuse(self, positive, "above zero", lambda value: value > 0)
+        counts = ("weight_decay", "momentum", "seed", "histograms_every", "checkpoint_every_steps")
+        _refuse(self, counts, "zero or more", lambda value: value >= 0)
+        if self.clip_norm is not None:
+            _refuse(self, ("clip_norm",), "above zero, or null", lambda value: value > 0)
+
+
+def _refuse(
+    options: TrainingOptions, names: tuple[str, ...], expected: str, holds: Callable[[float], bool]
+) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if not holds(value):
+            raise ConfigError(f"training.{name}", expected=expected, found=str(value))

@@ -1,0 +1,50 @@
+"""Predictions of a trained network, row for row in the order of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from rootloom.tasks.base import Task
+from rootloom.training import parallel
+from rootloom.training.loop import Batches
+from rootloom.types import Batch
+
+
+def predict(
+    task: Task, params: Any, loader: Batches
+) -> Iterator[tuple[dict[str, np.ndarray], Batch]]:
+    """The task's columns, (n,) each, with the host batch of the same n rows.
+
+    loader: unshuffled, so that rows come in file order; its padding is dropped.
+    """
+    # The key is for tasks that sample; the same one always, so that predictions repeat.
+    run = parallel.on_every_device(lambda p, batch: task.predict(p, batch, jax.random.key(0)))
+    replicated = parallel.replicate(params)
+    left = loader.rows
+    waiting: tuple[dict[str, jax.Array], Batch] | None = None
+    for batch in loader.epoch(0):
+        following = run(replicated, batch), batch
+        # One batch is read back while the next one is computed.
+        if waiting is not None:
+            columns, rows = _rows(*waiting, left)
+            left -= len(rows.weight)
+            yield columns, rows
+        waiting = following
+    if waiting is not None:
+        yield _rows(*waiting, left)
+
+
+def _rows(
+    columns: dict[str, jax.Array], batch: Batch, left: int
+) -> tuple[dict[str, np.ndarray], Batch]:
+    """The first `left` rows of a batch whose leaves lead with (devices, B)."""
+
+    def flat(leaf: Any) -> np.ndarray:
+        values = np.asarray(leaf)
+        return values.reshape(-1, *values.shape[2:])[:left]
+
+    return jax.tree.map(flat, columns), jax.tree.map(flat, batch)

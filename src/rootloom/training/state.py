@@ -1,0 +1,34 @@
+"""What a step changes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from rootloom.tasks.base import Task
+from rootloom.types import Batch
+
+
+class TrainState(NamedTuple):
+    """Parameters, optimiser state, steps done () int32, and the key data (2,) uint32 of the run."""
+
+    params: Any
+    opt_state: Any
+    step: Any
+    key: Any
+
+
+def initial_params(task: Task, batch: Batch, seed: int) -> Any:
+    """Parameters on the host, a function of the seed. batch: as a loader yields it."""
+    local = jax.tree.map(lambda x: x[0], batch)
+    return jax.device_get(jax.jit(task.init)(jax.random.key(seed), local))
+
+
+def initial_state(params: Any, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+    """The state before the first step, on the host."""
+    key = jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 1))
+    opt_state = jax.jit(optimizer.init)(params)
+    return jax.device_get(TrainState(params, opt_state, np.int32(0), key))

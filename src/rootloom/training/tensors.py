@@ -1,0 +1,100 @@
+"""Named arrays and a JSON record in one safetensors file, checksummed and written atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from rootloom.errors import TrainingError
+from rootloom.fileio import write_bytes
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
+    """One file with the arrays and, in its header, the record and a checksum of both."""
+    # The format stores bytes in memory order and would scramble anything not C-contiguous.
+    whole = {
+        name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()
+    }
+    text = json.dumps(record, sort_keys=True)
+    header = {"record": text, "sha256": _checksum(whole, text)}
+    write_bytes(path, save(whole, metadata=header))
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the record. Raises TrainingError when the file is damaged."""
+    try:
+        with safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = header["record"]
+        if header["sha256"] != _checksum(arrays, text):
+            raise ValueError("a checksum that does not match the content")
+        return arrays, json.loads(text)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise TrainingError(
+            str(path), expected="a whole safetensors file of this program", found=str(error)
+        ) from error
+
+
+def flatten(tree: Any, prefix: str) -> dict[str, np.ndarray]:
+    """Leaves by their path, "prefix/layer/kernel"."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {_name(prefix, path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def restore(template: Any, arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> Any:
+    """The tree of `template` with leaves from `arrays`.
+
+    Raises TrainingError naming the first leaf that is missing, left over, or of another shape.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    names = [_name(prefix, path) for path, _ in leaves]
+    left = {name for name in arrays if name.startswith(f"{prefix}/")} - set(names)
+    for name, (_, leaf) in zip(names, leaves, strict=True):
+        expected = f"{np.dtype(leaf.dtype).name} {tuple(leaf.shape)}"
+        found = "nothing"
+        if name in arrays:
+            found = f"{arrays[name].dtype.name} {arrays[name].shape}"
+        if found != expected:
+            raise TrainingError(f"{where}: {name}", expected=expected, found=found)
+    if left:
+        name = min(left)
+        raise TrainingError(
+            f"{where}: {name}", expected="no such array", found=str(arrays[name].shape)
+        )
+    return jax.tree.unflatten(structure, [arrays[name] for name in names])
+
+
+def unflatten(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
+    """Nested mappings from leaves by path."""
+    tree: dict[str, Any] = {}
+    for name, array in arrays.items():
+        head, *parents, leaf = name.split("/")
+        if head != prefix:
+            continue
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = array
+    return tree
+
+
+def _name(prefix: str, path: tuple[Any, ...]) -> str:
+    return f"{prefix}/{jax.tree_util.keystr(path, simple=True, separator='/')}"
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
