@@ -303,6 +303,17 @@ def test_new_columns_leave_the_others_as_they_lie_on_disk(tmp_path: Path) -> Non
             assert [row(got["late"], i) for i in rows] == wanted["objects"]
 
 
+def test_attributes_alone_can_change(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.h5")
+    digest = content_digest(path)
+    with add_columns(path, attributes={"dataset": "renamed"}):
+        pass
+    assert content_digest(path) == digest
+    with Shard(path) as shard:
+        assert shard.attributes["dataset"] == "renamed"
+        assert shard.attributes["luminosity"] == 1.5
+
+
 def chunks(path: Path) -> dict[str, list[bytes]]:
     """The stored bytes of every chunk of every dataset."""
     found: dict[str, list[bytes]] = {}

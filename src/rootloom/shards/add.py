@@ -28,8 +28,8 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
 
     Columns that are not given again are copied as they lie on disk, compressed chunk by chunk;
     the shard is replaced as a whole on a clean exit and untouched on an error. `attributes`
-    replaces or adds root attributes. Raises InputError when the shard is damaged or the rows
-    appended are not the shard's rows, in its order.
+    replaces or adds root attributes, with no `append` those alone. Raises InputError when the
+    shard is damaged or the rows appended are not the shard's rows, in its order.
     """
 
     def __init__(
@@ -84,8 +84,9 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
         self._sink.check()
 
     def _finish(self) -> None:
+        appended = any(self._done.values())
         for split in SPLITS:
-            if self._done[split] != len(self._ids[split]):
+            if appended and self._done[split] != len(self._ids[split]):
                 missing = len(self._ids[split]) - self._done[split]
                 raise self._other_rows(f"{missing} rows of '{split}' were not given")
             self._new[split].flush()

@@ -36,7 +36,7 @@ class Shard:
             self.attributes = self._check_version()
             with self._refusing():
                 self.columns = tuple(sorted(self._file[SPLITS[0]]))
-                self._datasets = {split: self._open(split) for split in SPLITS}
+            self._opened: dict[str, h5py.Dataset] = {}
         except BaseException:
             self.close()
             raise
@@ -58,7 +58,7 @@ class Shard:
 
     def rows(self, split: str) -> int:
         """Number of rows in a split."""
-        return self._datasets[split]["id"].shape[0] if self.columns else 0
+        return self._dataset(split, "id").shape[0] if self.columns else 0
 
     def nbytes(self, split: str, names: Sequence[str]) -> int:
         """Bytes that the columns of a split take in memory."""
@@ -66,12 +66,12 @@ class Shard:
         for name in names:
             total += self._dataset(split, name).nbytes
             if self.is_ragged(name):
-                total += self._datasets[split][f"{name}/offsets"].nbytes
+                total += self._dataset(split, name, "offsets").nbytes
         return total
 
     def is_ragged(self, name: str) -> bool:
         """Whether a column's rows vary in length."""
-        return f"{name}/offsets" in self._datasets[SPLITS[0]]
+        return self._dataset(SPLITS[0], name).name.count("/") == 3  # /<split>/<column>/values
 
     def empty(self, name: str, length: int) -> np.ndarray:
         """An uninitialised array of `length` rows (or values, if ragged) of a column's type."""
@@ -82,7 +82,7 @@ class Shard:
         """Positions of rows [start, stop) in a ragged column's values, (rows + 1,) int64."""
         out = np.empty(stop - start + 1, np.int64)
         with self._refusing():
-            read_slice(self._datasets[split][f"{name}/offsets"], start, stop + 1, out)
+            read_slice(self._dataset(split, name, "offsets"), start, stop + 1, out)
         return out
 
     def read_into(self, split: str, name: str, start: int, stop: int, out: np.ndarray) -> None:
@@ -112,27 +112,21 @@ class Shard:
         self.read_into(split, name, int(offsets[0]), int(offsets[-1]), values)
         return Ragged(values, offsets - offsets[0])
 
-    def _dataset(self, split: str, name: str) -> h5py.Dataset:
-        datasets = self._datasets[split]
-        dataset = datasets.get(name)
-        if dataset is None:
-            raise InputError(
-                str(self.path),
-                expected=f"a column '{name}'",
-                found=f"{len(self.columns)} other columns",
-                fix=nearest(name, self.columns),
-            )
-        return dataset
-
-    def _open(self, split: str) -> dict[str, h5py.Dataset]:
-        group, datasets = self._file[split], {}
-        for name in self.columns:
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                datasets[name], datasets[f"{name}/offsets"] = item["values"], item["offsets"]
-            else:
-                datasets[name] = item
-        return datasets
+    def _dataset(self, split: str, name: str, part: str = "values") -> h5py.Dataset:
+        """A dense column's dataset, or one part of a ragged one; opened once, when first used."""
+        key = f"{split}/{name}/{part}"
+        if key not in self._opened:
+            if name not in self.columns:
+                raise InputError(
+                    str(self.path),
+                    expected=f"a column '{name}'",
+                    found=f"{len(self.columns)} other columns",
+                    fix=nearest(name, self.columns),
+                )
+            with self._refusing():
+                item = self._file[split][name]
+                self._opened[key] = item[part] if isinstance(item, h5py.Group) else item
+        return self._opened[key]
 
     def _check_version(self) -> dict[str, Any]:
         with self._refusing():

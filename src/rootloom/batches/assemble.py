@@ -1,0 +1,71 @@
+"""Rows of shard columns to one Batch with a leading device axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rootloom.representations.base import Representation
+from rootloom.shards.layout import AUXILIARY
+from rootloom.shards.weights import WeightTable
+from rootloom.types import Batch, Column
+
+
+def assemble(
+    columns: Mapping[str, Column],
+    rows: np.ndarray,
+    *,
+    representation: Representation,
+    weights: WeightTable | None,
+    devices: int,
+    size: int,
+) -> Batch:
+    """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
+
+    n ≤ devices * size. Each device's slice is collated by itself, then merged by the
+    representation's own `merge` if it has one, else by `stack`.
+    """
+    merge = getattr(representation, "merge", stack)
+    slices = [rows[d * size : (d + 1) * size] for d in range(devices)]
+    inputs = merge([representation.collate(columns, part, size) for part in slices])
+    label, weight, words = (np.asarray(columns[n])[rows] for n in ("label", "weight", "id"))
+    if weights is not None:
+        variable = weights.variable
+        values = np.asarray(columns[AUXILIARY + variable])[rows] if variable else None
+        weight = weight * weights.factor(label, values)
+    pairs = np.stack([words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)], axis=1)
+
+    def spread(array: np.ndarray, dtype: type) -> np.ndarray:
+        out = np.zeros((devices * size, *array.shape[1:]), dtype)
+        out[: len(array)] = array
+        return out.reshape(devices, size, *array.shape[1:])
+
+    return Batch(
+        inputs=inputs,
+        target=spread(label, np.int32),
+        weight=spread(weight, np.float32),
+        id=spread(pairs, np.uint32),
+    )
+
+
+def stack(inputs: Sequence[Any]) -> Any:
+    """Several devices' inputs (NamedTuples of arrays) as one, with a leading device axis.
+
+    Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with
+    zeros to its largest.
+    """
+    return type(inputs[0])(*map(_stack, zip(*inputs, strict=True)))
+
+
+def _stack(leaves: Sequence[np.ndarray]) -> np.ndarray:
+    if len(leaves) == 1:
+        return leaves[0][None]
+    if len({leaf.shape for leaf in leaves}) == 1:
+        return np.stack(leaves)
+    shape = np.max([leaf.shape for leaf in leaves], axis=0)
+    out = np.zeros((len(leaves), *shape), leaves[0].dtype)
+    for d, leaf in enumerate(leaves):
+        out[d][tuple(slice(n) for n in leaf.shape)] = leaf
+    return out

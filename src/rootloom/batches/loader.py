@@ -1,0 +1,195 @@
+"""Shuffled, weighted, padded batches from shards: the same ones whatever the cache or the start."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rootloom.batches.assemble import assemble
+from rootloom.batches.plan import make_plan
+from rootloom.batches.prefetch import prefetch as in_thread
+from rootloom.batches.store import Source, Store, join, take
+from rootloom.errors import ConfigError, DataError
+from rootloom.representations.base import Representation
+from rootloom.shards.layout import AUXILIARY
+from rootloom.shards.reader import Shard
+from rootloom.shards.weights import WeightTable
+from rootloom.types import Batch, Column
+
+_WINDOW_BYTES = 64 << 20
+# Enough to mix files well, few enough that a block is long against the chunks it cuts at its ends.
+_BLOCKS_PER_WINDOW = 16
+_UNUSED = ("entry", "object")
+
+
+class Loader:
+    """Batches of one split of many shards.
+
+    batch_size: examples a step over all `devices`. cache_bytes: the split is kept decoded in
+    memory when it fits; otherwise two windows of `window_bytes` are, whatever the data's size.
+    weights: factors on the event weights (None: event weights alone). prefetch: batches made
+    ahead in a thread. waited_seconds: time that callers spent waiting for batches so far.
+    Batch j of an epoch is a pure function of (shards, seed, epoch, batch_size, window_bytes, j).
+    Raises InputError for damaged shards, DataError when the split is empty, ConfigError when the
+    batch does not divide among the devices.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[str | Path],
+        representation: Representation,
+        split: str,
+        batch_size: int,
+        *,
+        devices: int = 1,
+        seed: int = 0,
+        shuffle: bool = True,
+        weights: WeightTable | None = None,
+        cache_bytes: int = 2 << 30,
+        prefetch: int = 2,
+        window_bytes: int = _WINDOW_BYTES,
+    ) -> None:
+        if batch_size < 1 or batch_size % devices:
+            raise ConfigError(
+                "batch_size",
+                expected=f"a positive multiple of the {devices} devices",
+                found=str(batch_size),
+                fix=f"use {max(1, round(batch_size / devices)) * devices}",
+            )
+        self.batch_size, self.waited_seconds = batch_size, 0.0
+        self._representation, self._weights = representation, weights
+        self._devices, self._prefetch = devices, prefetch
+        survey = _survey(shards, split, weights)
+        row_bytes = max(1, survey.nbytes // survey.rows)
+        self._source = Source(survey.paths, split, survey.names)
+        self._plan = make_plan(
+            survey.sizes,
+            block_rows=_power_of_two(window_bytes // _BLOCKS_PER_WINDOW // row_bytes),
+            window_rows=max(1, window_bytes // row_bytes),
+            seed=seed,
+            shuffle=shuffle,
+        )
+        self._cached = survey.nbytes <= cache_bytes
+        self._cache: Store | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows in the split."""
+        return self._plan.rows
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches an epoch, the last one partial unless rows divide evenly."""
+        return -(-self.rows // self.batch_size)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
+        """Batches `start_batch`, `start_batch` + 1, … of an epoch: host arrays (devices, B, …).
+
+        Damage found while reading is raised here, from the thread that reads.
+        """
+        return in_thread(self._batches(epoch, start_batch), self._prefetch, self._waited)
+
+    def _waited(self, seconds: float) -> None:
+        self.waited_seconds += seconds
+
+    def _batches(self, epoch: int, start_batch: int) -> Generator[Batch]:
+        size = self.batch_size
+        left: dict[str, Column] | None = None
+        ahead = 1 if self._prefetch and not self._cached else 0
+        for columns, rows in in_thread(self._windows(epoch, start_batch * size), ahead):
+            begin = 0
+            if left is not None:
+                begin = size - len(left["id"])
+                left = join(left, take(columns, rows[:begin]))
+                if len(left["id"]) < size:
+                    continue
+                yield self._assemble(left, np.arange(size))
+            end = begin + (len(rows) - begin) // size * size
+            for at in range(begin, end, size):
+                yield self._assemble(columns, rows[at : at + size])
+            left = take(columns, rows[end:]) if end < len(rows) else None
+        if left is not None:
+            yield self._assemble(left, np.arange(len(left["id"])))
+
+    def _assemble(self, columns: dict[str, Column], rows: np.ndarray) -> Batch:
+        return assemble(
+            columns,
+            rows,
+            representation=self._representation,
+            weights=self._weights,
+            devices=self._devices,
+            size=self.batch_size // self._devices,
+        )
+
+    def _windows(self, epoch: int, skip: int) -> Generator[tuple[dict[str, Column], np.ndarray]]:
+        """Columns in memory and the order of a window's rows in them, without the first `skip`."""
+        before = 0
+        try:
+            for number, blocks in enumerate(self._plan.windows(epoch)):
+                count = self._plan.count(blocks)
+                if before + count > skip:
+                    columns, rows = self._load(blocks)
+                    order = self._plan.order(epoch, number, count)
+                    yield columns, rows[order[max(0, skip - before) :]]
+                before += count
+        finally:
+            self._source.close()
+
+    def _load(self, blocks: np.ndarray) -> tuple[dict[str, Column], np.ndarray]:
+        if not self._cached:
+            store = Store(self._source, self._plan, blocks)
+            positions = np.arange(len(blocks))
+        else:
+            if self._cache is None:
+                self._cache = Store(self._source, self._plan, np.arange(len(self._plan.shard)))
+            store, positions = self._cache, blocks
+        store.load(positions)
+        return store.columns, store.rows(positions)
+
+
+class _Survey(NamedTuple):
+    paths: list[Path]
+    sizes: list[int]
+    names: list[str]
+    rows: int
+    nbytes: int
+
+
+def _survey(shards: Sequence[str | Path], split: str, weights: WeightTable | None) -> _Survey:
+    """Shards that have rows in the split, what to read of them, and how much that is."""
+    paths: list[Path] = []
+    sizes: list[int] = []
+    names: list[str] = []
+    total = 0
+    for path in map(Path, shards):
+        with Shard(path) as shard:
+            if not shard.rows(split):
+                continue
+            names = names or _needed(shard.columns, weights)
+            paths.append(path)
+            sizes.append(shard.rows(split))
+            total += shard.nbytes(split, names)
+    if not paths:
+        raise DataError(
+            f"split '{split}' of {len(shards)} shards",
+            expected="selected rows",
+            found="none",
+            fix=f"loosen the selection, add files, or give '{split}' a larger share of the splits",
+        )
+    return _Survey(paths, sizes, names, sum(sizes), total)
+
+
+def _needed(columns: Sequence[str], weights: WeightTable | None) -> list[str]:
+    """The representation's columns, label, weight and id, and the variable of the weights."""
+    wanted = [c for c in columns if c not in _UNUSED and not c.startswith(AUXILIARY)]
+    if weights is not None and weights.variable is not None:
+        wanted.append(AUXILIARY + weights.variable)
+    return wanted
+
+
+def _power_of_two(most: int) -> int:
+    # A power of two divides into the shards' chunks, or they into it; 65536 rows bound a block.
+    return 1 << min(16, max(0, most.bit_length() - 1))

@@ -1,0 +1,71 @@
+"""Which rows come when: a pure function of the shards' sizes, the seed and the epoch.
+
+Whole blocks of neighbouring rows are shuffled, because reading single rows from compressed files
+is a hundred times slower; rows are then shuffled inside windows of many blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.random import Philox
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The blocks of a split, and their order in each epoch.
+
+    shard, start, stop: (K,) int64; block k is rows [start, stop) of a shard.
+    window_rows: rows shuffled together; blocks are dealt to windows until they hold so many.
+    """
+
+    shard: np.ndarray
+    start: np.ndarray
+    stop: np.ndarray
+    window_rows: int
+    seed: int
+    shuffle: bool
+
+    @cached_property
+    def rows(self) -> int:
+        """Rows in the split."""
+        return self.count(np.arange(len(self.shard)))
+
+    def count(self, blocks: np.ndarray) -> int:
+        """Rows in these blocks."""
+        return int((self.stop - self.start)[blocks].sum())
+
+    def windows(self, epoch: int) -> list[np.ndarray]:
+        """Block numbers of each window, in the epoch's order."""
+        order = np.arange(len(self.shard))
+        if self.shuffle:
+            order = _permutation(self.seed, epoch, 0, len(order))
+        sizes = (self.stop - self.start)[order]
+        window = (np.cumsum(sizes) - sizes) // self.window_rows
+        return np.split(order, np.flatnonzero(np.diff(window)) + 1) if len(order) else []
+
+    def order(self, epoch: int, window: int, count: int) -> np.ndarray:
+        """The order of a window's rows, (count,) int64, counted over its blocks back to back."""
+        if self.shuffle:
+            return _permutation(self.seed, epoch, window + 1, count)
+        return np.arange(count)
+
+
+def make_plan(
+    rows: Sequence[int], *, block_rows: int, window_rows: int, seed: int, shuffle: bool
+) -> Plan:
+    """Cut shards of so many rows each into blocks of at most `block_rows`."""
+    starts = [np.arange(0, n, block_rows) for n in rows]
+    shard = np.repeat(np.arange(len(rows)), [len(s) for s in starts])
+    start = np.concatenate([np.zeros(0, np.int64), *starts])
+    stop = np.minimum(start + block_rows, np.asarray(rows, np.int64)[shard])
+    return Plan(shard, start, stop, window_rows, seed, shuffle)
+
+
+def _permutation(seed: int, epoch: int, stream: int, count: int) -> np.ndarray:
+    # NumPy keeps a bit generator's raw output for ever, but not what Generator makes of it.
+    words = Philox(key=[seed, epoch], counter=[0, 0, 0, stream]).random_raw(count)
+    return np.argsort(words, kind="stable")

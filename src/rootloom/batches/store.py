@@ -1,0 +1,127 @@
+"""Columns of chosen blocks in memory, back to back, decoded straight into place."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rootloom.batches.plan import Plan
+from rootloom.shards.reader import Shard
+from rootloom.types import Column, Ragged
+
+_OPEN_FILES = 32
+
+
+class Source:
+    """The shards of a split, opened when needed, few at a time."""
+
+    def __init__(self, paths: Sequence[Path], split: str, names: Sequence[str]) -> None:
+        self.paths, self.split, self.names = tuple(paths), split, tuple(names)
+        self._open: OrderedDict[int, Shard] = OrderedDict()
+
+    def shard(self, index: int) -> Shard:
+        """An open shard; raises InputError when it is damaged."""
+        if index not in self._open:
+            if len(self._open) == _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            self._open[index] = Shard(self.paths[index])
+        self._open.move_to_end(index)
+        return self._open[index]
+
+    def close(self) -> None:
+        """Close what is open; a later read opens it again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+class Store:
+    """Room for some blocks of a plan; `load` fills it in.
+
+    columns: by name, of all the blocks' rows; uninitialised where nothing is loaded.
+    first: (K + 1,) int64, the row at which each block begins.
+    """
+
+    def __init__(self, source: Source, plan: Plan, blocks: np.ndarray) -> None:
+        self._source, self._plan, self._blocks = source, plan, blocks
+        sizes = (plan.stop - plan.start)[blocks]
+        self.first = np.concatenate([[0], np.cumsum(sizes)])
+        self._loaded = np.zeros(len(blocks), bool)
+        self.columns: dict[str, Column] = {}
+        for name in source.names:
+            self.columns[name] = self._room(name)
+
+    def load(self, positions: np.ndarray) -> None:
+        """Read the blocks at these positions of `blocks`, unless they are there already."""
+        in_file_order = positions[np.argsort(self._blocks[positions])]
+        for position in in_file_order:
+            if not self._loaded[position]:
+                self._read(int(position))
+                self._loaded[position] = True
+
+    def rows(self, positions: np.ndarray) -> np.ndarray:
+        """Row numbers of the blocks at these positions, back to back."""
+        ranges = [np.arange(self.first[p], self.first[p + 1]) for p in positions]
+        return np.concatenate([np.zeros(0, np.int64), *ranges])
+
+    def _room(self, name: str) -> Column:
+        shards = self._plan.shard[self._blocks]
+        sample = self._source.shard(int(shards[0]))
+        if not sample.is_ragged(name):
+            return sample.empty(name, int(self.first[-1]))
+        offsets = np.zeros(self.first[-1] + 1, np.int64)
+        for position, shard in enumerate(shards):
+            start, stop = self._range(position)
+            found = self._source.shard(int(shard)).offsets(self._source.split, name, start, stop)
+            before = self.first[position]
+            offsets[before + 1 : before + len(found)] = found[1:] - found[0] + offsets[before]
+        return Ragged(sample.empty(name, int(offsets[-1])), offsets)
+
+    def _read(self, position: int) -> None:
+        shard = self._source.shard(int(self._plan.shard[self._blocks[position]]))
+        split = self._source.split
+        first, last = self.first[position], self.first[position + 1]
+        start, stop = self._range(position)
+        for name, column in self.columns.items():
+            if isinstance(column, Ragged):
+                inside = column.values[column.offsets[first] : column.offsets[last]]
+                at = shard.offsets(split, name, start, start)[0]
+                shard.read_into(split, name, int(at), int(at) + len(inside), inside)
+            else:
+                shard.read_into(split, name, start, stop, column[first:last])
+
+    def _range(self, position: int) -> tuple[int, int]:
+        block = self._blocks[position]
+        return int(self._plan.start[block]), int(self._plan.stop[block])
+
+
+def take(columns: dict[str, Column], rows: np.ndarray) -> dict[str, Column]:
+    """Chosen rows of every column, copied."""
+    taken: dict[str, Column] = {}
+    for name, column in columns.items():
+        if isinstance(column, Ragged):
+            counts = column.counts()[rows]
+            offsets = np.concatenate([[0], np.cumsum(counts)])
+            within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+            values = column.values[np.repeat(column.offsets[rows], counts) + within]
+            taken[name] = Ragged(values, offsets)
+        else:
+            taken[name] = column[rows]
+    return taken
+
+
+def join(first: dict[str, Column], second: dict[str, Column]) -> dict[str, Column]:
+    """The rows of both, one after the other."""
+    joined: dict[str, Column] = {}
+    for name, a in first.items():
+        b = second[name]
+        if isinstance(a, Ragged) and isinstance(b, Ragged):
+            values = np.concatenate([a.values, b.values])
+            joined[name] = Ragged(
+                values, np.concatenate([a.offsets, b.offsets[1:] + a.offsets[-1]])
+            )
+        else:
+            joined[name] = np.concatenate([np.asarray(a), np.asarray(b)])
+    return joined

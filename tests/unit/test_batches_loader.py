@@ -1,0 +1,331 @@
+"""Loader: every row once, in an order that no cache, thread or restart changes."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from rootloom.batches.loader import Loader
+from rootloom.errors import ConfigError, DataError, InputError
+from rootloom.shards.ids import event_ids, event_split
+from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
+from rootloom.shards.weights import Reweight, WeightTable
+from rootloom.shards.writer import ShardWriter
+from rootloom.types import Batch, Column, Ragged, RowBlock
+
+GOLDEN = ["0xcf5bd690ad8a077a", "0x5370f0356824ae92", "0x1185a9ec123a2030", "0x18978e59722071a3"]
+SPLITS = {"train": 0.9, "test": 0.1}
+ROWS = (3000, 1, 0, 700, 2500)
+SMALL = {"window_bytes": 60_000}  # a few hundred rows a window, as if the data were large
+
+
+class Inputs(NamedTuple):
+    x: np.ndarray
+    total: np.ndarray
+
+
+class Representation:
+    """x: two numbers a row; total: the sum over the row's objects, to tie ragged rows down."""
+
+    kind = "features"
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Inputs:
+        x, total = np.zeros((size, 2), np.float32), np.zeros(size, np.float32)
+        x[: len(rows)] = columns["x"][rows]
+        objects = columns["objects"]
+        for i, r in enumerate(rows):
+            total[i] = objects.values[objects.offsets[r] : objects.offsets[r + 1]].sum()
+        return Inputs(x, total)
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        return {"x": np.asarray(columns["x"], np.float64)}
+
+
+def table(rows: int, seed: int) -> tuple[RowBlock, dict[str, Column]]:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 6, rows)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    values = rng.integers(0, 1000, offsets[-1]).astype(np.float32)
+    block = RowBlock(
+        np.arange(rows),
+        np.zeros(rows, np.int32),
+        rng.integers(0, 2, rows).astype(np.int32),
+        rng.exponential(1, rows).astype(np.float32),
+        {"pt": rng.exponential(100, rows).astype(np.float32)},
+    )
+    return block, {
+        "x": rng.normal(size=(rows, 2)).astype(np.float32),
+        "objects": Ragged(values, offsets),
+    }
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("shards")
+    paths = [folder / f"{k}.h5" for k in range(len(ROWS))]
+    for k, path in enumerate(paths):
+        block, columns = table(ROWS[k], k)
+        with ShardWriter(path, file_key=f"{k}", splits=SPLITS, auxiliary=("pt",)) as writer:
+            writer.append(block, columns)
+    return paths
+
+
+def truth() -> dict[int, tuple]:
+    """Every training row by its id: x, sum of objects, label, weight, pt."""
+    rows = {}
+    for k, count in enumerate(ROWS):
+        block, columns = table(count, k)
+        ids = event_ids(f"{k}", block.entry, block.object)
+        objects = columns["objects"]
+        for i in np.flatnonzero(event_split(f"{k}", block.entry, SPLITS) == 0):
+            total = objects.values[objects.offsets[i] : objects.offsets[i + 1]].sum()
+            x = tuple(columns["x"][i].tolist())
+            rows[int(ids[i])] = (x, total, block.label[i], block.weight[i], block.columns["pt"][i])
+    return rows
+
+
+def ids_of(batch: Batch) -> np.ndarray:
+    pairs = batch.id.reshape(-1, 2).astype(np.uint64)
+    return (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
+
+
+def same(a: Batch, b: Batch) -> bool:
+    leaves = zip([*a.inputs, *a[1:]], [*b.inputs, *b[1:]], strict=True)
+    return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in leaves)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_row_comes_once_as_it_is(shards, cache_bytes: int, shuffle: bool) -> None:
+    wanted = truth()
+    loader = Loader(
+        shards, Representation(), "train", 64, shuffle=shuffle, cache_bytes=cache_bytes, **SMALL
+    )
+    assert loader.rows == len(wanted)
+    batches = list(loader.epoch(0))
+    assert len(batches) == loader.batches_per_epoch == -(-len(wanted) // 64)
+    seen = []
+    for batch in batches:
+        assert batch.inputs.x.shape == (1, 64, 2)
+        real = np.flatnonzero(ids_of(batch))
+        seen += ids_of(batch)[real].tolist()
+        for i in real:
+            x, total, label, weight, _ = wanted[int(ids_of(batch)[i])]
+            assert tuple(batch.inputs.x[0, i].tolist()) == x
+            assert batch.inputs.total[0, i] == total
+            assert batch.target[0, i] == label
+            assert batch.weight[0, i] == weight
+    assert len(seen) == len(wanted)
+    assert set(seen) == set(wanted)
+    if not shuffle:
+        assert seen == list(wanted)
+
+
+def test_the_last_batch_is_padded_with_nothing(shards) -> None:
+    last = list(Loader(shards, Representation(), "train", 1000).epoch(0))[-1]
+    real = len(truth()) % 1000
+    for leaf in (*last.inputs, *last[1:]):
+        assert not leaf[0, real:].any()
+    assert last.weight[0, :real].all()
+    assert (last.target.dtype, last.weight.dtype, last.id.dtype) == (
+        np.int32,
+        np.float32,
+        np.uint32,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cache_bytes": 0},
+        {"prefetch": 0},
+        {"prefetch": 0, "cache_bytes": 0},
+        {"prefetch": 5},
+    ],
+)
+def test_order_depends_on_neither_cache_nor_threads(shards, options: dict) -> None:
+    reference = Loader(shards, Representation(), "train", 77, seed=3, **SMALL)
+    other = Loader(shards, Representation(), "train", 77, seed=3, **SMALL, **options)
+    for epoch in (1, 0, 1):  # also from a cache that is partly or wholly filled
+        pairs = zip(reference.epoch(epoch), other.epoch(epoch), strict=True)
+        assert all(same(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+@pytest.mark.parametrize("batch_size", [50, 64, 900])
+def test_a_restart_at_any_batch_continues_the_epoch(
+    shards, cache_bytes: int, batch_size: int
+) -> None:
+    def loader() -> Loader:
+        options = {"seed": 5, "cache_bytes": cache_bytes, **SMALL}
+        return Loader(shards, Representation(), "train", batch_size, **options)
+
+    undisturbed = list(loader().epoch(7))
+    for start in range(0, len(undisturbed) + 1, 1 if batch_size == 900 else 9):
+        resumed = list(loader().epoch(7, start))
+        assert len(resumed) == len(undisturbed) - start
+        assert all(same(a, b) for a, b in zip(resumed, undisturbed[start:], strict=True))
+
+
+def test_epochs_and_seeds_differ_and_mix_the_files(shards) -> None:
+    def order(seed: int, epoch: int) -> np.ndarray:
+        loader = Loader(shards, Representation(), "train", 64, seed=seed)
+        return np.concatenate([ids_of(b) for b in loader.epoch(epoch)])
+
+    orders = [order(0, 0), order(0, 1), order(1, 0)]
+    assert all((a != b).mean() > 0.99 for a, b in zip(orders, orders[1:] + orders[:1], strict=True))
+    first = set(event_ids("0", np.arange(3000), np.zeros(3000, np.int32)).tolist())
+    share = np.mean([i in first for i in orders[0][:1000].tolist()])
+    assert 0.4 < share < 0.57  # 3000 of 6201 rows
+
+
+def test_the_order_never_changes(shards) -> None:
+    loader = Loader(shards, Representation(), "train", 4, seed=11, **SMALL)
+    batch = next(loader.epoch(2))
+    assert [hex(i) for i in ids_of(batch).tolist()] == GOLDEN
+
+
+def test_devices_share_one_global_batch(shards) -> None:
+    one = Loader(shards, Representation(), "train", 96, seed=2, **SMALL)
+    eight = Loader(shards, Representation(), "train", 96, devices=8, seed=2, **SMALL)
+    for a, b in zip(one.epoch(0), eight.epoch(0), strict=True):
+        assert b.inputs.x.shape == (8, 12, 2)
+        assert b.id.shape == (8, 12, 2)
+        flat = Batch(
+            Inputs(*(x.reshape(1, 96, *x.shape[2:]) for x in b.inputs)),
+            *(leaf.reshape(1, 96, *leaf.shape[2:]) for leaf in b[1:]),
+        )
+        assert same(a, flat)
+
+
+def test_shapes_that_differ_between_devices_are_padded_to_the_largest(shards) -> None:
+    class Bucketed(Representation):
+        """As wide as the longest row of the slice."""
+
+        def collate(self, columns, rows, size):
+            objects = columns["objects"]
+            counts = objects.counts()[rows]
+            x = np.zeros((size, max(1, counts.max(initial=0))), np.float32)
+            for i, r in enumerate(rows):
+                x[i, : counts[i]] = objects.values[objects.offsets[r] : objects.offsets[r + 1]]
+            return Inputs(x, x.sum(axis=1))
+
+    loader = Loader(shards, Bucketed(), "train", 8, devices=4)
+    widths = set()
+    for batch in loader.epoch(0):
+        widths.add(batch.inputs.x.shape[-1])
+        assert batch.inputs.x.shape[:2] == (4, 2)
+        assert np.array_equal(batch.inputs.x.sum(axis=-1), batch.inputs.total)
+    assert len(widths) > 1
+
+
+def test_a_representation_may_merge_devices_itself(shards) -> None:
+    class Merging(Representation):
+        def merge(self, inputs):
+            return ("merged", len(inputs))
+
+    batch = next(Loader(shards, Merging(), "train", 8, devices=2).epoch(0))
+    assert batch.inputs == ("merged", 2)
+
+
+def test_weights_multiply_and_average_to_one(shards) -> None:
+    reweight = Reweight("pt", 10, 0.0, 300.0)
+    statistics: Statistics = merge_all(
+        shard_statistics(p, Representation(), classes=("a", "b"), reweights=(reweight,))
+        for p in shards
+    )
+    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight)
+    loader = Loader(shards, Representation(), "train", 128, weights=factors, **SMALL)
+    wanted, got = truth(), []
+    for batch in loader.epoch(0):
+        for i, weight in zip(ids_of(batch).tolist(), batch.weight.ravel(), strict=True):
+            if i:
+                _, _, label, w, pt = wanted[i]
+                assert weight == w * factors.factor(np.array([label]), np.array([pt]))[0]
+                got.append(weight)
+    assert np.isclose(np.mean(got), 1, rtol=1e-4)
+
+
+def test_damage_surfaces_in_the_caller_and_ends_the_threads(shards, tmp_path: Path) -> None:
+    copies = [tmp_path / p.name for p in shards]
+    for source, copy in zip(shards, copies, strict=True):
+        copy.write_bytes(source.read_bytes())
+    loader = Loader(copies, Representation(), "train", 32, cache_bytes=0, **SMALL)
+    whole = bytearray(copies[4].read_bytes())
+    whole[len(whole) // 4 : 3 * len(whole) // 4] = bytes(len(whole) // 2)
+    copies[4].write_bytes(whole)
+    with pytest.raises(InputError, match=r"4\.h5[\s\S]*delete this file"):
+        list(loader.epoch(0))
+    assert not prefetching()
+
+
+def prefetching() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name == "rootloom-prefetch"]
+
+
+def test_an_abandoned_epoch_ends_its_threads(shards) -> None:
+    loader = Loader(shards, Representation(), "train", 8, cache_bytes=0, **SMALL)
+    batches = loader.epoch(0)
+    next(batches)
+    assert prefetching()
+    batches.close()
+    assert not prefetching()
+    assert loader.waited_seconds > 0
+
+
+def test_an_error_in_a_representation_surfaces_with_its_own_type(shards) -> None:
+    class Broken(Representation):
+        def collate(self, columns, rows, size):
+            raise ZeroDivisionError("in collate")
+
+    with pytest.raises(ZeroDivisionError, match="in collate"):
+        list(Loader(shards, Broken(), "train", 8).epoch(0))
+
+
+def test_bad_requests_are_refused(shards) -> None:
+    with pytest.raises(ConfigError, match=r"multiple of the 4 devices[\s\S]*use 8"):
+        Loader(shards, Representation(), "train", 9, devices=4)
+    with pytest.raises(DataError, match="'validation'"):
+        Loader(shards, Representation(), "validation", 8)
+    with pytest.raises(DataError, match="0 shards"):
+        Loader([], Representation(), "train", 8)
+
+
+@pytest.mark.parametrize("rows", [2000, 20_000])
+def test_memory_does_not_follow_the_data(tmp_path: Path, rows: int) -> None:
+    """Ten times the rows, the same bound: two windows, the batches ahead, and small change."""
+    rng = np.random.default_rng(0)
+    for k in range(4):
+        block = RowBlock(
+            np.arange(rows // 4),
+            np.zeros(rows // 4, np.int32),
+            np.zeros(rows // 4, np.int32),
+            np.ones(rows // 4, np.float32),
+            {},
+        )
+        offsets = np.arange(rows // 4 + 1) * 100
+        values = Ragged(rng.random((offsets[-1], 2), np.float32), offsets)
+        columns = {"objects": values, "x": np.zeros((rows // 4, 2), np.float32)}
+        with ShardWriter(tmp_path / f"{k}.h5", file_key=str(k), splits={"train": 1}) as writer:
+            writer.append(block, columns)
+    window = 800_000  # a twentieth of 20,000 rows of 840 bytes
+    tracemalloc.start()
+    loader = Loader(
+        [tmp_path / f"{k}.h5" for k in range(4)],
+        Representation(),
+        "train",
+        50,
+        cache_bytes=0,
+        window_bytes=window,
+    )
+    for _ in loader.epoch(0):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * window

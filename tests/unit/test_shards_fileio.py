@@ -1,0 +1,112 @@
+"""Files are whole or absent, and a full disk is said plainly."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import h5py
+import pytest
+
+from rootloom.errors import InputError
+from rootloom.fileio import atomic_path, new_hdf5, write_bytes, write_text
+
+
+def test_content_appears_only_when_complete(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_keeps_what_was_there(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "η before")
+
+    def fail() -> None:
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    assert (tmp_path / "a.txt").read_text() == "η before"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError("Unable to write: errno = 28, error message = 'No space left on device'"),
+    ],
+)
+def test_a_full_disk_names_file_need_and_room(tmp_path: Path, error: OSError) -> None:
+    def fail() -> None:
+        with atomic_path(tmp_path / "a.bin", needed=12345):
+            raise error
+
+    with pytest.raises(InputError, match=r"a\.bin[\s\S]*12345 bytes[\s\S]*\d+ bytes free"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_keep_their_type(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic_path(tmp_path / "a.bin"):
+            raise PermissionError(errno.EACCES, "denied")
+
+    with pytest.raises(PermissionError):
+        fail()
+
+
+def test_bytes_are_written_and_replaced(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"one")
+    write_bytes(tmp_path / "a", b"two")
+    assert (tmp_path / "a").read_bytes() == b"two"
+
+
+def test_hdf5_survives_a_disk_that_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = 3000
+
+    def limited(path: Path, mode: str, buffering: int):
+        raw = real(path, mode, buffering)
+
+        class Limited(type(raw)):
+            def write(self, data):
+                if self.tell() + len(data) > room:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return super().write(data)
+
+        raw.close()
+        return Limited(path, mode.replace("b", ""))
+
+    real = Path.open
+    monkeypatch.setattr(Path, "open", limited)
+    steps = []
+
+    def fill() -> None:
+        with new_hdf5(tmp_path / "a.h5") as (file, sink):
+            for k in range(100):
+                file[f"x{k}"] = list(range(100))
+                file.flush()
+                sink.check()
+                steps.append(k)
+
+    with pytest.raises(InputError, match="bytes free"):
+        fill()
+    assert 0 < len(steps) < 99
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hdf5_appears_whole(tmp_path: Path) -> None:
+    with new_hdf5(tmp_path / "a.h5") as (file, _):
+        file["x"] = [1, 2, 3]
+        assert not (tmp_path / "a.h5").exists()
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["x"][:].tolist() == [1, 2, 3]
