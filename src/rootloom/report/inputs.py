@@ -24,8 +24,8 @@ class AverageImages:
     title: str
     extent: tuple[float, float, float, float]
     images: Mapping[str, np.ndarray]
-    x_label: str = "Δη"
-    y_label: str = "Δφ"
+    x_label: str = "rapidity Δy"
+    y_label: str = "azimuth Δφ"
     quantity: str = "mean pixel intensity"
 
 
@@ -87,15 +87,15 @@ class ReportInputs:
 def read_history(path: str | Path, method: str, member: int) -> History:
     """A training log of JSON lines; raises InputError naming the file and line.
 
-    Of each line with "epoch" it takes "train_loss", "validation_loss", "seconds" and
-    "wait_seconds"; the last line of an epoch wins, since a resumed training repeats its epoch.
-    Nested objects are read as if their keys were joined by "_".
+    A line with "epoch" is an epoch, of which "training_loss" and "loss" (validation) are taken; a
+    line with "seconds" and "waiting" (a share) tells the time of the whole training.
     """
-    epochs: dict[int, dict[str, Any]] = {}
+    epochs: list[dict[str, Any]] = []
+    totals: dict[str, float] = {}
     for number, line in enumerate(_lines(path), start=1):
         try:
-            record = _flat(json.loads(line))
-        except (ValueError, AttributeError):
+            record = dict(json.loads(line))
+        except (ValueError, TypeError):
             raise InputError(
                 f"{path}, line {number}",
                 expected="a JSON object",
@@ -103,16 +103,15 @@ def read_history(path: str | Path, method: str, member: int) -> History:
                 fix="delete the log and train again, or remove the line",
             ) from None
         if "epoch" in record:
-            epochs[int(record["epoch"])] = record
-    records = [epochs[epoch] for epoch in sorted(epochs)]
-    seconds, waited = (_total(records, name) for name in ("seconds", "wait_seconds"))
+            epochs.append(record)
+        totals |= {k: record[k] for k in ("seconds", "waiting") if record.get(k) is not None}
     return History(
         method=method,
         member=member,
-        train_loss=[_number(r, "train_loss") for r in records],
-        validation_loss=[_number(r, "validation_loss") for r in records],
-        seconds=seconds,
-        wait_share=waited / seconds if seconds and waited is not None else None,
+        train_loss=[_number(r, "training_loss") for r in epochs],
+        validation_loss=[_number(r, "loss") for r in epochs],
+        seconds=totals.get("seconds"),
+        wait_share=totals.get("waiting"),
     )
 
 
@@ -126,19 +125,6 @@ def _lines(path: str | Path) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
-def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in record.items():
-        nested = isinstance(value, dict)
-        found |= _flat(value, f"{prefix}{key}_") if nested else {prefix + key: value}
-    return found
-
-
 def _number(record: Mapping[str, Any], name: str) -> float:
     value = record.get(name)
     return float("nan") if value is None else float(value)
-
-
-def _total(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    known = [float(r[name]) for r in records if r.get(name) is not None]
-    return sum(known) if known else None
