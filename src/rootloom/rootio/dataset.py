@@ -63,6 +63,10 @@ class RowReader:
             names.append(self._counter)
         return tuple(dict.fromkeys(names))
 
+    def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
+        """Column → expression as written, of `columns` or all. Raises ConfigError if unknown."""
+        return {name: expression.text for name, expression in self._chosen(columns).items()}
+
     def read(
         self,
         url: str,

@@ -18,6 +18,7 @@ from rootloom.errors import ConfigError, nearest
 from rootloom.rootio.functions import ARGUMENTS, FUNCTIONS, element
 
 _MAX_LENGTH = 10_000
+_MAX_DEPTH = 100
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -95,7 +96,9 @@ class Expression:
             reason = getattr(error, "msg", None) or str(error) or type(error).__name__
             raise self._refuse("an expression", f"'{self.text[:80]}' ({reason})") from error
 
-    def _check(self, node: ast.expr) -> None:
+    def _check(self, node: ast.expr, depth: int = 0) -> None:
+        if depth > _MAX_DEPTH:
+            raise self._refuse(f"at most {_MAX_DEPTH} nested operations", "more")
         if isinstance(node, ast.Constant):
             if not isinstance(node.value, bool | int | float):
                 raise self._refuse("numbers and branches", f"{node.value!r}")
@@ -109,7 +112,7 @@ class Expression:
                 f"'{ast.unparse(node)}' ({type(node).__name__})",
             )
         for child in _operands(node):
-            self._check(child)
+            self._check(child, depth + 1)
 
     def _check_call(self, node: ast.Call) -> None:
         name = _dotted(node.func) or ast.unparse(node.func)

@@ -113,7 +113,7 @@ def resolve(branches: Iterable[str], name: str) -> str | None:
 
 
 def get_tree(directory: Any, url: str, tree: str) -> tuple[Any, Literal["ttree", "rntuple"]]:
-    """uproot's tree and its container. Raises InputError, with the nearest name, if it is absent."""
+    """uproot's tree and its container. Raises InputError, with the nearest name, without it."""
     classes = directory.classnames(recursive=True, cycle=False)
     trees = [name for name, kind in classes.items() if kind in _CONTAINERS]
     if tree.partition(";")[0] not in trees:

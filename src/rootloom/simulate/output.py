@@ -30,9 +30,10 @@ def write_jets(
     types = {name: values.dtype for name, values in columns.items()}
     record = ak.zip(lists)
     jagged = ak.unflatten(record, np.diff(offsets))
-    with atomic_path(path) as temporary, uproot.recreate(
-        temporary, compression=uproot.ZSTD(5)
-    ) as file:
+    with (
+        atomic_path(path) as temporary,
+        uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file,
+    ):
         tree = file.mktree(TREE, {**types, "cons": jagged.type.content})
         for first in range(0, len(offsets) - 1, _BASKET):
             rows = slice(first, first + _BASKET)

@@ -28,11 +28,14 @@ class Particles(NamedTuple):
     """Final particles of one event. p4: (n, 4) px, py, pz, E in GeV; pdgid: (n,) int32.
 
     tried: hard processes drawn until this event, vetoed ones included.
+    cross_section: of the hard process, pb, as estimated from them: one event stands for
+    cross_section / tried.
     """
 
     p4: np.ndarray
     pdgid: np.ndarray
     tried: int
+    cross_section: float
 
 
 def load() -> ModuleType:
@@ -73,7 +76,10 @@ class Generator:
     ) -> None:
         if not 1 <= seed <= MAX_SEED:
             raise ConfigError(
-                "simulation: seed", expected=f"1 … {MAX_SEED}", found=str(seed), fix="choose another"
+                "simulation: seed",
+                expected=f"1 … {MAX_SEED}",
+                found=str(seed),
+                fix="choose another",
             )
         module = load()
         self._pythia = module.Pythia("", False)
@@ -104,18 +110,13 @@ class Generator:
             self._hook.finished.clear()
             found = self._pythia.nextBatch(batch, errorMode="skip")
             failures = 0 if len(found) else failures + 1
-            yield from _final(found.layout, self._hook.finished)
+            yield from _final(found.layout, self._hook.finished, _cross_section(self._pythia))
         raise DataError(
             "simulation",
             expected="events",
             found=f"{failures} batches without any",
             fix="check the Pythia settings",
         )
-
-    @property
-    def cross_section(self) -> float:
-        """Of the accepted events so far, pb."""
-        return float(self._pythia.infoPython().sigmaGen()) * 1e9
 
     def charges(self, pdgid: np.ndarray) -> np.ndarray:
         """Electric charges, (n,) int8 in units of e."""
@@ -126,23 +127,20 @@ class Generator:
         return np.array([self._charges[code] for code in known.tolist()], np.int8)[inverse]
 
 
-def cross_section(settings: Sequence[str], seed: int, events: int = 20_000) -> float:
-    """Cross section in pb from hard processes alone: precise to 1/sqrt(events), in a second."""
-    generator = Generator([*settings, "PartonLevel:all = off"], seed)
-    pythia = generator._pythia
-    for _ in range(events):
-        pythia.next()
-    return generator.cross_section
+def _cross_section(pythia: Any) -> float:
+    """Of the hard process so far, pb. Pythia's `sigmaGen` leaves vetoed events out: put back."""
+    info = pythia.infoPython()
+    return float(info.sigmaGen() * 1e9 * info.nSelected() / max(info.nAccepted(), 1))
 
 
 def _hook(module: ModuleType, pythia: Any, scale: float, accept: Accept) -> Any:
     complete = module.UserHooks.Status.COMPLETE
 
-    class Veto(module.UserHooks):  # type: ignore[misc,name-defined]
+    class Veto(module.UserHooks):  # type: ignore[name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.tried = 0
-            self.finished: list[int] = []
+            self.finished: list[tuple[int, float]] = []
 
         def canVetoPT(self) -> bool:  # noqa: N802
             return True
@@ -158,7 +156,7 @@ def _hook(module: ModuleType, pythia: Any, scale: float, accept: Accept) -> Any:
 
         def onEndEvent(self, status: Any) -> None:  # noqa: N802
             if status == complete:
-                self.finished.append(self.tried)
+                self.finished.append((self.tried, _cross_section(pythia)))
 
     return Veto()
 
@@ -167,7 +165,7 @@ def _hook(module: ModuleType, pythia: Any, scale: float, accept: Accept) -> Any:
 _IN_DECAY = 5
 
 
-def _final(batch: Any, tried: Sequence[int]) -> Iterator[Particles]:
+def _final(batch: Any, finished: Sequence[tuple[int, float]], latest: float) -> Iterator[Particles]:
     # Through the layout: a high-level array a quantity costs as much as clustering an event.
     events = batch.content("prt")
     particle = events.content
@@ -176,8 +174,12 @@ def _final(batch: Any, tried: Sequence[int]) -> Iterator[Particles]:
     pdgid = np.asarray(particle.content("id").data)
     p4 = [np.asarray(momentum.content(k).data) for k in ("px", "py", "pz", "e")]
     spans = zip(np.asarray(events.starts.data), np.asarray(events.stops.data), strict=True)
-    for (start, stop), number in zip(spans, tried, strict=True):
+    for (start, stop), (tried, sigma) in zip(spans, finished, strict=True):
         final = np.flatnonzero(status[start:stop] > 0) + start
+        # Pythia sums up after the event: the very first one has no estimate of its own yet.
         yield Particles(
-            np.stack([k[final] for k in p4], axis=1), pdgid[final].astype(np.int32), number
+            np.stack([k[final] for k in p4], axis=1),
+            pdgid[final].astype(np.int32),
+            tried,
+            sigma or latest,
         )

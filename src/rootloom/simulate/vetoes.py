@@ -1,9 +1,9 @@
 """Early looks at an unfinished event: can its leading jet still end up in the window?
 
-Showers and multiparton interactions evolve downwards in pT, and nine tenths of the time goes into
-scales of a few GeV and hadronisation, which move a jet's pT and mass by little. An event far outside
-the window is dropped when the evolution reaches `scale`; the margins are wide enough that less than
-1 % of the accepted jets is lost (measured without veto: see `benchmarks/simulation.md`).
+Showers and multiparton interactions evolve downwards in pT; most of the time goes into scales of a
+few GeV and into hadronisation, which move a jet's pT and mass by little. An event far outside the
+window is dropped when the evolution reaches a chosen scale. The callers' margins decide what is
+lost; `WJets` states what its own cost.
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ import numpy as np
 from rootloom.physics.grooming import trim
 from rootloom.simulate import pythia
 
-# The two hardest partonic jets may swap places until the event is complete.
-_CANDIDATES = 2
+# The two hardest partonic jets may swap places until the event is complete, if they are close.
+_CANDIDATES, _CLOSE = 2, 0.8
 _FINAL_VISIBLE, _TRUE_MASS = 2, 2
 
 
 def partonic_jet(
-    radius: float, pt: tuple[float, float], mass: tuple[float, float], trimming: tuple[float, float]
+    radius: float,
+    pt: tuple[float, float],
+    mass: tuple[float, float],
+    rapidity: float,
+    trimming: tuple[float, float],
 ) -> Callable[[Any, Any], bool]:
-    """Whether one of the two hardest anti-kT jets of partons, trimmed, lies in wide windows, GeV."""
+    """Whether one of the two hardest anti-kT jets of partons, trimmed, lies in the windows.
+
+    pt, mass: (low, high) in GeV; rapidity: largest |y|; trimming: subjet radius and fraction.
+    """
     module = pythia.load()
     # Pythia's own N² clustering: its copy of FastJet would print a banner.
     finder = module.SlowJet(
@@ -35,6 +42,8 @@ def partonic_jet(
     def accept(event: Any, process: Any) -> bool:
         finder.analyze(event)
         for jet in range(min(_CANDIDATES, finder.sizeJet())):
+            if finder.pT(jet) < _CLOSE * finder.pT(0) or abs(finder.y(jet)) > rapidity:
+                continue
             if finder.pT(jet) < pt[0] or finder.m(jet) < mass[0]:
                 continue
             members = [event[i] for i in finder.constituents(jet)]
@@ -50,11 +59,12 @@ def partonic_jet(
 
 
 def boosted_boson(
-    parent: int, boson: int, pt: tuple[float, float], opening: float
+    parent: int, boson: int, pt: tuple[float, float], rapidity: float, opening: float
 ) -> Callable[[Any, Any], bool]:
     """Whether the boson of parent → boson …, boosted with its parent, has pT in the window.
 
-    parent, boson: PDG codes; opening: largest ΔR (rad) of the boson's two decay products.
+    parent, boson: PDG codes; pt: (low, high) in GeV; rapidity: largest |y|; opening: largest ΔR
+    (rad) of the boson's two decay products.
     The parent is not yet decayed in the record; the decay is known from the hard process.
     """
     module = pythia.load()
@@ -71,7 +81,7 @@ def boosted_boson(
         w = next(p for p in process if p.idAbs() == boson)
         p = w.p()
         p.rotbst(move)
-        if not pt[0] < p.pT() < pt[1]:
+        if not pt[0] < p.pT() < pt[1] or abs(p.rap()) > rapidity:
             return False
         a, b = process[w.daughter1()].p(), process[w.daughter2()].p()
         a.rotbst(move)
