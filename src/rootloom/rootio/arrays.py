@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import awkward as ak
 
 from rootloom.errors import InputError, nearest
-from rootloom.rootio.header import branch_types, cluster_offsets, fields_of, get_tree, resolve
+from rootloom.rootio.header import branch_names, cluster_offsets, fields_of, get_tree, resolve
 from rootloom.rootio.remote import Retry, open_root
 
 MAX_STEP = 50_000
@@ -173,7 +173,7 @@ def chunks(
 def _spelled(
     tree: Any, container: str, url: str, name: str, names: Sequence[str]
 ) -> dict[str, str]:
-    known = branch_types(tree, container)
+    known = branch_names(tree, container)
     spelled = {wanted: resolve(known, wanted) for wanted in names}
     missing = [wanted for wanted, found in spelled.items() if found is None]
     if missing:

@@ -63,10 +63,6 @@ class RowReader:
             names.append(self._counter)
         return tuple(dict.fromkeys(names))
 
-    def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
-        """Column → expression as written, of `columns` or all. Raises ConfigError if unknown."""
-        return {name: expression.text for name, expression in self._chosen(columns).items()}
-
     def read(
         self,
         url: str,
@@ -207,15 +203,18 @@ def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
     return values if kept is None else values[kept]
 
 
+def _all_finite(values: np.ndarray) -> bool:
+    # A sum is several times faster than a mask, and finite only if all its terms are.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.sum(values))) or bool(np.isfinite(values).all())
+
+
 def _check_finite(block: RowBlock, url: str) -> None:
     for name, column in {"weight": block.weight, **block.columns}.items():
         values = column.values if isinstance(column, Ragged) else column
-        # A sum is several times faster than a mask, and finite only if all its terms are.
-        if values.dtype.kind != "f" or np.isfinite(np.sum(values)):
+        if values.dtype.kind != "f" or _all_finite(values):
             continue
         bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad) == 0:
-            continue
         row = int(bad[0])
         if isinstance(column, Ragged):
             row = int(np.searchsorted(column.offsets, row, side="right")) - 1
