@@ -132,9 +132,9 @@ def test_background_error_contains_the_binomial_one():
 def test_quoted_errors_cover_the_truth(weighted, decimals):
     """In 68 % of many test samples the truth lies within one quoted error (3σ binomial band)."""
     targets = np.array([0.3, 0.5, 0.8])
-    score, signal, weight = gaussian(600_000, weighted=weighted, decimals=decimals, seed=99)
+    score, signal, weight = gaussian(300_000, weighted=weighted, decimals=decimals, seed=99)
     truth = roc(score, signal, weight)
-    true_background, toys, inside = background_efficiency(truth, targets), 400, []
+    true_background, toys, inside = background_efficiency(truth, targets), 250, []
     for seed in range(toys):
         curve = roc(*gaussian(1500, weighted=weighted, decimals=decimals, seed=1000 + seed))
         at = background_at(curve, targets)
