@@ -1,0 +1,146 @@
+"""Reading through a local HTTP server that drops some connections."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from rootloom.errors import InputError
+from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.header import inspect
+from rootloom.rootio.remote import Retry
+
+FILE = Path(__file__).parents[1] / "data" / "uproot-HZZ-lzma.root"
+
+
+class Flaky:
+    """Counts the requests for content and says which to drop."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.drop: set[int] = set()
+        self.drop_all_after: int | None = None
+
+    def drops(self) -> bool:
+        self.requests += 1
+        late = self.drop_all_after is not None and self.requests > self.drop_all_after
+        return late or self.requests in self.drop
+
+
+class Handler(BaseHTTPRequestHandler):
+    def __init__(self, *args: object, flaky: Flaky) -> None:
+        self.flaky = flaky
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(FILE.stat().st_size))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        if self.path != "/hzz.root":
+            self.send_error(404)
+            return
+        data = FILE.read_bytes()
+        start, stop = 0, len(data)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked:
+            start, stop = int(asked[1]), min(int(asked[2] or stop - 1) + 1, stop)
+        self.send_response(206 if asked else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        self.end_headers()
+        if self.flaky.drops():
+            self.wfile.write(data[start : start + (stop - start) // 2])
+            self.connection.close()
+        else:
+            self.wfile.write(data[start:stop])
+
+
+@pytest.fixture
+def flaky() -> Flaky:
+    return Flaky()
+
+
+@pytest.fixture
+def url(flaky: Flaky) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, flaky=flaky))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hzz.root"
+    server.shutdown()
+    server.server_close()
+
+
+READER = RowReader(
+    tree="events",
+    variables={"px": "Muon_Px", "met": "MET_px"},
+    rows="Muon",
+    classes=(ClassRule("all"),),
+    retry=Retry(attempts=4, wait=0.01),
+)
+
+
+def values(url: str) -> np.ndarray:
+    blocks = list(READER.read(url, 0, 2421))
+    return np.concatenate([np.stack([b.columns["px"], b.columns["met"]]) for b in blocks], axis=1)
+
+
+def test_dropped_connections_change_nothing(url: str, flaky: Flaky) -> None:
+    expected = values(str(FILE))
+    np.testing.assert_array_equal(values(url), expected)
+    requests = flaky.requests
+    assert requests >= 3
+    # The first request, one in the middle, the last one: each is made up for.
+    flaky.requests, flaky.drop = 0, {1, requests // 2 + 1, requests + 2}
+    np.testing.assert_array_equal(values(url), expected)
+    assert flaky.requests > requests
+
+
+def test_headers_survive_a_drop(url: str, flaky: Flaky) -> None:
+    flaky.drop = {1, 2}
+    header = inspect(url, "events", retry=Retry(attempts=4, wait=0.01))
+    local = inspect(str(FILE), "events")
+    assert (header.entries, header.clusters) == (local.entries, local.clusters)
+    assert header.checksum == local.checksum
+
+
+def test_a_dead_server_is_named_in_the_end(url: str, flaky: Flaky) -> None:
+    flaky.drop_all_after = 2
+    with pytest.raises(InputError, match=r"127\.0\.0\.1.*hzz\.root") as refusal:
+        values(url)
+    assert "4 attempts" in str(refusal.value)
+
+
+def test_a_missing_remote_file_is_not_asked_for_again(url: str, flaky: Flaky) -> None:
+    with pytest.raises(InputError, match=r"none\.root"):
+        inspect(url.replace("hzz", "none"), "events", retry=Retry(attempts=3, wait=0.01))
+    assert flaky.requests == 0
+
+
+def test_waiting_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+
+    def fail() -> None:
+        raise OSError("reset by peer")
+
+    with pytest.raises(InputError, match="reset by peer"):
+        Retry(attempts=4, wait=0.5).run("root://host//x.root", fail)
+    assert waits == [0.5, 1.0, 2.0]
+    with pytest.raises(InputError):
+        Retry(attempts=4).run("/local/x.root", fail)
+    assert len(waits) == 3
