@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Generator
@@ -50,11 +51,13 @@ class Batches(Protocol):
 class Result:
     """params: of the best epoch, on the host. history: figures of every epoch.
 
+    clocks: (seconds, seconds waited for input) since the start at the end of every epoch.
     seconds: wall clock over all sessions; waiting: share of it spent waiting for input.
     """
 
     params: Any
     history: list[dict[str, float]]
+    clocks: list[tuple[float, float]]
     best_epoch: int
     epochs: int
     steps: int
@@ -62,6 +65,23 @@ class Result:
     seconds: float
     waiting: float
     stopped: str
+
+    def summary(self) -> dict[str, Any]:
+        """How the training went, and the best epoch's figures, as JSON data."""
+        names = ("parameters", "seconds", "waiting", "best_epoch", "epochs", "steps", "stopped")
+        return {name: getattr(self, name) for name in names} | self.history[self.best_epoch]
+
+    def history_lines(self) -> str:
+        """One JSON object an epoch: losses, figures of the validation split, and times."""
+        lines = []
+        before = (0.0, 0.0)
+        for epoch, (figures, clock) in enumerate(zip(self.history, self.clocks, strict=True)):
+            seconds, waited = (now - then for now, then in zip(clock, before, strict=True))
+            losses = {"train_loss": figures["training_loss"], "validation_loss": figures["loss"]}
+            times = {"seconds": seconds, "wait_seconds": waited}
+            lines.append(json.dumps({"epoch": epoch, **losses, **figures, **times}))
+            before = clock
+        return "\n".join(lines) + "\n"
 
 
 @dataclass
@@ -77,6 +97,7 @@ class _Position:
     waited: float = 0.0
     sums: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    clocks: list[tuple[float, float]] = field(default_factory=list)
 
 
 def fit(
@@ -127,7 +148,7 @@ class _Run:
         _check_monitor(task, example, options)
         state, self.best, self.position = self._start(example)
         self.step = int(state.step)
-        self.state = parallel.replicate(state)
+        self.state = parallel.replicate(state, len(example.weight))
         self.meter = Meter("training step", self.position.sums)
         lead = parallel.is_lead()
         self.log = RunLog(directory, self.step, tensorboard=options.tensorboard, lead=lead)
@@ -163,6 +184,7 @@ class _Run:
         return Result(
             params=best,
             history=place.history,
+            clocks=place.clocks,
             best_epoch=place.best_epoch,
             epochs=place.epoch,
             steps=self.step,
@@ -244,6 +266,7 @@ class _Run:
             f"training loss {train_means['loss']:.4f}, validation {shown}"
         )
         self._tick()
+        place.clocks.append((place.seconds, place.waited))
 
     def _judge(self, value: float) -> None:
         """Keep the parameters if the monitored figure is the best one so far."""

@@ -36,9 +36,8 @@ def total(tree: Any) -> Any:
     return jax.lax.psum(tree, AXIS)
 
 
-def replicate(tree: Any) -> Any:
+def replicate(tree: Any, devices: int) -> Any:
     """Host arrays as one copy a device, with a leading axis (devices,)."""
-    devices = device_count()
     stacked = jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), tree)
     return jax.pmap(lambda x: x)(stacked)
 

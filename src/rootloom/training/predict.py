@@ -23,10 +23,11 @@ def predict(
     """
     # The key is for tasks that sample; the same one always, so that predictions repeat.
     run = parallel.on_every_device(lambda p, batch: task.predict(p, batch, jax.random.key(0)))
-    replicated = parallel.replicate(params)
-    left = loader.rows
+    left, replicated = loader.rows, None
     waiting: tuple[dict[str, jax.Array], Batch] | None = None
     for batch in loader.epoch(0):
+        if replicated is None:
+            replicated = parallel.replicate(params, len(batch.weight))
         following = run(replicated, batch), batch
         # One batch is read back while the next one is computed.
         if waiting is not None:

@@ -1,0 +1,145 @@
+"""Data sets a network can learn in seconds, held in memory behind the loader's interface."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rootloom.batches.assemble import assemble
+from rootloom.models.dnn import DNN
+from rootloom.tasks.classification import Classification
+from rootloom.types import Batch, Column, Features, Image, Ragged
+
+
+@dataclass(frozen=True)
+class PlainFeatures:
+    """Column "x" (R, F) as it is."""
+
+    kind: ClassVar[str] = "features"
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Features:
+        x = padded(columns["x"], rows, size)
+        return Features(x, padded(np.ones_like(columns["x"]), rows, size))
+
+    def normalise(self, inputs: Features, statistics: Any) -> Features:
+        return inputs
+
+
+@dataclass(frozen=True)
+class PlainImage:
+    """Column "pixels" (R, H, W, C) as it is."""
+
+    kind: ClassVar[str] = "image"
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Image:
+        return Image(padded(columns["pixels"], rows, size))
+
+    def normalise(self, inputs: Image, statistics: Any) -> Image:
+        return inputs
+
+
+def padded(values: Any, rows: np.ndarray, size: int) -> np.ndarray:
+    out = np.zeros((size, *values.shape[1:]), np.float32)
+    out[: len(rows)] = values[rows]
+    return out
+
+
+class Memory:
+    """A loader over columns in memory; shuffles as a function of (seed, epoch)."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, Column],
+        representation: Any,
+        batch_size: int,
+        *,
+        devices: int = 1,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.columns, self.representation = columns, representation
+        self.batch_size, self.devices = batch_size, devices
+        self.shuffle, self.seed, self.waited_seconds = shuffle, seed, 0.0
+        self.rows = len(columns["id"])
+        self.batches_per_epoch = -(-self.rows // batch_size)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
+        order = np.arange(self.rows)
+        if self.shuffle:
+            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
+        for start in range(start_batch * self.batch_size, self.rows, self.batch_size):
+            yield self.batch(order[start : start + self.batch_size])
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        return assemble(
+            self.columns,
+            rows,
+            representation=self.representation,
+            weights=None,
+            devices=self.devices,
+            size=self.batch_size // self.devices,
+        )
+
+
+def labelled(columns: Mapping[str, Column], label: np.ndarray, seed: int) -> dict[str, Column]:
+    rng = np.random.default_rng(seed)
+    return {
+        **columns,
+        "label": label.astype(np.int32),
+        "weight": rng.uniform(0.5, 1.5, len(label)).astype(np.float32),
+        "id": rng.integers(0, 2**64, len(label), dtype=np.uint64),
+    }
+
+
+def points(rows: int, seed: int = 0, classes: int = 2) -> dict[str, Column]:
+    """Four features; the class follows a quantile of x0 + x1 x2 and noise."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 4)).astype(np.float32)
+    score = x[:, 0] + x[:, 1] * x[:, 2] + 0.3 * rng.normal(size=rows)
+    edges = np.quantile(score, np.arange(1, classes) / classes)
+    return labelled({"x": x}, np.searchsorted(edges, score), seed)
+
+
+def images(rows: int, pixels: int = 25, channels: int = 1, seed: int = 0) -> dict[str, Column]:
+    """Sparse positive images; those of class 1 have a second spot."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 2, rows)
+    shape = (rows, pixels, pixels, channels)
+    image = rng.exponential(1.0, shape) * (rng.random(shape) < 0.05)
+    image[np.arange(rows), pixels // 2, pixels // 2] += 5
+    image[np.arange(rows), pixels // 4, pixels // 2] += (5 * label)[:, None]
+    return labelled({"pixels": image.astype(np.float32)}, label, seed)
+
+
+def trees(rows: int, seed: int = 0) -> tuple[dict[str, Column], Any, dict[str, Any]]:
+    """Jets of 1 to 12 massless particles as clustering trees: columns, representation, moments."""
+    from rootloom.representations.tree import ClusteringTree
+
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 13, rows)
+    counts[0] = 1
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    pt, eta, phi = rng.exponential(20, offsets[-1]), *rng.normal(0, 0.3, (2, offsets[-1]))
+    momenta = {
+        "px": pt * np.cos(phi),
+        "py": pt * np.sin(phi),
+        "pz": pt * np.sinh(eta),
+        "e": pt * np.cosh(eta),
+    }
+    representation = ClusteringTree()
+    columns = representation.encode(
+        {f"constituents.{name}": Ragged(values, offsets) for name, values in momenta.items()}
+    )
+    moments = {
+        name: SimpleNamespace(mean=np.nanmean(values, axis=0), std=np.nanstd(values, axis=0))
+        for name, values in representation.sample(columns).items()
+    }
+    return labelled(columns, rng.integers(0, 2, rows), seed), representation, moments
+
+
+def point_task(**fields: Any) -> Classification:
+    return Classification(DNN(**fields), PlainFeatures(), {}, ("background", "signal"))
