@@ -15,7 +15,7 @@ rule report:
         indices=PLAN.indices(),
     output:
         report=PATHS.report(PLAN.name),
-        roc=PATHS.report(PLAN.name, "roc.png"),
+        figures=[PATHS.report(PLAN.name, name) for name in PLAN.figures()],
     params:
         job=job_of("report"),
     log:

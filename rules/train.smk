@@ -14,10 +14,9 @@ rule train:
         history=PATHS.history("{experiment}", "{method}", "{member}"),
     params:
         job=job_of("train"),
-        checkpoints=lambda wildcards: PATHS.checkpoints(
-            PLAN.job("train", **wildcards)["fingerprint"]
+        directory=lambda wildcards: PATHS.training(
+            **wildcards, fingerprint=PLAN.job("train", **wildcards)["fingerprint"]
         ),
-        tensorboard=PATHS.tensorboard("{experiment}"),
     log:
         PATHS.log("train", "{experiment}", "{method}", "{member}"),
     benchmark:

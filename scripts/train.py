@@ -9,6 +9,5 @@ with running(snakemake.log[0]):
         statistics=snakemake.input.statistics,
         model=snakemake.output.model,
         history=snakemake.output.history,
-        checkpoints=snakemake.params.checkpoints,
-        tensorboard=snakemake.params.tensorboard,
+        directory=snakemake.params.directory,
     )

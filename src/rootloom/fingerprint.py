@@ -11,18 +11,20 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "rootloom"
 
-# These say what is asked for or how a refusal reads, never what a number is: a new registry entry
-# or a better error message must not recompute a data set.
+# These say what is asked for, how a refusal reads or how a file is written, never what a number is:
+# a new registry entry or a better message must not recompute a data set.
 NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
-    for name in ("cli", "config", "doctor", "errors", "fingerprint", "paths", "plan", "provenance", "registry")
-)
+    for name in (
+        "cli", "config", "doctor", "errors", "explain", "fileio", "fingerprint", "paths", "plan",
+        "provenance", "registry", "running", "schema",
+    )
+)  # fmt: skip
 
 
 def of_value(value: Any) -> str:
@@ -64,34 +66,57 @@ def _closure(targets: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _parsed(target: str) -> tuple[str, tuple[str, ...]]:
+    """Canonical text of a target's syntax tree, and the modules of the package it imports."""
     module, _, function = target.partition(":")
-    tree = _strip(ast.parse(_source(module).read_text()))
-    nodes: list[ast.stmt] = _reachable(tree, function, target) if function else tree.body
-    text = "\n".join(ast.dump(node) for node in nodes)
-    return text, tuple(sorted(_imports(nodes)))
+    tree = ast.parse(_source(module).read_text())
+    nodes = _reachable(tree, function, target) if function else [tree]
+    words: list[str] = []
+    imports: set[str] = set()
+    for node in nodes:
+        _describe(node, words, imports)
+    return " ".join(words), tuple(sorted(imports))
+
+
+def _describe(node: ast.AST, words: list[str], imports: set[str]) -> None:
+    """Append a node's type and fields to `words`: one pass, as every started job runs this.
+
+    Positions are no fields, and docstrings are left out: both are for readers.
+    """
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.update(_imported(node))
+    words.append(type(node).__name__)
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            words.append("[")
+            for item in value[1:] if name == "body" and _documented(node, value) else value:
+                if isinstance(item, ast.AST):
+                    _describe(item, words, imports)
+                else:
+                    words.append(repr(item))
+            words.append("]")
+        elif isinstance(value, ast.AST):
+            _describe(value, words, imports)
+        else:
+            words.append(repr(value))
+
+
+def _documented(node: ast.AST, body: list[ast.AST]) -> bool:
+    """Whether a body begins with a docstring."""
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    first = body[0] if body else None
+    return (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
 
 
 def _source(module: str) -> Path:
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(module)
-    return Path(spec.origin)
-
-
-def _strip(tree: ast.Module) -> ast.Module:
-    """Remove docstrings: they are read by people only."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        first = body[0] if body else None
-        if (
-            isinstance(first, ast.Expr)
-            and isinstance(first.value, ast.Constant)
-            and isinstance(first.value.value, str)
-        ):
-            node.body = node.body[1:]
-    return tree
+    """The file of a module. Found by its place: importing it would load the packages behind it."""
+    place = _place(module)
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
 def _reachable(tree: ast.Module, function: str, target: str) -> list[ast.stmt]:
@@ -125,17 +150,14 @@ def _names_bound(node: ast.stmt) -> list[str]:
     return []
 
 
-def _imports(nodes: Iterable[ast.AST]) -> set[str]:
-    """Modules of the package imported anywhere below `nodes`, inside functions too."""
-    found = set()
-    for node in (child for top in nodes for child in ast.walk(top)):
-        if isinstance(node, ast.ImportFrom) and node.module and _ours(node.module):
-            for alias in node.names:
-                submodule = f"{node.module}.{alias.name}"
-                found.add(submodule if _is_module(submodule) else node.module)
-        elif isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names if _ours(alias.name))
-    return found
+def _imported(node: ast.Import | ast.ImportFrom) -> set[str]:
+    """Modules of the package that an import statement loads."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names if _ours(alias.name)}
+    if not node.module or not _ours(node.module):
+        return set()
+    below = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return {name if _is_module(name) else node.module for name in below.values()}
 
 
 def _ours(module: str) -> bool:
@@ -144,7 +166,9 @@ def _ours(module: str) -> bool:
 
 @cache
 def _is_module(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+    place = _place(name)
+    return place.is_dir() or place.with_suffix(".py").exists()
+
+
+def _place(module: str) -> Path:
+    return Path(__file__).parent.joinpath(*module.split(".")[1:])

@@ -54,17 +54,18 @@ class Paths:
         """The training log, one JSON object a line."""
         return self._at(experiment, "models", method, member, "history.jsonl")
 
-    def tensorboard(self, experiment: str) -> str:
-        """TensorBoard's log directory; not an output, appended to by restarts."""
-        return self._at(experiment, "tensorboard")
+    def training(
+        self, experiment: str, method: str, member: str | int, fingerprint: str
+    ) -> str:
+        """Checkpoints and TensorBoard logs of one training, keyed by all that determines it.
 
-    def checkpoints(self, fingerprint: str) -> str:
-        """Checkpoints of one training run, keyed by all that determines it; not an output."""
-        return self._at("checkpoints", fingerprint)
+        Not an output: the engine deletes the outputs of a failed job.
+        """
+        return self._at(experiment, "training", method, member, fingerprint)
 
-    def predictions(self, experiment: str, method: str, member: str | int) -> str:
-        """Scores of every row, with truth and weight."""
-        return self._at(experiment, "predictions", method, f"{member}.h5")
+    def predictions(self, experiment: str, method: str, member: str | int, split: str) -> str:
+        """Scores of every row of a split, with truth and weight."""
+        return self._at(experiment, "predictions", method, member, f"{split}.h5")
 
     def friend(self, experiment: str, file: str) -> str:
         """Friend tree of one input file: a branch a method, in the input's entry order."""

@@ -166,6 +166,10 @@ class Plan:
         made_by = provenance.read(Path(output))
         return bool(made_by) and made_by["fingerprint"] == self.job(rule, **wildcards)["fingerprint"]
 
+    def figures(self) -> list[str]:
+        """Figures saved beside the report."""
+        return ["roc.png", *(["images.png"] if self.experiment.images else [])]
+
     def targets(self) -> list[str]:
         """Everything a complete run leaves behind."""
         kept = [self.paths.report(self.name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 import traceback
@@ -20,8 +21,8 @@ class Preempted(Exception):
     """Training stopped on a signal after saving a checkpoint."""
 
 
-class _Tee:
-    """Writes to several streams at once."""
+class _Tee(io.TextIOBase):
+    """Writes to several streams at once; they outlive it."""
 
     def __init__(self, *streams: TextIO) -> None:
         self._streams = streams
@@ -33,10 +34,8 @@ class _Tee:
 
     def flush(self) -> None:
         for stream in self._streams:
-            stream.flush()
-
-    def isatty(self) -> bool:
-        return False
+            if not stream.closed:
+                stream.flush()
 
 
 @contextmanager
@@ -49,7 +48,7 @@ def running(log: str) -> Iterator[None]:
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with Path(log).open("a", encoding="utf-8", buffering=1) as file:
         tee = _Tee(file, sys.stderr)
-        with redirect_stdout(tee), redirect_stderr(tee):  # type: ignore[type-var]
+        with redirect_stdout(tee), redirect_stderr(tee):
             try:
                 yield
             except RootloomError as refusal:

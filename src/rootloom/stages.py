@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError, RootloomError
 from rootloom.fileio import write_text
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from rootloom.rootio.dataset import RowReader
     from rootloom.rootio.header import Header
     from rootloom.shards.statistics import Statistics
+    from rootloom.batches.loader import Loader
     from rootloom.shards.weights import Reweight, WeightTable
+    from rootloom.training.options import TrainingOptions
 
 __all__ = [
     "baseline", "evaluate", "friends", "index", "moments", "predict", "preprocess", "report",
@@ -33,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
+PREDICT_ROWS = 512  # rows a device scores at a time: past that a step no longer gets cheaper
 
 
 def simulate(job: Job, *, output: str) -> None:
@@ -166,11 +171,44 @@ def train(
     statistics: str,
     model: str,
     history: str,
-    checkpoints: str,
-    tensorboard: str,
+    directory: str,
 ) -> None:
-    """Train one member of a method, or go on where an interrupted training stopped."""
-    TRAIN
+    """Train one member of a method, or go on where an interrupted training stopped.
+
+    directory: checkpoints and logs of this very run, kept when the job fails.
+    """
+    from rootloom.training.devices import configure
+
+    section = job["section"]
+    configure(cpus=section["threads"])
+    from rootloom.training import bundle, parallel
+    from rootloom.training.loop import fit
+
+    found = _statistics(statistics)
+    options = _options(section)
+    task = _task(section, found.moments)
+    result = fit(
+        task,
+        *_loaders(section, shards, found, options, parallel.device_count()),
+        options,
+        directory,
+        fingerprint=job["fingerprint"],
+    )
+    record = provenance.record("train", dict(job), seed=options.seed)
+    bundle.save(
+        model,
+        bundle.Bundle(
+            params=result.params,
+            model=section["model"],
+            representation=section["representation"],
+            task=section["task"],
+            statistics=json.loads(found.to_json()),
+            classes=section["classes"],
+            metrics=result.summary(),
+            provenance=record,
+        ),
+    )
+    write_text(history, result.history_lines())
 
 
 def predict(
@@ -182,7 +220,49 @@ def predict(
     outputs: Mapping[str, str],
 ) -> None:
     """Score every row of every split with a trained model; `outputs` by split."""
-    PREDICT
+    from rootloom.training.devices import configure
+
+    section = job["section"]
+    configure(cpus=section["threads"])
+    from rootloom.batches.loader import Loader
+    from rootloom.scoring import score_stream, write_predictions
+    from rootloom.shards.statistics import Statistics
+    from rootloom.training import bundle, parallel
+    from rootloom.training.predict import predict as batches_of
+
+    trained = bundle.load(model)
+    found = Statistics.from_json(json.dumps(trained.statistics))
+    whole = {**section, **{k: getattr(trained, k) for k in ("model", "representation", "task")}}
+    task = _task(whole, found.moments)
+    columns = task.columns()
+    table = _weights(section, _statistics(statistics))
+    for split in SPLITS:
+        scores = iter(())
+        if found.rows[SPLITS.index(split)].sum():
+            devices = parallel.device_count()
+            size = PREDICT_ROWS * devices
+            loader = Loader(
+                shards, task.representation, split, size, devices=devices, shuffle=False, cache_bytes=0
+            )
+            scores = (
+                np.stack([found[name] for name in columns], axis=1)
+                for found, _ in batches_of(task, trained.params, loader)
+            )
+        rows = write_predictions(
+            getattr(outputs, split),
+            _prediction_header(
+                job,
+                split,
+                _signal(section),
+                columns,
+                trained.metrics["parameters"],
+                trained.metrics["seconds"],
+            ),
+            shards,
+            table,
+            score_stream(scores),
+        )
+        print(f"{section['method']}: {rows} rows of '{split}'")
 
 
 def baseline(
@@ -198,11 +278,11 @@ def baseline(
     table = _weights(section, _statistics(statistics))
     signal = _signal(section)
     number = section["classes"].index(signal)
-    started = time.perf_counter()
     train, validation = (
         collect(samples(shards, split, variables, table, number), recipe.max_rows)
         for split in SPLITS[:2]
     )
+    started = time.perf_counter()
     fitted = recipe.fit(train, validation)
     seconds = time.perf_counter() - started
     print(f"{section['method']}: fitted to {len(train)} rows in {seconds:.1f} s")
@@ -312,6 +392,55 @@ def _write_statistics(output: str, text: str, stage: str, job: Job) -> None:
     content = json.loads(text)
     content["provenance"] = provenance.record(stage, dict(job))
     write_text(output, json.dumps(content, sort_keys=True))
+
+
+def _options(section: Job) -> TrainingOptions:
+    """Training options of a member: its number is added to the seed."""
+    from pydantic import TypeAdapter
+
+    from rootloom.training.options import TrainingOptions
+
+    options = TypeAdapter(TrainingOptions).validate_python(section["training"])
+    return dataclasses.replace(options, seed=options.seed + section["member"])
+
+
+def _task(section: Job, moments: Mapping[str, Any]) -> Any:
+    fields = {k: v for k, v in section["task"].items() if k != "kind"}
+    return registry.resolve("tasks", section["task"]["kind"])(
+        model=registry.build("models", section["model"]),
+        representation=_representation(section),
+        statistics=moments,
+        classes=tuple(section["classes"]),
+        **fields,
+    )
+
+
+def _loaders(
+    section: Job,
+    shards: Sequence[str],
+    found: Statistics,
+    options: TrainingOptions,
+    devices: int,
+) -> tuple[Loader, Loader]:
+    """Shuffled training batches and ordered validation batches, weighted alike."""
+    from rootloom.batches.loader import Loader
+
+    weights = _weights(section, found)
+    representation = _representation(section)
+    train, validation = (
+        Loader(
+            shards,
+            representation,
+            split,
+            options.batch_size,
+            devices=devices,
+            seed=options.seed,
+            shuffle=split == SPLITS[0],
+            weights=weights,
+        )
+        for split in SPLITS[:2]
+    )
+    return train, validation
 
 
 def _reweight(section: Job) -> Reweight | None:

@@ -27,6 +27,9 @@ class Task(Protocol):
         An example's values depend on its inputs, its id and the key alone.
         """
 
+    def columns(self) -> tuple[str, ...]:
+        """Names of the prediction columns, in order."""
+
     def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
         """Columns of the prediction file, (B,) float32 each."""
 

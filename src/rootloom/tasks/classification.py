@@ -89,13 +89,19 @@ class Classification:
                 metrics["scores"] = _outer(truth, SCORE_BINS, jnp.minimum(bins, SCORE_BINS - 1))
         return loss, metrics
 
+    def columns(self) -> tuple[str, ...]:
+        """"score" of the signal for two classes, else "score_<class>" of each."""
+        if len(self.classes) == 2:
+            return ("score",)
+        return tuple(f"score_{name}" for name in self.classes)
+
     def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
-        """{"score"}: probability of the signal; with more classes {"score_<class>"} of each."""
+        """The probabilities that `columns` names."""
         logits = self._logits(params, batch, key, train=False)
         if len(self.classes) == 2:
             return {"score": jax.nn.sigmoid(logits[:, 0])}
         scores = jax.nn.softmax(logits, axis=1)
-        return {f"score_{name}": scores[:, i] for i, name in enumerate(self.classes)}
+        return {name: scores[:, i] for i, name in enumerate(self.columns())}
 
     def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
         """accuracy; confusion (truth, choice), rows shares of a class; auc of two classes."""

@@ -51,13 +51,11 @@ class Batches(Protocol):
 class Result:
     """params: of the best epoch, on the host. history: figures of every epoch.
 
-    clocks: (seconds, seconds waited for input) since the start at the end of every epoch.
     seconds: wall clock over all sessions; waiting: share of it spent waiting for input.
     """
 
     params: Any
     history: list[dict[str, float]]
-    clocks: list[tuple[float, float]]
     best_epoch: int
     epochs: int
     steps: int
@@ -72,16 +70,9 @@ class Result:
         return {name: getattr(self, name) for name in names} | self.history[self.best_epoch]
 
     def history_lines(self) -> str:
-        """One JSON object an epoch: losses, figures of the validation split, and times."""
-        lines = []
-        before = (0.0, 0.0)
-        for epoch, (figures, clock) in enumerate(zip(self.history, self.clocks, strict=True)):
-            seconds, waited = (now - then for now, then in zip(clock, before, strict=True))
-            losses = {"train_loss": figures["training_loss"], "validation_loss": figures["loss"]}
-            times = {"seconds": seconds, "wait_seconds": waited}
-            lines.append(json.dumps({"epoch": epoch, **losses, **figures, **times}))
-            before = clock
-        return "\n".join(lines) + "\n"
+        """One JSON object an epoch, in their order, and a last one for the whole training."""
+        lines = [{"epoch": epoch, **figures} for epoch, figures in enumerate(self.history)]
+        return "".join(f"{json.dumps(line)}\n" for line in [*lines, self.summary()])
 
 
 @dataclass
@@ -97,7 +88,6 @@ class _Position:
     waited: float = 0.0
     sums: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
-    clocks: list[tuple[float, float]] = field(default_factory=list)
 
 
 def fit(
@@ -184,7 +174,6 @@ class _Run:
         return Result(
             params=best,
             history=place.history,
-            clocks=place.clocks,
             best_epoch=place.best_epoch,
             epochs=place.epoch,
             steps=self.step,
@@ -266,7 +255,6 @@ class _Run:
             f"training loss {train_means['loss']:.4f}, validation {shown}"
         )
         self._tick()
-        place.clocks.append((place.seconds, place.waited))
 
     def _judge(self, value: float) -> None:
         """Keep the parameters if the monitored figure is the best one so far."""

@@ -1,0 +1,141 @@
+"""A copy of the project with a toy dataset and small networks, and how to run Snakemake in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.toy import write_jets
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts", "src", "workflow")
+JETS = 150
+
+TOY_EXPERIMENT = {
+    "dataset": "toy",
+    "task": {"kind": "classification", "signal": "w"},
+    "training": {"batch_size": 32, "epochs": 2, "tensorboard": False},
+    "methods": {
+        "image": {"model": "tiny-cnn", "representation": "toy-image"},
+        "tree": {"model": "tiny-recnn", "representation": "toy-tree"},
+        "dense": {"model": "tiny-dnn", "representation": "features", "members": 2},
+    },
+    "baselines": {
+        "mass": {"kind": "cut", "variable": "trimmed_mass"},
+        "trees": {"kind": "boosted_trees", "max_iter": 10},
+    },
+    "images": {"before": "toy-image-raw", "after": "toy-image"},
+}
+MODELS = {
+    "tiny-cnn": {
+        "kind": "cnn", "filters": [4, 4], "kernels": [3, 3], "pools": [2, 2], "hidden": 8,
+        "dropout": [0.1, 0.1],
+    },
+    "tiny-recnn": {"kind": "recnn", "hidden": 6, "head": [6]},
+    "tiny-dnn": {"kind": "dnn", "hidden": [16]},
+}  # fmt: skip
+REPRESENTATIONS = {
+    "toy-image": {"kind": "jet_image", "pixels": 15},
+    "toy-image-raw": {
+        "kind": "jet_image", "pixels": 15, "centre": "jet_axis", "rotate": False, "flip": False,
+    },
+    "toy-tree": {"kind": "clustering_tree", "algorithm": "kt"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout of its own, with results of its own."""
+
+    path: Path
+
+    def snakemake(self, *arguments: str, check: bool = True) -> str:
+        """Run Snakemake; its output. Raises AssertionError with that output when it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            env=environment(),
+        )
+        output = done.stdout + done.stderr
+        assert not check or done.returncode == 0, output
+        assert check or done.returncode != 0, output
+        return output
+
+    def planned(self, *arguments: str) -> dict[str, list[str]]:
+        """Jobs of a dry run: rule → first outputs."""
+        text = self.snakemake("--dry-run", *arguments)
+        jobs: dict[str, list[str]] = {}
+        for block in re.split(r"^(?:local)?rule ", text, flags=re.MULTILINE)[1:]:
+            rule = block.partition(":")[0]
+            output = re.search(r"^    output: ([^,\n]+)", block, re.MULTILINE)
+            if rule != "all":
+                jobs.setdefault(rule, []).append(output[1] if output else "")
+        return jobs
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text that must be there."""
+        file = self.path / name
+        text = file.read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        file.write_text(text.replace(old, new, 1))
+
+    def copy(self, path: Path) -> Project:
+        """The same with all its results, times of files included."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Project(path)
+
+
+def environment() -> dict[str, str]:
+    """The surroundings of a user: nothing of the test run's JAX settings."""
+    dropped = ("XLA_FLAGS", "JAX_", "PJRT_", "PYTHONPATH", "SNAKEMAKE")
+    return {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+
+
+def make_project(path: Path, jets: int = JETS, files: int = 2) -> Project:
+    """A project with `files` toy ROOT files a class."""
+    path.mkdir(parents=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            # With __pycache__: compiled kernels stay valid, since copies keep their times.
+            shutil.copytree(source, path / part, ignore=shutil.ignore_patterns("*.egg-info"))
+        else:
+            shutil.copy2(source, path / part)
+    for number in range(files):
+        add_file(path, "qcd", number, jets)
+        add_file(path, "w", number, jets)
+    _write_config(path / "config")
+    return Project(path)
+
+
+def add_file(path: Path, label: str, number: int, jets: int = JETS) -> None:
+    """One more ROOT file of a class."""
+    seed = 1000 * (label == "w") + number
+    write_jets(path / "data" / f"{label}-{number}.root", label == "w", jets, seed)
+
+
+def _write_config(config: Path) -> None:
+    real = yaml.safe_load((config / "datasets" / "w-jets.yaml").read_text())
+    toy = {k: v for k, v in real.items() if k not in ("simulate", "description")}
+    toy["classes"] = {label: {"files": [f"data/{label}-*.root"]} for label in ("qcd", "w")}
+    toy["splits"] = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    toy["reweight"]["bins"] = 4
+    folders = {
+        "datasets": {"toy": toy},
+        "experiments": {"toy": TOY_EXPERIMENT},
+        "models": MODELS,
+        "representations": REPRESENTATIONS,
+    }
+    for folder, files in folders.items():
+        for name, content in files.items():
+            (config / folder / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (config / "config.yaml").write_text("experiment: toy\nsize: demo\nresults: results\n")
