@@ -129,7 +129,7 @@ class Evaluation(Section):
     """How scores become numbers."""
 
     working_points: list[float] = Field([0.3, 0.5, 0.8], description="signal efficiencies")
-    bootstrap: int = Field(200, ge=0, description="replicas of the test set")
+    bootstrap: int = Field(0, ge=0, description="replicas of the test set; 0 takes the formulas")
     seed: int = 1
 
 

@@ -1,0 +1,29 @@
+"""One complete toy run, shared by the tests of this folder as copies of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.project import Project, make_project
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose run is complete; tests must not change it."""
+    project = make_project(tmp_path_factory.mktemp("finished") / "project")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the complete run, to be changed at will."""
+    return finished.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A project in which nothing has run."""
+    return make_project(tmp_path / "project")

@@ -1,0 +1,142 @@
+"""Bad input: a clear error, an exit code other than 0, and nothing partial under a final name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import uproot
+
+from tests.workflow.project import Project, environment
+
+DATASET = "config/datasets/toy.yaml"
+EXPERIMENT = "config/experiments/toy.yaml"
+
+
+def assert_nothing_partial(project: Project) -> None:
+    leftovers = [p for p in (project.path / "results").rglob("*") if ".partial" in p.name]
+    assert leftovers == []
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        (EXPERIMENT, "epochs: 2", "epochs: 2\n  learning_rat: 1", r"learning_rat\n.*known field\n.*\n.*did you mean 'learning_rate'"),
+        (EXPERIMENT, "  members: 2", "  member: 2", r"methods.dense.member\n.*\n.*\n.*'members'"),
+        (EXPERIMENT, "model: tiny-cnn", "model: tiny-cn", r"model 'tiny-cn'\n.*\n.*no such file\n.*'tiny-cnn'"),
+        (EXPERIMENT, "representation: toy-tree", "representation: toy-image", r"methods.tree\n.*kind tree for model 'tiny-recnn'\n.*'toy-image', which is of kind image\n.*toy-tree"),
+        (EXPERIMENT, "signal: w", "signal: z", r"task.signal\n.*a class of dataset 'toy'\n.*'z'"),
+        ("config/models/tiny-dnn.yaml", "kind: dnn", "kind: dn", r"tiny-dnn.yaml: kind\n.*\n.*'dn'\n.*'dnn'"),
+        ("config/models/tiny-dnn.yaml", "hidden:", "hiden:", r"hiden\n.*\n.*\n.*'hidden'"),
+        ("config/representations/toy-image.yaml", "pixels: 15", "pixels: fine", r"pixels\n.*type integer\n.*'fine'"),
+        (DATASET, "variable: trimmed_pt", "variable: trimed_pt", r"reweight.variable\n.*\n.*'trimed_pt'\n.*'trimmed_pt'"),
+        (DATASET, "data/w-*.root", "data/x-*.root", r"files: 'data/x-\*.root'\n.*at least one file\n.*no match"),
+        (DATASET, "train: 0.6", "train: 0.7", r"splits\n.*must be 1"),
+        ("config/config.yaml", "experiment: toy", "experiment: toi", r"experiment 'toi'\n.*\n.*no such file\n.*'toy'"),
+    ],
+)  # fmt: skip
+def test_configuration_is_refused_before_any_job(
+    fresh: Project, name: str, old: str, new: str, expected: str
+) -> None:
+    fresh.edit(name, old, new)
+    text = fresh.snakemake("--dry-run", check=False)
+    assert re.search(expected, text), text
+    assert not (fresh.path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "until", "expected"),
+    [
+        ("ptd: ptd", "ptd: ptdd", "index", r"branches 'ptdd'\n.*\n.*ptdd: did you mean 'ptd'"),
+        ("ptd: ptd", "ptd: log(ptd - 5)", "preprocess", r"'ptd'\n.*a finite number\n.*nan"),
+        ("tree: jets", "tree: jet", "index", r"'jet'(.|\n)*'jets'"),
+        ("rows: event", "rows: event\nselect: trimmed_pt > 1000", "statistics", r"dataset 'toy'\n.*rows that pass the selection\n.*none"),
+    ],
+)  # fmt: skip
+def test_data_is_refused_by_name(
+    fresh: Project, old: str, new: str, until: str, expected: str
+) -> None:
+    fresh.edit(DATASET, old, new)
+    text = fresh.snakemake("--until", until, check=False)
+    assert re.search(expected, text), text
+    assert_nothing_partial(fresh)
+
+
+def test_one_class_is_refused(fresh: Project) -> None:
+    fresh.edit(DATASET, "weight: weight", "weight: weight\nselect: tau2 > 0.1")  # no W passes
+    text = fresh.snakemake(
+        "results/toy/models/dense/0/model.safetensors", "--retries", "0", check=False
+    )
+    assert re.search(r"two classes|at least two|class", text), text
+    assert not list((fresh.path / "results/toy").rglob("model.safetensors"))
+
+
+def test_a_truncated_root_file_is_refused_at_index(fresh: Project) -> None:
+    file = fresh.path / "data" / "w-0.root"
+    file.write_bytes(file.read_bytes()[:20_000])
+    text = fresh.snakemake("--until", "index", check=False)
+    assert re.search(r"data/w-0\.root(.|\n)*truncated", text), text
+    assert not list((fresh.path / "results/datasets/toy/index").glob("w-0-*"))
+
+
+def test_a_bad_file_can_be_set_aside(fresh: Project) -> None:
+    fresh.edit(DATASET, "weight: weight", "weight: weight\non_bad_file: quarantine")
+    file = fresh.path / "data" / "w-0.root"
+    file.write_bytes(file.read_bytes()[:20_000])
+    fresh.snakemake("--until", "statistics")
+    fresh.snakemake("results/toy/evaluation/mass.json")
+
+
+def test_a_corrupt_shard_is_refused(project: Project) -> None:
+    shard = next((project.path / "results/datasets/toy/toy-image/shards").glob("*/0.h5"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2 :] = b"\0" * (len(content) - len(content) // 2)
+    shard.write_bytes(content)
+    text = project.snakemake(
+        "results/toy/models/image/0/model.safetensors",
+        "--forcerun", "train", "--retries", "0", check=False,
+    )  # fmt: skip
+    assert re.search(re.escape(shard.name) + r"(.|\n)*delete", text), text
+
+
+def test_no_space_left(project: Project) -> None:
+    """A limit on file sizes stands in for a full disk: both end in the same place."""
+    code = """
+import resource, sys
+from pathlib import Path
+from rootloom.plan import Plan
+from rootloom.running import running
+from rootloom.stages import preprocess
+plan = Plan({"experiment": "toy", "results": "results"}, Path.cwd())
+key = next(iter(plan.sources))
+job = plan.job("preprocess", representation="features", file=key, part="0")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+with running("results/full.log"):
+    preprocess(job, index=plan.paths.index("toy", key), output="results/full.h5")
+"""
+    import signal
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.path,
+        env={**environment(), "PYTHONPATH": str(project.path / "src")},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+    )
+    assert done.returncode != 0
+    assert "free space there" in done.stderr, done.stderr
+    assert not (project.path / "results/full.h5").exists()
+    assert_nothing_partial(project)
+
+
+def test_friend_trees_follow_the_input(finished: Project) -> None:
+    for friend in sorted((finished.path / "results/toy/friends").glob("*.root")):
+        with uproot.open(friend) as file:
+            tree = file["jets_scores"]
+            assert {"image", "tree", "dense_0", "dense_1", "mass", "trees"} <= set(tree.keys())
+            source = Path(friend.stem.rsplit("-", 1)[0]).name
+            assert tree.num_entries == uproot.open(finished.path / f"data/{source}.root")["jets"].num_entries

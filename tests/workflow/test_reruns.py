@@ -1,0 +1,162 @@
+"""What runs again after a change, and what does not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+import pytest
+
+from tests.workflow.project import Project, add_file
+
+AFTER_TRAINING = {"predict", "evaluate", "friends", "report"}
+IMAGE_CODE = "src/rootloom/representations/pixels.py"
+
+
+def representations(outputs: list[str]) -> set[str]:
+    return {output.split("/")[3] for output in outputs}
+
+
+def methods(outputs: list[str]) -> set[str]:
+    return {output.split("/")[3] for output in outputs}
+
+
+def test_a_second_run_does_nothing(project: Project) -> None:
+    assert "Nothing to be done" in project.snakemake()
+
+
+def test_a_comment_runs_nothing(project: Project) -> None:
+    for name in (IMAGE_CODE, "src/rootloom/training/loop.py", "src/rootloom/stages.py"):
+        file = project.path / name
+        file.write_text(file.read_text() + "\n# a remark\n")
+    assert project.planned() == {}
+
+
+def test_a_new_learning_rate_trains_again_and_what_follows(project: Project) -> None:
+    project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
+    planned = project.planned()
+    assert set(planned) == {"train", *AFTER_TRAINING}
+    assert len(planned["train"]) == 4  # image, tree and two members of dense
+
+
+def test_a_change_of_one_method_leaves_the_others(project: Project) -> None:
+    project.edit(
+        "config/experiments/toy.yaml",
+        "    representation: toy-tree",
+        "    representation: toy-tree\n    training: {learning_rate: 0.002}",
+    )
+    assert methods(project.planned()["train"]) == {"tree"}
+
+
+def test_an_edit_of_the_image_code_redoes_images_not_trees(project: Project) -> None:
+    file = project.path / IMAGE_CODE
+    file.write_text(file.read_text() + "\n_A_NEW_CONSTANT = 1\n")
+    planned = project.planned()
+    assert representations(planned["preprocess"]) == {"toy-image", "toy-image-raw"}
+    assert methods(planned["train"]) == {"image"}
+    assert "index" not in planned
+    assert {"moments", "statistics", *AFTER_TRAINING} <= set(planned)
+
+
+def test_one_more_file_adds_its_shards_and_what_follows(project: Project) -> None:
+    add_file(project.path, "w", 7)
+    planned = project.planned()
+    assert len(planned["index"]) == 1
+    assert len(planned["preprocess"]) == 4  # one a representation
+    assert all("/w-7-" in output for output in planned["preprocess"])
+    assert {"moments", "statistics", "train", *AFTER_TRAINING} <= set(planned)
+
+
+def test_a_deleted_shard_comes_back_alone(project: Project) -> None:
+    shards = sorted((project.path / "results/datasets/toy/toy-image/shards").glob("*/0.h5"))
+    before = shards[0].read_bytes()
+    report = project.path / "results/toy/report.html"
+    written = report.stat().st_mtime_ns
+    shards[0].unlink()
+    planned = project.planned()
+    assert {rule: len(jobs) for rule, jobs in planned.items()} == {"preprocess": 1}
+    project.snakemake()
+    assert shards[0].read_bytes() == before
+    assert report.stat().st_mtime_ns == written
+    assert project.planned() == {}
+
+
+def test_a_deleted_shard_does_not_hide_another_change(project: Project) -> None:
+    next((project.path / "results/datasets/toy/toy-image/shards").glob("*/0.h5")).unlink()
+    project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
+    planned = project.planned()
+    assert len(planned["preprocess"]) == 1
+    assert len(planned["train"]) == 4
+
+
+def test_a_new_variable_computes_one_column(project: Project) -> None:
+    project.edit("config/datasets/toy.yaml", "  width: width\n", "  width: width\n  tau1: tau1\n")
+    planned = project.planned()
+    assert representations(planned["preprocess"]) == {"features"}
+    assert methods(planned["train"]) == {"dense"}
+    assert "index" not in planned
+    text = project.snakemake("--until", "preprocess")
+    assert text.count(": 1 columns read") >= len(planned["preprocess"])
+
+
+def test_a_touched_input_file_is_read_again(project: Project) -> None:
+    file = project.path / "data" / "w-0.root"
+    os.utime(file, (time.time() + 5, time.time() + 5))
+    planned = project.planned()
+    assert len(planned["index"]) == 1
+    assert all("/w-0-" in output for output in planned["preprocess"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rules"),
+    [
+        (("--forcerun", "train"), {"train", *AFTER_TRAINING}),
+        (("-R", "evaluate"), {"evaluate", "report"}),
+        (("-R", "preprocess"), {"preprocess"}),
+    ],
+)
+def test_forced_rules(finished: Project, arguments: tuple[str, ...], rules: set[str]) -> None:
+    assert set(finished.planned(*arguments)) == rules
+
+
+def test_another_results_directory_starts_anew(finished: Project) -> None:
+    planned = finished.planned("--config", "results=elsewhere")
+    assert {"index", "preprocess", "train", "report"} <= set(planned)
+    assert all(output.startswith("elsewhere/") for outputs in planned.values() for output in outputs)
+
+
+def test_another_experiment_through_config_alone(finished: Project) -> None:
+    planned = finished.planned("--config", "experiment=nano-btag")
+    assert methods(planned["train"]) == {"dnn"}
+
+
+def test_two_runs_from_scratch_agree(finished: Project, project: Project) -> None:
+    shutil.rmtree(project.path / "results")
+    shutil.rmtree(project.path / ".snakemake")
+    project.snakemake()
+    for pattern in ("datasets/**/shards/**/*.h5", "toy/models/**/*.safetensors"):
+        names = sorted(p.relative_to(finished.path) for p in finished.path.glob(f"results/{pattern}"))
+        assert names
+        for name in names:
+            assert contents(project.path / name) == contents(finished.path / name), name
+    for first in sorted((finished.path / "results/toy/evaluation").glob("*.json")):
+        second = project.path / first.relative_to(finished.path)
+        assert metrics(second) == metrics(first)
+
+
+def contents(path) -> str:  # type: ignore[no-untyped-def]
+    from rootloom.shards.reader import content_digest
+    from rootloom.training import bundle, tensors
+
+    if path.suffix == ".h5":
+        return str(content_digest(path))
+    arrays = tensors.flatten(bundle.load(path).params, "params")
+    return repr({name: array.tobytes() for name, array in sorted(arrays.items())})
+
+
+def metrics(path) -> object:  # type: ignore[no-untyped-def]
+    import json
+
+    found = json.loads(path.read_text())
+    return found["discriminations"], found["accuracy"]
