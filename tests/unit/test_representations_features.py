@@ -101,7 +101,7 @@ def test_values_that_cannot_be_used_are_refused(bad: float) -> None:
     jets = table["jets.pt"]
     row = int(np.flatnonzero(jets.counts())[-1])
     jets.values[jets.offsets[row]] = bad
-    with pytest.raises(DataError, match=r"jets\.pt" + (f".*row {row}" if bad != 1e300 else "")):
+    with pytest.raises(DataError, match=rf"jets\.pt.*row {row}"):
         FeatureVector(objects=("jets.pt",)).encode(table)
 
 

@@ -21,8 +21,9 @@ POWERS: dict[str, int] = {"kt": 1, "cambridge_aachen": 0, "anti_kt": -1}
 
 E_SCHEME, WINNER_TAKES_ALL = 0, 1
 
-# FastJet's `max_allowable_R`: every pair is nearer than the beam.
-WHOLE = 1000.0
+# A radius at which any pair, even along opposite beams, is nearer than the beam; a power of two,
+# so that taking it out of the distances again is exact.
+WHOLE = 2.0**300
 
 
 class History(NamedTuple):
@@ -254,11 +255,16 @@ def cluster(
     """Full recombination histories of many jets, E-scheme (four-momenta add).
 
     radius: R of the algorithm; None joins each jet's constituents into one, whatever their
-    distance, so that every step but a jet's last has two parents.
+    distance, so that every step but a jet's last has two parents; distances are then for R = 1.
+    Components beyond 1e38 GeV are not supported.
     """
     p4 = np.ascontiguousarray(p4, np.float64)
-    radius = WHOLE if radius is None else radius
-    return History(*_cluster(p4, offsets, POWERS[algorithm], radius, E_SCHEME))
+    power = POWERS[algorithm]
+    if radius is not None:
+        return History(*_cluster(p4, offsets, power, radius, E_SCHEME))
+    parents, distance = _cluster(p4, offsets, power, WHOLE, E_SCHEME)
+    beam = parents[:, 1] < 0
+    return History(parents, np.where(beam, distance, distance * WHOLE**2))
 
 
 @njit(cache=True, nogil=True)

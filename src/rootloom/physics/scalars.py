@@ -38,14 +38,15 @@ def azimuth(px: float, py: float) -> float:
 
 @njit(cache=True, nogil=True)
 def rapidity(px: float, py: float, pz: float, energy: float) -> float:
-    """Rapidity; a negative m² from rounding counts as 0."""
+    """Rapidity; a negative m² from rounding counts as 0, what has no finite one is at the limit."""
     pt2 = px * px + py * py
-    if energy == abs(pz) and pt2 == 0.0:
-        limit = MAX_RAPIDITY + abs(pz)
-        return limit if pz >= 0.0 else -limit
     mass2 = max(0.0, (energy + pz) * (energy - pz) - pt2)
     plus = energy + abs(pz)
-    y = 0.5 * math.log((pt2 + mass2) / (plus * plus))
+    plus2 = plus * plus
+    if pt2 + mass2 <= 0.0 or plus2 <= 0.0:
+        limit = MAX_RAPIDITY + abs(pz)
+        return limit if pz >= 0.0 else -limit
+    y = 0.5 * math.log((pt2 + mass2) / plus2)
     return -y if pz > 0.0 else y
 
 

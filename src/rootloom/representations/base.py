@@ -59,6 +59,7 @@ def require_declared(
     who: str, wanted: Iterable[str], variables: Sequence[str], objects: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
     """The wanted columns ("pt", "constituents.px"), all of which the dataset must declare."""
+    wanted = tuple(wanted)
     known = [*variables, *(f"{name}.{field}" for name in objects for field in objects[name])]
     for name in wanted:
         if name not in known:
@@ -69,7 +70,7 @@ def require_declared(
                 found="no such name under the dataset's `variables` and `objects`",
                 fix=nearest(name, known),
             )
-    return tuple(wanted)
+    return wanted
 
 
 def require_choice(who: str, field: str, value: str, choices: Iterable[str]) -> None:
@@ -92,21 +93,18 @@ def require(who: str, field: str, holds: bool, expected: str, value: object) -> 
 
 
 def require_finite(name: str, column: Column) -> None:
-    """Refuse a column with NaN or infinite values, naming the first row that has one."""
+    """Refuse NaN, infinities and what float32 cannot hold, naming the first row with one."""
     values = column.values if isinstance(column, Ragged) else column
-    finite = np.isfinite(values)
-    if finite.all():
+    usable = np.abs(values) <= np.finfo(np.float32).max
+    if usable.all():
         return
-    bad = int(np.flatnonzero(~finite.reshape(len(values), -1).all(axis=1))[0])
-    row = (
-        int(np.searchsorted(column.offsets, bad, "right")) - 1
-        if isinstance(column, Ragged)
-        else bad
-    )
+    row = bad = int(np.flatnonzero(~usable)[0])
+    if isinstance(column, Ragged):
+        row = int(np.searchsorted(column.offsets, bad, "right")) - 1
     raise DataError(
         f"column '{name}', row {row} of the block",
-        expected="finite values",
-        found=f"{values[bad]} there, {int((~finite).sum())} non-finite values in the block",
+        expected="finite values within float32's ±3.4e38",
+        found=f"{values[bad]} there, {int((~usable).sum())} such values in the block",
         fix="select finite rows, or guard the expression (a logarithm or ratio of 0?)",
     )
 

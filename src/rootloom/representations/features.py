@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from rootloom.errors import DataError
 from rootloom.representations.base import (
     MomentsLike,
     require,
@@ -90,9 +89,9 @@ class FeatureVector:
             require_finite(name, column)
             if isinstance(column, Ragged):
                 column = _leading(column, self.max_objects)
-                encoded[_PREFIX + name] = Ragged(_as_float32(name, column.values), column.offsets)
+                encoded[_PREFIX + name] = Ragged(column.values.astype(np.float32), column.offsets)
             else:
-                encoded[_PREFIX + name] = _as_float32(name, column)
+                encoded[_PREFIX + name] = column.astype(np.float32)
         return encoded
 
     def names(self, columns: Mapping[str, Column]) -> tuple[str, ...]:
@@ -162,16 +161,3 @@ def _leading(column: Ragged, most: int) -> Ragged:
     position = np.arange(len(column.values)) - np.repeat(column.offsets[:-1], column.counts())
     offsets = np.concatenate([[0], np.cumsum(np.minimum(column.counts(), most))])
     return Ragged(column.values[position < most], offsets.astype(np.int64))
-
-
-def _as_float32(name: str, values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        narrow = np.asarray(values).astype(np.float32)
-    if not np.isfinite(narrow).all():
-        raise DataError(
-            f"column '{name}'",
-            expected="values within ±3.4e38, the range of float32",
-            found=f"{values[~np.isfinite(narrow)][0]}",
-            fix="rescale the expression",
-        )
-    return narrow

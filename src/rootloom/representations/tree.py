@@ -1,0 +1,114 @@
+"""Clustering trees: a jet as the binary tree of its recombination (Louppe et al. 1702.00748)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.representations.base import (
+    momenta,
+    require,
+    require_choice,
+    require_declared,
+    round_mantissa,
+)
+from rootloom.representations.growing import TOPOLOGIES, grow, node_features
+from rootloom.types import Column, Ragged
+
+_WHO = "clustering_tree"
+
+NODE_FEATURES = ("p", "eta", "phi", "e", "e_fraction", "pt", "theta")
+
+
+@dataclass(frozen=True)
+class ClusteringTree:
+    """Trees with seven features a node: |p|, η, φ, E, E/E_jet, pT, θ (GeV, rad).
+
+    objects:    the constituents; they declare px, py, pz, e in GeV.
+    select:     a column of theirs: only those where it is not 0 become leaves; None takes all.
+    algorithm:  what joins the constituents, all of them, whatever their distance.
+                "kt", "cambridge_aachen", "anti_kt": sequential recombination;
+                "ascending_pt": a chain, the two hardest first and the softest last (at the root);
+                "descending_pt": a chain, the two softest first and the hardest last;
+                "random": two random nodes at a time.
+    preprocess: first turn and boost all jets to a common orientation by their kT subjets of
+                `subjet_radius`.
+    seed:       of "random"; the draws follow from it and the jet's own momenta, so that a jet has
+                the same tree wherever and whenever it is encoded.
+    keep_bits:  mantissa bits stored of a momentum component. 12 keep it to 1.2e-4, finer than any
+                detector measures a constituent, in half the bytes; 23 store it exactly.
+
+    A node's left child is the harder in pT. A jet with one constituent is a tree of one leaf; a
+    jet without any is one leaf of zero momentum, whose features are all 0.
+    """
+
+    kind: ClassVar[str] = "tree"
+
+    objects: str = "constituents"
+    select: str | None = None
+    algorithm: Literal[
+        "kt", "cambridge_aachen", "anti_kt", "ascending_pt", "descending_pt", "random"
+    ] = "kt"
+    preprocess: bool = True
+    subjet_radius: float = 0.3
+    seed: int = 0
+    keep_bits: int = 12
+
+    def __post_init__(self) -> None:
+        require_choice(_WHO, "algorithm", self.algorithm, TOPOLOGIES)
+        radius = self.subjet_radius
+        require(_WHO, "subjet_radius", radius > 0, "a positive number", radius)
+        require(_WHO, "keep_bits", 1 <= self.keep_bits <= 23, "1 … 23", self.keep_bits)
+        require(_WHO, "seed", 0 <= self.seed < 1 << 64, "0 … 2^64 − 1", self.seed)
+
+    def needs(
+        self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
+    ) -> tuple[str, ...]:
+        """The constituents' momenta and their selection."""
+        fields = ["px", "py", "pz", "e"] + ([] if self.select is None else [self.select])
+        wanted = (f"{self.objects}.{field}" for field in fields)
+        return require_declared(_WHO, wanted, variables, objects)
+
+    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Trees of n leaves: "tree.leaves" Ragged (n, 4), "tree.merges" Ragged (n − 1, 2).
+
+        leaves: float32 px, py, pz, E in GeV, hardest first. merges: uint16 (left, right) in the
+        order of joining; nodes below n are leaves, node n + i is made by merge i.
+        """
+        parts = momenta(columns, self.objects, self.select)
+        most = int(parts.counts().max(initial=0))
+        if 2 * most - 1 > 1 << 16:
+            raise DataError(
+                f"'{self.objects}', row {int(parts.counts().argmax())} of the block",
+                expected="at most 32768 constituents, so that a node's number fits 16 bits",
+                found=str(most),
+                fix="select fewer constituents",
+            )
+        leaves, leaf_offsets, merges, merge_offsets = grow(
+            parts.values,
+            parts.offsets,
+            TOPOLOGIES.index(self.algorithm),
+            self.preprocess,
+            self.subjet_radius,
+            np.uint64(self.seed),
+        )
+        return {
+            "tree.leaves": Ragged(round_mantissa(leaves, self.keep_bits), leaf_offsets),
+            "tree.merges": Ragged(merges.astype(np.uint16), merge_offsets),
+        }
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        """{"nodes": (T, 7)}: the features of every node of every row."""
+        rows = np.arange(len(columns["tree.leaves"]))
+        return {"nodes": self.features(columns, rows).astype(np.float64)}
+
+    def features(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
+        """(T, 7) float32: the nodes of `rows` one after another, leaves before merges."""
+        leaves, merges = columns["tree.leaves"], columns["tree.merges"]
+        assert isinstance(leaves, Ragged)
+        assert isinstance(merges, Ragged)
+        return node_features(leaves.values, leaves.offsets, merges.values, merges.offsets, rows)
