@@ -1,0 +1,99 @@
+"""Configuration files: shipped ones are valid, wrong ones are refused with the nearest fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rootloom import schema
+from rootloom.config import Dataset, Experiment, Library, Settings, parse
+from rootloom.errors import ConfigError
+from rootloom.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = Library(ROOT / "config")
+
+
+def test_the_stored_schema_is_the_generated_one() -> None:
+    assert (ROOT / "config" / "schema.json").read_text() == schema.text(), "run rootloom schema"
+
+
+@pytest.mark.parametrize("name", [n for n in LIBRARY.names("experiments") if n != "default"])
+@pytest.mark.parametrize("size", ["demo", "full"])
+def test_shipped_experiments_have_a_complete_plan(name: str, size: str) -> None:
+    plan = Plan({"experiment": name, "size": size}, ROOT)
+    assert plan.targets()
+    for method in plan.experiment.methods:
+        assert plan.job("train", method=method, member="0")["fingerprint"]
+
+
+@pytest.mark.parametrize("folder", ["models", "representations"])
+def test_every_shipped_file_is_valid(folder: str) -> None:
+    read = LIBRARY.model if folder == "models" else LIBRARY.representation
+    for name in LIBRARY.names(folder):
+        assert read(name)["kind"]
+
+
+def test_a_larger_size_keeps_every_file_of_a_smaller_one() -> None:
+    demo, full = (Plan({"size": size}, ROOT) for size in ("demo", "full"))
+    assert set(demo.sources) < set(full.sources)
+    for key in demo.sources:
+        assert demo.job("simulate", file=key) == full.job("simulate", file=key)
+
+
+def test_a_dataset_alone_is_an_experiment() -> None:
+    assert Plan({"experiment": "w-jets"}, ROOT).all_methods == ["dnn", "boosted-trees"]
+
+
+@pytest.mark.parametrize(
+    ("cls", "data", "message"),
+    [
+        (Settings, {"experimnt": "x"}, "did you mean 'experiment'"),
+        (Settings, [], "a mapping of keys"),
+        (Dataset, {"classes": {}}, "classes"),
+        (Dataset, {"classes": {"a": {"wher": "x"}}, "files": ["f"]}, "did you mean 'where'"),
+        (Dataset, {"classes": {"a": {}}, "files": ["f"]}, "process, files, where"),
+        (Dataset, {"classes": {"a": {"where": "x"}}}, "exactly one of"),
+        (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.9}}, "must be 1"),
+        (Experiment, {"dataset": "d", "methods": {"m": {"model": "dnn"}}}, "no default"),
+    ],
+)  # fmt: skip
+def test_wrong_sections_name_the_fix(cls: Any, data: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(cls, data, "somewhere.yaml")
+
+
+def test_fields_of_a_schedule_are_checked_too() -> None:
+    section = {"kind": "training", "schedule": {"kind": "cosine", "fnal": 0.1}}
+    with pytest.raises(ConfigError, match=r"schedule.fnal(.|\n)*did you mean 'final'"):
+        LIBRARY.check("training", section, "here")
+
+
+def test_alternatives_replace_each_other_whole() -> None:
+    experiment = parse(
+        Experiment,
+        {
+            "dataset": "d",
+            "training": {"schedule": {"kind": "exponential", "decay": 0.5}},
+            "methods": {
+                "m": {
+                    "model": "dnn",
+                    "representation": "features",
+                    "training": {"schedule": {"kind": "cosine"}},
+                }
+            },
+        },
+        "here",
+    )
+    merged = LIBRARY.training(experiment, experiment.methods["m"])
+    assert merged == {"schedule": {"kind": "cosine"}}
+
+
+def test_the_schema_says_what_fits_together() -> None:
+    definitions = json.loads((ROOT / "config" / "schema.json").read_text())["$defs"]
+    kinds = {d["x-kind"] for d in definitions["representations"].values()}
+    for name, model in definitions["models"].items():
+        assert set(model["x-consumes"]) <= kinds, name

@@ -1,0 +1,61 @@
+"""Fingerprints: formatting and comments do not count, everything else does."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from rootloom import fingerprint
+
+
+def described(source: str) -> str:
+    words: list[str] = []
+    fingerprint._describe(ast.parse(source), words, set())
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "def f(x):\n    return x + 1",
+        "# a remark\ndef f(x):\n\n    return (x +\n        1)  # why",
+        'def f(x):\n    """What it does."""\n    return x + 1',
+    ],
+)
+def test_what_readers_see_does_not_count(same: str) -> None:
+    assert described(same) == described("def f(x):\n    return x + 1\n")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "def f(x):\n    return x + 2",
+        "def g(x):\n    return x + 1",
+        "def f(x):\n    return x + 1.0",
+        'def f(x):\n    return "doc"\n    return x + 1',
+    ],
+)
+def test_what_runs_counts(other: str) -> None:
+    assert described(other) != described("def f(x):\n    return x + 1\n")
+
+
+def test_stages_cover_the_rooms_they_run() -> None:
+    modules = fingerprint.modules_of("rootloom.stages:preprocess", "rootloom.representations.image")
+    assert {"rootloom.representations.pixels", "rootloom.physics.clustering"} <= set(modules)
+    assert "rootloom.shards.writer" in modules
+    assert not any("tree" in name or "training" in name for name in modules)
+
+
+def test_neutral_modules_are_left_out() -> None:
+    assert not set(fingerprint.modules_of("rootloom.stages:train")) & fingerprint.NEUTRAL
+
+
+def test_an_unknown_function_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="no such function"):
+        fingerprint.of_code("rootloom.stages:nothing")
+
+
+def test_values_do_not_depend_on_the_order_of_keys() -> None:
+    assert fingerprint.of_value({"a": 1, "b": [2]}) == fingerprint.of_value({"b": [2], "a": 1})
+    assert fingerprint.of_value({"a": 1}) != fingerprint.of_value({"a": 2})
