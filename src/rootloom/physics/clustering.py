@@ -19,7 +19,7 @@ from rootloom.types import Ragged
 Algorithm = Literal["kt", "cambridge_aachen", "anti_kt"]
 POWERS: dict[str, int] = {"kt": 1, "cambridge_aachen": 0, "anti_kt": -1}
 
-E_SCHEME, WINNER_TAKES_ALL = 0, 1
+Scheme = Literal["E", "winner_takes_all"]
 
 # A radius at which any pair, even along opposite beams, is nearer than the beam; a power of two,
 # so that taking it out of the distances again is exact.
@@ -51,17 +51,8 @@ class Slots(NamedTuple):
     node: np.ndarray
 
 
-class Steps(NamedTuple):
-    """What one clustering leaves: node momenta (2n, 4), parents (n, 2) and distances (n,)."""
-
-    nodes: np.ndarray
-    parents: np.ndarray
-    distance: np.ndarray
-
-
 @njit(cache=True, nogil=True)
-def slots_for(size: int) -> Slots:
-    """Working memory for jets of up to `size` constituents."""
+def _slots_for(size: int) -> Slots:
     return Slots(
         np.empty(size),
         np.empty(size),
@@ -71,12 +62,6 @@ def slots_for(size: int) -> Slots:
         np.empty(size),
         np.empty(size, np.int64),
     )
-
-
-@njit(cache=True, nogil=True)
-def steps_for(size: int) -> Steps:
-    """Room for the history of a jet of up to `size` constituents."""
-    return Steps(np.empty((2 * size, 4)), np.empty((size, 2), np.int32), np.empty(size))
 
 
 @njit(cache=True, nogil=True)
@@ -195,21 +180,20 @@ def _update(slots: Slots, a: int, b: int, n: int, r2: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def cluster_jet(
-    p4: np.ndarray, power: int, radius: float, scheme: int, keep: int, slots: Slots, steps: Steps
-) -> int:
-    """Cluster one jet (n, 4) until `keep` momenta are left; returns the number of steps taken.
-
-    The momenta left over are the first `keep` entries of `slots`.
-    """
-    n = len(p4)
-    nodes, radius2, node = steps.nodes, radius * radius, n
-    for i in range(n):
-        for k in range(4):
-            nodes[i, k] = p4[i, k]
+def _cluster_jet(
+    nodes: np.ndarray,
+    n: int,
+    power: int,
+    radius: float,
+    scheme: int,
+    slots: Slots,
+    parents: np.ndarray,
+    distance: np.ndarray,
+) -> None:
+    """Cluster the n momenta that lead `nodes` (2n, 4); fills the rest of it, parents, distance."""
+    radius2, node = radius * radius, n
     _start(slots, nodes, n, power, radius2)
-    step = 0
-    while n > keep:
+    for step in range(len(parents)):
         a = 0
         smallest = slots.measure[0]
         for i in range(1, n):
@@ -217,22 +201,18 @@ def cluster_jet(
                 smallest = slots.measure[i]
                 a = i
         b = slots.near[a]
-        steps.distance[step] = smallest / radius2
+        distance[step] = smallest / radius2
         if b >= 0:
             if a < b:
                 a, b = b, a
-            steps.parents[step, 0] = slots.node[a]
-            steps.parents[step, 1] = slots.node[b]
+            parents[step, 0], parents[step, 1] = slots.node[a], slots.node[b]
             _join(slots, a, b, nodes, node, scheme, power, radius2)
             node += 1
         else:
-            steps.parents[step, 0] = slots.node[a]
-            steps.parents[step, 1] = -1
+            parents[step, 0], parents[step, 1] = slots.node[a], -1
         n -= 1
-        step += 1
         _move(slots, n, a)
         _update(slots, a, b, n, radius2)
-    return step
 
 
 @njit(cache=True, nogil=True)
@@ -240,97 +220,83 @@ def _cluster(p4: np.ndarray, offsets: np.ndarray, power: int, radius: float, sch
     parents = np.empty((len(p4), 2), np.int32)
     distance = np.empty(len(p4))
     size = longest(offsets)
-    slots, steps = slots_for(size), steps_for(size)
+    slots, nodes = _slots_for(size), np.empty((2 * size, 4))
     for row in range(len(offsets) - 1):
         start, stop = offsets[row], offsets[row + 1]
-        n = cluster_jet(p4[start:stop], power, radius, scheme, 0, slots, steps)
-        parents[start:stop] = steps.parents[:n]
-        distance[start:stop] = steps.distance[:n]
+        n = stop - start
+        nodes[:n] = p4[start:stop]
+        _cluster_jet(
+            nodes, n, power, radius, scheme, slots, parents[start:stop], distance[start:stop]
+        )
     return parents, distance
 
 
 def cluster(
-    p4: np.ndarray, offsets: np.ndarray, algorithm: Algorithm, radius: float | None = None
+    p4: np.ndarray,
+    offsets: np.ndarray,
+    algorithm: Algorithm,
+    radius: float | None = None,
+    *,
+    scheme: Scheme = "E",
 ) -> History:
-    """Full recombination histories of many jets, E-scheme (four-momenta add).
+    """Full recombination histories of many jets.
 
     radius: R of the algorithm; None joins each jet's constituents into one, whatever their
     distance, so that every step but a jet's last has two parents; distances are then for R = 1.
+    scheme: "E" adds four-momenta; "winner_takes_all" gives the sum of the transverse momenta the
+    direction of the harder (Larkoski, Neill, Thaler 1401.2158).
     Components beyond 1e38 GeV are not supported.
     """
     p4 = np.ascontiguousarray(p4, np.float64)
-    power = POWERS[algorithm]
+    power, winner = POWERS[algorithm], int(scheme == "winner_takes_all")
     if radius is not None:
-        return History(*_cluster(p4, offsets, power, radius, E_SCHEME))
-    parents, distance = _cluster(p4, offsets, power, WHOLE, E_SCHEME)
+        return History(*_cluster(p4, offsets, power, radius, winner))
+    parents, distance = _cluster(p4, offsets, power, WHOLE, winner)
     beam = parents[:, 1] < 0
     return History(parents, np.where(beam, distance, distance * WHOLE**2))
 
 
 @njit(cache=True, nogil=True)
-def subjets_of(
-    p4: np.ndarray,
-    power: int,
-    radius: float,
-    slots: Slots,
-    steps: Steps,
-    labels: np.ndarray,
-    momenta: np.ndarray,
-) -> int:
-    """Inclusive jets of one set of momenta (n, 4), hardest first; returns their number.
-
-    Fills labels[:n] with each constituent's jet and momenta[:number] with the jets' sums.
-    """
-    n = len(p4)
-    taken = cluster_jet(p4, power, radius, E_SCHEME, 0, slots, steps)
-    finished = np.empty(n, np.int64)
-    pt2 = np.empty(n)
+def _finish(p4: np.ndarray, parents: np.ndarray, labels: np.ndarray, momenta: np.ndarray) -> int:
+    """Read one jet's inclusive jets off its history, hardest first; returns their number."""
+    n, node = len(p4), len(p4)
+    nodes, finished, pt2 = np.empty((2 * n, 4)), np.empty(n, np.int64), np.empty(n)
+    nodes[:n] = p4
     count = 0
-    for step in range(taken):
-        node = steps.parents[step, 0]
-        if steps.parents[step, 1] < 0:
-            finished[count] = node
+    for step in range(n):
+        a, b = parents[step]
+        if b >= 0:
+            for k in range(4):
+                nodes[node, k] = nodes[a, k] + nodes[b, k]
+            node += 1
+        else:
+            finished[count] = a
             # negative, so that an ascending stable sort puts the hardest first
-            pt2[count] = -pt2_of(steps.nodes[node, 0], steps.nodes[node, 1])
+            pt2[count] = -pt2_of(nodes[a, 0], nodes[a, 1])
             count += 1
     order = np.argsort(pt2[:count], kind="mergesort")
-    owner = np.full(2 * n, -1, np.int64)
+    owner = np.empty(node, np.int64)
     for jet in range(count):
-        node = finished[order[jet]]
-        owner[node] = jet
-        for k in range(4):
-            momenta[jet, k] = steps.nodes[node, k]
-    _spread(steps.parents, taken, n, n + taken - count, owner)
-    for i in range(n):
-        labels[i] = owner[i]
+        owner[finished[order[jet]]] = jet
+        momenta[jet] = nodes[finished[order[jet]]]
+    for step in range(n - 1, -1, -1):
+        a, b = parents[step]
+        if b >= 0:
+            node -= 1
+            owner[a] = owner[b] = owner[node]
+    labels[:] = owner[:n]
     return count
 
 
 @njit(cache=True, nogil=True)
-def _spread(parents: np.ndarray, taken: int, n: int, nodes: int, owner: np.ndarray) -> None:
-    """Hand each node's owner down to its parents, last joining step first."""
-    node = nodes
-    for back in range(taken):
-        step = taken - 1 - back
-        if parents[step, 1] >= 0:
-            node -= 1
-            owner[parents[step, 0]] = owner[node]
-            owner[parents[step, 1]] = owner[node]
-
-
-@njit(cache=True, nogil=True)
-def _inclusive(p4: np.ndarray, offsets: np.ndarray, power: int, radius: float) -> tuple:
-    size, rows = longest(offsets), len(offsets) - 1
-    slots, steps = slots_for(size), steps_for(size)
-    labels = np.empty(len(p4), np.int32)
-    momenta = np.empty((len(p4), 4))
-    found = np.zeros(rows + 1, np.int64)
-    for row in range(rows):
-        start, stop, first = offsets[row], offsets[row + 1], found[row]
-        found[row + 1] = first + subjets_of(
-            p4[start:stop], power, radius, slots, steps, labels[start:stop], momenta[first:]
-        )
-    return labels, momenta[: found[rows]].copy(), found
+def _finish_all(p4: np.ndarray, offsets: np.ndarray, parents: np.ndarray) -> tuple:
+    labels, momenta = np.empty(len(p4), np.int32), np.empty((len(p4), 4))
+    found = np.zeros(len(offsets), np.int64)
+    for row in range(len(offsets) - 1):
+        part = slice(offsets[row], offsets[row + 1])
+        count = _finish(p4[part], parents[part], labels[part], momenta[found[row] :])
+        found[row + 1] = found[row] + count
+    return labels, momenta[: found[-1]].copy(), found
 
 
 def inclusive_jets(
@@ -341,5 +307,6 @@ def inclusive_jets(
     Returns their momenta, Ragged (J, 4), and each constituent's jet within its row, (V,) int32.
     """
     p4 = np.ascontiguousarray(p4, np.float64)
-    labels, momenta, found = _inclusive(p4, offsets, POWERS[algorithm], radius)
+    history = cluster(p4, offsets, algorithm, radius)
+    labels, momenta, found = _finish_all(p4, offsets, history.parents)
     return Ragged(momenta, found), labels

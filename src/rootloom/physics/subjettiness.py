@@ -11,15 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from rootloom.physics.clustering import (
-    WHOLE,
-    WINNER_TAKES_ALL,
-    Slots,
-    Steps,
-    cluster_jet,
-    slots_for,
-    steps_for,
-)
+from rootloom.physics.clustering import cluster
 from rootloom.physics.observables import directions
 from rootloom.physics.scalars import TWO_PI, distance2, longest
 
@@ -65,19 +57,21 @@ def _pull(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, axes: np.ndarray) -> f
 
 
 @njit(cache=True, nogil=True)
-def _tau(
-    jet: np.ndarray,
-    pt: np.ndarray,
-    y: np.ndarray,
-    phi: np.ndarray,
-    axes: np.ndarray,
-    minimise: bool,
-    slots: Slots,
-    steps: Steps,
-) -> float:
-    cluster_jet(jet, 1, WHOLE, WINNER_TAKES_ALL, len(axes), slots, steps)
-    for k in range(len(axes)):
-        axes[k, 0], axes[k, 1] = slots.y[k], slots.phi[k]
+def _replay(parents: np.ndarray, pt: np.ndarray, y: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """Fill pT, y, φ of the nodes n … 2n − 2 of one jet; returns the step that consumes each."""
+    n = len(parents)
+    consumed = np.full(2 * n - 1, n, np.int64)
+    for step in range(n - 1):
+        a, b = parents[step]
+        node, winner = n + step, a if pt[a] >= pt[b] else b
+        pt[node], y[node], phi[node] = pt[a] + pt[b], y[winner], phi[winner]
+        consumed[a] = consumed[b] = step
+    return consumed
+
+
+@njit(cache=True, nogil=True)
+def _tau(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, axes: np.ndarray, minimise: bool) -> float:
+    """Σ pT ΔR to the nearest axis, the axes (N, 2) first moved to a local minimum if asked."""
     if minimise:
         for _ in range(_ATTEMPTS):
             if _pull(pt, y, phi, axes) <= _ACCURACY:
@@ -91,22 +85,27 @@ def _tau(
 
 @njit(cache=True, nogil=True)
 def _subjettiness(
-    p4: np.ndarray, offsets: np.ndarray, largest: int, radius: float, minimise: bool
+    p4: np.ndarray, offsets: np.ndarray, parents: np.ndarray, largest: int, minimise: bool
 ) -> np.ndarray:
     size, rows = longest(offsets), len(offsets) - 1
-    slots, steps = slots_for(size), steps_for(size)
-    pt, y, phi = np.empty(size), np.empty(size), np.empty(size)
+    pt, y, phi = np.empty(2 * size), np.empty(2 * size), np.empty(2 * size)
     axes = np.empty((largest, 2))
     out = np.zeros((rows, largest))
     for row in range(rows):
-        jet = p4[offsets[row] : offsets[row + 1]]
-        n = len(jet)
-        total = directions(jet, pt, y, phi)
+        part = slice(offsets[row], offsets[row + 1])
+        n = part.stop - part.start
+        total = directions(p4[part], pt, y, phi)
         if total == 0.0:
             continue
+        consumed = _replay(parents[part], pt, y, phi)
         for count in range(1, min(largest, n - 1) + 1):
-            tau = _tau(jet, pt[:n], y[:n], phi[:n], axes[:count], minimise, slots, steps)
-            out[row, count - 1] = tau / (total * radius)
+            found = 0
+            for node in range(2 * n - count):  # the nodes there when `count` are left
+                if consumed[node] >= n - count:
+                    axes[found, 0], axes[found, 1] = y[node], phi[node]
+                    found += 1
+            tau = _tau(pt[:n], y[:n], phi[:n], axes[:count], minimise)
+            out[row, count - 1] = tau / total
     return out
 
 
@@ -124,4 +123,5 @@ def subjettiness(
     winner-take-all kT axes to a local minimum, as the ATLAS and CMS taggers do.
     """
     p4 = np.ascontiguousarray(p4, np.float64)
-    return _subjettiness(p4, offsets, largest, radius, one_pass)
+    history = cluster(p4, offsets, "kt", scheme="winner_takes_all")
+    return _subjettiness(p4, offsets, history.parents, largest, one_pass) / radius

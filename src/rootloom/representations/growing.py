@@ -7,26 +7,17 @@ import math
 import numpy as np
 from numba import njit
 
-from rootloom.physics.clustering import (
-    E_SCHEME,
-    WHOLE,
-    Slots,
-    Steps,
-    cluster_jet,
-    slots_for,
-    steps_for,
-    subjets_of,
-)
+from rootloom.physics.clustering import POWERS, cluster, inclusive_jets
 from rootloom.physics.scalars import azimuth, longest, pt2_of, rapidity
+from rootloom.types import Ragged
 
-# Positions in this tuple are the integers that the kernels take; the first three are kT-like.
+# Positions in this tuple are the integers that the kernels take.
 TOPOLOGIES = ("kt", "cambridge_aachen", "anti_kt", "ascending_pt", "descending_pt", "random")
 
 FEATURES = 7
 
 # η of a node along the beam, where it is infinite; after `orient` jets lie within |η| < 3.
 _MAX_ETA = 10.0
-_KT = 1
 
 
 @njit(cache=True, nogil=True)
@@ -64,18 +55,9 @@ def _turn(p: np.ndarray, count: int, i: int, j: int, c: float, s: float, sign: f
 
 
 @njit(cache=True, nogil=True)
-def orient(
-    p: np.ndarray, radius: float, slots: Slots, steps: Steps, labels: np.ndarray, sub: np.ndarray
-) -> None:
-    """Louppe et al. 1702.00748 §4: a common position and orientation of all jets, in place.
-
-    By kT subjets: rotate about the beam until the leading one has φ = 0, boost along the beam
-    until it has η = 0, rotate about x until the second has pz = 0 and py < 0, and mirror z if the
-    third then has pz < 0. Steps for which there is no subjet, or one along the beam, are left out.
-    """
-    n = len(p)
-    count = subjets_of(p, _KT, radius, slots, steps, labels, sub)
-    if pt2_of(sub[0, 0], sub[0, 1]) == 0.0:
+def _orient(p: np.ndarray, sub: np.ndarray) -> None:
+    n, count = len(p), len(sub)
+    if count == 0 or pt2_of(sub[0, 0], sub[0, 1]) == 0.0:
         return
     phi = azimuth(sub[0, 0], sub[0, 1])
     y = rapidity(sub[0, 0], sub[0, 1], sub[0, 2], sub[0, 3])
@@ -90,6 +72,28 @@ def orient(
     if count > 2 and sub[2, 2] < 0.0:
         for row in range(n):
             p[row, 2] = -p[row, 2]
+
+
+@njit(cache=True, nogil=True)
+def _orient_all(
+    p4: np.ndarray, offsets: np.ndarray, subjets: np.ndarray, subjet_offsets: np.ndarray
+) -> None:
+    for row in range(len(offsets) - 1):
+        _orient(
+            p4[offsets[row] : offsets[row + 1]],
+            subjets[subjet_offsets[row] : subjet_offsets[row + 1]],
+        )
+
+
+def orient(p4: np.ndarray, offsets: np.ndarray, radius: float) -> None:
+    """Louppe et al. 1702.00748 §4: a common position and orientation of all jets, in place.
+
+    By kT subjets: rotate about the beam until the leading one has φ = 0, boost along the beam
+    until it has η = 0, rotate about x until the second has pz = 0 and py < 0, and mirror z if the
+    third then has pz < 0. Steps for which there is no subjet, or one along the beam, are left out.
+    """
+    subjets, _ = inclusive_jets(p4, offsets, "kt", radius)
+    _orient_all(p4, offsets, subjets.values, subjets.offsets)
 
 
 @njit(cache=True, nogil=True)
@@ -130,22 +134,6 @@ def _join_in_sequence(n: int, first: int, towards: int, merges: np.ndarray) -> N
 
 
 @njit(cache=True, nogil=True)
-def _join(
-    p: np.ndarray, topology: int, seed: np.uint64, slots: Slots, steps: Steps, merges: np.ndarray
-) -> None:
-    n = len(p)
-    if topology == 3:  # ascending list folded from its end: the hardest two first
-        _join_in_sequence(n, 0, 1, merges)
-    elif topology == 4:
-        _join_in_sequence(n, n - 1, -1, merges)
-    elif topology == 5:
-        _join_randomly(p, seed, merges)
-    else:
-        cluster_jet(p, 1 - topology, WHOLE, E_SCHEME, 1, slots, steps)
-        merges[: n - 1] = steps.parents[: n - 1]
-
-
-@njit(cache=True, nogil=True)
 def _harder_left(p: np.ndarray, merges: np.ndarray, nodes: np.ndarray) -> None:
     """Swap children so that the left one has more pT; a tie leaves the order as it is."""
     n = len(p)
@@ -159,44 +147,64 @@ def _harder_left(p: np.ndarray, merges: np.ndarray, nodes: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def grow(
-    p4: np.ndarray,
-    offsets: np.ndarray,
-    topology: int,
-    preprocess: bool,
-    radius: float,
-    seed: np.uint64,
+def _join_all(
+    p4: np.ndarray, offsets: np.ndarray, parents: np.ndarray, topology: int, seed: np.uint64
 ) -> tuple:
-    """Trees of many jets, from momenta (V, 4) and offsets (R + 1,).
-
-    Returns leaves (L, 4), their offsets, merges (M, 2) int32 and theirs. An empty jet gets one
-    leaf of zero momentum.
-    """
-    size, rows = longest(offsets), len(offsets) - 1
-    slots, steps = slots_for(size), steps_for(size)
-    labels, sub = np.empty(size, np.int32), np.empty((size, 4))
-    leaf_offsets = np.zeros(rows + 1, np.int64)
-    merge_offsets = np.zeros(rows + 1, np.int64)
+    """Merges (M, 2) of every jet, harder child left; `parents` are used by the first topologies."""
+    rows = len(offsets) - 1
+    starts = np.zeros(rows + 1, np.int64)
     for row in range(rows):
-        n = offsets[row + 1] - offsets[row]
-        leaf_offsets[row + 1] = leaf_offsets[row] + max(n, 1)
-        merge_offsets[row + 1] = merge_offsets[row] + max(n - 1, 0)
-    leaves = np.zeros((leaf_offsets[rows], 4))
-    merges = np.empty((merge_offsets[rows], 2), np.int32)
+        starts[row + 1] = starts[row] + max(offsets[row + 1] - offsets[row] - 1, 0)
+    merges = np.empty((starts[rows], 2), np.int32)
+    nodes = np.empty((2 * longest(offsets), 4))
     for row in range(rows):
-        start, stop = offsets[row], offsets[row + 1]
-        if stop == start:
+        jet = p4[offsets[row] : offsets[row + 1]]
+        n, joined = len(jet), merges[starts[row] : starts[row + 1]]
+        if n < 2:
             continue
-        jet = leaves[leaf_offsets[row] : leaf_offsets[row + 1]]
-        jet[:] = p4[start:stop]
-        _sort(jet)
-        if preprocess:
-            orient(jet, radius, slots, steps, labels, sub)
-            _sort(jet)  # turning about x changed the transverse momenta
-        joined = merges[merge_offsets[row] : merge_offsets[row + 1]]
-        _join(jet, topology, seed, slots, steps, joined)
-        _harder_left(jet, joined, steps.nodes)
-    return leaves, leaf_offsets, merges, merge_offsets
+        if topology < 3:
+            joined[:] = parents[offsets[row] : offsets[row] + n - 1]
+        elif topology == 3:  # ascending list folded from its end: the hardest two first
+            _join_in_sequence(n, 0, 1, joined)
+        elif topology == 4:
+            _join_in_sequence(n, n - 1, -1, joined)
+        else:
+            _join_randomly(jet, seed, joined)
+        _harder_left(jet, joined, nodes)
+    return merges, starts
+
+
+@njit(cache=True, nogil=True)
+def _sort_all(p4: np.ndarray, offsets: np.ndarray) -> None:
+    for row in range(len(offsets) - 1):
+        _sort(p4[offsets[row] : offsets[row + 1]])
+
+
+def grow(
+    constituents: Ragged, topology: str, radius: float | None, seed: int
+) -> tuple[Ragged, Ragged]:
+    """Trees of many jets: leaves (L, 4) float64, hardest first, and merges (M, 2) int32.
+
+    constituents: values (V, 4) px, py, pz, E. radius: of the subjets that orient a jet; None
+    leaves it as it is. An empty jet gets one leaf of zero momentum.
+    """
+    p4, offsets = constituents.values.copy(), constituents.offsets
+    _sort_all(p4, offsets)
+    if radius is not None:
+        orient(p4, offsets, radius)
+        _sort_all(p4, offsets)  # turning about x changed the transverse momenta
+    parents = np.empty((0, 2), np.int32)
+    if topology in POWERS:
+        parents = cluster(p4, offsets, topology).parents
+    merges, starts = _join_all(p4, offsets, parents, TOPOLOGIES.index(topology), np.uint64(seed))
+    return _with_leaf(Ragged(p4, offsets)), Ragged(merges, starts)
+
+
+def _with_leaf(leaves: Ragged) -> Ragged:
+    """A zero momentum in every row that has none."""
+    empty = leaves.counts() == 0
+    offsets = leaves.offsets + np.concatenate([[0], np.cumsum(empty)])
+    return Ragged(np.insert(leaves.values, leaves.offsets[:-1][empty], 0.0, axis=0), offsets)
 
 
 @njit(cache=True, nogil=True)

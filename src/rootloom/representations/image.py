@@ -14,6 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from rootloom.physics.clustering import inclusive_jets
 from rootloom.representations.base import (
     MomentsLike,
     momenta,
@@ -107,17 +108,21 @@ class JetImage:
         ascend within an image.
         """
         parts = momenta(columns, self.objects, self.select)
+        subjets = Ragged(np.zeros((0, 4)), np.zeros_like(parts.offsets))
+        if self.centre == "leading_subjet" or self.rotate:
+            subjets, _ = inclusive_jets(parts.values, parts.offsets, "kt", self.subjet_radius)
         numbers, values, offsets = draw(
             parts.values,
             self._channel_weights(columns, parts),
             parts.offsets,
+            subjets.values,
+            subjets.offsets,
             self.pixels,
             self.half_width,
             CENTRES.index(self.centre),
             self.rotate,
             self.flip,
             NORMS.index(self.norm),
-            self.subjet_radius,
         )
         numbers = numbers.astype(np.uint16 if self._size() <= 1 << 16 else np.uint32)
         return {

@@ -7,14 +7,11 @@ import math
 import numpy as np
 from numba import njit
 
-from rootloom.physics.clustering import Slots, Steps, slots_for, steps_for, subjets_of
 from rootloom.physics.scalars import azimuth, delta_phi_of, longest, rapidity
 
 # Positions in these tuples are the integers that the kernels take.
 CENTRES = ("leading_subjet", "jet_axis", "none")
 NORMS = ("none", "l2", "sum")
-
-_KT = 1
 
 # A subjet of one constituent is rotated onto an axis of the image up to rounding. Within this many
 # radians (and pixels) of a boundary a constituent counts as on it, not as left or right of it.
@@ -59,17 +56,10 @@ def _orient(
     y: np.ndarray,
     centre: int,
     rotate: bool,
-    radius: float,
-    slots: Slots,
-    steps: Steps,
-    labels: np.ndarray,
     subjets: np.ndarray,
 ) -> None:
     """Fill x (Δy) and y (Δφ) of the constituents after centring and rotation."""
     n = len(jet)
-    count = 0
-    if centre == 0 or rotate:
-        count = subjets_of(jet, _KT, radius, slots, steps, labels, subjets)
     y0 = phi0 = 0.0
     if centre == 0:
         y0, phi0 = _axis(subjets[0])
@@ -83,7 +73,7 @@ def _orient(
         x[i], y[i] = rap - y0, delta_phi_of(phi, phi0)
     if not rotate:
         return
-    if count >= 2:
+    if len(subjets) >= 2:
         rap, phi = _axis(subjets[1])
         angle = math.atan2(delta_phi_of(phi, phi0), rap - y0)
     else:
@@ -178,22 +168,23 @@ def draw(
     p4: np.ndarray,
     add: np.ndarray,
     offsets: np.ndarray,
+    subjets: np.ndarray,
+    subjet_offsets: np.ndarray,
     pixels: int,
     half_width: float,
     centre: int,
     rotate: bool,
     flip: bool,
     norm: int,
-    radius: float,
 ) -> tuple:
     """Sparse images of many jets, from momenta (V, 4) and what each adds to its pixel (V, C).
+
+    Subjets (J, 4), hardest first in each jet, are used to centre and to rotate.
 
     Returns pixel-and-channel numbers (N,) uint32 ascending within an image, values (N,) float32
     and offsets (R + 1,) int64.
     """
     size, rows, channels = longest(offsets), len(offsets) - 1, add.shape[1]
-    slots, steps = slots_for(size), steps_for(size)
-    labels, subjets = np.empty(size, np.int32), np.empty((size, 4))
     xs, ys, pts = np.empty(size), np.empty(size), np.empty(size)
     image, touched = np.zeros((pixels * pixels, channels)), np.empty(size, np.int64)
     numbers = np.empty(len(p4) * channels, np.uint32)
@@ -208,7 +199,9 @@ def draw(
         jet, x, y, pt = p4[start:stop], xs[:n], ys[:n], pts[:n]
         for i in range(n):
             pt[i] = math.hypot(jet[i, 0], jet[i, 1])
-        _orient(jet, pt, x, y, centre, rotate, radius, slots, steps, labels, subjets)
+        _orient(
+            jet, pt, x, y, centre, rotate, subjets[subjet_offsets[row] : subjet_offsets[row + 1]]
+        )
         if flip and _heavier_left(x, y, pt, pixels, half_width):
             x *= -1.0
         count = _fill(x, y, add[start:stop], pixels, half_width, image, touched)

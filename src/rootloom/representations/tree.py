@@ -88,17 +88,11 @@ class ClusteringTree:
                 found=str(most),
                 fix="select fewer constituents",
             )
-        leaves, leaf_offsets, merges, merge_offsets = grow(
-            parts.values,
-            parts.offsets,
-            TOPOLOGIES.index(self.algorithm),
-            self.preprocess,
-            self.subjet_radius,
-            np.uint64(self.seed),
-        )
+        radius = self.subjet_radius if self.preprocess else None
+        leaves, merges = grow(parts, self.algorithm, radius, self.seed)
         return {
-            "tree.leaves": Ragged(round_mantissa(leaves, self.keep_bits), leaf_offsets),
-            "tree.merges": Ragged(merges.astype(np.uint16), merge_offsets),
+            "tree.leaves": Ragged(round_mantissa(leaves.values, self.keep_bits), leaves.offsets),
+            "tree.merges": Ragged(merges.values.astype(np.uint16), merges.offsets),
         }
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
