@@ -41,7 +41,7 @@ class TreeFile:
             self._tree, self.container = get_tree(self._directory, url, tree)
             self.entries = int(self._tree.num_entries)
             self._spelled = _spelled(self._tree, self.container, url, tree, names)
-            self._fields = fields_of(self._tree) if self.container == "rntuple" else {}
+            self._fields = len(fields_of(self._tree)) if self.container == "rntuple" else 0
             self._executor = self._decompression()
         except BaseException:
             self.close()
@@ -62,10 +62,12 @@ class TreeFile:
         """The arrays of entries [start, stop)."""
         spelled = self._spelled
         if self.container == "rntuple":
-            arrays = {
-                name: self._fields[path].array(entry_start=start, entry_stop=stop)
-                for name, path in spelled.items()
-            }
+            wanted = set(spelled.values())
+            # By path: a filter by name would also read fields of that name in other collections.
+            found = self._tree.arrays(
+                filter_field=lambda field: field.path in wanted, entry_start=start, entry_stop=stop
+            )
+            arrays = {name: found[tuple(path.split("."))] for name, path in spelled.items()}
             return Chunk(start, stop, arrays)
         found = self._tree.arrays(
             list(spelled.values()),
@@ -81,7 +83,9 @@ class TreeFile:
 
         if self.container == "rntuple":
             return None
-        found = (self._tree[path].compression for path in self._spelled.values())
+        # Branches may leave it to the file.
+        own = [self._tree[path].compression for path in self._spelled.values()]
+        found = [compression or self._tree.file.compression for compression in own]
         if not any(c is not None and c.name in _THREADED for c in found):
             return None
         executor = uproot.ThreadPoolExecutor(_THREADS)
@@ -94,7 +98,7 @@ class TreeFile:
             branches = [self._tree[path] for path in self._spelled.values()]
             return sum(branch.uncompressed_bytes for branch in branches) / entries
         # An RNTuple's field sizes are spread over its pages: three times its share of the file.
-        share = len(self._spelled) / max(len(self._fields), 1)
+        share = len(self._spelled) / max(self._fields, 1)
         return 3 * share * float(self._directory.file.source.num_bytes) / entries
 
 
