@@ -41,7 +41,7 @@ def compare(
     for round_ in range(repeats):
         for label in labels if round_ % 2 == 0 else labels[::-1]:
             seconds[label].append(_timed(candidates[label]))
-    counts = items if isinstance(items, Mapping) else {label: items for label in labels}
+    counts = items if isinstance(items, Mapping) else dict.fromkeys(labels, items)
     rows = {
         label: _summary(
             seconds[label], seconds[labels[0]], counts.get(label), counts.get(labels[0])
@@ -94,7 +94,7 @@ def print_table(result: Mapping[str, Any]) -> None:
 
 
 def write(name: str, result: Mapping[str, Any]) -> Path:
-    """Write `results/<name>.json`; the folder ignores itself, so measurements are never committed."""
+    """Write `results/<name>.json`; the folder ignores itself: measurements are not committed."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / ".gitignore").write_text("*\n")
     path = RESULTS / f"{name.replace(' ', '_').replace('/', '-')}.json"

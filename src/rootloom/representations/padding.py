@@ -23,23 +23,22 @@ def pad_into(
 ) -> None:
     """Write the first `length` objects of each row to `out[i, first:first + length * C]`.
 
-    values: (V, C); offsets: (R + 1,); rows: (n,) row numbers, n ≤ B; out: (B, F) with
-    F ≥ first + length * C. Objects vary slower than channels. What is not an object becomes 0,
-    and so do all rows of `out` from n on; columns outside the written range are left alone.
+    values: (V, C) C-contiguous; offsets: (R + 1,); rows: (n,) row numbers, n ≤ B; out: (B, F)
+    with F ≥ first + length * C. Objects vary slower than channels. What is not an object becomes
+    0, and so do all rows of `out` from n on; columns outside the written range are left alone.
     """
     channels = values.shape[1]
+    flat = values.reshape(-1)
     last = first + length * channels
     for i in range(len(rows)):
-        start = offsets[rows[i]]
-        stop = min(offsets[rows[i] + 1], start + length)
-        at = first
-        for j in range(start, stop):
-            for c in range(channels):
-                out[i, at] = values[j, c]
-                at += 1
-        out[i, at:last] = 0
-    for i in range(len(rows), len(out)):
-        out[i, first:last] = 0
+        # Slices counted from 0: indices into the whole would be checked for wrap-around each time.
+        start = offsets[rows[i]] * channels
+        n = min(offsets[rows[i] + 1] * channels - start, length * channels)
+        source, target = flat[start : start + n], out[i, first:last]
+        for k in range(n):
+            target[k] = source[k]
+        target[n:] = 0
+    out[len(rows) :, first:last] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -57,23 +56,21 @@ def pad_masked_into(
     NaN (absent) becomes 0 in `out`, so that masked entries never reach an arithmetic operation.
     """
     channels = values.shape[1]
+    flat = values.reshape(-1)
     last = first + length * channels
     for i in range(len(rows)):
-        start = offsets[rows[i]]
-        stop = min(offsets[rows[i] + 1], start + length)
-        at = first
-        for j in range(start, stop):
-            for c in range(channels):
-                value = values[j, c]
-                present = value == value
-                out[i, at] = value if present else 0
-                mask[i, at] = 1 if present else 0
-                at += 1
-        out[i, at:last] = 0
-        mask[i, at:last] = 0
-    for i in range(len(rows), len(out)):
-        out[i, first:last] = 0
-        mask[i, first:last] = 0
+        start = offsets[rows[i]] * channels
+        n = min(offsets[rows[i] + 1] * channels - start, length * channels)
+        source, target, there = flat[start : start + n], out[i, first:last], mask[i, first:last]
+        for k in range(n):
+            value = source[k]
+            present = value == value
+            target[k] = value if present else 0
+            there[k] = 1 if present else 0
+        target[n:] = 0
+        there[n:] = 0
+    out[len(rows) :, first:last] = 0
+    mask[len(rows) :, first:last] = 0
 
 
 def pad(objects: Ragged, rows: np.ndarray, size: int, length: int) -> np.ndarray:
