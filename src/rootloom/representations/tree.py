@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.representations.base import (
+    MomentsLike,
     momenta,
+    ragged,
     require,
     require_choice,
     require_declared,
     round_mantissa,
 )
-from rootloom.representations.growing import TOPOLOGIES, grow, node_features
+from rootloom.representations.growing import TOPOLOGIES, Topology, gather, grow, node_features
+from rootloom.representations.tree_schedule import Tree, pack
 from rootloom.types import Column, Ragged
 
 _WHO = "clustering_tree"
@@ -50,9 +53,7 @@ class ClusteringTree:
 
     objects: str = "constituents"
     select: str | None = None
-    algorithm: Literal[
-        "kt", "cambridge_aachen", "anti_kt", "ascending_pt", "descending_pt", "random"
-    ] = "kt"
+    algorithm: Topology = "kt"
     preprocess: bool = True
     subjet_radius: float = 0.3
     seed: int = 0
@@ -95,14 +96,45 @@ class ClusteringTree:
             "tree.merges": Ragged(merges.values.astype(np.uint16), merges.offsets),
         }
 
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Tree:
+        """The trees of `rows`, scheduled for a recursive network; absent trees fill up to `size`.
+
+        Raises DataError for merges that are no tree's.
+        """
+        leaves, merges = _stored(columns)
+        counts = leaves.counts()[rows]
+        chosen = gather(merges.values, merges.offsets, rows)
+        return pack(counts, chosen, self.features(columns, rows), size)
+
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
         """{"nodes": (T, 7)}: the features of every node of every row."""
         rows = np.arange(len(columns["tree.leaves"]))
         return {"nodes": self.features(columns, rows).astype(np.float64)}
 
+    def normalise(self, inputs: Tree, statistics: Mapping[str, MomentsLike]) -> Tree:
+        """(x − mean) / std of every node; a constant feature becomes 0, unused slots stay 0.
+
+        The paper scales with median and interquartile range; exact mean and deviation, which merge
+        over any number of shards, serve the same end.
+        """
+        mean = np.asarray(statistics["nodes"].mean, np.float32)
+        std = np.asarray(statistics["nodes"].std, np.float32)
+        scale = np.where(std > 0, std, np.float32(1))
+
+        def scaled(x: Any, use: Any) -> Any:
+            present = (use != 0).astype(np.float32)
+            return (x - mean) / scale * present[:, None]
+
+        return inputs._replace(
+            leaves=scaled(inputs.leaves, inputs.leaf_use),
+            merges=scaled(inputs.merges, inputs.slot_use),
+        )
+
     def features(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
         """(T, 7) float32: the nodes of `rows` one after another, leaves before merges."""
-        leaves, merges = columns["tree.leaves"], columns["tree.merges"]
-        assert isinstance(leaves, Ragged)
-        assert isinstance(merges, Ragged)
+        leaves, merges = _stored(columns)
         return node_features(leaves.values, leaves.offsets, merges.values, merges.offsets, rows)
+
+
+def _stored(columns: Mapping[str, Column]) -> tuple[Ragged, Ragged]:
+    return ragged(columns, "tree.leaves"), ragged(columns, "tree.merges")
