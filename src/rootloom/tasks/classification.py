@@ -90,7 +90,7 @@ class Classification:
         return loss, metrics
 
     def columns(self) -> tuple[str, ...]:
-        """"score" of the signal for two classes, else "score_<class>" of each."""
+        """The signal's "score" for two classes, else "score_<class>" of each."""
         if len(self.classes) == 2:
             return ("score",)
         return tuple(f"score_{name}" for name in self.classes)

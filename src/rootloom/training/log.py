@@ -46,11 +46,11 @@ class RunLog:
             image = np.kron(values / max(values.max(), 1e-12), np.ones((32, 32)))
             self._writer.add_image(f"{split}/{name}", image, step, dataformats="HW")
 
-    def histograms(self, group: str, step: int, arrays: Mapping[str, np.ndarray]) -> None:
+    def histograms(self, step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Distributions of the entries of each array."""
         if self._writer:
             for name, array in arrays.items():
-                self._writer.add_histogram(f"{group}/{name}", array, step)
+                self._writer.add_histogram(name, array, step)
 
     def close(self) -> None:
         """Write what is buffered."""

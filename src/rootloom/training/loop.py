@@ -228,7 +228,7 @@ class _Run:
         gradients, _ = self._gradient(self.state, batch)
         for group, tree in (("gradients", gradients), ("weights", self.state.params)):
             arrays = tensors.flatten(parallel.first(tree), group)
-            self.log.histograms(group, self.step, arrays)
+            self.log.histograms(self.step, arrays)
 
     def _end_epoch(self) -> None:
         place = self.position

@@ -39,7 +39,8 @@ def total(tree: Any) -> Any:
 def replicate(tree: Any, devices: int) -> Any:
     """Host arrays as one copy a device, with a leading axis (devices,)."""
     stacked = jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), tree)
-    return jax.pmap(lambda x: x)(stacked)
+    # The axis's name is part of a placement: under another one the first step compiles twice.
+    return jax.pmap(lambda x: x, axis_name=AXIS)(stacked)
 
 
 def first(tree: Any) -> Any:

@@ -24,7 +24,9 @@ class TrainState(NamedTuple):
 def initial_params(task: Task, batch: Batch, seed: int) -> Any:
     """Parameters on the host, a function of the seed. batch: as a loader yields it."""
     local = jax.tree.map(lambda x: x[0], batch)
-    return jax.device_get(jax.jit(task.init)(jax.random.key(seed), local))
+    # Threefry's rounds, unrolled for every array, would take five times as long to compile.
+    key = jax.random.key(seed, impl="rbg")
+    return jax.device_get(jax.jit(task.init)(key, local))
 
 
 def initial_state(params: Any, optimizer: optax.GradientTransformation, seed: int) -> TrainState:

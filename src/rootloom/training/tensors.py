@@ -16,6 +16,8 @@ from safetensors.numpy import save
 from rootloom.errors import TrainingError
 from rootloom.fileio import write_bytes
 
+_HEADER = "rootloom"
+
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
     """One file with the arrays and, in its header, the record and a checksum of both."""
@@ -24,15 +26,16 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any
         name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()
     }
     text = json.dumps(record, sort_keys=True)
-    header = {"record": text, "sha256": _checksum(whole, text)}
-    write_bytes(path, save(whole, metadata=header))
+    # One entry: the format keeps several in no particular order, and equal runs write equal files.
+    header = json.dumps({"record": text, "sha256": _checksum(whole, text)})
+    write_bytes(path, save(whole, metadata={_HEADER: header}))
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the record. Raises TrainingError when the file is damaged."""
     try:
         with safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {})[_HEADER])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = header["record"]
         if header["sha256"] != _checksum(arrays, text):

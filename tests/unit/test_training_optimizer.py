@@ -1,0 +1,109 @@
+"""Schedules and update rules against their formulas."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rootloom.errors import ConfigError
+from rootloom.training.optimizer import build, schedule
+from rootloom.training.options import Schedule, TrainingOptions
+
+
+def rates(plan: Schedule, steps: list[int]) -> list[float]:
+    options = TrainingOptions(learning_rate=0.1, epochs=10, schedule=plan)
+    return [float(schedule(options, steps_per_epoch=20)(step)) for step in steps]
+
+
+def test_schedules_have_their_values() -> None:
+    assert rates(Schedule(), [0, 199]) == pytest.approx([0.1, 0.1])
+    halfway = 0.1 * (0.2 + 0.8 * 0.5 * (1 + math.cos(math.pi * 0.5)))
+    found = rates(Schedule("cosine", final=0.2), [0, 100, 200])
+    assert found == pytest.approx([0.1, halfway, 0.02])
+    found = rates(Schedule("exponential", decay=0.5), [0, 19, 20, 45])
+    assert found == pytest.approx([0.1, 0.1, 0.05, 0.025])
+    found = rates(Schedule("warmup_cosine", warmup_epochs=2), [0, 20, 40, 120, 200])
+    assert found == pytest.approx([0, 0.05, 0.1, 0.05, 0], abs=1e-8)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "nadam", "sgd"])
+def test_every_optimiser_goes_down_a_bowl(name: Any) -> None:
+    rule = build(TrainingOptions(optimizer=name, learning_rate=0.1), 10, {"w": "default"})
+    params = {"w": jnp.array([[1.0, -2.0]])}
+    state = rule.init(params)
+    for _ in range(100):
+        updates, state = rule.update(params, state, params)  # the gradient of w²/2
+        params = optax.apply_updates(params, updates)
+    assert float(jnp.abs(params["w"]).max()) < 0.1
+
+
+def test_weight_decay_is_the_gradient_of_the_penalty_and_spares_biases() -> None:
+    options = TrainingOptions(optimizer="sgd", learning_rate=0.1, weight_decay=0.01)
+    params = {"kernel": jnp.array([[3.0]]), "bias": jnp.array([3.0])}
+    rule = build(options, 1, jax.tree.map(lambda _: "default", params))
+    zero = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = rule.update(zero, rule.init(params), params)
+    penalty = jax.grad(lambda w: 0.01 * w**2)(3.0)
+    assert updates["kernel"][0, 0] == pytest.approx(-0.1 * penalty)
+    assert updates["bias"][0] == 0
+
+
+def test_clipping_bounds_the_gradient() -> None:
+    options = TrainingOptions(optimizer="sgd", learning_rate=1.0, clip_norm=2.0)
+    params = {"w": jnp.zeros((1, 2))}
+    rule = build(options, 1, {"w": "default"})
+    updates, _ = rule.update({"w": jnp.array([[30.0, 40.0]])}, rule.init(params), params)
+    np.testing.assert_allclose(updates["w"], [[-1.2, -1.6]], rtol=1e-6)
+
+
+def test_groups_keep_separate_states() -> None:
+    options = TrainingOptions(optimizer="sgd", learning_rate=1.0, clip_norm=1.0)
+    params = {"a": jnp.zeros((1, 1)), "b": jnp.zeros((1, 1))}
+    rule = build(options, 1, {"a": "first", "b": "second"})
+    gradients = {"a": jnp.array([[5.0]]), "b": jnp.array([[0.5]])}
+    updates, _ = rule.update(gradients, rule.init(params), params)
+    # Clipped together, b would have been scaled down by a.
+    assert (float(updates["a"][0, 0]), float(updates["b"][0, 0])) == pytest.approx((-1.0, -0.5))
+
+
+@pytest.mark.parametrize(
+    "field", [{"batch_size": 0}, {"learning_rate": -1.0}, {"clip_norm": 0.0}, {"log_every": 0}]
+)
+def test_impossible_options_are_refused_by_name(field: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"training.{next(iter(field))}"):
+        TrainingOptions(**field)
+
+
+def test_options_import_without_jax() -> None:
+    code = "import sys, rootloom.training.options; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_devices_are_configured_before_jax_or_refused() -> None:
+    code = (
+        "import os\n"
+        "os.environ.pop('XLA_FLAGS', None)\n"
+        "from rootloom.training.devices import configure\n"
+        "configure(cpus=1, virtual_devices=3)\n"
+        "import jax\n"
+        "assert jax.local_device_count() == 3\n"
+        "assert '--xla_gpu_deterministic_ops=true' in os.environ['XLA_FLAGS']\n"
+        "configure(cpus=1)\n"
+        "configure(cpus=1, virtual_devices=3)\n"
+        "from rootloom.errors import ConfigError\n"
+        "try:\n"
+        "    configure(cpus=2)\n"
+        "except ConfigError as error:\n"
+        "    assert 'PJRT_NPROC' in str(error)\n"
+        "else:\n"
+        "    raise SystemExit('not refused')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
