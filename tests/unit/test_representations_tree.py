@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rootloom.errors import ConfigError, DataError
 from rootloom.representations.growing import TOPOLOGIES
 from rootloom.representations.tree import ClusteringTree
+from rootloom.representations.tree_schedule import Tree
 from rootloom.types import Ragged
 
 
@@ -140,6 +141,41 @@ def test_random_trees_follow_from_seed_and_content() -> None:
     )
     other = ClusteringTree(algorithm="random", seed=1).encode(table(jets))
     assert (other["tree.merges"].values != together["tree.merges"].values).any()
+
+
+class Moments:
+    def __init__(self, x: np.ndarray) -> None:
+        self.mean, self.std = x.mean(axis=0), x.std(axis=0)
+
+
+def test_collate_lays_out_the_rows_and_normalise_keeps_padding_zero() -> None:
+    jets = [random_jet(n, n) for n in (5, 1, 9)] + [np.zeros((0, 4))]
+    tree = ClusteringTree()
+    shard = tree.encode(table(jets))
+    sample = tree.sample(shard)["nodes"]
+    assert sample.shape == (9 + 1 + 17 + 1, 7)
+    rows = np.array([2, 0, 3])
+    inputs = tree.collate(shard, rows, 5)
+    normal = tree.normalise(inputs, {"nodes": Moments(sample)})
+    expected = (tree.features(shard, rows) - sample.mean(0)) / sample.std(0)
+    blocks = np.split(expected, np.cumsum([17, 9]))
+    for example, (n, block) in enumerate(zip((9, 5, 1), blocks, strict=True)):
+        seen = nodes_below(normal, normal.root[example])
+        assert len(seen) == 2 * n - 1
+        for x in (seen, block):
+            x[:] = x[np.lexsort(np.round(x, 3).T)]
+        np.testing.assert_allclose(seen, block, rtol=1e-4, atol=1e-4)
+    assert normal.root[3:].tolist() == [0, 0]
+    assert not normal.leaves[np.asarray(inputs.leaf_use) == 0].any()
+    assert not normal.merges[np.asarray(inputs.slot_use) == 0].any()
+
+
+def nodes_below(inputs: Tree, node: int) -> np.ndarray:
+    """Features of a node and all below it, by following `children`."""
+    if node < 0:
+        return inputs.leaves[-1 - node][None]
+    left, right = (nodes_below(inputs, child) for child in inputs.children[node - 1])
+    return np.concatenate([inputs.merges[node - 1][None], left, right])
 
 
 def test_momenta_are_rounded_as_promised() -> None:

@@ -109,20 +109,24 @@ def require_finite(name: str, column: Column) -> None:
     )
 
 
+def ragged(columns: Mapping[str, Column], name: str) -> Ragged:
+    """The column of that name, which holds several objects a row."""
+    column = columns[name]
+    if not isinstance(column, Ragged):
+        raise DataError(f"column '{name}'", expected="objects in every row", found="one number")
+    return column
+
+
 def momenta(columns: Mapping[str, Column], objects: str, select: str | None) -> Ragged:
     """The objects' momenta, values (V, 4) float64 px, py, pz, E in GeV; only those in `select`."""
-    parts = []
-    for field in ("px", "py", "pz", "e"):
-        column = columns[f"{objects}.{field}"]
-        assert isinstance(column, Ragged)
-        require_finite(f"{objects}.{field}", column)
-        parts.append(column.values)
-    all_of_them = Ragged(np.stack(parts, axis=-1).astype(np.float64), column.offsets)
+    parts = [ragged(columns, f"{objects}.{field}") for field in ("px", "py", "pz", "e")]
+    for field, part in zip(("px", "py", "pz", "e"), parts, strict=True):
+        require_finite(f"{objects}.{field}", part)
+    stacked = np.stack([part.values for part in parts], axis=-1).astype(np.float64)
+    all_of_them = Ragged(stacked, parts[0].offsets)
     if select is None:
         return all_of_them
-    chosen = columns[f"{objects}.{select}"]
-    assert isinstance(chosen, Ragged)
-    return subset(all_of_them, chosen.values != 0)
+    return subset(all_of_them, ragged(columns, f"{objects}.{select}").values != 0)
 
 
 def subset(column: Ragged, kept: np.ndarray) -> Ragged:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rootloom.representations.base import (
     MomentsLike,
+    ragged,
     require,
     require_declared,
     require_finite,
@@ -111,8 +112,7 @@ class FeatureVector:
             x[: len(rows), k] = values[rows]
         mask[: len(rows), : len(scalars)] = 1.0
         for k, name in enumerate(self.objects):
-            column = columns[_PREFIX + name]
-            assert isinstance(column, Ragged)
+            column = ragged(columns, _PREFIX + name)
             first = len(scalars) + k * self.max_objects
             pad_masked_into(
                 column.values[:, None], column.offsets, rows, self.max_objects, first, x, mask

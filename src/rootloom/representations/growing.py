@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 import numpy as np
 from numba import njit
 
-from rootloom.physics.clustering import POWERS, cluster, inclusive_jets
+from rootloom.physics.clustering import cluster, inclusive_jets
 from rootloom.physics.scalars import azimuth, longest, pt2_of, rapidity
 from rootloom.types import Ragged
 
+Topology = Literal["kt", "cambridge_aachen", "anti_kt", "ascending_pt", "descending_pt", "random"]
 # Positions in this tuple are the integers that the kernels take.
-TOPOLOGIES = ("kt", "cambridge_aachen", "anti_kt", "ascending_pt", "descending_pt", "random")
+TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
 
 FEATURES = 7
 
@@ -181,7 +183,7 @@ def _sort_all(p4: np.ndarray, offsets: np.ndarray) -> None:
 
 
 def grow(
-    constituents: Ragged, topology: str, radius: float | None, seed: int
+    constituents: Ragged, topology: Topology, radius: float | None, seed: int
 ) -> tuple[Ragged, Ragged]:
     """Trees of many jets: leaves (L, 4) float64, hardest first, and merges (M, 2) int32.
 
@@ -194,7 +196,7 @@ def grow(
         orient(p4, offsets, radius)
         _sort_all(p4, offsets)  # turning about x changed the transverse momenta
     parents = np.empty((0, 2), np.int32)
-    if topology in POWERS:
+    if topology == "kt" or topology == "cambridge_aachen" or topology == "anti_kt":
         parents = cluster(p4, offsets, topology).parents
     merges, starts = _join_all(p4, offsets, parents, TOPOLOGIES.index(topology), np.uint64(seed))
     return _with_leaf(Ragged(p4, offsets)), Ragged(merges, starts)
@@ -253,4 +255,19 @@ def node_features(
         for node in range(2 * n - 1):
             _describe(nodes[node], energy, out[at + node])
         at += 2 * n - 1
+    return out
+
+
+@njit(cache=True, nogil=True)
+def gather(values: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The pairs (V, 2) of the chosen rows, one row after another."""
+    total = 0
+    for row in rows:
+        total += offsets[row + 1] - offsets[row]
+    out = np.empty((total, 2), values.dtype)
+    at = 0
+    for row in rows:
+        for i in range(offsets[row], offsets[row + 1]):
+            out[at, 0], out[at, 1] = values[i, 0], values[i, 1]
+            at += 1
     return out

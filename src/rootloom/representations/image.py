@@ -18,6 +18,7 @@ from rootloom.physics.clustering import inclusive_jets
 from rootloom.representations.base import (
     MomentsLike,
     momenta,
+    ragged,
     require,
     require_choice,
     require_declared,
@@ -133,9 +134,7 @@ class JetImage:
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Image:
         """x: (size, pixels, pixels, C) float32."""
         x = np.zeros((size, self._size()), np.float32)
-        pixel, value = columns["image.pixel"], columns["image.value"]
-        assert isinstance(pixel, Ragged)
-        assert isinstance(value, Ragged)
+        pixel, value = ragged(columns, "image.pixel"), ragged(columns, "image.value")
         scatter_into(pixel.values, value.values, pixel.offsets, rows, x)
         return Image(x.reshape(size, self.pixels, self.pixels, len(self.channels)))
 
@@ -174,13 +173,12 @@ class JetImage:
         pt = np.hypot(parts.values[:, 0], parts.values[:, 1])
         table = {"pt": pt}
         if self._charged():
-            charge = columns[f"{self.objects}.charge"]
-            assert isinstance(charge, Ragged)
+            charge = ragged(columns, f"{self.objects}.charge")
             require_finite(f"{self.objects}.charge", charge)
             if self.select is not None:
-                chosen = columns[f"{self.objects}.{self.select}"]
-                assert isinstance(chosen, Ragged)
-                charge = subset(charge, chosen.values != 0)
+                charge = subset(
+                    charge, ragged(columns, f"{self.objects}.{self.select}").values != 0
+                )
             charged = charge.values != 0
             table["charged_pt"] = np.where(charged, pt, 0.0)
             table["neutral_pt"] = np.where(charged, 0.0, pt)
