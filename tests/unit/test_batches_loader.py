@@ -234,6 +234,60 @@ def test_a_representation_may_merge_devices_itself(shards) -> None:
     assert batch.inputs == ("merged", 2)
 
 
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_columns_laid_side_by_side_hold_the_same_numbers(tmp_path: Path, cache_bytes: int) -> None:
+    """Two shards of two object columns: gathered one by one and as one (V, 2) column."""
+
+    class Apart(Representation):
+        def collate(self, columns, rows, size):
+            parts = [take_rows(columns[n], rows, size) for n in ("o.a", "o.b")]
+            return Inputs(np.stack(parts, axis=1), np.zeros(size, np.float32))
+
+    class Together(Representation):
+        def together(self, names):
+            return {"o": tuple(n for n in names if n.startswith("o."))}
+
+        def collate(self, columns, rows, size):
+            assert set(columns) == {"o", "label", "weight", "id"}
+            x = [
+                take_rows(Ragged(v, columns["o"].offsets), rows, size)
+                for v in columns["o"].values.T
+            ]
+            return Inputs(np.stack(x, axis=1), np.zeros(size, np.float32))
+
+    def take_rows(column: Ragged, rows: np.ndarray, size: int) -> np.ndarray:
+        out = np.zeros(size, np.float32)
+        for i, r in enumerate(rows):
+            part = column.values[column.offsets[r] : column.offsets[r + 1]]
+            out[i] = (part * np.arange(1, len(part) + 1)).sum()
+        return out
+
+    for k in range(2):
+        block, columns = table(800, k)
+        a = columns["objects"]
+        made = {"o.a": a, "o.b": Ragged(a.values * 3 + 1, a.offsets)}
+        with ShardWriter(tmp_path / f"{k}.h5", file_key=str(k), splits={"train": 1.0}) as writer:
+            writer.append(block, made)
+    paths = [tmp_path / "0.h5", tmp_path / "1.h5"]
+    options = {"cache_bytes": cache_bytes, "window_bytes": 20_000}
+    one, two = (Loader(paths, r, "train", 30, **options) for r in (Apart(), Together()))
+    assert all(same(a, b) for a, b in zip(one.epoch(0), two.epoch(0), strict=True))
+
+
+def test_columns_of_other_lengths_are_not_laid_side_by_side(tmp_path: Path) -> None:
+    class Together(Representation):
+        def together(self, names):
+            return {"o": ("o.a", "o.b")}
+
+    block, columns = table(50, 0)
+    _, other = table(50, 1)
+    made = {"o.a": columns["objects"], "o.b": other["objects"]}
+    with ShardWriter(tmp_path / "s.h5", file_key="k", splits={"train": 1.0}) as writer:
+        writer.append(block, made)
+    with pytest.raises(InputError, match=r"s\.h5[\s\S]*'o\.a'"):
+        Loader([tmp_path / "s.h5"], Together(), "train", 8)
+
+
 def test_weights_multiply_and_average_to_one(shards) -> None:
     reweight = Reweight("pt", 10, 0.0, 300.0)
     statistics: Statistics = merge_all(

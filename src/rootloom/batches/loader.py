@@ -12,7 +12,7 @@ from rootloom.batches.assemble import assemble
 from rootloom.batches.plan import make_plan
 from rootloom.batches.prefetch import prefetch as in_thread
 from rootloom.batches.store import Source, Store, join, take
-from rootloom.errors import ConfigError, DataError
+from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
@@ -62,9 +62,9 @@ class Loader:
         self.batch_size, self.waited_seconds = batch_size, 0.0
         self._representation, self._weights = representation, weights
         self._devices, self._prefetch = devices, prefetch
-        survey = _survey(shards, split, weights)
+        survey = _survey(shards, representation, split, weights)
         row_bytes = max(1, survey.nbytes // survey.rows)
-        self._source = Source(survey.paths, split, survey.names)
+        self._source = Source(survey.paths, split, survey.columns)
         self._plan = make_plan(
             survey.sizes,
             block_rows=_power_of_two(window_bytes // _BLOCKS_PER_WINDOW // row_bytes),
@@ -153,25 +153,30 @@ class Loader:
 class _Survey(NamedTuple):
     paths: list[Path]
     sizes: list[int]
-    names: list[str]
+    columns: dict[str, tuple[str, ...]]
     rows: int
     nbytes: int
 
 
-def _survey(shards: Sequence[str | Path], split: str, weights: WeightTable | None) -> _Survey:
+def _survey(
+    shards: Sequence[str | Path],
+    representation: Representation,
+    split: str,
+    weights: WeightTable | None,
+) -> _Survey:
     """Shards that have rows in the split, what to read of them, and how much that is."""
     paths: list[Path] = []
     sizes: list[int] = []
-    names: list[str] = []
+    columns: dict[str, tuple[str, ...]] = {}
     total = 0
     for path in map(Path, shards):
         with Shard(path) as shard:
             if not shard.rows(split):
                 continue
-            names = names or _needed(shard.columns, weights)
+            columns = columns or _grouped(_needed(shard.columns, weights), representation)
             paths.append(path)
             sizes.append(shard.rows(split))
-            total += shard.nbytes(split, names)
+            total += sum(_nbytes(shard, split, members) for members in columns.values())
     if not paths:
         raise DataError(
             f"split '{split}' of {len(shards)} shards",
@@ -179,7 +184,7 @@ def _survey(shards: Sequence[str | Path], split: str, weights: WeightTable | Non
             found="none",
             fix=f"loosen the selection, add files, or give '{split}' a larger share of the splits",
         )
-    return _Survey(paths, sizes, names, sum(sizes), total)
+    return _Survey(paths, sizes, columns, sum(sizes), total)
 
 
 def _needed(columns: Sequence[str], weights: WeightTable | None) -> list[str]:
@@ -188,6 +193,31 @@ def _needed(columns: Sequence[str], weights: WeightTable | None) -> list[str]:
     if weights is not None and weights.variable is not None:
         wanted.append(AUXILIARY + weights.variable)
     return wanted
+
+
+def _grouped(names: Sequence[str], representation: Representation) -> dict[str, tuple[str, ...]]:
+    """Names of columns in memory and what makes them.
+
+    A representation may have `together(names) -> {name: members}`: ragged columns of one number an
+    object and equal lengths in every row, which it wants side by side as one (V, C) column.
+    """
+    together = getattr(representation, "together", None)
+    groups: dict[str, tuple[str, ...]] = together(names) if together else {}
+    taken = {member for members in groups.values() for member in members}
+    return {**{name: (name,) for name in names if name not in taken}, **groups}
+
+
+def _nbytes(shard: Shard, split: str, members: tuple[str, ...]) -> int:
+    """Bytes in memory; raises InputError when columns to be laid side by side differ in length."""
+    lengths = {name: shard.length(split, name) for name in members}
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            f"{shard.path}, split '{split}'",
+            expected="as many values in each column of one collection",
+            found=", ".join(f"'{name}': {count}" for name, count in lengths.items()),
+            fix="delete this file and run again: it is made anew from its ROOT file",
+        )
+    return shard.nbytes(split, members)
 
 
 def _power_of_two(most: int) -> int:

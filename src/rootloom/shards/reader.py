@@ -69,6 +69,10 @@ class Shard:
                 total += self._dataset(split, name, "offsets").nbytes
         return total
 
+    def length(self, split: str, name: str) -> int:
+        """Rows of a dense column in a split, or values of a ragged one."""
+        return self._dataset(split, name).shape[0]
+
     def is_ragged(self, name: str) -> bool:
         """Whether a column's rows vary in length."""
         return self._dataset(SPLITS[0], name).name.count("/") == 3  # /<split>/<column>/values
