@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import awkward as ak
@@ -32,9 +33,33 @@ def joined(blocks: list[RowBlock]) -> dict[str, np.ndarray]:
     return found
 
 
-def nano(*names: str) -> dict[str, ak.Array]:
+BRANCHES = ["genWeight", "PuppiMET_pt", "MET_pt"]
+COLLECTIONS = {"Jet": ["pt", "eta", "hadronFlavour"], "Muon": ["pt"]}
+
+
+@cache
+def everything() -> dict[str, ak.Array]:
+    names = [f"{c}_{n}" for c, members in COLLECTIONS.items() for n in members]
     with uproot.open(NANO) as file:
-        return file["Events"].arrays(list(names), how=dict)
+        return file["Events"].arrays([*BRANCHES, *names, "nJet", "nMuon"], how=dict)
+
+
+def nano(*names: str) -> dict[str, ak.Array]:
+    return {name: everything()[name] for name in names}
+
+
+@pytest.fixture(scope="module")
+def skim(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A few branches of the same file: opening all 654 takes most of a test's time."""
+    raw = everything()
+    content = {name: raw[name] for name in BRANCHES}
+    for collection, names in COLLECTIONS.items():
+        content[collection] = ak.zip({name: raw[f"{collection}_{name}"] for name in names})
+    path = tmp_path_factory.mktemp("nano") / "skim.root"
+    with uproot.recreate(path) as file:
+        types = {name: ak.type(values).content for name, values in content.items()}
+        file.mktree("Events", types).extend(content)
+    return str(path)
 
 
 def test_events() -> None:
@@ -71,8 +96,8 @@ JETS = RowReader(
 )
 
 
-def test_objects_as_rows() -> None:
-    found = joined(list(JETS.read(NANO, 0, 200)))
+def test_objects_as_rows(skim: str) -> None:
+    found = joined(list(JETS.read(skim, 0, 200)))
     raw = nano("Jet_pt", "Jet_eta", "nJet", "PuppiMET_pt", "Jet_hadronFlavour")
     expected = []
     for event in range(200):
@@ -88,11 +113,11 @@ def test_objects_as_rows() -> None:
         np.testing.assert_allclose(found[name], values, rtol=1e-6)
 
 
-def test_ranges_and_steps_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = joined(list(JETS.read(NANO, 0, 200)))
+def test_ranges_and_steps_change_nothing(monkeypatch: pytest.MonkeyPatch, skim: str) -> None:
+    whole = joined(list(JETS.read(skim, 0, 200)))
     # A cluster is read whole unless it is very large: make it so.
     monkeypatch.setattr("rootloom.rootio.arrays.MAX_STEP", 13)
-    parts = [b for r in ((0, 77), (77, 150), (150, 200)) for b in JETS.read(NANO, *r, step=13)]
+    parts = [b for r in ((0, 77), (77, 150), (150, 200)) for b in JETS.read(skim, *r, step=13)]
     assert len(parts) > 10
     for name, values in joined(parts).items():
         np.testing.assert_array_equal(values, whole[name])
@@ -150,8 +175,8 @@ def test_only_needed_branches() -> None:
         reader.branches(["j.etta"])
 
 
-def test_restricted_columns_keep_the_rows() -> None:
-    whole, part = (joined(list(JETS.read(NANO, 0, 200, columns=c))) for c in (None, ["met"]))
+def test_restricted_columns_keep_the_rows(skim: str) -> None:
+    whole, part = (joined(list(JETS.read(skim, 0, 200, columns=c))) for c in (None, ["met"]))
     assert "pt" not in part
     for name, values in part.items():
         np.testing.assert_array_equal(values, whole[name])
@@ -170,32 +195,32 @@ def test_an_empty_file_gives_one_empty_block() -> None:
     assert len(block.columns["j.pt"]) == 0
 
 
-def test_nothing_selected_gives_one_empty_block() -> None:
+def test_nothing_selected_gives_one_empty_block(skim: str) -> None:
     reader = RowReader(tree="Events", variables={"m": "MET_pt"}, select="MET_pt < 0", classes=ALL)
-    blocks = list(reader.read(NANO, 0, 200, step=50))
+    blocks = list(reader.read(skim, 0, 200, step=50))
     assert [len(block) for block in blocks] == [0]
 
 
-def test_classes_by_file() -> None:
+def test_classes_by_file(skim: str) -> None:
     classes = (ClassRule("s", by_file=True), ClassRule("b", "nJet > 5", by_file=True))
     reader = RowReader(tree="Events", variables={"n": "nJet"}, classes=classes)
-    signal = joined(list(reader.read(NANO, 0, 200, file_class="s")))
-    background = joined(list(reader.read(NANO, 0, 200, file_class="b")))
+    signal = joined(list(reader.read(skim, 0, 200, file_class="s")))
+    background = joined(list(reader.read(skim, 0, 200, file_class="b")))
     assert len(signal["label"]) == 200
     assert set(signal["label"]) == {0}
     assert set(background["label"]) == {1}
     assert background["n"].min() > 5
 
 
-def test_object_counts() -> None:
-    np.testing.assert_array_equal(JETS.object_counts(NANO, 10, 60), nano("nJet")["nJet"][10:60])
+def test_object_counts(skim: str) -> None:
+    np.testing.assert_array_equal(JETS.object_counts(skim, 10, 60), nano("nJet")["nJet"][10:60])
 
 
-def test_two_classes_are_refused() -> None:
+def test_two_classes_are_refused(skim: str) -> None:
     classes = (ClassRule("a", "nJet > 2"), ClassRule("b", "nJet > 4"))
     reader = RowReader(tree="Events", variables={"n": "nJet"}, classes=classes)
     with pytest.raises(DataError, match="'a' and 'b'"):
-        list(reader.read(NANO, 0, 200))
+        list(reader.read(skim, 0, 200))
 
 
 @pytest.mark.parametrize(
@@ -207,9 +232,9 @@ def test_two_classes_are_refused() -> None:
         ({"variables": {"bad": "max(Jet_pt[:, 50:])"}}, "bad"),
     ],
 )
-def test_non_finite_values_are_refused(fields: dict, column: str) -> None:
+def test_non_finite_values_are_refused(fields: dict, column: str, skim: str) -> None:
     with pytest.raises(DataError, match=rf"entry \d+.*'{column}'"):
-        list(RowReader(tree="Events", classes=ALL, **fields).read(NANO, 0, 200))
+        list(RowReader(tree="Events", classes=ALL, **fields).read(skim, 0, 200))
 
 
 def test_large_finite_values_are_accepted(tmp_path: Path) -> None:
@@ -221,11 +246,11 @@ def test_large_finite_values_are_accepted(tmp_path: Path) -> None:
     assert len(block) == 10
 
 
-def test_undefined_values_outside_the_selection_do_no_harm() -> None:
+def test_undefined_values_outside_the_selection_do_no_harm(skim: str) -> None:
     reader = RowReader(
         tree="Events", variables={"x": "Muon_pt[:, 0]"}, select="nMuon > 0", classes=ALL
     )
-    found = joined(list(reader.read(NANO, 0, 200)))
+    found = joined(list(reader.read(skim, 0, 200)))
     raw = nano("Muon_pt")["Muon_pt"]
     np.testing.assert_array_equal(found["x"], raw[ak.num(raw) > 0][:, 0])
 
@@ -239,24 +264,24 @@ def test_undefined_values_outside_the_selection_do_no_harm() -> None:
         ({"variables": {"x": "Jet_pt", "y": "Muon_pt"}, "rows": "Jet"}, "one value a row"),
     ],
 )
-def test_shapes_that_do_not_fit(fields: dict, message: str) -> None:
+def test_shapes_that_do_not_fit(fields: dict, message: str, skim: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        list(RowReader(tree="Events", classes=ALL, **fields).read(NANO, 0, 200))
+        list(RowReader(tree="Events", classes=ALL, **fields).read(skim, 0, 200))
 
 
-def test_collections_of_unequal_lengths() -> None:
+def test_collections_of_unequal_lengths(skim: str) -> None:
     objects = {"mixed": {"jet": "Jet_pt", "muon": "Muon_pt"}}
     with pytest.raises(DataError, match="mixed"):
         list(
-            RowReader(tree="Events", variables={}, objects=objects, classes=ALL).read(NANO, 0, 200)
+            RowReader(tree="Events", variables={}, objects=objects, classes=ALL).read(skim, 0, 200)
         )
 
 
-def test_missing_branch_and_outdated_range() -> None:
+def test_missing_branch_and_outdated_range(skim: str) -> None:
     with pytest.raises(InputError, match="'Jet_pt'"):
-        list(RowReader(tree="Events", variables={"x": "Jet_ptt"}, classes=ALL).read(NANO, 0, 200))
+        list(RowReader(tree="Events", variables={"x": "Jet_ptt"}, classes=ALL).read(skim, 0, 200))
     with pytest.raises(InputError, match="200 entries"):
-        list(JETS.read(NANO, 0, 300))
+        list(JETS.read(skim, 0, 300))
 
 
 def test_a_record_damaged_inside_is_refused(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class TreeFile:
             self._tree, self.container = get_tree(self._directory, url, tree)
             self.entries = int(self._tree.num_entries)
             self._spelled = _spelled(self._tree, self.container, url, tree, names)
-            self._fields = len(fields_of(self._tree)) if self.container == "rntuple" else 0
+            self._fields = fields_of(self._tree) if self.container == "rntuple" else {}
             self._executor = self._decompression()
         except BaseException:
             self.close()
@@ -62,12 +62,8 @@ class TreeFile:
         """The arrays of entries [start, stop)."""
         spelled = self._spelled
         if self.container == "rntuple":
-            wanted = set(spelled.values())
-            # By path: a filter by name would also read fields of that name in other collections.
-            found = self._tree.arrays(
-                filter_field=lambda field: field.path in wanted, entry_start=start, entry_stop=stop
-            )
-            arrays = {name: found[tuple(path.split("."))] for name, path in spelled.items()}
+            found = self._fields_read(start, stop)
+            arrays = {name: found[path] for name, path in spelled.items()}
             return Chunk(start, stop, arrays)
         found = self._tree.arrays(
             list(spelled.values()),
@@ -77,6 +73,26 @@ class TreeFile:
             how=dict,
         )
         return Chunk(start, stop, {name: found[path] for name, path in spelled.items()})
+
+    def _fields_read(self, start: int, stop: int) -> dict[str, Any]:
+        """Path → array. A collection's fields come together, so that its lengths are read once.
+
+        The whole ntuple is never asked: uproot's search takes time quadratic in its fields.
+        """
+        groups: dict[str, set[str]] = {}
+        for path in self._spelled.values():
+            groups.setdefault(path.partition(".")[0], set()).add(path)
+        found = {}
+        for top, paths in groups.items():
+            field = self._fields[top]
+            if paths == {top}:
+                found[top] = field.array(entry_start=start, entry_stop=stop)
+                continue
+            record = field.arrays(
+                filter_field=lambda f, p=paths: f.path in p, entry_start=start, entry_stop=stop
+            )
+            found |= {path: record[tuple(path.split("."))] for path in paths}
+        return found
 
     def _decompression(self) -> Any:
         import uproot
@@ -98,7 +114,7 @@ class TreeFile:
             branches = [self._tree[path] for path in self._spelled.values()]
             return sum(branch.uncompressed_bytes for branch in branches) / entries
         # An RNTuple's field sizes are spread over its pages: three times its share of the file.
-        share = len(self._spelled) / max(self._fields, 1)
+        share = len(self._spelled) / max(len(self._fields), 1)
         return 3 * share * float(self._directory.file.source.num_bytes) / entries
 
 

@@ -67,7 +67,7 @@ def open_root(url: str) -> Any:
     import uproot
 
     # XRootD's own patience is minutes per attempt; `Retry` decides here.
-    for name, value in {"XRD_CONNECTIONRETRY": "1", "XRD_REQUESTTIMEOUT": "120"}.items():
+    for name, value in {"XRD_CONNECTIONRETRY": "1", "XRD_CONNECTIONWINDOW": "30"}.items():
         os.environ.setdefault(name, value)
     if not is_remote(url) and os.path.isfile(url):
         _check_size(url)
