@@ -1,15 +1,15 @@
-"""Strict numerics and eight virtual devices, fixed before anything imports JAX."""
+"""Eight virtual devices, fixed before anything imports JAX, and strict numerics."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
 os.environ["PJRT_NPROC"] = "2"
-os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 _FLAG = "--xla_force_host_platform_device_count=8"
 if _FLAG not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
@@ -18,6 +18,15 @@ if _FLAG not in os.environ.get("XLA_FLAGS", ""):
 _CACHE = tempfile.mkdtemp(prefix="rootloom-compiled-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """Refuse arrays of different ranks in one operation, where a mistake in a shape would hide."""
+    import jax
+
+    with jax.numpy_rank_promotion("raise"):
+        yield
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rootloom.batches.assemble import assemble
+from rootloom.batches.assemble import assemble, stack
 from rootloom.models.dnn import DNN
 from rootloom.tasks.classification import Classification
 from rootloom.types import Batch, Column, Features, Image, Ragged
@@ -39,6 +39,25 @@ class PlainImage:
         return Image(padded(columns["pixels"], rows, size))
 
     def normalise(self, inputs: Image, statistics: Any) -> Image:
+        return inputs
+
+
+@dataclass(frozen=True)
+class ScaledTree:
+    """Trees normalised on the host."""
+
+    kind: ClassVar[str] = "tree"
+    representation: Any
+    statistics: Any
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Any:
+        inputs = self.representation.collate(columns, rows, size)
+        return self.representation.normalise(inputs, self.statistics)
+
+    def merge(self, inputs: Any) -> Any:
+        return getattr(self.representation, "merge", stack)(inputs)
+
+    def normalise(self, inputs: Any, statistics: Any) -> Any:
         return inputs
 
 
@@ -115,8 +134,8 @@ def images(rows: int, pixels: int = 25, channels: int = 1, seed: int = 0) -> dic
     return labelled({"pixels": image.astype(np.float32)}, label, seed)
 
 
-def trees(rows: int, seed: int = 0) -> tuple[dict[str, Column], Any, dict[str, Any]]:
-    """Jets of 1 to 12 massless particles as clustering trees: columns, representation, moments."""
+def trees(rows: int, seed: int = 0) -> tuple[dict[str, Column], ScaledTree]:
+    """Jets of 1 to 12 massless particles as clustering trees."""
     from rootloom.representations.tree import ClusteringTree
 
     rng = np.random.default_rng(seed)
@@ -138,7 +157,7 @@ def trees(rows: int, seed: int = 0) -> tuple[dict[str, Column], Any, dict[str, A
         name: SimpleNamespace(mean=np.nanmean(values, axis=0), std=np.nanstd(values, axis=0))
         for name, values in representation.sample(columns).items()
     }
-    return labelled(columns, rng.integers(0, 2, rows), seed), representation, moments
+    return labelled(columns, rng.integers(0, 2, rows), seed), ScaledTree(representation, moments)
 
 
 def point_task(**fields: Any) -> Classification:

@@ -26,6 +26,8 @@ from rootloom.models.layers import (
 from rootloom.models.maxout import MaxOut
 from rootloom.types import Image
 
+pytestmark = pytest.mark.usefixtures("strict")
+
 SHAPES = [  # pixels, channels, filters, kernel, pool, images
     (25, 1, 5, 11, 2, 6),
     (12, 4, 3, 3, 3, 4),

@@ -17,6 +17,8 @@ from rootloom.tasks.classification import Classification
 from rootloom.training.state import initial_params
 from rootloom.training.step import weighted_sums
 
+pytestmark = pytest.mark.usefixtures("strict")
+
 NAMES = ("a", "b", "c")
 KEY = jax.random.key(0)
 

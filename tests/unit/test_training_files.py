@@ -16,6 +16,8 @@ from rootloom.training.log import RunLog
 from rootloom.training.predict import predict
 from rootloom.training.state import initial_params
 
+pytestmark = pytest.mark.usefixtures("strict")
+
 ARRAYS = {
     "a/fortran": np.asfortranarray(np.arange(6.0, dtype=np.float32).reshape(2, 3)),
     "a/strided": np.arange(10, dtype=np.int32)[::2],
@@ -103,8 +105,8 @@ def test_predictions_are_every_row_in_order(devices: int) -> None:
     params = initial_params(task, loader.batch(np.arange(16)), seed=0)
     found = list(predict(task, params, loader))
     scores = np.concatenate([scores["score"] for scores, _ in found])
-    x = np.concatenate([batch.inputs.x for _, batch in found])
-    np.testing.assert_array_equal(x, columns["x"])
+    words = np.concatenate([rows.id for _, rows in found]).astype(np.uint64)
+    np.testing.assert_array_equal(words[:, 0] << np.uint64(32) | words[:, 1], columns["id"])
     layers = params["backbone"]["Dense_0"], params["head"]
     hidden = np.maximum(columns["x"] @ layers[0]["kernel"] + layers[0]["bias"], 0)
     logits = hidden @ layers[1]["kernel"] + layers[1]["bias"]

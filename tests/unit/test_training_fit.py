@@ -25,6 +25,8 @@ from rootloom.training.loop import Result, fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions
 from rootloom.types import Batch
 
+pytestmark = pytest.mark.usefixtures("strict")
+
 OPTIONS = TrainingOptions(
     batch_size=32, epochs=3, learning_rate=5e-3, log_every=4, tensorboard=False
 )

@@ -17,6 +17,8 @@ from rootloom.errors import ConfigError
 from rootloom.training.optimizer import build, schedule
 from rootloom.training.options import Schedule, TrainingOptions
 
+pytestmark = pytest.mark.usefixtures("strict")
+
 
 def rates(plan: Schedule, steps: list[int]) -> list[float]:
     options = TrainingOptions(learning_rate=0.1, epochs=10, schedule=plan)

@@ -17,9 +17,10 @@ from rootloom.types import Batch
 def predict(
     task: Task, params: Any, loader: Batches
 ) -> Iterator[tuple[dict[str, np.ndarray], Batch]]:
-    """The task's columns, (n,) each, with the host batch of the same n rows.
+    """The task's columns, (n,) each, with target, weight and id of the same n rows.
 
-    loader: unshuffled, so that rows come in file order; its padding is dropped.
+    loader: unshuffled, so that rows come in file order; its padding is dropped. The batches come
+    without their inputs, whose axes need not be rows.
     """
     # The key is for tasks that sample; the same one always, so that predictions repeat.
     run = parallel.on_every_device(lambda p, batch: task.predict(p, batch, jax.random.key(0)))
@@ -48,4 +49,4 @@ def _rows(
         values = np.asarray(leaf)
         return values.reshape(-1, *values.shape[2:])[:left]
 
-    return jax.tree.map(flat, columns), jax.tree.map(flat, batch)
+    return jax.tree.map(flat, columns), jax.tree.map(flat, batch._replace(inputs=None))
