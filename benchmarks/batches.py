@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -130,19 +129,20 @@ weights:
 """
 
 
-def prepare(folder: Path, count: int) -> None:
-    """ROOT files, shards and statistics of `count` jets, made once."""
+def prepare(folder: Path, count: int, files: int = FILES, root: bool = True) -> None:
+    """Shards, statistics and ROOT files of `count` jets, made once."""
     from rootloom.shards.statistics import merge_all, shard_statistics
 
     if (folder / "statistics.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weaver.yaml").write_text(WEAVER)
-    for k in range(FILES):
-        table = jets(count // FILES, k)
-        write_root(folder / f"jets{k}.root", table)
+    for k in range(files):
+        table = jets(count // files, k)
+        if root:
+            write_root(folder / f"jets{k}.root", table)
         write_shard(folder / f"jets{k}.h5", table, f"jets{k}.root")
-    warm = jets(2000, FILES)
+    warm = jets(2000, files)
     write_root(folder / "warm.root", warm)
     write_shard(folder / "warm.h5", warm, "warm.root")
     parts = [
@@ -197,11 +197,18 @@ def child(python: str, script: str, *words: object) -> Callable[[], float]:
 def memory(folder: Path, count: int) -> None:
     """Peak memory of an epoch without cache, at once and ten times the jets."""
     for jets_, sub in ((count, "x1"), (10 * count, "x10")):
-        prepare(folder / sub, jets_)
-        for mode in ("stream",):
-            command = [sys.executable, __file__, "--epoch", mode, "--peak", "--data", folder / sub]
-            done = subprocess.run(map(str, command), capture_output=True, text=True, check=True)
-            print(f"{jets_:>9,} jets, {mode}: {done.stdout.strip()}")
+        prepare(folder / sub, jets_, files=jets_ // 50_000, root=False)
+        words = ["--epoch", "stream", "--peak", "--data", str(folder / sub)]
+        done = subprocess.run(
+            [sys.executable, __file__, *words], capture_output=True, text=True, check=True
+        )
+        print(f"{jets_:>9,} jets: seconds and jets {' '.join(done.stdout.split())} MB")
+
+
+def peak_resident() -> float:
+    """In MB; ru_maxrss would include what the parent process held when it started this one."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main() -> None:
@@ -220,8 +227,7 @@ def main() -> None:
     if options.epoch:
         ours(options.data, options.epoch, options.batch)
         if options.peak:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"peak resident {peak:.0f} MB")
+            print(f"peak resident {peak_resident():.0f}")
         return
     if options.memory:
         memory(options.data, options.jets)

@@ -22,12 +22,22 @@ BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
 AUXILIARY = "aux."
 # 256 kB fit the second-level cache while a chunk is decoded; 1 MB chunks read 10–30 % slower.
 _CHUNK_BYTES = 1 << 18
+# What has one entry a row is read in blocks of a few thousand rows: a longer chunk would be decoded
+# for each of the blocks inside it.
+_CHUNK_ROWS = 1 << 11
 
 
-def create(group: h5py.Group, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> h5py.Dataset:
-    """An empty, growing, compressed and checksummed dataset of rows of `shape`."""
+def create(
+    group: h5py.Group, name: str, dtype: np.dtype, shape: tuple[int, ...], *, per_row: bool
+) -> h5py.Dataset:
+    """An empty, growing, compressed and checksummed dataset of entries of `shape`.
+
+    per_row: whether it has one entry a row, or as many as the objects of all rows.
+    """
     row_bytes = max(1, dtype.itemsize * int(np.prod(shape)))
     rows = 1 << max(0, (_CHUNK_BYTES // row_bytes).bit_length() - 1)
+    if per_row:
+        rows = min(rows, _CHUNK_ROWS)
     return group.create_dataset(
         name,
         shape=(0, *shape),

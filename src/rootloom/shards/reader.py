@@ -31,7 +31,9 @@ class Shard:
         if not self.path.is_file():
             raise InputError(str(path), expected="a shard", found="no such file")
         with self._refusing():
-            self._file = h5py.File(self.path, "r")
+            # Blocks are long and read once: a cache of chunks (8 MB a column and file by default)
+            # would only grow with the number of files.
+            self._file = h5py.File(self.path, "r", rdcc_nbytes=0)
         try:
             self.attributes = self._check_version()
             with self._refusing():

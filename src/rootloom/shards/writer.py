@@ -146,9 +146,11 @@ class _Appendable(Protocol):
 class Growing:
     """A dataset that is written in whole chunks, each once, however small the pieces come."""
 
-    def __init__(self, group: h5py.Group, name: str, first: np.ndarray) -> None:
+    def __init__(
+        self, group: h5py.Group, name: str, first: np.ndarray, *, per_row: bool = True
+    ) -> None:
         self.sample = first[:0]
-        self._dataset = create(group, name, first.dtype, first.shape[1:])
+        self._dataset = create(group, name, first.dtype, first.shape[1:], per_row=per_row)
         self._pending: list[np.ndarray] = []
 
     def append(self, rows: np.ndarray) -> None:
@@ -176,7 +178,7 @@ class GrowingRagged:
     def __init__(self, group: h5py.Group, name: str, first: Ragged) -> None:
         self.sample = Ragged(first.values[:0], np.zeros(1, np.int64))
         inside = group.create_group(name)
-        self._values = Growing(inside, "values", first.values)
+        self._values = Growing(inside, "values", first.values, per_row=False)
         self._offsets = Growing(inside, "offsets", self.sample.offsets)
         self._offsets.append(self.sample.offsets)
         self._last = 0
