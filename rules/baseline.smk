@@ -6,27 +6,29 @@ Its predictions have the format of a network's, so that everything after treats 
 
 rule baseline:
     input:
-        shards=shards_for("baseline", PATHS.predictions("{experiment}", "{method}", "0", "test")),
+        shards=shards_for(
+            "baseline", PATHS.predictions("{experiment}", "{method}", "0", "test")
+        ),
         statistics=lambda wildcards: statistics_of(wildcards.method),
     output:
         **{
             split: PATHS.predictions("{experiment}", "{method}", "0", split)
             for split in SPLITS
         },
-    params:
-        job=job_of("baseline"),
     log:
         PATHS.log("baseline", "{experiment}", "{method}"),
     benchmark:
         PATHS.benchmark("baseline", "{experiment}", "{method}")
     wildcard_constraints:
         method=any_of(PLAN.experiment.baselines),
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(60),
         disk_mb=200,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("baseline"),
     script:
         "../scripts/baseline.py"

@@ -9,18 +9,18 @@ rule evaluate:
         predictions=lambda wildcards: PLAN.predictions(wildcards.method),
     output:
         evaluation=PATHS.evaluation("{experiment}", "{method}"),
-    params:
-        job=job_of("evaluate"),
     log:
         PATHS.log("evaluate", "{experiment}", "{method}"),
     benchmark:
         PATHS.benchmark("evaluate", "{experiment}", "{method}")
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1500),
         runtime=scaled(30),
         disk_mb=100,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("evaluate"),
     script:
         "../scripts/evaluate.py"

@@ -10,18 +10,18 @@ rule index:
         root=lambda wildcards: PLAN.root_inputs(wildcards.file),
     output:
         index=PATHS.index("{dataset}", "{file}"),
-    params:
-        job=job_of("index"),
     log:
         PATHS.log("index", "{dataset}", "{file}"),
     benchmark:
         PATHS.benchmark("index", "{dataset}", "{file}")
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1000),
         runtime=scaled(10),
         disk_mb=100,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("index"),
     script:
         "../scripts/index.py"

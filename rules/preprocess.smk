@@ -11,18 +11,20 @@ rule preprocess:
         index=PATHS.index("{dataset}", "{file}"),
     output:
         shard=update(PATHS.shard("{dataset}", "{representation}", "{file}", "{part}")),
-    params:
-        job=job_of("preprocess"),
     log:
         PATHS.log("preprocess", "{dataset}", "{representation}", "{file}", "{part}"),
     benchmark:
-        PATHS.benchmark("preprocess", "{dataset}", "{representation}", "{file}", "{part}")
+        PATHS.benchmark(
+            "preprocess", "{dataset}", "{representation}", "{file}", "{part}"
+        )
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(2000),
         runtime=scaled(60),
         disk_mb=1000,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("preprocess"),
     script:
         "../scripts/preprocess.py"

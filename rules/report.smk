@@ -16,18 +16,18 @@ rule report:
     output:
         report=PATHS.report(PLAN.name),
         figures=[PATHS.report(PLAN.name, name) for name in PLAN.figures()],
-    params:
-        job=job_of("report"),
     log:
         PATHS.log("report", PLAN.name),
     benchmark:
         PATHS.benchmark("report", PLAN.name)
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1500),
         runtime=scaled(15),
         disk_mb=100,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("report"),
     script:
         "../scripts/report.py"

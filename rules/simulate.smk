@@ -8,18 +8,18 @@ data set is its number of files, so a larger one keeps every file that exists.
 rule simulate:
     output:
         root=PATHS.simulated("{dataset}", "{file}"),
-    params:
-        job=job_of("simulate"),
     log:
         PATHS.log("simulate", "{dataset}", "{file}"),
     benchmark:
         PATHS.benchmark("simulate", "{dataset}", "{file}")
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1000),
         runtime=scaled(60),
         disk_mb=500,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("simulate"),
     script:
         "../scripts/simulate.py"

@@ -6,22 +6,24 @@
 
 rule moments:
     input:
-        shards=shards_for("moments", PATHS.moments("{dataset}", "{representation}", "{group}")),
+        shards=shards_for(
+            "moments", PATHS.moments("{dataset}", "{representation}", "{group}")
+        ),
     output:
         moments=PATHS.moments("{dataset}", "{representation}", "{group}"),
-    params:
-        job=job_of("moments"),
     log:
         PATHS.log("moments", "{dataset}", "{representation}", "{group}"),
     benchmark:
         PATHS.benchmark("moments", "{dataset}", "{representation}", "{group}")
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1500),
         runtime=scaled(30),
         disk_mb=100,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("moments"),
     script:
         "../scripts/moments.py"
 
@@ -34,18 +36,18 @@ rule statistics:
         ],
     output:
         statistics=PATHS.statistics("{dataset}", "{representation}"),
-    params:
-        job=job_of("statistics"),
     log:
         PATHS.log("statistics", "{dataset}", "{representation}"),
     benchmark:
         PATHS.benchmark("statistics", "{dataset}", "{representation}")
+    conda:
+        "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1000),
         runtime=scaled(10),
         disk_mb=100,
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("statistics"),
     script:
         "../scripts/statistics.py"

@@ -12,22 +12,22 @@ rule train:
     output:
         model=PATHS.model("{experiment}", "{method}", "{member}"),
         history=PATHS.history("{experiment}", "{method}", "{member}"),
-    params:
-        job=job_of("train"),
-        directory=lambda wildcards: PATHS.training(
-            **wildcards, fingerprint=PLAN.job("train", **wildcards)["fingerprint"]
-        ),
     log:
         PATHS.log("train", "{experiment}", "{method}", "{member}"),
     benchmark:
         PATHS.benchmark("train", "{experiment}", "{method}", "{member}")
+    retries: 2
+    conda:
+        "../envs/rootloom.yaml"
     threads: PLAN.experiment.threads
     resources:
         mem_mb=scaled(3000),
         runtime=scaled(240),
         disk_mb=500,
-    retries: 2
-    conda:
-        "../envs/rootloom.yaml"
+    params:
+        job=job_of("train"),
+        directory=lambda wildcards: PATHS.training(
+            **wildcards, fingerprint=PLAN.job("train", **wildcards)["fingerprint"]
+        ),
     script:
         "../scripts/train.py"

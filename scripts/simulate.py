@@ -1,6 +1,6 @@
 """Simulate one ROOT file."""
 
-from rootloom.stages import simulate, running
+from rootloom.stages import running, simulate
 
 with running(snakemake.log[0]):
     simulate(

@@ -1,6 +1,6 @@
 """Train one member of a method."""
 
-from rootloom.stages import train, running
+from rootloom.stages import running, train
 
 with running(snakemake.log[0]):
     train(

@@ -48,7 +48,7 @@ class Simulation(Section):
 
 
 class ClassRule(Section):
-    """Which rows belong to a class: those of a process, of some files, or where an expression holds."""
+    """Which rows belong to a class: of a process, of some files, or where an expression holds."""
 
     process: str | None = Field(None, description="process of the embedded source")
     files: list[str] | None = Field(None, description="paths, globs or URLs")
@@ -64,9 +64,9 @@ class ClassRule(Section):
 class Splits(Section):
     """Shares of the events, drawn by the hash of the event's identity."""
 
-    train: float = Field(0.7, gt=0, lt=1)
-    validation: float = Field(0.1, gt=0, lt=1)
-    test: float = Field(0.2, gt=0, lt=1)
+    train: float = Field(default=0.7, gt=0, lt=1)
+    validation: float = Field(default=0.1, gt=0, lt=1)
+    test: float = Field(default=0.2, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
@@ -82,7 +82,7 @@ class Dataset(Section):
     simulate: Simulation | None = None
     files: list[str] = Field([], description="paths, globs, root:// or https:// URLs")
     tree: str = Field("Events", description="name of the TTree or RNTuple")
-    rows: str = Field("event", description="'event', or the object collection whose objects are rows")
+    rows: str = Field("event", description="'event', or the collection whose objects are rows")
     select: str | None = Field(None, description="expression, true for the rows to keep")
     variables: dict[Name, str] = Field({}, description="quantities of a row, by name")
     objects: dict[Name, dict[Name, str]] = Field({}, description="jagged quantities of a row")
@@ -128,8 +128,10 @@ class Expected(Section):
 class Evaluation(Section):
     """How scores become numbers."""
 
-    working_points: list[float] = Field([0.3, 0.5, 0.8], description="signal efficiencies")
-    bootstrap: int = Field(0, ge=0, description="replicas of the test set; 0 takes the formulas")
+    working_points: list[float] = Field(default=[0.3, 0.5, 0.8], description="signal efficiencies")
+    bootstrap: int = Field(
+        default=0, ge=0, description="replicas of the test set; 0 takes the formulas"
+    )
     seed: int = 1
 
 
@@ -215,7 +217,8 @@ def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     """The section class inside an annotation, and whether it comes in a dict or a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
-    many = {dict: "dict", list: "list"}.get(get_origin(annotation) or object, "")
+    origins: dict[Any, str] = {dict: "dict", list: "list"}
+    many = origins.get(get_origin(annotation), "")
     for argument in get_args(annotation):
         below, deeper = _section_in(argument)
         if below is not None:
@@ -259,8 +262,8 @@ class Library:
         else:
             data = self._read("experiments", name)
         experiment = parse(Experiment, data, where)
-        for method in (*experiment.methods, *experiment.baselines):
-            check_name(method, where)
+        for name_of in (*experiment.methods, *experiment.baselines):
+            check_name(name_of, where)
         twice = set(experiment.methods) & set(experiment.baselines)
         if twice:
             raise ConfigError(
@@ -311,14 +314,16 @@ class Library:
     def _check_method(self, where: str, experiment: Experiment, method: Method) -> None:
         model = self.model(method.model)
         representation = self.representation(method.representation)
-        self.check("training", {"kind": "training", **self.training(experiment, method)}, f"{where}: training")
+        options = {"kind": "training", **self.training(experiment, method)}
+        self.check("training", options, f"{where}: training")
         kind = self.schema["$defs"]["representations"][representation["kind"]]["x-kind"]
         consumes = self.schema["$defs"]["models"][model["kind"]]["x-consumes"]
         if kind not in consumes:
             fitting = [n for n in self.names("representations") if self._kind_of(n) in consumes]
             raise ConfigError(
                 where,
-                expected=f"a representation of kind {' or '.join(consumes)} for model '{method.model}'",
+                expected=f"a representation of kind {' or '.join(consumes)} "
+                f"for model '{method.model}'",
                 found=f"'{method.representation}', which is of kind {kind}",
                 fix=f"choose one of: {', '.join(fitting)}",
             )
@@ -352,7 +357,7 @@ def check_name(name: str, where: str) -> None:
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"{where}: {name}",
-            expected="a name of letters, digits, '_', '-' and '.', beginning with a letter or digit",
+            expected="letters, digits, '_', '-' and '.', beginning with a letter or digit",
             found=repr(name),
         )
 

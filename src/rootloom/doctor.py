@@ -91,7 +91,7 @@ def _devices() -> Iterator[Finding]:
         yield Finding(
             "devices",
             "problem",
-            "nvidia-smi is here but JAX runs on the CPU: pip install 'jax[cuda13]' of the same version",
+            "nvidia-smi is here but JAX runs on the CPU: install 'jax[cuda13]' of its version",
         )
 
 

@@ -164,7 +164,8 @@ class Plan:
     def is_current(self, rule: str, output: str, **wildcards: str) -> bool:
         """Whether an output exists and was made by exactly the job that would make it now."""
         made_by = provenance.read(Path(output))
-        return bool(made_by) and made_by["fingerprint"] == self.job(rule, **wildcards)["fingerprint"]
+        now = self.job(rule, **wildcards)
+        return made_by is not None and made_by["fingerprint"] == now["fingerprint"]
 
     def figures(self) -> list[str]:
         """Figures saved beside the report."""
@@ -255,10 +256,10 @@ class Plan:
         return section, [_module("representations", fields)], shards
 
     def _statistics(self, representation: str) -> tuple[Job, list[str], list[str]]:
-        groups = range(len(self.groups))
         section = {"dataset": self.dataset_name, "classes": list(self.dataset.classes)}
         upstream = [
-            self._fingerprint("moments", representation=representation, group=str(g)) for g in groups
+            self._fingerprint("moments", representation=representation, group=str(group))
+            for group in range(len(self.groups))
         ]
         return section, [], upstream
 
@@ -276,7 +277,8 @@ class Plan:
             _module("tasks", section["task"]),
             _module("representations", section["representation"]),
         ]
-        return section, code, [self._fingerprint("statistics", representation=network.representation)]
+        upstream = self._fingerprint("statistics", representation=network.representation)
+        return section, code, [upstream]
 
     def _predict(self, method: str, member: str) -> tuple[Job, list[str], list[str]]:
         section, code, _ = self._train(method, member)
@@ -359,7 +361,7 @@ class Plan:
         }
 
     def _classes(self) -> list[Job]:
-        """Class rules; the files of a class only where files decide, and never the list's length."""
+        """Class rules; never the files, so that one more of them changes no other's shard."""
         by_file = {s.label for s in self.sources.values()} - {None}
         return [
             {"name": name, "where": rule.where, "by_file": name in by_file}
@@ -419,13 +421,14 @@ class Plan:
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
         where = f"dataset '{self.dataset_name}'"
-        if self.dataset.reweight and self.dataset.reweight["variable"] not in self.dataset.variables:
-            raise ConfigError(
-                f"{where}: reweight.variable",
-                expected="a variable of the dataset",
-                found=f"'{self.dataset.reweight['variable']}'",
-                fix=nearest(self.dataset.reweight["variable"], self.dataset.variables),
-            )
+        for variable in self._auxiliary():
+            if variable not in self.dataset.variables:
+                raise ConfigError(
+                    f"{where}: reweight.variable",
+                    expected="a variable of the dataset",
+                    found=f"'{variable}'",
+                    fix=nearest(variable, self.dataset.variables),
+                )
         signal = self.experiment.task.get("signal")
         if signal is not None and signal not in self.dataset.classes:
             raise ConfigError(

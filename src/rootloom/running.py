@@ -17,7 +17,7 @@ EXIT_REFUSED = 1
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: the job stopped on a signal with its state saved; run it again
 
 
-class Preempted(Exception):
+class Preempted(Exception):  # noqa: N818 (an event, not an error)
     """Training stopped on a signal after saving a checkpoint."""
 
 

@@ -32,7 +32,7 @@ def generate() -> dict[str, Any]:
     """The schema as plain data."""
     definitions: dict[str, Any] = {}
     for group, entries in registry.REGISTRY.items():
-        definitions[group] = {name: of_class(registry.resolve(group, name)) for name in sorted(entries)}
+        definitions[group] = {n: of_class(registry.resolve(group, n)) for n in sorted(entries)}
     for name, target in SINGLE.items():
         definitions[name] = {name: of_class(registry.load(target))}
     for section in (Settings, Dataset, Experiment):

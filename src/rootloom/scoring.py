@@ -105,8 +105,7 @@ def _owner(path: str | Path) -> str:
 
 def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column]:
     if not shard.rows(split):
-        empty = {name: np.empty(0, np.float32) for name in reads}
-        return {name: np.empty(0, np.int64) for name in BASE} | empty
+        return {name: np.empty(0, np.float32) for name in (*BASE, *reads)}
     auxiliary = [name for name in shard.columns if name.startswith(AUXILIARY)]
     return shard.read(split, [*BASE, *auxiliary, *reads])
 

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rootloom import provenance, registry
-from rootloom.errors import DataError, InputError, RootloomError
+from rootloom.errors import DataError, InputError
 from rootloom.fileio import write_text
 from rootloom.running import progress, running
 from rootloom.types import SPLITS, RowBlock
 
 if TYPE_CHECKING:
+    from rootloom.batches.loader import Loader
     from rootloom.evaluation.predictions import Header as PredictionHeader
     from rootloom.rootio.dataset import RowReader
     from rootloom.rootio.header import Header
     from rootloom.shards.statistics import Statistics
-    from rootloom.batches.loader import Loader
     from rootloom.shards.weights import Reweight, WeightTable
     from rootloom.training.options import TrainingOptions
 
@@ -224,45 +224,51 @@ def predict(
 
     section = job["section"]
     configure(cpus=section["threads"])
-    from rootloom.batches.loader import Loader
     from rootloom.scoring import score_stream, write_predictions
-    from rootloom.shards.statistics import Statistics
-    from rootloom.training import bundle, parallel
-    from rootloom.training.predict import predict as batches_of
+    from rootloom.training import bundle
 
     trained = bundle.load(model)
-    found = Statistics.from_json(json.dumps(trained.statistics))
     whole = {**section, **{k: getattr(trained, k) for k in ("model", "representation", "task")}}
-    task = _task(whole, found.moments)
-    columns = task.columns()
-    table = _weights(section, _statistics(statistics))
-    for split in SPLITS:
-        scores = iter(())
-        if found.rows[SPLITS.index(split)].sum():
-            devices = parallel.device_count()
-            size = PREDICT_ROWS * devices
-            loader = Loader(
-                shards, task.representation, split, size, devices=devices, shuffle=False, cache_bytes=0
-            )
-            scores = (
-                np.stack([found[name] for name in columns], axis=1)
-                for found, _ in batches_of(task, trained.params, loader)
-            )
+    task = _task(whole, _moments(trained.statistics))
+    found = _statistics(statistics)
+    for split, present in zip(SPLITS, found.rows.sum(axis=1), strict=True):
+        scores = _network_scores(task, trained.params, shards, split) if present else ()
         rows = write_predictions(
             getattr(outputs, split),
             _prediction_header(
                 job,
                 split,
-                _signal(section),
-                columns,
+                task.columns(),
                 trained.metrics["parameters"],
                 trained.metrics["seconds"],
             ),
             shards,
-            table,
+            _weights(section, found),
             score_stream(scores),
         )
         print(f"{section['method']}: {rows} rows of '{split}'")
+
+
+def _network_scores(
+    task: Any, params: Any, shards: Sequence[str], split: str
+) -> Iterator[np.ndarray]:
+    """Scores (r, C) of a split's rows, in the order of the shards."""
+    from rootloom.batches.loader import Loader
+    from rootloom.training import parallel
+    from rootloom.training.predict import predict
+
+    devices = parallel.device_count()
+    loader = Loader(
+        shards,
+        task.representation,
+        split,
+        PREDICT_ROWS * devices,
+        devices=devices,
+        shuffle=False,
+        cache_bytes=0,
+    )
+    for columns, _ in predict(task, params, loader):
+        yield np.stack([columns[name] for name in task.columns()], axis=1)
 
 
 def baseline(
@@ -276,8 +282,7 @@ def baseline(
     recipe = registry.build("baselines", section["baseline"])
     variables = recipe.needs(stored_variables(shards))
     table = _weights(section, _statistics(statistics))
-    signal = _signal(section)
-    number = section["classes"].index(signal)
+    number = section["classes"].index(_signal(section))
     train, validation = (
         collect(samples(shards, split, variables, table, number), recipe.max_rows)
         for split in SPLITS[:2]
@@ -289,7 +294,7 @@ def baseline(
     for split in SPLITS:
         write_predictions(
             getattr(outputs, split),
-            _prediction_header(job, split, signal, ("score",), fitted.parameters, seconds),
+            _prediction_header(job, split, ("score",), fitted.parameters, seconds),
             shards,
             table,
             lambda columns, rows: fitted.score(matrix(columns, variables))[:, None],
@@ -388,6 +393,13 @@ def _statistics(path: str) -> Statistics:
     return Statistics.from_json(Path(path).read_text())
 
 
+def _moments(content: Job) -> Mapping[str, Any]:
+    """Moments out of the statistics that a model carries."""
+    from rootloom.shards.statistics import Statistics
+
+    return Statistics.from_json(json.dumps(content)).moments
+
+
 def _write_statistics(output: str, text: str, stage: str, job: Job) -> None:
     content = json.loads(text)
     content["provenance"] = provenance.record(stage, dict(job))
@@ -467,7 +479,6 @@ def _signal(section: Job) -> str:
 def _prediction_header(
     job: Job,
     split: str,
-    signal: str,
     columns: Sequence[str],
     parameters: int,
     seconds: float,
@@ -478,7 +489,7 @@ def _prediction_header(
     return PredictionHeader(
         method=section["method"],
         classes=tuple(section["classes"]),
-        signal=signal,
+        signal=_signal(section),
         columns=tuple(columns),
         experiment=section["experiment"],
         member=section["member"],

@@ -44,7 +44,7 @@ class RowBlock:
     object:  (R,) int32, the object's index inside its entry; 0 when rows are events.
     label:   (R,) int32, index into the dataset's classes.
     weight:  (R,) float32.
-    columns: the dataset's variables by name ("pt": (R,)) and its objects' ("constituents.px": Ragged).
+    columns: variables by name ("pt": (R,)) and objects' quantities ("constituents.px": Ragged).
     """
 
     entry: np.ndarray

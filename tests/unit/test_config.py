@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a table of sections)
 """Configuration files: shipped ones are valid, wrong ones are refused with the nearest fix."""
 
 from __future__ import annotations

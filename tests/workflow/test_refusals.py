@@ -1,8 +1,10 @@
+# ruff: noqa: E501 (tables of files, edits and the messages they bring)
 """Bad input: a clear error, an exit code other than 0, and nothing partial under a final name."""
 
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -117,8 +119,6 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 with running("results/full.log"):
     preprocess(job, index=plan.paths.index("toy", key), output="results/full.h5")
 """
-    import signal
-
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=project.path,
@@ -139,4 +139,5 @@ def test_friend_trees_follow_the_input(finished: Project) -> None:
             tree = file["jets_scores"]
             assert {"image", "tree", "dense_0", "dense_1", "mass", "trees"} <= set(tree.keys())
             source = Path(friend.stem.rsplit("-", 1)[0]).name
-            assert tree.num_entries == uproot.open(finished.path / f"data/{source}.root")["jets"].num_entries
+            original = uproot.open(finished.path / f"data/{source}.root")["jets"]
+            assert tree.num_entries == original.num_entries

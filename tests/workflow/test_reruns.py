@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
+from rootloom.shards.reader import content_digest
+from rootloom.training import bundle, tensors
 from tests.workflow.project import Project, add_file
 
 AFTER_TRAINING = {"predict", "evaluate", "friends", "report"}
@@ -123,7 +127,9 @@ def test_forced_rules(finished: Project, arguments: tuple[str, ...], rules: set[
 def test_another_results_directory_starts_anew(finished: Project) -> None:
     planned = finished.planned("--config", "results=elsewhere")
     assert {"index", "preprocess", "train", "report"} <= set(planned)
-    assert all(output.startswith("elsewhere/") for outputs in planned.values() for output in outputs)
+    assert all(
+        output.startswith("elsewhere/") for outputs in planned.values() for output in outputs
+    )
 
 
 def test_another_experiment_through_config_alone(finished: Project) -> None:
@@ -136,7 +142,9 @@ def test_two_runs_from_scratch_agree(finished: Project, project: Project) -> Non
     shutil.rmtree(project.path / ".snakemake")
     project.snakemake()
     for pattern in ("datasets/**/shards/**/*.h5", "toy/models/**/*.safetensors"):
-        names = sorted(p.relative_to(finished.path) for p in finished.path.glob(f"results/{pattern}"))
+        names = sorted(
+            p.relative_to(finished.path) for p in finished.path.glob(f"results/{pattern}")
+        )
         assert names
         for name in names:
             assert contents(project.path / name) == contents(finished.path / name), name
@@ -145,18 +153,13 @@ def test_two_runs_from_scratch_agree(finished: Project, project: Project) -> Non
         assert metrics(second) == metrics(first)
 
 
-def contents(path) -> str:  # type: ignore[no-untyped-def]
-    from rootloom.shards.reader import content_digest
-    from rootloom.training import bundle, tensors
-
+def contents(path: Path) -> str:
     if path.suffix == ".h5":
         return str(content_digest(path))
     arrays = tensors.flatten(bundle.load(path).params, "params")
     return repr({name: array.tobytes() for name, array in sorted(arrays.items())})
 
 
-def metrics(path) -> object:  # type: ignore[no-untyped-def]
-    import json
-
+def metrics(path: Path) -> object:
     found = json.loads(path.read_text())
     return found["discriminations"], found["accuracy"]

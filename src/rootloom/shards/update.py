@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,9 +30,9 @@ def recipes(
     """
     ignored = getattr(representation, "not_encoded", None)
     if ignored is None:
-        whole = of_value([dataclasses.asdict(representation), dict(expressions), context])
+        whole = of_value([vars(representation), dict(expressions), context])
         return dict.fromkeys(expressions, whole)
-    fields = {k: v for k, v in dataclasses.asdict(representation).items() if k not in ignored}
+    fields = {k: v for k, v in vars(representation).items() if k not in ignored}
     return {name: of_value([fields, text, context]) for name, text in expressions.items()}
 
 
