@@ -39,29 +39,12 @@ class History(NamedTuple):
     distance: np.ndarray
 
 
-class Slots(NamedTuple):
-    """Working memory of one clustering: the momenta not joined yet, and each one's neighbour."""
-
-    factor: np.ndarray  # pT^2p
-    y: np.ndarray
-    phi: np.ndarray
-    near2: np.ndarray  # ΔR² to the nearest neighbour, R² when there is none nearer
-    near: np.ndarray  # slot of the nearest neighbour, −1 for the beam
-    measure: np.ndarray  # R² times the smallest d of the slot
-    node: np.ndarray
-
-
-@njit(cache=True, nogil=True)
-def _slots_for(size: int) -> Slots:
-    return Slots(
-        np.empty(size),
-        np.empty(size),
-        np.empty(size),
-        np.empty(size),
-        np.empty(size, np.int64),
-        np.empty(size),
-        np.empty(size, np.int64),
-    )
+# Rows of the working memory of one clustering, a column for each momentum not joined yet. Plain
+# arrays, because Numba counts references at every access to an array inside a tuple (+ 25 %).
+# real (5, N): pT^2p, y, φ, ΔR² to the nearest neighbour (R² if none is nearer), R² · smallest d.
+_FACTOR, _Y, _PHI, _NEAR2, _MEASURE = range(5)
+# whole (2, N): column of the nearest neighbour (−1: the beam), number of the node.
+_NEAR, _NODE = range(2)
 
 
 @njit(cache=True, nogil=True)
@@ -74,109 +57,133 @@ def _factor(pt2: float, power: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _fill(slots: Slots, i: int, nodes: np.ndarray, node: int, power: int, radius2: float) -> None:
-    px, py, pz, energy = nodes[node]
-    slots.factor[i] = _factor(pt2_of(px, py), power)
-    slots.y[i] = rapidity(px, py, pz, energy)
-    slots.phi[i] = azimuth(px, py)
-    slots.near2[i] = radius2
-    slots.near[i] = -1
-    slots.node[i] = node
+def _fill(
+    real: np.ndarray, whole: np.ndarray, i: int, p: np.ndarray, node: int, power: int, r2: float
+) -> None:
+    """Put momentum p (4,), which is node `node`, into column i, without a neighbour."""
+    real[_FACTOR, i] = _factor(pt2_of(p[0], p[1]), power)
+    real[_Y, i] = rapidity(p[0], p[1], p[2], p[3])
+    real[_PHI, i] = azimuth(p[0], p[1])
+    real[_NEAR2, i] = r2
+    whole[_NEAR, i] = -1
+    whole[_NODE, i] = node
 
 
 @njit(cache=True, nogil=True)
-def _measure(slots: Slots, i: int) -> float:
-    factor = slots.factor[i]
-    near = slots.near[i]
-    if near >= 0 and slots.factor[near] < factor:
-        factor = slots.factor[near]
-    return slots.near2[i] * factor
+def _measure(real: np.ndarray, whole: np.ndarray, i: int) -> None:
+    factor = real[_FACTOR, i]
+    near = whole[_NEAR, i]
+    if near >= 0:
+        factor = min(factor, real[_FACTOR, near])
+    real[_MEASURE, i] = real[_NEAR2, i] * factor
 
 
 @njit(cache=True, nogil=True)
-def _start(slots: Slots, nodes: np.ndarray, n: int, power: int, radius2: float) -> None:
+def _start(
+    real: np.ndarray, whole: np.ndarray, nodes: np.ndarray, n: int, power: int, r2: float
+) -> None:
     for i in range(n):
-        _fill(slots, i, nodes, i, power, radius2)
+        _fill(real, whole, i, nodes[i], i, power, r2)
     for i in range(n):
         for j in range(i):
-            d2 = distance2(slots.y[i], slots.phi[i], slots.y[j], slots.phi[j])
-            if d2 < slots.near2[i]:
-                slots.near2[i] = d2
-                slots.near[i] = j
-            if d2 < slots.near2[j]:
-                slots.near2[j] = d2
-                slots.near[j] = i
+            d2 = distance2(real[_Y, i], real[_PHI, i], real[_Y, j], real[_PHI, j])
+            if d2 < real[_NEAR2, i]:
+                real[_NEAR2, i] = d2
+                whole[_NEAR, i] = j
+            if d2 < real[_NEAR2, j]:
+                real[_NEAR2, j] = d2
+                whole[_NEAR, j] = i
     for i in range(n):
-        slots.measure[i] = _measure(slots, i)
+        _measure(real, whole, i)
 
 
 @njit(cache=True, nogil=True)
-def _search(slots: Slots, i: int, n: int, radius2: float) -> None:
-    near2, near, y, phi = radius2, -1, slots.y[i], slots.phi[i]
+def _search(real: np.ndarray, whole: np.ndarray, i: int, n: int, r2: float) -> None:
+    near2, near, y, phi = r2, -1, real[_Y, i], real[_PHI, i]
     for j in range(n):
-        d2 = distance2(y, phi, slots.y[j], slots.phi[j])
+        d2 = distance2(y, phi, real[_Y, j], real[_PHI, j])
         if d2 < near2 and j != i:
             near2 = d2
             near = j
-    slots.near2[i] = near2
-    slots.near[i] = near
-
-
-@njit(cache=True, nogil=True)
-def _move(slots: Slots, source: int, target: int) -> None:
-    slots.factor[target] = slots.factor[source]
-    slots.y[target] = slots.y[source]
-    slots.phi[target] = slots.phi[source]
-    slots.near2[target] = slots.near2[source]
-    slots.near[target] = slots.near[source]
-    slots.measure[target] = slots.measure[source]
-    slots.node[target] = slots.node[source]
+    real[_NEAR2, i] = near2
+    whole[_NEAR, i] = near
+    _measure(real, whole, i)
 
 
 @njit(cache=True, nogil=True)
 def _join(
-    slots: Slots, a: int, b: int, nodes: np.ndarray, node: int, scheme: int, power: int, r2: float
+    real: np.ndarray,
+    whole: np.ndarray,
+    a: int,
+    b: int,
+    nodes: np.ndarray,
+    node: int,
+    winner: bool,
+    power: int,
+    r2: float,
 ) -> None:
-    """Put the sum of slots a and b into slot b, as node `node`."""
-    first, second = nodes[slots.node[a]], nodes[slots.node[b]]
-    if scheme == 0:
+    """Put the sum of columns a and b into column b, as node `node`."""
+    first, second, joined = nodes[whole[_NODE, a]], nodes[whole[_NODE, b]], nodes[node]
+    if not winner:
         for k in range(4):
-            nodes[node, k] = first[k] + second[k]
-        _fill(slots, b, nodes, node, power, r2)
+            joined[k] = first[k] + second[k]
+        _fill(real, whole, b, joined, node, power, r2)
         return
-    # Winner takes all (Larkoski, Neill, Thaler 1401.2158): scalar pT sum along the harder one.
     pt_a, pt_b = np.sqrt(pt2_of(first[0], first[1])), np.sqrt(pt2_of(second[0], second[1]))
-    winner = a if pt_a >= pt_b else b
-    pt, y, phi = pt_a + pt_b, slots.y[winner], slots.phi[winner]
-    nodes[node, 0] = pt * np.cos(phi)
-    nodes[node, 1] = pt * np.sin(phi)
-    nodes[node, 2] = pt * np.sinh(y)
-    nodes[node, 3] = pt * np.cosh(y)
-    slots.factor[b] = _factor(pt * pt, power)
-    slots.y[b], slots.phi[b] = y, phi
-    slots.near2[b], slots.near[b], slots.node[b] = r2, -1, node
+    harder = a if pt_a >= pt_b else b
+    pt, y, phi = pt_a + pt_b, real[_Y, harder], real[_PHI, harder]
+    joined[0], joined[1] = pt * np.cos(phi), pt * np.sin(phi)
+    joined[2], joined[3] = pt * np.sinh(y), pt * np.cosh(y)
+    _fill(real, whole, b, joined, node, power, r2)
+    real[_Y, b], real[_PHI, b] = y, phi  # without the rounding of going through components
 
 
 @njit(cache=True, nogil=True)
-def _update(slots: Slots, a: int, b: int, n: int, r2: float) -> None:
-    """Repair neighbours after slot a took over slot n and slot b (if any) got a new momentum."""
-    for i in range(n):
-        if slots.near[i] == a or (b >= 0 and slots.near[i] == b):
-            _search(slots, i, n, r2)
-            slots.measure[i] = _measure(slots, i)
-        if b >= 0 and i != b:
-            d2 = distance2(slots.y[i], slots.phi[i], slots.y[b], slots.phi[b])
-            if d2 < slots.near2[i]:
-                slots.near2[i] = d2
-                slots.near[i] = b
-                slots.measure[i] = _measure(slots, i)
-            if d2 < slots.near2[b]:
-                slots.near2[b] = d2
-                slots.near[b] = i
-        if slots.near[i] == n:
-            slots.near[i] = a
+def _remove(real: np.ndarray, whole: np.ndarray, a: int, last: int) -> None:
+    """Move the last column to column a."""
+    for k in range(5):
+        real[k, a] = real[k, last]
+    for k in range(2):
+        whole[k, a] = whole[k, last]
+
+
+@njit(cache=True, nogil=True)
+def _repair(
+    real: np.ndarray, whole: np.ndarray, a: int, b: int, n: int, r2: float, d2: np.ndarray
+) -> None:
+    """Neighbours after column n moved to a, and column b (if any) got a new momentum."""
+    d2[:n] = np.inf
     if b >= 0:
-        slots.measure[b] = _measure(slots, b)
+        y, phi = real[_Y, b], real[_PHI, b]
+        for i in range(n):
+            d2[i] = distance2(real[_Y, i], real[_PHI, i], y, phi)
+        d2[b] = np.inf
+    near2, near = r2, -1
+    for i in range(n):
+        if whole[_NEAR, i] == a or (whole[_NEAR, i] == b and b >= 0):
+            _search(real, whole, i, n, r2)
+        elif d2[i] < real[_NEAR2, i]:
+            real[_NEAR2, i] = d2[i]
+            whole[_NEAR, i] = b
+            _measure(real, whole, i)
+        if d2[i] < near2:
+            near2 = d2[i]
+            near = i
+        if whole[_NEAR, i] == n:
+            whole[_NEAR, i] = a
+    if b >= 0:
+        real[_NEAR2, b], whole[_NEAR, b] = near2, near
+        _measure(real, whole, b)
+
+
+@njit(cache=True, nogil=True)
+def _smallest(measure: np.ndarray, n: int) -> int:
+    best, where = measure[0], 0
+    for i in range(1, n):
+        if measure[i] < best:
+            best = measure[i]
+            where = i
+    return where
 
 
 @njit(cache=True, nogil=True)
@@ -185,48 +192,45 @@ def _cluster_jet(
     n: int,
     power: int,
     radius: float,
-    scheme: int,
-    slots: Slots,
+    winner: bool,
+    real: np.ndarray,
+    whole: np.ndarray,
     parents: np.ndarray,
     distance: np.ndarray,
 ) -> None:
     """Cluster the n momenta that lead `nodes` (2n, 4); fills the rest of it, parents, distance."""
-    radius2, node = radius * radius, n
-    _start(slots, nodes, n, power, radius2)
+    r2, node = radius * radius, n
+    d2 = np.empty(n)
+    _start(real, whole, nodes, n, power, r2)
     for step in range(len(parents)):
-        a = 0
-        smallest = slots.measure[0]
-        for i in range(1, n):
-            if slots.measure[i] < smallest:
-                smallest = slots.measure[i]
-                a = i
-        b = slots.near[a]
-        distance[step] = smallest / radius2
+        a = _smallest(real[_MEASURE], n)
+        b = whole[_NEAR, a]
+        distance[step] = real[_MEASURE, a] / r2
+        if b > a:
+            a, b = b, a
+        parents[step, 0] = whole[_NODE, a]
+        parents[step, 1] = whole[_NODE, b] if b >= 0 else -1
         if b >= 0:
-            if a < b:
-                a, b = b, a
-            parents[step, 0], parents[step, 1] = slots.node[a], slots.node[b]
-            _join(slots, a, b, nodes, node, scheme, power, radius2)
+            _join(real, whole, a, b, nodes, node, winner, power, r2)
             node += 1
-        else:
-            parents[step, 0], parents[step, 1] = slots.node[a], -1
         n -= 1
-        _move(slots, n, a)
-        _update(slots, a, b, n, radius2)
+        _remove(real, whole, a, n)
+        _repair(real, whole, a, b, n, r2, d2)
 
 
 @njit(cache=True, nogil=True)
-def _cluster(p4: np.ndarray, offsets: np.ndarray, power: int, radius: float, scheme: int) -> tuple:
+def _cluster(p4: np.ndarray, offsets: np.ndarray, power: int, radius: float, winner: bool) -> tuple:
     parents = np.empty((len(p4), 2), np.int32)
     distance = np.empty(len(p4))
     size = longest(offsets)
-    slots, nodes = _slots_for(size), np.empty((2 * size, 4))
+    real, whole = np.empty((5, size)), np.empty((2, size), np.int64)
+    nodes = np.empty((2 * size, 4))
     for row in range(len(offsets) - 1):
         start, stop = offsets[row], offsets[row + 1]
         n = stop - start
         nodes[:n] = p4[start:stop]
         _cluster_jet(
-            nodes, n, power, radius, scheme, slots, parents[start:stop], distance[start:stop]
+            nodes, n, power, radius, winner, real, whole, parents[start:stop], distance[start:stop]
         )
     return parents, distance
 
@@ -248,7 +252,7 @@ def cluster(
     Components beyond 1e38 GeV are not supported.
     """
     p4 = np.ascontiguousarray(p4, np.float64)
-    power, winner = POWERS[algorithm], int(scheme == "winner_takes_all")
+    power, winner = POWERS[algorithm], scheme == "winner_takes_all"
     if radius is not None:
         return History(*_cluster(p4, offsets, power, radius, winner))
     parents, distance = _cluster(p4, offsets, power, WHOLE, winner)
@@ -257,33 +261,37 @@ def cluster(
 
 
 @njit(cache=True, nogil=True)
+def _insert(finished: np.ndarray, count: int, node: int, nodes: np.ndarray) -> None:
+    """Add a node to the `count` sorted ones, hardest first, after those as hard as itself."""
+    pt2, at = pt2_of(nodes[node, 0], nodes[node, 1]), count
+    while at > 0 and pt2_of(nodes[finished[at - 1], 0], nodes[finished[at - 1], 1]) < pt2:
+        finished[at] = finished[at - 1]
+        at -= 1
+    finished[at] = node
+
+
+@njit(cache=True, nogil=True)
 def _finish(p4: np.ndarray, parents: np.ndarray, labels: np.ndarray, momenta: np.ndarray) -> int:
     """Read one jet's inclusive jets off its history, hardest first; returns their number."""
-    n, node = len(p4), len(p4)
-    nodes, finished, pt2 = np.empty((2 * n, 4)), np.empty(n, np.int64), np.empty(n)
+    n, node, count = len(p4), len(p4), 0
+    nodes, finished, owner = np.empty((2 * n, 4)), np.empty(n, np.int64), np.empty(2 * n, np.int64)
     nodes[:n] = p4
-    count = 0
     for step in range(n):
-        a, b = parents[step]
+        a, b = parents[step, 0], parents[step, 1]
         if b >= 0:
             for k in range(4):
                 nodes[node, k] = nodes[a, k] + nodes[b, k]
             node += 1
         else:
-            finished[count] = a
-            # negative, so that an ascending stable sort puts the hardest first
-            pt2[count] = -pt2_of(nodes[a, 0], nodes[a, 1])
+            _insert(finished, count, a, nodes)
             count += 1
-    order = np.argsort(pt2[:count], kind="mergesort")
-    owner = np.empty(node, np.int64)
     for jet in range(count):
-        owner[finished[order[jet]]] = jet
-        momenta[jet] = nodes[finished[order[jet]]]
+        owner[finished[jet]] = jet
+        momenta[jet] = nodes[finished[jet]]
     for step in range(n - 1, -1, -1):
-        a, b = parents[step]
-        if b >= 0:
+        if parents[step, 1] >= 0:
             node -= 1
-            owner[a] = owner[b] = owner[node]
+            owner[parents[step, 0]] = owner[parents[step, 1]] = owner[node]
     labels[:] = owner[:n]
     return count
 

@@ -66,7 +66,8 @@ def _orient(
     elif centre == 1:
         total = np.zeros(4)
         for i in range(n):
-            total += jet[i]
+            for k in range(4):
+                total[k] += jet[i, k]
         y0, phi0 = _axis(total)
     for i in range(n):
         rap, phi = _axis(jet[i])
@@ -141,11 +142,26 @@ def _heavier_left(
 
 
 @njit(cache=True, nogil=True)
-def _norm(values: np.ndarray, kind: int) -> float:
+def _scale(values: np.ndarray, norm: int) -> None:
+    """Divide by the root of the sum of squares (1) or by the sum of magnitudes (2), in place."""
     total = 0.0
     for value in values:
-        total += value * value if kind == 1 else abs(value)
-    return math.sqrt(total) if kind == 1 else total
+        total += value * value if norm == 1 else abs(value)
+    if norm == 1:
+        total = math.sqrt(total)
+    for k in range(len(values)):
+        values[k] /= total
+
+
+@njit(cache=True, nogil=True)
+def _sort(numbers: np.ndarray) -> None:
+    """Ascending, in place, by insertion: there are tens of them."""
+    for i in range(1, len(numbers)):
+        held, j = numbers[i], i
+        while j > 0 and numbers[j - 1] > held:
+            numbers[j] = numbers[j - 1]
+            j -= 1
+        numbers[j] = held
 
 
 @njit(cache=True, nogil=True)
@@ -153,7 +169,8 @@ def _collect(image: np.ndarray, pixels: np.ndarray, numbers: np.ndarray, values:
     """Move the non-zero entries of the touched pixels out, leaving `image` zero again."""
     count = 0
     channels = image.shape[1]
-    for pixel in np.sort(pixels):
+    _sort(pixels)
+    for pixel in pixels:
         for c in range(channels):
             if image[pixel, c] != 0.0:
                 numbers[count] = pixel * channels + c
@@ -203,11 +220,12 @@ def draw(
             jet, pt, x, y, centre, rotate, subjets[subjet_offsets[row] : subjet_offsets[row + 1]]
         )
         if flip and _heavier_left(x, y, pt, pixels, half_width):
-            x *= -1.0
+            for i in range(n):
+                x[i] = -x[i]
         count = _fill(x, y, add[start:stop], pixels, half_width, image, touched)
         last = first + _collect(image, touched[:count], numbers[first:], values[first:])
         if norm > 0 and last > first:
-            values[first:last] /= _norm(values[first:last], norm)
+            _scale(values[first:last], norm)
         found[row + 1] = last
     return numbers[: found[rows]].copy(), values[: found[rows]].astype(np.float32), found
 
