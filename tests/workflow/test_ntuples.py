@@ -1,0 +1,48 @@
+"""Somebody else's files: the shipped example datasets run through the whole chain."""
+
+from __future__ import annotations
+
+import json
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from tests.workflow.project import ROOT, Project
+
+
+def link_data(project: Project) -> None:
+    (project.path / "tests").mkdir()
+    (project.path / "tests" / "data").symlink_to(ROOT / "tests" / "data")
+
+
+def test_nanoaod_jets(fresh: Project) -> None:
+    link_data(fresh)
+    fresh.snakemake("--config", "experiment=nano-btag")
+    results = fresh.path / "results" / "nano-btag"
+    evaluation = json.loads((results / "evaluation" / "deepjet.json").read_text())
+    # DeepJet was made for exactly this: far from chance even in a few hundred jets.
+    assert evaluation["discriminations"][0]["auc"]["value"] > 0.9
+    friend = next((results / "friends").glob("nano_tt_v12-*.root"))
+    with uproot.open(ROOT / "tests/data/nano_tt_v12.root") as file:
+        jets = file["Events"].arrays(
+            ["Jet_pt", "Jet_eta", "Jet_hadronFlavour", "Jet_btagDeepFlavB"]
+        )
+    with uproot.open(friend) as file:
+        scores = file["Events_scores"].arrays()
+    assert ak.all(ak.num(scores["deepjet"]) == ak.num(jets["Jet_pt"]))
+    flavour = jets["Jet_hadronFlavour"]
+    used = (jets["Jet_pt"] > 20) & (abs(jets["Jet_eta"]) < 2.5) & ((flavour == 0) | (flavour == 5))
+    scored = ~np.isnan(ak.flatten(scores["deepjet"]))
+    assert np.array_equal(ak.to_numpy(ak.flatten(used)), ak.to_numpy(scored))
+    ours, theirs = scores["deepjet"][used], jets["Jet_btagDeepFlavB"][used]
+    np.testing.assert_allclose(ak.flatten(ours), ak.flatten(theirs), rtol=1e-6)
+
+
+def test_flat_lzma_file_with_the_default_experiment(fresh: Project) -> None:
+    link_data(fresh)
+    fresh.edit(
+        "config/experiments/default.yaml", "dataset: any", "dataset: any\ntraining: {epochs: 2}"
+    )
+    fresh.snakemake("--config", "experiment=hzz")
+    assert (fresh.path / "results/hzz/report.html").stat().st_size > 10_000
