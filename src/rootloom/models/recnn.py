@@ -85,13 +85,12 @@ class RecNN(nn.Module):
         update = update[:, H:] - jnp.tile(update[:, :H], 3)
         update_bias = update_bias[H:] - jnp.tile(update_bias[:H], 3)
         weights = {
-            "reset": reset,
-            "reset_bias": reset_bias,
+            # What both gates take from h_L, h_R, u is one matrix product.
+            "gates": jnp.concatenate([reset, update[H:]], axis=1),
+            "gates_bias": jnp.concatenate([reset_bias, update_bias]),
             "state": state,
             "state_bias": state_bias,
-            "update": update[H:],  # from h_L, h_R, u
-            "update_new": update[:H],  # from h̃
-            "update_bias": update_bias,
+            "update": update[:H],  # from h̃
         }
         return GATED, self._cast(weights)
 
@@ -119,11 +118,11 @@ def _simple_backward(
 
 def _gated_forward(weights: dict[str, Array], x: Array) -> tuple[Array, tuple[Array, ...]]:
     W, H = x.shape[0], x.shape[1] // 3
-    r = jax.nn.sigmoid(2 * (x @ weights["reset"] + weights["reset_bias"][None]))
+    gates = x @ weights["gates"] + weights["gates_bias"][None]
+    r = 0.5 * jnp.tanh(gates[:, : 3 * H]) + 0.5
     new = jax.nn.relu((r * x) @ weights["state"] + weights["state_bias"][None])
-    y = x @ weights["update"] + new @ weights["update_new"] + weights["update_bias"][None]
-    y = y.reshape(W, 3, H)  # left, right, own; relative to the new state's
-    # Terms written out: a reduction over three would not be fused into the loops around it.
+    y = (gates[:, 3 * H :] + new @ weights["update"]).reshape(W, 3, H)  # left, right, own
+    # Terms written out: XLA would not fuse a reduction over three into the loops around it.
     top = jnp.maximum(jnp.maximum(y[:, 0], y[:, 1]), jnp.maximum(y[:, 2], 0))
     e, e_new = jnp.exp(y - top[:, None]), jnp.exp(-top)
     norm = 1 / (e_new + e[:, 0] + e[:, 1] + e[:, 2])
@@ -139,19 +138,19 @@ def _gated_backward(
     r, new, z, z_new = saved
     W, H = h.shape
     passed = z.reshape(W, 3, H) * dh[:, None]
+    # d softmax: dy_i = z_i (x_i − h) dh.
     dy = (passed * (x.reshape(W, 3, H) - h[:, None])).reshape(W, 3 * H)
-    d_new = jnp.where(new > 0, z_new * dh + dy @ weights["update_new"].T, 0)
+    d_new = jnp.where(new > 0, z_new * dh + dy @ weights["update"].T, 0)
     d_gated = (d_new @ weights["state"].T) * r
     d_reset = d_gated * (x * (2 - 2 * r))  # σ(2x)' = 2 σ (1 − σ)
-    dx = d_reset @ weights["reset"].T + dy @ weights["update"].T + d_gated
-    return dx + passed.reshape(W, 3 * H), {
-        "reset": _product(x, d_reset),
-        "reset_bias": _total(d_reset),
+    d_gates = jnp.concatenate([d_reset, dy], axis=1)
+    dx = d_gates @ weights["gates"].T + d_gated + passed.reshape(W, 3 * H)
+    return dx, {
+        "gates": _product(x, d_gates),
+        "gates_bias": _total(d_gates),
         "state": _product(r * x, d_new),
         "state_bias": _total(d_new),
-        "update": _product(x, dy),
-        "update_new": _product(new, dy),
-        "update_bias": _total(dy),
+        "update": _product(new, dy),
     }
 
 

@@ -19,7 +19,6 @@ from jax import Array, lax
 from rootloom.representations.tree_schedule import WIDTHS, Tree
 
 Weights: TypeAlias = Any
-_Carry: TypeAlias = tuple[Array, tuple[Array, tuple[Array, ...]]]
 
 
 class Cell(NamedTuple):
@@ -35,10 +34,16 @@ class Cell(NamedTuple):
 
 
 class _Tape(NamedTuple):
-    """states: (1 + S + L, H): zero, slots, leaves. x, saved: by slot. slots: those computed."""
+    """What a forward pass leaves.
+
+    states: (1 + 2S + L, H): a zero row, the slots' states, the leaves', the slots' own inputs.
+    rows:   (S, 3) int32, rows of `states` that are the slot's left and right child and own input.
+    saved:  of the cell, by slot.
+    slots:  how many have been computed.
+    """
 
     states: Array
-    x: Array
+    rows: Array
     saved: tuple[Array, ...]
     slots: Array
 
@@ -63,16 +68,16 @@ def _recurse_forward(
 def _recurse_backward(cell: Cell, residuals: Any, d_root: Array) -> tuple[Any, ...]:
     weights, tree, tape = residuals
     size, width = d_root.shape
-    room = len(tape.x)
+    room = len(tape.rows)
     # Cotangents by use: nothing, the roots, then left, right and own input of every slot.
     uses = jnp.zeros((1 + size + 3 * room, width), d_root.dtype)
     uses = lax.dynamic_update_slice(uses, d_root, (1, 0))
     d_weights = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.float32), weights)
-    end = tape.slots
+    carry = uses, d_weights, tape.slots
     for index in reversed(_phases(room)):
-        step = partial(_backward_wave, cell, weights, tree, tape, end, WIDTHS[index])
-        uses, d_weights = lax.fori_loop(0, tree.waves[index], step, (uses, d_weights))
-        end = end - tree.waves[index] * WIDTHS[index]
+        wave = partial(_backward_wave, cell, weights, tree, tape, WIDTHS[index])
+        carry = lax.fori_loop(0, tree.waves[index], wave, carry)
+    uses, d_weights, _ = carry
     d_weights = jax.tree.map(lambda d, w: d.astype(w.dtype), d_weights, weights)
     d_own = uses[1 + size :].reshape(room, 3, width)[:, 2]
     return d_weights, _rows(uses, tree.leaf_use), d_own, None
@@ -87,35 +92,33 @@ def _forward(
     room, width = own.shape
     below = jnp.zeros((1 + room, width), own.dtype)
     # A slot's own input is one more row to gather with its children's states.
-    table = jnp.concatenate([below, leaves, own])
-    own_row = 1 + room + len(leaves) + jnp.arange(room, dtype=jnp.int32)
-    rows = jnp.concatenate([_row(tree.children, room), own_row[:, None]], axis=1)
-
-    def buffer(like: Any) -> Array:
-        return jnp.zeros((room, *like.shape[1:]), like.dtype)
-
-    one = jax.ShapeDtypeStruct((1, 3 * width), own.dtype)
-    _, saved = jax.eval_shape(cell.forward, weights, one)
-    buffers = jax.tree.map(buffer, (one, saved)) if record else (own, ())
-
-    def wave(size: int, begin: Array, i: Array, carry: _Carry) -> _Carry:
-        table, buffers = carry
-        at = begin + i * size
-        x = _rows(table, _block(rows, at, size).reshape(-1)).reshape(size, 3 * width)
-        h, saved = cell.forward(weights, x)
-        table = lax.dynamic_update_slice(table, h, (1 + at, 0))
-        if record:
-            buffers = jax.tree.map(partial(_write, at), buffers, (x, saved))
-        return table, buffers
-
-    begin = jnp.int32(0)
-    carry: _Carry = table, buffers
+    states = jnp.concatenate([below, leaves, own])
+    own_rows = 1 + room + len(leaves) + jnp.arange(room, dtype=jnp.int32)
+    rows = jnp.concatenate([_row(tree.children, room), own_rows[:, None]], axis=1)
+    saved: tuple[Array, ...] = ()
+    if record:
+        one = jax.ShapeDtypeStruct((1, 3 * width), own.dtype)
+        shapes = jax.eval_shape(cell.forward, weights, one)[1]
+        saved = tuple(jnp.zeros((room, *like.shape[1:]), like.dtype) for like in shapes)
+    tape = _Tape(states, rows, saved, jnp.int32(0))
     for index in _phases(room):
-        size, waves = WIDTHS[index], tree.waves[index]
-        carry = lax.fori_loop(0, waves, partial(wave, size, begin), carry)
-        begin = begin + waves * size
-    table, (x, saved) = carry
-    return _Tape(table, x, saved, begin)
+        wave = partial(_forward_wave, cell, weights, WIDTHS[index])
+        tape = lax.fori_loop(0, tree.waves[index], wave, tape)
+    return tape
+
+
+def _forward_wave(cell: Cell, weights: Weights, size: int, _: Array, tape: _Tape) -> _Tape:
+    at = tape.slots
+    h, saved = cell.forward(weights, _inputs(tape, at, size))
+    return tape._replace(
+        states=lax.dynamic_update_slice(tape.states, h, (1 + at, 0)),
+        saved=tuple(
+            lax.dynamic_update_slice_in_dim(buffer, block, at, 0)
+            # Nothing to write where nothing is recorded.
+            for buffer, block in zip(tape.saved, saved, strict=False)
+        ),
+        slots=at + size,
+    )
 
 
 def _backward_wave(
@@ -123,21 +126,25 @@ def _backward_wave(
     weights: Weights,
     tree: Tree,
     tape: _Tape,
-    end: Array,
     size: int,
-    i: Array,
-    carry: tuple[Array, Weights],
-) -> tuple[Array, Weights]:
-    uses, d_weights = carry
-    at = end - (i + 1) * size
+    _: Array,
+    carry: tuple[Array, Weights, Array],
+) -> tuple[Array, Weights, Array]:
+    uses, d_weights, end = carry
+    at = end - size
     dh = _rows(uses, _block(tree.slot_use, at, size))
     h = _block(tape.states, 1 + at, size)
-    x = _block(tape.x, at, size)
-    saved = jax.tree.map(lambda buffer: _block(buffer, at, size), tape.saved)
-    dx, more = cell.backward(weights, x, h, saved, dh)
-    begin = len(uses) - 3 * len(tape.x)
+    saved = tuple(_block(buffer, at, size) for buffer in tape.saved)
+    # Gathering the inputs again is cheaper than writing and reading them.
+    dx, more = cell.backward(weights, _inputs(tape, at, size), h, saved, dh)
+    begin = len(uses) - 3 * len(tape.rows)
     uses = lax.dynamic_update_slice(uses, dx.reshape(3 * size, -1), (begin + 3 * at, 0))
-    return uses, jax.tree.map(jnp.add, d_weights, more)
+    return uses, jax.tree.map(jnp.add, d_weights, more), at
+
+
+def _inputs(tape: _Tape, at: Array, size: int) -> Array:
+    """x (size, 3H) of the slots from `at` on."""
+    return _rows(tape.states, _block(tape.rows, at, size).reshape(-1)).reshape(size, -1)
 
 
 def _phases(room: int) -> list[int]:
@@ -156,7 +163,3 @@ def _rows(table: Array, index: Array) -> Array:
 
 def _block(array: Array, at: Array, size: int) -> Array:
     return lax.dynamic_slice_in_dim(array, at, size)
-
-
-def _write(at: Array, buffer: Array, block: Array) -> Array:
-    return lax.dynamic_update_slice_in_dim(buffer, block, at, 0)
