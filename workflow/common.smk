@@ -8,9 +8,8 @@ from pathlib import Path
 # The workflow runs the library it was checked out with, in this process and in every job.
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+inherited = os.environ.get("PYTHONPATH")
+os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [SOURCE, inherited]))}
 
 from snakemake.exceptions import WorkflowError
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rootloom.explain import explain
 from rootloom.shards.reader import content_digest
 from rootloom.training import bundle, tensors
 from tests.workflow.project import Project, add_file
@@ -42,6 +43,16 @@ def test_a_new_learning_rate_trains_again_and_what_follows(project: Project) -> 
     planned = project.planned()
     assert set(planned) == {"train", *AFTER_TRAINING}
     assert len(planned["train"]) == 4  # image, tree and two members of dense
+
+
+def test_explain_names_the_changed_key(project: Project) -> None:
+    assert explain(project.path, "all", []) == [
+        "all: nothing to do, everything is there and current"
+    ]
+    project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
+    text = "\n".join(explain(project.path, "all", []))
+    assert "train: 4\n" in text
+    assert "training.learning_rate: null → 0.002" in text
 
 
 def test_a_change_of_one_method_leaves_the_others(project: Project) -> None:
