@@ -53,10 +53,10 @@ def test_only_its_own_columns_are_written_and_nan_is_masked() -> None:
     untouched = [0, 1, 2, 7, 8, 9]
     assert (out[:, untouched] == 7).all()
     assert (mask[:, untouched] == 7).all()
-    assert mask[:, 3:7].tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [0] * 4, [0] * 4]
+    assert mask[:, 3:7].tolist() == [[1, 0, 1, 1], [1, 0, 1, 0], [0] * 4, [0] * 4]
     v = objects.values
-    assert out[0, 3:7].tolist() == [v[0, 0], v[0, 1], 0, v[1, 1]]
-    assert out[1, 3:7].tolist() == [v[3, 0], v[3, 1], 0, 0]
+    assert out[0, 3:7].tolist() == [v[0, 0], 0, v[0, 1], v[1, 1]]
+    assert out[1, 3:7].tolist() == [v[3, 0], 0, v[3, 1], 0]
     assert not out[2:, 3:7].any()
 
 

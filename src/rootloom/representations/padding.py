@@ -51,24 +51,28 @@ def pad_masked_into(
     out: np.ndarray,
     mask: np.ndarray,
 ) -> None:
-    """`pad_into` that also writes `mask` (B, F): 1 for a value, 0 for padding and for NaN.
+    """`pad_into`, channel by channel, with a `mask` (B, F): 1 for a value, 0 for padding and NaN.
 
-    NaN (absent) becomes 0 in `out`, so that masked entries never reach an arithmetic operation.
+    Channel c of object j goes to `out[i, first + c * length + j]`. NaN (absent) becomes 0 there, so
+    that masked entries never reach an arithmetic operation.
     """
     channels = values.shape[1]
     flat = values.reshape(-1)
     last = first + length * channels
     for i in range(len(rows)):
-        start = offsets[rows[i]] * channels
-        n = min(offsets[rows[i] + 1] * channels - start, length * channels)
-        source, target, there = flat[start : start + n], out[i, first:last], mask[i, first:last]
-        for k in range(n):
-            value = source[k]
-            present = value == value
-            target[k] = value if present else 0
-            there[k] = 1 if present else 0
-        target[n:] = 0
-        there[n:] = 0
+        start = offsets[rows[i]]
+        n = min(offsets[rows[i] + 1] - start, length)
+        source = flat[start * channels : (start + n) * channels]
+        for c in range(channels):
+            at = first + c * length
+            target, there = out[i, at : at + length], mask[i, at : at + length]
+            for k in range(n):
+                value = source[k * channels + c]
+                present = value == value
+                target[k] = value if present else 0
+                there[k] = 1 if present else 0
+            target[n:] = 0
+            there[n:] = 0
     out[len(rows) :, first:last] = 0
     mask[len(rows) :, first:last] = 0
 
