@@ -230,3 +230,13 @@ def test_every_registered_baseline_can_be_built(name):
     fitted = baseline.fit(TRAIN, VALIDATION)
     assert isinstance(fitted.parameters, int)
     assert fitted.score(TEST.x).shape == (len(TEST),)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_cut_finds_its_direction_with_negative_weights(sign: float) -> None:
+    random = np.random.default_rng(3)
+    target = np.arange(2000) % 2
+    x = sign * (random.normal(size=2000) + target)
+    weight = np.where(random.random(2000) < 0.2, -1.0, 1.0)  # an NLO generator's
+    sample = Sample(x[:, None], target, weight, ("x",))
+    assert Cut("x").fit(sample, sample).sign == sign
