@@ -108,5 +108,5 @@ def _from_hdf5(path: Path) -> Any:
 def _from_safetensors(path: Path) -> Any:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    return json.loads(header["__metadata__"]["provenance"])
+        metadata = json.loads(file.read(length))["__metadata__"]
+    return json.loads(json.loads(metadata["rootloom"])["record"])["provenance"]

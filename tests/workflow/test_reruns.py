@@ -144,8 +144,9 @@ def test_another_results_directory_starts_anew(finished: Project) -> None:
 
 
 def test_another_experiment_through_config_alone(finished: Project) -> None:
-    planned = finished.planned("--config", "experiment=nano-btag")
-    assert methods(planned["train"]) == {"dnn"}
+    planned = finished.planned("--config", "experiment=w-tagging")
+    assert methods(planned["train"]) == {"cnn", "maxout", "dnn", "recnn-gated", "recnn-simple"}
+    assert len(planned["simulate"]) == 8
 
 
 def test_two_runs_from_scratch_agree(finished: Project, project: Project) -> None:

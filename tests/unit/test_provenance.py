@@ -1,0 +1,51 @@
+"""Provenance: found again in every format that the stages write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from rootloom import provenance
+from rootloom.training import bundle
+
+RECORD = provenance.record("train", {"section": {"a": 1}, "fingerprint": "f"}, seed=3)
+
+
+def test_a_record_says_what_made_an_output() -> None:
+    assert RECORD["section"] == {"a": 1}
+    assert RECORD["fingerprint"] == "f"
+    assert RECORD["seed"] == 3
+    assert RECORD["packages"]["numpy"] == np.__version__
+    assert set(RECORD["host"]) == {"system", "machine", "cores"}
+    assert json.loads(json.dumps(RECORD)) == RECORD
+
+
+def test_json(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"provenance": RECORD}))
+    assert provenance.read(tmp_path / "a.json") == RECORD
+
+
+def test_hdf5(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["provenance"] = json.dumps(RECORD)
+    assert provenance.read(tmp_path / "a.h5") == RECORD
+
+
+def test_model_bundle(tmp_path: Path) -> None:
+    params = {"dense": {"kernel": np.ones((2, 3), np.float32)}}
+    bundle.save(
+        tmp_path / "a.safetensors",
+        bundle.Bundle(params, {}, {}, {}, {}, ["a", "b"], {}, RECORD),
+    )
+    assert provenance.read(tmp_path / "a.safetensors") == RECORD
+
+
+def test_without_a_record(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    (tmp_path / "a.html").write_text("")
+    assert provenance.read(tmp_path / "a.json") is None
+    assert provenance.read(tmp_path / "a.html") is None
+    assert provenance.read(tmp_path / "missing.h5") is None
