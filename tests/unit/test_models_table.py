@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ from rootloom import registry
 from rootloom.tasks.classification import Classification
 from rootloom.training import parallel
 from rootloom.training.state import initial_params, initial_state
-from rootloom.training.step import gradient, train_step
+from rootloom.training.step import train_step
 
 SMALL: dict[str, dict[str, Any]] = {
     "dnn": {"hidden": (16, 8), "dropout": 0.2},
@@ -29,18 +29,51 @@ KEY = jax.random.key(4)
 pytestmark = pytest.mark.usefixtures("strict")
 
 
-class Case(NamedTuple):
-    """A task on a small network, and a loader of its data on so many devices."""
+# One size wherever a test allows and functions compiled once a model: compiling takes the time.
+SIZE = 16
+RULE = optax.sgd(0.1)
+
+
+@dataclass
+class Case:
+    """A task on a small network, its data, its compiled functions and its initial parameters."""
 
     task: Classification
     columns: Any
 
-    def loader(self, batch_size: int, devices: int = 1) -> Memory:
-        return Memory(self.columns, self.task.representation, batch_size, devices=devices)
+    def __post_init__(self) -> None:
+        self.step = parallel.on_every_device(partial(train_step, self.task, RULE))
+        self.params = initial_params(self.task, self.batch(np.arange(SIZE)), seed=3)
 
-    def local(self, rows: np.ndarray, size: int) -> Any:
+        @jax.jit
+        def losses_and_gradient(params: Any, batch: Any) -> Any:
+            def objective(p: Any) -> Any:
+                loss, _ = self.task.loss(p, batch, KEY, train=True)
+                return loss.mean(), loss
+
+            gradient, losses = jax.grad(objective, has_aux=True)(params)
+            return losses, gradient
+
+        self.losses_and_gradient = losses_and_gradient
+
+    def batch(self, rows: np.ndarray, size: int = SIZE, devices: int = 1) -> Any:
+        """Rows as a loader yields them, leading axes (devices, size / devices)."""
+        loader = Memory(self.columns, self.task.representation, size, devices=devices)
+        return loader.batch(rows)
+
+    def local(self, rows: np.ndarray) -> Any:
         """A batch of one device, without the device axis."""
-        return jax.tree.map(lambda x: x[0], self.loader(size).batch(rows))
+        return jax.tree.map(lambda x: x[0], self.batch(rows))
+
+    def stepped(self, *batches: Any) -> Any:
+        """Parameters after a step of plain SGD on each batch."""
+        devices = len(batches[0].weight)
+        state = parallel.replicate(initial_state(self.params, RULE, seed=0), devices)
+        for batch in batches:
+            state, sums = self.step(state, batch)
+            weight, expected = parallel.first(sums)["weight"], np.sum(batch.weight)
+            assert weight == pytest.approx(expected, rel=1e-6)
+        return parallel.first(state.params)
 
 
 @pytest.fixture(scope="module", params=registry.names("models"))
@@ -55,82 +88,61 @@ def case(request: pytest.FixtureRequest) -> Case:
     return Case(Classification(model, representation, {}, CLASSES), columns)
 
 
-@pytest.fixture(scope="module")
-def params(case: Case) -> Any:
-    return initial_params(case.task, case.loader(8).batch(np.arange(8)), seed=3)
-
-
-def test_embedding_is_a_float32_vector_a_row(case: Case, params: Any) -> None:
-    batch = case.local(np.arange(8), 8)
-    inputs = case.task.representation.normalise(batch.inputs, case.task.statistics)
+def test_embedding_is_a_float32_vector_a_row(case: Case) -> None:
+    inputs = case.local(np.arange(SIZE)).inputs
     for dtype in ("float32", "bfloat16"):
         model = case.task.model.clone(dtype=dtype)
-        apply = partial(model.apply, {"params": params["backbone"]}, train=False)
+        apply = partial(model.apply, {"params": case.params["backbone"]}, train=False)
         embedding = jax.eval_shape(apply, inputs)
         assert embedding.ndim == 2
-        assert embedding.shape[0] == 8
+        assert embedding.shape[0] == SIZE
         assert embedding.dtype == np.float32
 
 
-def test_gradients_are_finite_and_reach_every_parameter_array(case: Case, params: Any) -> None:
-    batch = case.local(np.arange(40), 40)
-
-    @jax.jit
-    def grads(p: Any) -> Any:
-        return jax.grad(lambda p: case.task.loss(p, batch, KEY, train=True)[0].mean())(p)
-
+def test_gradients_are_finite_and_reach_every_parameter_array(case: Case) -> None:
     with jax.numpy_dtype_promotion("strict"):
-        found = grads(params)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(found):
+        _, gradient = case.losses_and_gradient(case.params, case.local(np.arange(SIZE)))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         assert np.isfinite(leaf).all(), path
         assert np.abs(leaf).max() > 0, path
 
 
-def test_padding_changes_no_output_and_bfloat16_little(case: Case, params: Any) -> None:
-    rows = np.arange(10)
-    exact, wide = case.local(rows, 10), case.local(rows, 16)
+def test_dropout_follows_the_id_and_not_the_place(case: Case) -> None:
+    rows = np.arange(SIZE)
+    with jax.numpy_dtype_promotion("strict"):
+        forward, _ = case.losses_and_gradient(case.params, case.local(rows))
+        backward, _ = case.losses_and_gradient(case.params, case.local(rows[::-1]))
+    np.testing.assert_allclose(forward, backward[::-1], rtol=2e-5, atol=1e-6)
+
+
+def test_padding_and_company_change_no_output_and_bfloat16_little(case: Case) -> None:
+    full, partly = case.local(np.arange(SIZE)), case.local(np.arange(10))
+    scores = []
     for precision, tolerance in (("float32", 1e-6), ("bfloat16", 1e-2)):
         predict = jax.jit(case.task.cast(precision).predict)
-        score, padded = predict(params, exact, KEY)["score"], predict(params, wide, KEY)["score"]
-        np.testing.assert_allclose(padded[:10], score, rtol=0, atol=tolerance)
+        score, padded = (predict(case.params, batch, KEY)["score"] for batch in (full, partly))
+        np.testing.assert_allclose(padded[:10], score[:10], rtol=0, atol=tolerance)
         assert np.isfinite(padded).all()
-        if precision == "float32":
-            reference = score
-    assert np.abs(score - reference).max() > 0
-    np.testing.assert_allclose(score, reference, rtol=0, atol=0.05)
+        scores.append(score)
+    assert np.abs(scores[1] - scores[0]).max() > 0
+    np.testing.assert_allclose(*scores, rtol=0, atol=0.05)
 
 
-def test_a_padded_batch_has_the_gradient_of_its_rows(case: Case, params: Any) -> None:
-    run = parallel.on_every_device(partial(gradient, case.task))
-    state = parallel.replicate(initial_state(params, optax.sgd(0.1), seed=0), 1)
-    exact, wide = (
-        parallel.first(run(state, case.loader(size).batch(np.arange(10)))) for size in (10, 16)
+def test_a_padded_batch_moves_parameters_as_its_rows_do(case: Case) -> None:
+    rows = np.arange(10)
+    exact, padded = (case.stepped(case.batch(rows, size)) for size in (10, SIZE))
+    assert_close(exact, padded)
+
+
+def test_eight_devices_make_the_update_of_one(case: Case) -> None:
+    one, eight = (
+        # The last devices of the second batch see padding only.
+        case.stepped(*(case.batch(np.arange(rows), devices=devices) for rows in (SIZE, 11)))
+        for devices in (1, 8)
     )
-    assert_close(exact[0], wide[0])
-    assert wide[1]["weight"] == pytest.approx(case.columns["weight"][:10].sum())
-    assert wide[1]["loss"] == pytest.approx(exact[1]["loss"], rel=1e-5)
-
-
-def test_eight_devices_make_the_update_of_one(case: Case, params: Any) -> None:
-    rule = optax.sgd(0.1)
-    step = parallel.on_every_device(partial(train_step, case.task, rule))
-    after = []
-    for devices in (1, 8):
-        state = parallel.replicate(initial_state(params, rule, seed=0), devices)
-        for rows in (32, 27):  # the last devices of a partial batch see padding only
-            state, sums = step(state, case.loader(32, devices).batch(np.arange(rows)))
-        after.append(parallel.first(state.params))
-        assert np.isfinite(parallel.first(sums)["loss"])
-    assert_close(*after)
-    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), params, after[0])
+    assert_close(one, eight)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), case.params, one)
     assert max(jax.tree.leaves(moved)) > 1e-3
-
-
-def test_dropout_follows_the_id_and_not_the_place(case: Case, params: Any) -> None:
-    rows, loss = np.arange(12), jax.jit(partial(case.task.loss, train=True))
-    forward = loss(params, case.local(rows, 12), KEY)[0]
-    backward = loss(params, case.local(rows[::-1], 12), KEY)[0]
-    np.testing.assert_allclose(forward, backward[::-1], rtol=2e-5, atol=1e-6)
 
 
 def test_a_model_refuses_what_it_does_not_consume(case: Case) -> None:

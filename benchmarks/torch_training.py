@@ -1,0 +1,101 @@
+"""The same networks in PyTorch, timed on request: a worker that `training.py` starts and asks.
+
+Runs in an environment of its own that has torch. Reads "<network> <batch> <variant>" lines, does
+some training steps each time, and answers with CPU seconds per step.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+STEPS = 3
+
+
+class Conv(nn.Module):
+    """de Oliveira et al., arXiv:1511.05190, with its output unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(1, 64, 11, padding=5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(3),
+            nn.Conv2d(32, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(3),
+            nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+        )
+        self.dense = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(32, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.convolutions(x).flatten(1))[:, 0]
+
+
+class MaxOut(nn.Module):
+    """The maxout network of the same paper."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(625, 256 * 5), nn.Linear(256, 128 * 5)
+        self.drops = nn.ModuleList([nn.Dropout(0.3), nn.Dropout(0.2)])
+        self.dense = nn.Sequential(
+            nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 25), nn.ReLU(),
+            nn.Dropout(0.3), nn.Linear(25, 1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.flatten(1)
+        for layer, drop in zip((self.first, self.second), self.drops, strict=True):
+            h = drop(layer(h).unflatten(1, (5, -1)).amax(dim=1))
+        return self.dense(h)[:, 0]
+
+
+def training_step(network: str, batch: int, variant: str) -> Callable[[], None]:
+    """A step of Adam on random images. variant: a comma list of plain, channels_last, compile."""
+    torch.manual_seed(0)
+    model, options = {"cnn": Conv, "maxout": MaxOut}[network](), variant.split(",")
+    x, y = torch.randn(batch, 1, 25, 25), (torch.rand(batch) > 0.5).float()
+    if "channels_last" in options:
+        model = model.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
+    forward = torch.compile(model) if "compile" in options else model
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
+    loss = nn.BCEWithLogitsLoss()
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss(forward(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    steps: dict[str, Callable[[], None]] = {}
+    for line in sys.stdin:
+        network, batch, variant = line.split()
+        try:
+            if line not in steps:
+                steps[line] = training_step(network, int(batch), variant)
+                steps[line]()
+            start = time.process_time()
+            for _ in range(STEPS):
+                steps[line]()
+            print((time.process_time() - start) / STEPS, flush=True)
+        except Exception as error:
+            print(f"failed: {error}".replace("\n", " ")[:200], flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Training steps of the image networks on one core, against PyTorch's on the same shapes.
+
+    python benchmarks/training.py --torch <python with torch>
+
+Without --torch only our own are timed. All times are CPU seconds per step, the candidates in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+CASES = (("cnn", 96), ("maxout", 32), ("maxout", 96))
+VARIANTS = ("plain", "channels_last", "plain,compile", "channels_last,compile")
+STEPS = 3
+
+
+def our_step(network: str, batch_size: int, plain: bool) -> Callable[[], float]:
+    """Our whole training step with Adam. plain: convolutions by XLA's own gradient."""
+    import jax
+    import numpy as np
+    import optax
+
+    from rootloom import registry
+    from rootloom.models import convolution
+    from rootloom.tasks.classification import Classification
+    from rootloom.training import parallel
+    from rootloom.training.state import initial_params, initial_state
+    from rootloom.training.step import train_step
+    from rootloom.types import Batch, Image
+
+    class Pixels:
+        kind: ClassVar[str] = "image"
+
+        def normalise(self, inputs: Image, statistics: Any) -> Image:
+            return inputs
+
+    rng = np.random.default_rng(0)
+    batch = Batch(
+        Image(rng.normal(size=(1, batch_size, 25, 25, 1)).astype(np.float32)),
+        rng.integers(0, 2, (1, batch_size)).astype(np.int32),
+        np.ones((1, batch_size), np.float32),
+        rng.integers(0, 2**32, (1, batch_size, 2), dtype=np.uint32),
+    )
+    task = Classification(registry.resolve("models", network)(), Pixels(), {}, ("b", "s"))
+    rule = optax.adam(1e-3)
+    state = parallel.replicate(initial_state(initial_params(task, batch, 0), rule, 0), 1)
+    step = parallel.on_every_device(partial(train_step, task, rule), donate=(0,))
+    ours = convolution._patched
+    if plain:
+        convolution._patched = convolution.convolve_and_pool
+    state, _ = step(state, batch)
+    convolution._patched = ours
+
+    def call() -> float:
+        nonlocal state
+        start = time.process_time()
+        for _ in range(STEPS):
+            state, sums = step(state, batch)
+        jax.block_until_ready(sums)
+        return (time.process_time() - start) / STEPS
+
+    return call
+
+
+class Torch:
+    """A worker process with PyTorch on the same core."""
+
+    def __init__(self, python: str) -> None:
+        script = Path(__file__).with_name("torch_training.py")
+        # Threads that wait by spinning would be charged for time they do not use.
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [python, str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def ask(self, network: str, batch_size: int, variant: str) -> float:
+        assert self.process.stdin
+        assert self.process.stdout
+        print(network, batch_size, variant, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if answer.startswith("failed"):
+            raise RuntimeError(answer.strip())
+        return float(answer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--torch", help="a Python that can import torch")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {arguments.core})
+    os.environ["PJRT_NPROC"] = "1"
+    from common import compare
+
+    torch = Torch(arguments.torch) if arguments.torch else None
+    for network, batch_size in CASES:
+        candidates: dict[str, Callable[[], float]] = {}
+        for variant in VARIANTS if torch else ():
+            ask = partial(torch.ask, network, batch_size, variant)
+            try:
+                ask()
+            except RuntimeError as error:
+                print(f"torch {variant}: {error}", file=sys.stderr)
+                continue
+            candidates[f"torch {variant}"] = ask
+        # The reference of the ratios is the fastest of PyTorch's ways.
+        candidates = dict(sorted(candidates.items(), key=lambda item: min(item[1](), item[1]())))
+        candidates["rootloom"] = our_step(network, batch_size, plain=False)
+        if network == "cnn":
+            candidates["rootloom, XLA's own gradients"] = our_step(network, batch_size, plain=True)
+        name = f"training {network} batch {batch_size}"
+        compare(name, candidates, arguments.repeats, items=batch_size, unit="images")
+
+
+if __name__ == "__main__":
+    main()
