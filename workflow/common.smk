@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 # The workflow runs the library it was checked out with, in this process and in every job.
-SOURCE = str(Path(workflow.basedir) / "src")
+SOURCE = str((Path(workflow.basedir) / "src").resolve())
 sys.path.insert(0, SOURCE)
 inherited = os.environ.get("PYTHONPATH")
 os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [SOURCE, inherited]))}

@@ -54,9 +54,7 @@ class Paths:
         """The training log, one JSON object a line."""
         return self._at(experiment, "models", method, member, "history.jsonl")
 
-    def training(
-        self, experiment: str, method: str, member: str | int, fingerprint: str
-    ) -> str:
+    def training(self, experiment: str, method: str, member: str | int, fingerprint: str) -> str:
         """Checkpoints and TensorBoard logs of one training, keyed by all that determines it.
 
         Not an output: the engine deletes the outputs of a failed job.

@@ -81,9 +81,14 @@ def read(path: Path) -> dict[str, Any] | None:
     """The provenance record inside an output; None when it has none or is not there.
 
     Looks where the stages put it: key "provenance" of JSON, root attribute of HDF5, header entry of
-    safetensors.
+    safetensors, TObjString of ROOT.
     """
-    readers = {".json": _from_json, ".h5": _from_hdf5, ".safetensors": _from_safetensors}
+    readers = {
+        ".json": _from_json,
+        ".h5": _from_hdf5,
+        ".safetensors": _from_safetensors,
+        ".root": _from_root,
+    }
     reader = readers.get(path.suffix)
     if reader is None or not path.exists():
         return None
@@ -103,6 +108,13 @@ def _from_hdf5(path: Path) -> Any:
 
     with h5py.File(path, "r") as file:
         return json.loads(file.attrs["provenance"])
+
+
+def _from_root(path: Path) -> Any:
+    import uproot
+
+    with uproot.open(path) as file:
+        return json.loads(str(file["provenance"]))
 
 
 def _from_safetensors(path: Path) -> Any:

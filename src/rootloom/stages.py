@@ -50,6 +50,7 @@ def simulate(job: Job, *, output: str) -> None:
         section["seed"],
         Path(output),
         progress(f"simulate {Path(output).stem}", "jets"),
+        notes=_notes("simulate", job, section["seed"]),
     )
 
 
@@ -325,6 +326,7 @@ def friends(
             columns,
             tree=f"{reader.tree}_scores",
             counts=counts,
+            notes=_notes("friends", job),
         )
 
 
@@ -365,6 +367,11 @@ def report(
 
 
 # -- what the stages share ----------------------------------------------------------------------
+
+
+def _notes(stage: str, job: Job, seed: int | None = None) -> dict[str, str]:
+    """The provenance of a ROOT file, as text beside its tree."""
+    return {"provenance": json.dumps(provenance.record(stage, dict(job), seed=seed))}
 
 
 def _representation(section: Job) -> Any:

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from rootloom import provenance
+from rootloom.rootio.friends import write_friend
 from rootloom.training import bundle
 
 RECORD = provenance.record("train", {"section": {"a": 1}, "fingerprint": "f"}, seed=3)
@@ -41,6 +42,13 @@ def test_model_bundle(tmp_path: Path) -> None:
         bundle.Bundle(params, {}, {}, {}, {}, ["a", "b"], {}, RECORD),
     )
     assert provenance.read(tmp_path / "a.safetensors") == RECORD
+
+
+def test_root(tmp_path: Path) -> None:
+    one = np.zeros(1, np.int64)
+    notes = {"provenance": json.dumps(RECORD)}
+    write_friend(tmp_path / "a.root", 1, one, one, {"score": np.ones(1)}, notes=notes)
+    assert provenance.read(tmp_path / "a.root") == RECORD
 
 
 def test_without_a_record(tmp_path: Path) -> None:

@@ -88,6 +88,16 @@ class Project:
         assert old in text, f"{old!r} is not in {name}"
         file.write_text(text.replace(old, new, 1))
 
+    def edit_code(self, name: str, text: str) -> None:
+        """Append to a file of the library, in a copy of it that belongs to this project."""
+        source = self.path / "src"
+        if source.is_symlink():
+            original = source.resolve()
+            source.unlink()
+            shutil.copytree(original, source, ignore=shutil.ignore_patterns("__pycache__"))
+        file = source / name
+        file.write_text(file.read_text() + text)
+
     def copy(self, path: Path) -> Project:
         """The same with all its results, times of files included."""
         shutil.copytree(self.path, path, symlinks=True)
@@ -105,9 +115,11 @@ def make_project(path: Path, jets: int = JETS, files: int = 2) -> Project:
     path.mkdir(parents=True)
     for part in PARTS:
         source = ROOT / part
-        if source.is_dir():
-            # With __pycache__: compiled kernels stay valid, since copies keep their times.
-            shutil.copytree(source, path / part, ignore=shutil.ignore_patterns("*.egg-info"))
+        if part == "src":
+            # The same place for all projects: kernels are compiled once for each place.
+            (path / part).symlink_to(source)
+        elif source.is_dir():
+            shutil.copytree(source, path / part)
         else:
             shutil.copy2(source, path / part)
     for number in range(files):

@@ -16,7 +16,7 @@ from rootloom.training import bundle, tensors
 from tests.workflow.project import Project, add_file
 
 AFTER_TRAINING = {"predict", "evaluate", "friends", "report"}
-IMAGE_CODE = "src/rootloom/representations/pixels.py"
+IMAGE_CODE = "rootloom/representations/pixels.py"
 
 
 def representations(outputs: list[str]) -> set[str]:
@@ -32,9 +32,8 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 
 
 def test_a_comment_runs_nothing(project: Project) -> None:
-    for name in (IMAGE_CODE, "src/rootloom/training/loop.py", "src/rootloom/stages.py"):
-        file = project.path / name
-        file.write_text(file.read_text() + "\n# a remark\n")
+    for name in (IMAGE_CODE, "rootloom/training/loop.py", "rootloom/stages.py"):
+        project.edit_code(name, "\n# a remark\n")
     assert project.planned() == {}
 
 
@@ -65,8 +64,7 @@ def test_a_change_of_one_method_leaves_the_others(project: Project) -> None:
 
 
 def test_an_edit_of_the_image_code_redoes_images_not_trees(project: Project) -> None:
-    file = project.path / IMAGE_CODE
-    file.write_text(file.read_text() + "\n_A_NEW_CONSTANT = 1\n")
+    project.edit_code(IMAGE_CODE, "\n_A_NEW_CONSTANT = 1\n")
     planned = project.planned()
     assert representations(planned["preprocess"]) == {"toy-image", "toy-image-raw"}
     assert methods(planned["train"]) == {"image"}

@@ -24,12 +24,14 @@ def write_friend(
     tree: str = "Scores",
     *,
     counts: np.ndarray | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write a TTree with exactly one entry for each entry of the input.
 
     entry: (R,) entries of the input; object: (R,) object numbers in them; columns: name → (R,)
     values, in any row order. counts: (entries_total,) objects of the row collection in each entry
-    of the input where rows are objects; None where rows are events.
+    of the input where rows are objects; None where rows are events. notes: name → text, stored
+    beside the tree as TObjString.
 
     Events: one float a branch, NaN where the entry has no prediction (not selected).
     Objects: one list a branch, as long as the input's collection, so that object i of the input has
@@ -44,7 +46,7 @@ def write_friend(
     for name, values in columns.items():
         full[name][slots] = values
     with atomic_path(path) as temporary:
-        _write(temporary, tree, full, sizes, starts, jagged=counts is not None)
+        _write(temporary, tree, full, sizes, starts, jagged=counts is not None, notes=notes or {})
 
 
 def _slots(
@@ -82,11 +84,14 @@ def _write(
     starts: np.ndarray,
     *,
     jagged: bool,
+    notes: Mapping[str, str],
 ) -> None:
     import uproot
 
     kind = "var * float32" if jagged else "float32"
     with uproot.recreate(path, compression=uproot.ZSTD(5)) as file:
+        for name, text in notes.items():
+            file[name] = text
         # One length branch for all lists, as the input's collection has it.
         writer = file.mktree(tree, dict.fromkeys(columns, kind), counter_name=lambda name: "n")
         for first in range(0, len(sizes), _STEP):

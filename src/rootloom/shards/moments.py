@@ -6,8 +6,35 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numba import njit
 
 from rootloom.errors import DataError
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count, mean and m2 of x (n, F) in two passes over it, in float64."""
+    rows, features = x.shape
+    count = np.zeros(features, np.int64)
+    mean, m2, rest = np.zeros(features), np.zeros(features), np.zeros(features)
+    for row in range(rows):
+        for k in range(features):
+            value = np.float64(x[row, k])
+            present = value == value  # NaN is not
+            count[k] += present
+            mean[k] += value if present else 0.0
+    for k in range(features):
+        mean[k] /= max(count[k], 1)
+    for row in range(rows):
+        for k in range(features):
+            value = np.float64(x[row, k])
+            deviation = value - mean[k] if value == value else 0.0
+            m2[k] += deviation * deviation
+            rest[k] += deviation
+    for k in range(features):
+        # Removes the rounding of the mean (Chan, Golub, LeVeque 1983, eq. 1.7).
+        m2[k] -= rest[k] * rest[k] / max(count[k], 1)
+    return count, mean, m2
 
 
 @dataclass(frozen=True)
@@ -25,23 +52,17 @@ class Moments:
     @classmethod
     def of(cls, x: np.ndarray) -> Self:
         """Moments of x (n, F), NaN where absent. Raises DataError for an infinite value."""
-        x = np.asarray(x, np.float64)
-        present = ~np.isnan(x)
-        if np.isinf(x).any():
-            columns = np.flatnonzero(np.isinf(x).any(axis=0))
+        x = np.ascontiguousarray(x)
+        count, mean, m2 = _moments(x)
+        infinite = np.flatnonzero(np.isinf(mean) | (np.isnan(mean) & (count > 0)))
+        if len(infinite):
             raise DataError(
                 "moments",
                 expected="finite values, or NaN for an absent one",
-                found=f"infinite values in feature(s) {', '.join(map(str, columns[:8]))}",
+                found=f"infinite values in feature(s) {', '.join(map(str, infinite[:8]))}",
                 fix="select finite rows, or guard the expression (a logarithm or ratio of 0?)",
             )
-        count = present.sum(axis=0)
-        filled = np.where(present, x, 0.0)
-        mean = filled.sum(axis=0) / np.maximum(count, 1)
-        deviation = np.where(present, x - mean, 0.0)
-        # The second term removes the rounding of the mean (Chan, Golub, LeVeque 1983, eq. 1.7).
-        m2 = (deviation**2).sum(axis=0) - deviation.sum(axis=0) ** 2 / np.maximum(count, 1)
-        return cls(count.astype(np.int64), mean, np.maximum(m2, 0.0))
+        return cls(count, mean, np.maximum(m2, 0.0))
 
     def merge(self, other: Self) -> Self:
         """Moments of both samples together (Chan, Golub, LeVeque 1979, eq. 2.1)."""

@@ -17,11 +17,15 @@ _BASKET = 5_000
 
 
 def write_jets(
-    path: str | Path, columns: Mapping[str, np.ndarray], constituents: Mapping[str, np.ndarray]
+    path: str | Path,
+    columns: Mapping[str, np.ndarray],
+    constituents: Mapping[str, np.ndarray],
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write the TTree "jets", one entry a jet; nothing is left when it fails.
 
     columns: name → (J,); constituents: "offsets" (J + 1,) and name → (V,), written as `cons_name`.
+    notes: name → text, stored beside the tree as TObjString.
     """
     import uproot
 
@@ -34,6 +38,8 @@ def write_jets(
         atomic_path(path) as temporary,
         uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file,
     ):
+        for name, text in (notes or {}).items():
+            file[name] = text
         tree = file.mktree(TREE, {**types, "cons": jagged.type.content})
         for first in range(0, len(offsets) - 1, _BASKET):
             rows = slice(first, first + _BASKET)

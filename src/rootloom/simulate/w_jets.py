@@ -6,7 +6,7 @@ W: W′ → W Z → qq′ νν; QCD: dijets. The hardest anti-kT jet of the visi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -99,11 +99,13 @@ class WJets:
         seed: int,
         path: str | Path,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
         """Write `jets` accepted jets of `process` to the TTree "jets" of a ROOT file, atomically.
 
         seed: 1 … 900,000,000; the same seed gives the same content. progress: called with
-        (jets so far, jets). Raises ConfigError for an unknown process, seed or Pythia setting.
+        (jets so far, jets). notes: texts stored beside the tree. Raises ConfigError for an unknown
+        process, seed or Pythia setting.
         """
         columns: list[dict[str, np.ndarray]] = []
         constituents: list[Jets] = []
@@ -120,7 +122,7 @@ class WJets:
             columns.append(self._columns(sample))
             constituents.append(sample)
         everything = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
-        write_jets(path, everything, _constituents(_concatenate(constituents)))
+        write_jets(path, everything, _constituents(_concatenate(constituents)), notes)
 
     # -- what is generated ----------------------------------------------------------------------
     def _slices(self, process: str, jets: int) -> Iterator[Slice]:
@@ -142,7 +144,7 @@ class WJets:
                 hard = [f"PhaseSpace:pTHatMin = {low}", f"PhaseSpace:pTHatMax = {high}"]
                 yield Slice([*common, "HardQCD:all = on", *hard], self._qcd_veto(), share)
 
-    # Margins measured on 650 W and 990 QCD jets made without veto: 1 and 1.4 % are lost, at any mass.
+    # Measured on 650 W and 990 QCD jets made without veto: 1 and 1.4 % are lost, at any mass.
     def _w_veto(self) -> Callable[[Any, Any], bool]:
         window = (0.88 * self.pt_min, 1.12 * self.pt_max)
         return boosted_boson(
