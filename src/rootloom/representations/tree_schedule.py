@@ -18,7 +18,7 @@ from numba import njit
 from rootloom.errors import DataError
 
 # Slots a wave. Wide ones keep matrix products efficient, narrow ones leave few slots empty.
-WIDTHS = (256, 64, 8)
+WIDTHS = (256, 64, 16)
 
 # A width is given up once fewer than this share of its slots can be filled.
 FILL = 0.75
