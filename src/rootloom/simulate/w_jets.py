@@ -144,7 +144,8 @@ class WJets:
                 hard = [f"PhaseSpace:pTHatMin = {low}", f"PhaseSpace:pTHatMax = {high}"]
                 yield Slice([*common, "HardQCD:all = on", *hard], self._qcd_veto(), share)
 
-    # Measured on 650 W and 990 QCD jets made without veto: 1 and 1.4 % are lost, at any mass.
+    # Lost of jets made without veto: 19 of 2158 W; QCD, by slice, 4 of 198, 4 of 494 and 9 of 880
+    # (the lower two slices without multiparton interactions).
     def _w_veto(self) -> Callable[[Any, Any], bool]:
         window = (0.88 * self.pt_min, 1.12 * self.pt_max)
         return boosted_boson(
