@@ -1,0 +1,198 @@
+"""What both batch systems' executors add to the published plugins, as one mix-in.
+
+Before a submission its intent is written down; after a restart of the head process the jobs that
+the batch system still holds are watched instead of submitted again; and a job that was lost through
+no fault of its own is submitted again without spending one of its attempts.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from rootloom.cluster import outcomes
+from rootloom.cluster.ledger import FOLDER, Ledger, Place, is_current, key_of
+from rootloom.cluster.outcomes import Cause
+
+MAX_LOSSES = 20  # a job lost more often than this is reported as failed
+LONGEST_DELAY = 300.0  # seconds before a job that was lost again and again is submitted anew
+IN_FLIGHT = 15.0  # seconds for which a submission may be on its way to the queue unseen
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the batch system says of one job. "failed": it ended, in whatever way but success."""
+
+    external_id: str
+    state: Literal["active", "done", "failed"]
+
+
+class Adopting(RemoteExecutor):
+    """Put before the plugin's executor: `class Executor(Adopting, PluginExecutor)`.
+
+    The subclass gives `known`, `submit` and `cause_of`, and calls `open_ledger` at the end of its
+    `__post_init__`.
+    """
+
+    # The plugin's polling thread starts before __post_init__.
+    ledger: Ledger | None = None
+
+    @abstractmethod
+    def known(self) -> dict[Place, Known]:
+        """Every job of this working directory that the batch system still knows, by its place."""
+
+    @abstractmethod
+    def submit(self, jobs: Sequence[JobExecutorInterface], token: str) -> None:
+        """Submit jobs as one submission that carries `token`; the n-th job is place (token, n).
+
+        Each is then reported with `report_job_submission`, or `report_job_error` without an
+        external id.
+        """
+
+    @abstractmethod
+    def cause_of(self, info: SubmittedJobInfo) -> Cause:
+        """Why a job ended without success; without an external id: why it was not submitted."""
+
+    def adopted(self, job: JobExecutorInterface, known: Known, place: Place) -> SubmittedJobInfo:
+        """How a job that an earlier head submitted is watched from now on."""
+        return SubmittedJobInfo(job, external_jobid=known.external_id, aux={})
+
+    def batches(self, jobs: list[JobExecutorInterface]) -> Iterable[list[JobExecutorInterface]]:
+        """Jobs that make one submission each; one by one unless the batch system has arrays."""
+        return ([job] for job in jobs)
+
+    # -- called by the engine -------------------------------------------------------------------
+    def open_ledger(self) -> None:
+        """Read what earlier heads submitted."""
+        self._losses: Counter[str] = Counter()
+        self._due: list[tuple[float, JobExecutorInterface]] = []
+        self._found: dict[Place, Known] | None = None
+        self.ledger = Ledger(FOLDER / "ledger.jsonl")
+
+    def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Take over what an earlier head submitted; submit the others."""
+        for batch in self.batches([job for job in jobs if not self._take_over(job)]):
+            for job in batch:
+                self.run_job_pre(job)
+            self._submit(batch)
+
+    def run_job(self, job: JobExecutorInterface) -> None:
+        """Submit one job."""
+        self._submit([job])
+
+    async def check_active_jobs(
+        self, active_jobs: list[SubmittedJobInfo]
+    ) -> AsyncGenerator[SubmittedJobInfo, None]:
+        """Submit again the lost jobs whose time has come, then ask for the state of the others."""
+        if self.ledger is not None:
+            due = [job for moment, job in self._due if moment <= time.monotonic()]
+            self._due = [entry for entry in self._due if entry[1] not in due]
+            for batch in self.batches(due):
+                self._submit(batch)
+        async for info in super().check_active_jobs(active_jobs):
+            yield info
+
+    def report_job_error(
+        self, job_info: SubmittedJobInfo, msg: str | None = None, **kwargs: Any
+    ) -> None:
+        """Note why a job ended; report it to the engine unless it was merely lost."""
+        job, cause = job_info.job, self.cause_of(job_info)
+        key = job_key(job)
+        if cause == "lost" and self._losses[key] < MAX_LOSSES:
+            self._submit_later(job, key)
+            return
+        if not job.is_group():
+            outcomes.record(cause, job.rule.name, job.wildcards_dict)
+        words = {"memory": "It ran out of memory. ", "time": "It ran out of time. "}
+        super().report_job_error(job_info, msg=f"{words.get(cause, '')}{msg or ''}", **kwargs)
+
+    def handle_job_success(self, job: JobExecutorInterface) -> None:
+        """The engine has recorded the result: nothing to remember any more."""
+        self._settle(job)
+        super().handle_job_success(job)
+
+    def handle_job_error(self, job: JobExecutorInterface) -> None:
+        """The engine has seen the failure; should it run the job again, that is another job."""
+        self._settle(job)
+        super().handle_job_error(job)
+
+    # -- inside ---------------------------------------------------------------------------------
+    def _submit(self, jobs: Sequence[JobExecutorInterface]) -> None:
+        assert self.ledger is not None
+        self.submit(jobs, self.ledger.intend([job_key(job) for job in jobs]))
+
+    def _submit_later(self, job: JobExecutorInterface, key: str) -> None:
+        assert self.ledger is not None
+        delay = min(2.0 ** self._losses[key] - 1, LONGEST_DELAY)
+        self._losses[key] += 1
+        self.logger.info(
+            f"Job {job.jobid} was lost ({self._losses[key]} of {MAX_LOSSES} times): "
+            f"it is submitted again in {delay:.0f} s."
+        )
+        log = log_of(job)
+        if log is not None:
+            outcomes.clear_stopped(log)
+        self.ledger.settle(key)
+        self._due.append((time.monotonic() + delay, job))
+
+    def _settle(self, job: JobExecutorInterface) -> None:
+        assert self.ledger is not None
+        self.ledger.settle(job_key(job))
+
+    def _take_over(self, job: JobExecutorInterface) -> bool:
+        """Whether a job needs no submission: an earlier head's is in the queue, or did its work."""
+        assert self.ledger is not None
+        places = self.ledger.places(job_key(job))
+        if not places:
+            return False
+        found = {p: self._known_now(p) for p in places}
+        states = {known.state: (known, p) for p, known in found.items() if known is not None}
+        outputs = [str(path) for path in job.output]
+        done = "done" in states and all(Path(path).exists() for path in outputs)
+        if "active" not in states and (done or is_current(outputs, fingerprint_of(job))):
+            self.logger.info(f"Job {job.jobid} was finished while no head process was running.")
+            self.report_job_success(SubmittedJobInfo(job))
+            return True
+        # A failed one is looked at as well: why it failed decides what happens next.
+        choice = states.get("active") or states.get("failed")
+        if choice is None:
+            return False
+        self.logger.info(f"Job {job.jobid} is already in the queue as {choice[0].external_id}.")
+        self.report_job_submission(self.adopted(job, *choice))
+        return True
+
+    def _known_now(self, place: Place) -> Known | None:
+        """What the queue says of a place, after a submission in flight had time to arrive."""
+        assert self.ledger is not None
+        if self._found is None:
+            self._found = self.known()
+        arrives = self.ledger.intent(place.token).time + IN_FLIGHT
+        while place not in self._found and time.time() < arrives:
+            time.sleep(1)
+            self._found = self.known()
+        return self._found.get(place)
+
+
+def fingerprint_of(job: JobExecutorInterface) -> str:
+    """The fingerprint of what a job computes; empty for a rule that has none."""
+    described = {} if job.is_group() else job.params.get("job", {})
+    return str(described.get("fingerprint", "")) if isinstance(described, dict) else ""
+
+
+def job_key(job: JobExecutorInterface) -> str:
+    """What identifies a job in the ledger."""
+    return key_of(job.name, [str(path) for path in job.output], fingerprint_of(job))
+
+
+def log_of(job: JobExecutorInterface) -> str | None:
+    """The log file of a job's own script."""
+    return None if job.is_group() or not job.log else str(job.log[0])

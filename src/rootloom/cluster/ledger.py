@@ -1,0 +1,145 @@
+"""Which jobs were handed to a batch system: written before the hand-over, read after a restart.
+
+A head process can die at any moment. What it meant to submit (an intent: a token that travels with
+the submission, and the keys of the jobs in it) is on disk before the batch system hears of it, so
+that the next head can ask the batch system for the token instead of submitting twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rootloom import fileio, provenance
+
+FOLDER = Path(".snakemake", "rootloom")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One job of one submission: the token and the position in it, from 1 on."""
+
+    token: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A submission that may have happened. `time`: seconds since the epoch."""
+
+    token: str
+    keys: tuple[str, ...]
+    time: float
+
+
+class Ledger:
+    """The intents whose jobs have no result yet; one writer at a time, threads allowed.
+
+    A journal of lines: an intent is synced to disk before `intend` returns, a settlement need not
+    be (an open intent whose job is done is recognised by the job's outputs). Opening one drops
+    what is settled, and a last line that was cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._intents: dict[str, Intent] = {}
+        self._open: dict[str, list[Place]] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                self._replay(line)
+        fileio.write_text(path, "".join(f"{line}\n" for line in self._compact()))
+
+    def intend(self, keys: Sequence[str]) -> str:
+        """Note on disk that these jobs are about to be submitted together; their new token."""
+        intent = Intent(f"rl{uuid.uuid4().hex[:18]}", tuple(keys), time.time())
+        with self._lock:
+            self._add(intent)
+            self._append(_line(intent), sync=True)
+        return intent.token
+
+    def settle(self, key: str) -> None:
+        """Forget every submission of a job: its result is known and recorded elsewhere."""
+        with self._lock:
+            if self._open.pop(key, None):
+                self._append(json.dumps({"settled": key}), sync=False)
+
+    def places(self, key: str) -> list[Place]:
+        """Where a job without a result was submitted, oldest first."""
+        return list(self._open.get(key, ()))
+
+    def intent(self, token: str) -> Intent:
+        """The submission of that token. Raises KeyError when this ledger does not know it."""
+        return self._intents[token]
+
+    def _add(self, intent: Intent) -> None:
+        self._intents[intent.token] = intent
+        for index, key in enumerate(intent.keys, start=1):
+            if not key:
+                continue  # settled before the journal was last compacted
+            self._open.setdefault(key, []).append(Place(intent.token, index))
+
+    def _replay(self, line: str) -> None:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return  # cut off by a kill: an intent is submitted only once its line is whole
+        if "settled" in entry:
+            self._open.pop(entry["settled"], None)
+        else:
+            self._add(Intent(entry["token"], tuple(entry["keys"]), entry["time"]))
+
+    def _compact(self) -> Iterator[str]:
+        """Lines of the intents that hold an open job, without the keys of the settled ones."""
+        held = {place for places in self._open.values() for place in places}
+        for token, intent in list(self._intents.items()):
+            places = [Place(token, index) for index in range(1, len(intent.keys) + 1)]
+            keys = [k if p in held else "" for p, k in zip(places, intent.keys, strict=True)]
+            self._intents[token] = replace(intent, keys=tuple(keys))
+            if any(keys):
+                yield _line(self._intents[token])
+            else:
+                del self._intents[token]
+
+    def _append(self, line: str, *, sync: bool) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
+
+
+def _line(intent: Intent) -> str:
+    return json.dumps({"token": intent.token, "keys": intent.keys, "time": intent.time})
+
+
+def key_of(rule: str, outputs: Sequence[str], fingerprint: str = "") -> str:
+    """What identifies a job across heads: its rule, its outputs and what they are made from."""
+    digest = hashlib.sha256("\0".join([*sorted(outputs), fingerprint]).encode()).hexdigest()
+    return f"{rule}-{digest[:20]}"
+
+
+def run_name(folder: Path, user: str) -> str:
+    """The name that every job of a working directory bears in the queue, whichever head it has."""
+    digest = hashlib.sha256(f"{folder.resolve()}\0{user}".encode()).hexdigest()
+    return f"rootloom-{digest[:12]}"
+
+
+def is_current(outputs: Sequence[str], fingerprint: str) -> bool:
+    """Whether all outputs exist and those that carry a record were made by this fingerprint.
+
+    False when none carries a record: then nothing says which job wrote them.
+    """
+    paths = [Path(output) for output in outputs]
+    if not fingerprint or not all(path.exists() for path in paths):
+        return False
+    records: list[dict[str, Any]] = [r for r in map(provenance.read, paths) if r is not None]
+    return bool(records) and all(r.get("fingerprint") == fingerprint for r in records)
