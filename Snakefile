@@ -13,6 +13,7 @@ configfile: "config/config.yaml"
 
 
 include: "workflow/common.smk"
+include: "workflow/head.smk"
 include: "rules/simulate.smk"
 include: "rules/index.smk"
 include: "rules/preprocess.smk"

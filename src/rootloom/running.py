@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,6 +19,8 @@ from rootloom.errors import RootloomError
 
 EXIT_REFUSED = 1
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: the job stopped on a signal with its state saved; run it again
+WATCH_SECONDS = 1.0  # how often a job looks whether the engine that started it is still there
+GRACE_SECONDS = 60.0  # time to write a checkpoint after that; then the job is killed
 
 
 class Preempted(Exception):  # noqa: N818 (an event, not an error)
@@ -22,20 +28,27 @@ class Preempted(Exception):  # noqa: N818 (an event, not an error)
 
 
 class _Tee(io.TextIOBase):
-    """Writes to several streams at once; they outlive it."""
+    """Writes to several streams at once; they outlive it. One whose reader is gone is left out."""
 
     def __init__(self, *streams: TextIO) -> None:
-        self._streams = streams
+        self._streams = list(streams)
 
     def write(self, text: str) -> int:
-        for stream in self._streams:
-            stream.write(text)
+        self._each(lambda stream: stream.write(text))
         return len(text)
 
     def flush(self) -> None:
-        for stream in self._streams:
-            if not stream.closed:
-                stream.flush()
+        self._each(lambda stream: None if stream.closed else stream.flush())
+
+    def _each(self, action: Callable[[TextIO], object]) -> None:
+        for stream in tuple(self._streams):
+            try:
+                action(stream)
+            except OSError as error:
+                # A closed terminal or a dead head: a job must still save its state.
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    raise
+                self._streams.remove(stream)
 
 
 @contextmanager
@@ -43,12 +56,13 @@ def running(log: str) -> Iterator[None]:
     """Run a job with its output in `log` and on the terminal.
 
     A refusal is printed without a traceback and exits with code 1, a preemption with code 75;
-    anything else is a defect and keeps its traceback.
+    anything else is a defect and keeps its traceback. When the engine that started the job is gone,
+    the job is sent SIGTERM: nobody waits for it, and a restarted engine will run it again.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with Path(log).open("a", encoding="utf-8", buffering=1) as file:
         tee = _Tee(file, sys.stderr)
-        with redirect_stdout(tee), redirect_stderr(tee):
+        with redirect_stdout(tee), redirect_stderr(tee), _ends_with_its_engine():
             try:
                 yield
             except RootloomError as refusal:
@@ -60,6 +74,33 @@ def running(log: str) -> Iterator[None]:
             except Exception:
                 traceback.print_exc()
                 sys.exit(EXIT_REFUSED)
+
+
+@contextmanager
+def _ends_with_its_engine() -> Iterator[None]:
+    """Send this process SIGTERM once the Snakemake that started it is gone, later SIGKILL."""
+    from rootloom.processes import announced_engine
+
+    engine = announced_engine()
+    if engine is None:
+        yield
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while engine.is_alive():
+            if over.wait(WATCH_SECONDS):
+                return
+        print(f"stopping: the engine that started this job (process {engine.pid}) is gone")
+        os.kill(os.getpid(), signal.SIGTERM)
+        if not over.wait(GRACE_SECONDS):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="engine watch", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def progress(what: str, unit: str, every: float = 5.0) -> Callable[[int, int], None]:

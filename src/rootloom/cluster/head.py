@@ -1,0 +1,274 @@
+"""One head at a time: the lease of the process that plans and hands out the jobs of a directory.
+
+The engine's own lock outlives a head that was killed and then needs care by hand. A lease says who
+holds it, so that the next head can see that the holder is gone and take over.
+
+A lease is a file. Its content changes only from one record to the next, and only by who holds the
+claim on the present record: a file named after it that one process alone can create (by a hard
+link, which is atomic on NFS too). So of several heads that find a lease free, one gets it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import platform
+import secrets
+import signal
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rootloom.errors import RootloomError
+from rootloom.fileio import write_text
+from rootloom.processes import Identity, identify, place
+
+BEAT_SECONDS = 20.0  # between two signs of life
+LOST_SECONDS = 300.0  # without a sign of life, a head on another machine counts as gone
+SETTLE_SECONDS = 5.0  # longest wait for another process that is just taking the lease
+SUBMITTED = "ROOTLOOM_BATCH_JOB"  # set for heads that `rootloom submit` runs as batch jobs
+STOP_COMMANDS = {"SLURM": "scancel", "HTCondor": "condor_rm"}
+
+
+class HeadError(RootloomError):
+    """Another head works, or has just worked, in this directory."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Who holds a lease, or that nobody does: then `released` is set.
+
+    place: see `rootloom.processes.place`. since: seconds since 1970. batch: the batch job that the
+    head is, for example "SLURM job 12".
+    """
+
+    token: str
+    host: str = "an unknown machine (the record is damaged)"
+    place: str = ""
+    pid: int = 0
+    started: float = 0.0
+    since: float = 0.0
+    batch: str = ""
+    released: bool = False
+
+    def holder(self) -> str:
+        """The holder in words."""
+        batch = f"{self.batch}, " if self.batch else ""
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"{batch}process {self.pid} on {self.host}, since {since}"
+
+    def stop_command(self) -> str:
+        """What a user types to end the holder."""
+        system, _, number = self.batch.partition(" job ")
+        if system in STOP_COMMANDS:
+            return f"{STOP_COMMANDS[system]} {number}"
+        return f"kill {self.pid} on {self.host}"
+
+
+def _own_record(released: bool = False) -> Record:
+    me = identify(os.getpid())
+    return Record(
+        token=secrets.token_hex(8),
+        host=platform.node(),
+        place=place(),
+        pid=os.getpid(),
+        started=me.started if me else 0.0,
+        since=time.time(),
+        batch=_own_batch_job(),
+        released=released,
+    )
+
+
+def _own_batch_job() -> str:
+    system, _, number = os.environ.get(SUBMITTED, "").partition(" ")
+    number = number or os.environ.get("SLURM_JOB_ID", "")
+    return f"{system} job {number}" if system else ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The present record, the chain of claims that leads to it, and its last sign of life.
+
+    record: None when nobody ever held the lease. seen: seconds since 1970, by the file system.
+    """
+
+    record: Record | None = None
+    chain: tuple[str, ...] = ()
+    seen: float = 0.0
+
+
+class Lease:
+    """The lease of one directory.
+
+    What is planned while another head works is out of date when that one ends: make a Lease before
+    planning, `take` it after.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+        self.file = self.directory / "head.json"
+        self._record: Record | None = None
+        self._over = threading.Event()
+        self._before = self.look()
+        self._was_live = self.is_live(self._before)
+
+    def look(self) -> Found:
+        """The present record."""
+        limit = time.monotonic() + SETTLE_SECONDS
+        while True:
+            found = self._follow()
+            # Without hard links a record can be seen half written: wait for its writer.
+            if found.record is None or found.record.pid or time.monotonic() > limit:
+                return found
+            time.sleep(0.1)
+
+    def is_live(self, found: Found) -> bool:
+        """Whether the holder still works, as far as can be seen from here."""
+        record = found.record
+        if record is None or record.released:
+            return False
+        if record.place == place():
+            return Identity(record.pid, record.started).is_alive()
+        if record.batch and record.batch == _own_batch_job():
+            return False  # the batch system has ended that head and started it again, as this one
+        return self._now() - found.seen < LOST_SECONDS
+
+    def _follow(self) -> Found:
+        path, found = self.file, Found()
+        while True:
+            try:
+                content, seen = path.read_text(), path.stat().st_mtime_ns
+            except FileNotFoundError:
+                return found
+            record = _parsed(content) or Record(f"damaged-{seen}")
+            found = Found(record, (*found.chain, record.token), seen / 1e9)
+            path = self._claim(record)
+
+    def _claim(self, record: Record) -> Path:
+        return self.directory / f"head.{record.token}.next"
+
+    def _now(self) -> float:
+        """The clock of the file system, which also sets the times that are compared with it."""
+        probe = self.directory / f".clock.{secrets.token_hex(8)}"
+        probe.touch()
+        try:
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink()
+
+    def take(self) -> str:
+        """Hold the lease from now on; a line about the head it was taken over from, or "".
+
+        Raises HeadError when another head holds it or has held it since this object was made.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        found, mine = self.look(), _own_record()
+        stale = self._was_live or found.chain[-1:] != self._before.chain[-1:]
+        if self.is_live(found) or stale or not self._replace(found, mine):
+            raise self._refusal(self.look())
+        self._record = mine
+        atexit.register(self.release)
+        threading.Thread(target=self._beat, name="head lease", daemon=True).start()
+        if found.record is None or found.record.released:
+            return ""
+        return f"Taking over: the last run here ({found.record.holder()}) ended without a word."
+
+    def release(self) -> None:
+        """Give the lease back, if this process holds it."""
+        mine, self._record = self._record, None
+        self._over.set()
+        if mine is not None and mine.pid == os.getpid():  # not in a fork of the holder
+            with contextlib.suppress(
+                OSError, RootloomError
+            ):  # without room the process's end tells
+                found = self.look()
+                if found.chain[-1:] == (mine.token,):
+                    self._replace(found, _own_record(released=True))
+
+    def _replace(self, found: Found, record: Record) -> bool:
+        """Make `record` follow what was found; False when another process was first."""
+        draft = self.directory / f".head.{record.token}"
+        write_text(draft, json.dumps(asdict(record), indent=1))
+        try:
+            if found.record is None:
+                return _link(draft, self.file)
+            claim = self._claim(found.record)
+            if not _link(draft, claim):
+                return False
+            if self._follow().chain[-1:] != (record.token,):
+                claim.unlink()  # what was found is history: others have come and gone since
+                return False
+            os.replace(draft, self.file)
+            for token in found.chain:
+                (self.directory / f"head.{token}.next").unlink(missing_ok=True)
+            return True
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        """Give signs of life; end the process at once when another head has taken over."""
+        while not self._over.wait(BEAT_SECONDS):
+            mine = self._record
+            if mine is None:
+                return
+            with contextlib.suppress(OSError):  # a file system that is away for a while
+                chain = self.look().chain
+                if chain[-1:] == (mine.token,):
+                    os.utime(self.file)
+                elif chain and self._record is mine:
+                    print("error: another head has taken over this directory; stopping", flush=True)
+                    # At once: an orderly end would cancel the jobs that are the other head's now.
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    def _refusal(self, found: Found) -> HeadError:
+        record = found.record
+        where = str(self.directory.parent.parent)
+        if record is None or not self.is_live(found):
+            return HeadError(
+                where,
+                expected="that nothing else runs here between planning and starting",
+                found="another run that ended after this one was planned",
+                fix="run the same command again: it plans anew from what is there now",
+            )
+        wait = "run again" if record.place == place() else f"wait {LOST_SECONDS / 60:.0f} minutes"
+        return HeadError(
+            where,
+            expected="one run at a time in a directory",
+            found=f"{record.holder()}; last sign of life {self._now() - found.seen:.0f} s ago",
+            fix=f"let it finish, or end it ({record.stop_command()}); "
+            f"if it is gone already, {wait}: nothing needs to be unlocked",
+        )
+
+
+def _parsed(content: str) -> Record | None:
+    try:
+        return Record(**json.loads(content))
+    except (ValueError, TypeError):
+        return None
+
+
+def _link(draft: Path, name: Path) -> bool:
+    """Give the draft a second name; False when the name was taken."""
+    try:
+        os.link(draft, name)
+    except FileExistsError:
+        # An NFS server may have done it and lost the answer: the count tells (open(2)).
+        return draft.stat().st_nlink == 2
+    except OSError:
+        return _create(draft, name)
+    return True
+
+
+def _create(draft: Path, name: Path) -> bool:
+    """The same where hard links do not exist: readers wait until the content is whole."""
+    try:
+        with name.open("x") as file:
+            file.write(draft.read_text())
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,33 @@
+"""One head a directory at a time, and jobs that end with the process that started them."""
+
+from snakemake.logging import logger
+
+from rootloom.cluster.head import Lease
+from rootloom.processes import announce_engine
+
+announce_engine()
+
+# Before anything is planned. Jobs parse this file too, and are no heads.
+HEAD = Lease(Path(".snakemake", "rootloom")) if workflow.is_main_process else None
+
+
+def take_lease():
+    """Become the head of this directory, or refuse to start."""
+    try:
+        note = HEAD.take()
+    except RootloomError as refusal:
+        raise WorkflowError(str(refusal)) from None
+    if note:
+        logger.warning(note)
+
+
+onstart:
+    take_lease()
+
+
+onsuccess:
+    HEAD.release()
+
+
+onerror:
+    HEAD.release()
