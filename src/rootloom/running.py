@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import platform
 import signal
 import sys
 import threading
@@ -15,10 +16,13 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TextIO
 
+from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
+from rootloom.processes import announced_engine
 
 EXIT_REFUSED = 1
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: the job stopped on a signal with its state saved; run it again
+STARTED = "-- started"  # begins a line of the log for every time a job was started
 WATCH_SECONDS = 1.0  # how often a job looks whether the engine that started it is still there
 GRACE_SECONDS = 60.0  # time to write a checkpoint after that; then the job is killed
 
@@ -55,12 +59,16 @@ class _Tee(io.TextIOBase):
 def running(log: str) -> Iterator[None]:
     """Run a job with its output in `log` and on the terminal.
 
-    A refusal is printed without a traceback and exits with code 1, a preemption with code 75;
-    anything else is a defect and keeps its traceback. When the engine that started the job is gone,
-    the job is sent SIGTERM: nobody waits for it, and a restarted engine will run it again.
+    The log keeps what earlier starts wrote. A refusal is printed without a traceback and exits with
+    code 1, a preemption with code 75; anything else is a defect and keeps its traceback. When the
+    engine that started the job is gone, the job is sent SIGTERM: nobody waits for it, and a
+    restarted engine will run it again.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
+    outcomes.clear_stopped(log)
     with Path(log).open("a", encoding="utf-8", buffering=1) as file:
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"{STARTED} {now} on {platform.node()}, process {os.getpid()}\n")
         tee = _Tee(file, sys.stderr)
         with redirect_stdout(tee), redirect_stderr(tee), _ends_with_its_engine():
             try:
@@ -70,6 +78,7 @@ def running(log: str) -> Iterator[None]:
                 sys.exit(EXIT_REFUSED)
             except Preempted as stop:
                 print(f"stopped: {stop}")
+                outcomes.note_stopped(log)
                 sys.exit(EXIT_PREEMPTED)
             except Exception:
                 traceback.print_exc()
@@ -79,8 +88,6 @@ def running(log: str) -> Iterator[None]:
 @contextmanager
 def _ends_with_its_engine() -> Iterator[None]:
     """Send this process SIGTERM once the Snakemake that started it is gone, later SIGKILL."""
-    from rootloom.processes import announced_engine
-
     engine = announced_engine()
     if engine is None:
         yield

@@ -72,14 +72,18 @@ class Adopting(RemoteExecutor):
 
     # -- called by the engine -------------------------------------------------------------------
     def open_ledger(self) -> None:
-        """Read what earlier heads submitted."""
+        """Prepare what belongs to the ledger.
+
+        It is read with the first jobs: only then is this process the head of its directory.
+        """
         self._losses: Counter[str] = Counter()
         self._due: list[tuple[float, JobExecutorInterface]] = []
         self._found: dict[Place, Known] | None = None
-        self.ledger = Ledger(FOLDER / "ledger.jsonl")
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Take over what an earlier head submitted; submit the others."""
+        if self.ledger is None:
+            self.ledger = Ledger(FOLDER / "ledger.jsonl")
         for batch in self.batches([job for job in jobs if not self._take_over(job)]):
             for job in batch:
                 self.run_job_pre(job)

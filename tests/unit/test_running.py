@@ -1,0 +1,98 @@
+"""How a job speaks and ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rootloom.cluster import outcomes
+from rootloom.running import EXIT_PREEMPTED, STARTED, Preempted, running
+
+LOG = "logs/a.log"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_start_leaves_a_line() -> None:
+    for _ in range(3):
+        with running(LOG):
+            print("at work")
+    assert Path(LOG).read_text().count(STARTED) == 3
+
+
+def test_a_stop_is_noted_until_the_next_start() -> None:
+    with pytest.raises(SystemExit) as stop, running(LOG):
+        raise Preempted("step 3")
+    assert stop.value.code == EXIT_PREEMPTED
+    assert outcomes.was_stopped(LOG)
+    with running(LOG):
+        assert not outcomes.was_stopped(LOG)
+
+
+def test_a_terminal_that_is_gone_does_not_end_a_job() -> None:
+    reader, writer = os.pipe()
+    program = (
+        "import sys, time\nfrom rootloom.running import running\n"
+        "with running('logs/a.log'):\n"
+        "    sys.stdin.read()\n    print('first')\n    print('second')\n"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=writer, stderr=writer
+    )
+    os.close(writer)
+    os.close(reader)
+    job.communicate()
+    assert job.returncode == 0
+    assert "first\nsecond\n" in Path(LOG).read_text()
+
+
+@pytest.mark.parametrize("gone_before", [False, True])
+def test_a_job_ends_with_the_process_that_started_it(gone_before: bool) -> None:
+    """The engine dies while the job works, or while the job's interpreter still starts."""
+    job = (
+        "import sys, time\nfrom rootloom.running import running\n"
+        "open('ready', 'w').close()\nsys.stdin.read()\n"
+        "with running('logs/a.log'):\n    open('inside', 'w').close()\n    time.sleep(600)\n"
+    )
+    engine = (
+        "import subprocess, sys\nfrom rootloom.processes import announce_engine\n"
+        "announce_engine()\n"
+        f"job = subprocess.Popen([sys.executable, '-c', {job!r}])\n"
+        "print(job.pid, flush=True)\njob.wait()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", engine],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    pid = int(process.stdout.readline())
+    _wait_for("ready")
+    if not gone_before:
+        process.stdin.close()
+        _wait_for("inside")
+    process.kill()
+    process.wait()
+    if gone_before:
+        process.stdin.close()
+    assert not process.stdout.read(), "ends when the job has closed its end of the pipe"
+    assert f"(process {process.pid}) is gone" in Path(LOG).read_text()
+    assert pid != process.pid
+
+
+def _wait_for(name: str) -> None:
+    limit = time.monotonic() + 60
+    while not Path(name).exists():
+        assert time.monotonic() < limit, name
+        time.sleep(0.02)
