@@ -1,4 +1,4 @@
-"""Daemons of the tests: installing what they need, waiting for them, and what to do without them."""
+"""Daemons of the tests: installing what they need, waiting for them, doing without them."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
 {nodes}
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP PriorityTier=1
-PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10
+PartitionName=main Nodes=ALL Default=YES MaxTime=UNLIMITED State=UP PriorityTier=1
+PartitionName=high Nodes=ALL MaxTime=UNLIMITED State=UP PriorityTier=10
 """
 NODE = (
     "NodeName={name} NodeAddr=127.0.0.1 NodeHostname={host} Port={port} CPUs=8 Sockets=1 "

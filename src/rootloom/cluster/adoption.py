@@ -71,11 +71,17 @@ class Adopting(RemoteExecutor):
         return ([job] for job in jobs)
 
     # -- called by the engine -------------------------------------------------------------------
+    @property
+    def cores(self) -> str:
+        """What a job may use on its node: the cores of the head's machine limit nothing there."""
+        return "all"
+
     def open_ledger(self) -> None:
         """Prepare what belongs to the ledger.
 
         It is read with the first jobs: only then is this process the head of its directory.
         """
+        self.workflow.global_resources["_cores"] = None  # nor do they limit a rule's threads
         self._losses: Counter[str] = Counter()
         self._due: list[tuple[float, JobExecutorInterface]] = []
         self._found: dict[Place, Known] | None = None
