@@ -29,3 +29,4 @@ rule all:
     default_target: True
     input:
         PLAN.targets(),
+        PLAN.lost() if workflow.is_main_process else [],

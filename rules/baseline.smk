@@ -6,7 +6,7 @@ Its predictions have the format of a network's, so that everything after treats 
 
 rule baseline:
     input:
-        shards=shards_for(
+        manifests=shards_for(
             "baseline", PATHS.predictions("{experiment}", "{method}", "0", "test")
         ),
         statistics=lambda wildcards: statistics_of(wildcards.method),
@@ -30,5 +30,6 @@ rule baseline:
         disk_mb=200,
     params:
         job=job_of("baseline"),
+        files=len(PLAN.sources),
     script:
         "../scripts/baseline.py"

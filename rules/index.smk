@@ -1,25 +1,26 @@
-"""Read the headers of one ROOT file.
+"""Read the headers of a pack's ROOT files.
 
 Entries, cluster boundaries, branches and types, checksum. A branch that the dataset file names and
-the tree lacks, or a truncated file, is refused here, before a thousand jobs.
+the tree lacks, or a truncated file, is refused here, before a thousand jobs. Files that have not
+changed keep their entry.
 """
 
 
 rule index:
     input:
-        root=lambda wildcards: PLAN.root_inputs(wildcards.file),
+        root=files_of,
     output:
-        index=PATHS.index("{dataset}", "{file}"),
+        index=update(PATHS.index("{dataset}", "{pack}")),
     log:
-        PATHS.log("index", "{dataset}", "{file}"),
+        PATHS.log("index", "{dataset}", "{pack}"),
     benchmark:
-        PATHS.benchmark("index", "{dataset}", "{file}")
+        PATHS.benchmark("index", "{dataset}", "{pack}")
     conda:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1000),
-        runtime=scaled(10),
+        runtime=scaled_minutes,
         disk_mb=100,
     params:
         job=job_of("index"),

@@ -1,14 +1,14 @@
 """Score every row with a trained model, and hand the scores back to ROOT.
 
 `predict` writes one HDF5 file a member; `friends` writes one friend tree an input file, in the
-input's entry order, with a branch a method.
+input's entry order, with a branch a method; `friend` makes one that got lost.
 """
 
 
 rule predict:
     input:
         model=PATHS.model("{experiment}", "{method}", "{member}"),
-        shards=shards_for(
+        manifests=shards_for(
             "predict",
             PATHS.predictions("{experiment}", "{method}", "{member}", "test"),
         ),
@@ -33,25 +33,51 @@ rule predict:
         disk_mb=500,
     params:
         job=job_of("predict"),
+        files=len(PLAN.sources),
     script:
         "../scripts/predict.py"
 
 
 rule friends:
     input:
-        predictions=[
-            path
-            for method in PLAN.all_methods
-            for split in SPLITS
-            for path in PLAN.predictions(method, split)
-        ],
-        indices=PLAN.indices(),
+        predictions=all_predictions,
+        index=PATHS.index(PLAN.dataset_name, "{pack}"),
     output:
-        friends=[PATHS.friend(PLAN.name, key) for key in PLAN.sources],
+        manifest=PATHS.friends(PLAN.name, "{pack}"),
     log:
-        PATHS.log("friends", PLAN.name),
+        PATHS.log("friends", PLAN.name, "{pack}"),
     benchmark:
-        PATHS.benchmark("friends", PLAN.name)
+        PATHS.benchmark("friends", PLAN.name, "{pack}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled_minutes,
+        disk_mb=1000,
+    params:
+        job=job_of("friends"),
+        friends=lambda wildcards: {
+            key: PLAN.friend(key) for key in PLAN.packs[wildcards.pack]
+        },
+    script:
+        "../scripts/friends.py"
+
+
+rule friend:
+    input:
+        predictions=all_predictions,
+        index=lambda wildcards: PATHS.index(
+            PLAN.dataset_name, PLAN.pack_of(wildcards.file)
+        ),
+    output:
+        friend=PLAN.friend("{file}"),
+    log:
+        PATHS.log("friend", PLAN.name, *(["{folder}"] if PLAN.many else []), "{file}"),
+    benchmark:
+        PATHS.benchmark(
+            "friend", PLAN.name, *(["{folder}"] if PLAN.many else []), "{file}"
+        )
     conda:
         "../envs/rootloom.yaml"
     threads: 1
@@ -60,6 +86,6 @@ rule friends:
         runtime=scaled(60),
         disk_mb=1000,
     params:
-        job=job_of("friends"),
+        job=job_of("friend"),
     script:
-        "../scripts/friends.py"
+        "../scripts/friend.py"

@@ -1,21 +1,52 @@
-"""Turn one range of a ROOT file's entries into one shard of one representation.
+"""Turn ROOT files into shards of one representation.
 
-Reads straight from the ROOT file with bounded memory. An existing shard is updated: columns whose
-recipe has not changed are kept as they are, only the others are computed.
+Reads straight from the ROOT file with bounded memory. `preprocess` works through a pack of files:
+every shard is whole or absent, and one that is there and current is kept, so that a job that was
+stopped goes on where it was. An existing shard of another recipe is updated: columns that have not
+changed stay as they are, only the others are computed. `shard` makes one that got lost.
 """
 
 
 rule preprocess:
     input:
-        root=lambda wildcards: PLAN.root_inputs(wildcards.file),
-        index=PATHS.index("{dataset}", "{file}"),
+        root=files_of,
+        index=PATHS.index("{dataset}", "{pack}"),
     output:
-        shard=update(PATHS.shard("{dataset}", "{representation}", "{file}", "{part}")),
+        manifest=update(PATHS.manifest("{dataset}", "{representation}", "{pack}")),
     log:
-        PATHS.log("preprocess", "{dataset}", "{representation}", "{file}", "{part}"),
+        PATHS.log("preprocess", "{dataset}", "{representation}", "{pack}"),
+    benchmark:
+        PATHS.benchmark("preprocess", "{dataset}", "{representation}", "{pack}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=scaled(2000),
+        runtime=scaled_minutes,
+        disk_mb=1000,
+    params:
+        job=job_of("preprocess"),
+        shards=lambda wildcards: {
+            key: PLAN.shards(wildcards.representation, key)
+            for key in PLAN.packs[wildcards.pack]
+        },
+    script:
+        "../scripts/preprocess.py"
+
+
+rule shard:
+    input:
+        root=lambda wildcards: PLAN.root_inputs([wildcards.file]),
+        index=lambda wildcards: PATHS.index(
+            wildcards.dataset, PLAN.pack_of(wildcards.file)
+        ),
+    output:
+        shard=PATHS.shard("{dataset}", "{representation}", "{file}", "{part}"),
+    log:
+        PATHS.log("shard", "{dataset}", "{representation}", "{folder}", "{file}.{part}"),
     benchmark:
         PATHS.benchmark(
-            "preprocess", "{dataset}", "{representation}", "{file}", "{part}"
+            "shard", "{dataset}", "{representation}", "{folder}", "{file}.{part}"
         )
     conda:
         "../envs/rootloom.yaml"
@@ -25,6 +56,6 @@ rule preprocess:
         runtime=scaled(60),
         disk_mb=1000,
     params:
-        job=job_of("preprocess"),
+        job=job_of("shard"),
     script:
-        "../scripts/preprocess.py"
+        "../scripts/shard.py"

@@ -12,9 +12,14 @@ rule report:
         statistics=[
             PATHS.statistics(PLAN.dataset_name, name) for name in PLAN.representations
         ],
-        indices=PLAN.indices(),
+        manifests=unless_current(
+            "report",
+            PATHS.report(PLAN.name, "quarantined.json"),
+            lambda wildcards: PLAN.all_manifests(),
+        ),
     output:
         report=PATHS.report(PLAN.name),
+        quarantined=PATHS.report(PLAN.name, "quarantined.json"),
         figures=[PATHS.report(PLAN.name, name) for name in PLAN.figures()],
     log:
         PATHS.log("report", PLAN.name),

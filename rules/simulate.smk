@@ -9,9 +9,9 @@ rule simulate:
     output:
         root=PATHS.simulated("{dataset}", "{file}"),
     log:
-        PATHS.log("simulate", "{dataset}", "{file}"),
+        PATHS.log("simulate", "{dataset}", "{block}", "{file}"),
     benchmark:
-        PATHS.benchmark("simulate", "{dataset}", "{file}")
+        PATHS.benchmark("simulate", "{dataset}", "{block}", "{file}")
     conda:
         "../envs/rootloom.yaml"
     threads: 1

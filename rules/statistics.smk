@@ -1,26 +1,29 @@
 """Exact statistics of the training split, as a map and a reduce.
 
-`moments` sums a group of files, `statistics` merges the groups in a fixed order.
+`moments` sums a pack of files, `statistics` merges the packs. The order of the sums is one of the
+files alone, so that the result has the same bits however they are packed.
 """
 
 
 rule moments:
     input:
-        shards=shards_for(
-            "moments", PATHS.moments("{dataset}", "{representation}", "{group}")
+        manifests=unless_current(
+            "moments",
+            PATHS.moments("{dataset}", "{representation}", "{pack}"),
+            lambda wildcards: [PATHS.manifest(**wildcards)],
         ),
     output:
-        moments=PATHS.moments("{dataset}", "{representation}", "{group}"),
+        moments=PATHS.moments("{dataset}", "{representation}", "{pack}"),
     log:
-        PATHS.log("moments", "{dataset}", "{representation}", "{group}"),
+        PATHS.log("moments", "{dataset}", "{representation}", "{pack}"),
     benchmark:
-        PATHS.benchmark("moments", "{dataset}", "{representation}", "{group}")
+        PATHS.benchmark("moments", "{dataset}", "{representation}", "{pack}")
     conda:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=scaled(1500),
-        runtime=scaled(30),
+        runtime=scaled_minutes,
         disk_mb=100,
     params:
         job=job_of("moments"),
@@ -30,10 +33,14 @@ rule moments:
 
 rule statistics:
     input:
-        moments=lambda wildcards: [
-            PATHS.moments(wildcards.dataset, wildcards.representation, group)
-            for group in range(len(PLAN.groups))
-        ],
+        moments=unless_current(
+            "statistics",
+            PATHS.statistics("{dataset}", "{representation}"),
+            lambda wildcards: [
+                PATHS.moments(wildcards.dataset, wildcards.representation, pack)
+                for pack in PLAN.packs
+            ],
+        ),
     output:
         statistics=PATHS.statistics("{dataset}", "{representation}"),
     log:

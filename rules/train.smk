@@ -7,7 +7,9 @@ outputs of a failed job, and a checkpoint is what a restarted job needs.
 
 rule train:
     input:
-        shards=shards_for("train", PATHS.model("{experiment}", "{method}", "{member}")),
+        manifests=shards_for(
+            "train", PATHS.model("{experiment}", "{method}", "{member}")
+        ),
         statistics=lambda wildcards: statistics_of(wildcards.method),
     output:
         model=PATHS.model("{experiment}", "{method}", "{member}"),
@@ -26,6 +28,7 @@ rule train:
         disk_mb=500,
     params:
         job=job_of("train"),
+        files=len(PLAN.sources),
         directory=lambda wildcards: PATHS.training(
             **wildcards, fingerprint=PLAN.job("train", **wildcards)["fingerprint"]
         ),

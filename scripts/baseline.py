@@ -1,11 +1,11 @@
 """Fit a baseline and score every row."""
 
-from rootloom.stages import baseline, running
+from rootloom.stages import all_shards, baseline, running
 
 with running(snakemake.log[0]):
     baseline(
         snakemake.params.job,
-        shards=snakemake.input.shards,
+        shards=all_shards(snakemake.input.manifests, snakemake.params.files),
         statistics=snakemake.input.statistics,
         outputs=snakemake.output,
     )

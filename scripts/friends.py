@@ -1,4 +1,4 @@
-"""Write the scores as friend trees."""
+"""Write the scores of a pack of files as friend trees."""
 
 from rootloom.stages import friends, running
 
@@ -6,6 +6,7 @@ with running(snakemake.log[0]):
     friends(
         snakemake.params.job,
         predictions=snakemake.input.predictions,
-        indices=snakemake.input.indices,
-        outputs=snakemake.output.friends,
+        index=snakemake.input.index,
+        friends=snakemake.params.friends,
+        output=snakemake.output.manifest,
     )

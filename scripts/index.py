@@ -1,4 +1,4 @@
-"""Read the headers of one ROOT file."""
+"""Read the headers of a pack of ROOT files."""
 
 from rootloom.stages import index, running
 

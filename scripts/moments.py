@@ -1,10 +1,10 @@
-"""Sum the statistics of a group of files."""
+"""Sum the statistics of a pack of files."""
 
 from rootloom.stages import moments, running
 
 with running(snakemake.log[0]):
     moments(
         snakemake.params.job,
-        shards=snakemake.input.shards,
+        manifest=snakemake.input.manifests[0],
         output=snakemake.output.moments,
     )

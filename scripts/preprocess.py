@@ -1,4 +1,4 @@
-"""Turn a range of entries into a shard."""
+"""Turn a pack of files into shards."""
 
 from rootloom.stages import preprocess, running
 
@@ -6,5 +6,6 @@ with running(snakemake.log[0]):
     preprocess(
         snakemake.params.job,
         index=snakemake.input.index,
-        output=snakemake.output.shard,
+        shards=snakemake.params.shards,
+        output=snakemake.output.manifest,
     )

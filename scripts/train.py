@@ -1,11 +1,11 @@
 """Train one member of a method."""
 
-from rootloom.stages import running, train
+from rootloom.stages import all_shards, running, train
 
 with running(snakemake.log[0]):
     train(
         snakemake.params.job,
-        shards=snakemake.input.shards,
+        shards=all_shards(snakemake.input.manifests, snakemake.params.files),
         statistics=snakemake.input.statistics,
         model=snakemake.output.model,
         history=snakemake.output.history,

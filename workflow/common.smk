@@ -44,21 +44,56 @@ def scaled(amount):
     return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
 
 
-def shards_for(rule, output):
-    """Input function: the shards a job reads.
+def scaled_minutes(wildcards, attempt):
+    """Time for a job on a pack, from the rates its packing rests on."""
+    return PLAN.minutes(wildcards.pack) * 2 ** (attempt - 1)
 
-    Once its output was made from shards of the very same fingerprints, a shard that is deleted, or
-    made again with the same content, is no reason to run the job: it waits for nobody's shard and
-    looks at nobody's time. Everything else a shard can change is in the fingerprint.
+
+def files_of(wildcards):
+    """The ROOT files of a pack."""
+    return PLAN.root_inputs(PLAN.packs[wildcards.pack])
+
+
+def all_predictions(wildcards):
+    """Prediction files of every method, member and split."""
+    return [
+        path
+        for method in PLAN.all_methods
+        for split in SPLITS
+        for path in PLAN.predictions(method, split)
+    ]
+
+
+def unless_current(rule, output, paths):
+    """Input function: `paths(wildcards)`, without their times once they cannot matter.
+
+    Once its output was made by the very job that would make it now, a pack that is made again, or
+    that another division of the files has made superfluous, is no reason to run the job: it waits
+    for nobody's pack and looks at nobody's time. Everything that can change is in the fingerprint.
     """
 
-    def shards(wildcards):
-        paths = PLAN.shards_read(**wildcards)
+    def inputs(wildcards):
+        found = paths(wildcards)
         if not PLAN.is_current(rule, output.format(**wildcards), **wildcards):
-            return paths
-        return [ancient(path) for path in paths if Path(path).exists()]
+            return found
+        return [ancient(path) for path in found if Path(path).exists()]
 
-    return shards
+    return inputs
+
+
+def shards_for(rule, output):
+    """Input function: the manifests of the shards a method's job reads, and lost shards."""
+
+    def manifests(wildcards):
+        name = PLAN.representation_of(wildcards.method)
+        return [*PLAN.manifests(name), *lost_shards(name)]
+
+    return unless_current(rule, output, manifests)
+
+
+def lost_shards(name):
+    """Shards of a representation to be made again; jobs on other machines need not ask."""
+    return PLAN.lost_shards(name) if workflow.is_main_process else []
 
 
 def statistics_of(method):
@@ -71,7 +106,9 @@ wildcard_constraints:
     representation=any_of(PLAN.representations),
     experiment=any_of([PLAN.name]),
     method=any_of(PLAN.all_methods),
-    file="[^/]+",
+    file="[^/.]+",
+    folder="[0-9a-f]{2}/[0-9a-f]",
+    block="[^/]+",
     part=r"\d+",
-    group=r"\d+",
+    pack=r"(\d+/)?\d+-of-\d+",
     member=r"\d+",

@@ -36,6 +36,22 @@ class Settings(Section):
     experiment: str = Field("w-tagging", description="a file of config/experiments, or a dataset")
     size: str = Field("demo", description="how much an embedded source simulates")
     results: str = Field("results", description="directory of all outputs")
+    job_minutes: float = Field(
+        2, gt=0, description="what a job on many files should take; 20 or more on a busy cluster"
+    )
+
+
+class Rates(Section):
+    """`config/rates.yaml`: how long the work on a file takes, as `rootloom rates` measures it."""
+
+    seconds_per_file: float = Field(gt=0, description="of one file, however small")
+    seconds_per_megabyte: float = Field(gt=0, description="of ROOT, by the slowest representation")
+    simulated_row_bytes: float = Field(gt=0, description="of one row in a simulated file")
+    remote_megabytes: float = Field(gt=0, description="assumed of a file behind a URL")
+
+    def seconds(self, size: float) -> float:
+        """Expected duration for a file of `size` bytes."""
+        return self.seconds_per_file + self.seconds_per_megabyte * size / 1e6
 
 
 class Simulation(Section):
@@ -92,7 +108,6 @@ class Dataset(Section):
     balance: bool = Field(True, description="give every class the same sum of weights in training")
     splits: Splits = Splits()
     shards_per_file: int = Field(1, ge=1)
-    files_per_group: int = Field(50, ge=1, description="files whose statistics one job sums")
     on_bad_file: Literal["fail", "quarantine"] = "fail"
     step: int = Field(20_000, ge=1, description="entries read at a time")
 
@@ -227,10 +242,11 @@ def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
 
 
 class Library:
-    """The files of one `config/` directory, read on demand and checked."""
+    """The files of one `config/` directory, read on demand, once, and checked."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._sections: dict[tuple[str, str], dict[str, Any]] = {}
         schema = self.root / "schema.json"
         if not schema.exists():
             raise ConfigError(
@@ -278,6 +294,10 @@ class Library:
         for label, method in experiment.methods.items():
             self._check_method(f"{where}: methods.{label}", experiment, method)
         return experiment
+
+    def rates(self) -> Rates:
+        """How long work takes, for the size of jobs."""
+        return parse(Rates, read_yaml(self.root / "rates.yaml"), f"{self.root.name}/rates.yaml")
 
     def model(self, name: str) -> dict[str, Any]:
         """The section of a model file, checked."""
@@ -333,9 +353,11 @@ class Library:
         return self.schema["$defs"]["representations"].get(kind, {}).get("x-kind", "")
 
     def _kind_file(self, folder: str, name: str) -> dict[str, Any]:
-        section = self._read(folder, name)
-        self.check(folder, section, self._where(folder, name))
-        return section
+        if (folder, name) not in self._sections:
+            section = self._read(folder, name)
+            self.check(folder, section, self._where(folder, name))
+            self._sections[folder, name] = section
+        return dict(self._sections[folder, name])
 
     def _where(self, folder: str, name: str) -> str:
         return f"{self.root.name}/{folder}/{name}.yaml"

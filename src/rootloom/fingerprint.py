@@ -21,8 +21,8 @@ PACKAGE = "rootloom"
 NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
-        "cli", "config", "doctor", "errors", "explain", "fileio", "fingerprint", "paths", "plan",
-        "provenance", "registry", "running", "schema",
+        "cli", "config", "doctor", "errors", "explain", "fileio", "fingerprint", "packing", "paths",
+        "plan", "provenance", "registry", "running", "schema",
     )
 )  # fmt: skip
 
@@ -33,6 +33,7 @@ def of_value(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+@cache
 def of_code(*targets: str) -> str:
     """Hash of the syntax trees behind `targets` and of every module of the package they import.
 

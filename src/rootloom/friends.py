@@ -14,10 +14,13 @@ Piece = tuple[np.ndarray, np.ndarray]
 
 
 class Scores:
-    """All predictions of an experiment, held in memory: 4 bytes a score and 24 a row and method."""
+    """The predictions for some input files, in memory: 4 bytes a score, 24 a row and method.
 
-    def __init__(self, predictions: Sequence[str | Path]) -> None:
-        self._files = [read_predictions(path) for path in predictions]
+    keys: of the input files.
+    """
+
+    def __init__(self, predictions: Sequence[str | Path], keys: Sequence[str]) -> None:
+        self._files = [read_predictions(path, keys) for path in predictions]
         self._members: dict[str, int] = {}
         for found in self._files:
             method, member = found.header.method, found.header.member

@@ -8,7 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-WILDCARDS = ("dataset", "representation", "file", "part", "group", "experiment", "method", "member")
+from rootloom.packing import folder
+
+WILDCARDS = (
+    "dataset", "representation", "file", "folder", "block", "part", "pack", "experiment", "method",
+    "member",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,20 +31,29 @@ class Paths:
 
     # -- data -----------------------------------------------------------------------------------
     def simulated(self, dataset: str, file: str) -> str:
-        """A simulated ROOT file."""
-        return self._at("datasets", dataset, "root", f"{file}.root")
+        """A simulated ROOT file, in a folder a thousand."""
+        return self._at("datasets", dataset, "root", _block(file), f"{file}.root")
 
-    def index(self, dataset: str, file: str) -> str:
-        """What the headers of one ROOT file say."""
-        return self._at("datasets", dataset, "index", f"{file}.json")
+    def index(self, dataset: str, pack: str) -> str:
+        """What the headers of a pack's ROOT files say."""
+        return self._at("datasets", dataset, "index", f"{pack}.json")
+
+    def retries(self, dataset: str) -> str:
+        """How often files that were set aside have been given another chance."""
+        return self._at("datasets", dataset, "retries.json")
+
+    def manifest(self, dataset: str, representation: str, pack: str) -> str:
+        """The shards of a pack's files: what was written, and what was set aside."""
+        return self._at("datasets", dataset, representation, "packs", f"{pack}.json")
 
     def shard(self, dataset: str, representation: str, file: str, part: str | int) -> str:
         """Part of one file in one representation."""
-        return self._at("datasets", dataset, representation, "shards", file, f"{part}.h5")
+        below = (_folder(file), f"{file}.{part}.h5")
+        return self._at("datasets", dataset, representation, "shards", *below)
 
-    def moments(self, dataset: str, representation: str, group: str | int) -> str:
-        """Partial statistics of a group of files."""
-        return self._at("datasets", dataset, representation, "moments", f"{group}.json")
+    def moments(self, dataset: str, representation: str, pack: str) -> str:
+        """Partial statistics of a pack's files."""
+        return self._at("datasets", dataset, representation, "moments", f"{pack}.json")
 
     def statistics(self, dataset: str, representation: str) -> str:
         """Merged statistics over the training split."""
@@ -65,9 +79,16 @@ class Paths:
         """Scores of every row of a split, with truth and weight."""
         return self._at(experiment, "predictions", method, member, f"{split}.h5")
 
-    def friend(self, experiment: str, file: str) -> str:
-        """Friend tree of one input file: a branch a method, in the input's entry order."""
-        return self._at(experiment, "friends", f"{file}.root")
+    def friend(self, experiment: str, file: str, *, many: bool = False) -> str:
+        """Friend tree of one input file: a branch a method, in the input's entry order.
+
+        All in one folder, where users look for them, unless there are too `many`.
+        """
+        return self._at(experiment, "friends", *([_folder(file)] if many else []), f"{file}.root")
+
+    def friends(self, experiment: str, pack: str) -> str:
+        """The friend trees of a pack's files: what was written."""
+        return self._at(experiment, "friends", "packs", f"{pack}.json")
 
     def evaluation(self, experiment: str, method: str) -> str:
         """Metrics of one method over its members."""
@@ -85,3 +106,12 @@ class Paths:
     def benchmark(self, rule: str, *wildcards: str) -> str:
         """Snakemake's time and memory record of a rule's job."""
         return self._at("benchmarks", rule, *wildcards[:-1], f"{wildcards[-1]}.tsv")
+
+
+def _folder(file: str) -> str:
+    return "{folder}" if file == "{file}" else folder(file)
+
+
+def _block(file: str) -> str:
+    """Files `qcd-00000` to `qcd-00999` share the folder `qcd-00`."""
+    return "{block}" if file == "{file}" else file[:-3]

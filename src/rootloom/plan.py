@@ -8,6 +8,7 @@ code it executes and of everything upstream: that, not a file's time, decides wh
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +16,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rootloom import provenance, registry
+from rootloom import packing, provenance, registry
 from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
 from rootloom.errors import ConfigError, nearest
+from rootloom.fileio import write_text
 from rootloom.fingerprint import of_code, of_value
 from rootloom.paths import Paths
 from rootloom.rootio.source import expand, is_remote
 
 Job = dict[str, Any]
 MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
+MIN_RUNTIME = 30  # minutes asked for at least: a scheduler gains nothing from less
+RUNTIME_MARGIN = 5  # asked for over expected: rates are those of another machine
+# Rules that make one file of what another makes for a whole pack, with the same code.
+SINGLE = {"shard": "preprocess", "friend": "friends"}
+# Wildcards that follow from others, or from the plan itself.
+IMPLIED = frozenset({"experiment", "dataset", "folder", "block"})
 
 
 @dataclass(frozen=True)
@@ -94,10 +102,51 @@ class Plan:
         ]
 
     @cached_property
-    def groups(self) -> list[list[str]]:
-        """Files whose statistics one job sums."""
-        keys, n = list(self.sources), self.dataset.files_per_group
-        return [keys[i : i + n] for i in range(0, len(keys), n)]
+    def packs(self) -> dict[str, list[str]]:
+        """Files that one job works on, by the pack's label; see `rootloom.packing`."""
+        found: dict[str, list[str]] = {}
+        for key in self.sources:
+            found.setdefault(self.pack_of(key), []).append(key)
+        return found
+
+    def pack_of(self, key: str) -> str:
+        """The pack of a file."""
+        number = packing.number_of(key, self._packs)
+        return packing.label(number, self._packs)
+
+    @cached_property
+    def _packs(self) -> int:
+        return packing.packs_for(sum(self.seconds.values()), 60 * self.settings.job_minutes)
+
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """Expected duration of the work on each file: the same before and after it is made."""
+        rates, simulate = self.library.rates(), self.dataset.simulate
+        if simulate:
+            size = simulate.rows_per_file * rates.simulated_row_bytes
+            return dict.fromkeys(self.sources, rates.seconds(size))
+        unknown = (1e6 * rates.remote_megabytes, 0)
+        return {key: rates.seconds((self._status(key) or unknown)[0]) for key in self.sources}
+
+    def _status(self, key: str) -> tuple[int, int] | None:
+        """Size and time of a given file on disk; None of a URL, or when it is gone."""
+        if key not in self._statuses:
+            source = self.sources[key]
+            try:
+                status = None if source.remote else os.stat(self.root / source.url)
+            except OSError:
+                status = None
+            self._statuses[key] = (status.st_size, status.st_mtime_ns) if status else None
+        return self._statuses[key]
+
+    @cached_property
+    def _statuses(self) -> dict[str, tuple[int, int] | None]:
+        return {}
+
+    def minutes(self, pack: str) -> int:
+        """Time to ask for, for a job on a pack."""
+        expected = sum(self.seconds[key] for key in self.packs[pack]) / 60
+        return max(MIN_RUNTIME, round(RUNTIME_MARGIN * expected))
 
     @cached_property
     def representations(self) -> list[str]:
@@ -133,33 +182,72 @@ class Plan:
         return range(self.dataset.shards_per_file)
 
     # -- files ----------------------------------------------------------------------------------
-    def shards(self, representation: str, files: list[str] | None = None) -> list[str]:
-        """Shards of a representation, in file order."""
+    def shards(self, representation: str, key: str) -> list[str]:
+        """Shards of a file."""
         return [
-            self.paths.shard(self.dataset_name, representation, key, part)
-            for key in (self.sources if files is None else files)
-            for part in self.parts()
+            self.paths.shard(self.dataset_name, representation, key, part) for part in self.parts()
         ]
 
-    def indices(self, files: list[str] | None = None) -> list[str]:
-        """Index files, in file order."""
-        keys = self.sources if files is None else files
-        return [self.paths.index(self.dataset_name, key) for key in keys]
+    def manifests(self, representation: str) -> list[str]:
+        """Manifests of a representation's packs."""
+        return [self.paths.manifest(self.dataset_name, representation, pack) for pack in self.packs]
 
-    def root_inputs(self, key: str) -> list[str]:
-        """The ROOT file as an input the engine can watch: none for a URL."""
-        source = self.sources[key]
-        return [] if source.remote else [source.url]
+    def root_inputs(self, keys: list[str]) -> list[str]:
+        """The ROOT files as inputs the engine can watch: none for a URL."""
+        sources = (self.sources[key] for key in keys)
+        return [source.url for source in sources if not source.remote]
+
+    @property
+    def many(self) -> bool:
+        """Whether there are too many files for one folder."""
+        return len(self.sources) > packing.FOLDER_ENTRIES
+
+    def friend(self, key: str) -> str:
+        """The friend tree of a file."""
+        return self.paths.friend(self.name, key, many=self.many)
+
+    def friends(self) -> list[str]:
+        """Manifests of the friend trees."""
+        return [self.paths.friends(self.name, pack) for pack in self.packs]
+
+    def lost_shards(self, representation: str) -> list[str]:
+        """Shards that a finished pack made and that are there no more."""
+        return self._lost(
+            "preprocess",
+            lambda pack: self.paths.manifest(self.dataset_name, representation, pack),
+            lambda key: self.shards(representation, key),
+            representation=representation,
+        )
+
+    def lost_friends(self) -> list[str]:
+        """Friend trees that a finished pack made and that are there no more."""
+        return self._lost(
+            "friends",
+            lambda pack: self.paths.friends(self.name, pack),
+            lambda key: [self.friend(key)],
+        )
+
+    def _lost(
+        self,
+        rule: str,
+        manifest: Callable[[str], str],
+        outputs: Callable[[str], list[str]],
+        **wildcards: str,
+    ) -> list[str]:
+        present = _Folders()
+        lost: list[str] = []
+        for pack, keys in self.packs.items():
+            made = manifest(pack)
+            if not present.has(made):
+                continue
+            gone = [path for key in keys for path in outputs(key) if not present.has(path)]
+            if gone and self.is_current(rule, made, pack=pack, **wildcards):
+                lost += gone
+        return lost
 
     def predictions(self, method: str, split: str = "test") -> list[str]:
         """Prediction files of all members of a method on one split."""
         return [self.paths.predictions(self.name, method, m, split) for m in self.members(method)]
-
-    def shards_read(self, **wildcards: str) -> list[str]:
-        """Shards that a job of a method, or of a group's statistics, reads."""
-        if "method" in wildcards:
-            return self.shards(self.representation_of(wildcards["method"]))
-        return self.shards(wildcards["representation"], self.groups[int(wildcards["group"])])
 
     def is_current(self, rule: str, output: str, **wildcards: str) -> bool:
         """Whether an output exists and was made by exactly the job that would make it now."""
@@ -173,19 +261,24 @@ class Plan:
 
     def targets(self) -> list[str]:
         """Everything a complete run leaves behind."""
-        kept = [self.paths.report(self.name)]
-        kept += [self.paths.friend(self.name, key) for key in self.sources]
-        for representation in self.representations:
-            kept += self.shards(representation)
-        return kept
+        return [self.paths.report(self.name), *self.friends(), *self.all_manifests()]
+
+    def all_manifests(self) -> list[str]:
+        """Manifests of all representations' packs."""
+        return [path for name in self.representations for path in self.manifests(name)]
+
+    def lost(self) -> list[str]:
+        """Single files that have to be made again although their pack is done."""
+        shards = [path for name in self.representations for path in self.lost_shards(name)]
+        return [*shards, *self.lost_friends()]
 
     # -- jobs -----------------------------------------------------------------------------------
     def job(self, rule: str, **wildcards: str) -> Job:
         """What a rule's job is given: its section and the fingerprint that decides its fate."""
         describe: Callable[..., tuple[Job, list[str], list[str]]] = getattr(self, f"_{rule}")
-        relevant = {k: v for k, v in wildcards.items() if k not in ("experiment", "dataset")}
+        relevant = {k: v for k, v in wildcards.items() if k not in IMPLIED}
         section, modules, upstream = describe(**relevant)
-        code = of_code(f"rootloom.stages:{rule}", *modules)
+        code = of_code(f"rootloom.stages:{SINGLE.get(rule, rule)}", *modules)
         job = {"section": section, "code": code, "upstream": of_value(upstream)}
         return {**job, "fingerprint": of_value(job)}
 
@@ -212,56 +305,73 @@ class Plan:
         }
         return section, [_module("simulations", simulate.source)], []
 
-    def _index(self, file: str) -> tuple[Job, list[str], list[str]]:
-        source = self.sources[file]
+    def _index(self, pack: str) -> tuple[Job, list[str], list[str]]:
         section = {
-            "file": file,
-            "url": source.url,
             "tree": self.dataset.tree,
             "on_bad_file": self.dataset.on_bad_file,
+            "files": self._files(self.packs[pack]),
         }
-        return section, [], self._source_fingerprint(file)
+        return section, [], []
 
-    def _preprocess(
-        self, representation: str, file: str, part: str
-    ) -> tuple[Job, list[str], list[str]]:
+    def _preprocess(self, representation: str, pack: str) -> tuple[Job, list[str], list[str]]:
+        section, modules, upstream = self._shards_of(representation, self.packs[pack])
+        return {**section, "on_bad_file": self.dataset.on_bad_file}, modules, upstream
+
+    def _shard(self, representation: str, file: str, part: str) -> tuple[Job, list[str], list[str]]:
+        section, modules, upstream = self._shards_of(representation, [file])
+        return {**section, "part": int(part)}, modules, upstream
+
+    def _shards_of(self, representation: str, keys: list[str]) -> tuple[Job, list[str], list[str]]:
         fields = self.library.representation(representation)
         section = {
             "dataset": self.dataset_name,
             "representation": {"name": representation, **fields},
-            "file": file,
-            "url": self.sources[file].url,
-            "file_class": self.sources[file].label,
-            "part": int(part),
             "parts": self.dataset.shards_per_file,
             "reader": self.reader(fields),
             "splits": self.dataset.splits.model_dump(),
             "step": self.dataset.step,
             "auxiliary": self._auxiliary(),
+            "files": self._files(keys),
         }
-        return section, [_module("representations", fields)], self._source_fingerprint(file)
+        return section, [_module("representations", fields)], []
 
-    def _moments(self, representation: str, group: str) -> tuple[Job, list[str], list[str]]:
+    def _files(self, keys: list[str]) -> Job:
+        """What a pack's job is told of its files. "identity" tells one content from another."""
+        return {
+            key: {
+                "url": self.sources[key].url,
+                "label": self.sources[key].label,
+                "identity": self.identities[key],
+            }
+            for key in keys
+        }
+
+    def _moments(self, representation: str, pack: str) -> tuple[Job, list[str], list[str]]:
         fields = self.library.representation(representation)
         section = {
             "representation": {"name": representation, **fields},
             "classes": list(self.dataset.classes),
             "reweight": self.dataset.reweight,
         }
-        shards = [
-            self._fingerprint("preprocess", representation=representation, file=key, part=str(part))
-            for key in self.groups[int(group)]
-            for part in self.parts()
-        ]
-        return section, [_module("representations", fields)], shards
+        upstream = self._shard_fingerprint(representation, self.packs[pack])
+        return section, [_module("representations", fields)], [upstream]
 
     def _statistics(self, representation: str) -> tuple[Job, list[str], list[str]]:
-        section = {"dataset": self.dataset_name, "classes": list(self.dataset.classes)}
-        upstream = [
-            self._fingerprint("moments", representation=representation, group=str(group))
-            for group in range(len(self.groups))
-        ]
-        return section, [], upstream
+        # Neither here nor further down does the division into packs count: it says when a number
+        # is computed, not what it is.
+        moments, modules, _ = self._moments(representation, next(iter(self.packs)))
+        section = {
+            "dataset": self.dataset_name,
+            "classes": list(self.dataset.classes),
+            "moments": moments,
+        }
+        code = of_code("rootloom.stages:moments", *modules)
+        return section, [], [code, self._shard_fingerprint(representation, list(self.sources))]
+
+    def _shard_fingerprint(self, representation: str, keys: list[str]) -> str:
+        """Fingerprint of the shards of some files."""
+        section, modules, _ = self._shards_of(representation, keys)
+        return of_value([section, of_code("rootloom.stages:preprocess", *modules)])
 
     def _train(self, method: str, member: str) -> tuple[Job, list[str], list[str]]:
         network = self.method(method)
@@ -295,9 +405,15 @@ class Plan:
         upstream = self._fingerprint("statistics", representation=section["representation"]["name"])
         return section, code, [upstream]
 
-    def _friends(self) -> tuple[Job, list[str], list[str]]:
+    def _friends(self, pack: str) -> tuple[Job, list[str], list[str]]:
+        return self._friends_of(self.packs[pack])
+
+    def _friend(self, file: str) -> tuple[Job, list[str], list[str]]:
+        return self._friends_of([file])
+
+    def _friends_of(self, keys: list[str]) -> tuple[Job, list[str], list[str]]:
         reader = {**self.reader(), "variables": {}, "objects": {}}
-        section = {"files": list(self.sources), "reader": reader}
+        section = {"files": self._files(keys), "reader": reader}
         return section, [], self._all_predictions()
 
     def _evaluate(self, method: str) -> tuple[Job, list[str], list[str]]:
@@ -362,11 +478,15 @@ class Plan:
 
     def _classes(self) -> list[Job]:
         """Class rules; never the files, so that one more of them changes no other's shard."""
-        by_file = {s.label for s in self.sources.values()} - {None}
         return [
-            {"name": name, "where": rule.where, "by_file": name in by_file}
+            {"name": name, "where": rule.where, "by_file": name in self._labels}
             for name, rule in self.dataset.classes.items()
         ]
+
+    @cached_property
+    def _labels(self) -> set[str | None]:
+        """Classes that are decided by the file."""
+        return {source.label for source in self.sources.values()}
 
     def _variables_read(self, representation: dict[str, Any]) -> set[str]:
         wanted: set[str] = set(self._auxiliary())
@@ -385,19 +505,43 @@ class Plan:
         """Variables every shard carries beside its inputs."""
         return [self.dataset.reweight["variable"]] if self.dataset.reweight else []
 
-    def _source_fingerprint(self, file: str) -> list[str]:
-        """What identifies a file's content: how it was simulated, or its size and time."""
-        source = self.sources[file]
-        label = source.label or ""
+    @cached_property
+    def identities(self) -> dict[str, str]:
+        """What identifies each file's content: how it was simulated, or its size and time."""
+        return {key: self._identity(source) for key, source in self.sources.items()}
+
+    def _identity(self, source: Source) -> str:
         if source.simulated:
-            return [self._fingerprint("simulate", file=file), label]
-        if source.remote:
-            return [source.url, label]
-        try:
-            status = os.stat(self.root / source.url)
-        except OSError:
-            return [source.url, label]
-        return [source.url, label, f"{status.st_size}-{status.st_mtime_ns}"]
+            return self._fingerprint("simulate", file=source.key)
+        found = self._status(source.key)
+        identity = "{}-{}".format(*found) if found else source.url
+        retry = self.retries.get(source.key)
+        return f"{identity}, retry {retry}" if retry else identity
+
+    @cached_property
+    def retries(self) -> dict[str, int]:
+        """Files that were set aside and are to be looked at again, and how often so far."""
+        path = Path(self.paths.retries(self.dataset_name))
+        found: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+        return found
+
+    def retry(self) -> list[str]:
+        """Give every file that was set aside another chance in the next run; their keys.
+
+        A file that could not be read for a while has the same name, size and time when it can be
+        read again: nothing but the user knows that it is worth another look.
+        """
+        aside = {
+            key
+            for path in self.all_manifests()
+            if Path(path).exists()
+            for key, entry in json.loads(Path(path).read_text())["files"].items()
+            if entry["quarantined"]
+        }
+        counts = {**self.retries, **{key: self.retries.get(key, 0) + 1 for key in aside}}
+        if aside:
+            write_text(self.paths.retries(self.dataset_name), json.dumps(counts, indent=1))
+        return sorted(aside)
 
     def _predictions_of(self, method: str) -> list[str]:
         if method in self.experiment.baselines:
@@ -458,6 +602,22 @@ class Plan:
                     found=f"'{collection}'",
                     fix=nearest(collection, self.dataset.objects),
                 )
+
+
+class _Folders:
+    """Which files exist, by one listing a folder: looking at each takes minutes on a busy disk."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+
+    def has(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(folder))
+            except OSError:
+                self._names[folder] = frozenset()
+        return name in self._names[folder]
 
 
 def seed_of(base: int, *names: str) -> int:

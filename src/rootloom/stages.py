@@ -19,7 +19,10 @@ import numpy as np
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError
 from rootloom.fileio import write_text
+from rootloom.fingerprint import of_value
+from rootloom.packing import position
 from rootloom.running import progress, running
+from rootloom.shards.manifest import all_shards
 from rootloom.types import SPLITS, RowBlock
 
 if TYPE_CHECKING:
@@ -32,8 +35,8 @@ if TYPE_CHECKING:
     from rootloom.training.options import TrainingOptions
 
 __all__ = [
-    "baseline", "evaluate", "friends", "index", "moments", "predict", "preprocess", "report",
-    "running", "simulate", "statistics", "train",
+    "all_shards", "baseline", "evaluate", "friend", "friends", "index", "moments", "predict",
+    "preprocess", "report", "running", "shard", "simulate", "statistics", "train",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -55,40 +58,113 @@ def simulate(job: Job, *, output: str) -> None:
 
 
 def index(job: Job, *, reader: Job, output: str) -> None:
-    """Read one file's headers; refuse a missing branch or a damaged file, or set it aside.
+    """Read the headers of a pack's files; refuse those that are damaged or lack a branch.
 
-    reader: how the dataset's rows are read; every branch it names must be there.
+    reader: how the dataset's rows are read; every branch it names must be there. Files whose entry
+    in an existing `output` is current are not opened.
     """
-    from rootloom.rootio.header import inspect, require
+    from rootloom.rootio.catalogue import Catalogue, quarantine
 
     section = job["section"]
-    try:
-        header = inspect(section["url"], section["tree"])
-        require(header, _reader(reader).branches())
-    except InputError as refusal:
-        if section["on_bad_file"] == "fail":
-            raise
-        content: dict[str, Any] = {"quarantined": str(refusal)}
-        print(f"set aside: {refusal}")
-    else:
-        content = {"header": header.to_dict()}
-        print(f"{section['url']}: {header.entries} entries, {len(header.branches)} branches")
-    content["provenance"] = provenance.record("index", dict(job))
-    write_text(output, json.dumps(content, indent=1, sort_keys=True))
+    branches = _reader(reader).branches()
+    known = Catalogue.read(output)
+    catalogue = Catalogue()
+    refusals: dict[str, InputError] = {}
+    for key, file in section["files"].items():
+        if known.has(key, file["identity"]):
+            catalogue.take(key, known)
+            continue
+        try:
+            catalogue.add(key, file["identity"], _inspect(file["url"], section["tree"], branches))
+        except InputError as refusal:
+            refusals[key] = refusal
+            catalogue.set_aside(key, file["identity"], str(refusal))
+    quarantine(refusals, len(section["files"]), section["on_bad_file"])
+    catalogue.write(output, provenance.record("index", dict(job)))
 
 
-def preprocess(job: Job, *, index: str, output: str) -> None:
-    """Turn one range of entries into one shard; keep the columns that are there and current."""
+def _inspect(url: str, tree: str, branches: Sequence[str]) -> Header:
+    from rootloom.rootio.header import inspect, require
+
+    header = inspect(url, tree)
+    require(header, branches)
+    print(f"{url}: {header.entries} entries, {len(header.branches)} branches")
+    return header
+
+
+def preprocess(job: Job, *, index: str, shards: Mapping[str, Sequence[str]], output: str) -> None:
+    """Turn a pack's files into shards; those that are there and current are kept.
+
+    shards: their paths, by file. A file that cannot be read does not keep the others from being
+    done: it is refused, or set aside, at the end.
+    """
+    from rootloom.rootio.catalogue import Catalogue, quarantine
+    from rootloom.shards.manifest import Entry, Manifest, relative
+
+    section, catalogue = job["section"], Catalogue.read(index)
+    representation = _representation(section)
+    known = Manifest.read(output).files if Path(output).exists() else {}
+    entries: dict[str, Entry] = {}
+    refusals: dict[str, InputError] = {}
+    for key, file in section["files"].items():
+        started = time.perf_counter()
+        one = [_shard_job(job, key, part) for part in range(section["parts"])]
+        fingerprints = tuple(part["fingerprint"] for part in one)
+        header, reason = catalogue.header(key), catalogue.reason(key)
+        # A file stays aside until it changes or is retried: what follows was made without it.
+        if key in known and known[key].quarantined and known[key].fingerprints == fingerprints:
+            header, reason = None, known[key].quarantined
+        for part, path in zip(one, shards[key], strict=True):
+            try:
+                _write_shard(part, representation, header, path)
+            except InputError as refusal:
+                refusals[key], header, reason = refusal, None, str(refusal)
+                if section["on_bad_file"] == "fail":
+                    break
+                _write_shard(part, representation, None, path)
+        entries[key] = Entry(
+            file["url"],
+            header.size if header else _size(file["url"]),
+            relative(shards[key], output),
+            fingerprints,
+            time.perf_counter() - started,
+            reason,
+        )
+    quarantine(refusals, len(entries), section["on_bad_file"])
+    Manifest(entries).write(output, provenance.record("preprocess", dict(job)))
+
+
+def shard(job: Job, *, index: str, output: str) -> None:
+    """Make one shard again that got lost after its pack was done."""
+    from rootloom.rootio.catalogue import Catalogue
+
+    (key,) = job["section"]["files"]
+    one = _shard_job(job, key, job["section"]["part"])
+    _write_shard(one, _representation(job["section"]), Catalogue.read(index).header(key), output)
+
+
+def _shard_job(job: Job, key: str, part: int) -> dict[str, Any]:
+    """The job of one shard, the same whether it is made with its pack or alone."""
+    file = job["section"]["files"][key]
+    section = {k: v for k, v in job["section"].items() if k not in ("files", "on_bad_file")}
+    section |= {"file": key, "url": file["url"], "file_class": file["label"], "part": part}
+    found = {"section": section, "code": job["code"], "upstream": file["identity"]}
+    return {**found, "fingerprint": of_value(found)}
+
+
+def _write_shard(job: Job, representation: Any, header: Header | None, output: str) -> None:
+    """One shard, unless it is there and current; without rows when its file was set aside."""
     from rootloom.shards.update import recipes, write_or_update
 
     section = job["section"]
-    representation, reader = _representation(section), _reader(section["reader"])
+    inputs = {section["file"]: header.checksum if header else "none"}
+    made_by = provenance.read(Path(output))
+    if made_by and (made_by["fingerprint"], made_by["inputs"]) == (job["fingerprint"], inputs):
+        return
+    reader = _reader(section["reader"])
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = representation.needs(tuple(reader.variables), objects)
-    header = _header(index)
-    record = provenance.record(
-        "preprocess", dict(job), inputs={section["file"]: header.checksum if header else "none"}
-    )
+    record = provenance.record("preprocess", dict(job), inputs=inputs)
     read = write_or_update(
         Path(output),
         blocks=lambda columns: _blocks(section, reader, header, columns),
@@ -100,6 +176,11 @@ def preprocess(job: Job, *, index: str, output: str) -> None:
         attributes={"provenance": json.dumps(record, sort_keys=True)},
     )
     print(f"{output}: {read} columns read")
+
+
+def _size(url: str) -> int:
+    """Bytes of a file that could not be read; 0 of one behind a URL, or that is gone."""
+    return Path(url).stat().st_size if Path(url).exists() else 0
 
 
 def _context(job: Job) -> list[Any]:
@@ -129,29 +210,39 @@ def _blocks(
     )
 
 
-def moments(job: Job, *, shards: Sequence[str], output: str) -> None:
-    """Sum the statistics of a group's shards."""
-    from rootloom.shards.statistics import merge_all, shard_statistics
+def moments(job: Job, *, manifest: str, output: str) -> None:
+    """Sum the statistics of a pack's shards."""
+    from rootloom.shards.manifest import shards_by_file
+    from rootloom.shards.statistics import merge_all, merge_by_position, shard_statistics
 
     section = job["section"]
     representation, reweight = _representation(section), _reweight(section)
-    total = merge_all(
-        shard_statistics(
-            path,
-            representation,
-            classes=section["classes"],
-            reweights=[reweight] if reweight else [],
+    files = [
+        (
+            position(key),
+            merge_all(
+                shard_statistics(
+                    path,
+                    representation,
+                    classes=section["classes"],
+                    reweights=[reweight] if reweight else [],
+                )
+                for path in shards
+            ),
         )
-        for path in shards
-    )
-    _write_statistics(output, total.to_json(), "moments", job)
+        for key, shards in shards_by_file([manifest]).items()
+    ]
+    content = json.loads(merge_by_position(files).to_json())
+    content["position"] = str(files[0][0])  # of any of its files: where the pack lies among packs
+    _write_statistics(output, content, "moments", job)
 
 
 def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
-    """Merge the statistics of all groups; refuse a training split without rows."""
-    from rootloom.shards.statistics import merge_all
+    """Merge the statistics of all packs; refuse a training split without rows."""
+    from rootloom.shards.statistics import merge_by_position
 
-    total = merge_all(_statistics(path) for path in moments)
+    packs = ((int(json.loads(Path(p).read_text())["position"]), _statistics(p)) for p in moments)
+    total = merge_by_position(list(packs))
     if not total.rows.sum():
         raise DataError(
             f"dataset '{job['section']['dataset']}'",
@@ -162,7 +253,7 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    _write_statistics(output, total.to_json(), "statistics", job)
+    _write_statistics(output, json.loads(total.to_json()), "statistics", job)
 
 
 def train(
@@ -304,16 +395,34 @@ def baseline(
 
 
 def friends(
-    job: Job, *, predictions: Sequence[str], indices: Sequence[str], outputs: Sequence[str]
+    job: Job, *, predictions: Sequence[str], index: str, friends: Mapping[str, str], output: str
 ) -> None:
-    """Write one friend tree an input file: a branch a method and member."""
+    """Write the friend trees of a pack's files: a branch a method and member.
+
+    friends: their paths, by file.
+    """
+    _write_friends(job, predictions, index, friends)
+    content = {"files": dict(friends), "provenance": provenance.record("friends", dict(job))}
+    write_text(output, json.dumps(content, indent=1))
+
+
+def friend(job: Job, *, predictions: Sequence[str], index: str, output: str) -> None:
+    """Write one friend tree again that got lost after its pack was done."""
+    (key,) = job["section"]["files"]
+    _write_friends(job, predictions, index, {key: output})
+
+
+def _write_friends(
+    job: Job, predictions: Sequence[str], index: str, friends: Mapping[str, str]
+) -> None:
     from rootloom.friends import Scores
+    from rootloom.rootio.catalogue import Catalogue
     from rootloom.rootio.friends import write_friend
 
-    section = job["section"]
-    reader, scores = _reader(section["reader"]), Scores(predictions)
-    for key, index, output in zip(section["files"], indices, outputs, strict=True):
-        header = _header(index)
+    reader, catalogue = _reader(job["section"]["reader"]), Catalogue.read(index)
+    scores = Scores(predictions, list(friends))
+    for key, output in friends.items():
+        header = catalogue.header(key)
         entry, number, columns = scores.of(key)
         counts = None
         if header and reader.rows != "event":
@@ -348,10 +457,11 @@ def report(
     evaluations: Sequence[str],
     histories: Sequence[str],
     statistics: Sequence[str],
-    indices: Sequence[str],
+    manifests: Sequence[str],
     output: str,
+    quarantined: str,
 ) -> None:
-    """The report page and its figures."""
+    """The report page, its figures, and the list of files that were set aside."""
     from rootloom.report.gather import gather
     from rootloom.report.page import write_report
 
@@ -360,8 +470,11 @@ def report(
         evaluations=evaluations,
         histories=histories,
         statistics=statistics,
-        indices=indices,
+        manifests=manifests,
     )
+    aside = inputs.dataset.quarantined if inputs.dataset else {}
+    content = {"files": dict(aside), "provenance": provenance.record("report", dict(job))}
+    write_text(quarantined, json.dumps(content, indent=1))
     for path in write_report(output, inputs):
         print(path)
 
@@ -386,14 +499,6 @@ def _reader(section: Job) -> RowReader:
     return RowReader(**{**section, "classes": classes})
 
 
-def _header(index: str) -> Header | None:
-    """The headers of an indexed file; None when it was set aside."""
-    from rootloom.rootio.header import Header
-
-    found = json.loads(Path(index).read_text())
-    return Header.from_json(json.dumps(found["header"])) if "header" in found else None
-
-
 def _statistics(path: str) -> Statistics:
     from rootloom.shards.statistics import Statistics
 
@@ -407,8 +512,7 @@ def _moments(content: Job) -> Mapping[str, Any]:
     return Statistics.from_json(json.dumps(content)).moments
 
 
-def _write_statistics(output: str, text: str, stage: str, job: Job) -> None:
-    content = json.loads(text)
+def _write_statistics(output: str, content: dict[str, Any], stage: str, job: Job) -> None:
     content["provenance"] = provenance.record(stage, dict(job))
     write_text(output, json.dumps(content, sort_keys=True))
 

@@ -60,6 +60,7 @@ def test_patterns_hold_their_wildcards_and_names_fill_them() -> None:
     paths = Paths("out")
     pattern = paths.shard("{dataset}", "{representation}", "{file}", "{part}")
     assert set(re.findall(r"{(\w+)}", pattern)) <= set(WILDCARDS)
-    filled = pattern.format(dataset="d", representation="r", file="f", part=3)
-    assert filled == paths.shard("d", "r", "f", 3) == "out/datasets/d/r/shards/f/3.h5"
+    filled = pattern.format(dataset="d", representation="r", folder="2e/9", file="f", part=3)
+    assert filled == paths.shard("d", "r", "f", 3)
+    assert re.fullmatch(r"out/datasets/d/r/shards/[0-9a-f]{2}/[0-9a-f]/f\.3\.h5", filled)
     assert json.dumps(filled)

@@ -136,6 +136,7 @@ def inputs(folder, **changes):
             files=8,
             quarantined={"qcd_7.root": "bad <magic>: expected 'root'"},
             quarantined_share=0.125,
+            quarantined_bytes=0.25,
         ),
         "images": images(),
         "histories": histories(),
@@ -245,7 +246,8 @@ def test_members_published_figures_and_losses_are_there(written):
     text = Page(written[2]).text
     for phrase in (
         "3 members", "median", "Louppe et al., arXiv:1702.00748", "0.9195\u2009±\u20090.0009",
-        "0.8418", "Waiting for input", "0.40\u2009%", "12.5\u2009% of the data set", "qcd_7.root",
+        "0.8418", "Waiting for input", "0.40\u2009%", "qcd_7.root",
+            "1 of 8 files (12.5\u2009%), with 25.0\u2009% of the bytes",
         "bad <magic>: expected 'root'", '"fingerprint": "9c1e"', "7\u2009012",
     ):  # fmt: skip
         assert phrase in text, phrase

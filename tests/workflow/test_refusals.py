@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import uproot
 
 from tests.workflow.project import Project, environment
+from tests.workflow.test_reruns import first_shard
 
 DATASET = "config/datasets/toy.yaml"
 EXPERIMENT = "config/experiments/toy.yaml"
@@ -81,19 +83,48 @@ def test_a_truncated_root_file_is_refused_at_index(fresh: Project) -> None:
     file.write_bytes(file.read_bytes()[:20_000])
     text = fresh.snakemake("--until", "index", check=False)
     assert re.search(r"data/w-0\.root(.|\n)*truncated", text), text
-    assert not list((fresh.path / "results/datasets/toy/index").glob("w-0-*"))
+    assert not list((fresh.path / "results/datasets/toy/index").glob("*.json"))
 
 
-def test_a_bad_file_can_be_set_aside(fresh: Project) -> None:
-    fresh.edit(DATASET, "weight: weight", "weight: weight\non_bad_file: quarantine")
-    file = fresh.path / "data" / "w-0.root"
+def test_all_bad_files_are_refused_at_once(fresh: Project) -> None:
+    for name in ("w-0", "qcd-1"):
+        damage(fresh.path / "data" / f"{name}.root")
+    text = fresh.snakemake("--until", "index", check=False)
+    assert re.search(r"2 of 4 files\n(.|\n)*(w-0|qcd-1)\.root(.|\n)*(w-0|qcd-1)\.root", text), text
+    assert "on_bad_file: quarantine" in text
+
+
+def damage(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:20_000])
-    fresh.snakemake("--until", "statistics")
+
+
+def test_bad_files_can_be_set_aside(fresh: Project) -> None:
+    """One that cannot be opened, one with a damaged basket: the rest goes on, and nothing hides."""
+    fresh.edit(DATASET, "weight: weight", "weight: weight\non_bad_file: quarantine")
+    damage(fresh.path / "data" / "w-0.root")
+    garble_baskets(fresh.path / "data" / "qcd-1.root")
     fresh.snakemake("results/toy/evaluation/mass.json")
+    fresh.snakemake("results/toy/report.html", "--config", "experiment=toy")
+    listed = json.loads((fresh.path / "results/toy/quarantined.json").read_text())["files"]
+    assert list(listed) == ["data/qcd-1.root", "data/w-0.root"]
+    assert "truncated" in listed["data/w-0.root"]
+    page = (fresh.path / "results/toy/report.html").read_text()
+    assert "2 of 4 files" in page
+    assert fresh.planned("results/toy/report.html") == {}
+
+
+def garble_baskets(file: Path) -> None:
+    """Overwrite the compressed bytes of the first branch; headers stay as they are."""
+    with uproot.open(file) as opened:
+        branch = next(b for b in opened["jets"].branches if b.name == "trimmed_mass")
+        seek, size = int(branch.member("fBasketSeek")[0]), int(branch.member("fBasketBytes")[0])
+    with file.open("r+b") as raw:
+        raw.seek(seek + size // 2)
+        raw.write(b"\xff" * (size // 2))
 
 
 def test_a_corrupt_shard_is_refused(project: Project) -> None:
-    shard = next((project.path / "results/datasets/toy/toy-image/shards").glob("*/0.h5"))
+    shard = first_shard(project)
     content = bytearray(shard.read_bytes())
     content[len(content) // 2 :] = b"\0" * (len(content) - len(content) // 2)
     shard.write_bytes(content)
@@ -113,11 +144,14 @@ from rootloom.plan import Plan
 from rootloom.running import running
 from rootloom.stages import preprocess
 plan = Plan({"experiment": "toy", "results": "results"}, Path.cwd())
-key = next(iter(plan.sources))
-job = plan.job("preprocess", representation="features", file=key, part="0")
+((pack, keys),) = plan.packs.items()
+job = plan.job("preprocess", representation="features", pack=pack)
+shards = {key: [f"results/full-{key}.h5"] for key in keys}
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 with running("results/full.log"):
-    preprocess(job, index=plan.paths.index("toy", key), output="results/full.h5")
+    preprocess(
+        job, index=plan.paths.index("toy", pack), shards=shards, output="results/full.json"
+    )
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -129,7 +163,7 @@ with running("results/full.log"):
     )
     assert done.returncode != 0
     assert "free space there" in done.stderr, done.stderr
-    assert not (project.path / "results/full.h5").exists()
+    assert not list((project.path / "results").glob("full*.[hj]*"))
     assert_nothing_partial(project)
 
 

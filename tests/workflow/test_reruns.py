@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -76,31 +77,73 @@ def test_one_more_file_adds_its_shards_and_what_follows(project: Project) -> Non
     add_file(project.path, "w", 7)
     planned = project.planned()
     assert len(planned["index"]) == 1
-    assert len(planned["preprocess"]) == 4  # one a representation
-    assert all("/w-7-" in output for output in planned["preprocess"])
+    assert len(planned["preprocess"]) == 4  # one pack of each representation
     assert {"moments", "statistics", "train", *AFTER_TRAINING} <= set(planned)
+    before = shards(project)
+    text = project.snakemake("--until", "preprocess")
+    assert len(re.findall(r"columns read", text)) == 4  # one shard a representation
+    assert re.findall(r"data/(\S+): \d+ entries", text) == ["w-7.root"]
+    after = shards(project)
+    assert len(after) == len(before) + 4
+    assert before.items() <= after.items()
+
+
+def test_one_more_file_changes_one_pack(project: Project) -> None:
+    project.edit("config/config.yaml", "experiment: toy", "experiment: toy\njob_minutes: 0.0012")
+    before = shards(project)
+    text = project.snakemake()
+    assert "columns read" not in text  # another division into packs makes no shard again
+    assert shards(project) == before
+    assert not re.search(r"^rule (train|statistics|moments|report):", text, re.MULTILINE)
+    assert project.planned() == {}
+    add_file(project.path, "w", 7)
+    planned = project.planned()
+    assert len(planned["index"]) == 1
+    assert len(planned["preprocess"]) == 4
+    assert len(planned["moments"]) == 4 + 4 * 3  # the other packs' were not needed until now
 
 
 def test_a_deleted_shard_comes_back_alone(project: Project) -> None:
-    shards = sorted((project.path / "results/datasets/toy/toy-image/shards").glob("*/0.h5"))
-    before = shards[0].read_bytes()
+    lost = first_shard(project)
+    before = lost.read_bytes()
     report = project.path / "results/toy/report.html"
     written = report.stat().st_mtime_ns
-    shards[0].unlink()
+    lost.unlink()
     planned = project.planned()
-    assert {rule: len(jobs) for rule, jobs in planned.items()} == {"preprocess": 1}
+    assert {rule: len(jobs) for rule, jobs in planned.items()} == {"shard": 1}
     project.snakemake()
-    assert shards[0].read_bytes() == before
+    assert lost.read_bytes() == before
     assert report.stat().st_mtime_ns == written
     assert project.planned() == {}
 
 
+def test_a_deleted_friend_tree_comes_back_alone(project: Project) -> None:
+    lost = next((project.path / "results/toy/friends").glob("*.root"))
+    lost.unlink()
+    assert {rule: len(jobs) for rule, jobs in project.planned().items()} == {"friend": 1}
+    project.snakemake()
+    assert lost.exists()
+    assert project.planned() == {}
+
+
+def test_a_deleted_manifest_comes_back_and_keeps_its_shards(project: Project) -> None:
+    manifest = next((project.path / "results/datasets/toy/toy-image/packs").glob("*.json"))
+    manifest.unlink()
+    before = shards(project)
+    assert set(project.planned()) == {"preprocess"}
+    text = project.snakemake()
+    assert "columns read" not in text
+    assert shards(project) == before
+    assert project.planned() == {}
+
+
 def test_a_deleted_shard_does_not_hide_another_change(project: Project) -> None:
-    next((project.path / "results/datasets/toy/toy-image/shards").glob("*/0.h5")).unlink()
+    first_shard(project).unlink()
     project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
     planned = project.planned()
-    assert len(planned["preprocess"]) == 1
+    assert len(planned["shard"]) == 1
     assert len(planned["train"]) == 4
+    assert "preprocess" not in planned
 
 
 def test_a_new_variable_computes_one_column(project: Project) -> None:
@@ -110,7 +153,7 @@ def test_a_new_variable_computes_one_column(project: Project) -> None:
     assert methods(planned["train"]) == {"dense"}
     assert "index" not in planned
     text = project.snakemake("--until", "preprocess")
-    assert text.count(": 1 columns read") >= len(planned["preprocess"])
+    assert text.count(": 1 columns read") == text.count("columns read") == 4  # one a file
 
 
 def test_a_touched_input_file_is_read_again(project: Project) -> None:
@@ -118,7 +161,11 @@ def test_a_touched_input_file_is_read_again(project: Project) -> None:
     os.utime(file, (time.time() + 5, time.time() + 5))
     planned = project.planned()
     assert len(planned["index"]) == 1
-    assert all("/w-0-" in output for output in planned["preprocess"])
+    before = shards(project)
+    project.snakemake("--until", "preprocess")
+    changed = {name for name, written in shards(project).items() if written != before[name]}
+    assert len(changed) == 4
+    assert all("/w-0-" in name for name in changed)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +174,7 @@ def test_a_touched_input_file_is_read_again(project: Project) -> None:
         (("--forcerun", "train"), {"train", *AFTER_TRAINING}),
         (("-R", "evaluate"), {"evaluate", "report"}),
         (("-R", "preprocess"), {"preprocess"}),
+        (("-R", "moments"), {"moments"}),
     ],
 )
 def test_forced_rules(finished: Project, arguments: tuple[str, ...], rules: set[str]) -> None:
@@ -161,6 +209,16 @@ def test_two_runs_from_scratch_agree(finished: Project, project: Project) -> Non
     for first in sorted((finished.path / "results/toy/evaluation").glob("*.json")):
         second = project.path / first.relative_to(finished.path)
         assert metrics(second) == metrics(first)
+
+
+def first_shard(project: Project) -> Path:
+    return next((project.path / "results/datasets/toy/toy-image/shards").rglob("*.h5"))
+
+
+def shards(project: Project) -> dict[str, int]:
+    """Shards and when they were written."""
+    found = (project.path / "results/datasets/toy").rglob("*.h5")
+    return {str(path.relative_to(project.path)): path.stat().st_mtime_ns for path in found}
 
 
 def contents(path: Path) -> str:

@@ -6,7 +6,7 @@ It is all that evaluation reads, so any tagger can be evaluated by writing one (
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,16 +139,18 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
         writer.append(predictions.rows)
 
 
-def read_predictions(path: str | Path) -> Predictions:
+def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Predictions:
     """A predictions file, ours or an external tagger's.
 
+    only: keys of the input files whose rows are wanted; memory is then 4 bytes for every row and
+    the rest for those rows.
     Raises InputError when the file is missing, damaged, incomplete or contradicts itself, and says
     what such a file must hold. Identity beyond `id` is optional: file, entry, object become −1.
     """
     try:
         with h5py.File(path, "r") as file:
             header = _read_header(str(path), file)
-            rows = _read_rows(str(path), file)
+            rows = _read_rows(str(path), file, _places(file, header, only))
     # A damaged file fails in several ways, depending on which of its parts is damaged.
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise InputError(
@@ -210,22 +212,37 @@ def _read_header(where: str, file: h5py.File) -> Header:
     )
 
 
-def _read_rows(where: str, file: h5py.File) -> Rows:
+def _places(file: h5py.File, header: Header, only: Sequence[str] | None) -> list[slice]:
+    """Where the wanted rows are: those of one input file stand together."""
+    if only is None:
+        return [slice(None)]
+    numbers = [header.files.index(key) for key in only if key in header.files]
+    stored = file["file"][...] if "file" in file else np.empty(0, np.int32)
+    rows = np.flatnonzero(np.isin(stored, numbers))
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+
+
+def _read_rows(where: str, file: h5py.File, places: Sequence[slice]) -> Rows:
     length = len(file["id"])
-    columns: dict[str, Any] = {
-        name: file[name][...] if name in file else np.full(length, -1, dtype)
-        for name, dtype in _TYPES.items()
-    }
-    aux = {name: column[...] for name, column in file["aux"].items()} if "aux" in file else {}
-    for name, values in (*columns.items(), *((f"aux/{k}", v) for k, v in aux.items())):
-        if len(values) != length:
+    stored = {name: file[name] for name in _TYPES if name in file}
+    auxiliary = dict(file["aux"].items()) if "aux" in file else {}
+    for name, column in (*stored.items(), *((f"aux/{k}", v) for k, v in auxiliary.items())):
+        if len(column) != length:
             raise InputError(
                 where,
                 expected=f"{length} rows in '{name}', as in 'id'",
-                found=f"{len(values)} rows",
+                found=f"{len(column)} rows",
                 fix="write the file again; every data set holds one value a row",
             )
-    return Rows(aux=aux, **columns)
+    columns: dict[str, Any] = {name: _taken(column, places) for name, column in stored.items()}
+    absent = {name: _TYPES[name] for name in _TYPES if name not in stored}
+    columns |= {name: np.full(len(columns["id"]), -1, dtype) for name, dtype in absent.items()}
+    return Rows(aux={name: _taken(c, places) for name, c in auxiliary.items()}, **columns)
+
+
+def _taken(column: Any, places: Sequence[slice]) -> np.ndarray:
+    return np.concatenate([column[:0], *(column[place] for place in places)])
 
 
 def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from rootloom.report.inputs import (
     ReportInputs,
     read_history,
 )
+from rootloom.shards.manifest import Manifest
 from rootloom.shards.statistics import Statistics
 from rootloom.types import SPLITS
 
@@ -31,12 +31,12 @@ def gather(
     evaluations: Sequence[str],
     histories: Sequence[str],
     statistics: Sequence[str],
-    indices: Sequence[str],
+    manifests: Sequence[str],
 ) -> ReportInputs:
     """Everything the page shows.
 
     statistics: of every representation, in the order of the section's `representations`; their row
-    counts agree, their class means are the average images.
+    counts agree, their class means are the average images. manifests: of all their packs.
     """
     section = job["section"]
     found = {
@@ -48,7 +48,7 @@ def gather(
         title=section["title"],
         description=section["description"],
         evaluations=results,
-        dataset=_dataset(section, next(iter(found.values())), indices),
+        dataset=_dataset(section, next(iter(found.values())), manifests),
         images=_images(section, found),
         histories=_histories(section, histories),
         expected=[Expected(**entry) for entry in section["expected"]],
@@ -56,21 +56,24 @@ def gather(
     )
 
 
-def _dataset(section: Job, statistics: Statistics, indices: Sequence[str]) -> DatasetSummary:
-    quarantined = {}
-    for path in indices:
-        content = json.loads(Path(path).read_text())
-        if "quarantined" in content:
-            quarantined[Path(path).stem] = content["quarantined"]
+def _dataset(section: Job, statistics: Statistics, manifests: Sequence[str]) -> DatasetSummary:
+    sizes: dict[str, int] = {}
+    quarantined: dict[str, str] = {}
+    for path in manifests:
+        for entry in Manifest.read(path).files.values():
+            sizes[entry.url] = entry.bytes
+            if entry.quarantined:
+                quarantined[entry.url] = entry.quarantined
     size = f" (size {section['size']})" if section["size"] else ""
     return DatasetSummary(
         name=section["dataset"] + size,
         description=section["dataset_description"],
         rows=_by_split(statistics.classes, statistics.rows),
         weights=_by_split(statistics.classes, statistics.weights),
-        files=len(indices),
-        quarantined=quarantined,
-        quarantined_share=len(quarantined) / len(indices),
+        files=len(sizes),
+        quarantined=dict(sorted(quarantined.items())),
+        quarantined_share=len(quarantined) / len(sizes),
+        quarantined_bytes=sum(sizes[url] for url in quarantined) / max(1, sum(sizes.values())),
     )
 
 

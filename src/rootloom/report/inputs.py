@@ -31,8 +31,10 @@ class AverageImages:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """rows, weights: split → class → number. quarantined: file → reason; share: of what is meant
-    to be there (luminosity, or files), 0 … 1.
+    """rows, weights: split → class → number. quarantined: file → reason.
+
+    quarantined_share, quarantined_bytes: of the files and of their bytes, 0 … 1. How many events a
+    damaged file was meant to hold is not known; its share of the bytes is the nearest to it.
     """
 
     name: str
@@ -42,6 +44,7 @@ class DatasetSummary:
     description: str = ""
     quarantined: Mapping[str, str] = field(default_factory=dict)
     quarantined_share: float = 0.0
+    quarantined_bytes: float = 0.0
 
 
 @dataclass(frozen=True)

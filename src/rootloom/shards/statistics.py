@@ -135,6 +135,21 @@ def merge_all(parts: Iterable[Statistics]) -> Statistics:
     return total
 
 
+def merge_by_position(parts: Sequence[tuple[int, Statistics]], bit: int = 63) -> Statistics:
+    """Merge parts along the bits of their positions (64 bits, all different).
+
+    The order of sums matters to their last bit. This one is that of any division into packs, which
+    are ranges of positions: merging packs that were merged this way, each at the position of any of
+    its parts, gives the same bits as merging all parts at once.
+    """
+    if len(parts) == 1:
+        return parts[0][1]
+    low = [part for part in parts if not part[0] >> bit & 1]
+    high = [part for part in parts if part[0] >> bit & 1]
+    halves = [merge_by_position(half, bit - 1) for half in (low, high) if half]
+    return halves[0] if len(halves) == 1 else halves[0].merge(halves[1])
+
+
 def shard_statistics(
     path: str | Path,
     representation: Sampler,

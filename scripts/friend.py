@@ -1,0 +1,11 @@
+"""Make one lost friend tree again."""
+
+from rootloom.stages import friend, running
+
+with running(snakemake.log[0]):
+    friend(
+        snakemake.params.job,
+        predictions=snakemake.input.predictions,
+        index=snakemake.input.index,
+        output=snakemake.output.friend,
+    )

@@ -1,0 +1,111 @@
+"""The headers of a pack's files as one JSON file, and the files that cannot be read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rootloom.errors import InputError
+from rootloom.fileio import write_text
+from rootloom.rootio.header import Header
+
+
+class Catalogue:
+    """Headers, or reasons why there is none, by the files' keys.
+
+    A file's "identity" tells one content of it from another. The branches, which the files of a
+    data set have in common, are stored once.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, dict[str, Any]] = {}
+        self._branches: dict[str, dict[str, str]] = {}
+
+    @classmethod
+    def read(cls, path: str | Path) -> Catalogue:
+        """What a file holds; nothing when it is not there. Raises InputError when it is damaged."""
+        found = cls()
+        if not Path(path).exists():
+            return found
+        try:
+            content = json.loads(Path(path).read_text())
+            found._files, found._branches = content["files"], content["branches"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                str(path),
+                expected="the headers of a pack of files",
+                found=f"{type(error).__name__}: {error}",
+                fix="delete it and run again",
+            ) from None
+        return found
+
+    def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+        """Write it whole or not at all."""
+        content = {"files": self._files, "branches": self._branches, "provenance": provenance}
+        write_text(path, json.dumps(content, indent=1, sort_keys=True))
+
+    def has(self, key: str, identity: str) -> bool:
+        """Whether this very content was looked at, be it that it was set aside."""
+        return key in self._files and self._files[key]["identity"] == identity
+
+    def take(self, key: str, other: Catalogue) -> None:
+        """Copy a file's entry."""
+        header, identity = other.header(key), other._files[key]["identity"]
+        if header:
+            self.add(key, identity, header)
+        else:
+            self.set_aside(key, identity, other.reason(key) or "")
+
+    def add(self, key: str, identity: str, header: Header) -> None:
+        """The header of a file."""
+        fields = header.to_dict()
+        text = json.dumps(fields["branches"], sort_keys=True)
+        digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        self._branches[digest] = fields["branches"]
+        self._files[key] = {"identity": identity, "header": {**fields, "branches": digest}}
+
+    def set_aside(self, key: str, identity: str, reason: str) -> None:
+        """Why a file cannot be read."""
+        self._files[key] = {"identity": identity, "quarantined": reason}
+
+    def header(self, key: str) -> Header | None:
+        """The header of a file; None when it was set aside."""
+        fields = self._entry(key).get("header")
+        if fields is None:
+            return None
+        return Header.from_dict({**fields, "branches": self._branches[fields["branches"]]})
+
+    def reason(self, key: str) -> str | None:
+        """Why a file was set aside; None when it was not."""
+        reason: str | None = self._entry(key).get("quarantined")
+        return reason
+
+    def _entry(self, key: str) -> dict[str, Any]:
+        if key not in self._files:
+            raise InputError(
+                f"file '{key}'",
+                expected="an entry in its pack's index",
+                found=f"{len(self._files)} others",
+                fix="run snakemake again: it indexes files that are new",
+            )
+        return self._files[key]
+
+
+def quarantine(refusals: Mapping[str, InputError], files: int, on_bad_file: str) -> None:
+    """Report files that cannot be read: refused together, or set aside with a line each."""
+    if not refusals:
+        return
+    if on_bad_file == "fail":
+        if len(refusals) == 1:
+            raise next(iter(refusals.values()))
+        raise InputError(
+            f"{len(refusals)} of {files} files",
+            expected="readable files with the branches that the dataset names",
+            found="\n".join(str(refusal) for refusal in refusals.values()),
+            fix="mend or remove them, or set `on_bad_file: quarantine`",
+        )
+    for key, refusal in refusals.items():
+        print(f"set aside '{key}': {refusal}")

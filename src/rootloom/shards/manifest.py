@@ -1,0 +1,93 @@
+"""What a pack's job left: the shards of its files, and the files that were set aside."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rootloom.errors import InputError
+from rootloom.fileio import write_text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file. shards: relative to the manifest. fingerprints: of the shards.
+
+    seconds: what it took, when it was made. quarantined: why the file was set aside; its shards are
+    there and have no rows.
+    """
+
+    url: str
+    bytes: int
+    shards: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    seconds: float
+    quarantined: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Entries by the files' keys."""
+
+    files: Mapping[str, Entry] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Manifest:
+        """Raises InputError when it is not there or no manifest."""
+        try:
+            found = json.loads(Path(path).read_text())["files"]
+            return cls({key: _entry(fields) for key, fields in found.items()})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                str(path),
+                expected="the manifest of a pack of shards",
+                found=f"{type(error).__name__}: {error}",
+                fix="delete it and run again: shards that are whole are kept",
+            ) from None
+
+    def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+        """Write it whole or not at all."""
+        files = {key: asdict(entry) for key, entry in self.files.items()}
+        write_text(path, json.dumps({"files": files, "provenance": provenance}, indent=1))
+
+
+def _entry(fields: Mapping[str, Any]) -> Entry:
+    tuples = {name: tuple(fields[name]) for name in ("shards", "fingerprints")}
+    return Entry(**{**fields, **tuples})
+
+
+def relative(shards: Iterable[str], manifest: str | Path) -> tuple[str, ...]:
+    """Paths of shards as an entry holds them, so that results can move as a whole."""
+    return tuple(os.path.relpath(path, Path(manifest).parent) for path in shards)
+
+
+def shards_by_file(manifests: Iterable[str | Path]) -> dict[str, list[str]]:
+    """Paths of the shards in the manifests, by file, in the order of the files' keys."""
+    found: dict[str, list[str]] = {}
+    for path in manifests:
+        below = Path(path).parent
+        for key, entry in Manifest.read(path).files.items():
+            found[key] = [os.path.normpath(below / shard) for shard in entry.shards]
+    return dict(sorted(found.items()))
+
+
+def all_shards(paths: Sequence[str | Path], files: int) -> list[str]:
+    """Shards of all files of a data set, in the order of the files' keys, whatever the packs.
+
+    paths: its manifests; single shards, which they name, may stand among them. Raises InputError
+    when they do not hold `files` files: training on less would go unnoticed.
+    """
+    manifests = [path for path in paths if Path(path).suffix == ".json"]
+    found = shards_by_file(manifests)
+    if len(found) != files:
+        raise InputError(
+            f"{len(manifests)} manifests of shards",
+            expected=f"{files} files",
+            found=str(len(found)),
+            fix="run snakemake again: it makes the manifests that are missing",
+        )
+    return [shard for shards in found.values() for shard in shards]

@@ -1,0 +1,95 @@
+"""What a pack's jobs write: the catalogue of headers and the manifest of shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rootloom.errors import InputError
+from rootloom.rootio.catalogue import Catalogue, quarantine
+from rootloom.rootio.header import Header
+from rootloom.shards.manifest import Entry, Manifest, all_shards, relative
+
+
+def header(url: str, *branches: str) -> Header:
+    return Header(url, "t", "ttree", 10, 1000, (0, 10), dict.fromkeys(branches, "float"), "c0ffee")
+
+
+def test_a_catalogue_comes_back_and_stores_branches_once(tmp_path: Path) -> None:
+    written = Catalogue()
+    for number in range(20):
+        written.add(f"f{number}", "same", header(f"f{number}.root", *(f"b{k}" for k in range(50))))
+    written.set_aside("bad", "same", "truncated")
+    written.write(tmp_path / "index.json", {"stage": "index"})
+    assert (tmp_path / "index.json").read_text().count('"b49"') == 1
+    found = Catalogue.read(tmp_path / "index.json")
+    assert found.header("f3") == written.header("f3") == header(
+        "f3.root", *(f"b{k}" for k in range(50))
+    )  # fmt: skip
+    assert (found.header("bad"), found.reason("bad"), found.reason("f3")) == (
+        None, "truncated", None,
+    )  # fmt: skip
+    assert found.has("f3", "same")
+    assert found.has("bad", "same")
+    assert not found.has("f3", "other")
+    assert not found.has("new", "same")
+    copied = Catalogue()
+    for key in ("f3", "bad"):
+        copied.take(key, found)
+    assert (copied.header("f3"), copied.reason("bad")) == (found.header("f3"), "truncated")
+
+
+def test_a_catalogue_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    assert not Catalogue.read(tmp_path / "nothing.json").has("f", "i")
+    with pytest.raises(InputError, match="entry in its pack's index"):
+        Catalogue().header("f")
+    (tmp_path / "half.json").write_text('{"files": {')
+    with pytest.raises(InputError, match=r"half\.json(.|\n)*delete it"):
+        Catalogue.read(tmp_path / "half.json")
+
+
+def refusal(name: str) -> InputError:
+    return InputError(name, expected="a whole file", found="half of one")
+
+
+def test_bad_files_are_refused_together_or_set_aside(capsys: pytest.CaptureFixture[str]) -> None:
+    quarantine({}, 5, "fail")
+    with pytest.raises(InputError, match=r"^a\.root\n"):
+        quarantine({"a": refusal("a.root")}, 5, "fail")
+    both = {"a": refusal("a.root"), "b": refusal("b.root")}
+    with pytest.raises(InputError, match=r"2 of 5 files\n(.|\n)*a\.root(.|\n)*b\.root"):
+        quarantine(both, 5, "fail")
+    quarantine(both, 5, "quarantine")
+    assert capsys.readouterr().out.count("set aside") == 2
+
+
+def test_shards_come_in_the_order_of_the_files_whatever_the_packs(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for pack, keys in (("packs/0-of-2.json", "ca"), ("packs/1-of-2.json", "b")):
+        manifest = results / pack
+        entries = {
+            key: Entry(
+                f"{key}.root",
+                10,
+                relative(
+                    [str(results / "shards" / f"{key}.{part}.h5") for part in (0, 1)], manifest
+                ),
+                ("x", "y"),
+                0.1,
+            )
+            for key in keys
+        }
+        Manifest(entries).write(manifest, {})
+    first = results / "packs" / "0-of-2.json"
+    assert Manifest.read(first).files["a"].fingerprints == ("x", "y")
+    moved = tmp_path / "elsewhere"
+    results.rename(moved)
+    manifests = sorted((moved / "packs").glob("*.json"))
+    expected = [str(moved / "shards" / f"{key}.{part}.h5") for key in "abc" for part in (0, 1)]
+    assert all_shards([*manifests, moved / "lost.h5"], 3) == expected
+    with pytest.raises(InputError, match=r"expected: 4 files\n.*3"):
+        all_shards(manifests, 4)
+    (moved / "packs" / "0-of-2.json").write_text("[]")
+    with pytest.raises(InputError, match="the manifest of a pack"):
+        all_shards(manifests, 3)
