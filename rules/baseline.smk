@@ -25,8 +25,8 @@ rule baseline:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(60),
+        mem_mb=memory("baseline", 2000),
+        runtime=minutes("baseline", 60),
         disk_mb=200,
     params:
         job=job_of("baseline"),

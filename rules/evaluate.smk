@@ -17,8 +17,8 @@ rule evaluate:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(1500),
-        runtime=scaled(30),
+        mem_mb=memory("evaluate", 1500),
+        runtime=minutes("evaluate", 30),
         disk_mb=100,
     params:
         job=job_of("evaluate"),

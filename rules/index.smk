@@ -19,8 +19,8 @@ rule index:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled_minutes,
+        mem_mb=memory("index", 1000),
+        runtime=minutes("index", PLAN.minutes),
         disk_mb=100,
     params:
         job=job_of("index"),

@@ -28,8 +28,8 @@ rule predict:
         "../envs/rootloom.yaml"
     threads: PLAN.experiment.threads
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(60),
+        mem_mb=memory("predict", 2000),
+        runtime=minutes("predict", 60),
         disk_mb=500,
     params:
         job=job_of("predict"),
@@ -52,8 +52,8 @@ rule friends:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled_minutes,
+        mem_mb=memory("friends", 2000),
+        runtime=minutes("friends", PLAN.minutes),
         disk_mb=1000,
     params:
         job=job_of("friends"),
@@ -82,8 +82,8 @@ rule friend:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(60),
+        mem_mb=memory("friend", 2000),
+        runtime=minutes("friend", 60),
         disk_mb=1000,
     params:
         job=job_of("friend"),

@@ -21,8 +21,8 @@ rule preprocess:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled_minutes,
+        mem_mb=memory("preprocess", 2000),
+        runtime=minutes("preprocess", PLAN.minutes),
         disk_mb=1000,
     params:
         job=job_of("preprocess"),
@@ -52,8 +52,8 @@ rule shard:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(2000),
-        runtime=scaled(60),
+        mem_mb=memory("shard", 2000),
+        runtime=minutes("shard", 60),
         disk_mb=1000,
     params:
         job=job_of("shard"),

@@ -29,8 +29,8 @@ rule report:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(1500),
-        runtime=scaled(15),
+        mem_mb=memory("report", 1500),
+        runtime=minutes("report", 15),
         disk_mb=100,
     params:
         job=job_of("report"),

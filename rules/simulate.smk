@@ -16,8 +16,8 @@ rule simulate:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(60),
+        mem_mb=memory("simulate", 1000),
+        runtime=minutes("simulate", 60),
         disk_mb=500,
     params:
         job=job_of("simulate"),

@@ -22,8 +22,8 @@ rule moments:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(1500),
-        runtime=scaled_minutes,
+        mem_mb=memory("moments", 1500),
+        runtime=minutes("moments", PLAN.minutes),
         disk_mb=100,
     params:
         job=job_of("moments"),
@@ -51,8 +51,8 @@ rule statistics:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=scaled(1000),
-        runtime=scaled(10),
+        mem_mb=memory("statistics", 1000),
+        runtime=minutes("statistics", 10),
         disk_mb=100,
     params:
         job=job_of("statistics"),

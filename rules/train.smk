@@ -23,8 +23,8 @@ rule train:
         "../envs/rootloom.yaml"
     threads: PLAN.experiment.threads
     resources:
-        mem_mb=scaled(3000),
-        runtime=scaled(240),
+        mem_mb=memory("train", 3000),
+        runtime=minutes("train", 240),
         disk_mb=500,
     params:
         job=job_of("train"),

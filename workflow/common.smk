@@ -13,6 +13,7 @@ os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [SOURCE, inherited]))}
 
 from snakemake.exceptions import WorkflowError
 
+from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
 from rootloom.plan import Plan
 from rootloom.types import SPLITS
@@ -39,14 +40,19 @@ def job_of(rule):
     return lambda wildcards: PLAN.job(rule, **wildcards)
 
 
-def scaled(amount):
-    """A resource that grows with the attempt, for jobs that ran out of memory or time."""
-    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+def memory(rule, megabytes):
+    """Memory that doubles each time this very job ran out of it, and for no other failure."""
+    return lambda wildcards: megabytes * outcomes.factor("memory", rule, wildcards)
 
 
-def scaled_minutes(wildcards, attempt):
-    """Time for a job on a pack, from the rates its packing rests on."""
-    return PLAN.minutes(wildcards.pack) * 2 ** (attempt - 1)
+def minutes(rule, amount):
+    """Time that doubles each time this very job ran out of it. amount: or a function of the pack."""
+
+    def asked(wildcards):
+        expected = amount(wildcards.pack) if callable(amount) else amount
+        return expected * outcomes.factor("time", rule, wildcards)
+
+    return asked
 
 
 def files_of(wildcards):
