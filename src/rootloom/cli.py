@@ -38,6 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("file", help="path or URL")
     inspect.add_argument("--tree", help="default: the only tree of the file")
 
+    rates = _add(commands, "rates", _rates, "measure how long a file takes; jobs are sized by it")
+    rates.add_argument("--results", type=Path, default=Path("results"))
+
+    retry = _add(commands, "retry", _retry, "look again at files that were set aside")
+    retry.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
+
     schema = _add(commands, "schema", _schema, "generate config/schema.json from the classes")
     schema.add_argument("--check", action="store_true", help="compare only; fail if it differs")
 
@@ -92,6 +98,26 @@ def _inspect(options: argparse.Namespace) -> int:
     print(f"{options.file}: {header.container} '{tree}', {header.entries} entries")
     for name, kind in sorted(header.branches.items()):
         print(f"  {name:40} {kind}")
+    return 0
+
+
+def _rates(options: argparse.Namespace) -> int:
+    from rootloom import rates
+    from rootloom.config import Library
+
+    path = options.root / "config" / "rates.yaml"
+    found = rates.measure(options.results, Library(options.root / "config").rates())
+    rates.write(path, found)
+    print(path.read_text(), end="")
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from rootloom.explain import settings
+    from rootloom.plan import Plan
+
+    keys = Plan(settings(options.root, options.config), options.root).retry()
+    print(f"{len(keys)} files will be looked at again in the next run", *keys, sep="\n")
     return 0
 
 

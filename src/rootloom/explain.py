@@ -48,16 +48,18 @@ def explain(root: Path, target: str, config: Sequence[str]) -> list[str]:
     jobs = [job for job in _jobs(done.stdout + done.stderr) if job.rule != "all"]
     if not jobs:
         return [f"{target}: nothing to do, everything is there and current"]
-    plan = Plan(_settings(root, config), root)
+    plan = Plan(settings(root, config), root)
     return [f"{target}: {len(jobs)} jobs would run", *_by_rule(jobs, plan, root)]
 
 
-def _settings(root: Path, config: Sequence[str]) -> dict[str, Any]:
+def settings(root: Path, config: Sequence[str]) -> dict[str, Any]:
+    """What `config/config.yaml` says, with KEY=VALUE on top, as the engine reads both."""
     import yaml
 
-    settings = dict(yaml.safe_load((root / "config" / "config.yaml").read_text()))
-    settings.update(dict(item.split("=", 1) for item in config))
-    return settings
+    found = dict(yaml.safe_load((root / "config" / "config.yaml").read_text()))
+    for key, _, value in (item.partition("=") for item in config):
+        found[key] = yaml.safe_load(value)
+    return found
 
 
 def _jobs(text: str) -> Iterator[Planned]:

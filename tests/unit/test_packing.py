@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootloom.config import Rates
+from rootloom import rates
+from rootloom.config import Rates, parse, read_yaml
+from rootloom.errors import DataError
 from rootloom.packing import (
     FOLDER_ENTRIES,
     MAX_PACKS,
@@ -19,9 +22,11 @@ from rootloom.packing import (
     packs_for,
     position,
 )
+from rootloom.shards.manifest import Entry, Manifest
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics, merge_by_position
 
+ROOT = Path(__file__).resolve().parents[2]
 KEYS = [f"file-{n:06d}" for n in range(100_000)]
 
 
@@ -33,10 +38,10 @@ def test_a_pack_takes_at_most_the_target_on_average(seconds: float, packs: int) 
 
 
 def test_rates_add_up() -> None:
-    rates = Rates(
+    found = Rates(
         seconds_per_file=1, seconds_per_megabyte=2, simulated_row_bytes=1, remote_megabytes=1
     )
-    assert rates.seconds(3e6) == 7
+    assert found.seconds(3e6) == 7
 
 
 def test_packs_are_of_similar_size() -> None:
@@ -91,3 +96,22 @@ def test_the_order_of_sums_would_show() -> None:
     whole = merge_by_position([(position(key), of_file(key)) for key in KEYS[:200]])
     assert in_order.to_json() != whole.to_json()
     np.testing.assert_allclose(in_order.moments["x"].mean, whole.moments["x"].mean, rtol=1e-12)
+
+
+def test_rates_are_fitted_to_what_ran(tmp_path: Path) -> None:
+    shipped = tmp_path / "rates.yaml"
+    shipped.write_text((ROOT / "config" / "rates.yaml").read_text())
+    known = parse(Rates, read_yaml(shipped), "rates.yaml")
+    with pytest.raises(DataError, match="run snakemake first"):
+        rates.measure(tmp_path, known)
+    for name, fixed, slope in (("slow", 0.5, 0.2), ("fast", 0.1, 0.01)):
+        files = {
+            f"f{n}": Entry(f"f{n}.root", 10**6 * n, (), (), fixed + slope * n) for n in range(1, 9)
+        }
+        files["bad"] = Entry("bad.root", 10**9, (), (), 0.0, "truncated")
+        Manifest(files).write(tmp_path / f"datasets/d/{name}/packs/0-of-1.json", {})
+    found = rates.measure(tmp_path, known)
+    assert (found.seconds_per_file, found.seconds_per_megabyte) == (0.5, 0.2)
+    rates.write(shipped, found)
+    assert parse(Rates, read_yaml(shipped), "rates.yaml") == found
+    assert "# of ROOT, by the slowest representation" in shipped.read_text()

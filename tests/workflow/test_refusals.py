@@ -113,10 +113,10 @@ def test_bad_files_can_be_set_aside(fresh: Project) -> None:
     assert fresh.planned("results/toy/report.html") == {}
 
 
-def garble_baskets(file: Path) -> None:
-    """Overwrite the compressed bytes of the first branch; headers stay as they are."""
+def garble_baskets(file: Path, name: str = "multiplicity") -> None:
+    """Overwrite half of the compressed bytes of a branch; headers stay as they are."""
     with uproot.open(file) as opened:
-        branch = next(b for b in opened["jets"].branches if b.name == "trimmed_mass")
+        branch = next(b for b in opened["jets"].branches if b.name == name)
         seek, size = int(branch.member("fBasketSeek")[0]), int(branch.member("fBasketBytes")[0])
     with file.open("r+b") as raw:
         raw.seek(seek + size // 2)
