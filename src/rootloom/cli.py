@@ -13,7 +13,11 @@ from rootloom.errors import RootloomError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 1 after a refusal or a problem found."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command is not _submit:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
     try:
         return int(options.command(options))
     except RootloomError as refusal:
@@ -27,8 +31,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     doctor = _add(commands, "doctor", _doctor, "check the installation and this machine")
-    doctor.add_argument("--profile", help="also check a profile, for example slurm")
+    doctor.add_argument("--profile", help="also send a small job through a profile, say slurm")
+    doctor.add_argument("--gpu", action="store_true", help="let that job ask for a GPU")
+    doctor.add_argument(
+        "--patience", type=float, default=600, help="seconds to wait for that job (600)"
+    )
     doctor.add_argument("--results", type=Path, default=Path("results"))
+
+    submit = _add(commands, "submit", _submit, "run the head process as a batch job itself")
+    submit.allow_abbrev = False  # what is not ours is Snakemake's
+    submit.usage = "rootloom submit --profile NAME [Snakemake's arguments]"
+    submit.add_argument("--profile", required=True, help="for example slurm or htcondor")
 
     explain = _add(commands, "explain", _explain, "say what would run for a target, and why")
     explain.add_argument("target", nargs="?", default="all", help="a rule or an output file")
@@ -70,10 +83,20 @@ def _doctor(options: argparse.Namespace) -> int:
     from rootloom.doctor import examine
 
     worst = 0
-    for finding in examine(options.root, options.results, options.profile):
-        print(f"{finding.level:8} {finding.check:14} {finding.text}")
+    root, asked = options.root, {"gpu": options.gpu, "patience": options.patience}
+    for finding in examine(root, options.results, options.profile, **asked):
+        print(f"{finding.level:8} {finding.check:14} {finding.text}", flush=True)
         worst |= finding.level == "problem"
     return worst
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from rootloom.cluster.submit import read_profile, submit
+
+    print(
+        "\n".join(submit(options.root, read_profile(options.root, options.profile), options.rest))
+    )
+    return 0
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -8,11 +8,16 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from rootloom.errors import ConfigError
 from rootloom.provenance import package_versions
+
+if TYPE_CHECKING:
+    from rootloom.cluster.canary import Flight
 
 REQUIRED = ("awkward", "flax", "h5py", "hdf5plugin", "jax", "numba", "optax", "snakemake", "uproot")
 OPTIONAL = {
@@ -24,6 +29,9 @@ OPTIONAL = {
 }
 FREE_BYTES = 2 * 1024**3  # a demo run leaves well under 1 GB; twice that is comfortable
 SLOW_SYNC_SECONDS = 0.5
+SLOW_VISIBLE_SECONDS = 5.0  # a file seen later than the engine waits for by default is "missing"
+CLOCK_SECONDS = 2.0  # apart by more, and an output can look older than its input
+PATIENCE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,19 @@ class Finding:
     text: str
 
 
-def examine(root: Path, results: Path, profile: str | None = None) -> Iterator[Finding]:
-    """All findings, in the order a user would fix them."""
+def examine(
+    root: Path,
+    results: Path,
+    profile: str | None = None,
+    *,
+    gpu: bool = False,
+    patience: float = PATIENCE_SECONDS,
+) -> Iterator[Finding]:
+    """All findings, in the order a user would fix them.
+
+    profile: also send a canary, one small job, through it and wait for it at most `patience`
+    seconds; gpu: let it ask for a GPU.
+    """
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("python", _python),
         ("packages", _packages),
@@ -45,7 +64,7 @@ def examine(root: Path, results: Path, profile: str | None = None) -> Iterator[F
         ("disk", lambda: _disk(results)),
     ]
     if profile:
-        checks.append(("profile", lambda: _profile(root, profile)))
+        checks.append(("profile", lambda: _profile(root, profile, gpu, patience)))
     for name, check in checks:
         try:
             yield from check()
@@ -124,11 +143,60 @@ def _disk(results: Path) -> Iterator[Finding]:
     yield Finding("disk", level, f"a synced write takes {1000 * seconds:.0f} ms")
 
 
-def _profile(root: Path, profile: str) -> Iterator[Finding]:
-    folder = root / "profiles" / profile if "/" not in profile else root / profile
-    found = [folder / name for name in ("profile.yaml", "config.yaml") if (folder / name).exists()]
-    if found:
-        yield Finding("profile", "ok", f"{found[0]}")
-    else:
-        known = ", ".join(sorted(p.name for p in (root / "profiles").iterdir()))
-        yield Finding("profile", "problem", f"no profile in {folder}; known: {known}")
+def _profile(root: Path, name: str, gpu: bool, patience: float) -> Iterator[Finding]:
+    from rootloom.cluster.canary import fly, plugin_problem
+    from rootloom.cluster.submit import COMMANDS, need_command, read_profile
+
+    try:
+        profile = read_profile(root, name)
+        yield Finding("profile", "ok", f"{profile.path}, executor {profile.executor}")
+        for command in COMMANDS.get(profile.system, ()):
+            need_command(command, profile.system)
+    except ConfigError as refusal:
+        found = f"{refusal.where}: {refusal.found}; expected {refusal.expected}; {refusal.fix}"
+        yield Finding("profile", "problem", found)
+        return
+    problem = plugin_problem(profile)
+    if problem:
+        yield Finding("plugin", "problem", problem)
+        return
+    yield Finding("plugin", "ok", f"executor {profile.executor} can be loaded")
+    yield from _canary(fly(root, profile, gpu=gpu, patience=patience), gpu)
+
+
+def _canary(flight: Flight, gpu: bool) -> Iterator[Finding]:
+    seen = flight.seen
+    if seen is None:
+        last = "\n".join(flight.text.strip().splitlines()[-20:])
+        yield Finding("canary", "problem", f"the small job did not come back:\n{last}")
+        return
+    yield Finding("canary", "ok", f"started {flight.wait:.1f} s after it was handed out")
+    queues = [f"{name} {' '.join(found)}" for name, found in seen["queue"].items() if found]
+    where = "; ".join(queues) or "no batch system"
+    yield Finding("node", "ok", f"{seen['host']}, {seen['cores']} cores ({where})")
+    if gpu:
+        level, found = ("ok", seen["gpus"]) if seen["gpus"] else ("problem", ["none to be seen"])
+        yield Finding("gpu", level, ", ".join(found))
+    scratch = seen["scratch"]
+    rate, free = scratch["rate"] / 1e6, scratch["free"] / 1024**3
+    text = f"{scratch['folder']}: {free:.1f} GiB free, {rate:.0f} MB/s synced"
+    yield Finding("scratch", "ok" if scratch["free"] > FREE_BYTES else "problem", text)
+    yield _same_environment(seen)
+    level = "ok" if abs(flight.clock) < CLOCK_SECONDS else "problem"
+    yield Finding("clock", level, f"the node's clock is {flight.clock:+.2f} s from this machine's")
+    level = "ok" if flight.visible < SLOW_VISIBLE_SECONDS else "problem"
+    fix = "" if level == "ok" else "; set latency-wait in the profile to several times that"
+    yield Finding("files", level, f"written there, seen here {flight.visible:.2f} s later{fix}")
+
+
+def _same_environment(seen: Mapping[str, Any]) -> Finding:
+    here, there = package_versions(), seen["versions"]
+    names = sorted({*here, *there})
+    differing = [
+        f"{name} {there.get(name, 'missing')} (here {here.get(name, 'missing')})"
+        for name in names
+        if here.get(name) != there.get(name)
+    ]
+    if differing:
+        return Finding("environment", "problem", f"other versions there: {', '.join(differing)}")
+    return Finding("environment", "ok", f"Python and packages as here ({seen['prefix']})")

@@ -12,7 +12,7 @@ from rootloom.cli import main
 from rootloom.paths import WILDCARDS, Paths
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-COMMANDS = ("doctor", "explain", "inspect", "schema", "evaluate")
+COMMANDS = ("doctor", "submit", "explain", "inspect", "schema", "evaluate")
 
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
@@ -43,17 +43,59 @@ def test_schema_check_agrees(capsys: pytest.CaptureFixture[str]) -> None:
 def test_doctor_finds_this_installation_well(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["doctor", "--results", str(tmp_path), "--profile", "default"]) == 0
+    assert main(["doctor", "--results", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert "packages" in text
     assert "devices" in text
+    assert "canary" not in text
+
+
+def test_doctor_sends_a_small_job_through_a_profile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--results", str(tmp_path), "--profile", "default"]) == 0
+    text = capsys.readouterr().out
+    for check in ("plugin", "canary", "node", "scratch", "environment", "clock", "files"):
+        assert re.search(rf"^ok +{check} ", text, re.MULTILINE), text
+
+
+def test_doctor_names_what_a_profile_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, executor in (("site", "rootloom-slurm"), ("other", "rootloom-nowhere")):
+        (tmp_path / "profiles" / name).mkdir(parents=True)
+        (tmp_path / "profiles" / name / "profile.yaml").write_text(f"executor: {executor}\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    options = ["--root", str(tmp_path), "--results", str(tmp_path), "--profile"]
+    assert main(["doctor", *options, "site"]) == 1
+    assert re.search(r"problem +profile .*none in PATH.*SLURM's command", capsys.readouterr().out)
+    assert main(["doctor", *options, "other"]) == 1
+    assert re.search(
+        r"problem +plugin .*rootloom-nowhere.*extra 'cluster'", capsys.readouterr().out
+    )
+
+
+def test_doctor_shows_why_a_small_job_did_not_come_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--results", str(tmp_path), "--profile", "default", "--patience", "0"]
+    assert main(["doctor", *options]) == 1
+    assert re.search(r"problem +canary .*did not come back", capsys.readouterr().out)
+
+
+def test_only_submit_passes_unknown_arguments_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["schema", "--chek"])
+    assert "--chek" in capsys.readouterr().err
 
 
 def test_doctor_reports_an_unknown_profile(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["doctor", "--results", str(tmp_path), "--profile", "nowhere"]) == 1
-    assert re.search(r"problem +profile +no profile in .*known: default", capsys.readouterr().out)
+    assert re.search(
+        r"problem +profile +profile 'nowhere'.*none at .*default", capsys.readouterr().out
+    )
 
 
 def test_patterns_hold_their_wildcards_and_names_fill_them() -> None:

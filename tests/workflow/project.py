@@ -110,9 +110,14 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
 
 
-def make_project(path: Path, jets: int = JETS, files: int = 2) -> Project:
-    """A project with `files` toy ROOT files a class."""
-    path.mkdir(parents=True)
+def make_project(
+    path: Path,
+    jets: int = JETS,
+    files: int = 2,
+    experiment: dict[str, object] | None = None,
+) -> Project:
+    """A project with `files` toy ROOT files a class; without `experiment`, with all methods."""
+    path.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         source = ROOT / part
         if part == "src":
@@ -125,7 +130,7 @@ def make_project(path: Path, jets: int = JETS, files: int = 2) -> Project:
     for number in range(files):
         add_file(path, "qcd", number, jets)
         add_file(path, "w", number, jets)
-    _write_config(path / "config")
+    _write_config(path / "config", experiment or TOY_EXPERIMENT)
     return Project(path)
 
 
@@ -135,7 +140,7 @@ def add_file(path: Path, label: str, number: int, jets: int = JETS) -> None:
     write_jets(path / "data" / f"{label}-{number}.root", label == "w", jets, seed)
 
 
-def _write_config(config: Path) -> None:
+def _write_config(config: Path, experiment: dict[str, object]) -> None:
     real = yaml.safe_load((config / "datasets" / "w-jets.yaml").read_text())
     toy = {k: v for k, v in real.items() if k not in ("simulate", "description")}
     toy["classes"] = {label: {"files": [f"data/{label}-*.root"]} for label in ("qcd", "w")}
@@ -143,7 +148,7 @@ def _write_config(config: Path) -> None:
     toy["reweight"]["bins"] = 4
     folders = {
         "datasets": {"toy": toy},
-        "experiments": {"toy": TOY_EXPERIMENT},
+        "experiments": {"toy": experiment},
         "models": MODELS,
         "representations": REPRESENTATIONS,
     }

@@ -1,0 +1,184 @@
+"""One small job through the very path of all others, and what it met on the way."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rootloom.cluster.ledger import FOLDER
+from rootloom.cluster.submit import Profile, environment
+from rootloom.fileio import write_text
+from rootloom.provenance import package_versions
+
+OUTPUT = "seen.json"
+PROBE_BYTES = 8 * 1024**2  # enough for a rate, not enough to disturb anyone
+POLL_SECONDS = 0.05
+_QUEUES = {
+    "SLURM": ("SLURM_JOB_ID", "SLURM_JOB_PARTITION"),
+    "HTCondor": ("_CONDOR_SLOT", "_CONDOR_JOB_AD"),
+}
+
+
+@dataclass(frozen=True)
+class Flight:
+    """How a canary fared. Times in seconds.
+
+    seen: what it reported from its node, None when it did not come back. wait: from handing the job
+    out to its start. visible: from its writing a file to that being seen here. clock: how far the
+    node's clock is before this one. text: the head's output, for when something went wrong.
+    """
+
+    seen: Mapping[str, Any] | None
+    wait: float = 0.0
+    visible: float = 0.0
+    clock: float = 0.0
+    text: str = ""
+
+
+def plugin_problem(profile: Profile) -> str:
+    """Why the profile's executor cannot be loaded; "" when it can."""
+    if profile.executor in ("local", "dryrun", "touch"):
+        return ""
+    module = f"snakemake_executor_plugin_{profile.executor.replace('-', '_')}"
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return f"executor {profile.executor}: {error}; install the extra 'cluster'"
+    return ""
+
+
+def fly(root: Path, profile: Profile, *, gpu: bool, patience: float) -> Flight:
+    """Send one canary; wait at most `patience` seconds for it."""
+    folder = root / FOLDER / f"canary-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    command = [
+        sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow/canary.smk"),
+        "--directory", str(folder), "--profile", str(profile.path), "--retries", "0",
+        "--config", f"gpu={int(gpu)}",
+    ]  # fmt: skip
+    with (folder / "head.txt").open("w") as log:
+        head = subprocess.Popen(
+            command,
+            cwd=root,
+            env=environment(root),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            arrived = _watch(head, folder, patience)
+        finally:
+            _end(head)
+    text = (folder / "head.txt").read_text(errors="replace")
+    flight = _landed(folder, arrived, text)
+    if flight.seen is not None and head.returncode == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return flight
+
+
+def _watch(head: subprocess.Popen[bytes], folder: Path, patience: float) -> tuple[float, float]:
+    """When the job was handed out, and when its output was seen here; 0 for never."""
+    limit = time.monotonic() + patience
+    handed = seen = 0.0
+    while head.poll() is None and time.monotonic() < limit:
+        if not handed and "rule canary:" in (folder / "head.txt").read_text(errors="replace"):
+            handed = time.time()
+        if not seen and OUTPUT in os.listdir(folder):
+            seen = time.time()
+        time.sleep(POLL_SECONDS)
+    if not seen and (folder / OUTPUT).exists():
+        seen = time.time()
+    return handed, seen
+
+
+def _end(head: subprocess.Popen[bytes]) -> None:
+    """Let a head that waits in vain take its job out of the queue."""
+    if head.poll() is None:
+        head.send_signal(signal.SIGINT)
+        try:
+            head.wait(60)
+        except subprocess.TimeoutExpired:
+            head.kill()
+            head.wait()
+
+
+def _landed(folder: Path, arrived: tuple[float, float], text: str) -> Flight:
+    handed, here = arrived
+    if not here:
+        return Flight(None, text=text)
+    seen = json.loads((folder / OUTPUT).read_text())
+    ahead = _ahead_of(folder)
+    return Flight(
+        seen,
+        wait=max(0.0, (seen["started"] - seen["ahead"]) - (handed - ahead)) if handed else 0.0,
+        visible=max(0.0, (here - ahead) - (folder / OUTPUT).stat().st_mtime),
+        clock=seen["ahead"] - ahead,
+        text=text,
+    )
+
+
+def _ahead_of(folder: Path) -> float:
+    """Seconds that this machine's clock is before that of the file system, which all share."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        before = time.time()
+        os.utime(file.name)
+        after = time.time()
+        return (before + after) / 2 - os.stat(file.name).st_mtime
+
+
+def look_around(output: Path, *, gpu: bool) -> None:
+    """On the node: write down where this is and what is here."""
+    started = time.time()
+    seen: dict[str, Any] = {
+        "started": started,
+        "ahead": _ahead_of(output.parent),
+        "host": platform.node(),
+        "prefix": sys.prefix,
+        "versions": package_versions(),
+        "queue": {
+            name: [os.environ[key] for key in keys if key in os.environ]
+            for name, keys in _QUEUES.items()
+        },
+        "cores": len(os.sched_getaffinity(0)),
+        "scratch": _scratch(),
+        "gpus": list(_gpus()) if gpu else [],
+    }
+    write_text(output, json.dumps(seen, indent=1))
+
+
+def _scratch() -> dict[str, Any]:
+    folder = tempfile.gettempdir()
+    block = os.urandom(PROBE_BYTES)
+    begun = time.perf_counter()
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - begun
+    free = shutil.disk_usage(folder).free
+    return {"folder": folder, "free": free, "rate": PROBE_BYTES / max(seconds, 1e-9)}
+
+
+def _gpus() -> Iterator[str]:
+    """What the job was given, by the variable that hides the others, and what JAX makes of it."""
+    import jax
+
+    for name in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        if name in os.environ:
+            yield f"{name}={os.environ[name]}"
+    for device in jax.local_devices():
+        if device.platform != "cpu":
+            yield f"JAX: {device.device_kind}"
