@@ -1,10 +1,12 @@
-# Two commands do all their own set-up: `make run` and `make test`.
+# Each command does its own set-up. `make install` alone prepares for `.venv/bin/snakemake …`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.lock
 
-.PHONY: run test lint clean
+.PHONY: install run test lint clean
+
+install: $(VENV)/.installed-run
 
 run: $(VENV)/.installed-run
 	$(BIN)/snakemake
@@ -26,12 +28,12 @@ $(BIN)/python:
 
 $(VENV)/.installed-run: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing rootloom into $(VENV) (once; about three minutes)"
-	$(PIP_INSTALL) --editable '.[simulate,remote]'
+	$(PIP_INSTALL) --editable '.[simulate,remote,cluster]'
 	touch $@
 
 $(VENV)/.installed-test: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing rootloom with its tests' tools into $(VENV) (once; about three minutes)"
-	$(PIP_INSTALL) --editable '.[simulate,remote,tensorboard,test,dev]'
+	$(PIP_INSTALL) --editable '.[simulate,remote,cluster,tensorboard,test,dev]'
 	touch $@ $(VENV)/.installed-run
 
 clean:
