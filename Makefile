@@ -1,4 +1,6 @@
-# Each command does its own set-up. `make install` alone prepares for `.venv/bin/snakemake …`.
+# Each command does its own set-up. `make install` alone prepares for `.venv/bin/snakemake …`; with
+# EXTRAS=simulate,remote,slurm (or htcondor, generic) for a batch system as well.
+EXTRAS ?= simulate,remote
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -28,12 +30,12 @@ $(BIN)/python:
 
 $(VENV)/.installed-run: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing rootloom into $(VENV) (once; about three minutes)"
-	$(PIP_INSTALL) --editable '.[simulate,remote,cluster]'
+	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(VENV)/.installed-test: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing rootloom with its tests' tools into $(VENV) (once; about three minutes)"
-	$(PIP_INSTALL) --editable '.[simulate,remote,cluster,tensorboard,test,dev]'
+	$(PIP_INSTALL) --editable '.[$(EXTRAS),slurm,htcondor,generic,tensorboard,test,dev]'
 	touch $@ $(VENV)/.installed-run
 
 clean:
