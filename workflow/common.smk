@@ -46,13 +46,8 @@ def memory(rule, megabytes):
 
 
 def minutes(rule, amount):
-    """Time that doubles each time this very job ran out of it. amount: or a function of the pack."""
-
-    def asked(wildcards):
-        expected = amount(wildcards.pack) if callable(amount) else amount
-        return expected * outcomes.factor("time", rule, wildcards)
-
-    return asked
+    """Time that doubles each time this very job ran out of it, and for no other failure."""
+    return lambda wildcards: amount * outcomes.factor("time", rule, wildcards)
 
 
 def files_of(wildcards):

@@ -21,8 +21,8 @@ PACKAGE = "rootloom"
 NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
-        "cli", "config", "doctor", "errors", "explain", "fileio", "fingerprint", "packing", "paths",
-        "plan", "provenance", "registry", "running", "schema",
+        "cli", "config", "doctor", "errors", "explain", "fileio", "files", "fingerprint", "jobs",
+        "packing", "paths", "plan", "provenance", "registry", "running", "schema", "selection",
     )
 )  # fmt: skip
 

@@ -1,0 +1,292 @@
+"""What each job is given: its section of the configuration, and a fingerprint that decides over it.
+
+The fingerprint is of that section, of the code the job executes and of everything upstream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from rootloom import registry
+from rootloom.files import Files, Source
+from rootloom.fingerprint import of_code, of_value
+from rootloom.selection import objects_read
+
+Job = dict[str, Any]
+# Section, modules whose code the job executes beside its stage, fingerprints upstream.
+Described = tuple[Job, list[str], list[str]]
+MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
+# Rules that make one file of what another makes for a whole pack, with the same code.
+SINGLE = {"shard": "preprocess", "friend": "friends"}
+# Wildcards that follow from others, or from the plan itself.
+IMPLIED = frozenset({"experiment", "dataset", "folder", "block"})
+
+
+class Jobs(Files):
+    """Jobs by rule and wildcards. `_RULE(wildcards)` describes those of a rule."""
+
+    def job(self, rule: str, **wildcards: str) -> Job:
+        """What a rule's job is given: its section and the fingerprint that decides its fate."""
+        describe: Callable[..., Described] = getattr(self, f"_{rule}")
+        relevant = {k: v for k, v in wildcards.items() if k not in IMPLIED}
+        section, modules, upstream = describe(**relevant)
+        code = of_code(f"rootloom.stages:{SINGLE.get(rule, rule)}", *modules)
+        job = {"section": section, "code": code, "upstream": of_value(upstream)}
+        return {**job, "fingerprint": of_value(job)}
+
+    def _fingerprint(self, rule: str, **wildcards: str) -> str:
+        known = (rule, *sorted(wildcards.items()))
+        if known not in self._fingerprints:
+            self._fingerprints[known] = self.job(rule, **wildcards)["fingerprint"]
+        return self._fingerprints[known]
+
+    @cached_property
+    def _fingerprints(self) -> dict[tuple, str]:
+        return {}
+
+    def _simulate(self, file: str) -> Described:
+        source, simulate = self.sources[file], self.dataset.simulate
+        assert simulate is not None
+        assert source.label is not None
+        process = self.dataset.classes[source.label].process
+        section = {
+            "source": simulate.source,
+            "process": process,
+            "rows": simulate.rows_per_file,
+            "seed": seed_of(simulate.seed, str(process), str(source.number)),
+        }
+        return section, [_module("simulations", simulate.source)], []
+
+    def _index(self, pack: str) -> Described:
+        section = {
+            "tree": self.dataset.tree,
+            "on_bad_file": self.dataset.on_bad_file,
+            "files": self._files(self.packs[pack]),
+        }
+        return section, [], []
+
+    def _preprocess(self, representation: str, pack: str) -> Described:
+        section, modules, upstream = self._shards_of(representation, self.packs[pack])
+        return {**section, "on_bad_file": self.dataset.on_bad_file}, modules, upstream
+
+    def _shard(self, representation: str, file: str, part: str) -> Described:
+        section, modules, upstream = self._shards_of(representation, [file])
+        return {**section, "part": int(part)}, modules, upstream
+
+    def _shards_of(self, representation: str, keys: list[str]) -> Described:
+        fields = self.library.representation(representation)
+        section = {
+            "dataset": self.dataset_name,
+            "representation": {"name": representation, **fields},
+            "parts": self.dataset.shards_per_file,
+            "reader": self.reader(fields),
+            "splits": self.dataset.splits.model_dump(),
+            "step": self.dataset.step,
+            "auxiliary": self.auxiliary(),
+            "files": self._files(keys),
+        }
+        return section, [_module("representations", fields)], []
+
+    def _files(self, keys: list[str]) -> Job:
+        """What a pack's job is told of its files. "identity" tells one content from another."""
+        return {
+            key: {
+                "url": self.sources[key].url,
+                "label": self.sources[key].label,
+                "identity": self.identities[key],
+            }
+            for key in keys
+        }
+
+    def _moments(self, representation: str, pack: str) -> Described:
+        fields = self.library.representation(representation)
+        section = {
+            "representation": {"name": representation, **fields},
+            "classes": list(self.dataset.classes),
+            "reweight": self.dataset.reweight,
+        }
+        upstream = self._shard_fingerprint(representation, self.packs[pack])
+        return section, [_module("representations", fields)], [upstream]
+
+    def _statistics(self, representation: str) -> Described:
+        # Neither here nor further down does the division into packs count: it says when a number
+        # is computed, not what it is.
+        moments, modules, _ = self._moments(representation, next(iter(self.packs)))
+        section = {
+            "dataset": self.dataset_name,
+            "classes": list(self.dataset.classes),
+            "moments": moments,
+        }
+        code = of_code("rootloom.stages:moments", *modules)
+        return section, [], [code, self._shard_fingerprint(representation, list(self.sources))]
+
+    def _shard_fingerprint(self, representation: str, keys: list[str]) -> str:
+        """Fingerprint of the shards of some files."""
+        section, modules, _ = self._shards_of(representation, keys)
+        return of_value([section, of_code("rootloom.stages:preprocess", *modules)])
+
+    def _train(self, method: str, member: str) -> Described:
+        network = self.method(method)
+        section = self._scored(method)
+        section |= {
+            "member": int(member),
+            "model": self.library.model(network.model),
+            "training": self.library.training(self.experiment, network),
+            "threads": self.experiment.threads,
+        }
+        code = [
+            _module("models", section["model"]),
+            _module("tasks", section["task"]),
+            _module("representations", section["representation"]),
+        ]
+        upstream = self._fingerprint("statistics", representation=network.representation)
+        return section, code, [upstream]
+
+    def _predict(self, method: str, member: str) -> Described:
+        section, code, _ = self._train(method, member)
+        section = {key: section[key] for key in section if key not in ("model", "training")}
+        return section, code, [self._fingerprint("train", method=method, member=member)]
+
+    def _baseline(self, method: str) -> Described:
+        section = self._scored(method)
+        section |= {"member": 0, "baseline": self.experiment.baselines[method]}
+        code = [
+            _module("baselines", section["baseline"]),
+            _module("representations", section["representation"]),
+        ]
+        upstream = self._fingerprint("statistics", representation=section["representation"]["name"])
+        return section, code, [upstream]
+
+    def _friends(self, pack: str) -> Described:
+        return self._friends_of(self.packs[pack])
+
+    def _friend(self, file: str) -> Described:
+        return self._friends_of([file])
+
+    def _friends_of(self, keys: list[str]) -> Described:
+        reader = {**self.reader(), "variables": {}, "objects": {}}
+        section = {"files": self._files(keys), "reader": reader}
+        return section, [], self._all_predictions()
+
+    def _evaluate(self, method: str) -> Described:
+        section = {"method": method, "evaluation": self.experiment.evaluation.model_dump()}
+        return section, [], self._predictions_of(method)
+
+    def _report(self) -> Described:
+        experiment = self.experiment
+        section = {
+            "experiment": self.name,
+            "title": experiment.title or self.name,
+            "description": experiment.description,
+            "dataset": self.dataset_name,
+            "dataset_description": self.dataset.description,
+            "size": self.settings.size if self.dataset.simulate else None,
+            "methods": self.all_methods,
+            "networks": {name: self.members(name) for name in experiment.methods},
+            "images": experiment.images.model_dump() if experiment.images else None,
+            "representations": self.representations,
+            "image_half_width": self._of_images("half_width"),
+            "image_channels": {k: len(v) for k, v in self._of_images("channels").items()},
+            "expected": [entry.model_dump() for entry in experiment.expected],
+        }
+        return section, [], [self._fingerprint("evaluate", method=m) for m in self.all_methods]
+
+    def _scored(self, method: str) -> Job:
+        """What training, prediction and baselines share: inputs, classes and weights."""
+        representation = self.representation_of(method)
+        return {
+            "experiment": self.name,
+            "dataset": self.dataset_name,
+            "task": self.experiment.task,
+            "method": method,
+            "classes": list(self.dataset.classes),
+            "representation": {
+                "name": representation,
+                **self.library.representation(representation),
+            },
+            "reweight": self.dataset.reweight,
+            "balance": self.dataset.balance,
+        }
+
+    def reader(self, representation: dict[str, Any] | None = None) -> Job:
+        """How rows are read; only what a representation uses, so that others keep their shards."""
+        dataset = self.dataset
+        variables, objects = dataset.variables, dataset.objects
+        if representation is not None:
+            wanted = self._variables_read(representation)
+            variables = {k: v for k, v in variables.items() if k in wanted}
+            read = objects_read(representation, self.properties(representation))
+            objects = {k: v for k, v in objects.items() if k in read}
+        return {
+            "tree": dataset.tree,
+            "rows": dataset.rows,
+            "select": dataset.select,
+            "variables": variables,
+            "objects": objects,
+            "weight": dataset.weight,
+            "classes": self._classes(),
+        }
+
+    def _classes(self) -> list[Job]:
+        """Class rules; never the files, so that one more of them changes no other's shard."""
+        return [
+            {"name": name, "where": rule.where, "by_file": name in self._labels}
+            for name, rule in self.dataset.classes.items()
+        ]
+
+    @cached_property
+    def _labels(self) -> set[str | None]:
+        """Classes that are decided by the file."""
+        return {source.label for source in self.sources.values()}
+
+    def _variables_read(self, representation: dict[str, Any]) -> set[str]:
+        wanted: set[str] = set(self.auxiliary())
+        if "variables" in self.properties(representation):
+            named = representation.get("variables")
+            wanted |= set(self.dataset.variables if named is None else named)
+        return wanted
+
+    @cached_property
+    def identities(self) -> dict[str, str]:
+        """What identifies each file's content: how it was simulated, or its size and time."""
+        return {key: self._identity(source) for key, source in self.sources.items()}
+
+    def _identity(self, source: Source) -> str:
+        if source.simulated:
+            return self._fingerprint("simulate", file=source.key)
+        found = self.status(source.key)
+        identity = "{}-{}".format(*found) if found else source.url
+        retry = self.retries.get(source.key)
+        return f"{identity}, retry {retry}" if retry else identity
+
+    def _predictions_of(self, method: str) -> list[str]:
+        if method in self.experiment.baselines:
+            return [self._fingerprint("baseline", method=method)]
+        return [
+            self._fingerprint("predict", method=method, member=str(m)) for m in self.members(method)
+        ]
+
+    def _all_predictions(self) -> list[str]:
+        return [digest for method in self.all_methods for digest in self._predictions_of(method)]
+
+    def _of_images(self, field: str) -> dict[str, Any]:
+        """A field of the image representations that the report shows."""
+        images = self.experiment.images
+        found = {}
+        for name in (images.before, images.after) if images else ():
+            section = self.library.representation(name)
+            found[name] = section.get(field, self.properties(section)[field]["default"])
+        return found
+
+
+def seed_of(base: int, *names: str) -> int:
+    """A seed in 1 … 900,000,000 for a job, by hash: neighbours share nothing."""
+    text = "\0".join((str(base), *names)).encode()
+    return 1 + int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") % MAX_SEED
+
+
+def _module(group: str, section: dict[str, Any]) -> str:
+    return registry.path(group, section["kind"]).partition(":")[0]
