@@ -154,7 +154,8 @@ def finish(project: Path) -> None:
                 put(path, None)
     job = plan.job("statistics", representation="features")
     put(plan.paths.statistics("many", "features"), job["fingerprint"])
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--touch", "--quiet"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "9999", "--scheduler", "greedy"]
+    command += ["--touch", "--quiet"]
     for name in ("models/dnn/0/model.safetensors", "models/dnn/0/history.jsonl"):
         put(f"results/many/{name}", None)
     for method in ("dnn", "mass"):

@@ -89,23 +89,30 @@ def _by_rule(jobs: list[Planned], plan: Plan, root: Path) -> Iterator[str]:
 
 
 def _why(job: Planned, plan: Plan, root: Path) -> list[str]:
-    if "Params have changed" not in job.reason:
-        return [job.reason]
-    old = read(root / job.output.split(", ")[0])
+    said = [] if "Params have changed" in job.reason else [job.reason]
+    old = read(root / job.output.split(", ")[0].removesuffix(" (update)"))
+    if old is None:
+        return said or ["the configuration or the code changed since it was made"]
     wildcards = dict(item.split("=", 1) for item in job.wildcards.split(", ") if "=" in item)
     new = plan.job(job.rule, **wildcards)
-    if old is None:
-        return ["the configuration or the code changed since it was made"]
     changed = list(_differences(old.get("section"), json.loads(json.dumps(new["section"]))))
-    if changed:
-        return changed
+    if said or changed:
+        return said + changed
     parts = {"code": "the code it executes changed", "upstream": "something upstream of it changed"}
     return [text for key, text in parts.items() if old.get(key) != new[key]] or [job.reason]
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
+    if old == new:
+        return
+    if path == "files" and isinstance(old, dict) and isinstance(new, dict):
+        changed = sum(old[key] != new[key] for key in old.keys() & new.keys())
+        yield (
+            f"files: {len(new.keys() - old.keys())} new, {changed} changed, "
+            f"{len(old.keys() - new.keys())} gone"
+        )
+    elif isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new:
+    else:
         yield f"{path}: {json.dumps(old)} → {json.dumps(new)}"

@@ -43,7 +43,7 @@ def _fits(results: Path) -> Iterator[tuple[float, float]]:
             key: (entry["bytes"] / 1e6, entry["seconds"])
             for path in sorted(folder.rglob("*.json"))
             for key, entry in json.loads(path.read_text())["files"].items()
-            if not entry["quarantined"]
+            if entry["seconds"] and not entry["quarantined"]
         }
         if len(files) >= ENTRIES:
             size, seconds = np.array(list(files.values())).T

@@ -64,30 +64,32 @@ def index(job: Job, *, reader: Job, output: str) -> None:
     in an existing `output` is current are not opened.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
+    from rootloom.rootio.header import require
 
     section = job["section"]
     branches = _reader(reader).branches()
-    known = Catalogue.read(output)
-    catalogue = Catalogue()
+    known, catalogue = Catalogue.read(output), Catalogue()
     refusals: dict[str, InputError] = {}
     for key, file in section["files"].items():
-        if known.has(key, file["identity"]):
-            catalogue.take(key, known)
-            continue
+        identity = of_value([file["identity"], section["tree"], job["code"]])
         try:
-            catalogue.add(key, file["identity"], _inspect(file["url"], section["tree"], branches))
+            header = known.header(key) if known.has(key, identity) else _inspect(job, file["url"])
+            if header is None:
+                catalogue.take(key, known)
+                continue
+            require(header, branches)
+            catalogue.add(key, identity, header)
         except InputError as refusal:
             refusals[key] = refusal
-            catalogue.set_aside(key, file["identity"], str(refusal))
+            catalogue.set_aside(key, identity, str(refusal))
     quarantine(refusals, len(section["files"]), section["on_bad_file"])
     catalogue.write(output, provenance.record("index", dict(job)))
 
 
-def _inspect(url: str, tree: str, branches: Sequence[str]) -> Header:
-    from rootloom.rootio.header import inspect, require
+def _inspect(job: Job, url: str) -> Header:
+    from rootloom.rootio.header import inspect
 
-    header = inspect(url, tree)
-    require(header, branches)
+    header = inspect(url, job["section"]["tree"])
     print(f"{url}: {header.entries} entries, {len(header.branches)} branches")
     return header
 
@@ -114,20 +116,22 @@ def preprocess(job: Job, *, index: str, shards: Mapping[str, Sequence[str]], out
         # A file stays aside until it changes or is retried: what follows was made without it.
         if key in known and known[key].quarantined and known[key].fingerprints == fingerprints:
             header, reason = None, known[key].quarantined
+        made = False
         for part, path in zip(one, shards[key], strict=True):
             try:
-                _write_shard(part, representation, header, path)
+                made |= _write_shard(part, representation, header, path)
             except InputError as refusal:
                 refusals[key], header, reason = refusal, None, str(refusal)
                 if section["on_bad_file"] == "fail":
                     break
                 _write_shard(part, representation, None, path)
+        before = known[key].seconds if key in known else 0.0
         entries[key] = Entry(
             file["url"],
             header.size if header else _size(file["url"]),
             relative(shards[key], output),
             fingerprints,
-            time.perf_counter() - started,
+            time.perf_counter() - started if made else before,
             reason,
         )
     quarantine(refusals, len(entries), section["on_bad_file"])
@@ -152,15 +156,15 @@ def _shard_job(job: Job, key: str, part: int) -> dict[str, Any]:
     return {**found, "fingerprint": of_value(found)}
 
 
-def _write_shard(job: Job, representation: Any, header: Header | None, output: str) -> None:
-    """One shard, unless it is there and current; without rows when its file was set aside."""
+def _write_shard(job: Job, representation: Any, header: Header | None, output: str) -> bool:
+    """One shard, without rows when its file was set aside; False when it was there and current."""
     from rootloom.shards.update import recipes, write_or_update
 
     section = job["section"]
     inputs = {section["file"]: header.checksum if header else "none"}
     made_by = provenance.read(Path(output))
     if made_by and (made_by["fingerprint"], made_by["inputs"]) == (job["fingerprint"], inputs):
-        return
+        return False
     reader = _reader(section["reader"])
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = representation.needs(tuple(reader.variables), objects)
@@ -176,6 +180,7 @@ def _write_shard(job: Job, representation: Any, header: Header | None, output: s
         attributes={"provenance": json.dumps(record, sort_keys=True)},
     )
     print(f"{output}: {read} columns read")
+    return True
 
 
 def _size(url: str) -> int:

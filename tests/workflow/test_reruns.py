@@ -55,6 +55,18 @@ def test_explain_names_the_changed_key(project: Project) -> None:
     assert "training.learning_rate: null → 0.002" in text
 
 
+def test_explain_counts_files(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.path)
+    add_file(project.path, "w", 7)
+    text = "\n".join(explain(project.path, "all", []))
+    assert "files: 1 new, 0 changed, 0 gone" in text
+
+
+def test_another_tree_is_looked_at_anew(project: Project) -> None:
+    project.edit("config/datasets/toy.yaml", "tree: jets", "tree: other")
+    assert "'other'" in project.snakemake("--until", "index", check=False)
+
+
 def test_a_change_of_one_method_leaves_the_others(project: Project) -> None:
     project.edit(
         "config/experiments/toy.yaml",

@@ -16,8 +16,8 @@ from rootloom.rootio.header import Header
 class Catalogue:
     """Headers, or reasons why there is none, by the files' keys.
 
-    A file's "identity" tells one content of it from another. The branches, which the files of a
-    data set have in common, are stored once.
+    An "identity" tells one content of a file, and one way of looking at it, from another. The
+    branches, which the files of a data set have in common, are stored once.
     """
 
     def __init__(self) -> None:

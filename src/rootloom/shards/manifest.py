@@ -17,8 +17,8 @@ from rootloom.fileio import write_text
 class Entry:
     """One file. shards: relative to the manifest. fingerprints: of the shards.
 
-    seconds: what it took, when it was made. quarantined: why the file was set aside; its shards are
-    there and have no rows.
+    seconds: what it took when it was made; 0 when this is not known any more. quarantined: why the
+    file was set aside; its shards are there and have no rows.
     """
 
     url: str
