@@ -154,7 +154,7 @@ class Soak:
         while not attempt.has_planned and self.random.random() > 0.02:
             if attempt.wait(0.25):
                 return 0.0
-        return self.random.uniform(0, 3 * self.pace)
+        return self.random.uniform(0, 1.5 * self.pace)
 
     def _strike(self, attempt: Attempt, project: Path, undo: list[Undo], struck: list[str]) -> None:
         kind = self.random.choice(sorted(self.faults))
