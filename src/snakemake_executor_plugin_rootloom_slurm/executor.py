@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import os
 import shlex
 import subprocess
 import time
@@ -33,6 +34,7 @@ from snakemake_executor_plugin_rootloom_slurm import queue, script
 
 FORGOTTEN = 60.0  # seconds for which a job may be unknown to SLURM before it counts as lost
 PATIENCE = 600.0  # seconds for which a controller that does not answer is asked to take a job
+_OF_THE_SITE = ("SLURM_CONF",)  # where the cluster is described, not what a job was given
 _NO_ANSWER = ("contact slurm controller", "timed out", "connection refused", "not responding")
 
 
@@ -181,7 +183,9 @@ class Executor(Adopting, _Submission):
 
     def __post_init__(self, test_mode: bool = False) -> None:
         """Read the settings, then what earlier heads of this working directory left."""
-        super().__post_init__(test_mode)
+        site = {k: os.environ[k] for k in _OF_THE_SITE if k in os.environ}
+        super().__post_init__(test_mode)  # inside a SLURM job it drops all variables of SLURM
+        os.environ |= site
         # A new name for each head would hide the jobs of earlier ones from squeue.
         self.run_uuid = run_name(Path(self.workflow.workdir_init), getpass.getuser())
         self.open_ledger()

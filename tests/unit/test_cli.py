@@ -71,7 +71,7 @@ def test_doctor_names_what_a_profile_lacks(
     assert re.search(r"problem +profile .*none in PATH.*SLURM's command", capsys.readouterr().out)
     assert main(["doctor", *options, "other"]) == 1
     assert re.search(
-        r"problem +plugin .*rootloom-nowhere.*extra 'cluster'", capsys.readouterr().out
+        r"problem +plugin .*rootloom-nowhere.*extra 'rootloom-nowhere'", capsys.readouterr().out
     )
 
 

@@ -99,14 +99,13 @@ def test_a_holder_elsewhere_is_judged_by_its_signs_of_life(tmp_path: Path) -> No
 def test_a_requeued_batch_job_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(head.SUBMITTED, "SLURM")
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv(head.SUBMITTED, "SLURM 12")
     Lease(tmp_path).take()
     on_another_machine(tmp_path)
-    monkeypatch.setenv("SLURM_JOB_ID", "13")
+    monkeypatch.setenv(head.SUBMITTED, "SLURM 13")
     with pytest.raises(HeadError, match=r"SLURM job 12(.|\n)*scancel 12"):
         Lease(tmp_path).take()
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv(head.SUBMITTED, "SLURM 12")
     assert "SLURM job 12" in Lease(tmp_path).take()
 
 

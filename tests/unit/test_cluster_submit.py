@@ -21,7 +21,7 @@ import json, os, sys
 name = os.path.basename(sys.argv[0])
 text = "" if sys.stdin.isatty() else sys.stdin.read()
 with open({record!r}, "a") as file:
-    print(json.dumps([name, sys.argv[1:], text, os.environ.get("ROOTLOOM_BATCH_JOB")]), file=file)
+    print(json.dumps([name, sys.argv[1:], text]), file=file)
 print(os.environ.get("ANSWER_" + name, ""))
 sys.exit(int(os.environ.get("CODE_" + name, "0")))
 """
@@ -41,12 +41,12 @@ class Calls:
             file.chmod(file.stat().st_mode | stat.S_IXUSR)
         self.path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
 
-    def of(self, name: str) -> list[tuple[list[str], str, str | None]]:
-        """Arguments, standard input and the head's mark of each call of a command."""
+    def of(self, name: str) -> list[tuple[list[str], str]]:
+        """Arguments and standard input of each call of a command."""
         if not self.record.exists():
             return []
         calls = [json.loads(line) for line in self.record.read_text().splitlines()]
-        return [(arguments, text, mark) for n, arguments, text, mark in calls if n == name]
+        return [(arguments, text) for n, arguments, text in calls if n == name]
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def test_slurm_gets_every_argument_whole(
     monkeypatch.setenv("ANSWER_sbatch", "42;lab")
     asked = ["--config", "experiment=w-tagging", "a; touch b", "--until", "$(train)"]
     assert run(root, "--profile", "slurm", *asked) == 0
-    ((arguments, script, mark),) = calls.of("sbatch")
+    ((arguments, script),) = calls.of("sbatch")
     assert arguments[arguments.index("-m") :] == [
         "-m", "snakemake", "--profile", str(root / "profiles/slurm"), *asked,
     ]  # fmt: skip
     assert {"--partition=long", "--account=my group", "--requeue"} <= set(arguments)
     assert script.startswith("#!/bin/bash\n")
-    assert mark == "SLURM"
+    assert 'export ROOTLOOM_BATCH_JOB="SLURM $SLURM_JOB_ID"' in script
     assert "touch b" not in script
     printed = capsys.readouterr().out
     assert "SLURM job 42\n" in printed
@@ -109,7 +109,7 @@ def test_htcondor_gets_every_argument_whole(
 ) -> None:
     monkeypatch.setenv("ANSWER_condor_submit", "7.0 - 7.0")
     assert run(root, "--profile", "htcondor", "--config", 'a=it\'s "b"') == 0
-    ((arguments, text, _),) = calls.of("condor_submit")
+    ((arguments, text),) = calls.of("condor_submit")
     assert arguments == ["-terse", "-"]
     description = dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line)
     assert description["universe"] == "scheduler"

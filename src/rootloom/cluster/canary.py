@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -55,8 +56,12 @@ def plugin_problem(profile: Profile) -> str:
     module = f"snakemake_executor_plugin_{profile.executor.replace('-', '_')}"
     try:
         importlib.import_module(module)
+        # Ours can always be imported, so that the engine starts where their packages are missing.
+        if importlib.util.find_spec(f"{module}.executor"):
+            importlib.import_module(f"{module}.executor")
     except ImportError as error:
-        return f"executor {profile.executor}: {error}; install the extra 'cluster'"
+        extra = (profile.system or profile.executor).lower()
+        return f"executor {profile.executor}: {error}; install this package's extra '{extra}'"
     return ""
 
 

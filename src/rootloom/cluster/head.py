@@ -29,7 +29,7 @@ from rootloom.processes import Identity, identify, place
 BEAT_SECONDS = 20.0  # between two signs of life
 LOST_SECONDS = 300.0  # without a sign of life, a head on another machine counts as gone
 SETTLE_SECONDS = 5.0  # longest wait for another process that is just taking the lease
-SUBMITTED = "ROOTLOOM_BATCH_JOB"  # set for heads that `rootloom submit` runs as batch jobs
+SUBMITTED = "ROOTLOOM_BATCH_JOB"  # "SLURM 12", for a head that `rootloom submit` has queued
 STOP_COMMANDS = {"SLURM": "scancel", "HTCondor": "condor_rm"}
 
 
@@ -84,7 +84,6 @@ def _own_record(released: bool = False) -> Record:
 
 def _own_batch_job() -> str:
     system, _, number = os.environ.get(SUBMITTED, "").partition(" ")
-    number = number or os.environ.get("SLURM_JOB_ID", "")
     return f"{system} job {number}" if system else ""
 
 

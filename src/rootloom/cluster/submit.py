@@ -26,6 +26,7 @@ LOGS = Path(".snakemake", "log")
 _SLURM_SCRIPT = """#!/bin/bash
 # The head of a run. When its time is nearly up it is queued again, and goes on where it was.
 trap 'scontrol requeue "$SLURM_JOB_ID"' USR1
+export {mark}="SLURM $SLURM_JOB_ID"
 "$@" &
 head=$!
 code=0
@@ -114,10 +115,10 @@ def submit(root: Path, profile: Profile, arguments: Sequence[str]) -> list[str]:
     return [f"the head is {profile.system} job {number}", *_how_to_follow(profile.system, number)]
 
 
-def environment(root: Path, **more: str) -> dict[str, str]:
+def environment(root: Path) -> dict[str, str]:
     """This process's, with the checkout's library before all others."""
     paths = [str((root / "src").resolve()), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _already(root: Path, system: str, name: str) -> list[str]:
@@ -160,8 +161,8 @@ def _submit_slurm(root: Path, profile: Profile, name: str, snakemake: Sequence[s
         value = profile.default_resource(f"slurm_{option}")
         if value:
             command.append(f"--{option}={value}")
-    variables = environment(root, **{SUBMITTED: "SLURM"})
-    text = _run([*command, "/dev/stdin", *snakemake], root, _SLURM_SCRIPT, variables)
+    script = _SLURM_SCRIPT.replace("{mark}", SUBMITTED)
+    text = _run([*command, "/dev/stdin", *snakemake], root, script, environment(root))
     return text.strip().partition(";")[0]
 
 
