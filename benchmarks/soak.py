@@ -26,6 +26,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from tests.cluster.slurm import Slurm, slurm
 from tests.workflow import project as toy
 
 import soak_check
@@ -44,7 +45,8 @@ EXPERIMENT = {
     "baselines": {"mass": {"kind": "cut", "variable": "trimmed_mass"}},
 }  # fmt: skip
 DISK = "256m"
-STALL = 120.0  # seconds without a word after a fault: the head is taken for hung, and killed
+PACE = 6.0  # at most, so that a loaded machine does not make faults rare
+STALL = 300.0  # seconds without a word after a fault: the head is taken for hung, and killed
 MOST_ATTEMPTS = 200
 
 
@@ -70,11 +72,18 @@ class Soak:
         self.folder, self.site, self.faults, self.jets = folder, site, dict(faults), jets
         self.random = Random(seed)
         self.outcome = Outcome(seed, site.name)
-        self.pace = 0.0
+        self.pace, self.most, self.end = 0.0, 0, 0.0
         self.reference: dict[str, str] = {}
 
     def prepare(self) -> None:
-        """The undisturbed run: its results, and how fast jobs come and go here."""
+        """The undisturbed run: its results, and how fast jobs come and go here.
+
+        One that lies in the folder from an earlier soak of the same code is taken as it is.
+        """
+        kept = self.folder / "reference.json"
+        if kept.exists():
+            self.pace, self.reference = json.loads(kept.read_text())
+            return
         project = self._make(self.folder / "reference")
         started = time.monotonic()
         ledger = Ledger(project)
@@ -85,31 +94,37 @@ class Soak:
             raise RuntimeError("the undisturbed run failed:\n" + "\n".join(attempt.lines))
         self.pace = (time.monotonic() - started) / len(ledger.finished)
         self.reference = soak_check.digests(project / "results")
+        kept.write_text(json.dumps([self.pace, self.reference]))
         print(f"undisturbed: {len(ledger.finished)} jobs, one every {self.pace:.1f} s", flush=True)
 
     def run(self, faults: int, minutes: float) -> Outcome:
         """Rounds until so many faults have struck, or the time is up."""
         started = time.monotonic()
-        while sum(self.outcome.faults.values()) < faults:
-            self.outcome.seconds = time.monotonic() - started
-            if self.outcome.seconds > 60 * minutes:
-                break
-            self._round(faults)
+        self.most, self.end = faults, started + 60 * minutes
+        while self._strikes():
+            self._round()
         self.outcome.seconds = time.monotonic() - started
         return self.outcome
 
-    def _round(self, faults: int) -> None:
+    def _strikes(self) -> bool:
+        """Whether there are to be more faults; without them, the last round comes to its end."""
+        struck = sum(self.outcome.faults.values())
+        return struck < self.most and time.monotonic() < self.end
+
+    def _round(self) -> None:
         self.outcome.rounds += 1
         name = f"round {self.outcome.rounds}"
         path = self.folder / f"round-{self.outcome.rounds}"
         with _own_disk(path):
             project = self._make(path)
             ledger = Ledger(project)
-            done = any(self._attempt(project, ledger, faults) for _ in range(MOST_ATTEMPTS))
+            done = any(self._attempt(project, ledger) for _ in range(MOST_ATTEMPTS))
             found = soak_check.digests(project / "results") if done else {}
             problems = [] if done else [f"not done after {MOST_ATTEMPTS} attempts"]
             problems += [f"differs: {k}" for k in sorted(_differences(found, self.reference))]
             problems += [f"again: {line}" for line in ledger.again()]
+            if self.site.cluster is not None:
+                self.site.cluster.clear()
             if problems:
                 shutil.copytree(project, self.folder / f"kept-{path.name}", symlinks=True)
         struck = sum(self.outcome.faults.values())
@@ -118,27 +133,27 @@ class Soak:
         )
         self.outcome.problems += [f"{name}: {problem}" for problem in problems]
 
-    def _attempt(self, project: Path, ledger: Ledger, faults: int) -> bool:
+    def _attempt(self, project: Path, ledger: Ledger) -> bool:
         """Start the run once, strike it now and then; whether it ended well."""
         self.outcome.attempts += 1
+        if self.site.cluster is not None:
+            ledger.note_whole(self.folder / "reference")
         attempt = Attempt(self.site, project, ledger)
         undo: list[Undo] = []
         struck: list[str] = []
         try:
             while not attempt.wait(self._delay(attempt)):
-                if sum(self.outcome.faults.values()) < faults:
+                if self._strikes():
                     self._strike(attempt, project, undo, struck)
-                elif time.monotonic() - attempt.changed > STALL:
-                    break
-                if struck and time.monotonic() - attempt.changed > STALL:
+                if time.monotonic() - attempt.changed > STALL:
                     break
             if attempt.runs:
                 self.outcome.faults["(hung head killed)"] += 1
                 struck.append("hung")
                 attempt.kill_head()
         finally:
-            for one in undo:
-                one()
+            while undo:
+                undo.pop()()
         attempt.close()
         (project / "attempts.txt").open("a").write(
             "\n".join([f"=== {struck} -> {attempt.head.returncode}", *attempt.lines, ""])
@@ -154,9 +169,11 @@ class Soak:
         while not attempt.has_planned and self.random.random() > 0.02:
             if attempt.wait(0.25):
                 return 0.0
-        return self.random.uniform(0, 1.5 * self.pace)
+        return self.random.uniform(0, 2 * min(self.pace, PACE))
 
     def _strike(self, attempt: Attempt, project: Path, undo: list[Undo], struck: list[str]) -> None:
+        while undo:  # what has lasted from the last fault on
+            undo.pop()()
         kind = self.random.choice(sorted(self.faults))
         happened = self.faults[kind](attempt, project, self.random)
         if happened is None:
@@ -195,19 +212,38 @@ def local_site(folder: Path) -> Site:
     return Site("local", ("--cores", "2"), surroundings(folder / "compiled"))
 
 
+def slurm_site(folder: Path, cluster: Slurm) -> Site:
+    """A SLURM on this machine, asked more often than a site would like."""
+    quick = {
+        "rootloom-slurm-init-seconds-before-status-checks": 1,
+        "seconds-between-status-checks": 2,
+        "latency-wait": 10,
+    }
+    arguments = [word for name, value in quick.items() for word in (f"--{name}", str(value))]
+    variables = surroundings(folder / "compiled")
+    variables["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
+    return Site("slurm", ("--profile", "profiles/slurm", *arguments), variables, cluster)
+
+
 def main() -> int:
     """Run a soak and print what it found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=180, help="start no round after these")
+    parser.add_argument("--slurm", action="store_true", help="through a SLURM started here")
+    parser.add_argument("--minutes", type=float, default=180, help="no more faults after these")
     parser.add_argument("--folder", type=Path, help="keep everything here")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="soak-"))
     folder.mkdir(parents=True, exist_ok=True)
-    soak = Soak(folder, local_site(folder), options.seed, soak_faults.ANYWHERE)
-    soak.prepare()
-    outcome = soak.run(options.faults, options.minutes)
+    with contextlib.ExitStack() as stack:
+        site, faults = local_site(folder), soak_faults.ANYWHERE
+        if options.slurm:
+            site = slurm_site(folder, stack.enter_context(slurm(nodes=2)))
+            faults = faults | soak_faults.ON_SLURM
+        soak = Soak(folder, site, options.seed, faults)
+        soak.prepare()
+        outcome = soak.run(options.faults, options.minutes)
     print(json.dumps(outcome.__dict__, indent=1))
     if not outcome.problems and options.folder is None:
         shutil.rmtree(folder, ignore_errors=True)

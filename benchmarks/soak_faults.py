@@ -117,6 +117,47 @@ def truncate_file(attempt: Attempt, project: Path, random: Random) -> Struck | N
     return f"unreadable {path.suffix} file", restore
 
 
+def requeue(attempt: Attempt, project: Path, random: Random) -> Struck | None:
+    """The batch system takes a job's node away and queues the job again."""
+    return _to_a_job(attempt, random, ["scontrol", "requeue"], "requeue")
+
+
+def cancel(attempt: Attempt, project: Path, random: Random) -> Struck | None:
+    """Somebody removes a running job by hand."""
+    return _to_a_job(attempt, random, ["scancel"], "scancel")
+
+
+def _to_a_job(attempt: Attempt, random: Random, command: list[str], words: str) -> Struck | None:
+    cluster = attempt.site.cluster
+    jobs = sorted(cluster.running()) if cluster else []
+    if cluster is None or not jobs:
+        return None
+    cluster.command(*command, random.choice(jobs), check=False)
+    return words, None
+
+
+def lose_node(attempt: Attempt, project: Path, random: Random) -> Struck | None:
+    """All processes of one node die at once, or only the daemon that watches over them."""
+    cluster = attempt.site.cluster
+    if cluster is None:
+        return None
+    name = random.choice(cluster.nodes)
+    if random.random() < 0.5:
+        cluster.kill_node(name)
+        return "node lost", lambda: cluster.start_node(name)
+    cluster.kill_slurmd(name)
+    return "kill -9 slurmd", lambda: cluster.start_node(name)
+
+
+def stop_controller(attempt: Attempt, project: Path, random: Random) -> Struck | None:
+    """The batch system's own head is away for a while."""
+    cluster = attempt.site.cluster
+    if cluster is None:
+        return None
+    cluster.stop_controller()
+    return "slurmctld away", cluster.start_controller
+
+
 ANYWHERE: dict[str, Fault] = {
     "kill": kill_any,
     "kill head": kill_head,
@@ -125,4 +166,10 @@ ANYWHERE: dict[str, Fault] = {
     "quota": limit_files,
     "disk": fill_disk,
     "unreadable": truncate_file,
+}
+ON_SLURM: dict[str, Fault] = {
+    "requeue": requeue,
+    "cancel": cancel,
+    "node": lose_node,
+    "controller": stop_controller,
 }

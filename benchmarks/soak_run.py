@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from tests.cluster.slurm import Slurm
 
+from rootloom import provenance
 from rootloom.running import STARTED
 
 _FIELD = re.compile(r"^    (log|output|jobid): (.*)$")
@@ -32,7 +34,7 @@ class Site:
     name: str
     arguments: tuple[str, ...]
     environment: dict[str, str]
-    cluster: object | None = None
+    cluster: Slurm | None = None
 
     def processes(self, head: int) -> Iterator[psutil.Process]:
         """The processes of a run, on the nodes as well, without the batch system's daemons."""
@@ -84,10 +86,21 @@ class Ledger:
 
     project: Path
     finished: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, list[str]] = field(default_factory=dict)
 
     def starts(self, log: str) -> int:
         file = self.project / log
         return file.read_text(errors="replace").count(STARTED) if file.exists() else 0
+
+    def note_whole(self, reference: Path) -> None:
+        """Count as finished also what is whole and current though no head has seen it end."""
+        for log, paths in self.outputs.items():
+            if log not in self.finished and all(self._is_current(p, reference) for p in paths):
+                self.finished[log] = self.starts(log)
+
+    def _is_current(self, path: str, reference: Path) -> bool:
+        ours, theirs = (provenance.read(folder / path) for folder in (self.project, reference))
+        return bool(ours and theirs) and ours["fingerprint"] == theirs["fingerprint"]
 
     def again(self) -> list[str]:
         """Finished jobs that were started again since."""
@@ -116,7 +129,8 @@ class Attempt:
         self.lines: list[str] = []
         self.changed = time.monotonic()
         self._jobs: dict[str, str] = {}
-        self._log = ""
+        self._outputs: list[str]
+        self._log, self._outputs = "", []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -131,8 +145,13 @@ class Attempt:
         if found := _FIELD.match(line):
             if found[1] == "log":
                 self._log = found[2].partition(" ")[0]
+            elif found[1] == "output":
+                self._outputs = [word.split(" ")[0] for word in found[2].split(", ")]
             elif found[1] == "jobid":
-                self._jobs[found[2]], self._log = self._log, ""
+                self._jobs[found[2]] = self._log
+                if self._log:
+                    self.ledger.outputs[self._log] = self._outputs
+                self._log, self._outputs = "", []
         elif (found := _FINISHED.match(line)) and self._jobs.get(found[1]):
             log = self._jobs[found[1]]
             self.ledger.finished[log] = self.ledger.starts(log)
