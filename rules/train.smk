@@ -21,11 +21,12 @@ rule train:
     retries: 2
     conda:
         "../envs/rootloom.yaml"
-    threads: PLAN.experiment.threads
+    threads: PLAN.experiment.threads * PLAN.experiment.nodes
     resources:
         mem_mb=memory("train", 3000),
         runtime=minutes("train", 240),
         disk_mb=500,
+        **machines(PLAN.experiment),
     params:
         job=job_of("train"),
         files=len(PLAN.sources),

@@ -82,6 +82,23 @@ def unless_current(rule, output, paths):
     return inputs
 
 
+def machines(experiment):
+    """Further resources of a training: `gpu` counts those of all its machines together.
+
+    On several machines it is one task on each, which its own srun starts: the executor must not.
+    """
+    found = {}
+    if experiment.gpus_per_node:
+        found |= {"gpu": experiment.gpus_per_node * experiment.nodes}
+    if experiment.nodes > 1:
+        found |= {"mpi": "srun", "nodes": experiment.nodes, "tasks": experiment.nodes}
+        found |= {"cpus_per_task": experiment.threads}
+    if experiment.nodes > 1 and experiment.gpus_per_node:
+        # Each machine's share, so that it is an equal one; SLURM's words are tasks, not GPUs.
+        found |= {"gres": f"gpu:{experiment.gpus_per_node}", "tasks_per_gpu": 0}
+    return found
+
+
 def shards_for(rule, output):
     """Input function: the manifests of the shards a method's job reads, and lost shards."""
 

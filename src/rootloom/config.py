@@ -170,7 +170,15 @@ class Experiment(Section):
     baselines: dict[Name, dict[str, Any]] = {}
     baseline_representation: str = Field("features", description="where baselines find variables")
     training: dict[str, Any] = {}
-    threads: int = Field(1, ge=1, description="CPU cores of a training; decides the last bits")
+    threads: int = Field(
+        1, ge=1, description="CPU cores of each process of a training; decides the last bits"
+    )
+    nodes: int = Field(
+        1, ge=1, description="machines of a training, a process each; decides the last bits"
+    )
+    gpus_per_node: int = Field(
+        0, ge=0, description="GPUs each of them must have; 0 takes what is there"
+    )
     evaluation: Evaluation = Evaluation()
     images: Images | None = None
     expected: list[Expected] = []

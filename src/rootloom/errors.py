@@ -37,6 +37,10 @@ class DataError(RootloomError):
     """The data can be read but not used: nothing selected, one class, non-finite values."""
 
 
+class ResourceError(RootloomError):
+    """The machine is not the one that was asked for."""
+
+
 class TrainingError(RootloomError):
     """Training cannot go on, or a checkpoint cannot be used."""
 

@@ -23,6 +23,7 @@ NEUTRAL = frozenset(
     for name in (
         "cli", "config", "doctor", "errors", "explain", "fileio", "files", "fingerprint", "jobs",
         "packing", "paths", "plan", "provenance", "registry", "running", "schema", "selection",
+        "training.launch", "training.lock",
     )
 )  # fmt: skip
 

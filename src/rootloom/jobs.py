@@ -136,6 +136,9 @@ class Jobs(Files):
             "model": self.library.model(network.model),
             "training": self.library.training(self.experiment, network),
             "threads": self.experiment.threads,
+            # Like threads they decide the order of sums, so the last bits that a checkpoint promises.
+            "nodes": self.experiment.nodes,
+            "gpus_per_node": self.experiment.gpus_per_node,
         }
         code = [
             _module("models", section["model"]),
@@ -147,7 +150,8 @@ class Jobs(Files):
 
     def _predict(self, method: str, member: str) -> Described:
         section, code, _ = self._train(method, member)
-        section = {key: section[key] for key in section if key not in ("model", "training")}
+        trained = ("model", "training", "nodes", "gpus_per_node")
+        section = {key: section[key] for key in section if key not in trained}
         return section, code, [self._fingerprint("train", method=method, member=member)]
 
     def _baseline(self, method: str) -> Described:

@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from rootloom.rootio.header import Header
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.weights import Reweight, WeightTable
+    from rootloom.training.loop import Result
     from rootloom.training.options import TrainingOptions
 
 __all__ = [
     "all_shards", "baseline", "evaluate", "friend", "friends", "index", "moments", "predict",
-    "preprocess", "report", "running", "shard", "simulate", "statistics", "train",
+    "preprocess", "report", "running", "shard", "simulate", "statistics", "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -272,26 +273,76 @@ def train(
 ) -> None:
     """Train one member of a method, or go on where an interrupted training stopped.
 
-    directory: checkpoints and logs of this very run, kept when the job fails.
+    directory: checkpoints and logs of this very run, kept when the job fails. Raises Preempted
+    after SIGTERM or SIGUSR1.
+    """
+    from rootloom.training import signals
+    from rootloom.training.launch import Layout, launch
+    from rootloom.training.lock import alone_in
+
+    section = job["section"]
+    arguments: dict[str, Any] = {
+        "job": dict(job),
+        "shards": list(shards),
+        "statistics": statistics,
+        "model": model,
+        "history": history,
+        "directory": directory,
+    }
+    with signals.leave_at_once(), alone_in(Path(directory)) as held:
+        if section["nodes"] == 1:
+            train_process(**arguments)
+        else:
+            layout = Layout(section["nodes"], section["threads"], section["gpus_per_node"])
+            launch(arguments, Path(directory), layout, held=[held])
+
+
+def train_process(
+    job: Job,
+    *,
+    shards: Sequence[str],
+    statistics: str,
+    model: str,
+    history: str,
+    directory: str,
+    membership: Job | None = None,
+) -> None:
+    """What each process of a training does; the lead one writes.
+
+    membership: fields of `parallel.Member` when there are several processes. Raises ResourceError
+    when the devices are not those that the experiment asks for.
     """
     from rootloom.training.devices import configure
 
     section = job["section"]
     configure(cpus=section["threads"])
-    from rootloom.training import bundle, parallel
+    from rootloom.training import parallel
     from rootloom.training.loop import fit
 
+    if membership is not None:
+        parallel.join(parallel.Member(**membership))
+    parallel.require(section["gpus_per_node"])
     found = _statistics(statistics)
     options = _options(section)
     task = _task(section, found.moments)
     result = fit(
         task,
-        *_loaders(section, shards, found, options, parallel.device_count()),
+        *_loaders(section, shards, found, options),
         options,
         directory,
         fingerprint=job["fingerprint"],
     )
-    record = provenance.record("train", dict(job), seed=options.seed)
+    if parallel.is_lead():
+        _write_model(job, found, result, options.seed, model)
+        write_text(history, result.history_lines())
+    parallel.meet()
+
+
+def _write_model(job: Job, found: Statistics, result: Result, seed: int, model: str) -> None:
+    from rootloom.training import bundle
+
+    section = job["section"]
+    record = provenance.record("train", dict(job), seed=seed)
     bundle.save(
         model,
         bundle.Bundle(
@@ -305,7 +356,6 @@ def train(
             provenance=record,
         ),
     )
-    write_text(history, result.history_lines())
 
 
 def predict(
@@ -548,10 +598,10 @@ def _loaders(
     shards: Sequence[str],
     found: Statistics,
     options: TrainingOptions,
-    devices: int,
 ) -> tuple[Loader, Loader]:
     """Shuffled training batches and ordered validation batches, weighted alike."""
     from rootloom.batches.loader import Loader
+    from rootloom.training import parallel
 
     weights = _weights(section, found)
     representation = _representation(section)
@@ -561,7 +611,8 @@ def _loaders(
             representation,
             split,
             options.batch_size,
-            devices=devices,
+            devices=parallel.all_devices(),
+            share=parallel.share(),
             seed=options.seed,
             shuffle=split == SPLITS[0],
             weights=weights,

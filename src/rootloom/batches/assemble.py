@@ -21,15 +21,26 @@ def assemble(
     weights: WeightTable | None,
     devices: int,
     size: int,
+    share: tuple[int, int] = (0, 1),
 ) -> Batch:
     """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
 
     n ≤ devices * size. Each device's slice is collated by itself, then merged by the
-    representation's own `merge` if it has one, else by `stack`.
+    representation's own `merge` if it has one, else by `stack`. share: (k, m) gives the k-th of m
+    equal parts of the devices only, with the shapes it has in the whole.
     """
     merge = getattr(representation, "merge", stack)
-    slices = [rows[d * size : (d + 1) * size] for d in range(devices)]
-    inputs = merge([representation.collate(columns, part, size) for part in slices])
+    number, shares = share
+    own = range(devices * number // shares, devices * (number + 1) // shares)
+    # Where shapes follow the rows, those of all devices are needed to know them.
+    made = own if getattr(representation, "same_shape", False) else range(devices)
+    inputs = merge(
+        [representation.collate(columns, rows[d * size : (d + 1) * size], size) for d in made]
+    )
+    if len(made) != len(own):
+        inputs = type(inputs)(*(leaf[own.start : own.stop] for leaf in inputs))
+    rows = rows[own.start * size : own.stop * size]
+    devices = len(own)
     label, weight, words = (np.asarray(columns[n])[rows] for n in ("label", "weight", "id"))
     if weights is not None:
         variable = weights.variable

@@ -28,7 +28,8 @@ _UNUSED = ("entry", "object")
 class Loader:
     """Batches of one split of many shards.
 
-    batch_size: examples a step over all `devices`. cache_bytes: the split is kept decoded in
+    batch_size: examples a step over all `devices`. share: (k, m) of the k-th of m processes, which
+    gets the batches' rows of its own devices. cache_bytes: the split is kept decoded in
     memory when it fits; otherwise two windows of `window_bytes` are, whatever the data's size.
     weights: factors on the event weights (None: event weights alone). prefetch: batches made
     ahead in a thread. waited_seconds: time that callers spent waiting for batches so far.
@@ -45,6 +46,7 @@ class Loader:
         batch_size: int,
         *,
         devices: int = 1,
+        share: tuple[int, int] = (0, 1),
         seed: int = 0,
         shuffle: bool = True,
         weights: WeightTable | None = None,
@@ -61,7 +63,7 @@ class Loader:
             )
         self.batch_size, self.waited_seconds = batch_size, 0.0
         self._representation, self._weights = representation, weights
-        self._devices, self._prefetch = devices, prefetch
+        self._devices, self._share, self._prefetch = devices, share, prefetch
         survey = _survey(shards, representation, split, weights)
         row_bytes = max(1, survey.nbytes // survey.rows)
         self._source = Source(survey.paths, split, survey.columns)
@@ -87,6 +89,8 @@ class Loader:
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         """Batches `start_batch`, `start_batch` + 1, … of an epoch: host arrays (devices, B, …).
+
+        The devices are those of this process's share.
 
         Damage found while reading is raised here, from the thread that reads.
         """
@@ -122,6 +126,7 @@ class Loader:
             weights=self._weights,
             devices=self._devices,
             size=self.batch_size // self._devices,
+            share=self._share,
         )
 
     def _windows(self, epoch: int, skip: int) -> Generator[tuple[dict[str, Column], np.ndarray]]:

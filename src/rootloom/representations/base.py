@@ -28,6 +28,9 @@ class Representation(Protocol):
 
     The path of a row: `encode` (ROOT → shard, once), `sample` (shard → statistics, once),
     `collate` (shard → batch, every epoch, on the host), `normalise` (inside the jitted step).
+
+    `same_shape = True` says that batches have one shape whatever their rows; each process of a
+    training then makes the inputs of its own devices only.
     """
 
     kind: ClassVar[str]

@@ -38,6 +38,7 @@ class FeatureVector:
     """
 
     kind: ClassVar[str] = "features"
+    same_shape: ClassVar[bool] = True
     # Fields that do not change a stored column: shards gain columns without touching others.
     not_encoded: ClassVar[tuple[str, ...]] = ("variables", "objects", "log", "clip")
 

@@ -60,6 +60,7 @@ class JetImage:
     """
 
     kind: ClassVar[str] = "image"
+    same_shape: ClassVar[bool] = True
 
     objects: str = "constituents"
     select: str | None = "trimmed"

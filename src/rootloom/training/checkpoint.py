@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from rootloom.training import tensors
 from rootloom.training.state import TrainState
 
 _PATTERN = "step-*.safetensors"
+# Network file systems may show a directory as it was a minute ago.
+_DISK_SECONDS = 90.0
 _logger = logging.getLogger(__name__)
 
 
@@ -38,7 +41,7 @@ class Checkpoints:
         arrays = tensors.flatten(checkpoint.state._asdict(), "state")
         if checkpoint.best is not None:
             arrays |= tensors.flatten(checkpoint.best, "best")
-        path = self.directory / f"step-{int(checkpoint.state.step):012d}.safetensors"
+        path = self._path(int(checkpoint.state.step))
         tensors.write(path, arrays, {"fingerprint": self.fingerprint, **checkpoint.record})
         for old in self.paths()[self.keep :]:
             old.unlink()
@@ -62,6 +65,20 @@ class Checkpoints:
                 continue
             return self._build(path, template, arrays, record)
         return None
+
+    def load_step(self, template: TrainState, step: int) -> Checkpoint:
+        """The checkpoint that the lead process found; waits for a shared disk that shows it later.
+
+        Raises TrainingError when it does not come or is damaged.
+        """
+        path = self._path(step)
+        late = time.monotonic() + _DISK_SECONDS
+        while not path.exists() and time.monotonic() < late:
+            time.sleep(0.2)
+        return self._build(path, template, *tensors.read(path))
+
+    def _path(self, step: int) -> Path:
+        return self.directory / f"step-{step:012d}.safetensors"
 
     def _build(
         self, path: Path, template: TrainState, arrays: dict[str, Any], record: dict[str, Any]

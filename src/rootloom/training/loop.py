@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from rootloom.tasks.base import Task
 from rootloom.training import optimizer as optimizers
 from rootloom.training import parallel, signals, tensors
 from rootloom.training.checkpoint import Checkpoint, Checkpoints
+from rootloom.training.leaving import Leaving
 from rootloom.training.log import RunLog
 from rootloom.training.meter import Meter
 from rootloom.training.options import TrainingOptions
@@ -109,14 +110,17 @@ def fit(
     task = task.cast(options.precision)
     with signals.watch() as interrupt:
         run = _Run(task, training, validation, options, Path(directory), fingerprint, progress)
+        run.leaving = Leaving(interrupt)
         try:
-            return run.finish(interrupt)
+            return run.finish()
         finally:
             run.log.close()
 
 
 class _Run:
     """The state of a training between its methods."""
+
+    leaving: Leaving
 
     def __init__(
         self,
@@ -157,18 +161,28 @@ class _Run:
         self._evaluate = parallel.on_every_device(partial(evaluate_step, self.task))
         self._rate = optimizers.schedule(self.options, self.steps_per_epoch)
         state = initial_state(params, rule, self.options.seed)
-        found = self.checkpoints.load(state)
+        found = self._newest(state)
         if found is None:
             return state, None, _Position()
         return found.state, found.best, _Position(**found.record)
 
-    def finish(self, interrupt: signals.Interrupt) -> Result:
+    def _newest(self, state: TrainState) -> Checkpoint | None:
+        """The checkpoint to go on from: the lead's choice, as others may see the disk later."""
+        if parallel.alone():
+            return self.checkpoints.load(state)
+        found = self.checkpoints.load(state) if parallel.is_lead() else None
+        step = int(parallel.gather(-1 if found is None else int(found.state.step))[0])
+        if parallel.is_lead() or step < 0:
+            return found
+        return self.checkpoints.load_step(state, step)
+
+    def finish(self) -> Result:
         """Epochs until the end; the result holds the best one's parameters."""
         while not self._ended():
-            self._train_epoch(interrupt)
+            self._train_epoch()
             self._end_epoch()
             if not self._ended():
-                self._pause(interrupt)
+                self._pause()
         self._save()
         place, best = self.position, self.best
         return Result(
@@ -188,7 +202,7 @@ class _Run:
         stopped = patience is not None and self.position.stale >= patience
         return stopped or self.position.epoch >= self.options.epochs
 
-    def _train_epoch(self, interrupt: signals.Interrupt) -> None:
+    def _train_epoch(self) -> None:
         place = self.position
         since = self.step
         with closing(self.training.epoch(place.epoch, place.batch)) as batches:
@@ -202,7 +216,7 @@ class _Run:
                     self._log_steps(self.step - since)
                     since = self.step
                 if place.batch < self.steps_per_epoch:
-                    self._pause(interrupt)
+                    self._pause()
         self._collect()
         self.progress.advance(self.step - since, f"epoch {place.epoch + 1}")
 
@@ -236,6 +250,8 @@ class _Run:
         with closing(self.validation.epoch(0)) as batches:
             for number, batch in enumerate(batches):
                 meter.add(number, batch, self._evaluate(self.state.params, batch))
+                if self.leaving.agreed():
+                    self._leave()  # the epoch's validation begins anew
         meter.collect()
         means = meter.means()
         figures = {"loss": means["loss"], **self.task.summary(means)}
@@ -281,24 +297,25 @@ class _Run:
             ) from None
         self.position.sums = {n: np.asarray(v).tolist() for n, v in self.meter.sums.items()}
 
-    def _pause(self, interrupt: signals.Interrupt) -> None:
-        """Between two steps: save when it is time, and leave when asked to."""
-        options, stop = self.options, False
-        # Several processes must agree on the step they leave at; asking costs a round trip.
-        if parallel.alone() or self.step % options.log_every == 0:
-            stop = parallel.any_process(bool(interrupt))
-        every = options.checkpoint_every_steps
+    def _pause(self) -> None:
+        """Between two steps: leave when asked to, and save when it is time."""
+        if self.leaving.agreed():
+            self._leave()
+        every = self.options.checkpoint_every_steps
         minutes = (time.monotonic() - self._saved) / 60
-        if stop or (every and self.step % every == 0) or minutes > options.checkpoint_every_minutes:
+        if (every and self.step % every == 0) or minutes > self.options.checkpoint_every_minutes:
             self._save()
-        if stop:
-            raise Preempted(f"{interrupt.name} at step {self.step}; the checkpoint is written")
+
+    def _leave(self) -> NoReturn:
+        self._save()
+        parallel.meet()  # the first to end would take the others with it, the lead still writing
+        raise Preempted(f"{self.leaving.why()} at step {self.step}; the checkpoint is written")
 
     def _save(self) -> None:
         self._collect()
         self._tick()
-        state = parallel.first(self.state)
         if parallel.is_lead():
+            state = parallel.first(self.state)
             self.checkpoints.save(Checkpoint(state, self.best, asdict(self.position)))
         self._saved = time.monotonic()
 

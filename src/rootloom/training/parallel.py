@@ -2,19 +2,95 @@
 
 from __future__ import annotations
 
+import socket
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from rootloom.errors import ResourceError
+
 AXIS = "devices"
+# Seconds without a sign of life after which the others take a process for dead.
+_HEARTBEAT = 60
+# Seconds to wait for the others when a process ends; all of them end together.
+_FAREWELL = 30
+
+
+@dataclass(frozen=True)
+class Member:
+    """A process among `count` that train together.
+
+    coordinator: host and port where process 0 can be reached. gpus: numbers of the GPUs it takes
+    of a machine that it shares with other members; None takes all.
+    """
+
+    coordinator: str
+    count: int
+    number: int
+    gpus: tuple[int, ...] | None = None
+
+
+def join(member: Member) -> None:
+    """Make this process one of several; before any device is used."""
+    # Its own handler of SIGTERM would take the signal from the training loop.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(
+        member.coordinator,
+        member.count,
+        member.number,
+        local_device_ids=member.gpus,
+        # Found by itself, SLURM's is one GPU a process instead of all of the machine's.
+        cluster_detection_method="deactivate",
+        heartbeat_timeout_seconds=_HEARTBEAT,
+        shutdown_timeout_seconds=_FAREWELL,
+    )
+
+
+def require(gpus: int) -> None:
+    """Say which devices this process sees; raises ResourceError when they are not `gpus` GPUs.
+
+    gpus: 0 takes what is there, as long as all processes have equally many.
+    """
+    devices, host = jax.local_devices(), socket.gethostname()
+    kinds = Counter(f"{device.platform} ({device.device_kind})" for device in devices)
+    found = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+    who = f"process {jax.process_index() + 1} of {jax.process_count()} on {host}"
+    print(f"{who} sees {found}", flush=True)
+    if gpus and (len(devices) != gpus or any(d.platform != "gpu" for d in devices)):
+        raise ResourceError(
+            who,
+            expected=f"{gpus} × gpu, the experiment's gpus_per_node",
+            found=found,
+            fix="ask for a machine that has them, look at CUDA_VISIBLE_DEVICES and at whether JAX "
+            "is installed for GPUs, or change gpus_per_node",
+        )
+    if jax.device_count() != len(devices) * jax.process_count():
+        raise ResourceError(
+            who,
+            expected=f"as many devices as the others: {jax.device_count()} in all",
+            found=found,
+            fix="set the experiment's gpus_per_node",
+        )
 
 
 def device_count() -> int:
     """Devices of this process: the leading axis of its batches."""
     return jax.local_device_count()
+
+
+def all_devices() -> int:
+    """Devices of all processes."""
+    return jax.device_count()
+
+
+def share() -> tuple[int, int]:
+    """The number of this process, and how many there are."""
+    return jax.process_index(), jax.process_count()
 
 
 def is_lead() -> bool:
@@ -58,8 +134,17 @@ def alone() -> bool:
     return jax.process_count() == 1
 
 
-def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process; every process must call this at the same point."""
-    if alone():
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+def gather(values: Any) -> np.ndarray:
+    """The values of all processes, (processes, …); each must call this at the same point.
+
+    Numbers travel as 32 bits.
+    """
+    return np.asarray(multihost_utils.process_allgather(np.asarray(values))).reshape(
+        jax.process_count(), *np.shape(values)
+    )
+
+
+def meet() -> None:
+    """Wait until every process is here."""
+    if not alone():
+        gather(np.int32(0))

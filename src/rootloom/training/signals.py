@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+from rootloom.running import Preempted
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -28,12 +31,32 @@ class Interrupt:
 def watch() -> Iterator[Interrupt]:
     """Note SIGTERM and SIGUSR1 instead of dying of them, until the block ends."""
     interrupt = Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt  # only the main thread may set handlers
-        return
-    before = {number: signal.signal(number, interrupt._set) for number in SIGNALS}
-    try:
+    with _handled(interrupt._set):
         yield interrupt
+
+
+@contextmanager
+def leave_at_once() -> Iterator[None]:
+    """Raise Preempted when SIGTERM or SIGUSR1 comes, until the block ends.
+
+    For the time before and after the steps, when there is nothing to save.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise Preempted(f"{signal.Signals(number).name} outside the training loop")
+
+    with _handled(leave):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)

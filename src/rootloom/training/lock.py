@@ -1,0 +1,31 @@
+"""One training at a time in a directory."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "lock"
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[int]:
+    """Hold the directory's lock, waiting for another process that does.
+
+    Yields the descriptor that holds it: a child that inherits it keeps the lock as well. The
+    system lets go of it when the last of them ends, however it ends.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / NAME).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process trains in {directory}: waiting for it to end", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            print("it has ended: going on with what it left", flush=True)
+        except OSError as error:
+            # Some network file systems have no locks; a scheduler starts a job once all the same.
+            print(f"{directory} cannot be locked ({error.strerror}); going on without", flush=True)
+        yield file.fileno()
