@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -100,6 +103,33 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_evaluation_evaluate as t
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    with t.prediction_writer(Path({path!r}), t.HEADER) as writer:
+        for block in range(100):
+            print(block)
+            writer.append(t.rows(10_000, seed=block))
+except t.InputError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_stops_at_once_is_said_plainly_and_leaves_nothing(tmp_path):
+    path = tmp_path / "p.h5"
+    script = FULL.format(tests=str(Path(__file__).parent), path=str(path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"{path}\n" in done.stdout
+    assert "bytes free" in done.stdout
+    assert "\n3\n" not in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from rootloom.errors import InputError, nearest
-from rootloom.fileio import atomic_path
+from rootloom.fileio import Sink, new_hdf5
 
 REQUIREMENTS = (
     "data sets id (R,) uint64, weight (R,) float, truth (R,) int index into the classes, and "
@@ -91,16 +91,17 @@ class Predictions:
 class PredictionWriter:
     """Appends rows in bounded memory; use through `prediction_writer`."""
 
-    def __init__(self, file: h5py.File, header: Header) -> None:
-        self._file, self._header = file, header
+    def __init__(self, file: h5py.File, sink: Sink, header: Header) -> None:
+        self._file, self._sink, self._header = file, sink, header
         file.attrs.update(_attributes(header))
 
     def append(self, rows: Rows) -> None:
-        """Write R rows after those already there."""
+        """Write R rows after those already there. Raises OSError when the disk is full."""
         for name, dtype in _TYPES.items():
             self._append(name, np.asarray(getattr(rows, name), dtype=dtype))
         for name, values in rows.aux.items():
             self._append(f"aux/{name}", np.asarray(values, dtype=np.float32))
+        self._sink.check()
 
     def _append(self, name: str, values: np.ndarray) -> None:
         if name not in self._file:
@@ -126,9 +127,12 @@ class PredictionWriter:
 
 @contextmanager
 def prediction_writer(path: str | Path, header: Header) -> Iterator[PredictionWriter]:
-    """A writer of `path`, which appears complete when the block ends, or not at all."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        writer = PredictionWriter(file, header)
+    """A writer of `path`, which appears complete when the block ends, or not at all.
+
+    Raises InputError when there is no room for it.
+    """
+    with new_hdf5(path) as (file, sink):
+        writer = PredictionWriter(file, sink, header)
         writer.append(_no_rows(header))
         yield writer
 
