@@ -23,10 +23,10 @@ rule train:
         "../envs/rootloom.yaml"
     threads: PLAN.experiment.threads * PLAN.experiment.nodes
     resources:
+        **machines(PLAN.experiment),
         mem_mb=memory("train", 3000),
         runtime=minutes("train", 240),
         disk_mb=500,
-        **machines(PLAN.experiment),
     params:
         job=job_of("train"),
         files=len(PLAN.sources),

@@ -204,18 +204,49 @@ def test_devices_share_one_global_batch(shards) -> None:
         assert same(a, flat)
 
 
+class Bucketed(Representation):
+    """As wide as the longest row of the slice."""
+
+    def collate(self, columns, rows, size):
+        objects = columns["objects"]
+        counts = objects.counts()[rows]
+        x = np.zeros((size, max(1, counts.max(initial=0))), np.float32)
+        for i, r in enumerate(rows):
+            x[i, : counts[i]] = objects.values[objects.offsets[r] : objects.offsets[r + 1]]
+        return Inputs(x, x.sum(axis=1))
+
+
+class OneShape(Representation):
+    """Counts the rows it is asked for."""
+
+    same_shape = True
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def collate(self, columns, rows, size):
+        self.rows += len(rows)
+        return super().collate(columns, rows, size)
+
+
+@pytest.mark.parametrize("kind", [Bucketed, OneShape])
+def test_processes_share_one_global_batch(shards, kind: type) -> None:
+    whole = Loader(shards, kind(), "train", 96, devices=6, seed=2, **SMALL)
+    made = [kind() for _ in range(3)]
+    parts = [
+        Loader(shards, made[k], "train", 96, devices=6, share=(k, 3), seed=2, **SMALL)
+        for k in range(3)
+    ]
+    for batch, *shares in zip(whole.epoch(0), *(part.epoch(0) for part in parts), strict=True):
+        leaves = zip(*([*share.inputs, *share[1:]] for share in shares), strict=True)
+        inputs, total, *rest = (np.concatenate(leaf) for leaf in leaves)
+        assert {len(share.weight) for share in shares} == {2}
+        assert same(Batch(Inputs(inputs, total), *rest), batch)
+    if kind is OneShape:
+        assert sum(one.rows for one in made) == whole.rows
+
+
 def test_shapes_that_differ_between_devices_are_padded_to_the_largest(shards) -> None:
-    class Bucketed(Representation):
-        """As wide as the longest row of the slice."""
-
-        def collate(self, columns, rows, size):
-            objects = columns["objects"]
-            counts = objects.counts()[rows]
-            x = np.zeros((size, max(1, counts.max(initial=0))), np.float32)
-            for i, r in enumerate(rows):
-                x[i, : counts[i]] = objects.values[objects.offsets[r] : objects.offsets[r + 1]]
-            return Inputs(x, x.sum(axis=1))
-
     loader = Loader(shards, Bucketed(), "train", 8, devices=4)
     widths = set()
     for batch in loader.epoch(0):

@@ -21,6 +21,7 @@ from tests.learnable import Memory, PlainFeatures, point_task, points
 
 from rootloom.errors import ConfigError, TrainingError
 from rootloom.running import Preempted
+from rootloom.training import signals
 from rootloom.training.loop import Result, fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions
 from rootloom.types import Batch
@@ -133,6 +134,44 @@ def test_a_signal_saves_and_leaves_and_the_rest_is_the_same(
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in log if line["split"] == "training"]
     assert steps == list(range(4, 31, 4))
+
+
+def test_a_signal_during_validation_does_not_wait_for_its_end(
+    tmp_path: Path, undisturbed: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def epoch(self: Memory, epoch: int, start_batch: int = 0) -> Generator[Batch]:
+        for number, batch in enumerate(whole(self, epoch, start_batch)):
+            if self.rows == 100:
+                seen.append(number)
+            if seen == [0, 0, 1, 0]:  # an example for the shapes, the first epoch's, the second's
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    whole = Memory.epoch
+    monkeypatch.setattr(Memory, "epoch", epoch)
+    with pytest.raises(Preempted, match="SIGTERM at step 20"):
+        train(tmp_path)
+    assert seen == [0, 0, 1, 0]
+    monkeypatch.undo()
+    result = train(tmp_path)
+    assert same(result.params, undisturbed.params)
+    assert result.history == undisturbed.history
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_outside_the_loop_ends_at_once(number: signal.Signals) -> None:
+    def signalled() -> None:
+        with signals.leave_at_once():
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+            raise AssertionError
+
+    before = signal.getsignal(number)
+    with pytest.raises(Preempted, match=number.name):
+        signalled()
+    assert signal.getsignal(number) == before
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(

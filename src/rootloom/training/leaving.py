@@ -11,8 +11,9 @@ from rootloom.training.signals import Interrupt
 
 # Seconds between two questions to the others: asking costs a round trip, and waits for the devices.
 _EVERY = 1.0
-# Steps may become slower: never more than so many between two questions.
-_MOST = 64
+# Steps may become slower than those just timed: never more than so many between two questions,
+# and never more than twice as many as the last time.
+_MOST = 32
 
 
 class Leaving:
@@ -23,7 +24,7 @@ class Leaving:
 
     def __init__(self, interrupt: Interrupt) -> None:
         self._interrupt = interrupt
-        self._calls, self._asked, self._next = 0, 0, 1
+        self._calls, self._asked, self._next, self._between = 0, 0, 1, 1
         self._since = time.monotonic()
 
     def agreed(self) -> bool:
@@ -37,7 +38,9 @@ class Leaving:
         said = parallel.gather(np.asarray([bool(self._interrupt), pace], np.float32))
         stop, slowest = said.max(axis=0)
         self._since, self._asked = time.monotonic(), self._calls
-        self._next = self._calls + max(1, min(_MOST, int(_EVERY / max(slowest, 1e-6))))
+        fitting = int(_EVERY / max(slowest, 1e-6))
+        self._between = max(1, min(_MOST, 2 * self._between, fitting))
+        self._next = self._calls + self._between
         return bool(stop)
 
     def why(self) -> str:

@@ -1,0 +1,163 @@
+"""Several processes train as one would, leave together, and never outlive each other."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.trainings import MODEL, Training, naming, start, two_node_project
+from tests.workflow.project import Project
+
+# Long enough to be disturbed; a signal or a failure ends it much earlier.
+LONG = 16
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Trained by the rule itself, in two processes on this machine."""
+    project = two_node_project(tmp_path_factory.mktemp("processes") / "project")
+    output = project.snakemake(MODEL)
+    for number in range(2):
+        assert f"{number}: process {number + 1} of 2 on" in output
+    return project
+
+
+@pytest.fixture(scope="module")
+def undisturbed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    training = start(project, tmp_path_factory.mktemp("whole"), epochs=LONG)
+    assert training.wait() == 0
+    return training
+
+
+@pytest.fixture
+def long(project: Project, tmp_path: Path) -> Callable[[], Training]:
+    """Starts a long training of two processes, always in the same directory."""
+    path = tmp_path / "training"
+    return lambda: start(project, path, epochs=LONG, checkpoint_every_steps=3)
+
+
+def history(training: Training) -> list[dict[str, float]]:
+    lines = (training.path / "history.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def close(a: Training, b: Training) -> None:
+    mine, theirs = a.weights(), b.weights()
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-4, atol=1e-6)
+    for one, other in zip(history(a), history(b), strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_two_processes_equal_one(project: Project, tmp_path: Path, devices: int) -> None:
+    two = start(project, tmp_path / "two", devices=devices)
+    assert two.wait() == 0
+    assert two.log().count(f"sees {devices} × cpu") == 2
+    one = start(project, tmp_path / "one", nodes=1)
+    assert one.wait() == 0
+    rows, batch = 367, 32
+    assert sum(json.loads(line)["split"] == "training" for line in log_lines(one)) > 12
+    assert history(one)[0]["loss"] != history(one)[2]["loss"]
+    assert rows % batch  # the last batch of an epoch is a partial one
+    close(two, one)
+
+
+def log_lines(training: Training) -> list[str]:
+    return (training.path / "training/log.jsonl").read_text().splitlines()
+
+
+def test_however_it_is_disturbed_it_ends_with_the_same_bits(
+    long: Callable[[], Training], undisturbed: Training
+) -> None:
+    """Signals to the job, a signal to one process alone, and kills, one after the other."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        training = long()
+        training.wait_for_steps()
+        training.process.send_signal(number)
+        assert training.wait() == 75
+        assert "the checkpoint is written" in last_line(training)
+        assert not naming(training.path)
+
+    training = long()
+    training.wait_for_steps()
+    training.alive()[1].send_signal(signal.SIGTERM)
+    assert training.wait() == 75
+    assert "the checkpoint is written" in last_line(training)
+
+    training = long()
+    training.wait_for_steps()
+    training.alive()[1].kill()
+    assert training.wait() == 1
+    assert "error: training in 2 processes\n" in training.log()
+    assert "ended by SIGKILL" in training.log()
+    assert not naming(training.path)
+
+    training = long()
+    training.wait_for_steps()
+    training.process.kill()
+    training.wait()
+    limit = time.monotonic() + 60
+    while naming(training.path):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+    assert not (training.path / "model.safetensors").exists()
+    training = long()
+    assert training.wait() == 0
+    assert training.same_bits(undisturbed)
+    assert history(training) == history(undisturbed)
+
+
+def last_line(training: Training) -> str:
+    return training.log().splitlines()[-1]
+
+
+def test_devices_that_were_not_asked_for_are_refused(project: Project, tmp_path: Path) -> None:
+    training = start(project, tmp_path / "training", devices=2, section={"gpus_per_node": 4})
+    assert training.wait() == 1
+    refusal = training.log().partition("error: ")[2]
+    assert refusal.startswith("process ")
+    assert "expected: 4 × gpu, the experiment's gpus_per_node" in refusal
+    assert "found:    2 × cpu" in refusal
+    assert not naming(training.path)
+
+
+def test_one_process_refuses_the_wrong_devices_too(project: Project, tmp_path: Path) -> None:
+    training = start(project, tmp_path / "training", nodes=1, section={"gpus_per_node": 1})
+    assert training.wait() == 1
+    assert "expected: 1 × gpu" in training.log()
+
+
+def test_a_checkpoint_of_two_processes_is_continued_by_one(
+    long: Callable[[], Training], project: Project, undisturbed: Training
+) -> None:
+    training = long()
+    training.wait_for_steps()
+    training.process.terminate()
+    assert training.wait() == 75
+    steps = len(log_lines(training))
+    training = start(project, training.path, nodes=1, epochs=LONG)
+    assert training.wait() == 0
+    assert log_lines(training)[: steps - 1] == log_lines(undisturbed)[: steps - 1]
+    close(training, undisturbed)
+
+
+def test_the_same_training_twice_at_once_is_done_once(project: Project, tmp_path: Path) -> None:
+    first = start(project, tmp_path / "training", nodes=1, epochs=LONG)
+    first.wait_for_steps()
+    second = start(project, tmp_path / "training", nodes=1, epochs=LONG)
+    second.wait_for(lambda: "waiting for it to end" in second.log())
+    assert first.process.poll() is None
+    assert first.wait() == 0
+    model = (first.path / "model.safetensors").read_bytes()
+    assert second.wait() == 0
+    assert "going on with what it left" in second.log()
+    assert first.log().count("epoch 1/") == 1
+    assert (first.path / "model.safetensors").read_bytes() == model
