@@ -63,7 +63,8 @@ def launch(
     }
     write_text(place / "job.json", json.dumps(order))
     commands = [_srun(place, layout)] if step else _local(place, layout)
-    with signals.watch() as interrupt, _started(commands, held) as children:
+    # srun would kill its tasks for a SIGTERM to its process group: it gets one of its own.
+    with signals.watch() as interrupt, _started(commands, held, apart=step) as children:
         _attend(children, interrupt)
         codes = [child.returncode for child in children]
     _judge(place, codes, interrupt, layout)
@@ -108,7 +109,7 @@ def _program(place: Path) -> list[str]:
 
 @contextmanager
 def _started(
-    commands: Sequence[list[str]], held: Sequence[int]
+    commands: Sequence[list[str]], held: Sequence[int], *, apart: bool
 ) -> Iterator[list[subprocess.Popen]]:
     """The commands running, their words printed line by line; none of them outlives the block.
 
@@ -126,6 +127,7 @@ def _started(
                 text=True,
                 errors="replace",
                 pass_fds=tuple(held),
+                start_new_session=apart,
             )
             children.append(child)
             label = f"{number}: " if len(commands) > 1 else ""  # srun labels lines itself
