@@ -21,7 +21,7 @@ from tests.workflow.project import Project, environment, make_project
 MODEL = "results/toy/models/dense/0/model.safetensors"
 # Plain gradient descent: Adam's first step amplifies rounding.
 TRAINING = {"optimizer": "sgd", "momentum": 0.5, "learning_rate": 0.05, "epochs": 3, "log_every": 2}
-SECONDS = 180
+SECONDS = 600
 
 STAGE = """
 import json, sys

@@ -136,7 +136,7 @@ class Jobs(Files):
             "model": self.library.model(network.model),
             "training": self.library.training(self.experiment, network),
             "threads": self.experiment.threads,
-            # Like threads they decide the order of sums, so the last bits that a checkpoint promises.
+            # Like threads they decide the order of sums: a checkpoint promises the last bits.
             "nodes": self.experiment.nodes,
             "gpus_per_node": self.experiment.gpus_per_node,
         }

@@ -16,7 +16,7 @@ from tests.cluster.slurm import Slurm
 from tests.trainings import MODEL, naming, two_node_project
 from tests.workflow.project import Project, environment
 
-SECONDS = 400
+SECONDS = 900
 LONG = 24
 HISTORY = "results/toy/models/dense/0/history.jsonl"
 
