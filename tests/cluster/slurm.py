@@ -54,7 +54,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
 SlurmdParameters=config_overrides
 DefMemPerCPU=256
-MinJobAge=300
+MinJobAge=3600
 ReturnToService=2
 SlurmdTimeout=6
 KillWait=20
@@ -77,12 +77,13 @@ GPUS = "AutoDetect=off\n" + "".join(
 
 
 class Slurm:
-    """A running SLURM. `environment` is what its commands and a head process need."""
+    """A running SLURM. `client` is what its commands, and heads, need in their environment."""
 
     def __init__(self, root: Path, nodes: int = 2) -> None:
         self.root = root
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
-        self.environment = {**os.environ, "SLURM_CONF": str(root / "slurm.conf")}
+        self.client = {"SLURM_CONF": str(root / "slurm.conf")}
+        self.environment = {**os.environ, **self.client}
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._configure()
 
@@ -162,7 +163,7 @@ class Slurm:
 
     def _kill_processes(self, also: Mapping[str, str]) -> None:
         """SIGKILL all processes of this SLURM whose environment holds these as well."""
-        wanted = {"SLURM_CONF": self.environment["SLURM_CONF"], **also}
+        wanted = {**self.client, **also}
         marks = {f"{key}={value}".encode() for key, value in wanted.items()}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -200,10 +201,28 @@ class Slurm:
         text = self.command("scontrol", "--oneliner", "show", "job", job)
         return dict(re.findall(r"(\S+?)=(\S*)", text))
 
-    def running(self, comment: str = "") -> list[str]:
-        """Ids of running jobs whose comment contains a text."""
-        lines = self.command("squeue", "-h", "-r", "-t", "R", "-o", "%i %k").splitlines()
-        return [line.split()[0] for line in lines if comment in line]
+    def jobs(self, folder: Path) -> list[dict[str, str]]:
+        """What `scontrol show job` says of all jobs and array tasks submitted in a folder.
+
+        The key "rule" is added: the folder of the batch script's log is named after it.
+        """
+        text = self.command("scontrol", "--oneliner", "show", "jobs")
+        found = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in text.splitlines()]
+        found = [job for job in found if job.get("WorkDir") == str(folder)]
+        for job in found:
+            job["rule"] = Path(job["StdOut"]).relative_to(folder / ".snakemake/slurm_logs").parts[0]
+            array = "ArrayJobId" in job
+            job["id"] = f"{job['ArrayJobId']}_{job['ArrayTaskId']}" if array else job["JobId"]
+        return found
+
+    def running(self, folder: Path, rule: str) -> list[dict[str, str]]:
+        """Jobs of a rule that run now."""
+        return [j for j in self.jobs(folder) if j["rule"] == rule and j["JobState"] == "RUNNING"]
+
+    def release(self, job: str) -> None:
+        """Let a requeued job start now: SLURM would have it wait for two minutes."""
+        wait_until(lambda: self.queue().get(job) == "PENDING", 60, lambda: str(self.show(job)))
+        self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def ended(self) -> list[dict[str, str]]:
         """One record for each job that ended (again, when it was requeued), oldest first."""

@@ -1,0 +1,120 @@
+"""A small project on a batch system, and head processes that run it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from rootloom.running import STARTED
+from tests.workflow.project import ROOT, TOY_EXPERIMENT, Project, environment, make_project
+from tests.workflow.test_reruns import contents
+
+MODELS = "results/toy/models/dense"
+TRAINING = "results/toy/training/dense"
+# Batch systems are polled every ten seconds or so by the profiles; here nobody minds.
+FAST = (
+    "--seconds-between-status-checks", "1", "--max-status-checks-per-second", "10",
+    "--latency-wait", "10",
+)  # fmt: skip
+# Long enough to be interrupted, with checkpoints that show how far it is.
+TRAINING_OPTIONS = {
+    "batch_size": 16, "epochs": 1000, "tensorboard": False, "checkpoint_every_steps": 500,
+    "early_stopping": {"patience": None},
+}  # fmt: skip
+
+
+def small_project(path: Path, members: int = 1) -> Project:
+    """One file a class, one network and one cut: every rule runs, most of them once."""
+    project = make_project(path, files=1)
+    experiment = {key: value for key, value in TOY_EXPERIMENT.items() if key != "images"}
+    experiment["training"] = TRAINING_OPTIONS
+    network = {"model": "tiny-dnn", "representation": "features", "members": members}
+    experiment["methods"] = {"dense": network}
+    experiment["baselines"] = {"mass": TOY_EXPERIMENT["baselines"]["mass"]}
+    text = yaml.safe_dump(experiment, sort_keys=False)
+    (path / "config/experiments/toy.yaml").write_text(text)
+    return project
+
+
+def model(member: int = 0) -> str:
+    """The trained model of a member."""
+    return f"{MODELS}/{member}/model.safetensors"
+
+
+def weights(project: Project, member: int = 0) -> str:
+    """The trained parameters, bit for bit."""
+    return contents(project.path / model(member))
+
+
+def has_checkpoint(project: Project, member: int = 0) -> bool:
+    """Whether the training of a member has saved its state."""
+    return bool(list((project.path / TRAINING / str(member)).rglob("step-*.safetensors")))
+
+
+def starts(project: Project) -> dict[str, int]:
+    """How often each job was started, by the path of its log."""
+    logs = project.path / "results/logs"
+    return {
+        str(log.relative_to(logs)): log.read_text().count(STARTED) for log in logs.rglob("*.log")
+    }
+
+
+@dataclass
+class Head:
+    """How a folder is run: the batch system's environment and the command line."""
+
+    path: Path
+    profile: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    fast: tuple[str, ...] = FAST
+
+    def run(self, *arguments: str, check: bool = True) -> str:
+        """Run to the end; its output. Raises AssertionError when it fails, or with check=False
+        when it does not.
+        """
+        done = subprocess.run(
+            self._command(arguments), cwd=self.path, env=self._environment(),
+            capture_output=True, text=True,
+        )  # fmt: skip
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) is check, output
+        return output
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one; what it prints goes to `head.log` in the project."""
+        with (self.path / "head.log").open("ab") as log:
+            return subprocess.Popen(
+                self._command(arguments), cwd=self.path, env=self._environment(),
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def log(self) -> str:
+        """What started heads printed."""
+        return (self.path / "head.log").read_text(errors="replace")
+
+    def finish(self, process: subprocess.Popen[bytes], seconds: float = 900) -> None:
+        """Wait for a started one to end well."""
+        process.wait(seconds)
+        assert process.returncode == 0, self.log()
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        engine = [sys.executable, "-m", "snakemake", "--profile", self.profile]
+        return [*engine, *self.fast, *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        # The executors are found among the installed packages, before the Snakefile is read.
+        source = {"PYTHONPATH": str(ROOT / "src")}
+        return {**environment(), **self.environment, **source}
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a head alone: what it started lives on, as when its machine lets it go."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()

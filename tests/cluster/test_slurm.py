@@ -1,0 +1,213 @@
+"""The workflow on a real SLURM: arrays, causes of failure, lost jobs, lost nodes and lost heads."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.daemons import wait_until
+from tests.cluster.heads import Head, has_checkpoint, kill, model, small_project, starts, weights
+from tests.cluster.slurm import Slurm
+from tests.workflow.project import ROOT, Project
+
+PROFILE = "profiles/slurm"
+MEMBERS = 3
+
+# `removed` is cancelled by hand while it runs; `hungry` and `slow` need twice what they ask for.
+CAUSES = """
+from rootloom.cluster.outcomes import factor
+
+
+def scaled(kind, rule, amount):
+    return lambda wildcards: amount * factor(kind, rule, wildcards)
+
+
+rule all:
+    input:
+        expand("{rule}.txt", rule=["hungry", "slow", "removed", "gpu"]),
+
+
+rule hungry:
+    output:
+        "hungry.txt",
+    resources:
+        mem_mb=scaled("memory", "hungry", 500),
+        runtime=scaled("time", "hungry", 30),
+    shell:
+        "python3 -c 'import time; block = bytearray(700 << 20); time.sleep(5)'; touch {output}"
+
+
+rule slow:
+    output:
+        "slow.txt",
+    resources:
+        mem_mb=scaled("memory", "slow", 500),
+        runtime=scaled("time", "slow", 1),
+        attempt=lambda wildcards, attempt: attempt,
+    shell:
+        "[ {resources.attempt} -gt 1 ] || sleep 300; touch {output}"
+
+
+rule removed:
+    output:
+        "removed.txt",
+    resources:
+        mem_mb=scaled("memory", "removed", 500),
+        runtime=scaled("time", "removed", 30),
+        attempt=lambda wildcards, attempt: attempt,
+    shell:
+        "[ -e seen ] || {{ touch seen; sleep 300; }}; echo {resources.attempt} > {output}"
+
+
+rule gpu:
+    output:
+        "gpu.txt",
+    resources:
+        mem_mb=500,
+        runtime=30,
+        gpu=2,
+    shell:
+        "echo $SLURM_JOB_GPUS > {output}"
+"""
+
+# Kills the head that calls it: at the first call after, at the second before the job is submitted.
+SBATCH = """\
+#!/bin/sh
+echo >> {calls}
+case $(wc -l < {calls}) in
+1) {sbatch} "$@"; kill -9 $PPID ;;
+2) kill -9 $PPID ;;
+*) exec {sbatch} "$@" ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def causes(slurm_cluster: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """A workflow of troubled jobs that runs beside the other tests: one waits for a time limit."""
+    path = tmp_path_factory.mktemp("causes")
+    shutil.copytree(ROOT / "profiles", path / "profiles")
+    (path / "Snakefile").write_text(CAUSES)
+    head = Head(path, PROFILE, slurm_cluster.client)
+    process = head.start()
+    wait_until((path / "seen").exists, 120, head.log)
+    for job in slurm_cluster.running(path, "removed"):
+        slurm_cluster.command("scancel", job["id"])
+    yield head
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    slurm_cluster: Slurm, causes: Head, tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """A complete run in which nothing happened."""
+    project = small_project(tmp_path_factory.mktemp("undisturbed") / "project", MEMBERS)
+    Head(project.path, PROFILE, slurm_cluster.client).run()
+    return project
+
+
+@pytest.fixture
+def untrained(undisturbed: Project, tmp_path: Path) -> Project:
+    """A copy in which all before the training is done."""
+    project = undisturbed.copy(tmp_path / "project")
+    for done in ("toy", "logs"):
+        shutil.rmtree(project.path / "results" / done)
+    return project
+
+
+def test_the_whole_workflow_runs_each_job_once_and_like_jobs_as_arrays(
+    slurm_cluster: Slurm, undisturbed: Project
+) -> None:
+    assert (undisturbed.path / "results/toy/report.html").exists()
+    jobs = slurm_cluster.jobs(undisturbed.path)
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert len(jobs) == len(starts(undisturbed))
+    assert set(starts(undisturbed).values()) == {1}
+    trained = [job for job in jobs if job["rule"] == "train"]
+    assert len(trained) == MEMBERS
+    assert len({job["ArrayJobId"] for job in trained}) == 1
+    assert len({job["JobName"] for job in jobs}) == 1
+
+
+def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
+    slurm_cluster: Slurm, undisturbed: Project, untrained: Project
+) -> None:
+    head = Head(untrained.path, PROFILE, slurm_cluster.client)
+    process = head.start(*(model(member) for member in range(MEMBERS)))
+    for member in range(MEMBERS):
+        wait_until(lambda member=member: has_checkpoint(untrained, member), 120, head.log)
+    cancelled, requeued, orphaned = sorted(
+        slurm_cluster.running(untrained.path, "train"), key=lambda job: job["id"]
+    )
+    slurm_cluster.command("scancel", cancelled["id"])
+    slurm_cluster.command("scontrol", "requeue", requeued["id"])
+    slurm_cluster.kill_node(orphaned["NodeList"])
+    slurm_cluster.release(requeued["id"])
+    slurm_cluster.release(orphaned["id"])
+    slurm_cluster.start_node(orphaned["NodeList"])
+    assert not list(untrained.path.glob("results/toy/models/*/*/model.safetensors"))
+    head.finish(process)
+    for member in range(MEMBERS):
+        assert weights(untrained, member) == weights(undisturbed, member)
+    assert all(count >= 2 for count in starts(untrained).values()), starts(untrained)
+    logs = "".join(log.read_text() for log in untrained.path.glob("results/logs/train/*/*/*.log"))
+    assert logs.count("stopped: SIGTERM") >= 2, logs
+    assert "Trying to restart" not in head.log()  # no attempt was spent
+
+
+def test_a_head_killed_at_any_moment_leaves_no_job_twice(
+    slurm_cluster: Slurm, tmp_path: Path, causes: Head
+) -> None:
+    project = small_project(tmp_path / "project")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    sbatch = folder / "sbatch"
+    sbatch.write_text(SBATCH.format(calls=tmp_path / "calls", sbatch=shutil.which("sbatch")))
+    sbatch.chmod(sbatch.stat().st_mode | stat.S_IXUSR)
+    path = f"{folder}:{os.environ['PATH']}"
+    head = Head(project.path, PROFILE, {**slurm_cluster.client, "PATH": path})
+    target = "results/toy/evaluation/mass.json"
+    expected = {rule: len(planned) for rule, planned in project.planned(target).items()}
+    for _ in range(2):  # between submission and its record, between intent and submission
+        assert head.start(target).wait(300) == -9, head.log()
+    moments = random.Random(7)
+    for _ in range(3):
+        process = head.start(target)
+        submitted = len(slurm_cluster.jobs(project.path))
+        wait_until(
+            lambda n=submitted, p=process: (
+                len(slurm_cluster.jobs(project.path)) > n or p.poll() is not None
+            ),
+            120,
+            head.log,
+        )
+        time.sleep(moments.uniform(0, 3))
+        kill(process)
+    head.finish(head.start(target))
+    jobs = slurm_cluster.jobs(project.path)
+    assert Counter(job["rule"] for job in jobs) == expected
+    assert set(starts(project).values()) == {1}, starts(project)
+
+
+def test_each_cause_of_failure_has_its_remedy(slurm_cluster: Slurm, causes: Head) -> None:
+    wait_until((causes.path / "slow.txt").exists, 200, causes.log)
+    asked: dict[str, list[tuple[str, str]]] = {}
+    for job in sorted(slurm_cluster.jobs(causes.path), key=lambda job: int(job["JobId"])):
+        asked.setdefault(job["rule"], []).append((job["MinMemoryNode"], job["TimeLimit"]))
+    assert asked["hungry"] == [("500M", "00:30:00"), ("1000M", "00:30:00")]
+    assert asked["slow"] == [("500M", "00:01:00"), ("500M", "00:02:00")]
+    assert asked["removed"] == [("500M", "00:30:00")] * 2
+    assert (causes.path / "removed.txt").read_text() == "1\n"  # still the first attempt
+    (gpu,) = (job for job in slurm_cluster.jobs(causes.path) if job["rule"] == "gpu")
+    assert gpu["TresPerJob"] == "gres:gpu:2"
+    assert (causes.path / "gpu.txt").read_text() == "0,1\n"
