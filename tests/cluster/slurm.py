@@ -112,7 +112,7 @@ class Slurm:
         self.start_controller()
         for name in self.nodes:
             self.start_node(name)
-        wait_until(lambda: self._idle() == len(self.nodes), 60, self._why_not)
+        wait_until(lambda: self._idle() == len(self.nodes), 120, self._why_not)
 
     def start_controller(self) -> None:
         """Start slurmctld, on the state it left when it was stopped."""
@@ -215,13 +215,18 @@ class Slurm:
             job["id"] = f"{job['ArrayJobId']}_{job['ArrayTaskId']}" if array else job["JobId"]
         return found
 
-    def running(self, folder: Path, rule: str) -> list[dict[str, str]]:
-        """Jobs of a rule that run now."""
+    def running(self, comment: str = "") -> list[str]:
+        """Ids of running jobs whose comment contains a text."""
+        lines = self.command("squeue", "-h", "-r", "-t", "R", "-o", "%i %k").splitlines()
+        return [line.split()[0] for line in lines if comment in line]
+
+    def running_in(self, folder: Path, rule: str) -> list[dict[str, str]]:
+        """Jobs of a rule, submitted in a folder, that run now."""
         return [j for j in self.jobs(folder) if j["rule"] == rule and j["JobState"] == "RUNNING"]
 
     def release(self, job: str) -> None:
         """Let a requeued job start now: SLURM would have it wait for two minutes."""
-        wait_until(lambda: self.queue().get(job) == "PENDING", 60, lambda: str(self.show(job)))
+        wait_until(lambda: self.queue().get(job) == "PENDING", 300, lambda: str(self.show(job)))
         self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
 
     def ended(self) -> list[dict[str, str]]:

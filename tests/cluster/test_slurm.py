@@ -20,6 +20,7 @@ from tests.workflow.project import ROOT, Project
 
 PROFILE = "profiles/slurm"
 MEMBERS = 3
+SECONDS = 600  # until something must have happened, on a machine that others use as well
 
 # `removed` is cancelled by hand while it runs; `hungry` and `slow` need twice what they ask for.
 CAUSES = """
@@ -98,8 +99,8 @@ def causes(slurm_cluster: Slurm, tmp_path_factory: pytest.TempPathFactory) -> It
     (path / "Snakefile").write_text(CAUSES)
     head = Head(path, PROFILE, slurm_cluster.client)
     process = head.start()
-    wait_until((path / "seen").exists, 120, head.log)
-    for job in slurm_cluster.running(path, "removed"):
+    wait_until((path / "seen").exists, SECONDS, head.log)
+    for job in slurm_cluster.running_in(path, "removed"):
         slurm_cluster.command("scancel", job["id"])
     yield head
     process.terminate()
@@ -145,9 +146,9 @@ def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
     head = Head(untrained.path, PROFILE, slurm_cluster.client)
     process = head.start(*(model(member) for member in range(MEMBERS)))
     for member in range(MEMBERS):
-        wait_until(lambda member=member: has_checkpoint(untrained, member), 120, head.log)
+        wait_until(lambda member=member: has_checkpoint(untrained, member), SECONDS, head.log)
     cancelled, requeued, orphaned = sorted(
-        slurm_cluster.running(untrained.path, "train"), key=lambda job: job["id"]
+        slurm_cluster.running_in(untrained.path, "train"), key=lambda job: job["id"]
     )
     slurm_cluster.command("scancel", cancelled["id"])
     slurm_cluster.command("scontrol", "requeue", requeued["id"])
@@ -179,7 +180,7 @@ def test_a_head_killed_at_any_moment_leaves_no_job_twice(
     target = "results/toy/evaluation/mass.json"
     expected = {rule: len(planned) for rule, planned in project.planned(target).items()}
     for _ in range(2):  # between submission and its record, between intent and submission
-        assert head.start(target).wait(300) == -9, head.log()
+        assert head.start(target).wait(SECONDS) == -9, head.log()
     moments = random.Random(7)
     for _ in range(3):
         process = head.start(target)
@@ -188,7 +189,7 @@ def test_a_head_killed_at_any_moment_leaves_no_job_twice(
             lambda n=submitted, p=process: (
                 len(slurm_cluster.jobs(project.path)) > n or p.poll() is not None
             ),
-            120,
+            SECONDS,
             head.log,
         )
         time.sleep(moments.uniform(0, 3))
@@ -200,7 +201,7 @@ def test_a_head_killed_at_any_moment_leaves_no_job_twice(
 
 
 def test_each_cause_of_failure_has_its_remedy(slurm_cluster: Slurm, causes: Head) -> None:
-    wait_until((causes.path / "slow.txt").exists, 200, causes.log)
+    wait_until((causes.path / "slow.txt").exists, SECONDS, causes.log)
     asked: dict[str, list[tuple[str, str]]] = {}
     for job in sorted(slurm_cluster.jobs(causes.path), key=lambda job: int(job["JobId"])):
         asked.setdefault(job["rule"], []).append((job["MinMemoryNode"], job["TimeLimit"]))
