@@ -70,13 +70,13 @@ class Soak:
         self, folder: Path, site: Site, seed: int, faults: Mapping[str, Fault], jets: int = 60
     ) -> None:
         self.folder, self.site, self.faults, self.jets = folder, site, dict(faults), jets
-        self.random = Random(seed)
+        self.random, self.turn = Random(seed), sorted(faults)
         self.outcome = Outcome(seed, site.name)
         self.pace, self.most, self.end = 0.0, 0, 0.0
         self.reference: dict[str, str] = {}
 
     def prepare(self) -> None:
-        """The undisturbed run: its results, and how fast jobs come and go here.
+        """The undisturbed run, on this machine: its results, and how fast jobs come and go.
 
         One that lies in the folder from an earlier soak of the same code is taken as it is.
         """
@@ -87,7 +87,7 @@ class Soak:
         project = self._make(self.folder / "reference")
         started = time.monotonic()
         ledger = Ledger(project)
-        attempt = Attempt(self.site, project, ledger)
+        attempt = Attempt(local_site(self.folder), project, ledger)
         attempt.head.wait()
         attempt.close()
         if attempt.head.returncode:
@@ -174,10 +174,13 @@ class Soak:
     def _strike(self, attempt: Attempt, project: Path, undo: list[Undo], struck: list[str]) -> None:
         while undo:  # what has lasted from the last fault on
             undo.pop()()
-        kind = self.random.choice(sorted(self.faults))
+        # Every kind in turn, in an order that changes: what cannot happen now comes later.
+        kind = self.random.choice(self.turn)
         happened = self.faults[kind](attempt, project, self.random)
         if happened is None:
             return
+        self.turn.remove(kind)
+        self.turn = self.turn or sorted(self.faults)
         words, back = happened
         self.outcome.faults[words] += 1
         struck.append(words)
