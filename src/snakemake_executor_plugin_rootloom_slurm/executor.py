@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_executor_plugin_slurm import ExecutorSettings as SlurmSettings
@@ -34,7 +35,7 @@ from snakemake_executor_plugin_rootloom_slurm import queue, script
 
 FORGOTTEN = 60.0  # seconds for which a job may be unknown to SLURM before it counts as lost
 PATIENCE = 600.0  # seconds for which a controller that does not answer is asked to take a job
-_OF_THE_SITE = ("SLURM_CONF",)  # where the cluster is described, not what a job was given
+_OF_THE_SITE = ("SLURM_CONF",)  # where the cluster is described; not what a job was given
 _NO_ANSWER = ("contact slurm controller", "timed out", "connection refused", "not responding")
 
 
@@ -181,11 +182,16 @@ class _Submission(SlurmExecutor):
 class Executor(Adopting, _Submission):
     """Submits jobs and arrays of jobs to SLURM, and takes over those of earlier heads."""
 
+    def __init__(self, workflow: Any, logger: Any) -> None:
+        # What SLURM gave the head must not reach its jobs. The published executor would drop the
+        # way to the cluster as well.
+        for name in [n for n in os.environ if n.startswith("SLURM_") and n not in _OF_THE_SITE]:
+            del os.environ[name]
+        super().__init__(workflow, logger)
+
     def __post_init__(self, test_mode: bool = False) -> None:
         """Read the settings, then what earlier heads of this working directory left."""
-        site = {k: os.environ[k] for k in _OF_THE_SITE if k in os.environ}
-        super().__post_init__(test_mode)  # inside a SLURM job it drops all variables of SLURM
-        os.environ |= site
+        super().__post_init__(test_mode)
         # A new name for each head would hide the jobs of earlier ones from squeue.
         self.run_uuid = run_name(Path(self.workflow.workdir_init), getpass.getuser())
         self.open_ledger()
