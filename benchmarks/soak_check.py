@@ -13,7 +13,7 @@ from rootloom.training import bundle, tensors
 
 PATTERNS = (
     "datasets/**/*.json", "datasets/**/*.h5", "*/models/**/*.safetensors",
-    "*/predictions/**/*.h5", "*/evaluation/*.json", "*/friends/*.root",
+    "*/predictions/**/*.h5", "*/evaluation/*.json",
 )  # fmt: skip
 _TIMES = ("provenance", "seconds", "waiting")  # keys that hold, or end with, these words
 
@@ -29,8 +29,6 @@ def _digest(path: Path) -> str:
         return _hdf5_digest(path)
     if path.suffix == ".json":
         return _hash(json.dumps(_timeless(json.loads(path.read_text())), sort_keys=True).encode())
-    if path.suffix == ".root":
-        return _root_digest(path)
     arrays = tensors.flatten(bundle.load(path).params, "params")
     return _hash(b"".join(k.encode() + np.asarray(v).tobytes() for k, v in sorted(arrays.items())))
 
@@ -51,17 +49,6 @@ def _hdf5_digest(path: Path) -> str:
     with h5py.File(path, "r") as file:
         file.visititems(note)
     return _hash(repr(sorted(found.items())).encode())
-
-
-def _root_digest(path: Path) -> str:
-    import uproot
-
-    parts = []
-    with uproot.open(path) as file:
-        for name in sorted(file.keys(filter_classname="TTree")):
-            for branch, values in sorted(file[name].arrays(library="np").items()):
-                parts.append(f"{name}{branch}{[np.asarray(v).tolist() for v in values]}")
-    return _hash("".join(parts).encode())
 
 
 def _timeless(value: Any) -> Any:
