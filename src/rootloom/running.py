@@ -12,12 +12,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TextIO
 
 from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
+from rootloom.fileio import is_full
 from rootloom.processes import announced_engine
 
 EXIT_REFUSED = 1
@@ -32,7 +33,7 @@ class Preempted(Exception):  # noqa: N818 (an event, not an error)
 
 
 class _Tee(io.TextIOBase):
-    """Writes to several streams at once; they outlive it. One whose reader is gone is left out."""
+    """Writes to several streams at once; they outlive it. One that takes no more is left out."""
 
     def __init__(self, *streams: TextIO) -> None:
         self._streams = list(streams)
@@ -49,8 +50,8 @@ class _Tee(io.TextIOBase):
             try:
                 action(stream)
             except OSError as error:
-                # A closed terminal or a dead head: a job must still save its state.
-                if error.errno not in (errno.EPIPE, errno.EIO):
+                # A closed terminal, a dead head, a full disk: what a job says is not its work.
+                if error.errno not in (errno.EPIPE, errno.EIO) and not is_full(error):
                     raise
                 self._streams.remove(stream)
 
@@ -66,10 +67,10 @@ def running(log: str) -> Iterator[None]:
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     outcomes.clear_stopped(log)
-    with Path(log).open("a", encoding="utf-8", buffering=1) as file:
+    with _opened(log) as file:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"{STARTED} {now} on {platform.node()}, process {os.getpid()}\n")
         tee = _Tee(file, sys.stderr)
+        _Tee(file).write(f"{STARTED} {now} on {platform.node()}, process {os.getpid()}\n")
         with redirect_stdout(tee), redirect_stderr(tee), _ends_with_its_engine():
             try:
                 yield
@@ -83,6 +84,16 @@ def running(log: str) -> Iterator[None]:
             except Exception:
                 traceback.print_exc()
                 sys.exit(EXIT_REFUSED)
+
+
+@contextmanager
+def _opened(log: str) -> Iterator[TextIO]:
+    file = Path(log).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 (see below)
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # closing tries once more to write what had no room
+            file.close()
 
 
 @contextmanager

@@ -61,12 +61,12 @@ def test_a_submitted_head_goes_on_after_it_was_queued_again(
     number = re.search(r"SLURM job (\d+)", first)[1]
     log = project.path / ".snakemake/log" / f"head-{number}.log"
     index_logs = project.path / "results/logs/index"
-    wait_until(lambda: any(index_logs.rglob("*.log")), 120, lambda: read(log))
+    wait_until(lambda: any(index_logs.rglob("*.log")), 600, lambda: read(log))
     assert f"SLURM job {number}" in rootloom(slurm_cluster, project, *arguments)
     slurm_cluster.command("scontrol", "requeue", number)
     statistics = project.path / STATISTICS
     state = lambda: slurm_cluster.queue().get(number)  # noqa: E731
-    wait_until(lambda: state() == "COMPLETED", 300, lambda: f"{state()}: {read(log)}")
+    wait_until(lambda: state() == "COMPLETED", 900, lambda: f"{state()}: {read(log)}")
     assert statistics.exists()
     assert read(log).count("Building DAG of jobs") == 2
     for job in (project.path / "results/logs").rglob("*.log"):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from rootloom.cluster import outcomes
-from rootloom.running import EXIT_PREEMPTED, STARTED, Preempted, running
+from rootloom.errors import DataError
+from rootloom.running import EXIT_PREEMPTED, EXIT_REFUSED, STARTED, Preempted, running
 
 LOG = "logs/a.log"
 
@@ -52,6 +53,15 @@ def test_a_terminal_that_is_gone_does_not_end_a_job() -> None:
     job.communicate()
     assert job.returncode == 0
     assert "first\nsecond\n" in Path(LOG).read_text()
+
+
+def test_a_log_that_cannot_grow_hides_no_refusal(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("logs").mkdir()
+    Path(LOG).symlink_to("/dev/full")
+    with pytest.raises(SystemExit) as stop, running(LOG):
+        raise DataError("here", expected="a", found="b")
+    assert stop.value.code == EXIT_REFUSED
+    assert "error: here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("gone_before", [False, True])
