@@ -23,8 +23,8 @@ REQUIRED = ("awkward", "flax", "h5py", "hdf5plugin", "jax", "numba", "optax", "s
 OPTIONAL = {
     "pythia8mc": "simulation (extra 'simulate')",
     "fastjet": "simulation (extra 'simulate')",
-    "fsspec_xrootd": "root:// files (extra 'remote')",
-    "aiohttp": "https:// files (extra 'remote')",
+    "XRootD": "root:// files (extra 'remote')",
+    "requests": "https:// files (extra 'remote')",
     "tensorboard": "looking at training curves (extra 'tensorboard')",
 }
 FREE_BYTES = 2 * 1024**3  # a demo run leaves well under 1 GB; twice that is comfortable

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rootloom import scratch
 from rootloom.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,27 +24,15 @@ _FULL_TEXTS = tuple(f"errno = {code}" for code in _FULL) + tuple(os.strerror(c) 
 
 @contextmanager
 def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` when the block ends without an error.
+    """A temporary name that becomes `path` when the block ends without an error.
 
-    The content is synced to disk before it is renamed; on any error the temporary file is removed
-    and `path` stays as it was. `needed`: bytes to be written, where known, for the message.
+    It lies beside `path`, or on scratch where the environment names one (see `rootloom.scratch`).
+    The content is synced to the disk of `path` before it is renamed; on any error the temporary
+    file is removed and `path` stays as it was. `needed`: bytes to be written, where known.
     Raises InputError when the disk, quota or file size limit is exhausted.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Host and process in the name: two jobs that write the same path never share a temporary file.
-    temporary = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.partial")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except Exception as error:
-        if is_full(error):
-            raise _no_space(path, temporary, needed) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _draft(Path(path), needed) as draft:
+        yield draft.path
 
 
 @contextmanager
@@ -50,12 +40,12 @@ def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
     """An HDF5 file under construction that becomes `path` when the block ends without an error.
 
     Yields the open file and its sink; `sink.check()` after each write stops at once when the disk
-    is full instead of at the end. Raises InputError when there is no room, and then leaves nothing.
+    is full instead of at the end. Should scratch fill, the file goes on where `path` will be.
+    Raises InputError when there is no room, and then leaves nothing.
     """
     import h5py  # here, because this module is also imported where start-up time matters
 
-    with atomic_path(path) as temporary, temporary.open("w+b", buffering=0) as raw:
-        sink = Sink(raw)
+    with _draft(Path(path), None) as draft, closing(Sink(draft)) as sink:
         try:
             # HDF5 1.10's metadata carries checksums (older layouts do not) and is widely readable.
             with h5py.File(sink, "w", libver=("v110", "v110")) as file:
@@ -64,15 +54,87 @@ def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
             sink.check()
 
 
+class Draft:
+    """A file under construction: where it is now, and what it will be.
+
+    path: where to write. final: the name it gets. beside: the temporary name next to `final`.
+    """
+
+    def __init__(self, final: Path, folder: Path | None) -> None:
+        self.final = final
+        # Host and process in the name: two jobs that write one path never share a temporary file.
+        self.beside = final.with_name(f".{final.name}.{os.uname().nodename}-{os.getpid()}.partial")
+        self.path = folder / final.name if folder else self.beside
+
+    @property
+    def on_scratch(self) -> bool:
+        """Whether it has yet to be brought to the file system of its final name."""
+        return self.path != self.beside
+
+    def leave_scratch(self) -> None:
+        """Go on beside the final name."""
+        shutil.copyfile(self.path, self.beside)
+        self.path.unlink()
+        self.path = self.beside
+
+    def publish(self) -> None:
+        """Give the complete content its final name, in one step and on its own file system."""
+        if self.on_scratch:
+            self.leave_scratch()
+        _sync(self.beside)
+        os.replace(self.beside, self.final)
+        _sync(self.final.parent)
+
+
+@contextmanager
+def _draft(path: Path, needed: int | None, *, small: bool = False) -> Iterator[Draft]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not small:
+        _remove_leftovers(path)
+    with nullcontext() if small else scratch.folder(needed) as folder:
+        draft = Draft(path, folder)
+        try:
+            yield draft
+            draft.publish()
+        except Exception as error:
+            if is_full(error):
+                raise _no_space(draft, needed) from error
+            raise
+        finally:
+            draft.beside.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files that killed processes of this host left beside `path`."""
+    host = os.uname().nodename
+    owned = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(host)}-(\d+)\.partial")
+    for old in path.parent.iterdir():
+        found = owned.fullmatch(old.name)
+        if found and not _is_running(int(found[1])):
+            old.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True
+
+
 class Sink:
     """A file for HDF5 to write to that never fails: the first error is kept for `check` to raise.
 
     HDF5 cannot close a file that it cannot flush, and crashes the process at exit instead.
     """
 
-    def __init__(self, raw: FileIO) -> None:
-        self._raw = raw
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
         self._error: OSError | None = None
+        self._use(draft.path.open("w+b", buffering=0))
+
+    def _use(self, raw: FileIO) -> None:
+        self._raw = raw
         self.read, self.readinto, self.seek, self.tell = raw.read, raw.readinto, raw.seek, raw.tell
 
     def check(self) -> None:
@@ -80,15 +142,19 @@ class Sink:
         if self._error is not None:
             raise self._error
 
+    def close(self) -> None:
+        """Close the file; whoever made the draft says what becomes of it."""
+        self._raw.close()
+
     def write(self, data: memoryview) -> int:
         """Write all of `data`, or remember why not."""
         view = memoryview(data).cast("B")
         size = len(view)
-        try:
-            while len(view) and self._error is None:
+        while len(view) and self._error is None:
+            try:
                 view = view[self._raw.write(view) :]
-        except OSError as error:
-            self._error = error
+            except OSError as error:
+                self._recover(error)
         return size
 
     def truncate(self, size: int) -> int:
@@ -102,11 +168,27 @@ class Sink:
     def flush(self) -> None:
         """Nothing is buffered here."""
 
+    def _recover(self, error: OSError) -> None:
+        """Leave a full scratch; remember any other error."""
+        if not (is_full(error) and self._draft.on_scratch):
+            self._error = error
+            return
+        position = self._raw.tell()
+        try:
+            print(f"note: scratch is full: {self._draft.final} is written in place", flush=True)
+            self._draft.leave_scratch()
+            self._raw.close()
+            self._use(self._draft.path.open("r+b", buffering=0))
+            self.seek(position)
+        except OSError as another:
+            self._error = another
+
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a whole file atomically. Raises InputError when there is no room for it."""
-    with atomic_path(path, needed=len(data)) as temporary:
-        temporary.write_bytes(data)
+    # What is written in one go gains nothing by way of scratch.
+    with _draft(Path(path), len(data), small=True) as draft:
+        draft.path.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -130,12 +212,16 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError | RuntimeError) and any(t in str(error) for t in _FULL_TEXTS)
 
 
-def _no_space(path: Path, temporary: Path, needed: int | None) -> InputError:
-    written = temporary.stat().st_size if temporary.exists() else 0
-    free = shutil.disk_usage(path.parent).free
+def _no_space(draft: Draft, needed: int | None) -> InputError:
+    """The refusal for a full disk: scratch, or that of the final name."""
+    written = draft.path.stat().st_size if draft.path.exists() else 0
+    folder, fix = draft.path.parent, "free space there, or point the output folder at another disk"
+    if draft.on_scratch:
+        fix = f"free space there, or leave {scratch.VARIABLE} unset"
     return InputError(
-        str(path),
+        str(draft.final),
         expected=f"room for {needed} bytes" if needed else f"room for more than {written} bytes",
-        found=f"{free} bytes free on the file system of {path.parent}, or a quota or limit reached",
-        fix="free space there, or point the output folder at another disk, and run again",
+        found=f"{shutil.disk_usage(folder).free} bytes free on the file system of {folder}, "
+        "or a quota or limit reached",
+        fix=f"{fix}, and run again",
     )

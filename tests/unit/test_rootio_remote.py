@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("aiohttp")
+pytest.importorskip("requests")
 
 from rootloom.errors import InputError
 from rootloom.rootio.dataset import ClassRule, RowReader

@@ -11,6 +11,7 @@ import awkward as ak
 from rootloom.errors import InputError, nearest
 from rootloom.rootio.header import branch_names, cluster_offsets, fields_of, get_tree, resolve
 from rootloom.rootio.remote import Retry, open_root
+from rootloom.rootio.staging import on_copy_if_needed
 
 MAX_STEP = 50_000
 MAX_BYTES = 100_000_000
@@ -182,12 +183,13 @@ def chunks(
             )
         return opened[0].steps(start, stop, step) or [(start, start)]
 
-    try:
-        for begin, end in retry.run(url, plan):
-            yield retry.run(url, lambda b=begin, e=end: attempt(b, e))  # type: ignore[misc]
-    finally:
-        while opened:
-            opened.pop().close()
+    with ExitStack() as stack:
+        try:
+            for begin, end in on_copy_if_needed(stack, url, retry, plan):
+                yield retry.run(url, lambda b=begin, e=end: attempt(b, e))  # type: ignore[misc]
+        finally:
+            while opened:
+                opened.pop().close()
 
 
 def _spelled(

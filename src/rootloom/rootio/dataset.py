@@ -15,6 +15,7 @@ from rootloom.rootio.arrays import Chunk, chunks
 from rootloom.rootio.expressions import Expression
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, take
+from rootloom.rootio.staging import staged
 from rootloom.types import Column, Ragged, RowBlock
 
 EVENT = "event"
@@ -77,18 +78,20 @@ class RowReader:
 
         file_class: class of the file's rows, for classes decided by file; columns: names to yield
         ("pt", "constituents.px"), all when None; step: entries read at a time.
+        The file is read from a copy on scratch where the environment names one.
         Raises InputError for what cannot be read, DataError for non-finite values and for rows of
         two classes, ConfigError for expressions whose shape does not fit.
         """
         names = self.branches(columns)
         nothing: RowBlock | None = None
-        for chunk in chunks(url, self.tree, names, start, stop, step=step, retry=self.retry):
-            block = self._block(chunk, url, file_class, columns)
-            if len(block):
-                nothing = None
-                yield block
-            elif nothing is None and chunk.start == start:
-                nothing = block
+        with staged(url, retry=self.retry):
+            for chunk in chunks(url, self.tree, names, start, stop, step=step, retry=self.retry):
+                block = self._block(chunk, url, file_class, columns)
+                if len(block):
+                    nothing = None
+                    yield block
+                elif nothing is None and chunk.start == start:
+                    nothing = block
         if nothing is not None:
             yield nothing
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from rootloom.errors import InputError, nearest
 from rootloom.rootio.remote import Retry, open_root
+from rootloom.rootio.staging import on_copy_if_needed, verified
 
 _CONTAINERS: dict[str, Literal["ttree", "rntuple"]] = {
     "TTree": "ttree",
@@ -65,15 +67,17 @@ class Header:
 def inspect(url: str, tree: str, *, retry: Retry | None = None) -> Header:
     """Read the headers of `tree` in the file at `url` (path, `root://`, `https://`).
 
-    Raises InputError for a file that is missing, empty, truncated or no ROOT file, and for a tree
-    that is not in it.
+    Raises InputError for a file that is missing, empty, truncated, no ROOT file, or not of the
+    expected size and checksum, and for a tree that is not in it.
     """
 
     def read() -> Header:
         with open_root(url) as directory:
             return _read(directory, url, tree)
 
-    return (retry or Retry()).run(url, read)
+    retry = retry or Retry()
+    with verified(url, retry=retry), ExitStack() as stack:
+        return on_copy_if_needed(stack, url, retry, read)
 
 
 def trees(url: str, *, retry: Retry | None = None) -> list[str]:
@@ -84,7 +88,8 @@ def trees(url: str, *, retry: Retry | None = None) -> list[str]:
             classes = directory.classnames(recursive=True, cycle=False)
             return [name for name, kind in classes.items() if kind in _CONTAINERS]
 
-    return (retry or Retry()).run(url, read)
+    with ExitStack() as stack:
+        return on_copy_if_needed(stack, url, retry or Retry(), read)
 
 
 def require(header: Header, names: Iterable[str]) -> None:

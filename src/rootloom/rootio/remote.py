@@ -3,59 +3,148 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from rootloom.errors import InputError, RootloomError
+from rootloom.errors import ConfigError, InputError, RootloomError
+from rootloom.rootio import checksums
 from rootloom.rootio.source import is_remote
 
 T = TypeVar("T")
+_LONGEST_WAIT = 60.0
+
+# How other spellings of the protocols are known to the libraries.
+_SCHEMES = {"davs": "https", "dav": "http", "xroot": "root", "xroots": "roots"}
+HTTP, XROOTD = ("http", "https"), ("root", "roots")
+
+# Copies on scratch that are read in place of the files they were made of; kept by `staging`.
+COPIES: dict[str, str] = {}
+
+
+class TransferError(InputError):
+    """A refusal that another attempt may lift: what came over the network was not what was sent."""
+
+
+class WholeFilesOnlyError(InputError):
+    """A server that cannot send a part of a file: it has to be copied before it can be read."""
+
+
+class HopelessError(OSError):
+    """A failure that no other attempt can lift. fix: what to do about it."""
+
+    def __init__(self, text: str, fix: str) -> None:
+        super().__init__(text)
+        self.fix = fix
+
+
+def setting(name: str, default: float) -> float:
+    """A positive number out of the environment: patience belongs to a site, not to a dataset.
+
+    Raises ConfigError for anything else.
+    """
+    text = os.environ.get(name, "")
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ConfigError(
+            f"environment variable {name}",
+            expected="a positive number",
+            found=f"'{text}'",
+            fix=f"unset it: the default is {default:g}",
+        )
+    return value
+
+
+def timeout() -> float:
+    """Seconds without a byte after which a server counts as dead: `ROOTLOOM_TIMEOUT`, or 60."""
+    return setting("ROOTLOOM_TIMEOUT", 60)
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a remote read is attempted. attempts ≥ 1; wait: s, doubled after every failure."""
+    """How often a remote read is attempted: `ROOTLOOM_ATTEMPTS` and `ROOTLOOM_WAIT`, or 4 and 1.
 
-    attempts: int = 4
-    wait: float = 1.0
+    attempts ≥ 1; wait: s, doubled after every failure, up to a minute and by up to a quarter more,
+    so that a thousand jobs do not come back to a server in the same instant.
+    """
+
+    attempts: int = field(default_factory=lambda: max(1, int(setting("ROOTLOOM_ATTEMPTS", 4))))
+    wait: float = field(default_factory=lambda: setting("ROOTLOOM_WAIT", 1.0))
 
     def run(self, url: str, action: Callable[[], T]) -> T:
-        """The result of `action`; any other failure than a refusal is tried again for a URL.
+        """The result of `action`; what another attempt may lift is tried again for a URL.
 
         Raises InputError naming `url` and the last failure.
         """
         attempts = self.attempts if is_remote(url) else 1
-        for attempt in range(attempts):
+        for attempt in range(1, attempts + 1):
             try:
                 return action()
-            except (RootloomError, MemoryError):
-                raise
             except Exception as error:  # every layer below has its own kinds
-                last = error
-                if isinstance(error, FileNotFoundError):
-                    attempts = attempt + 1
-                    break
-            if attempt + 1 < attempts:
-                time.sleep(self.wait * 2**attempt)
-        raise unreadable(url, last, attempts) from last
+                refused = isinstance(error, RootloomError | MemoryError)
+                if refused and not isinstance(error, TransferError):
+                    raise
+                if attempt == attempts or hopeless(error) is not None:
+                    if refused:
+                        raise
+                    raise unreadable(url, error, attempt) from error
+                reason = brief(error)
+            wait = min(self.wait * 2 ** (attempt - 1), _LONGEST_WAIT)
+            print(f"{address(url)}: {reason}; attempt {attempt + 1} in {wait:.3g} s", flush=True)
+            time.sleep(wait * random.uniform(1, 1.25))
+        raise AssertionError("attempts ≥ 1")
+
+
+def hopeless(error: Exception) -> str | None:
+    """What to do about a failure that no other attempt can lift; None for any other failure."""
+    if isinstance(error, HopelessError):
+        return error.fix
+    text = str(error)
+    if isinstance(error, ImportError):
+        return "install what remote files need: pip install 'rootloom[remote]'"
+    if "[3010]" in text or "Auth failed" in text or isinstance(error, PermissionError):
+        return "renew your credentials (a proxy in X509_USER_PROXY, a token in BEARER_TOKEN)"
+    # XRootD's "[FATAL] Invalid address" comes as a missing file, but name servers recover.
+    if "[3011]" in text or (isinstance(error, FileNotFoundError) and "[FATAL]" not in text):
+        return "check the path, or leave the file out of the dataset"
+    return None
+
+
+def brief(error: Exception) -> str:
+    """Kind and text of an error, on one line."""
+    # uproot's advice on how to spell a path follows after an empty line.
+    text = " ".join(str(error).partition("\n\n")[0].split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def unreadable(url: str, error: Exception, attempts: int = 1) -> InputError:
     """The refusal for a file that cannot be opened or read."""
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
     tries = f", {attempts} attempts" if attempts > 1 else ""
     if is_remote(url):
-        fix = "check the address, the server and your credentials, or copy the file"
+        fix = hopeless(error) or "check the address and the server, or copy the file"
     else:
         fix = "copy the file again from its origin, or leave it out of the dataset"
     return InputError(
-        url,
-        expected="a readable ROOT file",
-        found=f"{type(error).__name__}: {reason}{tries}",
-        fix=fix,
+        address(url), expected="a readable ROOT file", found=f"{brief(error)}{tries}", fix=fix
     )
+
+
+def address(url: str) -> str:
+    """What a server is asked for: no expected checksums, and the protocol's usual name."""
+    url, _ = checksums.split(url)
+    scheme, separator, rest = url.partition("://")
+    return f"{_SCHEMES.get(scheme.lower(), scheme.lower())}://{rest}" if separator else url
+
+
+def scheme(url: str) -> str:
+    """The protocol of a URL, by its usual name; empty for a path."""
+    found, separator, _ = address(url).partition("://")
+    return found if separator else ""
 
 
 def open_root(url: str) -> Any:
@@ -66,12 +155,33 @@ def open_root(url: str) -> Any:
     """
     import uproot
 
-    # XRootD's own patience is minutes per attempt; `Retry` decides here.
-    for name, value in {"XRD_CONNECTIONRETRY": "1", "XRD_CONNECTIONWINDOW": "30"}.items():
+    path = COPIES.get(address(url), address(url))
+    options: dict[str, Any] = {}
+    if scheme(path) in HTTP:
+        from rootloom.rootio.web import WebSource
+
+        options = {"handler": WebSource}
+    elif scheme(path) in XROOTD:
+        # Not through fsspec, which keeps the handle of a lost connection and never reads again.
+        limit_patience()
+        options = {"handler": uproot.source.xrootd.XRootDSource, "timeout": timeout()}
+    elif not is_remote(path) and os.path.isfile(path):
+        _check_size(path)
+    return uproot.open({path: None}, object_cache=None, array_cache=None, **options)
+
+
+def limit_patience() -> None:
+    """Before XRootD's library is first used: `Retry` decides how long a server is waited for."""
+    limits = {
+        "XRD_CONNECTIONRETRY": "1",
+        "XRD_CONNECTIONWINDOW": "30",
+        # After a lost connection the library refuses the server at once, by default for 30 minutes.
+        "XRD_STREAMERRORWINDOW": "0",
+        "XRD_REQUESTTIMEOUT": str(int(max(1, timeout()))),
+        "XRD_TIMEOUTRESOLUTION": "1",
+    }
+    for name, value in limits.items():
         os.environ.setdefault(name, value)
-    if not is_remote(url) and os.path.isfile(url):
-        _check_size(url)
-    return uproot.open(url, object_cache=None, array_cache=None)
 
 
 def _check_size(path: str) -> None:

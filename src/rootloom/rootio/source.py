@@ -1,4 +1,4 @@
-"""Which files a dataset names: globs, paths and URLs, each with a key that never changes."""
+"""Which files a dataset names: globs, paths, URLs and lists, each with a key that never changes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rootloom.errors import InputError, nearest
+from rootloom.errors import ConfigError, InputError, nearest
+from rootloom.rootio import checksums
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _STEM_LENGTH = 48
+_LIST = ".txt"
+_COMMENT = re.compile(r"(?:^|\s)#")
 
 
 class SourceFile(NamedTuple):
-    """A ROOT file. key: safe as a file name, a function of `url` alone; url: path or URL."""
+    """A ROOT file. key: safe as a file name, a function of path or address alone.
+
+    url: path or URL; a URL's expected size and checksums follow as a fragment (see `checksums`).
+    """
 
     key: str
     url: str
@@ -30,7 +36,11 @@ def is_remote(url: str) -> bool:
 
 
 def key_of(url: str) -> str:
-    """Stem of the path and eight hexadecimal digits of the hash of `url` as written."""
+    """Stem of the path and eight hexadecimal digits of the hash of `url` as written.
+
+    Expected checksums are no part of it: a file that gets them keeps its key.
+    """
+    url, _ = checksums.split(url)
     stem = url.partition("?")[0].rstrip("/").rpartition("/")[2]
     stem = _UNSAFE.sub("_", stem.removesuffix(".root"))[:_STEM_LENGTH].strip("_-") or "file"
     return f"{stem}-{hashlib.blake2b(url.encode(), digest_size=4).hexdigest()}"
@@ -39,26 +49,64 @@ def key_of(url: str) -> str:
 def expand(
     patterns: str | Sequence[str], base: str | os.PathLike[str] | None = None
 ) -> list[SourceFile]:
-    """Sorted, unique files behind paths, globs (`*`, `?`, `[…]`, `**`) and URLs.
+    """Sorted, unique files behind paths, globs (`*`, `?`, `[…]`, `**`), URLs and lists of these.
 
     base: folder relative patterns start from; keys are made from the paths as written, so that a
-    project that moves keeps them. Globs are not followed inside URLs.
-    Raises InputError for a pattern that matches nothing, and for two files with one key.
+    project that moves keeps them. Globs are not followed inside URLs. A name that ends in `.txt` is
+    a list: a path, glob or URL a line, a URL with what is known of its content after it.
+    Raises InputError for a pattern that matches nothing, and for two files with one key;
+    ConfigError for a list that cannot be understood.
     """
-    written = [patterns] if isinstance(patterns, str) else list(patterns)
+    written = [patterns] if isinstance(patterns, str) else patterns
+    written = [entry for pattern in written for entry in _entries(pattern, base)]
     found = sorted({name for pattern in written for name in _matches(pattern, base)})
     files: dict[str, SourceFile] = {}
     for name in found:
         file = SourceFile(key_of(name), name if is_remote(name) else _located(name, base))
         if file.key in files:
+            same = checksums.split(files[file.key].url)[0] == checksums.split(file.url)[0]
             raise InputError(
                 f"files {files[file.key].url} and {file.url}",
-                expected="different keys",
+                expected="different files, with different keys",
                 found=f"'{file.key}' for both",
-                fix="rename one of them",
+                fix="list it once" if same else "rename one of them",
             )
         files[file.key] = file
     return list(files.values())
+
+
+def _entries(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
+    """The patterns in a list, or the pattern itself."""
+    if is_remote(pattern) or not pattern.endswith(_LIST):
+        return [pattern]
+    path = Path(_located(os.path.expanduser(pattern), base))
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise InputError(
+            f"files: '{pattern}'",
+            expected="a list of files, one a line",
+            found=f"{error.strerror or error}: {path}",
+            fix=_nearest_path(str(path)),
+        ) from None
+    numbered = [(f"{path}, line {n}", _COMMENT.split(s)[0].split()) for n, s in enumerate(lines, 1)]
+    return [_entry(words, where) for where, words in numbered if words]
+
+
+def _entry(words: list[str], where: str) -> str:
+    """A path (which may hold spaces) or URL, then words like `adler32:0a1b2c3d`."""
+    known = []
+    while len(words) > 1 and checksums.is_word(words[-1]):
+        known.append(words.pop())
+    url, content = " ".join(words), checksums.parse(known, where)
+    if content and not is_remote(url):
+        raise ConfigError(
+            where,
+            expected="checksums of URLs only",
+            found=f"{', '.join(known)} of the local file '{url}'",
+            fix="leave them out: a local file is identified by its size and time",
+        )
+    return checksums.join(url, content)
 
 
 def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:

@@ -1,0 +1,220 @@
+"""Ranges, sizes, checksums and copies of files on HTTPS and WebDAV servers."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import ssl
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import requests
+import uproot
+from uproot.source.coalesce import CoalesceConfig, coalesce_requests
+
+from rootloom.rootio.checksums import Content, of_header
+from rootloom.rootio.remote import HopelessError, WholeFilesOnlyError, timeout
+
+_BLOCK = 1 << 20
+_CONNECTIONS = 8
+_WITHOUT_HEAD = (403, 405, 501)  # what servers answer that know GET only
+_HEADER_NAMES = {"adler32": "adler32", "md5": "md5", "sha256": "sha-256"}
+
+# Where certificates of sites are looked for, the tools' own variables first.
+_CA_VARIABLES = (
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "X509_CERT_DIR",
+)  # fmt: skip
+
+
+class Web:
+    """One file on a server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def facts(self, algorithms: Iterable[str]) -> Content:
+        """What the server says of the file: its size, and those checksums that it knows."""
+        names = [_HEADER_NAMES[name] for name in algorithms]
+        headers = {"Want-Digest": ", ".join(names)}
+        headers["Want-Repr-Digest"] = ", ".join(f"{n}=1" for n in names if n != "adler32")
+        try:
+            with self._ask("HEAD", headers) as answer:
+                size = answer.headers.get("Content-Length")
+        except OSError as error:
+            if getattr(error, "status", None) not in _WITHOUT_HEAD:
+                raise
+            with self._ask("GET", {**headers, "Range": "bytes=0-0"}) as answer:
+                size = str(_range(answer)[2] or answer.headers.get("Content-Length"))
+        digests = of_header(answer.headers.get("Digest", ""))
+        digests |= of_header(answer.headers.get("Repr-Digest", ""))
+        return Content(int(size) if size and size.isdecimal() else None, digests)
+
+    def read(self, start: int, stop: int) -> tuple[bytes, int | None]:
+        """Bytes [start, stop), fewer at the end of the file, and the file's size where told.
+
+        Raises WholeFilesOnlyError for a server that sends whole files only.
+        """
+        with self._ask("GET", {"Range": f"bytes={start}-{stop - 1}"}) as answer:
+            if answer.status_code == 206:
+                first, last, size = _range(answer)
+                data = answer.content
+                if first != start or len(data) != last + 1 - first:
+                    raise OSError(f"bytes {first}-{last} came, {start}-{stop - 1} were asked for")
+                return data, size
+        raise WholeFilesOnlyError(
+            self.url,
+            expected="a server that sends parts of a file (range requests)",
+            found=f"HTTP {answer.status_code}: the whole file",
+            fix="set ROOTLOOM_SCRATCH, so that files are copied first, or copy the file yourself",
+        )
+
+    def copy(self, sink: BinaryIO, start: int) -> None:
+        """Write bytes from `start` to the end to `sink`; from 0 where a server sends no parts."""
+        with self._ask("GET", {"Range": f"bytes={start}-"} if start else {}) as answer:
+            if start and (answer.status_code != 206 or _range(answer)[0] != start):
+                sink.seek(0)
+                sink.truncate()
+            for block in answer.iter_content(_BLOCK):
+                sink.write(block)
+
+    @contextmanager
+    def _ask(self, method: str, headers: dict[str, str]) -> Iterator[requests.Response]:
+        session = _session(os.getpid(), tuple(os.environ.get(name, "") for name in _CA_VARIABLES))
+        wait = timeout()
+        try:
+            with session.request(
+                method,
+                self.url,
+                headers={"Accept-Encoding": "identity", **headers, **_token(self.url)},
+                timeout=(wait, wait),
+                stream=True,
+                allow_redirects=True,
+            ) as answer:
+                _check(answer)
+                yield answer
+        except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise
+            raise HopelessError(
+                f"the server's certificate cannot be verified: {error}",
+                "name the file of the site's certificate authority in SSL_CERT_FILE "
+                "(or its folder in X509_CERT_DIR)",
+            ) from error
+
+
+class WebError(OSError):
+    """An answer that is no success. status: HTTP's."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"HTTP {status} {reason}")
+        self.status = status
+
+
+class WebSource(uproot.source.chunk.Source):
+    """How uproot reads: neighbouring ranges as one request, several requests at a time."""
+
+    _config = CoalesceConfig(max_request_ranges=1)
+
+    def __init__(self, file_path: str, **_: Any) -> None:
+        super().__init__()
+        self._file_path = file_path
+        self._web = Web(file_path)
+        self._size: int | None = None
+        self._pool = ThreadPoolExecutor(_CONNECTIONS)
+        self._closed = False
+
+    def __enter__(self) -> WebSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be read any more."""
+        return self._closed
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the file, as the server tells it."""
+        if self._size is None:
+            self._size = self._web.facts(()).size
+        if self._size is None:
+            raise OSError("the server does not tell the size of the file")
+        return self._size
+
+    def chunk(self, start: int, stop: int) -> Any:
+        """Bytes [start, stop), at once."""
+        data = uproot.source.futures.TrivialFuture(self._read([(start, stop)])[0])
+        return uproot.source.chunk.Chunk(self, start, stop, data)
+
+    def chunks(self, ranges: list[tuple[int, int]], notifications: queue.Queue) -> list[Any]:
+        """Bytes of all ranges, which arrive in `notifications`."""
+        return coalesce_requests(ranges, self._submit, self, notifications, config=self._config)
+
+    def _submit(self, ranges: list[tuple[int, int]]) -> Future:
+        return self._pool.submit(self._read, ranges)
+
+    def _read(self, ranges: list[tuple[int, int]]) -> list[bytes]:
+        found = []
+        for start, stop in ranges:
+            data, size = self._web.read(start, stop)
+            self._size = size or self._size
+            found.append(data)
+        return found
+
+
+@lru_cache(maxsize=1)
+def _session(process: int, authorities: tuple[str, ...]) -> requests.Session:
+    """Connections of this process, kept alive between files; proxies come from the environment."""
+    session = requests.Session()
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=2 * _CONNECTIONS)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    given = [name for name in authorities if name]
+    # The system's certificates, which a site may have added its own to, before those of a package.
+    system = ssl.get_default_verify_paths().cafile
+    session.verify = given[0] if given else (system or True)
+    proxy = os.environ.get("X509_USER_PROXY", "")
+    if Path(proxy).is_file():
+        session.cert = proxy
+    return session
+
+
+def _token(url: str) -> dict[str, str]:
+    """The bearer token of the environment (WLCG Bearer Token Discovery), encrypted or not at all.
+
+    A redirection to another host does not get it.
+    """
+    file = os.environ.get("BEARER_TOKEN_FILE", "")
+    token = os.environ.get("BEARER_TOKEN", "") or (Path(file).read_text() if file else "")
+    if not token.strip() or not url.startswith("https://"):
+        return {}
+    return {"Authorization": f"Bearer {token.strip()}"}
+
+
+def _check(answer: requests.Response) -> None:
+    """Raises what kind of failure an answer is."""
+    status, reason = answer.status_code, answer.reason or ""
+    if status in (404, 410):
+        raise FileNotFoundError(f"HTTP {status} {reason}")
+    # Where an address is signed for GET alone, HEAD is forbidden: `facts` asks again.
+    if status == 401 or (status == 403 and answer.request.method != "HEAD"):
+        raise PermissionError(f"HTTP {status} {reason}")
+    if status >= 400:
+        raise WebError(status, reason)
+
+
+def _range(answer: requests.Response) -> tuple[int, int, int | None]:
+    """First and last byte of an answer, and the size of the file where told."""
+    header = answer.headers.get("Content-Range", "")
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", header.strip())
+    if not found:
+        return 0, -1, None
+    return int(found[1]), int(found[2]), int(found[3]) if found[3].isdecimal() else None
