@@ -14,10 +14,10 @@ import pytest
 
 pytest.importorskip("requests")
 
-from rootloom.errors import InputError
+from rootloom.errors import ConfigError, InputError
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
-from rootloom.rootio.remote import Retry
+from rootloom.rootio.remote import Retry, TransferError, address, scheme, timeout
 
 FILE = Path(__file__).parents[1] / "data" / "uproot-HZZ-lzma.root"
 
@@ -131,7 +131,7 @@ def test_a_missing_remote_file_is_not_asked_for_again(url: str, flaky: Flaky) ->
     assert flaky.requests == 0
 
 
-def test_waiting_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_doubles_and_differs_between_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
 
@@ -139,8 +139,54 @@ def test_waiting_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("reset by peer")
 
     with pytest.raises(InputError, match="reset by peer"):
-        Retry(attempts=4, wait=0.5).run("root://host//x.root", fail)
-    assert waits == [0.5, 1.0, 2.0]
+        Retry(attempts=9, wait=0.5).run("root://host//x.root", fail)
+    least = [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
+    assert all(a <= b <= 1.25 * a for a, b in zip(least, waits, strict=True))
+    assert waits[:3] != least[:3]
     with pytest.raises(InputError):
         Retry(attempts=4).run("/local/x.root", fail)
-    assert len(waits) == 3
+    assert len(waits) == 8
+
+
+def test_patience_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ATTEMPTS", "WAIT", "TIMEOUT"):
+        monkeypatch.delenv(f"ROOTLOOM_{name}", raising=False)
+    assert (Retry(), timeout()) == (Retry(attempts=4, wait=1.0), 60)
+    monkeypatch.setenv("ROOTLOOM_ATTEMPTS", "7")
+    monkeypatch.setenv("ROOTLOOM_WAIT", "0.5")
+    assert Retry() == Retry(attempts=7, wait=0.5)
+    monkeypatch.setenv("ROOTLOOM_WAIT", "soon")
+    with pytest.raises(ConfigError, match=r"ROOTLOOM_WAIT[\s\S]*'soon'"):
+        Retry()
+
+
+@pytest.mark.parametrize(
+    ("error", "tried", "fix"),
+    [
+        (OSError("[ERROR] Server responded: [3011] no such file"), 1, "check the path"),
+        (FileNotFoundError("file not found ([FATAL] Invalid address)"), 3, "server"),
+        (FileNotFoundError("gone"), 1, "check the path"),
+        (OSError("[FATAL] Auth failed: No protocols left"), 1, "X509_USER_PROXY"),
+        (OSError("[ERROR] Server responded: [3010] permission denied"), 1, "credentials"),
+        (ModuleNotFoundError("No module named 'XRootD'"), 1, r"rootloom\[remote\]"),
+        (TimeoutError("[ERROR] Operation expired"), 3, "server"),
+        (TransferError("x", expected="a", found="b", fix="another copy"), 3, "another copy"),
+        (InputError("x", expected="a", found="b", fix="no attempt"), 1, "no attempt"),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error: Exception, tried: int, fix: str) -> None:
+    calls = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(InputError, match=fix):
+        Retry(attempts=3, wait=0.001).run("root://host//x.root", fail)
+    assert len(calls) == tried
+
+
+def test_spellings_of_protocols() -> None:
+    assert address("davs://h:2880/x.root#size=3") == "https://h:2880/x.root"
+    assert address("XRoot://h//x.root") == "root://h//x.root"
+    assert (scheme("davs://h/x"), scheme("root://h//x"), scheme("/x")) == ("https", "root", "")

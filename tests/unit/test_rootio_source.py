@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rootloom.errors import InputError
+from rootloom.errors import ConfigError, InputError
 from rootloom.rootio.source import expand, is_remote, key_of
 
 
@@ -60,3 +60,44 @@ def test_without_a_base(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_remote() -> None:
     assert is_remote("https://x/y.root")
     assert not is_remote("/data/y.root")
+
+
+def test_lists_name_files_and_what_is_known_of_them(folder: Path) -> None:
+    (folder / "all.txt").write_text(
+        "# mine\n\nroot://h//x.root  adler32:1a2b3c4d size:12 # as the server says\n"
+        "https://h/y.root\na/*.root\n"
+    )
+    found = {file.key: file.url for file in expand("all.txt", base=folder)}
+    assert found == {
+        key_of("root://h//x.root"): "root://h//x.root#adler32=1a2b3c4d&size=12",
+        key_of("https://h/y.root"): "https://h/y.root",
+        key_of("a/x.root"): str(folder / "a/x.root"),
+        key_of("a/y.root"): str(folder / "a/y.root"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("root://h//x.root adler32:1a2b", None),
+        ("root://h//x.root adler32:1a2b3c4d5e", "line 2[\\s\\S]*1a2b3c4d5e"),
+        ("a/x.root adler32:1a2b3c4d", "line 2[\\s\\S]*local file"),
+        ("root://h//x.root size:1\nroot://h//x.root size:2", "list it once"),
+        ("root://h//x.root crc32:1a2b3c4d", "line 2[\\s\\S]*not an address"),
+    ],
+)
+def test_a_list_that_makes_no_sense_is_refused(
+    folder: Path, line: str, message: str | None
+) -> None:
+    (folder / "all.txt").write_text(f"# mine\n{line}\n")
+    if message is None:  # leading zeros may be missing
+        assert expand("all.txt", base=folder)[0].url.endswith("#adler32=00001a2b")
+        return
+    with pytest.raises((ConfigError, InputError), match=message):
+        expand("all.txt", base=folder)
+
+
+def test_a_missing_list_names_the_nearest(folder: Path) -> None:
+    (folder / "files.txt").touch()
+    with pytest.raises(InputError, match=r"did you mean 'files\.txt'"):
+        expand("file.txt", base=folder)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from pathlib import Path
 
 import h5py
 import pytest
 
+from rootloom import scratch
 from rootloom.errors import InputError
 from rootloom.fileio import atomic_path, new_hdf5, write_bytes, write_text
 
@@ -110,3 +112,62 @@ def test_hdf5_appears_whole(tmp_path: Path) -> None:
         assert not (tmp_path / "a.h5").exists()
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["x"][:].tolist() == [1, 2, 3]
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "node"
+    folder.mkdir()
+    monkeypatch.setenv(scratch.VARIABLE, str(folder))
+    return folder
+
+
+def test_content_is_written_on_scratch_and_brought_home(tmp_path: Path, node: Path) -> None:
+    path = tmp_path / "results" / "a.bin"
+    with atomic_path(path) as temporary:
+        assert temporary.name == path.name
+        assert temporary.is_relative_to(node)
+        temporary.write_bytes(b"whole")
+        assert list(path.parent.iterdir()) == []
+    assert path.read_bytes() == b"whole"
+    assert list(path.parent.iterdir()) == [path]
+    assert not temporary.parent.exists()
+
+
+def test_an_error_on_scratch_keeps_what_was_there(tmp_path: Path, node: Path) -> None:
+    write_text(tmp_path / "a.txt", "before")
+    folders = []
+
+    def fail() -> None:
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            folders.append(temporary.parent)
+            temporary.write_text("half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.txt", "node"]
+    assert not folders[0].exists()
+
+
+def test_a_full_scratch_is_named(tmp_path: Path, node: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(InputError, match=rf"{node}[\s\S]*{scratch.VARIABLE}"),
+        atomic_path(tmp_path / "a.bin"),
+    ):
+        raise full
+
+
+def test_what_killed_writers_left_is_removed_and_no_more(tmp_path: Path) -> None:
+    host = os.uname().nodename
+    done = subprocess.Popen(["true"])
+    done.wait()
+    dead, living = (f".a.bin.{host}-{pid}.partial" for pid in (done.pid, os.getppid()))
+    others = [living, f".b.bin.{host}-{done.pid}.partial", f".a.bin.far-{done.pid}.partial"]
+    for name in (dead, *others):
+        (tmp_path / name).touch()
+    with atomic_path(tmp_path / "a.bin") as temporary:
+        temporary.touch()
+    assert {p.name for p in tmp_path.iterdir()} == {"a.bin", *others}

@@ -96,20 +96,26 @@ def of_header(text: str) -> dict[str, str]:
     digests = {}
     for item in text.split(","):
         name, _, value = item.strip().partition("=")
-        name, value = name.lower().replace("-", ""), value.strip().strip(":")
-        digits = ALGORITHMS.get(name)
-        if digits is None:
-            continue
-        # The standard says base64 for md5 and SHA; servers exist that send hexadecimal digits.
-        if not re.fullmatch(rf"[0-9a-fA-F]{{1,{digits}}}", value):
-            try:
-                value = base64.b64decode(value, validate=True).hex()
-            except binascii.Error:
-                continue
-        value = value.lower().zfill(digits)
-        if len(value) == digits:
-            digests[name] = value
+        name = name.lower().replace("-", "")
+        digits = _digits(name, value.strip().strip(":")) if name in ALGORITHMS else ""
+        if digits:
+            digests[name] = digits
     return digests
+
+
+def _digits(name: str, value: str) -> str:
+    """A digest in hexadecimal digits; empty when `value` is none.
+
+    The standard says base64 for md5 and SHA; servers exist that send hexadecimal digits.
+    """
+    length = ALGORITHMS[name]
+    if re.fullmatch(rf"[0-9a-fA-F]{{{1 if name == 'adler32' else length},{length}}}", value):
+        return value.lower().zfill(length)
+    try:
+        found = base64.b64decode(value, validate=True).hex()
+    except binascii.Error:
+        return ""
+    return found if len(found) == length else ""
 
 
 def of_file(path: Path, algorithms: Iterable[str]) -> Content:

@@ -99,6 +99,13 @@ def _entry(words: list[str], where: str) -> str:
     while len(words) > 1 and checksums.is_word(words[-1]):
         known.append(words.pop())
     url, content = " ".join(words), checksums.parse(known, where)
+    if is_remote(url) and len(words) > 1:
+        raise ConfigError(
+            where,
+            expected="an address, then words like adler32:0a1b2c3d or size:123",
+            found=f"'{url}', which is not an address",
+            fix="correct it; a space inside an address is written %20",
+        )
     if content and not is_remote(url):
         raise ConfigError(
             where,
