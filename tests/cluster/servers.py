@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif not path.is_file():
             self._end(404)
         else:
-            self._send(path.read_bytes(), body)
+            self._send(path, body)
 
     def _end(self, status: int, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -198,39 +198,41 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _send(self, content: bytes, body: bool) -> None:
-        faults = self._faults
-        whole, content = content, content[: len(content) - faults.short]
-        start, stop = 0, len(content)
+    def _send(self, path: Path, body: bool) -> None:
+        faults, size = self._faults, path.stat().st_size - self._faults.short
+        start, stop = 0, size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         part = bool(asked and faults.ranges)
         if asked and part:
-            start = int(asked[1])
-            stop = min(int(asked[2]) + 1 if asked[2] else stop, stop)
-            if start >= len(content):
-                self._end(416, {"Content-Range": f"bytes */{len(content)}"})
+            start, stop = int(asked[1]), min(int(asked[2] or size) + 1, size)
+            if start >= size:
+                self._end(416, {"Content-Range": f"bytes */{size}"})
                 return
         self.send_response(206 if part else 200)
         self.send_header("Content-Length", str(stop - start))
         if part:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
         if faults.digests and "Want-Digest" in self.headers:
-            md5 = base64.b64encode(hashlib.md5(whole).digest()).decode()
-            self.send_header("Digest", f"adler32={zlib.adler32(whole):x},md5={md5}")
+            md5 = base64.b64encode(hashlib.md5(path.read_bytes()).digest()).decode()
+            self.send_header("Digest", f"adler32={adler32(path)},md5={md5}")
         self.end_headers()
-        if not body:
-            return
-        if faults.take("drops"):
-            self.wfile.write(content[start : min(stop, start + faults.drop_after)])
-            self.wfile.flush()
-            self.close_connection = True
-            with suppress(OSError):
-                self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        if faults.take("corrupt"):
-            content = content[: stop - 1] + bytes([content[stop - 1] ^ 1])
+        if body:
+            self._send_content(path, start, stop)
+
+    def _send_content(self, path: Path, start: int, stop: int) -> None:
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read(stop - start)
+        dropped = self._faults.take("drops")
+        if dropped:
+            content = content[: self._faults.drop_after]
+        elif self._faults.take("corrupt"):
+            content = content[:-1] + bytes([content[-1] ^ 1])
         with suppress(OSError):
-            self.wfile.write(content[start:stop])
+            self.wfile.write(content)
+            if dropped:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(ThreadingHTTPServer):

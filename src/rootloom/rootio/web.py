@@ -25,10 +25,9 @@ _CONNECTIONS = 8
 _WITHOUT_HEAD = (403, 405, 501)  # what servers answer that know GET only
 _HEADER_NAMES = {"adler32": "adler32", "md5": "md5", "sha256": "sha-256"}
 
-# Where certificates of sites are looked for, the tools' own variables first.
-_CA_VARIABLES = (
-    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "X509_CERT_DIR",
-)  # fmt: skip
+# What says whom to trust, beside the system: files and folders of certificates. All are trusted.
+_CA_VARIABLES = ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "X509_CERT_DIR")
+_TLS_VARIABLES = (*_CA_VARIABLES, "SSL_CERT_FILE", "SSL_CERT_DIR", "X509_USER_PROXY")
 
 
 class Web:
@@ -84,7 +83,7 @@ class Web:
 
     @contextmanager
     def _ask(self, method: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-        session = _session(os.getpid(), tuple(os.environ.get(name, "") for name in _CA_VARIABLES))
+        session = _session(os.getpid(), tuple(os.environ.get(name) for name in _TLS_VARIABLES))
         wait = timeout()
         try:
             with session.request(
@@ -170,20 +169,40 @@ class WebSource(uproot.source.chunk.Source):
         return found
 
 
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connections that trust a site's own certificates too, also by way of a proxy."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_maxsize=2 * _CONNECTIONS)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Called by requests for direct connections."""
+        super().init_poolmanager(*arguments, **options, ssl_context=self._context)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Called by requests for those by way of a proxy."""
+        return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
+
+
 @lru_cache(maxsize=1)
-def _session(process: int, authorities: tuple[str, ...]) -> requests.Session:
-    """Connections of this process, kept alive between files; proxies come from the environment."""
-    session = requests.Session()
-    adapter = requests.adapters.HTTPAdapter(pool_maxsize=2 * _CONNECTIONS)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    given = [name for name in authorities if name]
-    # The system's certificates, which a site may have added its own to, before those of a package.
-    system = ssl.get_default_verify_paths().cafile
-    session.verify = given[0] if given else (system or True)
+def _session(process: int, tls: tuple[str | None, ...]) -> requests.Session:
+    """Connections of this process under these variables, kept alive between files.
+
+    Proxies come from the environment, as everywhere.
+    """
+    context = ssl.create_default_context()  # SSL_CERT_FILE and SSL_CERT_DIR are OpenSSL's own
+    for place in (Path(os.environ.get(name) or "/nowhere") for name in _CA_VARIABLES):
+        if place.is_dir():
+            context.load_verify_locations(capath=place)
+        elif place.is_file():
+            context.load_verify_locations(cafile=place)
     proxy = os.environ.get("X509_USER_PROXY", "")
     if Path(proxy).is_file():
-        session.cert = proxy
+        context.load_cert_chain(proxy)
+    session = requests.Session()
+    session.mount("https://", _Adapter(context))
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=2 * _CONNECTIONS))
     return session
 
 
