@@ -341,7 +341,7 @@ def test_a_project_on_remote_files_with_faults(
 
 def shard_column(path: Path, stem: str, name: str) -> np.ndarray:
     """A variable of a file's rows, in the order of its entries."""
-    (shard,) = (path / "results" / "datasets" / "toy" / "features").rglob(f"{stem}-*/0.h5")
+    (shard,) = (path / "results" / "datasets" / "toy" / "features").rglob(f"{stem}-*.h5")
     with h5py.File(shard) as file:
         entry, column = (
             np.concatenate([split[key][:] for split in file.values()]) for key in ("entry", name)
