@@ -14,7 +14,7 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,12 @@ from rootloom.cluster.outcomes import Cause
 from snakemake_executor_plugin_rootloom_slurm import queue, script
 
 FORGOTTEN = 60.0  # seconds for which a job may be unknown to SLURM before it counts as lost
-PATIENCE = 600.0  # seconds for which a controller that does not answer is asked to take a job
+PATIENCE = 3600.0  # seconds for which a controller that takes no job now is asked again
 _OF_THE_SITE = ("SLURM_CONF",)  # where the cluster is described; not what a job was given
-_NO_ANSWER = ("contact slurm controller", "timed out", "connection refused", "not responding")
+_NOT_NOW = (
+    "contact slurm controller", "timed out", "connection refused", "not responding",
+    "maxsubmitjob", "temporarily",
+)  # fmt: skip
 
 
 class ExecutorSettings(SlurmSettings):
@@ -56,6 +59,13 @@ class _Submission(SlurmExecutor):
         """Nothing: the engine on the node runs the job itself, without a job step around it."""
         return ""
 
+    def get_account_arg(self, job: JobExecutorInterface) -> Iterator[str]:
+        """The account that the profile names, or SLURM's own default for the user."""
+        if job.resources.get("slurm_account"):
+            yield from super().get_account_arg(job)
+        else:
+            yield ""
+
     def send(self, jobs: Sequence[JobExecutorInterface], token: str) -> None:
         """Call sbatch for jobs of one rule with the same resources; wait out a busy controller."""
         command, text = self._call(jobs, token), self._script(jobs)
@@ -65,8 +75,8 @@ class _Submission(SlurmExecutor):
             if done.returncode == 0:
                 self._register(jobs, token, done.stdout.strip().partition(";")[0])
                 return
-            unanswered = any(words in done.stderr.lower() for words in _NO_ANSWER)
-            if not unanswered or time.monotonic() > limit:
+            not_now = any(words in done.stderr.lower() for words in _NOT_NOW)
+            if not not_now or time.monotonic() > limit:
                 break
             time.sleep(pause)
             pause = min(2 * pause, 30.0)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import yaml
 
-from rootloom.running import STARTED
 from tests.workflow.project import ROOT, TOY_EXPERIMENT, Project, environment, make_project
 from tests.workflow.test_reruns import contents
 
@@ -58,12 +57,9 @@ def has_checkpoint(project: Project, member: int = 0) -> bool:
     return bool(list((project.path / TRAINING / str(member)).rglob("step-*.safetensors")))
 
 
-def starts(project: Project) -> dict[str, int]:
-    """How often each job was started, by the path of its log."""
-    logs = project.path / "results/logs"
-    return {
-        str(log.relative_to(logs)): log.read_text().count(STARTED) for log in logs.rglob("*.log")
-    }
+def logs(project: Project) -> list[Path]:
+    """One for each job that ran; the engine clears it when the job starts again."""
+    return list((project.path / "results/logs").rglob("*.log"))
 
 
 @dataclass
