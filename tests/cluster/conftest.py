@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.condor import Pool, condor
 from tests.cluster.daemons import Unavailable, skip_or_fail
 from tests.cluster.slurm import Slurm, slurm
 
@@ -18,3 +19,13 @@ def slurm_cluster() -> Iterator[Slurm]:
             yield running
     except (Unavailable, TimeoutError) as reason:
         skip_or_fail(f"SLURM: {reason}")
+
+
+@pytest.fixture(scope="session")
+def condor_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """An HTCondor pool that sees one folder of this session, for all its projects."""
+    try:
+        with condor(tmp_path_factory.mktemp("condor")) as running:
+            yield running
+    except (Unavailable, TimeoutError) as reason:
+        skip_or_fail(f"HTCondor: {reason}")

@@ -76,6 +76,10 @@ class Ledger:
         """Where a job without a result was submitted, oldest first."""
         return list(self._open.get(key, ()))
 
+    def waiting(self) -> list[Place]:
+        """Every place whose job has no result yet."""
+        return [place for places in list(self._open.values()) for place in places]
+
     def intent(self, token: str) -> Intent:
         """The submission of that token. Raises KeyError when this ledger does not know it."""
         return self._intents[token]

@@ -1,0 +1,79 @@
+"""HTCondor for rootloom: the published HTCondor executor, with a memory.
+
+Adds to it that one block of resources is understood, that jobs of an earlier head process are found
+again, that lost jobs are submitted again, that the cause of a failure decides what the next attempt
+asks for, and that what a job is told by HTCondor reaches the program that can save its state.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from snakemake_executor_plugin_htcondor import common_settings as common_settings
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from rootloom.cluster.adoption import Adopting, Known
+from rootloom.cluster.ledger import Place, run_name
+from rootloom.cluster.outcomes import Cause
+from snakemake_executor_plugin_rootloom_htcondor import queue
+from snakemake_executor_plugin_rootloom_htcondor.settings import (
+    ExecutorSettings as ExecutorSettings,
+)
+from snakemake_executor_plugin_rootloom_htcondor.watching import Watching
+
+
+class Executor(Adopting, Watching):
+    """Submits jobs to HTCondor, and takes over those of earlier heads."""
+
+    def __post_init__(self) -> None:
+        """Read the settings, then what earlier heads of this working directory left."""
+        super().__post_init__()
+        self.run_uuid = run_name(Path(self.workflow.workdir_init), getpass.getuser())
+        self._sender = ThreadPoolExecutor(1, "submission")
+        self.open_ledger()
+
+    def submit(self, jobs: Sequence[JobExecutorInterface], token: str) -> None:
+        """Submit in the background, so that the engine goes on scheduling."""
+        for job in jobs:
+            self._sender.submit(self._send, job, token)
+
+    def _send(self, job: JobExecutorInterface, token: str) -> None:
+        try:
+            self.send(job, token)
+        except Exception as error:  # a thread's error would otherwise leave the engine waiting
+            self.report_job_error(SubmittedJobInfo(job), msg=f"Not submitted: {error}. ")
+
+    def known(self) -> dict[Place, Known]:
+        """Jobs of this working directory in the queue, the event log or the schedd's history."""
+        assert self.ledger is not None
+        found = {**self.in_log(), **(self.in_queue() or {})}
+        unknown = [place for place in self.ledger.waiting() if place not in found]
+        if unknown:
+            since = min(self.ledger.intent(place.token).time for place in unknown)
+            found = {**queue.history(self.run_uuid, since), **found}
+        return found
+
+    def adopted(self, job: JobExecutorInterface, known: Known, place: Place) -> SubmittedJobInfo:
+        """Watch a job by its id and what it prints."""
+        aux = self.described(job, place.token)
+        return SubmittedJobInfo(job, external_jobid=int(known.external_id), aux=aux)
+
+    def cause_of(self, info: SubmittedJobInfo) -> Cause:
+        """Why a job ended without success."""
+        return "failed" if info.external_jobid is None else self.cause(info) or "failed"
+
+    def is_ours(self, token: str) -> bool:
+        """Whether a job of the event log may still matter: most of an earlier head's do not."""
+        try:
+            return self.ledger is not None and self.ledger.intent(token) is not None
+        except KeyError:
+            return False
+
+    def shutdown(self) -> None:
+        """Stop watching and submitting."""
+        self._sender.shutdown(wait=False, cancel_futures=True)
+        super().shutdown()

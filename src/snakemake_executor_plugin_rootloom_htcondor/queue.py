@@ -1,0 +1,49 @@
+"""What HTCondor says of the jobs of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import htcondor2 as htcondor
+
+from rootloom.cluster.adoption import Known
+from rootloom.cluster.ledger import Place
+from snakemake_executor_plugin_rootloom_htcondor.words import RUN, TOKEN
+
+_WANTED = ["ClusterId", "JobStatus", "ExitCode", TOKEN]
+_REMOVED, _COMPLETED = 3, 4
+
+
+def queued(run: str) -> dict[Place, Known]:
+    """Jobs of a run in the queue. Raises an htcondor error when the schedd does not answer."""
+    ads = htcondor.Schedd().query(constraint=f'{RUN} == "{run}"', projection=_WANTED)
+    return _by_place(ads)
+
+
+def history(run: str, since: float) -> dict[Place, Known]:
+    """Jobs of a run that left the queue after a moment (seconds since 1970), where it is kept."""
+    ads = htcondor.Schedd().history(
+        constraint=f'{RUN} == "{run}"',
+        projection=_WANTED,
+        since=f"EnteredCurrentStatus < {int(since)}",
+    )
+    return _by_place(ads)
+
+
+def remove(cluster: int) -> None:
+    """Take a job out of the queue."""
+    htcondor.Schedd().act(htcondor.JobAction.Remove, [f"{cluster}.0"])
+
+
+def _by_place(ads: Iterable[Any]) -> dict[Place, Known]:
+    return {Place(str(ad[TOKEN]), 1): Known(str(ad["ClusterId"]), _state(ad)) for ad in ads}
+
+
+def _state(ad: Any) -> Literal["active", "done", "failed"]:
+    status = ad["JobStatus"]
+    if status == _REMOVED:
+        return "failed"
+    if status == _COMPLETED:
+        return "done" if ad.get("ExitCode") == 0 else "failed"
+    return "active"

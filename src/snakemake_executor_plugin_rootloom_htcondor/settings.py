@@ -1,0 +1,21 @@
+"""Options of the executor on the command line and in a profile."""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from snakemake_executor_plugin_htcondor import ExecutorSettings as HTCondorSettings
+
+
+@dataclass
+class ExecutorSettings(HTCondorSettings):
+    """Those of the published executor, and how the site is told a job's run time."""
+
+    # The engine makes an option of the type itself: no postponed annotations, no `|`.
+    runtime_attribute: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "Job attribute from which the site reads a job's longest run time in seconds "
+            "(MaxRuntime at CERN). Without one, HTCondor itself holds a job that runs longer.",
+            "required": False,
+        },
+    )

@@ -1,0 +1,110 @@
+"""A submission of the published executor, completed before it reaches HTCondor."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from snakemake_executor_plugin_htcondor import Executor as HTCondorExecutor
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from rootloom.cluster.adoption import Known
+from rootloom.cluster.ledger import Place
+from snakemake_executor_plugin_rootloom_htcondor import node, queue, words
+
+PATIENCE = 600.0  # seconds for which a schedd that does not answer is asked to take a job
+LONGEST_PAUSE = 30.0  # seconds between two such questions
+
+
+class Submission(HTCondorExecutor):
+    """What a job needs besides what the published executor asks for; call `send`."""
+
+    run_uuid = ""
+    _token = ""
+
+    def send(self, job: JobExecutorInterface, token: str) -> None:
+        """Submit a job that carries `token`; wait out a schedd that does not answer."""
+        self._token = token
+        limit, pause = time.monotonic() + PATIENCE, 2.0
+        while True:
+            try:
+                super().run_job(job)
+                return
+            except WorkflowError as error:
+                if time.monotonic() > limit:
+                    raise
+                self.logger.warning(f"{error}. Trying again in {pause:.0f} s.")
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            # No answer does not mean that it was not taken.
+            taken = (self.in_queue(limit) or {}).get(Place(token, 1))
+            if taken is not None:
+                self.report_job_submission(SubmittedJobInfo(job, int(taken.external_id)))
+                return
+
+    def in_queue(self, limit: float = float("inf")) -> dict[Place, Known] | None:
+        """Jobs of this working directory in the queue, once the schedd answers.
+
+        limit: moment (`time.monotonic`) at which to give up and return None.
+        """
+        pause = 2.0
+        while True:
+            try:
+                return queue.queued(self.run_uuid)
+            except Exception as error:  # the bindings raise bare and undocumented kinds
+                if time.monotonic() > limit:
+                    return None
+                self.logger.warning(f"HTCondor's schedd does not answer ({error}); asking again.")
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        """Watch a job from now on, by its id and by what it prints."""
+        if job_info.aux is None:
+            job_info.aux = self.described(job_info.job, self._token)
+        super().report_job_submission(job_info, register_job=register_job)
+
+    def described(self, job: JobExecutorInterface, token: str) -> dict[str, Any]:
+        """What is kept of a submission: its token, and the file with what the job prints."""
+        return {"token": token, "log": self._log(job.name, token)}
+
+    def _sanitize_job_args(self, job_args: str) -> str:
+        """Leave the arguments to `_handle_explicit_unit_resources`, which quotes them."""
+        return job_args
+
+    def _handle_explicit_unit_resources(
+        self, job: JobExecutorInterface, submit_dict: dict[str, Any]
+    ) -> None:
+        """Complete a submission; what the rule or the profile says in HTCondor's words stays."""
+        super()._handle_explicit_unit_resources(job, submit_dict)
+        attribute = self.workflow.executor_settings.runtime_attribute
+        for word, value in words.translated(job.resources, attribute).items():
+            submit_dict.setdefault(word, value)
+        log = self._log(job.name, self._token)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        submit_dict["output"] = submit_dict["error"] = str(log)
+        if job.resources.get("job_wrapper") or not self.workflow.storage_settings.shared_fs_usage:
+            return
+        command = [submit_dict["executable"], *words.words_of(submit_dict["arguments"])]
+        submit_dict |= {
+            "executable": sys.executable,
+            "transfer_executable": False,
+            "arguments": words.command_line(
+                [str(Path(node.__file__).resolve()), self.workflow.workdir_init, *command]
+            ),
+        }
+
+    def _log_resource_requests(self, submit_dict: dict[str, Any]) -> None:
+        """Take the last chance before a submission to set what the published executor has set."""
+        submit_dict |= words.identified(self._token, self.run_uuid)
+        if "request_gpus" not in submit_dict:
+            for word in words.GPU_WORDS:
+                submit_dict.pop(word, None)
+
+    def _log(self, rule: str, token: str) -> Path:
+        """What a job prints; a folder holds 1/256 of a rule's jobs."""
+        return Path(self.jobDir).absolute() / rule / token[2:4] / f"{token}.log"

@@ -1,0 +1,205 @@
+"""A private HTCondor pool: one machine that claims 16 cores and two GPUs, in a Debian chroot.
+
+The distribution of the tests' machine may have no HTCondor; the next Debian has. The chroot is made
+once from the machine's own package mirror and kept beside other temporary files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.cluster.daemons import Unavailable, install
+from tests.cluster.heads import Head
+from tests.workflow.project import ROOT
+
+SCRIPT = Path(__file__).with_name("condor-pool.sh")
+CHROOT = Path(tempfile.gettempdir(), "rootloom-condor-chroot")
+SUITE = "trixie"
+PACKAGES = "minicondor,procps,iproute2"
+TESTER = 1000
+WANTED = "ClusterId,JobStatus,Iwd,Out,RequestMemory,AllowedJobDuration,JobBatchName"
+CONFIG = """\
+NUM_CPUS = 16
+MEMORY = 32768
+MACHINE_RESOURCE_GPUs = fake0 fake1
+use POLICY: HOLD_IF_MEMORY_EXCEEDED
+MOUNT_UNDER_SCRATCH =
+SEC_DEFAULT_AUTHENTICATION_METHODS = FS, CLAIMTOBE
+MAXJOBRETIREMENTTIME = 0
+MachineMaxVacateTime = 120
+NEGOTIATOR_INTERVAL = 1
+NEGOTIATOR_CYCLE_DELAY = 1
+NEGOTIATOR_MIN_INTERVAL = 1
+SCHEDD_INTERVAL = 1
+SCHEDD_MIN_INTERVAL = 1
+JOB_START_DELAY = 0
+PERIODIC_EXPR_INTERVAL = 2
+STARTER_UPDATE_INTERVAL = 2
+STARTER_INITIAL_UPDATE_INTERVAL = 1
+SHADOW_QUEUE_UPDATE_INTERVAL = 2
+PROCD_MAX_SNAPSHOT_INTERVAL = 2
+MASTER_BACKOFF_CONSTANT = 1
+ENABLE_USERLOG_FSYNC = False
+"""
+
+
+class Pool:
+    """A running pool. `folder` is seen inside at its own path, and belongs to the user there."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self._process = process
+        self.folder = folder
+        (inside,) = psutil.Process(process.pid).children()
+        self._enter = [
+            "nsenter", f"--target={inside.pid}", "--mount", "--pid", "--net", "--uts", "--root",
+        ]  # fmt: skip
+
+    def entering(
+        self, command: list[str], folder: Path | None = None, user: int = TESTER
+    ) -> list[str]:
+        """The command that runs another one inside."""
+        place = f"--wdns={folder or self.folder}"
+        return [*self._enter, place, f"--setuid={user}", f"--setgid={user}", *command]
+
+    def command(self, *command: str, user: int = TESTER, check: bool = True) -> str:
+        """Output of a command inside. Raises AssertionError when it fails."""
+        done = subprocess.run(
+            self.entering(list(command), user=user), env=ENVIRONMENT, capture_output=True, text=True
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def own(self, path: Path) -> None:
+        """Give a folder to the user inside."""
+        for item in (path, *path.rglob("*")):
+            os.chown(item, TESTER, TESTER, follow_symlinks=False)
+
+    def head(self, path: Path, profile: str) -> PoolHead:
+        """How a folder is run inside."""
+        return PoolHead(path, profile, pool=self)
+
+    # -- jobs -----------------------------------------------------------------------------------
+    def jobs(self, path: Path, rule: str = "", history: bool = False) -> list[dict[str, Any]]:
+        """Jobs submitted from a folder that are in the queue, or were."""
+        program = "condor_history" if history else "condor_q"
+        wanted = (
+            "ClusterId,JobStatus,Iwd,Out,RequestMemory,RequestGPUs,AllowedJobDuration,JobBatchName"
+        )
+        text = self.command(program, "-json", "-attributes", wanted + ",RootloomToken")
+        found = [job for job in json.loads(text or "[]") if Path(job["Iwd"]) == path]
+        return [{**job, "rule": Path(job["Out"]).parts[-3]} for job in found if rule in job["Out"]]
+
+    def everything(self, path: Path) -> list[dict[str, Any]]:
+        """Jobs of a folder, in the queue and after."""
+        return self.jobs(path) + self.jobs(path, history=True)
+
+    def running(self, path: Path, rule: str) -> list[str]:
+        """Numbers of the running jobs of a rule."""
+        jobs = self.jobs(path)
+        return [str(j["ClusterId"]) for j in jobs if j["JobStatus"] == 2 and j["rule"] == rule]
+
+    def kill_schedd(self) -> None:
+        """SIGKILL the schedd; the master starts another one."""
+        self.command("pkill", "-KILL", "-x", "condor_schedd", user=0)
+
+
+@dataclass
+class PoolHead(Head):
+    """Head processes inside a pool."""
+
+    pool: Pool | None = None
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGKILL a head alone."""
+        for child in psutil.Process(process.pid).children():
+            child.kill()
+        process.wait()
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        assert self.pool is not None
+        return self.pool.entering(super()._command(arguments), self.path)
+
+    def _environment(self) -> dict[str, str]:
+        return {**super()._environment(), "HOME": "/home/tester", "USER": "tester"}
+
+
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home/tester"}
+
+
+@contextmanager
+def condor(folder: Path) -> Iterator[Pool]:
+    """A pool for the block that shares `folder`. Raises Unavailable when it cannot run here."""
+    if os.getuid() != 0:
+        raise Unavailable("a private pool needs root")
+    chroot = _chroot()
+    folder.chmod(0o755)
+    os.chown(folder, TESTER, TESTER)
+    with tempfile.TemporaryDirectory(prefix="condor-") as place:
+        config, mount = Path(place, "config"), Path(place, "mount")
+        config.write_text(CONFIG)
+        mount.mkdir()
+        python = {sys.prefix, sys.base_prefix}
+        shared = [str(path) for path in (folder, ROOT, *sorted(python))]
+        process = subprocess.Popen(
+            [str(SCRIPT), str(chroot), str(mount), str(config), *shared],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            said = process.stdout.readline()
+            if said.strip() != "ready":
+                process.stdin.close()
+                raise Unavailable(f"the pool did not start: {said}{process.stdout.read()}")
+            yield Pool(process, folder)
+        finally:
+            process.stdin.close()
+            process.wait(30)
+            process.stdout.close()
+
+
+def _chroot() -> Path:
+    """The chroot; made, if it is not there yet, by one process at a time."""
+    with CHROOT.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not CHROOT.exists():
+            if not shutil.which("mmdebstrap"):
+                install("mmdebstrap")
+            draft = CHROOT.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={PACKAGES}"]
+            done = subprocess.run(
+                [*command, SUITE, str(draft), _mirror()], capture_output=True, text=True
+            )
+            if done.returncode:
+                raise Unavailable(f"no Debian {SUITE}: {done.stderr[-500:]}")
+            draft.rename(CHROOT)
+    return CHROOT
+
+
+def _mirror() -> str:
+    """The package mirror that this machine uses itself."""
+    sources = Path("/etc/apt")
+    files = [*sources.glob("sources.list.d/*.sources"), *sources.glob("sources.list*")]
+    for file in files:
+        if file.is_file():
+            found = re.search(
+                r"^(?:URIs:|deb (?:\[.*\] )?)\s*(\S+)", file.read_text(), re.MULTILINE
+            )
+            if found:
+                return found[1]
+    raise Unavailable("no package mirror in /etc/apt")
