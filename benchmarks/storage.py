@@ -22,7 +22,7 @@ from tests.cluster.servers import make_certificate, relay, web, xrootd
 from rootloom import scratch
 from rootloom.rootio.dataset import ClassRule, RowReader
 
-BRANCHES, EVENTS, CLUSTER = 60, 300_000, 10_000
+BRANCHES, EVENTS, CLUSTER = 60, 100_000, 10_000
 
 
 def write_file(path: Path) -> None:

@@ -262,14 +262,22 @@ class Web:
 
 
 @contextmanager
-def web(files: Path, certificate: Path | None = None) -> Iterator[Web]:
-    """A running HTTP server, HTTPS with a certificate (a file that also holds its key)."""
+def web(
+    files: Path, certificate: Path | None = None, *, clients: Path | None = None
+) -> Iterator[Web]:
+    """A running HTTP server, HTTPS with a certificate (a file that also holds its key).
+
+    clients: the authority whose certificate a client must show.
+    """
     files.mkdir(exist_ok=True)
     faults = Faults()
     server = _Server(("127.0.0.1", 0), partial(_Handler, root=files, faults=faults))
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients)
         server.socket = context.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
         )

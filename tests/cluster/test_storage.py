@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -239,6 +240,22 @@ def test_a_token_goes_to_its_server_only(
         assert set(pool.faults.seen) == set(plain.faults.seen) == {""}
 
 
+def test_certificates_of_both_sides(
+    tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with web(tmp_path / "grid", certificate, clients=certificate) as grid:
+        url = grid.add(HZZ)
+        for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+            with monkeypatch.context() as user:
+                user.setenv(name, str(certificate))
+                user.setenv("X509_USER_PROXY", str(certificate))
+                assert inspect(url, "events").entries == ENTRIES
+                user.delenv("X509_USER_PROXY")
+                with pytest.raises(InputError, match=r"uproot-HZZ-lzma\.root"):
+                    inspect(url, "events")
+
+
 def test_a_truncated_remote_file_is_refused(one_xrootd: XRootD, https: Web) -> None:
     https.add(HZZ)
     https.faults.short = 5000
@@ -272,6 +289,24 @@ def test_right_checksums_pass_and_wrong_ones_are_named(
         assert refusal.value.where == damaged
         with pytest.raises(InputError, match=f"{size + 1} bytes[\\s\\S]*{size} bytes"):
             inspect(f"{url}#size={size + 1}", "events")
+
+
+def test_a_kind_of_checksum_that_a_server_has_not(one_xrootd: XRootD, node: Path) -> None:
+    url, right = one_xrootd.add(HZZ), hashlib.sha256(HZZ.read_bytes()).hexdigest()
+    assert inspect(f"{url}#sha256={right}", "events").entries == ENTRIES
+    with pytest.raises(InputError, match=f"sha256 {'0' * 64}[\\s\\S]*sha256 {right} in the copy"):
+        inspect(f"{url}#sha256={'0' * 64}", "events")
+    assert left_on(node) == []
+
+
+def test_a_lost_checksum_query_is_asked_again(one_xrootd: XRootD) -> None:
+    url, good = one_xrootd.add(HZZ), adler32(HZZ)
+    with relay(one_xrootd.port) as line:
+        line.cuts, line.cut_after = 3, 40  # before a query can be answered
+        far = url.replace(str(one_xrootd.port), str(line.port))
+        with pytest.raises(InputError, match=f"adler32 00000001[\\s\\S]*adler32 {good}"):
+            inspect(f"{far}#adler32=00000001", "events")
+        assert line.cuts == 0
 
 
 def test_without_a_servers_checksum_a_copy_is_verified(

@@ -39,8 +39,9 @@ class Web:
     def facts(self, algorithms: Iterable[str]) -> Content:
         """What the server says of the file: its size, and those checksums that it knows."""
         names = [_HEADER_NAMES[name] for name in algorithms]
-        headers = {"Want-Digest": ", ".join(names)}
-        headers["Want-Repr-Digest"] = ", ".join(f"{n}=1" for n in names if n != "adler32")
+        headers = {"Want-Digest": ", ".join(names)} if names else {}
+        if "sha-256" in names:
+            headers["Want-Repr-Digest"] = "sha-256=1"
         try:
             with self._ask("HEAD", headers) as answer:
                 size = answer.headers.get("Content-Length")

@@ -9,7 +9,8 @@ from rootloom.rootio.checksums import ALGORITHMS, Content
 from rootloom.rootio.remote import limit_patience, timeout
 
 _BLOCK = 8 << 20
-_COMPUTING = 600.0  # s: a server that keeps no checksums reads the whole file to answer
+_COMPUTING = 600  # s: a server that keeps no checksums reads the whole file to answer
+_REFUSED = 400  # XrdCl's code for an answer that is an error, beside a lost connection
 
 
 class XRootD:
@@ -48,9 +49,11 @@ class XRootD:
         code = self._client.flags.QueryCode.CHECKSUM
         separator = "&" if "?" in self._path else "?"
         status, answer = self._server.query(
-            code, f"{self._path}{separator}cks.type={name}", timeout=int(_COMPUTING)
+            code, f"{self._path}{separator}cks.type={name}", timeout=_COMPUTING
         )
-        words = answer.decode().rstrip("\0").split() if status.ok and answer else []
+        if not status.ok and status.code != _REFUSED:
+            raise OSError(status.message.strip())
+        words = answer.decode().rstrip("\0").split() if answer else []
         if len(words) != 2 or words[0].lower() not in ALGORITHMS:
             return {}
         kind = words[0].lower()
