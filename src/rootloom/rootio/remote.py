@@ -116,7 +116,9 @@ def hopeless(error: Exception) -> str | None:
 
 
 def brief(error: Exception) -> str:
-    """Kind and text of an error, on one line."""
+    """Kind and text of an error, or what a refusal found, on one line."""
+    if isinstance(error, RootloomError):
+        return error.found
     # uproot's advice on how to spell a path follows after an empty line.
     text = " ".join(str(error).partition("\n\n")[0].split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
