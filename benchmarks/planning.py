@@ -1,6 +1,7 @@
 """What planning costs: `snakemake --dry-run` for 100 to 50,000 input files, and for a million.
 
     python benchmarks/planning.py [--files 100 1000 10000 50000] [--megabytes 1 1000] [--repeats 3]
+        [--new-only]
 
 For every number of files and size of a file: wall time and peak memory of a dry run before anything
 is done, and again when everything is. The files are sparse (their size is what the plan looks at)
@@ -49,27 +50,30 @@ def main() -> None:
     parser.add_argument("--files", type=int, nargs="+", default=[100, 1000, 10_000, 50_000])
     parser.add_argument("--megabytes", type=float, nargs="+", default=[1, 1000])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--new-only", action="store_true", help="not the finished state")
     parser.add_argument("--profile", action="store_true", help="what the plan itself spends")
     options = parser.parse_args()
     rows = []
     for megabytes in options.megabytes:
         for files in options.files:
-            row = measure(files, megabytes, options.repeats, options.profile)
+            row = measure(files, megabytes, options)
             rows.append(row)
             print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     write("planning", {"machine": machine(), "rows": rows})
 
 
-def measure(files: int, megabytes: float, repeats: int, profile: bool) -> dict[str, Any]:
+def measure(files: int, megabytes: float, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         jobs = make_project(project, files, megabytes)
         row: dict[str, Any] = {"files": files, "megabytes": megabytes, **jobs}
-        row |= {f"new_{k}": v for k, v in dry_runs(project, repeats, done=False).items()}
-        if profile:
+        row |= {f"new_{k}": v for k, v in dry_runs(project, options.repeats, done=False).items()}
+        if options.profile:
             profile_plan(project)
+        if options.new_only:
+            return row
         finish(project)
-        row |= {f"done_{k}": v for k, v in dry_runs(project, repeats, done=True).items()}
+        row |= {f"done_{k}": v for k, v in dry_runs(project, options.repeats, done=True).items()}
         return row
 
 
