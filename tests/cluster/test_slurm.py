@@ -79,6 +79,19 @@ rule gpu:
         "echo $SLURM_JOB_GPUS > {output}"
 """
 
+CHANGED = """
+rule made:
+    output:
+        "made.txt",
+    params:
+        job={"fingerprint": config["version"]},
+    resources:
+        mem_mb=500,
+        runtime=30,
+    shell:
+        "[ {config[version]} = new ] || sleep 300; echo {config[version]} > {output}"
+"""
+
 # Kills the head that calls it: at the first call after, at the second before the job is submitted.
 SBATCH = """\
 #!/bin/sh
@@ -200,6 +213,21 @@ def test_a_head_killed_at_any_moment_leaves_no_job_twice(
     jobs = slurm_cluster.jobs(project.path)
     assert Counter(job["rule"] for job in jobs) == expected
     assert {(job["JobState"], job["Restarts"]) for job in jobs} == {("COMPLETED", "0")}
+
+
+def test_a_job_of_an_earlier_head_ends_when_what_it_makes_has_changed(
+    slurm_cluster: Slurm, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    (tmp_path / "Snakefile").write_text(CHANGED)
+    head = Head(tmp_path, PROFILE, slurm_cluster.client)
+    process = head.start("--config", "version=old")
+    wait_until(lambda: bool(slurm_cluster.running_in(tmp_path, "made")), SECONDS, head.log)
+    kill(process)
+    head.finish(head.start("--config", "version=new"))
+    states = [job["JobState"] for job in slurm_cluster.jobs(tmp_path)]
+    assert sorted(states) == ["CANCELLED", "COMPLETED"]
+    assert (tmp_path / "made.txt").read_text() == "new\n"
 
 
 def test_each_cause_of_failure_has_its_remedy(slurm_cluster: Slurm, causes: Head) -> None:

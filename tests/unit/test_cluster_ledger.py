@@ -67,6 +67,18 @@ def test_the_key_of_a_job_depends_on_what_it_makes_and_from_what() -> None:
     assert len({key, *(key_of(*other) for other in others)}) == 4
 
 
+def test_rivals_are_open_jobs_of_earlier_heads_for_the_same_outputs(journal: Path) -> None:
+    old, new = key_of("train", ["x"], "f"), key_of("train", ["x"], "g")
+    first = Ledger(journal)
+    first.intend([old, key_of("train", ["y"], "f"), key_of("predict", ["x"], "f")])
+    assert first.rivals(new) == []  # its own
+    second = Ledger(journal)
+    assert second.rivals(new) == [old]
+    assert second.rivals(old) == []
+    second.settle(old)
+    assert second.rivals(new) == []
+
+
 def test_the_name_of_a_run_is_that_of_its_folder_and_user(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a")

@@ -90,7 +90,9 @@ class Adopting(RemoteExecutor):
         """Take over what an earlier head submitted; submit the others."""
         if self.ledger is None:
             self.ledger = Ledger(FOLDER / "ledger.jsonl")
-        for batch in self.batches([job for job in jobs if not self._take_over(job)]):
+        left = [job for job in jobs if not self._take_over(job)]
+        self._cancel_rivals(left)
+        for batch in self.batches(left):
             for job in batch:
                 self.run_job_pre(job)
             self._submit(batch)
@@ -179,6 +181,32 @@ class Adopting(RemoteExecutor):
         self.logger.info(f"Job {job.jobid} is already in the queue as {choice[0].external_id}.")
         self.report_job_submission(self.adopted(job, *choice))
         return True
+
+    def _cancel_rivals(self, jobs: Sequence[JobExecutorInterface]) -> None:
+        """End what an earlier head submitted for the same outputs before the settings changed.
+
+        Such a job would write over what is about to be made.
+        """
+        assert self.ledger is not None
+        rivals = {key: job for job in jobs for key in self.ledger.rivals(job_key(job))}
+        places = {p: job for key, job in rivals.items() for p in self.ledger.places(key)}
+        running = {p: k for p in places if (k := self._known_now(p)) and k.state == "active"}
+        if running:
+            ids = ", ".join(known.external_id for known in running.values())
+            self.logger.info(f"Cancelled, because what they were asked for has changed: {ids}.")
+            self.cancel_jobs(
+                [
+                    SubmittedJobInfo(places[p], external_jobid=k.external_id)
+                    for p, k in running.items()
+                ]
+            )
+        while any(
+            known.state == "active" for p, known in (self._found or {}).items() if p in running
+        ):
+            time.sleep(1)
+            self._found = self.known()
+        for key in rivals:
+            self.ledger.settle(key)
 
     def _known_now(self, place: Place) -> Known | None:
         """What the queue says of a place, after a submission in flight had time to arrive."""

@@ -57,6 +57,9 @@ class Ledger:
             for line in path.read_text(encoding="utf-8").splitlines():
                 self._replay(line)
         fileio.write_text(path, "".join(f"{line}\n" for line in self._compact()))
+        self._earlier: dict[str, list[str]] = {}
+        for key in self._open:
+            self._earlier.setdefault(_outputs_of(key), []).append(key)
 
     def intend(self, keys: Sequence[str]) -> str:
         """Note on disk that these jobs are about to be submitted together; their new token."""
@@ -79,6 +82,11 @@ class Ledger:
     def waiting(self) -> list[Place]:
         """Every place whose job has no result yet."""
         return [place for places in list(self._open.values()) for place in places]
+
+    def rivals(self, key: str) -> list[str]:
+        """Open jobs of earlier heads that make the same outputs as this one from other inputs."""
+        others = self._earlier.get(_outputs_of(key), ())
+        return [other for other in others if other != key and other in self._open]
 
     def intent(self, token: str) -> Intent:
         """The submission of that token. Raises KeyError when this ledger does not know it."""
@@ -127,8 +135,14 @@ def _line(intent: Intent) -> str:
 
 def key_of(rule: str, outputs: Sequence[str], fingerprint: str = "") -> str:
     """What identifies a job across heads: its rule, its outputs and what they are made from."""
-    digest = hashlib.sha256("\0".join([*sorted(outputs), fingerprint]).encode()).hexdigest()
-    return f"{rule}-{digest[:20]}"
+    made = hashlib.sha256("\0".join(sorted(outputs)).encode()).hexdigest()
+    made_from = hashlib.sha256(fingerprint.encode()).hexdigest()
+    return f"{rule}-{made[:16]}-{made_from[:16]}"
+
+
+def _outputs_of(key: str) -> str:
+    """The part of a key that says what is made, without what it is made from."""
+    return key.rpartition("-")[0]
 
 
 def run_name(folder: Path, user: str) -> str:
