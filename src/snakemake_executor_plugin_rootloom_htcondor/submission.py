@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import htcondor2 as htcondor
 from snakemake_executor_plugin_htcondor import Executor as HTCondorExecutor
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -34,8 +35,8 @@ class Submission(HTCondorExecutor):
             try:
                 super().run_job(job)
                 return
-            except WorkflowError as error:
-                if time.monotonic() > limit:
+            except (WorkflowError, htcondor.HTCondorException) as error:
+                if time.monotonic() > limit or not _may_pass(error):
                     raise
                 self.logger.warning(f"{error}. Trying again in {pause:.0f} s.")
             time.sleep(pause)
@@ -108,3 +109,8 @@ class Submission(HTCondorExecutor):
     def _log(self, rule: str, token: str) -> Path:
         """What a job prints; a folder holds 1/256 of a rule's jobs."""
         return Path(self.jobDir).absolute() / rule / token[2:4] / f"{token}.log"
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a schedd refused a job that it might take later; a wrong word never gets better."""
+    return not isinstance(error, WorkflowError) or "Failed to submit" in str(error)

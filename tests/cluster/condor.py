@@ -31,7 +31,7 @@ CHROOT = Path(tempfile.gettempdir(), "rootloom-condor-chroot")
 SUITE = "trixie"
 PACKAGES = "minicondor,procps,iproute2"
 TESTER = 1000
-WANTED = "ClusterId,JobStatus,Iwd,Out,RequestMemory,AllowedJobDuration,JobBatchName"
+WANTED = "ClusterId,JobStatus,Iwd,Out,RequestMemory,AllowedJobDuration,NumJobStarts,JobBatchName"
 CONFIG = """\
 NUM_CPUS = 16
 MEMORY = 32768
@@ -93,15 +93,12 @@ class Pool:
         return PoolHead(path, profile, pool=self)
 
     # -- jobs -----------------------------------------------------------------------------------
-    def jobs(self, path: Path, rule: str = "", history: bool = False) -> list[dict[str, Any]]:
+    def jobs(self, path: Path, history: bool = False) -> list[dict[str, Any]]:
         """Jobs submitted from a folder that are in the queue, or were."""
         program = "condor_history" if history else "condor_q"
-        wanted = (
-            "ClusterId,JobStatus,Iwd,Out,RequestMemory,RequestGPUs,AllowedJobDuration,JobBatchName"
-        )
-        text = self.command(program, "-json", "-attributes", wanted + ",RootloomToken")
+        text = self.command(program, "-json", "-attributes", WANTED)
         found = [job for job in json.loads(text or "[]") if Path(job["Iwd"]) == path]
-        return [{**job, "rule": Path(job["Out"]).parts[-3]} for job in found if rule in job["Out"]]
+        return [{**job, "rule": Path(job["Out"]).parts[-3]} for job in found]
 
     def everything(self, path: Path) -> list[dict[str, Any]]:
         """Jobs of a folder, in the queue and after."""
@@ -134,7 +131,9 @@ class PoolHead(Head):
         return self.pool.entering(super()._command(arguments), self.path)
 
     def _environment(self) -> dict[str, str]:
-        return {**super()._environment(), "HOME": "/home/tester", "USER": "tester"}
+        own = {**super()._environment(), "HOME": "/home/tester", "USER": "tester"}
+        # The bindings, once imported outside, say there that HTCondor has no configuration.
+        return {name: value for name, value in own.items() if name != "CONDOR_CONFIG"}
 
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home/tester"}
