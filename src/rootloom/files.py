@@ -11,6 +11,7 @@ from pathlib import Path
 from rootloom import packing
 from rootloom.errors import ConfigError, nearest
 from rootloom.fileio import write_text
+from rootloom.rootio import checksums
 from rootloom.rootio.source import expand, is_remote
 from rootloom.selection import Selection
 
@@ -97,8 +98,13 @@ class Files(Selection):
         if simulate:
             size = simulate.rows_per_file * rates.simulated_row_bytes
             return dict.fromkeys(self.sources, rates.seconds(size))
-        unknown = (1e6 * rates.remote_megabytes, 0)
-        return {key: rates.seconds((self.status(key) or unknown)[0]) for key in self.sources}
+        unknown = 1e6 * rates.remote_megabytes
+        return {key: rates.seconds(self._size(key) or unknown) for key in self.sources}
+
+    def _size(self, key: str) -> int | None:
+        """Bytes of a given file, as the disk or, for a URL, its list of checksums says."""
+        status = self.status(key)
+        return status[0] if status else checksums.split(self.sources[key].url)[1].size
 
     def status(self, key: str) -> tuple[int, int] | None:
         """Size and time of a given file on disk; None of a URL, or when it is gone."""

@@ -102,6 +102,7 @@ def preprocess(job: Job, *, index: str, shards: Mapping[str, Sequence[str]], out
     done: it is refused, or set aside, at the end.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
+    from rootloom.rootio.staging import held
     from rootloom.shards.manifest import Entry, Manifest, relative
 
     section, catalogue = job["section"], Catalogue.read(index)
@@ -118,14 +119,15 @@ def preprocess(job: Job, *, index: str, shards: Mapping[str, Sequence[str]], out
         if key in known and known[key].quarantined and known[key].fingerprints == fingerprints:
             header, reason = None, known[key].quarantined
         made = False
-        for part, path in zip(one, shards[key], strict=True):
-            try:
-                made |= _write_shard(part, representation, header, path)
-            except InputError as refusal:
-                refusals[key], header, reason = refusal, None, str(refusal)
-                if section["on_bad_file"] == "fail":
-                    break
-                _write_shard(part, representation, None, path)
+        with held(file["url"]):
+            for part, path in zip(one, shards[key], strict=True):
+                try:
+                    made |= _write_shard(part, representation, header, path)
+                except InputError as refusal:
+                    refusals[key], header, reason = refusal, None, str(refusal)
+                    if section["on_bad_file"] == "fail":
+                        break
+                    _write_shard(part, representation, None, path)
         before = known[key].seconds if key in known else 0.0
         entries[key] = Entry(
             file["url"],
