@@ -156,6 +156,8 @@ class Soak:
         finally:
             while undo:
                 undo.pop()()
+            if attempt.runs:  # only when the soak itself is stopped
+                attempt.kill_head()
         attempt.close()
         (project / "attempts.txt").open("a").write(
             "\n".join([f"=== {struck} -> {attempt.head.returncode}", *attempt.lines, ""])

@@ -81,10 +81,10 @@ def fill_disk(attempt: Attempt, project: Path, random: Random) -> Struck | None:
         return None
     left = random.randint(0, 20_000)
     free = os.statvfs(project)
-    with ballast.open("wb") as file, contextlib.suppress(OSError):
+    # Unbuffered: nothing is left to be written when the file is closed.
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         for _ in range(max(0, free.f_bavail * free.f_frsize - left) // 4096):
             file.write(b"\0" * 4096)
-            file.flush()
     return "disk full", lambda: ballast.unlink(missing_ok=True)
 
 
