@@ -176,7 +176,7 @@ def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
         assert "epoch 1/" not in log.read_text()  # what was done before is not done again
     assert "stopped: SIGTERM" in Path(cancelled["StdOut"]).read_text()
     jobs = {job["id"]: job for job in slurm_cluster.jobs(untrained.path)}
-    assert jobs[requeued["id"]]["Restarts"] == jobs[orphaned["id"]]["Restarts"] == "1"
+    assert all(int(jobs[job["id"]]["Restarts"]) > 0 for job in (requeued, orphaned))
     assert len(jobs) == MEMBERS + 1  # SLURM itself runs again what it requeues
     assert "Trying to restart" not in head.log()  # no attempt was spent
 
