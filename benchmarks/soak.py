@@ -179,12 +179,14 @@ class Soak:
         while undo:  # what has lasted from the last fault on
             undo.pop()()
         # Every kind in turn, in an order that changes: what cannot happen now comes later.
-        kind = self.random.choice(self.turn)
-        happened = self.faults[kind](attempt, project, self.random)
+        for kind in self.random.sample(self.turn, len(self.turn)):
+            happened = self.faults[kind](attempt, project, self.random)
+            if happened is not None:
+                self.turn.remove(kind)
+                break
+        self.turn = self.turn if happened and self.turn else sorted(self.faults)
         if happened is None:
             return
-        self.turn.remove(kind)
-        self.turn = self.turn or sorted(self.faults)
         words, back = happened
         self.outcome.faults[words] += 1
         struck.append(words)
