@@ -18,7 +18,7 @@ _REMOVED, _COMPLETED = 3, 4
 def queued(run: str) -> dict[Place, Known]:
     """Jobs of a run in the queue. Raises an htcondor error when the schedd does not answer."""
     ads = htcondor.Schedd().query(constraint=f'{RUN} == "{run}"', projection=_WANTED)
-    return _by_place(ads)
+    return _by_place(ads, left=False)
 
 
 def history(run: str, since: float) -> dict[Place, Known]:
@@ -28,7 +28,7 @@ def history(run: str, since: float) -> dict[Place, Known]:
         projection=_WANTED,
         since=f"EnteredCurrentStatus < {int(since)}",
     )
-    return _by_place(ads)
+    return _by_place(ads, left=True)
 
 
 def remove(cluster: int) -> None:
@@ -36,14 +36,13 @@ def remove(cluster: int) -> None:
     htcondor.Schedd().act(htcondor.JobAction.Remove, [f"{cluster}.0"])
 
 
-def _by_place(ads: Iterable[Any]) -> dict[Place, Known]:
-    return {Place(str(ad[TOKEN]), 1): Known(str(ad["ClusterId"]), _state(ad)) for ad in ads}
+def _by_place(ads: Iterable[Any], *, left: bool) -> dict[Place, Known]:
+    return {Place(str(ad[TOKEN]), 1): Known(str(ad["ClusterId"]), _state(ad, left)) for ad in ads}
 
 
-def _state(ad: Any) -> Literal["active", "done", "failed"]:
+def _state(ad: Any, left: bool) -> Literal["active", "done", "failed"]:
+    """left: it has left the queue. One that is being removed may still run."""
     status = ad["JobStatus"]
-    if status == _REMOVED:
-        return "failed"
     if status == _COMPLETED:
         return "done" if ad.get("ExitCode") == 0 else "failed"
-    return "active"
+    return "failed" if left and status == _REMOVED else "active"
