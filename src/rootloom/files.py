@@ -142,9 +142,13 @@ class Files(Selection):
         return [path for name in self.representations for path in self.manifests(name)]
 
     def root_inputs(self, keys: list[str]) -> list[str]:
-        """The ROOT files as inputs the engine can watch: none for a URL."""
+        """The ROOT files as inputs the engine can watch: none for a URL.
+
+        Nor for any given file where there are many: looking at each would be most of the plan, and
+        their sizes and times are in the fingerprints.
+        """
         sources = (self.sources[key] for key in keys)
-        return [source.url for source in sources if not source.remote]
+        return [s.url for s in sources if s.simulated or not (s.remote or self.many)]
 
     @property
     def many(self) -> bool:
