@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
     number = int(arguments[1] if len(arguments) > 1 else os.environ["SLURM_PROCID"])
     order = json.loads((place / "job.json").read_text())
     threading.Thread(target=_end_with_the_launcher, daemon=True).start()
+    for once_more in signals.SIGNALS:
+        signal.signal(once_more, signal.SIG_IGN)  # after it has stopped and while it takes leave
     try:
         with signals.leave_at_once():
             train_process(**order["arguments"], membership=_membership(order, number))

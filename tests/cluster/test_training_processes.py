@@ -17,7 +17,7 @@ from tests.trainings import MODEL, naming, two_node_project
 from tests.workflow.project import Project, environment
 
 SECONDS = 900
-LONG = 24
+LONG = 12
 HISTORY = "results/toy/models/dense/0/history.jsonl"
 
 
@@ -26,6 +26,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project of two machines with everything that training reads."""
     project = two_node_project(tmp_path_factory.mktemp("nodes") / "project")
     project.snakemake("results/datasets/toy/features/statistics.json")
+    return project
+
+
+@pytest.fixture(scope="module")
+def whole(prepared: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same with a longer training, undisturbed: two processes of this machine."""
+    project = prepared.copy(tmp_path_factory.mktemp("whole") / "project")
+    project.edit("config/experiments/toy.yaml", "epochs: 3", f"epochs: {LONG}")
+    project.snakemake(MODEL)
     return project
 
 
@@ -88,16 +97,13 @@ def test_two_nodes_train_what_one_process_trains(
 
 @pytest.mark.parametrize("how", ["warned", "requeued"])
 def test_a_job_taken_away_goes_on_to_the_same_bits(
-    prepared: Project, slurm_cluster: Slurm, tmp_path: Path, how: str
+    prepared: Project, whole: Project, slurm_cluster: Slurm, tmp_path: Path, how: str
 ) -> None:
     """warned: a signal to the batch script, as before a time limit. requeued: by hand."""
-    whole = prepared.copy(tmp_path / "whole")
-    whole.edit("config/experiments/toy.yaml", "epochs: 3", f"epochs: {LONG}")
-    project = whole.copy(tmp_path / "disturbed")
-    whole.snakemake(MODEL)
+    project = prepared.copy(tmp_path / "disturbed")
+    project.edit("config/experiments/toy.yaml", "epochs: 3", f"epochs: {LONG}")
     process = head(project, slurm_cluster)
     wait_until(lambda: steps(project) > 3, SECONDS, lambda: log(project))
-    before = steps(project)
     (job,) = slurm_cluster.running()
     if how == "warned":
         slurm_cluster.command("scancel", "--batch", "--signal=TERM", job)
@@ -107,8 +113,6 @@ def test_a_job_taken_away_goes_on_to_the_same_bits(
     assert process.returncode == 0, output + log(project)
     assert "the checkpoint is written" in log(project)
     assert log(project).count("process 1 of 2") == 2
-    assert steps(project) > before
-    assert (project.path / MODEL).exists()
     mine, theirs = weights(project), weights(whole)
     assert all((mine[name] == theirs[name]).all() for name in mine | theirs)
     assert not naming(project.path / "results/toy/training")

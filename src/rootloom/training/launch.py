@@ -30,6 +30,8 @@ PROGRAM = "rootloom.worker"
 # Seconds the others get to end by themselves once one has failed.
 _GRACE = 20.0
 _POLL = 0.1
+# Seconds after which a signal is passed on again: between srun and its tasks one can be lost.
+_AGAIN = 10.0
 
 
 @dataclass(frozen=True)
@@ -153,20 +155,25 @@ def _print_lines(child: subprocess.Popen, label: str) -> None:
 
 
 def _attend(children: Sequence[subprocess.Popen], interrupt: signals.Interrupt) -> None:
-    """Wait for all; pass a signal on once; after a failure, wait only so long for the others."""
-    passed, limit = False, float("inf")
+    """Wait for all; pass a signal on; after a failure, wait only so long for the others."""
+    passed, limit = float("-inf"), float("inf")
     while any(child.poll() is None for child in children):
-        if interrupt and not passed:
-            passed = True
-            for child in children:
-                if child.poll() is None:
-                    # Not SIGTERM: srun would kill its tasks for it, and hands on this one.
-                    child.send_signal(signal.SIGUSR1)
+        if interrupt and time.monotonic() > passed + _AGAIN:
+            print(f"{interrupt.name}: asking the processes to save and to end", flush=True)
+            passed = time.monotonic()
+            _pass_on(children)
         if limit == float("inf") and any(child.poll() for child in children):
             limit = time.monotonic() + _GRACE
         if time.monotonic() > limit:
             return
         time.sleep(_POLL)
+
+
+def _pass_on(children: Sequence[subprocess.Popen]) -> None:
+    for child in children:
+        if child.poll() is None:
+            # Not SIGTERM: srun would kill its tasks for it, and hands on this one.
+            child.send_signal(signal.SIGUSR1)
 
 
 def _judge(

@@ -15,8 +15,9 @@ from jax.experimental import multihost_utils
 from rootloom.errors import ResourceError
 
 AXIS = "devices"
-# Seconds without a sign of life after which the others take a process for dead.
-_HEARTBEAT = 60
+# Seconds without a sign of life after which a process counts as dead. A broken connection is
+# noticed at once; this is for machines that fall silent, and outlasts one suspended for a while.
+_HEARTBEAT = 300
 # Seconds to wait for the others when a process ends; all of them end together.
 _FAREWELL = 30
 
