@@ -16,7 +16,7 @@ import psutil
 from tests.cluster.slurm import Slurm
 
 from rootloom import provenance
-from rootloom.running import STARTED
+from rootloom.running import STARTS
 
 _FIELD = re.compile(r"^    (log|output|jobid): (.*)$")
 _FINISHED = re.compile(r"^Finished jobid: (\d+) ")
@@ -89,8 +89,8 @@ class Ledger:
     outputs: dict[str, list[str]] = field(default_factory=dict)
 
     def starts(self, log: str) -> int:
-        file = self.project / log
-        return file.read_text(errors="replace").count(STARTED) if file.exists() else 0
+        file = self.project / STARTS
+        return file.read_text().splitlines().count(log) if file.exists() else 0
 
     def note_whole(self, reference: Path) -> None:
         """Count as finished also what is whole and current though no head has seen it end."""

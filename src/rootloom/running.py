@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import TextIO
 
 from rootloom.cluster import outcomes
+from rootloom.cluster.ledger import FOLDER
 from rootloom.errors import RootloomError
 from rootloom.fileio import is_full
 from rootloom.processes import announced_engine
 
 EXIT_REFUSED = 1
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: the job stopped on a signal with its state saved; run it again
-STARTED = "-- started"  # begins a line of the log for every time a job was started
+STARTED = "-- started"  # begins the log
+# Logs of all starts, one a line: the engine removes a job's own log before it starts it again.
+STARTS = FOLDER / "starts.log"
 WATCH_SECONDS = 1.0  # how often a job looks whether the engine that started it is still there
 GRACE_SECONDS = 60.0  # time to write a checkpoint after that; then the job is killed
 
@@ -60,7 +63,7 @@ class _Tee(io.TextIOBase):
 def running(log: str) -> Iterator[None]:
     """Run a job with its output in `log` and on the terminal.
 
-    The log keeps what earlier starts wrote. A refusal is printed without a traceback and exits with
+    A refusal is printed without a traceback and exits with
     code 1, a preemption with code 75; anything else is a defect and keeps its traceback. When the
     engine that started the job is gone, the job is sent SIGTERM: nobody waits for it, and a
     restarted engine will run it again.
@@ -71,6 +74,8 @@ def running(log: str) -> Iterator[None]:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         tee = _Tee(file, sys.stderr)
         _Tee(file).write(f"{STARTED} {now} on {platform.node()}, process {os.getpid()}\n")
+        with suppress(OSError), STARTS.open("a", encoding="utf-8") as starts:
+            starts.write(f"{log}\n")
         with redirect_stdout(tee), redirect_stderr(tee), _ends_with_its_engine():
             try:
                 yield

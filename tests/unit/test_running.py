@@ -12,7 +12,7 @@ import pytest
 
 from rootloom.cluster import outcomes
 from rootloom.errors import DataError
-from rootloom.running import EXIT_PREEMPTED, EXIT_REFUSED, STARTED, Preempted, running
+from rootloom.running import EXIT_PREEMPTED, EXIT_REFUSED, STARTS, Preempted, running
 
 LOG = "logs/a.log"
 
@@ -22,11 +22,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_every_start_leaves_a_line() -> None:
+def test_every_start_leaves_a_line_that_outlives_the_log() -> None:
+    STARTS.parent.mkdir(parents=True)
     for _ in range(3):
         with running(LOG):
             print("at work")
-    assert Path(LOG).read_text().count(STARTED) == 3
+        Path(LOG).unlink()
+    assert STARTS.read_text().splitlines() == [LOG] * 3
 
 
 def test_a_stop_is_noted_until_the_next_start() -> None:
