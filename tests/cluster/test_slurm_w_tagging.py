@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.heads import Head
 from tests.cluster.slurm import Slurm
 from tests.workflow.project import make_project
@@ -16,6 +18,7 @@ METHODS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_main_job_from_simulation_to_report(slurm_cluster: Slurm, tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     project.edit("config/datasets/w-jets.yaml", "rows_per_file: 2000", "rows_per_file: 120")
