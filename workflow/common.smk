@@ -8,6 +8,11 @@ from pathlib import Path
 # The workflow runs the library it was checked out with, in this process and in every job.
 SOURCE = str((Path(workflow.basedir) / "src").resolve())
 sys.path.insert(0, SOURCE)
+# An executor that the engine imported may have brought another copy of it along.
+for name, module in list(sys.modules.items()):
+    if name.partition(".")[0] == "rootloom":
+        if not str(getattr(module, "__file__", "")).startswith(SOURCE + os.sep):
+            del sys.modules[name]
 inherited = os.environ.get("PYTHONPATH")
 os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [SOURCE, inherited]))}
 

@@ -53,6 +53,7 @@ def test_a_canary_reports_from_a_node(slurm_cluster: Slurm, project: Project) ->
         assert re.search(rf"ok +{check} ", text, re.MULTILINE), text
 
 
+@pytest.mark.long
 def test_a_submitted_head_goes_on_after_it_was_queued_again(
     slurm_cluster: Slurm, project: Project
 ) -> None:

@@ -152,6 +152,7 @@ def test_the_whole_workflow_runs_each_job_once_and_like_jobs_as_arrays(
     assert len({job["JobName"] for job in jobs}) == 1
 
 
+@pytest.mark.long
 def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
     slurm_cluster: Slurm, undisturbed: Project, untrained: Project
 ) -> None:
