@@ -324,6 +324,7 @@ def train_process(
     if membership is not None:
         parallel.join(parallel.Member(**membership))
     parallel.require(section["gpus_per_node"])
+    parallel.connect()
     found = _statistics(statistics)
     options = _options(section)
     task = _task(section, found.moments)

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from rootloom.errors import ResourceError
@@ -20,6 +21,8 @@ AXIS = "devices"
 _HEARTBEAT = 300
 # Seconds to wait for the others when a process ends; all of them end together.
 _FAREWELL = 30
+# Seconds in which all processes must have started; a busy file system makes some late.
+_ARRIVAL = 900
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,22 @@ def require(gpus: int) -> None:
             found=found,
             fix="set the experiment's gpus_per_node",
         )
+
+
+def connect() -> None:
+    """Wait for the other processes, and open the connections that sums over all devices use.
+
+    On CPUs a connection waits half a minute for its other end, too short for processes that load
+    and compile side by side on a busy machine; only the barrier, which has no public name, waits
+    longer.
+    """
+    if alone():
+        return
+    client = distributed.global_state.client
+    assert client is not None
+    client.wait_at_barrier("rootloom connect", 1000 * _ARRIVAL)
+    meet()
+    on_every_device(total)(np.zeros(device_count(), np.float32)).block_until_ready()
 
 
 def device_count() -> int:
