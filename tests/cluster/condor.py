@@ -101,8 +101,9 @@ class Pool:
         return [{**job, "rule": Path(job["Out"]).parts[-3]} for job in found]
 
     def everything(self, path: Path) -> list[dict[str, Any]]:
-        """Jobs of a folder, in the queue and after."""
-        return self.jobs(path) + self.jobs(path, history=True)
+        """Jobs of a folder, in the queue and after; one that leaves it meanwhile counts once."""
+        found = self.jobs(path) + self.jobs(path, history=True)
+        return list({job["ClusterId"]: job for job in found}.values())
 
     def running(self, path: Path, rule: str) -> list[str]:
         """Numbers of the running jobs of a rule."""

@@ -182,7 +182,8 @@ def test_a_killed_head_and_a_killed_schedd_leave_no_job_twice(condor_pool: Pool)
     head.finish(head.start())
     jobs = condor_pool.everything(path)
     assert len(jobs) == STEADY_JOBS
-    assert {(job["JobStatus"], job["NumJobStarts"]) for job in jobs} == {(4, 1)}
+    assert {job["JobStatus"] for job in jobs} == {4}
+    # Not the schedd's own count of starts: one that is killed may not have written it down yet.
     assert {file.read_text() for file in path.glob("*.starts")} == {"started\n"}
 
 
