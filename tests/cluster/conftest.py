@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,16 +9,6 @@ import pytest
 from tests.cluster.condor import Pool, condor
 from tests.cluster.daemons import Unavailable, skip_or_fail
 from tests.cluster.slurm import Slurm, slurm
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what takes many minutes, and say so, unless it is asked for."""
-    if os.environ.get("ROOTLOOM_LONG_TESTS"):
-        return
-    reason = "many minutes on a batch system; ROOTLOOM_LONG_TESTS=1 runs it"
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

@@ -225,9 +225,12 @@ class Slurm:
         return [j for j in self.jobs(folder) if j["rule"] == rule and j["JobState"] == "RUNNING"]
 
     def release(self, job: str) -> None:
-        """Let a requeued job start now: SLURM would have it wait for two minutes."""
-        wait_until(lambda: self.queue().get(job) == "PENDING", 300, lambda: str(self.show(job)))
-        self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
+        """Let a requeued job start now: SLURM may have it wait for two minutes."""
+        restarted = lambda: int(self.show(job)["Restarts"]) > 0  # noqa: E731
+        wait_until(restarted, 300, lambda: str(self.show(job)))
+        if self.queue()[job] == "PENDING":
+            # It may start by itself meanwhile, and is then no longer to be changed.
+            self.command("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
 
     def ended(self) -> list[dict[str, str]]:
         """One record for each job that ended (again, when it was requeued), oldest first."""

@@ -53,7 +53,6 @@ def test_a_canary_reports_from_a_node(slurm_cluster: Slurm, project: Project) ->
         assert re.search(rf"ok +{check} ", text, re.MULTILINE), text
 
 
-@pytest.mark.long
 def test_a_submitted_head_goes_on_after_it_was_queued_again(
     slurm_cluster: Slurm, project: Project
 ) -> None:
@@ -65,6 +64,7 @@ def test_a_submitted_head_goes_on_after_it_was_queued_again(
     wait_until(lambda: any(index_logs.rglob("*.log")), 600, lambda: read(log))
     assert f"SLURM job {number}" in rootloom(slurm_cluster, project, *arguments)
     slurm_cluster.command("scontrol", "requeue", number)
+    slurm_cluster.release(number)
     statistics = project.path / STATISTICS
     state = lambda: slurm_cluster.queue().get(number)  # noqa: E731
     wait_until(lambda: state() == "COMPLETED", 900, lambda: f"{state()}: {read(log)}")

@@ -138,7 +138,6 @@ def test_the_whole_workflow_runs_each_job_once(condor_pool: Pool, undisturbed: P
     assert len({job["JobBatchName"] for job in jobs}) == 1
 
 
-@pytest.mark.long
 def test_training_goes_on_after_eviction_hold_and_removal(
     condor_pool: Pool, undisturbed: Project, untrained: Project
 ) -> None:

@@ -152,7 +152,6 @@ def test_the_whole_workflow_runs_each_job_once_and_like_jobs_as_arrays(
     assert len({job["JobName"] for job in jobs}) == 1
 
 
-@pytest.mark.long
 def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
     slurm_cluster: Slurm, undisturbed: Project, untrained: Project
 ) -> None:
@@ -169,7 +168,6 @@ def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
     slurm_cluster.release(requeued["id"])
     slurm_cluster.release(orphaned["id"])
     slurm_cluster.start_node(orphaned["NodeList"])
-    assert not list(untrained.path.glob("results/toy/models/*/*/model.safetensors"))
     head.finish(process)
     for member in range(MEMBERS):
         assert weights(untrained, member) == weights(undisturbed, member)

@@ -31,7 +31,6 @@ def test_faults_on_this_machine(folder: Path) -> None:
     check(folder, soak.local_site(folder), soak.soak_faults.ANYWHERE)
 
 
-@pytest.mark.long
 def test_faults_on_slurm(folder: Path, slurm_cluster: Slurm) -> None:
     faults = soak.soak_faults.ANYWHERE | soak.soak_faults.ON_SLURM
     check(folder, soak.slurm_site(folder, slurm_cluster), faults)

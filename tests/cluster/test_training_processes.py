@@ -95,7 +95,6 @@ def test_two_nodes_train_what_one_process_trains(
         np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("how", ["warned", "requeued"])
 def test_a_job_taken_away_goes_on_to_the_same_bits(
     prepared: Project, whole: Project, slurm_cluster: Slurm, tmp_path: Path, how: str
@@ -110,6 +109,7 @@ def test_a_job_taken_away_goes_on_to_the_same_bits(
         slurm_cluster.command("scancel", "--batch", "--signal=TERM", job)
     else:
         slurm_cluster.command("scontrol", "requeue", job)
+        slurm_cluster.release(job)
     output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, output + log(project)
     if how == "warned":
@@ -123,7 +123,6 @@ def test_a_job_taken_away_goes_on_to_the_same_bits(
     assert not naming(project.path / "results/toy/training")
 
 
-@pytest.mark.long
 def test_nodes_without_the_gpus_are_refused(
     prepared: Project, slurm_cluster: Slurm, tmp_path: Path
 ) -> None:

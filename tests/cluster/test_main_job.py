@@ -1,0 +1,58 @@
+"""The main job on real batch systems, from the simulation to the report: few jets and one epoch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tests.cluster.condor import Pool
+from tests.cluster.heads import Head
+from tests.cluster.slurm import Slurm
+from tests.workflow.project import Project, make_project
+
+EXPERIMENT = "w-tagging"
+METHODS = {
+    "cnn", "maxout", "recnn-gated", "recnn-simple", "dnn",
+    "mass", "tau21", "mass-tau21", "boosted-trees",
+}  # fmt: skip
+
+
+def main_job(path: Path) -> Project:
+    """The main job as it is shipped, with one small file a class."""
+    project = make_project(path)
+    project.edit("config/datasets/w-jets.yaml", "rows_per_file: 2000", "rows_per_file: 120")
+    project.edit("config/datasets/w-jets.yaml", "files: {demo: 4,", "files: {demo: 1,")
+    project.edit("config/experiments/w-tagging.yaml", "epochs: 8", "epochs: 1")
+    project.edit("config/config.yaml", "experiment: toy", f"experiment: {EXPERIMENT}")
+    return project
+
+
+def planned(project: Project) -> dict[str, int]:
+    return {rule: len(outputs) for rule, outputs in project.planned().items()}
+
+
+def check_results(project: Project) -> None:
+    results = project.path / "results" / EXPERIMENT
+    assert (results / "report.html").exists()
+    assert {path.stem for path in results.glob("evaluation/*.json")} == METHODS
+
+
+def test_on_slurm(slurm_cluster: Slurm, tmp_path: Path) -> None:
+    project = main_job(tmp_path / "project")
+    expected = planned(project)
+    Head(project.path, "profiles/slurm", slurm_cluster.client).run()
+    check_results(project)
+    jobs = slurm_cluster.jobs(project.path)
+    assert Counter(job["rule"] for job in jobs) == expected
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+
+
+def test_on_htcondor(condor_pool: Pool) -> None:
+    project = main_job(condor_pool.folder / "main-job")
+    expected = planned(project)
+    condor_pool.own(project.path)
+    condor_pool.head(project.path, "profiles/htcondor").run()
+    check_results(project)
+    jobs = condor_pool.everything(project.path)
+    assert Counter(job["rule"] for job in jobs) == expected
+    assert {(job["JobStatus"], job["NumJobStarts"]) for job in jobs} == {(4, 1)}
