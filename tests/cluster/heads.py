@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,72 @@ TRAINING_OPTIONS = {
     "batch_size": 16, "epochs": 1000, "tensorboard": False, "checkpoint_every_steps": 500,
     "early_stopping": {"patience": None},
 }  # fmt: skip
+
+# `removed` is taken away by hand while it runs; `hungry` and `slow` need twice what they ask for.
+CAUSES = """
+from rootloom.cluster.outcomes import factor
+
+
+def scaled(kind, rule, amount):
+    return lambda wildcards: amount * factor(kind, rule, wildcards)
+
+
+rule all:
+    input:
+        expand("{rule}.txt", rule=["hungry", "slow", "removed", "gpu"]),
+
+
+rule hungry:
+    output:
+        "hungry.txt",
+    resources:
+        mem_mb=scaled("memory", "hungry", 600),
+        runtime=scaled("time", "hungry", 30),
+    shell:
+        "python3 -c 'import time; block = bytearray(700 << 20); time.sleep(20)'; touch {output}"
+
+
+rule slow:
+    output:
+        "slow.txt",
+    resources:
+        mem_mb=scaled("memory", "slow", 500),
+        runtime=scaled("time", "slow", 1),
+        attempt=lambda wildcards, attempt: attempt,
+    shell:
+        "[ {resources.attempt} -gt 1 ] || sleep 300; touch {output}"
+
+
+rule removed:
+    output:
+        "removed.txt",
+    resources:
+        mem_mb=scaled("memory", "removed", 500),
+        runtime=scaled("time", "removed", 30),
+        attempt=lambda wildcards, attempt: attempt,
+    shell:
+        "[ -e seen ] || {{ touch seen; sleep 300; }}; echo {resources.attempt} > {output}"
+
+
+rule gpu:
+    output:
+        "gpu.txt",
+    resources:
+        mem_mb=500,
+        runtime=30,
+        gpu=2,
+    shell:
+        "echo $NAME_OF_GPUS > {output}"
+"""
+
+
+def troubled(path: Path, gpus: str) -> None:
+    """A workflow whose jobs end for every cause there is, in a new folder.
+
+    gpus: variable in which the batch system tells a job its GPUs.
+    """
+    shutil.copytree(ROOT / "profiles", path / "profiles")
+    (path / "Snakefile").write_text(CAUSES.replace("NAME_OF_GPUS", gpus))
 
 
 def small_project(path: Path, members: int = 1) -> Project:

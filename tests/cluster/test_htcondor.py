@@ -12,69 +12,12 @@ import pytest
 from snakemake_executor_plugin_rootloom_htcondor.words import command_line
 from tests.cluster.condor import Pool, PoolHead
 from tests.cluster.daemons import wait_until
-from tests.cluster.heads import has_checkpoint, logs, model, small_project, weights
+from tests.cluster.heads import has_checkpoint, logs, model, small_project, troubled, weights
 from tests.workflow.project import ROOT, Project
 
 PROFILE = "profiles/htcondor"
 MEMBERS = 3
 SECONDS = 600  # until something must have happened, on a machine that others use as well
-
-# `removed` is taken away by hand while it runs; `hungry` and `slow` need more than they ask for.
-CAUSES = """
-from rootloom.cluster.outcomes import factor
-
-
-def scaled(kind, rule, amount):
-    return lambda wildcards: amount * factor(kind, rule, wildcards)
-
-
-rule all:
-    input:
-        expand("{rule}.txt", rule=["hungry", "slow", "removed", "gpu"]),
-
-
-rule hungry:
-    output:
-        "hungry.txt",
-    resources:
-        mem_mb=scaled("memory", "hungry", 600),
-        runtime=scaled("time", "hungry", 30),
-    shell:
-        "python3 -c 'import time; block = bytearray(700 << 20); time.sleep(20)'; touch {output}"
-
-
-rule slow:
-    output:
-        "slow.txt",
-    resources:
-        mem_mb=scaled("memory", "slow", 500),
-        runtime=scaled("time", "slow", 1),
-        attempt=lambda wildcards, attempt: attempt,
-    shell:
-        "[ {resources.attempt} -gt 1 ] || sleep 300; touch {output}"
-
-
-rule removed:
-    output:
-        "removed.txt",
-    resources:
-        mem_mb=scaled("memory", "removed", 500),
-        runtime=scaled("time", "removed", 30),
-        attempt=lambda wildcards, attempt: attempt,
-    shell:
-        "[ -e seen ] || {{ touch seen; sleep 300; }}; echo {resources.attempt} > {output}"
-
-
-rule gpu:
-    output:
-        "gpu.txt",
-    resources:
-        mem_mb=500,
-        runtime=30,
-        gpu=2,
-    shell:
-        "echo $_CONDOR_AssignedGPUs > {output}"
-"""
 
 STEADY_JOBS = 3
 STEADY = """
@@ -96,8 +39,7 @@ rule steady:
 def causes(condor_pool: Pool) -> Iterator[PoolHead]:
     """A workflow of troubled jobs that runs beside the other tests: one waits for a time limit."""
     path = condor_pool.folder / "causes"
-    shutil.copytree(ROOT / "profiles", path / "profiles")
-    (path / "Snakefile").write_text(CAUSES)
+    troubled(path, gpus="_CONDOR_AssignedGPUs")
     condor_pool.own(path)
     head = condor_pool.head(path, PROFILE)
     process = head.start()

@@ -14,70 +14,22 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.daemons import wait_until
-from tests.cluster.heads import Head, has_checkpoint, kill, logs, model, small_project, weights
+from tests.cluster.heads import (
+    Head,
+    has_checkpoint,
+    kill,
+    logs,
+    model,
+    small_project,
+    troubled,
+    weights,
+)
 from tests.cluster.slurm import Slurm
 from tests.workflow.project import ROOT, Project
 
 PROFILE = "profiles/slurm"
 MEMBERS = 3
 SECONDS = 600  # until something must have happened, on a machine that others use as well
-
-# `removed` is cancelled by hand while it runs; `hungry` and `slow` need twice what they ask for.
-CAUSES = """
-from rootloom.cluster.outcomes import factor
-
-
-def scaled(kind, rule, amount):
-    return lambda wildcards: amount * factor(kind, rule, wildcards)
-
-
-rule all:
-    input:
-        expand("{rule}.txt", rule=["hungry", "slow", "removed", "gpu"]),
-
-
-rule hungry:
-    output:
-        "hungry.txt",
-    resources:
-        mem_mb=scaled("memory", "hungry", 500),
-        runtime=scaled("time", "hungry", 30),
-    shell:
-        "python3 -c 'import time; block = bytearray(700 << 20); time.sleep(5)'; touch {output}"
-
-
-rule slow:
-    output:
-        "slow.txt",
-    resources:
-        mem_mb=scaled("memory", "slow", 500),
-        runtime=scaled("time", "slow", 1),
-        attempt=lambda wildcards, attempt: attempt,
-    shell:
-        "[ {resources.attempt} -gt 1 ] || sleep 300; touch {output}"
-
-
-rule removed:
-    output:
-        "removed.txt",
-    resources:
-        mem_mb=scaled("memory", "removed", 500),
-        runtime=scaled("time", "removed", 30),
-        attempt=lambda wildcards, attempt: attempt,
-    shell:
-        "[ -e seen ] || {{ touch seen; sleep 300; }}; echo {resources.attempt} > {output}"
-
-
-rule gpu:
-    output:
-        "gpu.txt",
-    resources:
-        mem_mb=500,
-        runtime=30,
-        gpu=2,
-    shell:
-        "echo $SLURM_JOB_GPUS > {output}"
-"""
 
 CHANGED = """
 rule made:
@@ -107,9 +59,8 @@ esac
 @pytest.fixture(scope="module")
 def causes(slurm_cluster: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """A workflow of troubled jobs that runs beside the other tests: one waits for a time limit."""
-    path = tmp_path_factory.mktemp("causes")
-    shutil.copytree(ROOT / "profiles", path / "profiles")
-    (path / "Snakefile").write_text(CAUSES)
+    path = tmp_path_factory.mktemp("causes") / "project"
+    troubled(path, gpus="SLURM_JOB_GPUS")
     head = Head(path, PROFILE, slurm_cluster.client)
     process = head.start()
     wait_until((path / "seen").exists, SECONDS, head.log)
@@ -234,7 +185,7 @@ def test_each_cause_of_failure_has_its_remedy(slurm_cluster: Slurm, causes: Head
     asked: dict[str, list[tuple[str, str]]] = {}
     for job in sorted(slurm_cluster.jobs(causes.path), key=lambda job: int(job["JobId"])):
         asked.setdefault(job["rule"], []).append((job["MinMemoryNode"], job["TimeLimit"]))
-    assert asked["hungry"] == [("500M", "00:30:00"), ("1000M", "00:30:00")]
+    assert asked["hungry"] == [("600M", "00:30:00"), ("1200M", "00:30:00")]
     assert asked["slow"] == [("500M", "00:01:00"), ("500M", "00:02:00")]
     assert asked["removed"] == [("500M", "00:30:00")] * 2
     assert (causes.path / "removed.txt").read_text() == "1\n"  # still the first attempt
