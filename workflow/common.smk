@@ -24,8 +24,9 @@ from rootloom.plan import Plan
 from rootloom.types import SPLITS
 
 try:
-    PLAN = Plan(config, root=Path(workflow.basedir))
-    PLAN.sources
+    # Jobs parse this file too: they read the list of files that the head has written.
+    PLAN = Plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
+    PLAN.listing
 except RootloomError as refusal:
     raise WorkflowError(str(refusal)) from None
 
@@ -57,7 +58,7 @@ def minutes(rule, amount):
 
 def files_of(wildcards):
     """The ROOT files of a pack."""
-    return PLAN.root_inputs(PLAN.packs[wildcards.pack])
+    return PLAN.root_inputs(PLAN.files(wildcards.pack).values())
 
 
 def all_predictions(wildcards):

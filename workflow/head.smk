@@ -23,6 +23,7 @@ def take_lease():
 
 onstart:
     take_lease()
+    PLAN.note_files()
 
 
 onsuccess:

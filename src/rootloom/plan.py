@@ -64,11 +64,12 @@ class Plan(Jobs):
     ) -> list[str]:
         present = _Folders()
         lost: list[str] = []
-        for pack, keys in self.packs.items():
+        for pack in self.packs:
             made = manifest(pack)
             if not present.has(made):
                 continue
-            gone = [path for key in keys for path in outputs(key) if not present.has(path)]
+            files = self.files(pack)
+            gone = [path for key in files for path in outputs(key) if not present.has(path)]
             if gone and self.is_current(rule, made, pack=pack, **wildcards):
                 lost += gone
         return lost

@@ -19,8 +19,10 @@ import numpy as np
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError
 from rootloom.fileio import write_text
+from rootloom.filelist import File, files_of_job
 from rootloom.fingerprint import of_value
 from rootloom.packing import position
+from rootloom.paths import of_file
 from rootloom.running import progress, running
 from rootloom.shards.manifest import all_shards
 from rootloom.types import SPLITS, RowBlock
@@ -58,11 +60,11 @@ def simulate(job: Job, *, output: str) -> None:
     )
 
 
-def index(job: Job, *, reader: Job, output: str) -> None:
+def index(job: Job, *, listing: str, reader: Job, output: str) -> None:
     """Read the headers of a pack's files; refuse those that are damaged or lack a branch.
 
-    reader: how the dataset's rows are read; every branch it names must be there. Files whose entry
-    in an existing `output` is current are not opened.
+    listing: the list of all files. reader: how the dataset's rows are read; every branch it names
+    must be there. Files whose entry in an existing `output` is current are not opened.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
     from rootloom.rootio.header import require
@@ -71,10 +73,11 @@ def index(job: Job, *, reader: Job, output: str) -> None:
     branches = _reader(reader).branches()
     known, catalogue = Catalogue.read(output), Catalogue()
     refusals: dict[str, InputError] = {}
-    for key, file in section["files"].items():
-        identity = of_value([file["identity"], section["tree"], job["code"]])
+    files = files_of_job(listing, section["files"])
+    for key, file in files.items():
+        identity = of_value([file.identity, section["tree"], job["code"]])
         try:
-            header = known.header(key) if known.has(key, identity) else _inspect(job, file["url"])
+            header = known.header(key) if known.has(key, identity) else _inspect(job, file.url)
             if header is None:
                 catalogue.take(key, known)
                 continue
@@ -83,8 +86,8 @@ def index(job: Job, *, reader: Job, output: str) -> None:
         except InputError as refusal:
             refusals[key] = refusal
             catalogue.set_aside(key, identity, str(refusal))
-    quarantine(refusals, len(section["files"]), section["on_bad_file"])
-    catalogue.write(output, provenance.record("index", dict(job)))
+    quarantine(refusals, len(files), section["on_bad_file"])
+    catalogue.write(output, provenance.record("index", dict(job), inputs=_identities(files)))
 
 
 def _inspect(job: Job, url: str) -> Header:
@@ -95,11 +98,11 @@ def _inspect(job: Job, url: str) -> Header:
     return header
 
 
-def preprocess(job: Job, *, index: str, shards: Mapping[str, Sequence[str]], output: str) -> None:
+def preprocess(job: Job, *, listing: str, index: str, shards: str, output: str) -> None:
     """Turn a pack's files into shards; those that are there and current are kept.
 
-    shards: their paths, by file. A file that cannot be read does not keep the others from being
-    done: it is refused, or set aside, at the end.
+    listing: the list of all files. shards: pattern of their paths. A file that cannot be read does
+    not keep the others from being done: it is refused, or set aside, at the end.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
     from rootloom.rootio.staging import held
@@ -110,17 +113,19 @@ def preprocess(job: Job, *, index: str, shards: Mapping[str, Sequence[str]], out
     known = Manifest.read(output).files if Path(output).exists() else {}
     entries: dict[str, Entry] = {}
     refusals: dict[str, InputError] = {}
-    for key, file in section["files"].items():
+    files = files_of_job(listing, section["files"])
+    for key, file in files.items():
         started = time.perf_counter()
-        one = [_shard_job(job, key, part) for part in range(section["parts"])]
+        one = [_shard_job(job, file, part) for part in range(section["parts"])]
+        paths = [of_file(shards, key, part) for part in range(section["parts"])]
         fingerprints = tuple(part["fingerprint"] for part in one)
         header, reason = catalogue.header(key), catalogue.reason(key)
         # A file stays aside until it changes or is retried: what follows was made without it.
         if key in known and known[key].quarantined and known[key].fingerprints == fingerprints:
             header, reason = None, known[key].quarantined
         made = False
-        with held(file["url"]):
-            for part, path in zip(one, shards[key], strict=True):
+        with held(file.url):
+            for part, path in zip(one, paths, strict=True):
                 try:
                     made |= _write_shard(part, representation, header, path)
                 except InputError as refusal:
@@ -130,32 +135,38 @@ def preprocess(job: Job, *, index: str, shards: Mapping[str, Sequence[str]], out
                     _write_shard(part, representation, None, path)
         before = known[key].seconds if key in known else 0.0
         entries[key] = Entry(
-            file["url"],
-            header.size if header else _size(file["url"]),
-            relative(shards[key], output),
+            file.url,
+            header.size if header else _size(file.url),
+            relative(paths, output),
             fingerprints,
             time.perf_counter() - started if made else before,
             reason,
         )
     quarantine(refusals, len(entries), section["on_bad_file"])
-    Manifest(entries).write(output, provenance.record("preprocess", dict(job)))
+    record = provenance.record("preprocess", dict(job), inputs=_identities(files))
+    Manifest(entries).write(output, record)
 
 
 def shard(job: Job, *, index: str, output: str) -> None:
     """Make one shard again that got lost after its pack was done."""
     from rootloom.rootio.catalogue import Catalogue
 
-    (key,) = job["section"]["files"]
-    one = _shard_job(job, key, job["section"]["part"])
-    _write_shard(one, _representation(job["section"]), Catalogue.read(index).header(key), output)
+    file = File(**job["section"]["file"])
+    one = _shard_job(job, file, job["section"]["part"])
+    header = Catalogue.read(index).header(file.key)
+    _write_shard(one, _representation(job["section"]), header, output)
 
 
-def _shard_job(job: Job, key: str, part: int) -> dict[str, Any]:
+def _identities(files: Mapping[str, File]) -> dict[str, str]:
+    """What a pack's output was made from, for whoever asks what has changed since."""
+    return {key: file.identity for key, file in files.items()}
+
+
+def _shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
     """The job of one shard, the same whether it is made with its pack or alone."""
-    file = job["section"]["files"][key]
     section = {k: v for k, v in job["section"].items() if k not in ("files", "on_bad_file")}
-    section |= {"file": key, "url": file["url"], "file_class": file["label"], "part": part}
-    found = {"section": section, "code": job["code"], "upstream": file["identity"]}
+    section |= {"file": file.key, "url": file.url, "file_class": file.label, "part": part}
+    found = {"section": section, "code": job["code"], "upstream": file.identity}
     return {**found, "fingerprint": of_value(found)}
 
 
@@ -453,21 +464,22 @@ def baseline(
 
 
 def friends(
-    job: Job, *, predictions: Sequence[str], index: str, friends: Mapping[str, str], output: str
+    job: Job, *, listing: str, predictions: Sequence[str], index: str, friends: str, output: str
 ) -> None:
     """Write the friend trees of a pack's files: a branch a method and member.
 
-    friends: their paths, by file.
+    listing: the list of all files. friends: pattern of their paths.
     """
-    _write_friends(job, predictions, index, friends)
-    content = {"files": dict(friends), "provenance": provenance.record("friends", dict(job))}
-    write_text(output, json.dumps(content, indent=1))
+    files = files_of_job(listing, job["section"]["files"])
+    made = {key: of_file(friends, key) for key in files}
+    _write_friends(job, predictions, index, made)
+    record = provenance.record("friends", dict(job), inputs=_identities(files))
+    write_text(output, json.dumps({"files": made, "provenance": record}, indent=1))
 
 
 def friend(job: Job, *, predictions: Sequence[str], index: str, output: str) -> None:
     """Write one friend tree again that got lost after its pack was done."""
-    (key,) = job["section"]["files"]
-    _write_friends(job, predictions, index, {key: output})
+    _write_friends(job, predictions, index, {job["section"]["file"]["key"]: output})
 
 
 def _write_friends(
