@@ -138,12 +138,6 @@ class Files(Selection):
         """Time to ask for, for a job on a pack: the same for all, so that they can be one array."""
         return max(MIN_RUNTIME, round(RUNTIME_MARGIN * self.listing.seconds / 60))
 
-    def shards(self, representation: str, key: str) -> list[str]:
-        """Shards of a file."""
-        return [
-            self.paths.shard(self.dataset_name, representation, key, part) for part in self.parts()
-        ]
-
     def manifests(self, representation: str) -> list[str]:
         """Manifests of a representation's packs."""
         return [self.paths.manifest(self.dataset_name, representation, pack) for pack in self.packs]
