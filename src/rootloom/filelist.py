@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from rootloom import packing
 from rootloom.errors import InputError
-from rootloom.fileio import write_bytes
+from rootloom.fileio import intact, write_bytes
 
+_EXPECTED = "the list of a data set's files, as the head of the run wrote it"
+_FIX = "delete it and run snakemake again: it is written at every start"
 _NUMBER = 16  # hexadecimal digits of a file's position, which begin its line
 
 
@@ -79,13 +81,11 @@ class FileList:
     @classmethod
     def read(cls, path: Path) -> FileList:
         """Its first line only. Raises InputError when it is not there or damaged."""
-        try:
+        with intact(path, _EXPECTED, fix=_FIX):
             with path.open("rb") as file:
                 found = json.loads(file.readline())
             parts = {pack: Part(*part) for pack, part in found.pop("parts").items()}
             return cls(**found, parts=parts, body=path)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _damaged(path, f"{type(error).__name__}: {error}") from None
 
     def write(self, path: Path) -> None:
         """Write it whole or not at all; nothing when it is there already."""
@@ -125,15 +125,13 @@ class FileList:
     def _text(self, part: Part) -> bytes:
         if isinstance(self.body, bytes):
             return self.body[part.start : part.start + part.length]
-        try:
+        with intact(self.body, _EXPECTED, fix=_FIX):
             with self.body.open("rb") as file:
                 first = file.readline()
                 file.seek(len(first) + part.start)
                 text = file.read(part.length)
-        except OSError as error:
-            raise _damaged(self.body, f"{type(error).__name__}: {error}") from None
-        if _digest(text) != part.digest:
-            raise _damaged(self.body, f"{len(text)} bytes with another checksum")
+            if _digest(text) != part.digest:
+                raise ValueError(f"{len(text)} bytes with another checksum")
         return text
 
 
@@ -178,12 +176,3 @@ def _is_there(path: Path, head: bytes, length: int) -> bool:
             return file.readline() == head and path.stat().st_size == len(head) + length
     except OSError:
         return False
-
-
-def _damaged(path: Path, found: str) -> InputError:
-    return InputError(
-        str(path),
-        expected="the list of a data set's files, as the head of the run wrote it",
-        found=found,
-        fix="delete it and run snakemake again: it is written at every start",
-    )

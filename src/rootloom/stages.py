@@ -79,7 +79,7 @@ def index(job: Job, *, listing: str, reader: Job, output: str) -> None:
         try:
             header = known.header(key) if known.has(key, identity) else _inspect(job, file.url)
             if header is None:
-                catalogue.take(key, known)
+                catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
             require(header, branches)
             catalogue.add(key, identity, header)
