@@ -143,6 +143,11 @@ def files_of_job(path: str | Path, digest: str) -> dict[str, File]:
     return FileList.read(Path(path)).with_digest(digest)
 
 
+def identities(files: dict[str, File]) -> dict[str, str]:
+    """What a pack's output was made from, for whoever asks what has changed since."""
+    return {key: file.identity for key, file in files.items()}
+
+
 def _lines(files: Iterable[tuple[File, float]], loads: list[float]) -> Iterator[str]:
     for file, seconds in files:
         loads[packing.number_of(file.key, len(loads))] += seconds
