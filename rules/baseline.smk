@@ -30,6 +30,6 @@ rule baseline:
         disk_mb=200,
     params:
         job=job_of("baseline"),
-        files=len(PLAN.sources),
+        files=PLAN.listing.files,
     script:
         "../scripts/baseline.py"

@@ -24,5 +24,6 @@ rule index:
         disk_mb=100,
     params:
         job=job_of("index"),
+        listing=str(PLAN.list_path),
     script:
         "../scripts/index.py"

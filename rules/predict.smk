@@ -33,7 +33,7 @@ rule predict:
         disk_mb=500,
     params:
         job=job_of("predict"),
-        files=len(PLAN.sources),
+        files=PLAN.listing.files,
     script:
         "../scripts/predict.py"
 
@@ -57,9 +57,8 @@ rule friends:
         disk_mb=1000,
     params:
         job=job_of("friends"),
-        friends=lambda wildcards: {
-            key: PLAN.friend(key) for key in PLAN.packs[wildcards.pack]
-        },
+        listing=str(PLAN.list_path),
+        friends=lambda wildcards: PLAN.friend("{file}"),
     script:
         "../scripts/friends.py"
 

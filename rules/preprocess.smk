@@ -26,17 +26,17 @@ rule preprocess:
         disk_mb=1000,
     params:
         job=job_of("preprocess"),
-        shards=lambda wildcards: {
-            key: PLAN.shards(wildcards.representation, key)
-            for key in PLAN.packs[wildcards.pack]
-        },
+        listing=str(PLAN.list_path),
+        shards=lambda wildcards: PATHS.shard(
+            wildcards.dataset, wildcards.representation, "{file}", "{part}"
+        ),
     script:
         "../scripts/preprocess.py"
 
 
 rule shard:
     input:
-        root=lambda wildcards: PLAN.root_inputs([wildcards.file]),
+        root=lambda wildcards: PLAN.root_inputs([PLAN.file(wildcards.file)]),
         index=lambda wildcards: PATHS.index(
             wildcards.dataset, PLAN.pack_of(wildcards.file)
         ),

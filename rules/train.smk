@@ -29,7 +29,7 @@ rule train:
         disk_mb=500,
     params:
         job=job_of("train"),
-        files=len(PLAN.sources),
+        files=PLAN.listing.files,
         directory=lambda wildcards: PATHS.training(
             **wildcards, fingerprint=PLAN.job("train", **wildcards)["fingerprint"]
         ),

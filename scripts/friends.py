@@ -5,6 +5,7 @@ from rootloom.stages import friends, running
 with running(snakemake.log[0]):
     friends(
         snakemake.params.job,
+        listing=snakemake.params.listing,
         predictions=snakemake.input.predictions,
         index=snakemake.input.index,
         friends=snakemake.params.friends,

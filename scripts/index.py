@@ -5,6 +5,7 @@ from rootloom.stages import index, running
 with running(snakemake.log[0]):
     index(
         snakemake.params.job,
+        listing=snakemake.params.listing,
         reader=snakemake.config["reader"],
         output=snakemake.output.index,
     )

@@ -5,6 +5,7 @@ from rootloom.stages import preprocess, running
 with running(snakemake.log[0]):
     preprocess(
         snakemake.params.job,
+        listing=snakemake.params.listing,
         index=snakemake.input.index,
         shards=snakemake.params.shards,
         output=snakemake.output.manifest,

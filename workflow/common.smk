@@ -24,8 +24,9 @@ from rootloom.plan import Plan
 from rootloom.types import SPLITS
 
 try:
-    PLAN = Plan(config, root=Path(workflow.basedir))
-    PLAN.sources
+    # Jobs parse this file too: they read the list of files that the head has written.
+    PLAN = Plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
+    PLAN.listing
 except RootloomError as refusal:
     raise WorkflowError(str(refusal)) from None
 
@@ -57,7 +58,7 @@ def minutes(rule, amount):
 
 def files_of(wildcards):
     """The ROOT files of a pack."""
-    return PLAN.root_inputs(PLAN.packs[wildcards.pack])
+    return PLAN.root_inputs(PLAN.files(wildcards.pack).values())
 
 
 def all_predictions(wildcards):
@@ -70,8 +71,10 @@ def all_predictions(wildcards):
     ]
 
 
-def unless_current(rule, output, paths):
+def unless_current(rule, output, paths, lost=lambda wildcards: []):
     """Input function: `paths(wildcards)`, without their times once they cannot matter.
+
+    `lost(wildcards)` has to be made again before the job, if it runs.
 
     Once its output was made by the very job that would make it now, a pack that is made again, or
     that another division of the files has made superfluous, is no reason to run the job: it waits
@@ -79,10 +82,9 @@ def unless_current(rule, output, paths):
     """
 
     def inputs(wildcards):
-        found = paths(wildcards)
         if not PLAN.is_current(rule, output.format(**wildcards), **wildcards):
-            return found
-        return [ancient(path) for path in found if Path(path).exists()]
+            return [*paths(wildcards), *lost(wildcards)]
+        return [ancient(path) for path in paths(wildcards) if Path(path).exists()]
 
     return inputs
 
@@ -108,15 +110,15 @@ def shards_for(rule, output):
     """Input function: the manifests of the shards a method's job reads, and lost shards."""
 
     def manifests(wildcards):
-        name = PLAN.representation_of(wildcards.method)
-        return [*PLAN.manifests(name), *lost_shards(name)]
+        return PLAN.manifests(PLAN.representation_of(wildcards.method))
 
-    return unless_current(rule, output, manifests)
+    return unless_current(rule, output, manifests, lost_shards)
 
 
-def lost_shards(name):
-    """Shards of a representation to be made again; jobs on other machines need not ask."""
-    return PLAN.lost_shards(name) if workflow.is_main_process else []
+def lost_shards(wildcards):
+    """Shards of a method to be made again; jobs on other machines need not ask."""
+    name = PLAN.representation_of(wildcards.method)
+    return PLAN.lost_shards[name] if workflow.is_main_process else []
 
 
 def statistics_of(method):

@@ -12,9 +12,10 @@ HEAD = Lease(Path(".snakemake", "rootloom")) if workflow.is_main_process else No
 
 
 def take_lease():
-    """Become the head of this directory, or refuse to start."""
+    """Become the head of this directory and leave its jobs the list of files, or refuse to start."""
     try:
         note = HEAD.take()
+        PLAN.note_files()
     except RootloomError as refusal:
         raise WorkflowError(str(refusal)) from None
     if note:

@@ -95,7 +95,11 @@ def _why(job: Planned, plan: Plan, root: Path) -> list[str]:
         return said or ["the configuration or the code changed since it was made"]
     wildcards = dict(item.split("=", 1) for item in job.wildcards.split(", ") if "=" in item)
     new = plan.job(job.rule, **wildcards)
-    changed = list(_differences(old.get("section"), json.loads(json.dumps(new["section"]))))
+    before, now = dict(old.get("section") or {}), json.loads(json.dumps(new["section"]))
+    if "files" in now and before.get("files") != now["files"]:  # digests, which say nothing
+        before["files"] = old["inputs"]
+        now["files"] = {k: file.identity for k, file in plan.files(wildcards["pack"]).items()}
+    changed = list(_differences(before, now))
     if said or changed:
         return said + changed
     parts = {"code": "the code it executes changed", "upstream": "something upstream of it changed"}

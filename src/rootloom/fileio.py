@@ -184,6 +184,19 @@ class Sink:
             self._error = another
 
 
+@contextmanager
+def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
+    """Refuse a file that turns out not to be what is `expected` while the block reads it.
+
+    Raises InputError in place of what missing, cut or foreign content of JSON leads to.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise InputError(str(path), expected=expected, found=found, fix=fix) from None
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a whole file atomically. Raises InputError when there is no room for it."""
     # What is written in one go gains nothing by way of scratch.

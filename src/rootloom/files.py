@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from rootloom import packing
+from rootloom.cluster.ledger import FOLDER
+from rootloom.config import Rates
 from rootloom.errors import ConfigError, nearest
 from rootloom.fileio import write_text
+from rootloom.filelist import File, FileList
+from rootloom.fingerprint import of_value
 from rootloom.rootio import checksums
 from rootloom.rootio.source import expand, is_remote
 from rootloom.selection import Selection
@@ -19,32 +25,48 @@ MIN_RUNTIME = 30  # minutes asked for at least: a scheduler gains nothing from l
 RUNTIME_MARGIN = 5  # asked for over expected: rates are those of another machine
 
 
-@dataclass(frozen=True)
-class Source:
-    """One ROOT file of the dataset. `label` is its class when the file decides it."""
-
-    key: str
-    url: str
-    label: str | None = None
-    number: int = 0
-    simulated: bool = False
-
-    @property
-    def remote(self) -> bool:
-        """Whether the workflow engine cannot see it as a file."""
-        return is_remote(self.url)
-
-
 class Files(Selection):
-    """ROOT files with their packs, shards and friend trees."""
+    """ROOT files with their packs, shards and friend trees.
+
+    noted: whether to rely on the list of files that the head of the run wrote, as its jobs do.
+    """
+
+    def __init__(self, settings: dict[str, Any], root: Path, *, noted: bool = False) -> None:
+        super().__init__(settings, root)
+        self.list_path = FOLDER / "files" / f"{self.dataset_name}.list"
+        self._noted = noted
 
     @cached_property
-    def sources(self) -> dict[str, Source]:
-        """The dataset's files by key, sorted."""
-        found = self._simulated() if self.dataset.simulate else self._given()
-        return {source.key: source for source in sorted(found, key=lambda s: s.key)}
+    def listing(self) -> FileList:
+        """The dataset's files, by pack.
 
-    def _simulated(self) -> list[Source]:
+        Raises InputError for a pattern without files and for a list that is damaged.
+        """
+        if self._noted and self.list_path.exists():
+            noted = FileList.read(self.list_path)
+            if noted.question == self._question:  # else it is of another run's configuration
+                return noted
+        found = self._simulated() if self.dataset.simulate else self._given()
+        return FileList.of(found, 60 * self.settings.job_minutes, self._question)
+
+    def note_files(self) -> None:
+        """Write the list of files for the jobs."""
+        self.listing.write(self.list_path)
+
+    @cached_property
+    def _question(self) -> str:
+        """What decides, beside the disk, which files there are and how they are packed."""
+        files = {name: rule.files for name, rule in self.dataset.classes.items()}
+        simulate = self.dataset.simulate
+        source = simulate.model_dump() if simulate else self.dataset.files or files
+        others = (self._rates.model_dump(), self.settings.model_dump())
+        return of_value([self.dataset_name, source, list(files), *others])
+
+    @cached_property
+    def _rates(self) -> Rates:
+        return self.library.rates()
+
+    def _simulated(self) -> Iterator[tuple[File, float]]:
         simulate = self.dataset.simulate
         assert simulate is not None
         size = self.settings.size
@@ -55,83 +77,66 @@ class Files(Selection):
                 found=f"'{size}'",
                 fix=nearest(size, simulate.files),
             )
-        found = []
+        # The same before and after it is made.
+        seconds = self._rates.seconds(simulate.rows_per_file * self._rates.simulated_row_bytes)
         for label in self.dataset.classes:
             for number in range(simulate.files[size]):
                 key = f"{label}-{number:05d}"
                 url = self.paths.simulated(self.dataset_name, key)
-                found.append(Source(key, url, label, number, simulated=True))
-        return found
+                yield File(key, url, label, self.simulated_identity(key)), seconds
 
-    def _given(self) -> list[Source]:
+    def simulated_identity(self, key: str) -> str:
+        """How a simulated file is made."""
+        raise NotImplementedError
+
+    def _given(self) -> Iterator[tuple[File, float]]:
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self.root else self.root
-        if self.dataset.files:
-            return [Source(s.key, s.url) for s in expand(self.dataset.files, base=base)]
-        return [
-            Source(s.key, s.url, label)
-            for label, rule in self.dataset.classes.items()
-            for s in expand(rule.files or [], base=base)
-        ]
+        patterns: list[tuple[str | None, list[str]]] = [(None, self.dataset.files)]
+        if not self.dataset.files:
+            classes = self.dataset.classes.items()
+            patterns = [(label, rule.files or []) for label, rule in classes]
+        for label, written in patterns:
+            for key, url in expand(written, base=base):
+                identity, seconds = self._look(key, url)
+                yield File(key, url, label, identity), seconds
 
-    @cached_property
-    def packs(self) -> dict[str, list[str]]:
-        """Files that one job works on, by the pack's label; see `rootloom.packing`."""
-        found: dict[str, list[str]] = {}
-        for key in self.sources:
-            found.setdefault(self.pack_of(key), []).append(key)
-        return found
+    def _look(self, key: str, url: str) -> tuple[str, float]:
+        """A given file's identity, and the expected duration of the work on it."""
+        identity, size = url, None
+        if is_remote(url):
+            size = checksums.split(url)[1].size
+        else:
+            with suppress(OSError):
+                status = os.stat(os.path.join(self.root, url))
+                size = status.st_size
+                identity = f"{size}-{status.st_mtime_ns}"
+        retry = self.retries.get(key)
+        seconds = self._rates.seconds(size or 1e6 * self._rates.remote_megabytes)
+        return f"{identity}, retry {retry}" if retry else identity, seconds
+
+    @property
+    def packs(self) -> list[str]:
+        """Labels of the packs of files that one job works on; see `rootloom.packing`."""
+        return list(self.listing.parts)
 
     def pack_of(self, key: str) -> str:
         """The pack of a file."""
-        number = packing.number_of(key, self._packs)
-        return packing.label(number, self._packs)
+        packs = self.listing.packs
+        return packing.label(packing.number_of(key, packs), packs)
 
-    @cached_property
-    def _packs(self) -> int:
-        return packing.packs_for(sum(self.seconds.values()), 60 * self.settings.job_minutes)
+    def files(self, pack: str) -> dict[str, File]:
+        """The files of a pack, by key."""
+        return self.listing.of_pack(pack)
 
-    @cached_property
-    def seconds(self) -> dict[str, float]:
-        """Expected duration of the work on each file: the same before and after it is made."""
-        rates, simulate = self.library.rates(), self.dataset.simulate
-        if simulate:
-            size = simulate.rows_per_file * rates.simulated_row_bytes
-            return dict.fromkeys(self.sources, rates.seconds(size))
-        unknown = 1e6 * rates.remote_megabytes
-        return {key: rates.seconds(self._size(key) or unknown) for key in self.sources}
+    def file(self, key: str) -> File:
+        """A file by its key."""
+        return self.files(self.pack_of(key))[key]
 
-    def _size(self, key: str) -> int | None:
-        """Bytes of a given file, as the disk or, for a URL, its list of checksums says."""
-        status = self.status(key)
-        return status[0] if status else checksums.split(self.sources[key].url)[1].size
-
-    def status(self, key: str) -> tuple[int, int] | None:
-        """Size and time of a given file on disk; None of a URL, or when it is gone."""
-        if key not in self._statuses:
-            source = self.sources[key]
-            try:
-                status = None if source.remote else os.stat(self.root / source.url)
-            except OSError:
-                status = None
-            self._statuses[key] = (status.st_size, status.st_mtime_ns) if status else None
-        return self._statuses[key]
-
-    @cached_property
-    def _statuses(self) -> dict[str, tuple[int, int] | None]:
-        return {}
-
-    @cached_property
+    @property
     def minutes(self) -> int:
         """Time to ask for, for a job on a pack: the same for all, so that they can be one array."""
-        longest = max(sum(self.seconds[key] for key in keys) for keys in self.packs.values())
-        return max(MIN_RUNTIME, round(RUNTIME_MARGIN * longest / 60))
-
-    def shards(self, representation: str, key: str) -> list[str]:
-        """Shards of a file."""
-        return [
-            self.paths.shard(self.dataset_name, representation, key, part) for part in self.parts()
-        ]
+        return max(MIN_RUNTIME, round(RUNTIME_MARGIN * self.listing.seconds / 60))
 
     def manifests(self, representation: str) -> list[str]:
         """Manifests of a representation's packs."""
@@ -141,19 +146,20 @@ class Files(Selection):
         """Manifests of all representations' packs."""
         return [path for name in self.representations for path in self.manifests(name)]
 
-    def root_inputs(self, keys: list[str]) -> list[str]:
+    def root_inputs(self, files: Iterable[File]) -> list[str]:
         """The ROOT files as inputs the engine can watch: none for a URL.
 
         Nor for any given file where there are many: looking at each would be most of the plan, and
         their sizes and times are in the fingerprints.
         """
-        sources = (self.sources[key] for key in keys)
-        return [s.url for s in sources if s.simulated or not (s.remote or self.many)]
+        if self.dataset.simulate:
+            return [file.url for file in files]
+        return [] if self.many else [file.url for file in files if not is_remote(file.url)]
 
     @property
     def many(self) -> bool:
         """Whether there are too many files for one folder."""
-        return len(self.sources) > packing.FOLDER_ENTRIES
+        return self.listing.files > packing.FOLDER_ENTRIES
 
     def friend(self, key: str) -> str:
         """The friend tree of a file."""

@@ -21,9 +21,9 @@ PACKAGE = "rootloom"
 NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
-        "cli", "config", "doctor", "errors", "explain", "fileio", "files", "fingerprint", "jobs",
-        "packing", "paths", "plan", "provenance", "registry", "running", "schema", "selection",
-        "training.launch", "training.lock",
+        "cli", "config", "doctor", "errors", "explain", "fileio", "filelist", "files",
+        "fingerprint", "jobs", "packing", "paths", "plan", "provenance", "registry", "running",
+        "schema", "selection", "training.launch", "training.lock",
     )
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from rootloom import registry
-from rootloom.files import Files, Source
+from rootloom.files import Files
 from rootloom.fingerprint import of_code, of_value
 from rootloom.selection import objects_read
 
@@ -48,35 +48,41 @@ class Jobs(Files):
         return {}
 
     def _simulate(self, file: str) -> Described:
-        source, simulate = self.sources[file], self.dataset.simulate
+        simulate = self.dataset.simulate
         assert simulate is not None
-        assert source.label is not None
-        process = self.dataset.classes[source.label].process
+        label, _, number = file.rpartition("-")
+        process = self.dataset.classes[label].process
         section = {
             "source": simulate.source,
             "process": process,
             "rows": simulate.rows_per_file,
-            "seed": seed_of(simulate.seed, str(process), str(source.number)),
+            "seed": seed_of(simulate.seed, str(process), str(int(number))),
         }
         return section, [_module("simulations", simulate.source)], []
+
+    def simulated_identity(self, key: str) -> str:
+        """How a simulated file is made."""
+        return str(self.job("simulate", file=key)["fingerprint"])
 
     def _index(self, pack: str) -> Described:
         section = {
             "tree": self.dataset.tree,
             "on_bad_file": self.dataset.on_bad_file,
-            "files": self._files(self.packs[pack]),
+            "files": self.listing.parts[pack].digest,
         }
         return section, [], []
 
     def _preprocess(self, representation: str, pack: str) -> Described:
-        section, modules, upstream = self._shards_of(representation, self.packs[pack])
-        return {**section, "on_bad_file": self.dataset.on_bad_file}, modules, upstream
+        section, modules = self._shards_of(representation)
+        section["files"] = self.listing.parts[pack].digest
+        return {**section, "on_bad_file": self.dataset.on_bad_file}, modules, []
 
     def _shard(self, representation: str, file: str, part: str) -> Described:
-        section, modules, upstream = self._shards_of(representation, [file])
-        return {**section, "part": int(part)}, modules, upstream
+        section, modules = self._shards_of(representation)
+        return {**section, "file": self.file(file)._asdict(), "part": int(part)}, modules, []
 
-    def _shards_of(self, representation: str, keys: list[str]) -> Described:
+    def _shards_of(self, representation: str) -> tuple[Job, list[str]]:
+        """The section, but for the files, and the modules of shards of any files."""
         fields = self.library.representation(representation)
         section = {
             "dataset": self.dataset_name,
@@ -86,47 +92,40 @@ class Jobs(Files):
             "splits": self.dataset.splits.model_dump(),
             "step": self.dataset.step,
             "auxiliary": self.auxiliary(),
-            "files": self._files(keys),
         }
-        return section, [_module("representations", fields)], []
-
-    def _files(self, keys: list[str]) -> Job:
-        """What a pack's job is told of its files. "identity" tells one content from another."""
-        return {
-            key: {
-                "url": self.sources[key].url,
-                "label": self.sources[key].label,
-                "identity": self.identities[key],
-            }
-            for key in keys
-        }
+        return section, [_module("representations", fields)]
 
     def _moments(self, representation: str, pack: str) -> Described:
+        section, modules = self._sums_of(representation)
+        upstream = self._shard_fingerprint(representation, self.listing.parts[pack].digest)
+        return section, modules, [upstream]
+
+    def _sums_of(self, representation: str) -> tuple[Job, list[str]]:
+        """Section and modules of sums over any files."""
         fields = self.library.representation(representation)
         section = {
             "representation": {"name": representation, **fields},
             "classes": list(self.dataset.classes),
             "reweight": self.dataset.reweight,
         }
-        upstream = self._shard_fingerprint(representation, self.packs[pack])
-        return section, [_module("representations", fields)], [upstream]
+        return section, [_module("representations", fields)]
 
     def _statistics(self, representation: str) -> Described:
         # Neither here nor further down does the division into packs count: it says when a number
         # is computed, not what it is.
-        moments, modules, _ = self._moments(representation, next(iter(self.packs)))
+        moments, modules = self._sums_of(representation)
         section = {
             "dataset": self.dataset_name,
             "classes": list(self.dataset.classes),
             "moments": moments,
         }
         code = of_code("rootloom.stages:moments", *modules)
-        return section, [], [code, self._shard_fingerprint(representation, list(self.sources))]
+        return section, [], [code, self._shard_fingerprint(representation, self.listing.digest)]
 
-    def _shard_fingerprint(self, representation: str, keys: list[str]) -> str:
-        """Fingerprint of the shards of some files."""
-        section, modules, _ = self._shards_of(representation, keys)
-        return of_value([section, of_code("rootloom.stages:preprocess", *modules)])
+    def _shard_fingerprint(self, representation: str, files: str) -> str:
+        """Fingerprint of the shards of the files with this digest."""
+        section, modules = self._shards_of(representation)
+        return of_value([section, files, of_code("rootloom.stages:preprocess", *modules)])
 
     def _train(self, method: str, member: str) -> Described:
         network = self.method(method)
@@ -165,15 +164,16 @@ class Jobs(Files):
         return section, code, [upstream]
 
     def _friends(self, pack: str) -> Described:
-        return self._friends_of(self.packs[pack])
+        section = {"files": self.listing.parts[pack].digest, "reader": self._bare_reader()}
+        return section, [], self._all_predictions()
 
     def _friend(self, file: str) -> Described:
-        return self._friends_of([file])
-
-    def _friends_of(self, keys: list[str]) -> Described:
-        reader = {**self.reader(), "variables": {}, "objects": {}}
-        section = {"files": self._files(keys), "reader": reader}
+        section = {"file": self.file(file)._asdict(), "reader": self._bare_reader()}
         return section, [], self._all_predictions()
+
+    def _bare_reader(self) -> Job:
+        """How rows are counted."""
+        return {**self.reader(), "variables": {}, "objects": {}}
 
     def _evaluate(self, method: str) -> Described:
         section = {"method": method, "evaluation": self.experiment.evaluation.model_dump()}
@@ -236,15 +236,11 @@ class Jobs(Files):
 
     def _classes(self) -> list[Job]:
         """Class rules; never the files, so that one more of them changes no other's shard."""
+        by_file = not self.dataset.files
         return [
-            {"name": name, "where": rule.where, "by_file": name in self._labels}
+            {"name": name, "where": rule.where, "by_file": by_file}
             for name, rule in self.dataset.classes.items()
         ]
-
-    @cached_property
-    def _labels(self) -> set[str | None]:
-        """Classes that are decided by the file."""
-        return {source.label for source in self.sources.values()}
 
     def _variables_read(self, representation: dict[str, Any]) -> set[str]:
         wanted: set[str] = set(self.auxiliary())
@@ -252,19 +248,6 @@ class Jobs(Files):
             named = representation.get("variables")
             wanted |= set(self.dataset.variables if named is None else named)
         return wanted
-
-    @cached_property
-    def identities(self) -> dict[str, str]:
-        """What identifies each file's content: how it was simulated, or its size and time."""
-        return {key: self._identity(source) for key, source in self.sources.items()}
-
-    def _identity(self, source: Source) -> str:
-        if source.simulated:
-            return self._fingerprint("simulate", file=source.key)
-        found = self.status(source.key)
-        identity = "{}-{}".format(*found) if found else source.url
-        retry = self.retries.get(source.key)
-        return f"{identity}, retry {retry}" if retry else identity
 
     def _predictions_of(self, method: str) -> list[str]:
         if method in self.experiment.baselines:

@@ -29,7 +29,12 @@ def position(key: str) -> int:
 
 def number_of(key: str, packs: int) -> int:
     """The pack, of `packs`, that a file belongs to."""
-    return position(key) * packs >> _BITS
+    return number_at(position(key), packs)
+
+
+def number_at(position: int, packs: int) -> int:
+    """The pack, of `packs`, that this position lies in."""
+    return position * packs >> _BITS
 
 
 def label(number: int, packs: int) -> str:

@@ -108,6 +108,11 @@ class Paths:
         return self._at("benchmarks", rule, *wildcards[:-1], f"{wildcards[-1]}.tsv")
 
 
+def of_file(pattern: str, file: str, part: int = 0) -> str:
+    """The path of a file in a pattern with {folder}, {file} and {part}."""
+    return pattern.format(folder=folder(file), file=file, part=part)
+
+
 def _folder(file: str) -> str:
     return "{folder}" if file == "{file}" else folder(file)
 

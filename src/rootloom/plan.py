@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from rootloom import provenance
 from rootloom.jobs import Job, Jobs, seed_of
+from rootloom.paths import of_file
 
 __all__ = ["Job", "Plan", "seed_of"]
 
@@ -35,56 +37,63 @@ class Plan(Jobs):
 
     def lost(self) -> list[str]:
         """Single files that have to be made again although their pack is done."""
-        shards = [path for name in self.representations for path in self.lost_shards(name)]
-        return [*shards, *self.lost_friends()]
+        shards = [path for name in self.representations for path in self.lost_shards[name]]
+        return [*shards, *self._lost_friends()]
 
-    def lost_shards(self, representation: str) -> list[str]:
-        """Shards that a finished pack made and that are there no more."""
+    @cached_property
+    def lost_shards(self) -> dict[str, list[str]]:
+        """Shards that a finished pack made and that are there no more, by representation."""
+        return {name: self._lost_shards(name) for name in self.representations}
+
+    def _lost_shards(self, representation: str) -> list[str]:
+        named = (self.dataset_name, representation)
         return self._lost(
             "preprocess",
-            lambda pack: self.paths.manifest(self.dataset_name, representation, pack),
-            lambda key: self.shards(representation, key),
+            lambda pack: self.paths.manifest(*named, pack),
+            [self.paths.shard(*named, "{file}", part) for part in self.parts()],
             representation=representation,
         )
 
-    def lost_friends(self) -> list[str]:
-        """Friend trees that a finished pack made and that are there no more."""
+    def _lost_friends(self) -> list[str]:
         return self._lost(
             "friends",
             lambda pack: self.paths.friends(self.name, pack),
-            lambda key: [self.friend(key)],
+            [self.friend("{file}")],
         )
 
     def _lost(
-        self,
-        rule: str,
-        manifest: Callable[[str], str],
-        outputs: Callable[[str], list[str]],
-        **wildcards: str,
+        self, rule: str, manifest: Callable[[str], str], outputs: list[str], **wildcards: str
     ) -> list[str]:
-        present = _Folders()
+        """`outputs`: patterns of what a pack leaves of each of its files."""
+        present = _Folder()
         lost: list[str] = []
-        for pack, keys in self.packs.items():
+        for pack in self.packs:
             made = manifest(pack)
-            if not present.has(made):
+            if not os.path.exists(made):
                 continue
-            gone = [path for key in keys for path in outputs(key) if not present.has(path)]
+            paths = (of_file(one, key) for key in self.files(pack) for one in outputs)
+            gone = [path for path in paths if not present.has(path)]
             if gone and self.is_current(rule, made, pack=pack, **wildcards):
                 lost += gone
         return lost
 
 
-class _Folders:
-    """Which files exist, by one listing a folder: looking at each takes minutes on a busy disk."""
+class _Folder:
+    """Which files exist, by one listing a folder: looking at each takes minutes on a busy disk.
+
+    Remembers the last folder: files come in the order of the hash that their folders follow.
+    """
 
     def __init__(self) -> None:
-        self._names: dict[str, frozenset[str]] = {}
+        self._path: str | None = None
+        self._names: frozenset[str] = frozenset()
 
     def has(self, path: str) -> bool:
         folder, _, name = path.rpartition("/")
-        if folder not in self._names:
+        if folder != self._path:
             try:
-                self._names[folder] = frozenset(os.listdir(folder))
+                self._names = frozenset(os.listdir(folder))
             except OSError:
-                self._names[folder] = frozenset()
-        return name in self._names[folder]
+                self._names = frozenset()
+            self._path = folder
+        return name in self._names

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from rootloom import provenance
 from rootloom.baselines.base import Sample
 from rootloom.evaluation.predictions import Header, Rows, prediction_writer
 from rootloom.shards.layout import AUXILIARY
@@ -16,6 +18,7 @@ from rootloom.shards.weights import WeightTable
 from rootloom.types import Column, Ragged
 
 BASE = ("id", "entry", "object", "label", "weight")
+Job = Mapping[str, Any]
 Scorer = Callable[[Mapping[str, Column], int], np.ndarray]
 
 
@@ -141,3 +144,31 @@ def _dense(columns: Mapping[str, Column], name: str) -> np.ndarray:
     column = columns[name]
     assert not isinstance(column, Ragged)
     return column
+
+
+def signal_of(section: Job) -> str:
+    """The class that a scored job discriminates from the others."""
+    return str(section["task"].get("signal") or section["classes"][-1])
+
+
+def header_of(
+    job: Job,
+    split: str,
+    columns: Sequence[str],
+    parameters: int,
+    seconds: float,
+) -> Header:
+    """What a prediction file of this job says of itself."""
+    section = job["section"]
+    return Header(
+        method=section["method"],
+        classes=tuple(section["classes"]),
+        signal=signal_of(section),
+        columns=tuple(columns),
+        experiment=section["experiment"],
+        member=section["member"],
+        split=split,
+        parameters=parameters,
+        training_seconds=seconds,
+        provenance=provenance.record("predict", dict(job)),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,44 +75,30 @@ class Selection:
 
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
-        where = f"dataset '{self.dataset_name}'"
-        for variable in self.auxiliary():
-            if variable not in self.dataset.variables:
-                raise ConfigError(
-                    f"{where}: reweight.variable",
-                    expected="a variable of the dataset",
-                    found=f"'{variable}'",
-                    fix=nearest(variable, self.dataset.variables),
-                )
+        dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
+        variable = (f"{where}: reweight.variable", "a variable of the dataset")
+        _require_known(self.auxiliary(), dataset.variables, *variable)
         signal = self.experiment.task.get("signal")
-        if signal is not None and signal not in self.dataset.classes:
-            raise ConfigError(
-                f"experiment '{self.name}': task.signal",
-                expected=f"a class of {where}",
-                found=f"'{signal}'",
-                fix=nearest(signal, self.dataset.classes),
-            )
+        named = [] if signal is None else [signal]
+        task = (f"experiment '{self.name}': task.signal", f"a class of {where}")
+        _require_known(named, dataset.classes, *task)
         for name in self.representations:
-            self._check_representation(name, where)
+            section = self.library.representation(name)
+            of = f"representation '{name}'"
+            variables = section.get("variables") or ()
+            _require_known(
+                variables, dataset.variables, f"{of}: variables", f"variables of {where}"
+            )
+            objects = objects_read(section, self.properties(section))
+            _require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
 
-    def _check_representation(self, name: str, where: str) -> None:
-        section = self.library.representation(name)
-        for variable in section.get("variables") or ():
-            if variable not in self.dataset.variables:
-                raise ConfigError(
-                    f"representation '{name}': variables",
-                    expected=f"variables of {where}",
-                    found=f"'{variable}'",
-                    fix=nearest(variable, self.dataset.variables),
-                )
-        for collection in objects_read(section, self.properties(section)):
-            if collection not in self.dataset.objects:
-                raise ConfigError(
-                    f"representation '{name}': objects",
-                    expected=f"objects of {where}",
-                    found=f"'{collection}'",
-                    fix=nearest(collection, self.dataset.objects),
-                )
+
+def _require_known(
+    names: Collection[str], known: Collection[str], where: str, expected: str
+) -> None:
+    for name in names:
+        if name not in known:
+            raise ConfigError(where, expected=expected, found=f"'{name}'", fix=nearest(name, known))
 
 
 def objects_read(representation: dict[str, Any], properties: dict[str, Any]) -> list[str]:

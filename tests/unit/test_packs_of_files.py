@@ -34,10 +34,6 @@ def test_a_catalogue_comes_back_and_stores_branches_once(tmp_path: Path) -> None
     assert found.has("bad", "same")
     assert not found.has("f3", "other")
     assert not found.has("new", "same")
-    copied = Catalogue()
-    for key in ("f3", "bad"):
-        copied.take(key, found)
-    assert (copied.header("f3"), copied.reason("bad")) == (found.header("f3"), "truncated")
 
 
 def test_a_catalogue_refuses_what_it_does_not_know(tmp_path: Path) -> None:

@@ -144,13 +144,16 @@ from rootloom.plan import Plan
 from rootloom.running import running
 from rootloom.stages import preprocess
 plan = Plan({"experiment": "toy", "results": "results"}, Path.cwd())
-((pack, keys),) = plan.packs.items()
+(pack,) = plan.packs
 job = plan.job("preprocess", representation="features", pack=pack)
-shards = {key: [f"results/full-{key}.h5"] for key in keys}
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 with running("results/full.log"):
     preprocess(
-        job, index=plan.paths.index("toy", pack), shards=shards, output="results/full.json"
+        job,
+        listing=plan.list_path,
+        index=plan.paths.index("toy", pack),
+        shards="results/full-{file}.h5",
+        output="results/full.json",
     )
 """
     done = subprocess.run(

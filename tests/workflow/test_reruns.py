@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -170,7 +169,7 @@ def test_a_new_variable_computes_one_column(project: Project) -> None:
 
 def test_a_touched_input_file_is_read_again(project: Project) -> None:
     file = project.path / "data" / "w-0.root"
-    os.utime(file, (time.time() + 5, time.time() + 5))
+    os.utime(file)  # now: the engine refuses an output older than its input
     planned = project.planned()
     assert len(planned["index"]) == 1
     before = shards(project)

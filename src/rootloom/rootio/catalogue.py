@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.errors import InputError
-from rootloom.fileio import write_text
+from rootloom.fileio import intact, write_text
 from rootloom.rootio.header import Header
 
 
@@ -30,16 +30,9 @@ class Catalogue:
         found = cls()
         if not Path(path).exists():
             return found
-        try:
+        with intact(path, "the headers of a pack of files", fix="delete it and run again"):
             content = json.loads(Path(path).read_text())
             found._files, found._branches = content["files"], content["branches"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                str(path),
-                expected="the headers of a pack of files",
-                found=f"{type(error).__name__}: {error}",
-                fix="delete it and run again",
-            ) from None
         return found
 
     def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -50,14 +43,6 @@ class Catalogue:
     def has(self, key: str, identity: str) -> bool:
         """Whether this very content was looked at, be it that it was set aside."""
         return key in self._files and self._files[key]["identity"] == identity
-
-    def take(self, key: str, other: Catalogue) -> None:
-        """Copy a file's entry."""
-        header, identity = other.header(key), other._files[key]["identity"]
-        if header:
-            self.add(key, identity, header)
-        else:
-            self.set_aside(key, identity, other.reason(key) or "")
 
     def add(self, key: str, identity: str, header: Header) -> None:
         """The header of a file."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.errors import InputError
-from rootloom.fileio import write_text
+from rootloom.fileio import intact, write_text
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,10 @@ class Manifest:
     @classmethod
     def read(cls, path: str | Path) -> Manifest:
         """Raises InputError when it is not there or no manifest."""
-        try:
+        fix = "delete it and run again: shards that are whole are kept"
+        with intact(path, "the manifest of a pack of shards", fix=fix):
             found = json.loads(Path(path).read_text())["files"]
             return cls({key: _entry(fields) for key, fields in found.items()})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                str(path),
-                expected="the manifest of a pack of shards",
-                found=f"{type(error).__name__}: {error}",
-                fix="delete it and run again: shards that are whole are kept",
-            ) from None
 
     def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
         """Write it whole or not at all."""

@@ -1,0 +1,110 @@
+"""Networks as a job's section describes them: task, batches, model file and scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rootloom import provenance, registry
+from rootloom.batches.loader import Loader
+from rootloom.sections import representation_of
+from rootloom.shards.statistics import Statistics
+from rootloom.shards.weights import WeightTable
+from rootloom.training import bundle, parallel
+from rootloom.training.predict import predict
+from rootloom.types import SPLITS
+
+if TYPE_CHECKING:
+    from rootloom.training.loop import Result
+    from rootloom.training.options import TrainingOptions
+
+Job = Mapping[str, Any]
+PREDICT_ROWS = 512  # rows a device scores at a time: past that a step no longer gets cheaper
+
+
+def options_of(section: Job) -> TrainingOptions:
+    """Training options of a member: its number is added to the seed."""
+    from pydantic import TypeAdapter
+
+    from rootloom.training.options import TrainingOptions
+
+    options = TypeAdapter(TrainingOptions).validate_python(section["training"])
+    return dataclasses.replace(options, seed=options.seed + section["member"])
+
+
+def task_of(section: Job, moments: Mapping[str, Any]) -> Any:
+    """The task with its model, for inputs with these moments."""
+    fields = {k: v for k, v in section["task"].items() if k != "kind"}
+    return registry.resolve("tasks", section["task"]["kind"])(
+        model=registry.build("models", section["model"]),
+        representation=representation_of(section),
+        statistics=moments,
+        classes=tuple(section["classes"]),
+        **fields,
+    )
+
+
+def loaders_of(
+    section: Job,
+    shards: Sequence[str],
+    weights: WeightTable,
+    options: TrainingOptions,
+) -> tuple[Loader, Loader]:
+    """Shuffled training batches and ordered validation batches, weighted alike."""
+    representation = representation_of(section)
+    train, validation = (
+        Loader(
+            shards,
+            representation,
+            split,
+            options.batch_size,
+            devices=parallel.all_devices(),
+            share=parallel.share(),
+            seed=options.seed,
+            shuffle=split == SPLITS[0],
+            weights=weights,
+        )
+        for split in SPLITS[:2]
+    )
+    return train, validation
+
+
+def write_model(job: Job, found: Statistics, result: Result, seed: int, model: str) -> None:
+    """The bundle of a trained network."""
+    section = job["section"]
+    record = provenance.record("train", dict(job), seed=seed)
+    bundle.save(
+        model,
+        bundle.Bundle(
+            params=result.params,
+            model=section["model"],
+            representation=section["representation"],
+            task=section["task"],
+            statistics=json.loads(found.to_json()),
+            classes=section["classes"],
+            metrics=result.summary(),
+            provenance=record,
+        ),
+    )
+
+
+def network_scores(
+    task: Any, params: Any, shards: Sequence[str], split: str
+) -> Iterator[np.ndarray]:
+    """Scores (r, C) of a split's rows, in the order of the shards."""
+    devices = parallel.device_count()
+    loader = Loader(
+        shards,
+        task.representation,
+        split,
+        PREDICT_ROWS * devices,
+        devices=devices,
+        shuffle=False,
+        cache_bytes=0,
+    )
+    for columns, _ in predict(task, params, loader):
+        yield np.stack([columns[name] for name in task.columns()], axis=1)

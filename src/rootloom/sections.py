@@ -1,0 +1,23 @@
+"""What a job's section describes, as objects: how rows are read, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rootloom import registry
+from rootloom.rootio.dataset import ClassRule, RowReader
+
+Section = Mapping[str, Any]
+
+
+def representation_of(section: Section) -> Any:
+    """The representation that a section names."""
+    fields = {k: v for k, v in section["representation"].items() if k != "name"}
+    return registry.build("representations", fields)
+
+
+def reader_of(section: Section) -> RowReader:
+    """The reader whose fields a section holds."""
+    classes = tuple(ClassRule(**rule) for rule in section["classes"])
+    return RowReader(**{**section, "classes": classes})
