@@ -6,13 +6,14 @@ import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from os.path import isfile
 from pathlib import Path
 
 from rootloom import packing
 from rootloom.errors import ConfigError, nearest
 from rootloom.fileio import write_text
 from rootloom.rootio import checksums
-from rootloom.rootio.source import expand, is_remote
+from rootloom.rootio.source import expand, is_list, is_remote
 from rootloom.selection import Selection
 
 MIN_RUNTIME = 30  # minutes asked for at least: a scheduler gains nothing from less
@@ -120,6 +121,29 @@ class Files(Selection):
     @cached_property
     def _statuses(self) -> dict[str, tuple[int, int] | None]:
         return {}
+
+    def looked_at(self) -> dict[str, tuple[int, int]]:
+        """Size and time of every given file by its path, as they are part of fingerprints.
+
+        Elsewhere the same plan is made only where a file of that size and time has this name.
+        Raises ConfigError for relative names that are not those of the working directory.
+        """
+        if Path.cwd() != self.root and any(not s.remote for s in self.sources.values()):
+            raise ConfigError(
+                f"dataset '{self.dataset_name}'",
+                expected="snakemake started in the checkout, as file names start there",
+                found=f"started in {Path.cwd()}",
+                fix=f"start it in {self.root}: nodes have no other folder in common",
+            )
+        known = {s.url: self.status(s.key) for s in self.sources.values() if not s.simulated}
+        return {url: status for url, status in known.items() if status}
+
+    def read_for_plan(self) -> list[str]:
+        """Files beside `config/` that say what there is: lists of files, and what is retried."""
+        rules = self.dataset.classes.values()
+        patterns = self.dataset.files or [name for rule in rules for name in rule.files or []]
+        lists = [name for name in patterns if is_list(name)]
+        return [name for name in (*lists, self.paths.retries(self.dataset_name)) if isfile(name)]
 
     @cached_property
     def minutes(self) -> int:

@@ -36,6 +36,10 @@ mkdir -p "$pool/run/condor" "$pool/run/lock/condor"
 exec chroot "$pool" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root bash -c '
 id tester >/dev/null 2>&1 || useradd --create-home --uid 1000 tester
 chown condor:condor /run/condor /run/lock/condor
+# Its package makes them by systemd, or where a configuration of that moment says.
+for name in LOG SPOOL EXECUTE; do
+  install -d -o condor -g condor "$(condor_config_val "$name")"
+done
 condor_master
 for attempt in $(seq 300); do
   [ -n "$(condor_status -af Name 2>/dev/null)" ] && condor_q >/dev/null 2>&1 && break

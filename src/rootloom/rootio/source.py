@@ -35,6 +35,11 @@ def is_remote(url: str) -> bool:
     return _URL.match(url) is not None
 
 
+def is_list(name: str) -> bool:
+    """Whether a pattern is the path of a list of others."""
+    return name.endswith(_LIST) and not is_remote(name)
+
+
 def key_of(url: str) -> str:
     """Stem of the path and eight hexadecimal digits of the hash of `url` as written.
 
@@ -77,7 +82,7 @@ def expand(
 
 def _entries(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
     """The patterns in a list, or the pattern itself."""
-    if is_remote(pattern) or not pattern.endswith(_LIST):
+    if not is_list(pattern):
         return [pattern]
     path = Path(_located(os.path.expanduser(pattern), base))
     try:
