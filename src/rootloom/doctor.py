@@ -161,7 +161,10 @@ def _profile(root: Path, name: str, gpu: bool, patience: float) -> Iterator[Find
         yield Finding("plugin", "problem", problem)
         return
     yield Finding("plugin", "ok", f"executor {profile.executor} can be loaded")
-    yield from _canary(fly(root, profile, gpu=gpu, patience=patience), gpu)
+    flight = fly(root, profile, gpu=gpu, patience=patience)
+    yield from _canary(flight, gpu)
+    if flight.seen is not None:
+        yield _files(flight.visible, carried=profile.carries)
 
 
 def _canary(flight: Flight, gpu: bool) -> Iterator[Finding]:
@@ -184,9 +187,15 @@ def _canary(flight: Flight, gpu: bool) -> Iterator[Finding]:
     yield _same_environment(seen)
     level = "ok" if abs(flight.clock) < CLOCK_SECONDS else "problem"
     yield Finding("clock", level, f"the node's clock is {flight.clock:+.2f} s from this machine's")
-    level = "ok" if flight.visible < SLOW_VISIBLE_SECONDS else "problem"
+
+
+def _files(seconds: float, *, carried: bool) -> Finding:
+    """How long a file that was written on the node takes to be seen here."""
+    if carried:  # once the job has ended; the engine does not wait for it as for a file system
+        return Finding("files", "ok", f"written there, carried here within {seconds:.2f} s")
+    level = "ok" if seconds < SLOW_VISIBLE_SECONDS else "problem"
     fix = "" if level == "ok" else "; set latency-wait in the profile to several times that"
-    yield Finding("files", level, f"written there, seen here {flight.visible:.2f} s later{fix}")
+    return Finding("files", level, f"written there, seen here {seconds:.2f} s later{fix}")
 
 
 def _same_environment(seen: Mapping[str, Any]) -> Finding:

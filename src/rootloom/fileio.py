@@ -73,8 +73,13 @@ class Draft:
 
     def leave_scratch(self) -> None:
         """Go on beside the final name."""
-        shutil.copyfile(self.path, self.beside)
-        self.path.unlink()
+        try:
+            self.path.rename(self.beside)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copyfile(self.path, self.beside)
+            self.path.unlink()
         self.path = self.beside
 
     def publish(self) -> None:

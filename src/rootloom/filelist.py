@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
@@ -97,6 +97,20 @@ class FileList:
     def _head(self) -> bytes:
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "body"}
         return json.dumps(content).encode() + b"\n"
+
+    def excerpt(self, digests: Collection[str]) -> bytes:
+        """What a job needs of the list that works on the packs with these digests alone."""
+        parts, texts, start = {}, [], 0
+        for pack, part in self.parts.items():
+            text = self._text(part) if part.digest in digests else b""
+            parts[pack] = part._replace(start=start, length=len(text))
+            texts.append(text)
+            start += len(text)
+        return replace(self, parts=parts)._head() + b"".join(texts)
+
+    def pack_of(self, key: str) -> str:
+        """The pack of a file, whether or not it is on the list."""
+        return packing.label(packing.number_of(key, self.packs), self.packs)
 
     def of_pack(self, pack: str) -> dict[str, File]:
         """The files of a pack by key; none of a pack without files."""

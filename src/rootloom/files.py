@@ -92,14 +92,31 @@ class Files(Selection):
     def _given(self) -> Iterator[tuple[File, float]]:
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self.root else self.root
-        patterns: list[tuple[str | None, list[str]]] = [(None, self.dataset.files)]
-        if not self.dataset.files:
-            classes = self.dataset.classes.items()
-            patterns = [(label, rule.files or []) for label, rule in classes]
-        for label, written in patterns:
+        for label, written in self._patterns():
             for key, url in expand(written, base=base):
                 identity, seconds = self._look(key, url)
                 yield File(key, url, label, identity), seconds
+
+    def _patterns(self) -> list[tuple[str | None, list[str]]]:
+        """Given files as the dataset names them, with the class that they decide."""
+        if self.dataset.files:
+            return [(None, self.dataset.files)]
+        return [(label, rule.files or []) for label, rule in self.dataset.classes.items()]
+
+    def require_start_here(self) -> None:
+        """Refuse a working directory other than the checkout: relative names must mean the same.
+
+        For jobs that see neither. Raises ConfigError.
+        """
+        named = [name for _, names in self._patterns() for name in names]
+        local = self.dataset.simulate or not all(map(is_remote, named))
+        if local and Path.cwd() != self.root:
+            raise ConfigError(
+                f"dataset '{self.dataset_name}'",
+                expected="snakemake started in the checkout, as file names start there",
+                found=f"started in {Path.cwd()}",
+                fix=f"start it in {self.root}: nodes have no other folder in common",
+            )
 
     def _look(self, key: str, url: str) -> tuple[str, float]:
         """A given file's identity, and the expected duration of the work on it."""
@@ -122,8 +139,7 @@ class Files(Selection):
 
     def pack_of(self, key: str) -> str:
         """The pack of a file."""
-        packs = self.listing.packs
-        return packing.label(packing.number_of(key, packs), packs)
+        return self.listing.pack_of(key)
 
     def files(self, pack: str) -> dict[str, File]:
         """The files of a pack, by key."""

@@ -2,7 +2,8 @@
 
 Adds to it that one block of resources is understood, that jobs of an earlier head process are found
 again, that lost jobs are submitted again, that the cause of a failure decides what the next attempt
-asks for, and that what a job is told by HTCondor reaches the program that can save its state.
+asks for, that what a job is told by HTCondor reaches the program that can save its state, and that
+HTCondor carries what jobs read and write where nodes do not see the working directory.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from snakemake_executor_plugin_htcondor import common_settings as common_settings
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from rootloom.cluster.adoption import Adopting, Known
 from rootloom.cluster.ledger import Place, run_name
@@ -33,8 +36,25 @@ class Executor(Adopting, Watching):
         """Read the settings, then what earlier heads of this working directory left."""
         super().__post_init__()
         self.run_uuid = run_name(Path(self.workflow.workdir_init), getpass.getuser())
+        usage = self.workflow.storage_settings.shared_fs_usage
+        if self.carries and usage - {SharedFSUsage.SOFTWARE_DEPLOYMENT}:
+            raise WorkflowError(
+                "--shared-fs-usage\n"
+                "  expected: software-deployment (nodes have the same Python), none (they have "
+                "one of their own), or no such option: all is shared\n"
+                f"  found:    {' '.join(sorted(map(str, usage)))}"
+            )
+        self._cleared = False
         self._sender = ThreadPoolExecutor(1, "submission")
         self.open_ledger()
+
+    def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Take over or submit; the first time, clear away what travelled with jobs long over."""
+        super().run_jobs(jobs)
+        if self.carries and not self._cleared and self.ledger is not None:
+            self._cleared = True
+            tokens = [place.token for place in self.ledger.waiting()]
+            self._sender.submit(self.sandboxes.sweep, tokens)
 
     def submit(self, jobs: Sequence[JobExecutorInterface], token: str) -> None:
         """Submit in the background, so that the engine goes on scheduling."""
@@ -55,6 +75,9 @@ class Executor(Adopting, Watching):
         if unknown:
             since = min(self.ledger.intent(place.token).time for place in unknown)
             found = {**queue.history(self.run_uuid, since), **found}
+        for place in self.ledger.waiting():
+            if place in found and found[place].state != "active":
+                self.sandboxes.land(place.token)
         return found
 
     def adopted(self, job: JobExecutorInterface, known: Known, place: Place) -> SubmittedJobInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,19 @@ from snakemake_executor_plugin_htcondor import Executor as HTCondorExecutor
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
 from rootloom.cluster.adoption import Known
 from rootloom.cluster.ledger import Place
 from snakemake_executor_plugin_rootloom_htcondor import node, queue, words
+from snakemake_executor_plugin_rootloom_htcondor.reads import excerpt_for, read_by
+from snakemake_executor_plugin_rootloom_htcondor.sandbox import (
+    MEGABYTE,
+    Cargo,
+    Common,
+    Sandboxes,
+    checkout_of,
+)
 
 PATIENCE = 600.0  # seconds for which a schedd that does not answer is asked to take a job
 LONGEST_PAUSE = 30.0  # seconds between two such questions
@@ -82,22 +92,66 @@ class Submission(HTCondorExecutor):
     ) -> None:
         """Complete a submission; what the rule or the profile says in HTCondor's words stays."""
         super()._handle_explicit_unit_resources(job, submit_dict)
-        attribute = self.workflow.executor_settings.runtime_attribute
-        for word, value in words.translated(job.resources, attribute).items():
-            submit_dict.setdefault(word, value)
         log = self._log(job.name, self._token)
         log.parent.mkdir(parents=True, exist_ok=True)
         submit_dict["output"] = submit_dict["error"] = str(log)
-        if job.resources.get("job_wrapper") or not self.workflow.storage_settings.shared_fs_usage:
-            return
-        command = [submit_dict["executable"], *words.words_of(submit_dict["arguments"])]
-        submit_dict |= {
-            "executable": sys.executable,
-            "transfer_executable": False,
-            "arguments": words.command_line(
-                [str(Path(node.__file__).resolve()), self.workflow.workdir_init, *command]
-            ),
-        }
+        carried = 0
+        if not job.resources.get("job_wrapper"):
+            command = [submit_dict["executable"], *words.words_of(submit_dict["arguments"])]
+            wrapped, carried = self._wrapped(job, command)
+            submit_dict |= {**wrapped, "arguments": words.command_line(wrapped["arguments"])}
+        attribute = self.workflow.executor_settings.runtime_attribute
+        asked = {**job.resources}
+        if asked.get("disk_mb"):
+            asked["disk_mb"] += -(-carried // MEGABYTE)
+        for word, value in words.translated(asked, attribute).items():
+            submit_dict.setdefault(word, value)
+
+    def _wrapped(self, job: JobExecutorInterface, command: list[str]) -> tuple[dict[str, Any], int]:
+        """Submit commands that run a command on a node; the bytes that have to travel there."""
+        if not self.carries:
+            program = [str(Path(node.__file__).resolve()), self.workflow.workdir_init]
+            return {
+                "executable": sys.executable,
+                "transfer_executable": False,
+                "arguments": [*program, *command],
+            }, 0
+        plan = self.workflow.globals.get("PLAN")  # the canary has none
+        cargo = Cargo(
+            command,
+            reads=read_by(job, plan.listing if plan else None),
+            outputs=[str(path) for path in job.output],
+            every=self.workflow.executor_settings.state_seconds or None,
+            made={str(plan.list_path): excerpt_for(job, plan.listing)} if plan else {},
+        )
+        return self.sandboxes.prepare(self._token, cargo)
+
+    @property
+    def carries(self) -> bool:
+        """Whether jobs see nothing of this folder but what HTCondor carries to them."""
+        return SharedFSUsage.INPUT_OUTPUT not in self.workflow.storage_settings.shared_fs_usage
+
+    @cached_property
+    def sandboxes(self) -> Sandboxes:
+        """What travels with the jobs."""
+        folder = Path(self.jobDir).absolute() / "sandboxes"
+        return Sandboxes(folder, Path(self.workflow.workdir_init), self._common)
+
+    def _common(self) -> Common:
+        workflow = self.workflow
+        if plan := workflow.globals.get("PLAN"):
+            plan.require_start_here()
+        configured = [str(path) for path in workflow.configfiles]
+        return Common(checkout_of(Path(workflow.main_snakefile)), configured)
+
+    def _get_exec_args_and_transfer_files(
+        self, job: JobExecutorInterface, needs_transfer: bool
+    ) -> tuple[str, str, list[str], list[str], list[str]]:
+        """Leave what travels to `_wrapped`."""
+        alone = needs_transfer and bool(job.resources.get("job_wrapper"))
+        found: tuple[str, str, list[str], list[str], list[str]]
+        found = super()._get_exec_args_and_transfer_files(job, alone)
+        return found
 
     def _log_resource_requests(self, submit_dict: dict[str, Any]) -> None:
         """Take the last chance before a submission to set what the published executor has set."""

@@ -117,6 +117,7 @@ class Watching(Submission):
         if not job_state.status.is_terminal():
             self._told.discard(cluster)
             return self._resolve_gone(current_job) if cluster in self._gone else current_job
+        self.sandboxes.land(current_job.aux["token"])
         if job_state.status == JobStatus.COMPLETED and job_state.exit_code == 0:
             current_job.aux["log"].unlink(missing_ok=True)
         return super()._report_and_resolve_job_state(current_job, job_state)
@@ -139,6 +140,7 @@ class Watching(Submission):
         except Exception as error:  # the bindings raise bare and undocumented kinds
             self.logger.warning(f"Held job {cluster} could not be removed yet: {error}")
             return info
+        self.sandboxes.land(info.aux["token"])
         message = f"HTCondor held job {cluster}: {state.hold_reason}. "
         self.report_job_error(info, msg=message)
         self._cleanup_job_tracking(cluster)
@@ -163,6 +165,7 @@ class Watching(Submission):
             self.logger.warning(f"HTCondor's history cannot be read ({error}).")
             return info
         done = known is not None and known.state == "done"
+        self.sandboxes.land(place.token)
         if done or is_current([str(path) for path in info.job.output], fingerprint_of(info.job)):
             self.report_job_success(info)
         else:

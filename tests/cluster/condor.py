@@ -37,7 +37,6 @@ NUM_CPUS = 16
 MEMORY = 32768
 MACHINE_RESOURCE_GPUs = fake0 fake1
 use POLICY: HOLD_IF_MEMORY_EXCEEDED
-MOUNT_UNDER_SCRATCH =
 SEC_DEFAULT_AUTHENTICATION_METHODS = FS, CLAIMTOBE
 MAXJOBRETIREMENTTIME = 0
 MachineMaxVacateTime = 120
@@ -127,6 +126,17 @@ class PoolHead(Head):
             child.kill()
         process.wait()
 
+    def rootloom(self, *arguments: str) -> str:
+        """Output of our own command line. Raises AssertionError when it fails."""
+        assert self.pool is not None
+        command = [sys.executable, "-m", "rootloom.cli", *arguments]
+        done = subprocess.run(
+            self.pool.entering(command, self.path),
+            env=self._environment(), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         assert self.pool is not None
         return self.pool.entering(super()._command(arguments), self.path)
@@ -141,16 +151,20 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home/tester"}
 
 
 @contextmanager
-def condor(folder: Path) -> Iterator[Pool]:
-    """A pool for the block that shares `folder`. Raises Unavailable when it cannot run here."""
+def condor(folder: Path, *, hidden: bool = False) -> Iterator[Pool]:
+    """A pool for the block that shares `folder`. Raises Unavailable when it cannot run here.
+
+    hidden: jobs see empty folders in place of `folder` and of the library of these tests' checkout.
+    """
     if os.getuid() != 0:
         raise Unavailable("a private pool needs root")
     chroot = _chroot()
+    absent = [str(folder), str(ROOT / "src")] if hidden else []
     folder.chmod(0o755)
     os.chown(folder, TESTER, TESTER)
     with tempfile.TemporaryDirectory(prefix="condor-") as place:
         config, mount = Path(place, "config"), Path(place, "mount")
-        config.write_text(CONFIG)
+        config.write_text(f"{CONFIG}MOUNT_UNDER_SCRATCH = {','.join(absent)}\n")
         mount.mkdir()
         python = {sys.prefix, sys.base_prefix}
         shared = [str(path) for path in (folder, ROOT, *sorted(python))]

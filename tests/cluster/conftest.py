@@ -29,3 +29,13 @@ def condor_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
             yield running
     except (Unavailable, TimeoutError) as reason:
         skip_or_fail(f"HTCondor: {reason}")
+
+
+@pytest.fixture(scope="module")
+def apart_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """An HTCondor pool whose jobs see nothing of the folder from which they are submitted."""
+    try:
+        with condor(tmp_path_factory.mktemp("apart"), hidden=True) as running:
+            yield running
+    except (Unavailable, TimeoutError) as reason:
+        skip_or_fail(f"HTCondor: {reason}")

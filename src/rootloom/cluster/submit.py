@@ -56,6 +56,12 @@ class Profile:
         names = {"slurm": "SLURM", "htcondor": "HTCondor"}
         return next((words for key, words in names.items() if key in self.executor), "")
 
+    @property
+    def carries(self) -> bool:
+        """Whether nodes do not see the working directory, so that files are carried to and fro."""
+        shared = self.content.get("shared-fs-usage", "input-output")
+        return "input-output" not in (shared if isinstance(shared, list) else str(shared).split())
+
     def default_resource(self, name: str) -> str:
         """A value among the profile's default resources, or ""."""
         found = self.content.get("default-resources") or {}
