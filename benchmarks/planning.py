@@ -1,19 +1,19 @@
 """What planning costs: `snakemake --dry-run` for 100 to 50,000 input files, and for a million.
 
     python benchmarks/planning.py [--files 100 1000 10000 50000] [--megabytes 1 1000] [--repeats 3]
-        [--new-only]
+        [--states new done job]
 
 For every number of files and size of a file: wall time and peak memory of a dry run before anything
-is done, and again when everything is. The files are sparse (their size is what the plan looks at)
-and the finished state is written without computing it: a manifest with the fingerprint of its job,
-an empty file for each shard, and `snakemake --touch` for the engine's records.
+is done ("new"), again when everything is ("done"), and of what each job does before its work: to
+parse the workflow and to plan itself ("job"). On a busy machine processor seconds are what to read;
+imports of the engine are two of them. The files are sparse (their size is what a plan looks
+at); `planning_done.py` beside this writes the finished state.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
-import json
 import os
 import pstats
 import shutil
@@ -45,12 +45,23 @@ EXPERIMENT = {
 }
 
 
+STATES = ("new", "done", "job")
+# What executors start for a job, but that it stops before the work.
+JOB = ["--mode", "remote", "--allowed-rules", "preprocess", "--force", "--nolock", "--target-jobs"]
+COMMANDS = {
+    "new": ["--dry-run", "--quiet", "rules"],
+    "done": ["--dry-run", "--quiet"],
+    "job": ["--dry-run", *JOB, "preprocess:dataset=many,representation=features,pack={pack}"],
+}
+SAID = {"new": "Job stats", "done": "Nothing to be done", "job": "forced"}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, nargs="+", default=[100, 1000, 10_000, 50_000])
     parser.add_argument("--megabytes", type=float, nargs="+", default=[1, 1000])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--new-only", action="store_true", help="not the finished state")
+    parser.add_argument("--states", nargs="+", choices=STATES, default=STATES)
     parser.add_argument("--profile", action="store_true", help="what the plan itself spends")
     options = parser.parse_args()
     rows = []
@@ -67,13 +78,13 @@ def measure(files: int, megabytes: float, options: argparse.Namespace) -> dict[s
         project = Path(folder)
         jobs = make_project(project, files, megabytes)
         row: dict[str, Any] = {"files": files, "megabytes": megabytes, **jobs}
-        row |= {f"new_{k}": v for k, v in dry_runs(project, options.repeats, done=False).items()}
         if options.profile:
             profile_plan(project)
-        if options.new_only:
-            return row
-        finish(project)
-        row |= {f"done_{k}": v for k, v in dry_runs(project, options.repeats, done=True).items()}
+        for state in options.states:
+            if state != "new" and not (project / "results").exists():
+                timed([sys.executable, str(ROOT / "benchmarks" / "planning_done.py")], project)
+            found = repeated(project, options.repeats, COMMANDS[state], SAID[state])
+            row |= {f"{state}_{name}": value for name, value in found.items()}
         return row
 
 
@@ -103,22 +114,22 @@ def the_plan(project: Path) -> Any:
     return Plan({"experiment": "many"}, project)
 
 
-def dry_runs(project: Path, repeats: int, *, done: bool) -> dict[str, Any]:
-    """Median and range of wall seconds; peak memory in MB."""
-    seconds, peaks = [], []
+def repeated(project: Path, repeats: int, command: list[str], said: str) -> dict[str, Any]:
+    """Medians of wall and processor seconds, and of peak MB. `said`: what the engine must say."""
+    plan = the_plan(project)
+    command = [word.format(pack=plan.packs[0]) for word in command]
+    taken: dict[str, list[float]] = {"s": [], "cpu_s": [], "MB": []}
     for _ in range(repeats):
-        text, wall, peak = timed(
-            [sys.executable, "-m", "snakemake", "--dry-run", "--quiet"], project
-        )
-        assert ("Nothing to be done" in text) == done, text[-2000:]
-        seconds.append(wall)
-        peaks.append(peak)
-    spread = f"{min(seconds):.1f}–{max(seconds):.1f}"
-    return {"s": round(statistics.median(seconds), 1), "range_s": spread, "MB": max(peaks)}
+        text, wall, usage = timed([sys.executable, "-m", "snakemake", *command], project)
+        assert said in text, text[-2000:]
+        taken["s"].append(wall)
+        taken["cpu_s"].append(usage.ru_utime + usage.ru_stime)
+        taken["MB"].append(usage.ru_maxrss / 1024)
+    return {name: round(statistics.median(values), 1) for name, values in taken.items()}
 
 
-def timed(command: list[str], project: Path) -> tuple[str, float, int]:
-    """Output, wall seconds and peak memory (MB) of a command that must succeed."""
+def timed(command: list[str], project: Path) -> tuple[str, float, Any]:
+    """Output, wall seconds and resource usage of a command that must succeed."""
     log = project / "log"
     started = time.perf_counter()
     with log.open("wb") as file:
@@ -127,7 +138,7 @@ def timed(command: list[str], project: Path) -> tuple[str, float, int]:
     child.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - started
     assert child.returncode == 0, log.read_text()[-2000:]
-    return log.read_text(), wall, usage.ru_maxrss // 1024
+    return log.read_text(), wall, usage
 
 
 def profile_plan(project: Path) -> None:
@@ -139,42 +150,6 @@ def profile_plan(project: Path) -> None:
         for pack in plan.packs:
             plan.job("preprocess", representation="features", pack=pack)
     pstats.Stats(profiler).sort_stats("cumulative").print_stats(15)
-
-
-def finish(project: Path) -> None:
-    """Every output as a finished run would leave it, as far as a plan looks at it."""
-    plan = the_plan(project)
-    for pack, keys in plan.packs.items():
-        for rule, path, wildcards in (
-            ("index", plan.paths.index("many", pack), {}),
-            ("preprocess", plan.paths.manifest("many", "features", pack), {"features": True}),
-            ("moments", plan.paths.moments("many", "features", pack), {"features": True}),
-            ("friends", plan.paths.friends("many", pack), {}),
-        ):
-            names = {"representation": "features"} if wildcards else {}
-            put(path, plan.job(rule, pack=pack, **names)["fingerprint"])
-        for key in keys:
-            for path in (*plan.shards("features", key), plan.friend(key)):
-                put(path, None)
-    job = plan.job("statistics", representation="features")
-    put(plan.paths.statistics("many", "features"), job["fingerprint"])
-    command = [sys.executable, "-m", "snakemake", "--cores", "9999", "--scheduler", "greedy"]
-    command += ["--touch", "--quiet"]
-    for name in ("models/dnn/0/model.safetensors", "models/dnn/0/history.jsonl"):
-        put(f"results/many/{name}", None)
-    for method in ("dnn", "mass"):
-        put(plan.paths.evaluation("many", method), None)
-        for split in ("train", "validation", "test"):
-            put(plan.paths.predictions("many", method, 0, split), None)
-    for name in ("report.html", "quarantined.json", *plan.figures()):
-        put(plan.paths.report("many", name), None)
-    timed(command, project)
-
-
-def put(path: str, fingerprint: str | None) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    record = {"provenance": {"fingerprint": fingerprint}}
-    Path(path).write_text(json.dumps(record) if fingerprint else "")
 
 
 if __name__ == "__main__":
