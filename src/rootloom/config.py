@@ -121,6 +121,36 @@ class Dataset(Section):
         return self
 
 
+class Table(Section):
+    """A file of `config/tables`: what the columns of a text table are, for `rootloom import`."""
+
+    description: str = ""
+    tree: str = Field("events", description="name of the TTree to be written")
+    header: bool = Field(False, description="whether the first line names the columns")
+    columns: dict[Name, Literal["float32", "float64", "int32", "int64"] | dict[str, int]] = Field(
+        min_length=1, description="all of them in order: their type, or the number of each word"
+    )
+    missing: list[float] = Field([], description="values that mean there is none; stored as NaN")
+    row_number: Name | None = Field("row", description="branch that counts the table's rows from 0")
+
+    @model_validator(mode="after")
+    def _row_number_is_new(self) -> Table:
+        if self.row_number in self.columns:
+            raise ValueError("row_number must not be one of the columns")
+        return self
+
+    def types(self) -> dict[str, str]:
+        """Type of every branch."""
+        kinds: dict[str, str] = {
+            n: "int32" if isinstance(k, dict) else k for n, k in self.columns.items()
+        }
+        return {**kinds, self.row_number: "int64"} if self.row_number else kinds
+
+    def to_text(self) -> str:
+        """The recipe as it is kept beside the tree."""
+        return self.model_dump_json()
+
+
 class Method(Section):
     """A network of an experiment: a model on a representation."""
 
@@ -302,6 +332,13 @@ class Library:
         for label, method in experiment.methods.items():
             self._check_method(f"{where}: methods.{label}", experiment, method)
         return experiment
+
+    def table(self, name: str) -> Table:
+        """The recipe of a text table by name."""
+        table = parse(Table, self._read("tables", name), self._where("tables", name))
+        for column in table.types():
+            check_name(column, self._where("tables", name))
+        return table
 
     def rates(self) -> Rates:
         """How long work takes, for the size of jobs."""
