@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import jsonschema
 import yaml
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rootloom.errors import ConfigError, nearest
 
 Name = str
+Share = Annotated[float, Field(gt=0, le=1)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -78,17 +79,30 @@ class ClassRule(Section):
 
 
 class Splits(Section):
-    """Shares of the events, drawn by the hash of the event's identity."""
+    """Which events train, validate and test.
 
-    train: float = Field(default=0.7, gt=0, lt=1)
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
+    An expression says it outright, as official splits do; the numbers are shares of all other
+    events, drawn by the hash of the event's identity.
+    """
+
+    train: Share | str = 0.7
+    validation: Share | str = 0.1
+    test: Share | str = 0.2
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
-        if abs(self.train + self.validation + self.test - 1) > 1e-9:
-            raise ValueError("train + validation + test must be 1")
+        shares = self.shares()
+        if shares and abs(sum(shares.values()) - 1) > 1e-9:
+            raise ValueError(f"{' + '.join(shares)} must be 1")
         return self
+
+    def shares(self) -> dict[str, float]:
+        """The splits drawn by hash."""
+        return {name: share for name, share in self if isinstance(share, float)}
+
+    def expressions(self) -> dict[str, str]:
+        """The splits that an expression decides."""
+        return {name: where for name, where in self if isinstance(where, str)}
 
 
 class Dataset(Section):
