@@ -184,6 +184,17 @@ class Expected(Section):
     source: str
 
 
+class Significance(Section):
+    """An expected significance of discovery at the best cut on the score."""
+
+    signal: float = Field(gt=0, description="events expected before the cut")
+    background: float = Field(gt=0, description="events expected before the cut")
+    uncertainty: float = Field(default=0.0, ge=0, description="of the background, relative")
+    regularisation: float = Field(
+        default=0.0, ge=0, description="events added to the background: 10 in the AMS of HiggsML"
+    )
+
+
 class Evaluation(Section):
     """How scores become numbers."""
 
@@ -192,6 +203,7 @@ class Evaluation(Section):
         default=0, ge=0, description="replicas of the test set; 0 takes the formulas"
     )
     seed: int = 1
+    significances: dict[Name, Significance] = {}
 
 
 class Images(Section):

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rootloom.evaluation.results import Discrimination, Evaluation, Measurement, WorkingPoint
+from rootloom.evaluation.results import (
+    Discrimination,
+    Evaluation,
+    Measurement,
+    Significance,
+    WorkingPoint,
+)
 from rootloom.report.figures import Line
 from rootloom.report.inputs import DatasetSummary, Expected, History
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, percent, places
@@ -94,6 +100,29 @@ def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class SignificanceRow:
+    """The expected significances of one method, in the order of the configuration."""
+
+    line: Line
+    values: tuple[Cell, ...]
+
+
+def significance_rows(ranked: Sequence[tuple[Line, Discrimination]]) -> list[SignificanceRow]:
+    """Expected significances, where there are any."""
+    return [
+        SignificanceRow(line, tuple(_significance(found) for found in result.significances))
+        for line, result in ranked
+        if result.significances
+    ]
+
+
+def _significance(found: Significance) -> Cell:
+    share = f"{fixed(100 * found.signal_efficiency, 0)}{THIN}%"
+    detail = f"{share} of signal, {grouped(found.background_count)} rows of background left"
+    return Cell(_both(found.value), detail)
+
+
+@dataclass(frozen=True)
 class ExpectedRow:
     """A published figure beside ours."""
 
@@ -137,6 +166,9 @@ def metric(evaluation: Evaluation, name: str) -> Measurement | None:
         return result.auc
     if name.lower() == "accuracy":
         return evaluation.accuracy
+    for significance in result.significances:
+        if significance.name == name:
+            return significance.value
     wanted = re.fullmatch(r"r(\d+)", name.lower())
     for point in result.working_points if wanted else ():
         if wanted and math.isclose(point.signal_efficiency, int(wanted[1]) / 100):
