@@ -247,6 +247,7 @@ def test_the_table_is_sorted_by_auc_and_says_what_survived(written):
 
 
 def test_members_published_figures_and_losses_are_there(written):
+    assert "mean score" in written[2]
     text = Page(written[2]).text
     for phrase in (
         "3 members", "median", "Louppe et al., arXiv:1702.00748", "0.9195\u2009±\u20090.0009",

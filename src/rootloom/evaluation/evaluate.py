@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,11 @@ def evaluate(
             discriminate(positive, [_sample(m, positive) for m in members], options)
             for positive in positives
         ),
+        ensemble=tuple(
+            discriminate(positive, [_sample(_mean(members), positive)], options)
+            for positive in positives
+            if len(members) > 1
+        ),
         provenance=dict(header.provenance),
     )
 
@@ -127,6 +132,15 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
                 found=f"{len(other.rows)} rows that are not the same ones",
                 fix="predict all members on the same split of the same data",
             )
+
+
+def _mean(members: Sequence[Predictions]) -> Predictions:
+    """The members' mean scores, row by row; they may list their rows in different orders."""
+    first = members[0]
+    place = np.argsort(np.argsort(first.rows.id, kind="stable"), kind="stable")
+    scores = [m.rows.scores[np.argsort(m.rows.id, kind="stable")][place] for m in members]
+    mean = np.stack(scores).mean(axis=0, dtype=np.float64)
+    return replace(first, rows=replace(first.rows, scores=mean))
 
 
 def _sample(member: Predictions, positive: str) -> Sample:

@@ -131,7 +131,7 @@ class Evaluation:
 
     rows, weights: by class. parameters, training_seconds: None when the file does not say;
     the seconds are the mean over members. discriminations: one for two classes (the signal),
-    else one per class.
+    else one per class; ensemble: the same of the mean score of several members.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -148,6 +148,7 @@ class Evaluation:
     weights: dict[str, float]
     accuracy: Measurement | None
     discriminations: tuple[Discrimination, ...]
+    ensemble: tuple[Discrimination, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 

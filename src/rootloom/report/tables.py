@@ -32,7 +32,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method in the table of results. members: (name, figures) of each training."""
+    """One method in the table of results. members: (name, figures) of each training.
+
+    ensemble: figures of the members' mean score.
+    """
 
     line: Line
     parameters: str
@@ -41,6 +44,7 @@ class MethodRow:
     points: tuple[Cell, ...]
     members: tuple[tuple[str, tuple[str, ...]], ...]
     median: tuple[str, ...]
+    ensemble: tuple[str, ...]
 
 
 def method_rows(
@@ -48,11 +52,12 @@ def method_rows(
 ) -> list[MethodRow]:
     """Rows for discrimination `number`, highest AUC first."""
     ranked = sorted(evaluations, key=lambda e: -(e.discriminations[number].auc.value or 0.0))
-    return [_method_row(e, e.discriminations[number], lines[e.method]) for e in ranked]
+    return [_method_row(e, number, lines[e.method]) for e in ranked]
 
 
-def _method_row(evaluation: Evaluation, result: Discrimination, line: Line) -> MethodRow:
-    figures = [result.auc, *(point.rejection for point in result.working_points)]
+def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
+    result = evaluation.discriminations[number]
+    figures = _figures(result)
     several = len(evaluation.members) > 1
     return MethodRow(
         line=line,
@@ -67,7 +72,16 @@ def _method_row(evaluation: Evaluation, result: Discrimination, line: Line) -> M
         if several
         else (),
         median=tuple(_alone(f, f.median) for f in figures),
+        ensemble=tuple(
+            _alone(f, f.value)
+            for e in evaluation.ensemble[number : number + 1]
+            for f in _figures(e)
+        ),
     )
+
+
+def _figures(result: Discrimination) -> list[Measurement]:
+    return [result.auc, *(point.rejection for point in result.working_points)]
 
 
 def _both(found: Measurement) -> str:

@@ -31,7 +31,7 @@ def event_ids(file_key: str, entry: np.ndarray, object: np.ndarray) -> np.ndarra
     digest = hashlib.blake2b(file_key.encode(), digest_size=16).digest()
     first, second = (np.uint64(word) for word in np.frombuffer(digest, "<u8"))
     packed = (entry.astype(np.uint64) << np.uint64(_OBJECT_BITS)) | object.astype(np.uint64)
-    return _mix(_mix(packed ^ first) ^ second)
+    return mix(mix(packed ^ first) ^ second)
 
 
 def split_of(ids: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
@@ -71,7 +71,7 @@ def event_split(
     return by_hash if declared is None else np.where(open_, by_hash, declared)
 
 
-def _mix(z: np.ndarray) -> np.ndarray:
+def mix(z: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014), a bijection of 64-bit words."""
     z = z + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
