@@ -51,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("file", help="path or URL")
     inspect.add_argument("--tree", help="default: the only tree of the file")
 
+    table = _add(commands, "import", _import, "turn a CSV or TSV table into ROOT files")
+    table.add_argument("recipe", help="a file of config/tables: what the columns are")
+    table.add_argument("table", type=Path, help="NAME.csv, NAME.tsv, or either with .gz")
+    table.add_argument("output", type=Path, help="folder to be made")
+    table.add_argument("--rows-per-file", type=int, default=1_000_000, metavar="N")
+
     rates = _add(commands, "rates", _rates, "measure how long a file takes; jobs are sized by it")
     rates.add_argument("--results", type=Path, default=Path("results"))
 
@@ -121,6 +127,22 @@ def _inspect(options: argparse.Namespace) -> int:
     print(f"{options.file}: {header.container} '{tree}', {header.entries} entries")
     for name, kind in sorted(header.branches.items()):
         print(f"  {name:40} {kind}")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from rootloom.config import Library
+    from rootloom.rootio.tables import import_table
+
+    recipe = Library(options.root / "config").table(options.recipe)
+    written = import_table(
+        options.table,
+        recipe,
+        options.output,
+        rows_per_file=options.rows_per_file,
+        progress=lambda rows: print(f"{rows} rows", flush=True),
+    )
+    print(*written, sep="\n")
     return 0
 
 

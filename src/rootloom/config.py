@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import jsonschema
 import yaml
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rootloom.errors import ConfigError, nearest
 
 Name = str
+Share = Annotated[float, Field(gt=0, le=1)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -78,17 +79,30 @@ class ClassRule(Section):
 
 
 class Splits(Section):
-    """Shares of the events, drawn by the hash of the event's identity."""
+    """Which events train, validate and test.
 
-    train: float = Field(default=0.7, gt=0, lt=1)
-    validation: float = Field(default=0.1, gt=0, lt=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
+    An expression says it outright, as official splits do; the numbers are shares of all other
+    events, drawn by the hash of the event's identity.
+    """
+
+    train: Share | str = 0.7
+    validation: Share | str = 0.1
+    test: Share | str = 0.2
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
-        if abs(self.train + self.validation + self.test - 1) > 1e-9:
-            raise ValueError("train + validation + test must be 1")
+        shares = self.shares()
+        if shares and abs(sum(shares.values()) - 1) > 1e-9:
+            raise ValueError(f"{' + '.join(shares)} must be 1")
         return self
+
+    def shares(self) -> dict[str, float]:
+        """The splits drawn by hash."""
+        return {name: share for name, share in self if isinstance(share, float)}
+
+    def expressions(self) -> dict[str, str]:
+        """The splits that an expression decides."""
+        return {name: where for name, where in self if isinstance(where, str)}
 
 
 class Dataset(Section):
@@ -121,6 +135,36 @@ class Dataset(Section):
         return self
 
 
+class Table(Section):
+    """A file of `config/tables`: what the columns of a text table are, for `rootloom import`."""
+
+    description: str = ""
+    tree: str = Field("events", description="name of the TTree to be written")
+    header: bool = Field(False, description="whether the first line names the columns")
+    columns: dict[Name, Literal["float32", "float64", "int32", "int64"] | dict[str, int]] = Field(
+        min_length=1, description="all of them in order: their type, or the number of each word"
+    )
+    missing: list[float] = Field([], description="values that mean there is none; stored as NaN")
+    row_number: Name | None = Field("row", description="branch that counts the table's rows from 0")
+
+    @model_validator(mode="after")
+    def _row_number_is_new(self) -> Table:
+        if self.row_number in self.columns:
+            raise ValueError("row_number must not be one of the columns")
+        return self
+
+    def types(self) -> dict[str, str]:
+        """Type of every branch."""
+        kinds: dict[str, str] = {
+            n: "int32" if isinstance(k, dict) else k for n, k in self.columns.items()
+        }
+        return {**kinds, self.row_number: "int64"} if self.row_number else kinds
+
+    def to_text(self) -> str:
+        """The recipe as it is kept beside the tree."""
+        return self.model_dump_json()
+
+
 class Method(Section):
     """A network of an experiment: a model on a representation."""
 
@@ -140,6 +184,17 @@ class Expected(Section):
     source: str
 
 
+class Significance(Section):
+    """An expected significance of discovery at the best cut on the score."""
+
+    signal: float = Field(gt=0, description="events expected before the cut")
+    background: float = Field(gt=0, description="events expected before the cut")
+    uncertainty: float = Field(default=0.0, ge=0, description="of the background, relative")
+    regularisation: float = Field(
+        default=0.0, ge=0, description="events added to the background: 10 in the AMS of HiggsML"
+    )
+
+
 class Evaluation(Section):
     """How scores become numbers."""
 
@@ -148,6 +203,7 @@ class Evaluation(Section):
         default=0, ge=0, description="replicas of the test set; 0 takes the formulas"
     )
     seed: int = 1
+    significances: dict[Name, Significance] = {}
 
 
 class Images(Section):
@@ -302,6 +358,13 @@ class Library:
         for label, method in experiment.methods.items():
             self._check_method(f"{where}: methods.{label}", experiment, method)
         return experiment
+
+    def table(self, name: str) -> Table:
+        """The recipe of a text table by name."""
+        table = parse(Table, self._read("tables", name), self._where("tables", name))
+        for column in table.types():
+            check_name(column, self._where("tables", name))
+        return table
 
     def rates(self) -> Rates:
         """How long work takes, for the size of jobs."""

@@ -36,6 +36,33 @@ def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path
 
 
 @contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when the block ends without an error.
+
+    On any error it is removed with all that is in it. Raises InputError when `path` is there
+    already and is not an empty folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(
+            str(path),
+            expected="a new or empty folder",
+            found="something there already",
+            fix="remove it, or choose another name",
+        )
+    _remove_leftovers(path)
+    folder = _beside(path)
+    folder.mkdir()
+    try:
+        yield folder
+        os.replace(folder, path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
     """An HDF5 file under construction that becomes `path` when the block ends without an error.
 
@@ -62,8 +89,7 @@ class Draft:
 
     def __init__(self, final: Path, folder: Path | None) -> None:
         self.final = final
-        # Host and process in the name: two jobs that write one path never share a temporary file.
-        self.beside = final.with_name(f".{final.name}.{os.uname().nodename}-{os.getpid()}.partial")
+        self.beside = _beside(final)
         self.path = folder / final.name if folder else self.beside
 
     @property
@@ -109,14 +135,19 @@ def _draft(path: Path, needed: int | None, *, small: bool = False) -> Iterator[D
             draft.beside.unlink(missing_ok=True)
 
 
+def _beside(final: Path) -> Path:
+    # Host and process in the name: two jobs that write one path never share a temporary file.
+    return final.with_name(f".{final.name}.{os.uname().nodename}-{os.getpid()}.partial")
+
+
 def _remove_leftovers(path: Path) -> None:
-    """Remove the temporary files that killed processes of this host left beside `path`."""
+    """Remove what killed processes of this host left under temporary names beside `path`."""
     host = os.uname().nodename
     owned = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(host)}-(\d+)\.partial")
     for old in path.parent.iterdir():
         found = owned.fullmatch(old.name)
         if found and not _is_running(int(found[1])):
-            old.unlink(missing_ok=True)
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

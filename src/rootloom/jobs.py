@@ -89,7 +89,7 @@ class Jobs(Files):
             "representation": {"name": representation, **fields},
             "parts": self.dataset.shards_per_file,
             "reader": self.reader(fields),
-            "splits": self.dataset.splits.model_dump(),
+            "splits": self.dataset.splits.shares(),
             "step": self.dataset.step,
             "auxiliary": self.auxiliary(),
         }
@@ -231,6 +231,7 @@ class Jobs(Files):
             "variables": variables,
             "objects": objects,
             "weight": dataset.weight,
+            "splits": dataset.splits.expressions(),
             "classes": self._classes(),
         }
 

@@ -67,6 +67,7 @@ def loaders_of(
             seed=options.seed,
             shuffle=split == SPLITS[0],
             weights=weights,
+            bag=options.seed if options.bagging and split == SPLITS[0] else None,
         )
         for split in SPLITS[:2]
     )

@@ -17,6 +17,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cnn": "rootloom.models.cnn:CNN",
         "maxout": "rootloom.models.maxout:MaxOut",
         "recnn": "rootloom.models.recnn:RecNN",
+        "table_resnet": "rootloom.models.table_resnet:TableResNet",
     },
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
@@ -27,6 +28,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "classification": "rootloom.tasks.classification:Classification",
     },
     "simulations": {
+        "higgs": "rootloom.simulate.higgs:Higgs",
         "w_jets": "rootloom.simulate.w_jets:WJets",
     },
     "baselines": {

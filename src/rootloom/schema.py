@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, create_model
 
 from rootloom import registry
-from rootloom.config import Dataset, Experiment, Rates, Settings
+from rootloom.config import Dataset, Experiment, Rates, Settings, Table
 
 # Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
 # what a task is given by its method and dataset.
@@ -35,7 +35,7 @@ def generate() -> dict[str, Any]:
         definitions[group] = {n: of_class(registry.resolve(group, n)) for n in sorted(entries)}
     for name, target in SINGLE.items():
         definitions[name] = {name: of_class(registry.load(target))}
-    for section in (Settings, Rates, Dataset, Experiment):
+    for section in (Settings, Rates, Dataset, Experiment, Table):
         definitions[section.__name__.lower()] = section.model_json_schema()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -46,7 +46,7 @@ def simulate(job: Job, *, output: str) -> None:
         section["rows"],
         section["seed"],
         Path(output),
-        progress(f"simulate {Path(output).stem}", "jets"),
+        progress(f"simulate {Path(output).stem}", "rows"),
         notes=_notes("simulate", job, section["seed"]),
     )
 
@@ -360,9 +360,11 @@ def evaluate(job: Job, *, predictions: Sequence[str], output: str) -> None:
     """Metrics of one method over its members."""
     from rootloom.evaluation.evaluate import EvaluationOptions
     from rootloom.evaluation.evaluate import evaluate as figures
+    from rootloom.evaluation.significance import Counts
 
     options = dict(job["section"]["evaluation"])
     options["working_points"] = tuple(options["working_points"])
+    options["significances"] = {n: Counts(**c) for n, c in options["significances"].items()}
     found = figures(predictions, EvaluationOptions(**options))
     record = provenance.record("evaluate", dict(job), seed=options["seed"])
     write_text(output, dataclasses.replace(found, provenance=record).to_json())

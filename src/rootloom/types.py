@@ -45,6 +45,8 @@ class RowBlock:
     label:   (R,) int32, index into the dataset's classes.
     weight:  (R,) float32.
     columns: variables by name ("pt": (R,)) and objects' quantities ("constituents.px": Ragged).
+    split:   (R,) int8, index into SPLITS, -1 where the hash of the event decides; None: it always
+             does.
     """
 
     entry: np.ndarray
@@ -52,6 +54,7 @@ class RowBlock:
     label: np.ndarray
     weight: np.ndarray
     columns: Mapping[str, Column]
+    split: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.entry)

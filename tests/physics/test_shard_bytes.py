@@ -40,7 +40,7 @@ def test_shards_are_smaller_than_root(tmp_path: Path) -> None:
             representation=representation,
             recipe=recipes(representation, reader.expressions(needed), None),
             file_key="w",
-            splits=plan.dataset.splits.model_dump(),
+            splits=plan.dataset.splits.shares(),
             auxiliary=("trimmed_pt",) if "trimmed_pt" in reader.variables else (),
             attributes={},
         )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare, poisson
 
 from rootloom.batches.loader import Loader
 from rootloom.errors import ConfigError, DataError, InputError
@@ -414,3 +415,25 @@ def test_memory_does_not_follow_the_data(tmp_path: Path, rows: int) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3 * window
+
+
+def test_a_bag_draws_rows_with_replacement_and_the_same_ones_everywhere(shards) -> None:
+    def weights(bag: int | None, size: int = 64, devices: int = 1) -> dict[int, float]:
+        loader = Loader(shards, Representation(), "train", size, devices=devices, bag=bag, **SMALL)
+        found: dict[int, float] = {}
+        for batch in loader.epoch(1):
+            here = zip(ids_of(batch).tolist(), batch.weight.reshape(-1).tolist(), strict=True)
+            found |= {row: weight for row, weight in here if row}
+        return found
+
+    plain, drawn = weights(None), weights(3)
+    assert weights(3, size=32, devices=4) == drawn
+    times = np.array([drawn[row] / plain[row] for row in plain])
+    np.testing.assert_allclose(times, np.rint(times), atol=1e-5)
+    counts = np.bincount(np.rint(times).astype(int), minlength=9)
+    expected = poisson.pmf(np.arange(9), 1.0) * len(times)
+    many = expected > 5
+    expected *= counts[many].sum() / expected[many].sum()
+    assert chisquare(counts[many], expected[many]).pvalue > 1e-3
+    other = np.array([value / plain[row] for row, value in weights(4).items()])
+    assert abs(np.corrcoef(times, other)[0, 1]) < 4 / np.sqrt(len(times))

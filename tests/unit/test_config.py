@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rootloom import schema
-from rootloom.config import Dataset, Experiment, Library, Settings, parse
+from rootloom.config import Dataset, Experiment, Library, Settings, Splits, parse
 from rootloom.errors import ConfigError
 from rootloom.plan import Plan
 
@@ -60,12 +60,22 @@ def test_a_dataset_alone_is_an_experiment() -> None:
         (Dataset, {"classes": {"a": {}}, "files": ["f"]}, "process, files, where"),
         (Dataset, {"classes": {"a": {"where": "x"}}}, "exactly one of"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.9}}, "must be 1"),
+        (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"test": "row > 5"}}, "train . validation must be 1"),
+        (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 1.5}}, "splits.train"),
         (Experiment, {"dataset": "d", "methods": {"m": {"model": "dnn"}}}, "no default"),
     ],
 )  # fmt: skip
 def test_wrong_sections_name_the_fix(cls: Any, data: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(cls, data, "somewhere.yaml")
+
+
+def test_splits_are_shares_or_expressions() -> None:
+    splits = parse(Splits, {"train": 0.9, "validation": 0.1, "test": "row >= 10"}, "here")
+    assert splits.shares() == {"train": 0.9, "validation": 0.1}
+    assert splits.expressions() == {"test": "row >= 10"}
+    official = {"train": "row < 8", "validation": "row == 8", "test": "row > 8"}
+    assert parse(Splits, official, "here").shares() == {}
 
 
 def test_fields_of_a_schedule_are_checked_too() -> None:

@@ -273,6 +273,27 @@ def test_members_give_a_spread(written):
     assert auc.median == np.median(single)
 
 
+def test_an_ensemble_is_judged_by_its_mean_score(written):
+    members = [rows(seed=m) for m in range(3)]
+    shuffled = np.random.default_rng(5).permutation(2000)
+    paths = [
+        written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(2)
+    ]
+    fields = {f.name: getattr(members[2], f.name) for f in dataclasses.fields(Rows)}
+    disordered = {k: v[shuffled] for k, v in fields.items() if k != "aux"}
+    disordered["aux"] = {"pt": members[2].aux["pt"][shuffled]}
+    paths.append(paths[0].with_name("2.h5"))
+    header = dataclasses.replace(HEADER, member=2)
+    write_predictions(paths[2], Predictions(header, Rows(**disordered)))
+    found = evaluate(paths)
+    score = np.mean([m.scores[:, 0].astype(np.float32) for m in members], axis=0, dtype=float)
+    expected = metrics.roc_auc_score(members[0].truth, score, sample_weight=members[0].weight)
+    assert found.ensemble[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert found.ensemble[0].auc.value > max(found.discriminations[0].auc.members)
+    assert Evaluation.from_json(found.to_json()) == found
+    assert evaluate(paths[:1]).ensemble == ()
+
+
 def test_bootstrap_errors_are_near_the_formulas(written):
     path = written()
     formula = evaluate([path]).discriminations[0]

@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "cnn": {"filters": (6, 5), "kernels": (5, 3), "pools": (2, 3), "hidden": 7},
     "maxout": {"maxout": (8, 6), "pieces": 3, "hidden": (7, 5)},
     "recnn": {"hidden": 6, "head": (5,)},
+    "table_resnet": {"width": 8, "blocks": 2, "frequencies": 3, "embedding": 2},
 }
 CLASSES = ("background", "signal")
 KEY = jax.random.key(4)

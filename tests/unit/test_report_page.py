@@ -17,6 +17,7 @@ from PIL import Image
 from rootloom.errors import DataError, InputError
 from rootloom.evaluation.evaluate import EvaluationOptions, evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
+from rootloom.evaluation.significance import Counts
 from rootloom.report.images import average_images
 from rootloom.report.inputs import (
     AverageImages,
@@ -27,6 +28,7 @@ from rootloom.report.inputs import (
     read_history,
 )
 from rootloom.report.page import method_lines, write_report
+from rootloom.report.rounding import measurement
 from rootloom.report.theme import as_svg
 
 # name: (separation, members, parameters, seconds)
@@ -75,14 +77,16 @@ def predictions(method, member, rows, classes):
     )
 
 
-def evaluations(folder, rows=6000, classes=("qcd", "w"), methods=tuple(METHODS), profiles=()):
+def evaluations(
+    folder, rows=6000, classes=("qcd", "w"), methods=tuple(METHODS), profiles=(), options=None
+):
     found = []
     for method in methods:
         paths = []
         for member in range(METHODS[method][1]):
             paths.append(folder / f"{method}-{member}.h5")
             write_predictions(paths[-1], predictions(method, member, rows, classes))
-        found.append(evaluate(paths, EvaluationOptions(profiles=profiles)))
+        found.append(evaluate(paths, options or EvaluationOptions(profiles=profiles)))
     return found
 
 
@@ -243,6 +247,7 @@ def test_the_table_is_sorted_by_auc_and_says_what_survived(written):
 
 
 def test_members_published_figures_and_losses_are_there(written):
+    assert "mean score" in written[2]
     text = Page(written[2]).text
     for phrase in (
         "3 members", "median", "Louppe et al., arXiv:1702.00748", "0.9195\u2009±\u20090.0009",
@@ -281,6 +286,26 @@ def test_three_classes(tmp_path):
     for name in ("qcd", "top", "w"):
         assert f"{name} against the rest" in text
     assert "highest AUC for w:" in text
+
+
+def test_expected_significances(tmp_path):
+    counts = {"discovery": Counts(100.0, 1000.0, uncertainty=0.05), "ams": Counts(100.0, 1000.0)}
+    options = EvaluationOptions(significances=counts)
+    found = evaluations(tmp_path, methods=("cnn", "dnn"), options=options)
+    published = Expected(method="cnn", metric="discovery", value=5.0, source="somewhere")
+    content = ReportInputs(title="t", evaluations=found, expected=[published])
+    text = write_report(tmp_path / "report.html", content)[0].read_text()
+    page = Page(text)
+    assert "Expected significance" in page.text
+    assert "in standard deviations" in page.text.lower()
+    for evaluation in found:
+        for one in evaluation.discriminations[0].significances:
+            assert (
+                measurement(one.value.value, one.value.statistical, one.value.spread) in page.text
+            )
+    for line in ("cnn", "dnn"):
+        assert page.text.count(line) >= 2
+    assert {"discovery", "ams"} <= set(re.findall(r"\w+", page.text))
 
 
 def test_nothing_survives(tmp_path):

@@ -297,3 +297,26 @@ def test_a_record_damaged_inside_is_refused(tmp_path: Path) -> None:
     assert inspect(str(path), "events").entries == 2421
     with pytest.raises(InputError, match=r"bad\.root"):
         list(reader.read(str(path), 0, 2421))
+
+
+def test_splits_by_expression_and_the_rest_by_hash(skim: str) -> None:
+    def read(**splits: str) -> list[RowBlock]:
+        reader = RowReader(
+            "Events", {"pt": "Jet_pt"}, rows="Jet", select="Jet_pt > 30", classes=ALL, splits=splits
+        )
+        return list(reader.read(skim, 0, 200, step=70))
+
+    met = ak.to_numpy(everything()["MET_pt"])
+    blocks = read(test="MET_pt > 100", validation="(MET_pt <= 100) & (MET_pt > 80)")
+    for block in blocks:
+        expected = np.where(met > 100, 2, np.where(met > 80, 1, -1))[block.entry]
+        np.testing.assert_array_equal(block.split, expected)
+    assert {-1, 1, 2} == set(np.concatenate([block.split for block in blocks]).tolist())
+    assert all(block.split is None for block in read())
+    with pytest.raises(DataError, match=r"one split a row(.|\n)*'validation' and 'test'"):
+        read(test="MET_pt > 100", validation="MET_pt > 80")
+    # A jet cannot choose: its event would be seen both in training and in the test.
+    with pytest.raises(ConfigError, match="one value a row"):
+        read(test="Jet_pt > 100")
+    reader = RowReader("Events", {}, classes=ALL, splits={"test": "MET_pt > 100"})
+    assert reader.branches() == ("MET_pt",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -75,6 +76,23 @@ def write(path: Path, rows: int = 1000, step: int = 300, seed: int = 1, **attrib
         for start in range(0, rows, step):
             writer.append(*cut(block, columns, start, min(start + step, rows)))
     return path
+
+
+def test_a_declared_split_holds_when_columns_are_added_too(tmp_path: Path) -> None:
+    block, columns = table(1000)
+    declared = np.where(block.entry % 5 == 0, 2, -1).astype(np.int8)
+    block = replace(block, split=declared)
+    path = tmp_path / "s.h5"
+    with ShardWriter(path, file_key="f.root", splits={"train": 0.5, "validation": 0.5}) as writer:
+        writer.append(block, {"x": columns["x"]})
+    with add_columns(path) as adder:
+        adder.append(block, {"flag": columns["flag"]})
+    with Shard(path) as shard:
+        found = {split: shard.read(split) for split in SPLITS}
+    np.testing.assert_array_equal(found["test"]["flag"], columns["flag"][declared == 2])
+    others = np.concatenate([found["train"]["entry"], found["validation"]["entry"]])
+    assert sorted(others) == sorted(block.entry[declared < 0])
+    assert abs(len(found["train"]["x"]) - 400) < 5 * np.sqrt(2 * 400 * 0.5)
 
 
 def expected(rows: int, split: str) -> dict[str, list]:

@@ -93,6 +93,18 @@ def test_a_split_of_everything_or_nothing() -> None:
     assert split_of(ids[:0], {"train": 1.0}).shape == (0,)
 
 
+def test_a_declared_split_comes_before_the_hash() -> None:
+    entry = np.arange(1000)
+    declared = np.where(entry < 300, 2, -1).astype(np.int8)
+    by_hash = event_split("a.root", entry, {"train": 0.5, "validation": 0.5})
+    found = event_split("a.root", entry, {"train": 0.5, "validation": 0.5}, declared)
+    assert (found[:300] == 2).all()
+    assert np.array_equal(found[300:], by_hash[300:])
+    assert np.array_equal(event_split("a.root", entry[:300], {}, declared[:300]), declared[:300])
+    with pytest.raises(DataError, match=r"entry 300(.|\n)*none of them holds \(700 such rows"):
+        event_split("a.root", entry, {}, declared)
+
+
 @pytest.mark.parametrize(
     ("splits", "words"),
     [

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,27 @@ def make_project(
         add_file(path, "w", number, jets)
     _write_config(path / "config", experiment or TOY_EXPERIMENT)
     return Project(path)
+
+
+def shrink(
+    project: Project, name: str, methods: Sequence[str], *, rows: int, training: dict[str, object]
+) -> None:
+    """Make a shipped experiment small: one file of `rows` rows a class, and only some methods.
+
+    training: fields that replace the experiment's.
+    """
+    config = project.path / "config"
+    file = config / "experiments" / f"{name}.yaml"
+    experiment = yaml.safe_load(file.read_text())
+    for kind in ("methods", "baselines"):
+        experiment[kind] = {n: m for n, m in experiment.get(kind, {}).items() if n in methods}
+    experiment["training"] |= training
+    file.write_text(yaml.safe_dump(experiment, sort_keys=False))
+    file = config / "datasets" / f"{experiment['dataset']}.yaml"
+    dataset = yaml.safe_load(file.read_text())
+    dataset["simulate"] |= {"files": {"demo": 1}, "rows_per_file": rows}
+    file.write_text(yaml.safe_dump(dataset, sort_keys=False))
+    (config / "config.yaml").write_text(f"experiment: {name}\nsize: demo\nresults: results\n")
 
 
 def add_file(path: Path, label: str, number: int, jets: int = JETS) -> None:

@@ -40,8 +40,8 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.05)
 
 
-def wait_for_checkpoint(project: Project) -> None:
-    folder = project.path / CHECKPOINTS
+def wait_for_checkpoint(project: Project, checkpoints: str = CHECKPOINTS) -> None:
+    folder = project.path / checkpoints
     wait_for(lambda: list(folder.rglob("*.safetensors")), "a checkpoint")
 
 
@@ -51,18 +51,23 @@ def workers(run: subprocess.Popen[str]) -> list[psutil.Process]:
     return [p for p in children if any("/scripts/" in word for word in p.cmdline()[:2])]
 
 
+def kill_and_run_again(project: Project, model: str, checkpoints: str) -> None:
+    """A training that is killed ends with the bits of one that is not."""
+    undisturbed = project.copy(project.path.with_name("undisturbed"))
+    undisturbed.snakemake(model)
+    run = start(project, model)
+    wait_for_checkpoint(project, checkpoints)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not (project.path / model).exists()
+    assert "ended without a word" in project.snakemake(model)
+    assert contents(project.path / model) == contents(undisturbed.path / model)
+
+
 def test_kill_during_training_then_run_again(fresh: Project) -> None:
     fresh.edit("config/experiments/toy.yaml", "epochs: 2", LONG)
     fresh.snakemake("results/datasets/toy/features/statistics.json")
-    undisturbed = fresh.copy(fresh.path.with_name("undisturbed"))
-    undisturbed.snakemake(MODEL)
-    run = start(fresh, MODEL)
-    wait_for_checkpoint(fresh)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    assert not (fresh.path / MODEL).exists()
-    assert "ended without a word" in fresh.snakemake(MODEL)
-    assert contents(fresh.path / MODEL) == contents(undisturbed.path / MODEL)
+    kill_and_run_again(fresh, MODEL, CHECKPOINTS)
 
 
 def test_one_head_at_a_time_whose_jobs_end_with_it(fresh: Project) -> None:

@@ -13,6 +13,7 @@ from rootloom.evaluation.distributions import calibrate, histogram, is_probabili
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import Roc, roc, significance_improvement
 from rootloom.evaluation.results import Curve, Discrimination, WorkingPoint
+from rootloom.evaluation.significance import Sampled, measure
 from rootloom.evaluation.uncertainties import (
     BackgroundAt,
     auc_error,
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """score, weight: (R,) float64; signal: (R,) bool; aux: name → (R,); names: (signal, rest)."""
+    """score, weight: (R,) float64; signal: (R,) bool; id: (R,); aux: name → (R,).
+
+    names: (signal, rest).
+    """
 
     score: np.ndarray
     signal: np.ndarray
     weight: np.ndarray
+    id: np.ndarray
     aux: Mapping[str, np.ndarray]
     names: tuple[str, str]
 
@@ -61,6 +66,16 @@ def discriminate(
         profiles=tuple(
             profile(samples[0], members[0].curve, name, options.profile_bins, options.profile_at)
             for name in options.profiles
+        ),
+        significances=tuple(
+            measure(
+                name,
+                [Sampled(s.score, s.signal, s.weight, s.id) for s in samples],
+                [m.curve for m in members],
+                counts,
+                options.curve_points,
+            )
+            for name, counts in options.significances.items()
         ),
     )
 

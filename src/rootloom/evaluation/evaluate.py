@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import accuracy, require_class
 from rootloom.evaluation.predictions import Predictions, read_predictions
 from rootloom.evaluation.results import Evaluation, Measurement
+from rootloom.evaluation.significance import Counts
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class EvaluationOptions:
 
     working_points: signal efficiencies in (0, 1] at which the rejection is quoted.
     bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
+    significances: expected numbers of events by name, see `significance`.
     profiles: auxiliary columns in whose bins efficiencies are shown at `profile_at`.
     """
 
@@ -34,6 +36,7 @@ class EvaluationOptions:
     profiles: tuple[str, ...] = ()
     profile_bins: int = 8
     profile_at: float = 0.5
+    significances: Mapping[str, Counts] = field(default_factory=dict)
 
 
 def evaluate(
@@ -73,6 +76,11 @@ def evaluate(
         discriminations=tuple(
             discriminate(positive, [_sample(m, positive) for m in members], options)
             for positive in positives
+        ),
+        ensemble=tuple(
+            discriminate(positive, [_sample(_mean(members), positive)], options)
+            for positive in positives
+            if len(members) > 1
         ),
         provenance=dict(header.provenance),
     )
@@ -126,12 +134,22 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
             )
 
 
+def _mean(members: Sequence[Predictions]) -> Predictions:
+    """The members' mean scores, row by row; they may list their rows in different orders."""
+    first = members[0]
+    place = np.argsort(np.argsort(first.rows.id, kind="stable"), kind="stable")
+    scores = [m.rows.scores[np.argsort(m.rows.id, kind="stable")][place] for m in members]
+    mean = np.stack(scores).mean(axis=0, dtype=np.float64)
+    return replace(first, rows=replace(first.rows, scores=mean))
+
+
 def _sample(member: Predictions, positive: str) -> Sample:
     header, rows = member.header, member.rows
     return Sample(
         score=rows.scores[:, _column(header.columns, positive, member)].astype(np.float64),
         signal=rows.truth == header.classes.index(positive),
         weight=rows.weight.astype(np.float64),
+        id=rows.id,
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
     )

@@ -96,6 +96,22 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Significance:
+    """An expected significance of discovery at the best cut; `name` is the configuration's.
+
+    signal_efficiency, background_count: share of signal and rows of background that pass, means
+    over members. curve: (signal efficiency, significance) where enough background is left, medians
+    over members.
+    """
+
+    name: str
+    value: Measurement
+    signal_efficiency: float
+    background_count: float
+    curve: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Discrimination:
     """One class against all others. calibration is None when scores are not probabilities."""
 
@@ -106,6 +122,7 @@ class Discrimination:
     scores: Histogram
     calibration: Calibration | None
     profiles: tuple[Profile, ...]
+    significances: tuple[Significance, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +131,7 @@ class Evaluation:
 
     rows, weights: by class. parameters, training_seconds: None when the file does not say;
     the seconds are the mean over members. discriminations: one for two classes (the signal),
-    else one per class.
+    else one per class; ensemble: the same of the mean score of several members.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -131,6 +148,7 @@ class Evaluation:
     weights: dict[str, float]
     accuracy: Measurement | None
     discriminations: tuple[Discrimination, ...]
+    ensemble: tuple[Discrimination, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 

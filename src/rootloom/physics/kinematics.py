@@ -30,6 +30,11 @@ def pt(p: np.ndarray) -> np.ndarray:
     return np.hypot(p[..., 0], p[..., 1])
 
 
+def momentum(p: np.ndarray) -> np.ndarray:
+    """Size of the three-momentum (...), GeV."""
+    return np.sqrt(p[..., 0] ** 2 + p[..., 1] ** 2 + p[..., 2] ** 2)
+
+
 def phi(p: np.ndarray) -> np.ndarray:
     """Azimuth (...) in (−π, π]."""
     return np.arctan2(p[..., 1], p[..., 0])

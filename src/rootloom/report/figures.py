@@ -87,6 +87,19 @@ def significance_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figur
 
 
 @styled
+def cut_scan(results: Sequence[tuple[Line, Discrimination]], number: int) -> Figure:
+    """Expected significance of that number against the signal efficiency of the cut."""
+    figure, axes = _canvas(WIDE)
+    for line, result in results:
+        found = np.array(result.significances[number].curve).reshape(-1, 2)
+        axes.plot(*found.T, line.style, color=line.colour, label=line.label)
+    axes.set(xlim=(0, 1), xlabel="signal efficiency", ylabel="expected significance / σ")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="best")
+    return figure
+
+
+@styled
 def score_densities(line: Line, result: Discrimination) -> Figure:
     """Score densities of the classes: the positive one in the method's colour, the rest grey."""
     figure, axes = _canvas(SMALL)

@@ -44,6 +44,8 @@ class Section:
     scores: Sequence[Picture]
     reliability: Picture | None
     profiles: Sequence[Picture]
+    cuts: Sequence[Picture]
+    expected: Sequence[tables.SignificanceRow]
 
 
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
@@ -86,6 +88,7 @@ def render(inputs: ReportInputs, lines: dict[str, Line]) -> str:
         split=inputs.evaluations[0].split,
         points=tables.point_labels(inputs.evaluations),
         dashed=any(line.dashed for line in lines.values()),
+        significances=[s.name for s in inputs.evaluations[0].discriminations[0].significances],
         tested=inputs.evaluations[0].rows,
         expected=tables.expected_rows(inputs.expected, inputs.evaluations),
         images=_images(inputs),
@@ -144,7 +147,21 @@ def _section(inputs: ReportInputs, lines: dict[str, Line], number: int) -> Secti
         if has_reliability
         else None,
         profiles=_profiles(ranked, key),
+        cuts=_cuts(ranked, key),
+        expected=tables.significance_rows(ranked),
     )
+
+
+def _cuts(ranked: Sequence[tuple[Line, Discrimination]], key: str) -> list[Picture]:
+    return [
+        _picture(
+            figures.cut_scan(ranked, number),
+            f"{key}-cut-{number}",
+            f"Expected significance '{found.name}' against signal efficiency",
+            f"{found.name}: expected significance for a cut at each signal efficiency.",
+        )
+        for number, found in enumerate(ranked[0][1].significances)
+    ]
 
 
 def _profiles(ranked: Sequence[tuple[Line, Discrimination]], key: str) -> list[Picture]:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rootloom.evaluation.results import Discrimination, Evaluation, Measurement, WorkingPoint
+from rootloom.evaluation.results import (
+    Discrimination,
+    Evaluation,
+    Measurement,
+    Significance,
+    WorkingPoint,
+)
 from rootloom.report.figures import Line
 from rootloom.report.inputs import DatasetSummary, Expected, History
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, percent, places
@@ -26,7 +32,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method in the table of results. members: (name, figures) of each training."""
+    """One method in the table of results. members: (name, figures) of each training.
+
+    ensemble: figures of the members' mean score.
+    """
 
     line: Line
     parameters: str
@@ -35,6 +44,7 @@ class MethodRow:
     points: tuple[Cell, ...]
     members: tuple[tuple[str, tuple[str, ...]], ...]
     median: tuple[str, ...]
+    ensemble: tuple[str, ...]
 
 
 def method_rows(
@@ -42,11 +52,12 @@ def method_rows(
 ) -> list[MethodRow]:
     """Rows for discrimination `number`, highest AUC first."""
     ranked = sorted(evaluations, key=lambda e: -(e.discriminations[number].auc.value or 0.0))
-    return [_method_row(e, e.discriminations[number], lines[e.method]) for e in ranked]
+    return [_method_row(e, number, lines[e.method]) for e in ranked]
 
 
-def _method_row(evaluation: Evaluation, result: Discrimination, line: Line) -> MethodRow:
-    figures = [result.auc, *(point.rejection for point in result.working_points)]
+def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
+    result = evaluation.discriminations[number]
+    figures = _figures(result)
     several = len(evaluation.members) > 1
     return MethodRow(
         line=line,
@@ -61,7 +72,16 @@ def _method_row(evaluation: Evaluation, result: Discrimination, line: Line) -> M
         if several
         else (),
         median=tuple(_alone(f, f.median) for f in figures),
+        ensemble=tuple(
+            _alone(f, f.value)
+            for e in evaluation.ensemble[number : number + 1]
+            for f in _figures(e)
+        ),
     )
+
+
+def _figures(result: Discrimination) -> list[Measurement]:
+    return [result.auc, *(point.rejection for point in result.working_points)]
 
 
 def _both(found: Measurement) -> str:
@@ -91,6 +111,29 @@ def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """Column headings of the working points: signal efficiencies in per cent."""
     points = evaluations[0].discriminations[0].working_points
     return [f"{fixed(100 * p.signal_efficiency, 0)}{THIN}%" for p in points]
+
+
+@dataclass(frozen=True)
+class SignificanceRow:
+    """The expected significances of one method, in the order of the configuration."""
+
+    line: Line
+    values: tuple[Cell, ...]
+
+
+def significance_rows(ranked: Sequence[tuple[Line, Discrimination]]) -> list[SignificanceRow]:
+    """Expected significances, where there are any."""
+    return [
+        SignificanceRow(line, tuple(_significance(found) for found in result.significances))
+        for line, result in ranked
+        if result.significances
+    ]
+
+
+def _significance(found: Significance) -> Cell:
+    share = f"{fixed(100 * found.signal_efficiency, 0)}{THIN}%"
+    detail = f"{share} of signal, {grouped(found.background_count)} rows of background left"
+    return Cell(_both(found.value), detail)
 
 
 @dataclass(frozen=True)
@@ -137,6 +180,9 @@ def metric(evaluation: Evaluation, name: str) -> Measurement | None:
         return result.auc
     if name.lower() == "accuracy":
         return evaluation.accuracy
+    for significance in result.significances:
+        if significance.name == name:
+            return significance.value
     wanted = re.fullmatch(r"r(\d+)", name.lower())
     for point in result.working_points if wanted else ():
         if wanted and math.isclose(point.signal_efficiency, int(wanted[1]) / 100):

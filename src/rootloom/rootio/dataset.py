@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.errors import ConfigError, nearest
 from rootloom.rootio.arrays import Chunk, chunks
+from rootloom.rootio.checks import check_finite, check_lengths, exclusive
 from rootloom.rootio.expressions import Expression
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.staging import staged
-from rootloom.types import Column, Ragged, RowBlock
+from rootloom.types import SPLITS, Column, RowBlock
 
 EVENT = "event"
 
@@ -37,7 +38,8 @@ class RowReader:
     rows. variables: name → expression, one number a row; of an event where rows are objects, it is
     repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
     select: expression, true for the rows to keep. classes: rows that match none are dropped.
-    weight: expression of the event weight, 1 when None.
+    weight: expression of the event weight, 1 when None. splits: split → expression, true for its
+    events, one value an event; rows for which none is true have no split yet.
     """
 
     tree: str
@@ -47,6 +49,7 @@ class RowReader:
     select: str | None = None
     classes: tuple[ClassRule, ...] = ()
     weight: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
     retry: Retry = field(default_factory=Retry)
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
@@ -118,6 +121,7 @@ class RowReader:
     def _deciding(self) -> dict[str, Expression]:
         texts = {"select": self.select, "weight": self.weight}
         texts |= {f"class '{rule.name}'": rule.where for rule in self.classes}
+        texts |= {f"split '{name}'": text for name, text in self.splits.items()}
         return {name: Expression(text, f"{name}: '{text}'") for name, text in texts.items() if text}
 
     @cached_property
@@ -171,9 +175,10 @@ class RowReader:
             label=_pick(label, kept),
             weight=_pick(weight, kept).astype(np.float32, copy=False),
             columns=found,
+            split=_pick(self._splits(chunk, layout, url), kept) if self.splits else None,
         )
-        _check_finite(block, url)
-        _check_lengths(block, self.objects, url)
+        check_finite(block, url)
+        check_lengths(block, self.objects, url)
         return block
 
     def _column(self, name: str, expression: Expression, layout: Layout, chunk: Chunk) -> Column:
@@ -182,65 +187,28 @@ class RowReader:
         return layout.ragged(expression, chunk.arrays)
 
     def _labels(self, chunk: Chunk, layout: Layout, url: str, file_class: str | None) -> np.ndarray:
-        label = np.full(layout.size, -1, np.int32)
-        for index, rule in enumerate(self.classes):
-            if rule.by_file and rule.name != file_class:
-                continue
-            here = np.ones(layout.size, np.bool_)
-            if rule.where:
-                here = layout.flags(self._deciding[f"class '{rule.name}'"], chunk.arrays)
-            twice = here & (label >= 0)
-            if twice.any():
-                row = int(np.flatnonzero(twice)[0])
-                raise DataError(
-                    f"{url}: entry {layout.entry[row]}",
-                    expected="one class a row",
-                    found=f"'{self.classes[label[row]].name}' and '{rule.name}'",
-                    fix="make the `where` expressions of the classes exclude each other",
-                )
-            label[here] = index
-        return label
+        flags: list[tuple[str, np.ndarray | None]] = []
+        for rule in self.classes:
+            here = None
+            if not rule.by_file or rule.name == file_class:
+                here = np.ones(layout.size, np.bool_)
+                if rule.where:
+                    here = layout.flags(self._deciding[f"class '{rule.name}'"], chunk.arrays)
+            flags.append((rule.name, here))
+        return exclusive("class", flags, layout.entry, url)
+
+    def _splits(self, chunk: Chunk, layout: Layout, url: str) -> np.ndarray:
+        # Laid out as events whatever the rows are: objects of one event must not be split apart.
+        events = Layout.of(chunk.start, chunk.stop, None)
+        flags = [
+            (name, events.flags(self._deciding[f"split '{name}'"], chunk.arrays))
+            if name in self.splits
+            else (name, None)
+            for name in SPLITS
+        ]
+        split = exclusive("split", flags, events.entry, url).astype(np.int8)
+        return split if layout.counts is None else np.repeat(split, layout.counts)
 
 
 def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
     return values if kept is None else values[kept]
-
-
-def _all_finite(values: np.ndarray) -> bool:
-    # A sum is several times faster than a mask, and finite only if all its terms are.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.sum(values))) or bool(np.isfinite(values).all())
-
-
-def _check_finite(block: RowBlock, url: str) -> None:
-    for name, column in {"weight": block.weight, **block.columns}.items():
-        values = column.values if isinstance(column, Ragged) else column
-        if values.dtype.kind != "f" or _all_finite(values):
-            continue
-        bad = np.flatnonzero(~np.isfinite(values))
-        row = int(bad[0])
-        if isinstance(column, Ragged):
-            row = int(np.searchsorted(column.offsets, row, side="right")) - 1
-        raise DataError(
-            f"{url}: entry {block.entry[row]}, object {block.object[row]}: '{name}'",
-            expected="a finite number",
-            found=f"{values[bad[0]]} ({len(bad)} such values in {len(block)} rows)",
-            fix="select rows where it is defined, or give it a value: where(isfinite(x), x, 0)",
-        )
-
-
-def _check_lengths(block: RowBlock, objects: Mapping[str, Any], url: str) -> None:
-    for collection, members in objects.items():
-        present = [(n, block.columns.get(f"{collection}.{n}")) for n in members]
-        ragged = [(n, c) for n, c in present if isinstance(c, Ragged)]
-        for name, column in ragged[1:]:
-            first, reference = ragged[0]
-            differs = np.flatnonzero(reference.offsets != column.offsets)
-            if len(differs):
-                row = int(differs[0]) - 1
-                raise DataError(
-                    f"{url}: entry {block.entry[row]}: '{collection}'",
-                    expected=f"as many '{name}' as '{first}'",
-                    found=f"{column.counts()[row]} and {reference.counts()[row]}",
-                    fix="describe them as two collections",
-                )

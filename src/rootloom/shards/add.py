@@ -73,7 +73,7 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
                 str(self._path), expected="columns that may change", found=", ".join(fixed)
             )
         ids = event_ids(self._file_key, block.entry, block.object)
-        split = event_split(self._file_key, block.entry, self._splits)
+        split = event_split(self._file_key, block.entry, self._splits, block.split)
         for index, name in enumerate(SPLITS):
             keep = split == index
             start, stop = self._done[name], self._done[name] + int(keep.sum())

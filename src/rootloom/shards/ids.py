@@ -31,7 +31,7 @@ def event_ids(file_key: str, entry: np.ndarray, object: np.ndarray) -> np.ndarra
     digest = hashlib.blake2b(file_key.encode(), digest_size=16).digest()
     first, second = (np.uint64(word) for word in np.frombuffer(digest, "<u8"))
     packed = (entry.astype(np.uint64) << np.uint64(_OBJECT_BITS)) | object.astype(np.uint64)
-    return _mix(_mix(packed ^ first) ^ second)
+    return mix(mix(packed ^ first) ^ second)
 
 
 def split_of(ids: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
@@ -45,16 +45,33 @@ def split_of(ids: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
     return np.searchsorted(edges, uniform, side="right").astype(np.int8)
 
 
-def event_split(file_key: str, entry: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
-    """The split of each row's *event*, (R,) int8.
+def event_split(
+    file_key: str,
+    entry: np.ndarray,
+    splits: Mapping[str, float],
+    declared: np.ndarray | None = None,
+) -> np.ndarray:
+    """The split of each row's *event*, (R,) int8: the declared one, or by hash where that is -1.
 
     Objects of one event share its pile-up and its recoil; were they split apart, the test set
-    would have been seen in training.
+    would have been seen in training. Raises DataError when `splits` leaves nothing to the hash and
+    a row has no declared split.
     """
-    return split_of(event_ids(file_key, entry, np.zeros(len(entry), np.int32)), splits)
+    open_ = np.ones(len(entry), bool) if declared is None else declared < 0
+    if declared is not None and not open_.any():
+        return declared
+    if not splits:
+        raise DataError(
+            f"{file_key}: entry {entry[np.argmax(open_)]}",
+            expected="a split for every row, as all three are expressions",
+            found=f"none of them holds ({int(open_.sum())} such rows in {len(entry)})",
+            fix="leave such rows out by `select`, or give one split a number: it takes the rest",
+        )
+    by_hash = split_of(event_ids(file_key, entry, np.zeros(len(entry), np.int32)), splits)
+    return by_hash if declared is None else np.where(open_, by_hash, declared)
 
 
-def _mix(z: np.ndarray) -> np.ndarray:
+def mix(z: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014), a bijection of 64-bit words."""
     z = z + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -23,7 +23,7 @@ class ShardWriter:
     """Context manager that writes one shard; `append` takes blocks in the ROOT file's order.
 
     file_key: names the ROOT file; with entry and object it makes the row ids.
-    splits: fraction by split name; an event's split follows from its id alone.
+    splits: fraction by split name, of the events whose block does not say what their split is.
     auxiliary: RowBlock columns to keep beside the representation's, as "aux.<name>".
     attributes: stored at the file's root (dataset, representation, fingerprint, …).
     Memory: one chunk a column and split, plus the block in hand. Raises InputError when the disk
@@ -81,7 +81,7 @@ class ShardWriter:
             **{AUXILIARY + name: block.columns[name] for name in self._auxiliary},
             **columns,
         }
-        split = event_split(self._file_key, block.entry, self._splits)
+        split = event_split(self._file_key, block.entry, self._splits, block.split)
         for index, name in enumerate(SPLITS):
             self._columns[name].append(table, split == index)
         self._sink.check()

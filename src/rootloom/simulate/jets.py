@@ -38,10 +38,8 @@ def leading_jets(
     Returns (event (J,), particle (V,), offsets (J + 1,)): events that have a jet, the numbers of
     its constituents among the event's particles, and where each jet's begin.
     """
-    module = load()
     with _silenced():
-        definition = module.JetDefinition(module.antikt_algorithm, radius)
-        sequence = module.ClusterSequence(_jagged(p4), definition)
+        sequence = _clustered(p4, radius)
         jets = sequence.inclusive_jets(min_pt=pt_min)
         constituents = sequence.constituent_index(min_pt=pt_min)
     pt2 = jets.px**2 + jets.py**2
@@ -51,6 +49,27 @@ def leading_jets(
     counts = ak.to_numpy(ak.num(chosen))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return event, ak.to_numpy(ak.flatten(chosen)).astype(np.int64), offsets
+
+
+def jet_momenta(
+    p4: Sequence[np.ndarray], radius: float, pt_min: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """All anti-kT jets of each event, hardest first.
+
+    p4, pt_min: as in `leading_jets`. Returns momenta (J, 4), GeV, and offsets (events + 1,).
+    """
+    with _silenced():
+        jets = _clustered(p4, radius).inclusive_jets(min_pt=pt_min)
+    jets = jets[ak.argsort(jets.px**2 + jets.py**2, axis=1, ascending=False)]
+    flat = ak.flatten(jets)
+    momenta = np.stack([ak.to_numpy(flat[name]) for name in ("px", "py", "pz", "E")], axis=1)
+    return momenta, np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(jets)))]).astype(np.int64)
+
+
+def _clustered(p4: Sequence[np.ndarray], radius: float) -> Any:
+    module = load()
+    definition = module.JetDefinition(module.antikt_algorithm, radius)
+    return module.ClusterSequence(_jagged(p4), definition)
 
 
 def _jagged(p4: Sequence[np.ndarray]) -> Any:

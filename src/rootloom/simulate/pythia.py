@@ -17,6 +17,7 @@ from rootloom.errors import ConfigError, DataError
 # Beyond this, Pythia keeps its default seed: all files would be alike.
 MAX_SEED = 900_000_000
 _FAILURES_IN_A_ROW = 100
+_CHARM = 4
 
 _QUIET = ("Print:quiet = on", "Print:errors = off", "Random:setSeed = on")
 
@@ -27,6 +28,7 @@ Accept = Callable[[Any, Any], bool]
 class Particles(NamedTuple):
     """Final particles of one event. p4: (n, 4) px, py, pz, E in GeV; pdgid: (n,) int32.
 
+    heavy_p4, heavy_pdgid: the same of its decayed bottom and charm hadrons, for flavour tags.
     tried: hard processes drawn until this event, vetoed ones included.
     cross_section: of the hard process, pb, as estimated from them: one event stands for
     cross_section / tried.
@@ -36,6 +38,8 @@ class Particles(NamedTuple):
     pdgid: np.ndarray
     tried: int
     cross_section: float
+    heavy_p4: np.ndarray
+    heavy_pdgid: np.ndarray
 
 
 def load() -> ModuleType:
@@ -127,6 +131,17 @@ class Generator:
         return np.array([self._charges[code] for code in known.tolist()], np.int8)[inverse]
 
 
+def heaviest_quark(pdgid: np.ndarray) -> np.ndarray:
+    """PDG code of the heaviest quark in hadrons (n,), 0 for all else; (n,) int32.
+
+    PDG numbering: the digits nq1 nq2 nq3 above that of the spin, quarks by falling mass.
+    """
+    code = np.abs(pdgid)
+    hadron = (code > 100) & (code < 1_000_000) & ((code // 10) % 10 > 0)  # a diquark has no third
+    digits = (code // 1000) % 10, (code // 100) % 10  # of a baryon, of a meson
+    return np.where(hadron, np.where(digits[0] > 0, digits[0], digits[1]), 0).astype(np.int32)
+
+
 def _cross_section(pythia: Any) -> float:
     """Of the hard process so far, pb. Pythia's `sigmaGen` leaves vetoed events out: put back."""
     info = pythia.infoPython()
@@ -173,13 +188,17 @@ def _final(batch: Any, finished: Sequence[tuple[int, float]], latest: float) -> 
     status = np.asarray(particle.content("status").data)
     pdgid = np.asarray(particle.content("id").data)
     p4 = [np.asarray(momentum.content(k).data) for k in ("px", "py", "pz", "e")]
+    hadrons = heaviest_quark(pdgid) >= _CHARM
     spans = zip(np.asarray(events.starts.data), np.asarray(events.stops.data), strict=True)
     for (start, stop), (tried, sigma) in zip(spans, finished, strict=True):
         final = np.flatnonzero(status[start:stop] > 0) + start
+        heavy = np.flatnonzero(hadrons[start:stop]) + start
         # Pythia sums up after the event: the very first one has no estimate of its own yet.
         yield Particles(
             np.stack([k[final] for k in p4], axis=1),
             pdgid[final].astype(np.int32),
             tried,
             sigma or latest,
+            np.stack([k[heavy] for k in p4], axis=1),
+            pdgid[heavy].astype(np.int32),
         )

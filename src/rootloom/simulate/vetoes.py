@@ -89,3 +89,29 @@ def boosted_boson(
         return bool(module.RRapPhi(a, b) < opening)
 
     return accept
+
+
+def semileptonic(pt_min: float) -> Callable[[Any, Any], bool]:
+    """Whether an electron or muon of a W and two b quarks of the hard process are within reach.
+
+    pt_min: of reconstructed leptons and jets, GeV; recoil and showers may still change a parton's
+    by a third.
+    """
+
+    def accept(event: Any, process: Any) -> bool:
+        lepton = False
+        bottoms = 0
+        for particle in process:
+            kind = particle.idAbs()
+            if particle.status() > 0 and kind in _SEEN:
+                inside = particle.pT() > _REACH * pt_min and abs(particle.eta()) < _ETA_REACH
+                lepton |= inside and kind != _BOTTOM
+                bottoms += inside and kind == _BOTTOM
+        return lepton and bottoms >= _BOTTOMS
+
+    return accept
+
+
+_BOTTOM, _BOTTOMS = 5, 2
+_SEEN = (_BOTTOM, 11, 13)
+_REACH, _ETA_REACH = 0.67, 3.0

@@ -43,6 +43,7 @@ class TrainingOptions:
 
     batch_size: examples a step over all devices. weight_decay: decoupled for adamw, an L2 penalty
     weight_decay · w² for the others; biases are exempt. clip_norm: largest norm of the gradient.
+    bagging: train on rows drawn with replacement, for each member of a method other ones.
     log_every, histograms_every, checkpoint_every_steps: in steps, 0 is never.
     """
 
@@ -63,6 +64,7 @@ class TrainingOptions:
     checkpoint_every_minutes: float = 10.0
     keep_checkpoints: int = 2
     tensorboard: bool = True
+    bagging: bool = False
 
     def __post_init__(self) -> None:
         positive = ("batch_size", "epochs", "learning_rate", "log_every", "keep_checkpoints")

@@ -1,0 +1,92 @@
+"""Residual network on tables, with numbers embedded by periodic functions."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rootloom.models.layers import HE, Activation, Dropout, Precision, activation
+from rootloom.types import Features
+
+
+class PeriodicEmbedding(nn.Module):
+    """Each number to `width` learned features: sines and cosines, a linear map a number, ReLU.
+
+    "PLR" of Gorishniy, Rubachev, Babenko, arXiv:2203.05556, section 3.3. A dense layer sees a
+    number as one direction and must build every threshold on it; here edges and windows are there
+    from the start. sigma: of the initial frequencies, per standard deviation of the number.
+    """
+
+    frequencies: int
+    width: int
+    sigma: float
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """(B, F) float32 → (B, F, width) float32."""
+        count = x.shape[1]
+        start = nn.initializers.normal(self.sigma)
+        frequency = self.param("frequency", start, (count, self.frequencies))
+        phase = 2.0 * jnp.pi * x[:, :, None] * frequency[None]  # (B, F, K)
+        waves = jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=-1)  # (B, F, 2K)
+        kernel = self.param("kernel", HE, (count, 2 * self.frequencies, self.width))
+        bias = self.param("bias", nn.initializers.zeros, (count, self.width))
+        return jax.nn.relu(jnp.einsum("bfk,fkw->bfw", waves, kernel) + bias[None])
+
+
+class _Block(nn.Module):
+    """x + W₂ f(W₁ norm(x)), with dropout after each map."""
+
+    expansion: float
+    activation: Activation
+    dropout: float
+    dtype: Precision
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        width = x.shape[-1]
+        h = nn.LayerNorm(dtype=self.dtype)(x)
+        h = nn.Dense(round(self.expansion * width), kernel_init=HE, dtype=self.dtype)(h)
+        h = Dropout(self.dropout)(activation(self.activation)(h), train=train)
+        h = nn.Dense(width, dtype=self.dtype)(h)
+        return x + Dropout(self.dropout)(h, train=train)
+
+
+class TableResNet(nn.Module):
+    """Residual blocks on embedded variables: ResNet of arXiv:2106.11959 after PLR of 2203.05556.
+
+    width, blocks, expansion: of the residual stream, how many blocks, their inner width over it.
+    frequencies, embedding: sines and features a variable; with frequencies 0, plain variables.
+    Layer normalisation stands for the papers' batch normalisation: a row's output must not depend
+    on its batch, on padding or on the number of devices.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ("features",)
+
+    width: int = 256
+    blocks: int = 4
+    expansion: float = 2.0
+    activation: Activation = "relu"
+    dropout: float = 0.1
+    frequencies: int = 16
+    embedding: int = 8
+    sigma: float = 0.1
+    dtype: Precision = "float32"
+
+    @nn.compact
+    def __call__(self, inputs: Features, *, train: bool) -> Array:
+        """(B, F) → (B, width) float32."""
+        x = jnp.asarray(inputs.x, jnp.float32)
+        if self.frequencies:
+            # In float32 whatever the precision: a phase of many turns keeps no digit in bfloat16.
+            embed = PeriodicEmbedding(self.frequencies, self.embedding, self.sigma)
+            x = jnp.concatenate([x, embed(x).reshape(x.shape[0], -1)], axis=1)
+        h = nn.Dense(self.width, kernel_init=HE, dtype=self.dtype)(x.astype(self.dtype))
+        for _ in range(self.blocks):
+            h = _Block(self.expansion, self.activation, self.dropout, self.dtype)(h, train=train)
+        h = activation(self.activation)(nn.LayerNorm(dtype=self.dtype)(h))
+        return h.astype(jnp.float32)

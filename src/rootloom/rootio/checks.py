@@ -1,0 +1,78 @@
+"""What rows must be like: one class and one split each, finite, equal lengths in a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.types import Ragged, RowBlock
+
+
+def exclusive(
+    what: str, flags: Sequence[tuple[str, np.ndarray | None]], entry: np.ndarray, url: str
+) -> np.ndarray:
+    """The number of the one alternative that holds in each row, -1 where none does; (R,) int32.
+
+    flags: name and truth (R,) of each alternative, None for one that cannot hold; entry: (R,).
+    Raises DataError, naming the first row, where two hold.
+    """
+    chosen = np.full(len(entry), -1, np.int32)
+    for index, (name, here) in enumerate(flags):
+        if here is None:
+            continue
+        twice = here & (chosen >= 0)
+        if twice.any():
+            row = int(np.flatnonzero(twice)[0])
+            raise DataError(
+                f"{url}: entry {entry[row]}",
+                expected=f"one {what} a row",
+                found=f"'{flags[chosen[row]][0]}' and '{name}'",
+                fix=f"make the expressions of the {what}s exclude each other",
+            )
+        chosen[here] = index
+    return chosen
+
+
+def check_finite(block: RowBlock, url: str) -> None:
+    """Refuse weights and columns that are not finite, naming the first such row."""
+    for name, column in {"weight": block.weight, **block.columns}.items():
+        values = column.values if isinstance(column, Ragged) else column
+        if values.dtype.kind != "f" or _all_finite(values):
+            continue
+        bad = np.flatnonzero(~np.isfinite(values))
+        row = int(bad[0])
+        if isinstance(column, Ragged):
+            row = int(np.searchsorted(column.offsets, row, side="right")) - 1
+        raise DataError(
+            f"{url}: entry {block.entry[row]}, object {block.object[row]}: '{name}'",
+            expected="a finite number",
+            found=f"{values[bad[0]]} ({len(bad)} such values in {len(block)} rows)",
+            fix="select rows where it is defined, or give it a value: where(isfinite(x), x, 0)",
+        )
+
+
+def _all_finite(values: np.ndarray) -> bool:
+    # A sum is several times faster than a mask, and finite only if all its terms are.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.sum(values))) or bool(np.isfinite(values).all())
+
+
+def check_lengths(block: RowBlock, objects: Mapping[str, Any], url: str) -> None:
+    """Refuse collections whose quantities differ in length, naming the first such row."""
+    for collection, members in objects.items():
+        present = [(n, block.columns.get(f"{collection}.{n}")) for n in members]
+        ragged = [(n, c) for n, c in present if isinstance(c, Ragged)]
+        for name, column in ragged[1:]:
+            first, reference = ragged[0]
+            differs = np.flatnonzero(reference.offsets != column.offsets)
+            if len(differs):
+                row = int(differs[0]) - 1
+                raise DataError(
+                    f"{url}: entry {block.entry[row]}: '{collection}'",
+                    expected=f"as many '{name}' as '{first}'",
+                    found=f"{column.counts()[row]} and {reference.counts()[row]}",
+                    fix="describe them as two collections",
+                )

@@ -1,0 +1,144 @@
+"""Significances against a numerically maximised likelihood (SciPy) and closed formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm, poisson
+
+from rootloom.evaluation.metrics import roc
+from rootloom.evaluation.significance import (
+    MINIMUM_ROWS,
+    Counts,
+    Sampled,
+    approximate_median_significance,
+    asimov_significance,
+    measure,
+    scan,
+)
+
+
+def by_likelihood(s: float, b: float, sigma: float) -> float:
+    """√q0 of the Asimov data n = s + b, with b from a control region of τ b = b²/σ² events."""
+    n = s + b
+    if sigma == 0:
+        return float(np.sqrt(2 * (n * np.log(n / b) - (n - b))))
+    tau = b / sigma**2
+
+    def log_likelihood(mu: float, background: float) -> float:
+        # Poisson terms without their constants: n and τ b need not be whole numbers.
+        expected, control = mu * s + background, tau * background
+        return n * np.log(expected) - expected + tau * b * np.log(control) - control
+
+    constrained = minimize_scalar(
+        lambda x: -log_likelihood(0.0, x), bounds=(1e-9, 2 * n), method="bounded",
+        options={"xatol": 1e-11},
+    )  # fmt: skip
+    return float(np.sqrt(2 * (log_likelihood(1.0, b) + constrained.fun)))
+
+
+@pytest.mark.parametrize("b", [0.5, 20.0, 1000.0])
+@pytest.mark.parametrize("share", [0.01, 0.3, 3.0])
+@pytest.mark.parametrize("relative", [0.0, 0.05, 0.5])
+def test_the_likelihood_maximised_numerically(b: float, share: float, relative: float) -> None:
+    s = share * b
+    expected = by_likelihood(s, b, relative * b)
+    assert asimov_significance(s, b, relative * b) == pytest.approx(expected, rel=2e-4, abs=1e-5)
+
+
+def test_ams_by_its_formula() -> None:
+    rng = np.random.default_rng(1)
+    s, b = rng.uniform(1, 300, 50), rng.uniform(0, 5000, 50)
+    expected = np.sqrt(2 * ((s + b + 10) * np.log(1 + s / (b + 10)) - s))
+    np.testing.assert_allclose(approximate_median_significance(s, b), expected, rtol=1e-9)
+    counts = Counts(signal=200.0, background=3000.0, regularisation=10.0)
+    found = counts.at(np.array(0.4), np.array(0.01))
+    assert found == pytest.approx(float(approximate_median_significance(80.0, 30.0)), rel=1e-12)
+
+
+def test_limits() -> None:
+    assert asimov_significance(0.0, 10.0, 1.0) == 0
+    assert asimov_significance(0.0, 0.0) == 0
+    assert asimov_significance(1.0, 0.0) == np.inf
+    # Small signals: s/√b, and s/√(b + σ²) with an uncertain background.
+    assert asimov_significance(1.0, 1e6) == pytest.approx(1e-3, rel=1e-4)
+    assert asimov_significance(1.0, 1e4, 100.0) == pytest.approx(1 / np.sqrt(2e4), rel=1e-3)
+
+
+def test_the_median_experiment_has_that_significance() -> None:
+    """What the formula is for: p-values of toy experiments, without any likelihood."""
+    b, s = 1000.0, 120.0
+    observed = poisson.median(s + b)
+    toys = norm.isf(poisson.sf(observed - 1, b))
+    assert asimov_significance(s, b) == pytest.approx(toys, abs=0.05)
+
+
+def gaussians(rows: int, seed: int, weighted: bool = False) -> Sampled:
+    """Scores N(1, 1) of signal and N(−1, 1) of background; no two rows share an identity."""
+    rng = np.random.default_rng(seed)
+    signal = rng.random(rows) < 0.5
+    score = rng.normal(np.where(signal, 1.0, -1.0))
+    weight = rng.exponential(1.0, rows) if weighted else np.ones(rows)
+    return Sampled(score, signal, weight, rng.permutation(rows).astype(np.uint64))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_best_cut_on_gaussian_scores(weighted: bool) -> None:
+    counts = Counts(signal=100.0, background=1000.0, uncertainty=0.05)
+    members = [gaussians(60_000, seed, weighted) for seed in (1, 1)]
+    curves = [roc(m.score, m.signal, m.weight) for m in members]
+    found = measure("discovery", members, curves, counts, 200)
+    cuts = np.linspace(-3, 5, 4001)
+    exact = counts.at(norm.sf(cuts, loc=1), norm.sf(cuts, loc=-1))
+    assert found.value.value is not None
+    assert found.value.statistical is not None
+    # A cut chosen by finite rows is never the best one; how far it may be off is a matter of taste.
+    error = found.value.statistical
+    assert 0.93 * exact.max() - 3 * error < found.value.value < exact.max() + 3 * error
+    assert 0 < found.value.statistical < 0.1 * exact.max()
+    assert found.value.spread == pytest.approx(0.0, abs=1e-12)
+    curve = np.array(found.curve)
+    np.testing.assert_allclose(
+        np.interp(norm.sf(1.0, loc=1), *curve.T),
+        counts.at(norm.sf(1.0, loc=1), norm.sf(1.0, loc=-1)),
+        rtol=0.05,
+    )
+
+
+def test_its_error_is_the_spread_over_samples() -> None:
+    counts = Counts(signal=100.0, background=1000.0)
+    found = []
+    for seed in range(60):
+        sample = gaussians(4000, seed)
+        curve = roc(sample.score, sample.signal, sample.weight)
+        found.append(measure("z", [sample], [curve], counts, 50).value)
+    spread = np.std([f.value for f in found], ddof=1)
+    assert np.mean([f.statistical for f in found]) == pytest.approx(spread, rel=0.5)
+
+
+def test_a_choice_of_cut_on_noise_finds_nothing() -> None:
+    """The same scan on the rows that chose the cut would promise more than the counts alone."""
+    counts = Counts(signal=10.0, background=100.0)
+    alone = float(asimov_significance(10.0, 100.0))
+    unseen, seen = [], []
+    for seed in range(40):
+        sample = gaussians(600, seed)
+        noise = sample._replace(score=np.random.default_rng(seed + 100).normal(size=600))
+        curve = roc(noise.score, noise.signal, noise.weight)
+        unseen.append(measure("z", [noise], [curve], counts, 50).value.value)
+        seen.append(np.nanmax(scan(curve, counts)))
+    assert np.mean(unseen) < alone
+    assert np.mean(seen) > alone
+
+
+def test_cuts_that_leave_too_little_background_are_not_considered() -> None:
+    sample = gaussians(2000, 5)
+    curve = roc(sample.score, sample.signal, sample.weight)
+    found = scan(curve, Counts(10.0, 1e5))
+    few_left = curve.background.count < MINIMUM_ROWS
+    assert np.array_equal(np.isnan(found), few_left)
+    few = Sampled(np.arange(6.0), np.arange(6) % 2 == 1, np.ones(6), np.arange(6, dtype=np.uint64))
+    curve = roc(few.score, few.signal, few.weight)
+    value = measure("z", [few], [curve], Counts(10.0, 100.0), 10).value
+    assert value.value == pytest.approx(float(asimov_significance(10.0, 100.0)))  # no cut at all
