@@ -53,7 +53,7 @@ def simulate(job: Job, *, output: str) -> None:
         section["rows"],
         section["seed"],
         Path(output),
-        progress(f"simulate {Path(output).stem}", "jets"),
+        progress(f"simulate {Path(output).stem}", "rows"),
         notes=_notes("simulate", job, section["seed"]),
     )
 
@@ -424,7 +424,10 @@ def _network_scores(
 def baseline(
     job: Job, *, shards: Sequence[str], statistics: str, outputs: Mapping[str, str]
 ) -> None:
-    """Fit a baseline to the training split and score every row; `outputs` by split."""
+    """Fit a baseline to the training split and score every row; `outputs` by split.
+
+    Baselines tell a class from the rest: of more than two classes, each gets a fit of its own.
+    """
     from rootloom.baselines.base import collect
     from rootloom.scoring import matrix, samples, stored_variables, write_predictions
 
@@ -432,22 +435,33 @@ def baseline(
     recipe = registry.build("baselines", section["baseline"])
     variables = recipe.needs(stored_variables(shards))
     table = _weights(section, _statistics(statistics))
-    number = section["classes"].index(_signal(section))
-    train, validation = (
-        collect(samples(shards, split, variables, table, number), recipe.max_rows)
-        for split in SPLITS[:2]
-    )
+    classes = section["classes"]
+    several = len(classes) > 2
+    columns = [f"score_{name}" for name in classes] if several else ["score"]
+    fits = []
     started = time.perf_counter()
-    fitted = recipe.fit(train, validation)
+    for positive in classes if several else [_signal(section)]:
+        number = classes.index(positive)
+        train, validation = (
+            collect(samples(shards, split, variables, table, number), recipe.max_rows)
+            for split in SPLITS[:2]
+        )
+        fits.append(recipe.fit(train, validation))
     seconds = time.perf_counter() - started
     print(f"{section['method']}: fitted to {len(train)} rows in {seconds:.1f} s")
+    parameters = sum(fit.parameters for fit in fits)
+
+    def score(shard: Mapping[str, Any], rows: Any) -> np.ndarray:
+        x = matrix(shard, variables)
+        return np.stack([fit.score(x) for fit in fits], axis=1)
+
     for split in SPLITS:
         write_predictions(
             getattr(outputs, split),
-            _prediction_header(job, split, ("score",), fitted.parameters, seconds),
+            _prediction_header(job, split, columns, parameters, seconds),
             shards,
             table,
-            lambda columns, rows: fitted.score(matrix(columns, variables))[:, None],
+            score,
             reads=[f"x.{name}" for name in variables],
         )
 
