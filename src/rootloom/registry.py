@@ -21,6 +21,8 @@ REGISTRY: dict[str, dict[str, str]] = {
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
         "jet_image": "rootloom.representations.image:JetImage",
+        "calorimeter": "rootloom.representations.calorimeter:CalorimeterCells",
+        "calorimeter_image": "rootloom.representations.calorimeter:CalorimeterImage",
         "clustering_tree": "rootloom.representations.tree:ClusteringTree",
     },
     "tasks": {

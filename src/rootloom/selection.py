@@ -96,7 +96,8 @@ class Selection:
 
     def _check_representation(self, name: str, where: str) -> None:
         section = self.library.representation(name)
-        for variable in section.get("variables") or ():
+        default = self.properties(section).get("variables", {}).get("default")
+        for variable in section.get("variables", default) or ():
             if variable not in self.dataset.variables:
                 raise ConfigError(
                     f"representation '{name}': variables",

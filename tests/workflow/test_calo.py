@@ -37,7 +37,7 @@ def test_particle_identification(fresh: Project) -> None:
     assert "ended without a word" in fresh.snakemake()
     assert (results / "report.html").stat().st_size > 10_000
     assert len(list((results / "friends").rglob("*.root"))) == 3
-    for method in ("dnn", "boosted-trees"):
+    for method in ("dnn", "cnn", "boosted-trees"):
         content = json.loads((results / "evaluation" / f"{method}.json").read_text())
         found = {d["positive"]: d["auc"]["value"] for d in content["discriminations"]}
         # Pions differ from both others in depth, width and energy; photons start later.
