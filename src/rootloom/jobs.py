@@ -245,8 +245,9 @@ class Jobs(Files):
 
     def _variables_read(self, representation: dict[str, Any]) -> set[str]:
         wanted: set[str] = set(self.auxiliary())
-        if "variables" in self.properties(representation):
-            named = representation.get("variables")
+        field = self.properties(representation).get("variables")
+        if field is not None:
+            named = representation.get("variables", field["default"])
             wanted |= set(self.dataset.variables if named is None else named)
         return wanted
 

@@ -22,12 +22,15 @@ REGISTRY: dict[str, dict[str, str]] = {
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
         "jet_image": "rootloom.representations.image:JetImage",
+        "calorimeter": "rootloom.representations.calorimeter:CalorimeterCells",
+        "calorimeter_image": "rootloom.representations.calorimeter:CalorimeterImage",
         "clustering_tree": "rootloom.representations.tree:ClusteringTree",
     },
     "tasks": {
         "classification": "rootloom.tasks.classification:Classification",
     },
     "simulations": {
+        "calo": "rootloom.simulate.calo:Calo",
         "higgs": "rootloom.simulate.higgs:Higgs",
         "w_jets": "rootloom.simulate.w_jets:WJets",
     },

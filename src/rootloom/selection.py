@@ -85,7 +85,8 @@ class Selection:
         for name in self.representations:
             section = self.library.representation(name)
             of = f"representation '{name}'"
-            variables = section.get("variables") or ()
+            default = self.properties(section).get("variables", {}).get("default")
+            variables = section.get("variables", default) or ()
             _require_known(
                 variables, dataset.variables, f"{of}: variables", f"variables of {where}"
             )

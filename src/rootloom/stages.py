@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
+import numpy as np
+
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError
 from rootloom.fileio import write_text
@@ -274,7 +276,10 @@ def predict(
 def baseline(
     job: Job, *, shards: Sequence[str], statistics: str, outputs: Mapping[str, str]
 ) -> None:
-    """Fit a baseline to the training split and score every row; `outputs` by split."""
+    """Fit a baseline to the training split and score every row; `outputs` by split.
+
+    Baselines tell a class from the rest: of more than two classes, each gets a fit of its own.
+    """
     from rootloom.baselines.base import collect
     from rootloom.scoring import (
         header_of,
@@ -289,22 +294,33 @@ def baseline(
     recipe = registry.build("baselines", section["baseline"])
     variables = recipe.needs(stored_variables(shards))
     table = _weights(section, _statistics(statistics))
-    number = section["classes"].index(signal_of(section))
-    train, validation = (
-        collect(samples(shards, split, variables, table, number), recipe.max_rows)
-        for split in SPLITS[:2]
-    )
+    classes = section["classes"]
+    several = len(classes) > 2
+    columns = [f"score_{name}" for name in classes] if several else ["score"]
+    fits = []
     started = time.perf_counter()
-    fitted = recipe.fit(train, validation)
+    for positive in classes if several else [signal_of(section)]:
+        number = classes.index(positive)
+        train, validation = (
+            collect(samples(shards, split, variables, table, number), recipe.max_rows)
+            for split in SPLITS[:2]
+        )
+        fits.append(recipe.fit(train, validation))
     seconds = time.perf_counter() - started
     print(f"{section['method']}: fitted to {len(train)} rows in {seconds:.1f} s")
+    parameters = sum(fit.parameters for fit in fits)
+
+    def score(shard: Mapping[str, Any], rows: Any) -> np.ndarray:
+        x = matrix(shard, variables)
+        return np.stack([fit.score(x) for fit in fits], axis=1)
+
     for split in SPLITS:
         write_predictions(
             getattr(outputs, split),
-            header_of(job, split, ("score",), fitted.parameters, seconds),
+            header_of(job, split, columns, parameters, seconds),
             shards,
             table,
-            lambda columns, rows: fitted.score(matrix(columns, variables))[:, None],
+            score,
             reads=[f"x.{name}" for name in variables],
         )
 

@@ -76,10 +76,17 @@ class Image(NamedTuple):
     x: Any
 
 
+class Shower(NamedTuple):
+    """cells: (B, cells) GeV, of a calorimeter; energy: (B,) GeV, of the particle; float32 both."""
+
+    cells: Any
+    energy: Any
+
+
 class Batch(NamedTuple):
     """What a training step sees. Leaves may be NumPy or JAX arrays.
 
-    inputs: Features, Image, or the tree type of `rootloom.representations.tree`.
+    inputs: Features, Image, Shower, or the tree type of `rootloom.representations.tree`.
     target: (B,) int32 class index, or (B, T) float32.
     weight: (B,) float32, 0 for padding.
     id:     (B, 2) uint32, the row's 64-bit identity as (high, low) words.

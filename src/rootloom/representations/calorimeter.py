@@ -1,0 +1,177 @@
+"""Cells of a layered calorimeter: as they are, or drawn as one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import lcm
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.representations.base import (
+    MomentsLike,
+    ragged,
+    require,
+    require_choice,
+    require_declared,
+    require_finite,
+    round_mantissa,
+)
+from rootloom.representations.pixels import scatter_into
+from rootloom.types import Column, Image, Ragged, Shower
+
+_CELL, _VALUE, _ENERGY = "shower.cell", "shower.value", "shower.energy"
+
+
+@dataclass(frozen=True)
+class CalorimeterCells:
+    """(B, cells) energies of all cells, and the energy (B,) of the particle, both in GeV.
+
+    objects: the cells that are not empty; they declare `id`, their number, and `energy` in GeV.
+    layers: cells along x and y of each layer; cells are numbered layer by layer, then along x, then
+    along y, from 0. Numbers beyond the last cell and below 0 are left out: programs use them for
+    what no cell saw. variables: the one that holds the particle's energy.
+    keep_bits: mantissa bits stored of an energy; 12 keep it to 1.2e-4.
+
+    A cell that is named twice holds the sum.
+    """
+
+    kind: ClassVar[str] = "calorimeter"
+    same_shape: ClassVar[bool] = True
+
+    objects: str = "cells"
+    layers: tuple[tuple[int, int], ...] = ((3, 96), (12, 12), (12, 6))
+    variables: tuple[str, ...] = ("energy",)
+    keep_bits: int = 12
+
+    def __post_init__(self) -> None:
+        who = self.kind
+        require(who, "keep_bits", 1 <= self.keep_bits <= 23, "1 … 23", self.keep_bits)
+        positive = len(self.layers) > 0 and min(min(layer) for layer in self.layers) > 0
+        require(who, "layers", positive, "at least one layer with cells", self.layers)
+        require(who, "layers", self._size < 1 << 32, "fewer than 2³² cells", self.layers)
+        require(who, "variables", len(self.variables) == 1, "one variable", self.variables)
+
+    def needs(
+        self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
+    ) -> tuple[str, ...]:
+        """The cells' numbers and energies, and the particle's energy."""
+        wanted = (f"{self.objects}.id", f"{self.objects}.energy", *self.variables)
+        return require_declared(self.kind, wanted, variables, objects)
+
+    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Sparse: "shower.cell" Ragged uint16/uint32 ascending, "shower.value" Ragged float32.
+
+        "shower.energy": (R,) float32. Raises DataError for energies that are not finite.
+        """
+        number = ragged(columns, f"{self.objects}.id")
+        value = ragged(columns, f"{self.objects}.energy")
+        (variable,) = self.variables
+        energy = columns[variable]
+        if isinstance(energy, Ragged):
+            raise DataError(f"column '{variable}'", expected="one number", found="objects")
+        for name, column in ((f"{self.objects}.energy", value), (variable, energy)):
+            require_finite(name, column)
+        # One key a cell and row: sorted, equal ones are summed.
+        rows = np.repeat(np.arange(len(number)), number.counts())
+        inside = (number.values >= 0) & (number.values < self._size)
+        keys = rows[inside] * self._size + number.values[inside].astype(np.int64)
+        keys, place = np.unique(keys, return_inverse=True)
+        sums = np.bincount(place, value.values[inside], len(keys))
+        keys, sums = keys[sums != 0], sums[sums != 0]
+        offsets = np.searchsorted(keys, np.arange(len(number) + 1) * self._size)
+        kind = np.uint16 if self._size <= 1 << 16 else np.uint32
+        return {
+            _CELL: Ragged((keys % self._size).astype(kind), offsets),
+            _VALUE: Ragged(round_mantissa(sums.astype(np.float32), self.keep_bits), offsets),
+            _ENERGY: energy.astype(np.float32),
+        }
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Shower:
+        """cells (size, cells) and energy (size,), float32."""
+        energy = np.zeros(size, np.float32)
+        energy[: len(rows)] = np.asarray(columns[_ENERGY])[rows]
+        return Shower(self._dense(columns, rows, size), energy)
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        """{"x": (R, cells), "energy": (R, 1)}: moments of every cell, empty ones included."""
+        rows = len(columns[_CELL])
+        cells = self._dense(columns, np.arange(rows), rows).astype(np.float64)
+        return {"x": cells, "energy": np.asarray(columns[_ENERGY], np.float64)[:, None]}
+
+    def normalise(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
+        """As they are: what generates showers must make them in GeV."""
+        return inputs
+
+    @cached_property
+    def _size(self) -> int:
+        return sum(nx * ny for nx, ny in self.layers)
+
+    def _dense(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> np.ndarray:
+        cells = np.zeros((size, self._size), np.float32)
+        number, value = ragged(columns, _CELL), ragged(columns, _VALUE)
+        scatter_into(number.values, value.values, number.offsets, rows, cells)
+        return cells
+
+
+@dataclass(frozen=True)
+class CalorimeterImage(CalorimeterCells):
+    """(B, H, W, C): all layers on the coarsest grid whose pixels no cell cuts, a channel each.
+
+    A cell's energy is spread evenly over the pixels it covers, so that sums stay. The particle's
+    energy is not part of it. See `CalorimeterCells` for the fields they share.
+
+    scale: "channel" divides each channel by its overall standard deviation, "log" takes ln(1 + E /
+    MeV) first; "none" keeps GeV.
+    """
+
+    kind: ClassVar[str] = "image"
+
+    scale: Literal["none", "channel", "log"] = "channel"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice(self.kind, "scale", self.scale, ("none", "channel", "log"))
+
+    def collate(  # type: ignore[override]  # another kind of inputs is the point of it
+        self, columns: Mapping[str, Column], rows: np.ndarray, size: int
+    ) -> Image:
+        """x: (size, H, W, C) float32."""
+        cells = self._dense(columns, rows, size)
+        if self.scale == "log":
+            cells = np.log1p(1e3 * cells)
+        return Image(self._drawn(cells))
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        """{"x": (R, H W C)}: moments of every pixel, empty ones included."""
+        rows = len(columns[_CELL])
+        x = self.collate(columns, np.arange(rows), rows).x
+        return {"x": x.reshape(rows, -1).astype(np.float64)}
+
+    def normalise(  # type: ignore[override]
+        self, inputs: Image, statistics: Mapping[str, MomentsLike]
+    ) -> Image:
+        """Pixels over the standard deviation of their channel; empty ones stay 0."""
+        if self.scale == "none":
+            return inputs
+        channels = len(self.layers)
+        mean = np.asarray(statistics["x"].mean, np.float64).reshape(-1, channels)
+        std = np.asarray(statistics["x"].std, np.float64).reshape(-1, channels)
+        spread = np.sqrt((std**2 + mean**2).mean(axis=0) - mean.mean(axis=0) ** 2)
+        spread = np.where(spread > 0, spread, 1.0)
+        return inputs._replace(x=inputs.x / spread.astype(np.float32))
+
+    def _drawn(self, cells: np.ndarray) -> np.ndarray:
+        height, width = (lcm(*(layer[k] for layer in self.layers)) for k in (0, 1))
+        x = np.empty((len(cells), height, width, len(self.layers)), np.float32)
+        first = 0
+        for channel, (nx, ny) in enumerate(self.layers):
+            layer = cells[:, first : first + nx * ny].reshape(-1, nx, ny)
+            first += nx * ny
+            high, wide = height // nx, width // ny
+            spread = np.float32(1 if self.scale == "log" else 1 / (high * wide))
+            x[..., channel] = np.repeat(np.repeat(layer * spread, high, axis=1), wide, axis=2)
+        return x

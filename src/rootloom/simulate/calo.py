@@ -1,0 +1,156 @@
+"""Showers in the three-layer lead and liquid-argon calorimeter of CaloGAN.
+
+M. Paganini, L. de Oliveira, B. Nachman, arXiv:1705.02355: a cube of 480 mm, 80 times 2 mm of lead
+and 4 mm of liquid argon, read out in layers of 90, 347 and 43 mm; particles enter at right angles
+in the middle. The showers are parametrised, not tracked: see `rootloom.physics.showers`, `hadrons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from rootloom.errors import ConfigError, nearest
+from rootloom.physics.calorimeter import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
+from rootloom.physics.hadrons import add_pions
+from rootloom.physics.showers import add_electrons, add_photons
+from rootloom.simulate.output import Rows, write_rows
+
+TREE = "showers"
+# Fixed, because it decides which random numbers a shower gets.
+_BLOCK = 1_000
+
+
+@dataclass(frozen=True)
+class Calo:
+    """Showers of positrons, photons and positive pions; energies in GeV, lengths in mm.
+
+    energy_min, energy_max: of the particles, evenly distributed. spread: they enter evenly over
+    ±spread in x and y. absorber, gap: thickness of the plates of lead and of the argon between.
+    layers: cells along x and y of each layer; depths: where each layer ends; half_width: of the
+    square that the cells cover. readout: "all" counts what is deposited in lead and argon, as
+    CaloGAN's files do; "gap" what the argon sees of it, on the scale of electrons. sampling: the
+    argon's resolution is sampling / sqrt(E / GeV).
+    """
+
+    processes: ClassVar[tuple[str, ...]] = ("eplus", "gamma", "piplus")
+
+    energy_min: float = 1.0
+    energy_max: float = 100.0
+    spread: float = 0.0
+    absorber: float = 2.0
+    gap: float = 4.0
+    layers: tuple[tuple[int, int], ...] = ((3, 96), (12, 12), (12, 6))
+    depths: tuple[float, ...] = (90.0, 437.0, 480.0)
+    half_width: float = 240.0
+    readout: str = "all"
+    sampling: float = 0.1
+
+    def __post_init__(self) -> None:
+        edges = (0.0, *self.depths)
+        rising = all(a < b for a, b in zip(edges, self.depths, strict=False))
+        for field, holds, expected, value in (
+            ("energy_min", 0 < self.energy_min <= self.energy_max, "0 < energy_min ≤ energy_max",
+             (self.energy_min, self.energy_max)),
+            ("depths", rising and len(self.depths) == len(self.layers),
+             f"{len(self.layers)} rising depths, one a layer", self.depths),
+            ("readout", self.readout in ("all", "gap"), "all or gap", self.readout),
+            ("spread", 0 <= self.spread <= self.half_width, "0 … half_width", self.spread),
+            ("layers", min(min(layer) for layer in self.layers) > 0, "cells", self.layers),
+            ("absorber, gap, half_width, sampling",
+             min(self.absorber, self.gap, self.half_width, self.sampling) > 0, "above 0",
+             (self.absorber, self.gap, self.half_width, self.sampling)),
+        ):  # fmt: skip
+            if not holds:
+                raise ConfigError(f"calo: {field}", expected=expected, found=str(value))
+
+    def generate(
+        self,
+        process: str,
+        rows: int,
+        seed: int,
+        path: str | Path,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write `rows` showers of `process` to the TTree "showers" of a ROOT file, atomically.
+
+        The same seed gives the same content. progress: called with (showers so far, rows). notes:
+        texts stored beside the tree. Raises ConfigError for an unknown process.
+        """
+        if process not in self.processes:
+            raise ConfigError(
+                "calo: process",
+                expected="a process it simulates",
+                found=f"'{process}'",
+                fix=nearest(process, self.processes),
+            )
+        write_rows(path, TREE, "cell", self.blocks(process, rows, seed, progress), notes)
+
+    def blocks(
+        self,
+        process: str,
+        rows: int,
+        seed: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Iterator[Rows]:
+        """The rows of such a file, a thousand at a time."""
+        rng = np.random.Generator(np.random.PCG64(seed))
+        for done in range(0, rows, _BLOCK):
+            size = min(_BLOCK, rows - done)
+            energy = rng.uniform(self.energy_min, self.energy_max, size)
+            position = rng.uniform(-self.spread, self.spread, (size, 2))
+            yield self._showers(rng, process, energy, position)
+            progress(done + size, rows)
+
+    def _showers(
+        self, rng: np.random.Generator, process: str, energy: np.ndarray, position: np.ndarray
+    ) -> Rows:
+        detector = self.detector()
+        cells = np.zeros((len(energy), detector.segmentation.cells))
+        invisible = np.zeros(len(energy))
+        if process == "piplus":
+            leaked, invisible = add_pions(rng, detector, energy, position, cells)
+        else:
+            add = {"eplus": add_electrons, "gamma": add_photons}[process]
+            start, owner = np.zeros(len(energy)), np.arange(len(energy))
+            leaked = add(rng, detector, energy, start, owner, position, cells)
+        columns = {
+            "energy": energy,
+            "x": position[:, 0],
+            "y": position[:, 1],
+            "leaked": leaked,
+            "invisible": invisible,
+        }
+        single = {name: values.astype(np.float32) for name, values in columns.items()}
+        return cell_rows(single, cells, detector.segmentation)
+
+    def detector(self) -> Detector:
+        """The calorimeter these fields describe."""
+        return Detector(
+            Stack.of(LEAD, LIQUID_ARGON, self.absorber, self.gap),
+            Segmentation(self.layers, self.depths, self.half_width),
+            self.sampling,
+            self.readout == "gap",
+        )
+
+
+def cell_rows(
+    columns: Mapping[str, np.ndarray], cells: np.ndarray, segmentation: Segmentation
+) -> Rows:
+    """Energies of all cells (N, cells) in GeV as lists of those that are not empty."""
+    event, number = np.nonzero(cells)
+    x, y = segmentation.centres
+    lists = {
+        "id": number.astype(np.int32),
+        "layer": segmentation.layer[number],
+        "x": x[number],
+        "y": y[number],
+        "energy": cells[event, number].astype(np.float32),
+    }
+    counts = np.bincount(event, minlength=len(cells))
+    return Rows(columns, lists, np.concatenate([[0], np.cumsum(counts)]))
