@@ -60,6 +60,9 @@ class Simulation(Section):
     source: dict[str, Any] = Field(description="kind of the source and its fields")
     files: dict[str, int] = Field(description="files per class, by size")
     rows_per_file: int = Field(gt=0)
+    row_bytes: float | None = Field(
+        None, gt=0, description="of one row in its files, when far from that of config/rates.yaml"
+    )
     seed: int = 1
 
 

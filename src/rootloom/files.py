@@ -96,7 +96,8 @@ class Files(Selection):
         """Expected duration of the work on each file: the same before and after it is made."""
         rates, simulate = self.library.rates(), self.dataset.simulate
         if simulate:
-            size = simulate.rows_per_file * rates.simulated_row_bytes
+            row_bytes = simulate.row_bytes or rates.simulated_row_bytes
+            size = simulate.rows_per_file * row_bytes
             return dict.fromkeys(self.sources, rates.seconds(size))
         unknown = 1e6 * rates.remote_megabytes
         return {key: rates.seconds(self._size(key) or unknown) for key in self.sources}

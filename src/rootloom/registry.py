@@ -27,6 +27,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "classification": "rootloom.tasks.classification:Classification",
     },
     "simulations": {
+        "muons": "rootloom.simulate.muons:Muons",
         "w_jets": "rootloom.simulate.w_jets:WJets",
     },
     "baselines": {

@@ -53,7 +53,7 @@ def simulate(job: Job, *, output: str) -> None:
         section["rows"],
         section["seed"],
         Path(output),
-        progress(f"simulate {Path(output).stem}", "jets"),
+        progress(f"simulate {Path(output).stem}", "rows"),
         notes=_notes("simulate", job, section["seed"]),
     )
 
