@@ -171,7 +171,7 @@ class Jobs(Files):
         return self._friends_of([file])
 
     def _friends_of(self, keys: list[str]) -> Described:
-        reader = {**self.reader(), "variables": {}, "objects": {}}
+        reader = {**self.reader(), "variables": {}, "objects": {}, "targets": {}}
         section = {"files": self._files(keys), "reader": reader}
         return section, [], self._all_predictions()
 
@@ -207,6 +207,7 @@ class Jobs(Files):
             "task": self.experiment.task,
             "method": method,
             "classes": list(self.dataset.classes),
+            "targets": list(self.dataset.targets),
             "representation": {
                 "name": representation,
                 **self.library.representation(representation),
@@ -231,6 +232,7 @@ class Jobs(Files):
             "variables": variables,
             "objects": objects,
             "weight": dataset.weight,
+            "targets": dataset.targets,
             "classes": self._classes(),
         }
 

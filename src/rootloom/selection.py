@@ -9,6 +9,7 @@ from typing import Any
 from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
 from rootloom.errors import ConfigError, nearest
 from rootloom.paths import Paths
+from rootloom.types import TARGET
 
 
 class Selection:
@@ -69,13 +70,17 @@ class Selection:
         return found
 
     def auxiliary(self) -> list[str]:
-        """Variables every shard carries beside its inputs."""
+        """Variables and targets that every shard carries beside its inputs."""
+        return [*self._reweighted(), *(TARGET + name for name in self.dataset.targets)]
+
+    def _reweighted(self) -> list[str]:
         return [self.dataset.reweight["variable"]] if self.dataset.reweight else []
 
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
         where = f"dataset '{self.dataset_name}'"
-        for variable in self.auxiliary():
+        self._check_task(where)
+        for variable in self._reweighted():
             if variable not in self.dataset.variables:
                 raise ConfigError(
                     f"{where}: reweight.variable",
@@ -93,6 +98,19 @@ class Selection:
             )
         for name in self.representations:
             self._check_representation(name, where)
+
+    def _check_task(self, where: str) -> None:
+        """Refuse a task whose truth the dataset does not declare."""
+        kind = self.experiment.task["kind"]
+        learns = self.library.schema["$defs"]["tasks"][kind]["x-learns"]
+        least = {"classes": 2, "targets": 1}[learns]
+        found = list(getattr(self.dataset, learns))
+        if len(found) < least:
+            raise ConfigError(
+                f"{where}: {learns}",
+                expected=f"at least {least}, for the task '{kind}'",
+                found=", ".join(found) or "none",
+            )
 
     def _check_representation(self, name: str, where: str) -> None:
         section = self.library.representation(name)

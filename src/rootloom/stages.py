@@ -195,7 +195,8 @@ def _context(job: Job) -> list[Any]:
     """What decides a shard beside the expressions and fields of its columns."""
     section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
     reader = {k: v for k, v in section["reader"].items() if k not in ("variables", "objects")}
-    auxiliary = {name: section["reader"]["variables"][name] for name in section["auxiliary"]}
+    variables = section["reader"]["variables"]
+    auxiliary = {name: variables[name] for name in section["auxiliary"] if name in variables}
     return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"]]
 
 
@@ -330,7 +331,7 @@ def train_process(
     task = _task(section, found.moments)
     result = fit(
         task,
-        *_loaders(section, shards, found, options),
+        *_loaders(section, shards, found, options, task.targets),
         options,
         directory,
         fingerprint=job["fingerprint"],
@@ -587,11 +588,13 @@ def _options(section: Job) -> TrainingOptions:
 
 def _task(section: Job, moments: Mapping[str, Any]) -> Any:
     fields = {k: v for k, v in section["task"].items() if k != "kind"}
-    return registry.resolve("tasks", section["task"]["kind"])(
+    kind = registry.resolve("tasks", section["task"]["kind"])
+    learned = kind.learns  # type: ignore[attr-defined]
+    return kind(
         model=registry.build("models", section["model"]),
         representation=_representation(section),
         statistics=moments,
-        classes=tuple(section["classes"]),
+        **{learned: tuple(section[learned])},
         **fields,
     )
 
@@ -601,6 +604,7 @@ def _loaders(
     shards: Sequence[str],
     found: Statistics,
     options: TrainingOptions,
+    targets: Sequence[str],
 ) -> tuple[Loader, Loader]:
     """Shuffled training batches and ordered validation batches, weighted alike."""
     from rootloom.batches.loader import Loader
@@ -619,6 +623,7 @@ def _loaders(
             seed=options.seed,
             shuffle=split == SPLITS[0],
             weights=weights,
+            targets=targets,
         )
         for split in SPLITS[:2]
     )

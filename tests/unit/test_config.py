@@ -59,6 +59,7 @@ def test_a_dataset_alone_is_an_experiment() -> None:
         (Dataset, {"classes": {"a": {}}, "files": ["f"]}, "process, files, where"),
         (Dataset, {"classes": {"a": {"where": "x"}}}, "exactly one of"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.9}}, "must be 1"),
+        (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "objects": {"target": {"pt": "pt"}}}, "that of the targets"),
         (Experiment, {"dataset": "d", "methods": {"m": {"model": "dnn"}}}, "no default"),
     ],
 )  # fmt: skip

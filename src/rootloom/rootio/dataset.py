@@ -16,7 +16,7 @@ from rootloom.rootio.expressions import Expression
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.staging import staged
-from rootloom.types import Column, Ragged, RowBlock
+from rootloom.types import TARGET, Column, Ragged, RowBlock
 
 EVENT = "event"
 
@@ -37,7 +37,8 @@ class RowReader:
     rows. variables: name → expression, one number a row; of an event where rows are objects, it is
     repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
     select: expression, true for the rows to keep. classes: rows that match none are dropped.
-    weight: expression of the event weight, 1 when None.
+    weight: expression of the event weight, 1 when None. targets: like variables; their columns are
+    called "target.<name>".
     """
 
     tree: str
@@ -47,6 +48,7 @@ class RowReader:
     select: str | None = None
     classes: tuple[ClassRule, ...] = ()
     weight: str | None = None
+    targets: Mapping[str, str] = field(default_factory=dict)
     retry: Retry = field(default_factory=Retry)
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
@@ -107,7 +109,7 @@ class RowReader:
     # -- parts ----------------------------------------------------------------------------------
     @cached_property
     def _columns(self) -> dict[str, Expression]:
-        texts = dict(self.variables)
+        texts = {**self.variables, **{TARGET + name: t for name, t in self.targets.items()}}
         for collection, members in self.objects.items():
             texts |= {f"{collection}.{name}": text for name, text in members.items()}
         return {
@@ -177,7 +179,7 @@ class RowReader:
         return block
 
     def _column(self, name: str, expression: Expression, layout: Layout, chunk: Chunk) -> Column:
-        if name in self.variables:
+        if name in self.variables or name.startswith(TARGET):
             return layout.scalar(expression, chunk.arrays)
         return layout.ragged(expression, chunk.arrays)
 

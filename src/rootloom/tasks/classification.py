@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -43,6 +43,9 @@ class Classification:
     probability the score of a two-class task is; the last one when not given.
     Raises ConfigError when the model does not consume what the representation yields.
     """
+
+    learns: ClassVar[str] = "classes"
+    targets: ClassVar[tuple[str, ...]] = ()
 
     model: Any
     representation: Any
