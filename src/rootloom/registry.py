@@ -22,6 +22,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "features": "rootloom.representations.features:FeatureVector",
         "jet_image": "rootloom.representations.image:JetImage",
         "clustering_tree": "rootloom.representations.tree:ClusteringTree",
+        "pmt_sphere": "rootloom.representations.sphere:PmtSphere",
     },
     "tasks": {
         "classification": "rootloom.tasks.classification:Classification",
