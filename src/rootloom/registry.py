@@ -26,6 +26,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "tasks": {
         "classification": "rootloom.tasks.classification:Classification",
+        "regression": "rootloom.tasks.regression:Regression",
     },
     "simulations": {
         "muons": "rootloom.simulate.muons:Muons",

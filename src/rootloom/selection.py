@@ -112,6 +112,16 @@ class Selection:
                 found=", ".join(found) or "none",
             )
 
+        directions = self.experiment.task.get("directions", [])
+        for name in (name for direction in directions for name in direction):
+            if name not in self.dataset.targets:
+                raise ConfigError(
+                    f"experiment '{self.name}': task.directions",
+                    expected=f"targets of {where}",
+                    found=f"'{name}'",
+                    fix=nearest(name, self.dataset.targets),
+                )
+
     def _check_representation(self, name: str, where: str) -> None:
         section = self.library.representation(name)
         for variable in section.get("variables") or ():

@@ -587,16 +587,15 @@ def _options(section: Job) -> TrainingOptions:
 
 
 def _task(section: Job, moments: Mapping[str, Any]) -> Any:
-    fields = {k: v for k, v in section["task"].items() if k != "kind"}
     kind = registry.resolve("tasks", section["task"]["kind"])
     learned = kind.learns  # type: ignore[attr-defined]
-    return kind(
-        model=registry.build("models", section["model"]),
-        representation=_representation(section),
-        statistics=moments,
-        **{learned: tuple(section[learned])},
-        **fields,
-    )
+    given = {
+        "model": registry.build("models", section["model"]),
+        "representation": _representation(section),
+        "statistics": moments,
+        learned: section[learned],
+    }
+    return registry.build("tasks", {**section["task"], **given})
 
 
 def _loaders(
