@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.types import TARGET
 
 Name = str
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -61,6 +62,9 @@ class Simulation(Section):
     source: dict[str, Any] = Field(description="kind of the source and its fields")
     files: dict[str, int] = Field(description="files per class, by size")
     rows_per_file: int = Field(gt=0)
+    row_bytes: float | None = Field(
+        None, gt=0, description="of one row in its files, when far from that of config/rates.yaml"
+    )
     seed: int = 1
 
 
@@ -116,6 +120,9 @@ class Dataset(Section):
     select: str | None = Field(None, description="expression, true for the rows to keep")
     variables: dict[Name, str] = Field({}, description="quantities of a row, by name")
     objects: dict[Name, dict[Name, str]] = Field({}, description="jagged quantities of a row")
+    targets: dict[Name, str] = Field(
+        {}, description="quantities of a row that a regression predicts; no network sees them"
+    )
     classes: dict[Name, ClassRule] = Field(min_length=1)
     weight: str | None = Field(None, description="expression of the event weight")
     reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
@@ -132,6 +139,12 @@ class Dataset(Section):
             raise ValueError("give exactly one of: simulate, files, or files in every class")
         if by_class and not all(rule.files for rule in self.classes.values()):
             raise ValueError("either every class has files or none has")
+        return self
+
+    @model_validator(mode="after")
+    def _targets_apart(self) -> Dataset:
+        if TARGET.rstrip(".") in self.objects:
+            raise ValueError("'target' is no name for objects: it is that of the targets")
         return self
 
 
@@ -326,7 +339,7 @@ class Library:
         """A dataset by name."""
         dataset = parse(Dataset, self._read("datasets", name), self._where("datasets", name))
         where = self._where("datasets", name)
-        for key in (*dataset.classes, *dataset.variables, *dataset.objects):
+        for key in (*dataset.classes, *dataset.variables, *dataset.objects, *dataset.targets):
             check_name(key, where)
         if dataset.simulate:
             self.check("simulations", dataset.simulate.source, f"{where}: simulate.source")

@@ -77,8 +77,9 @@ class Files(Selection):
                 found=f"'{size}'",
                 fix=nearest(size, simulate.files),
             )
+        row_bytes = simulate.row_bytes or self._rates.simulated_row_bytes
         # The same before and after it is made.
-        seconds = self._rates.seconds(simulate.rows_per_file * self._rates.simulated_row_bytes)
+        seconds = self._rates.seconds(simulate.rows_per_file * row_bytes)
         for label in self.dataset.classes:
             for number in range(simulate.files[size]):
                 key = f"{label}-{number:05d}"

@@ -173,7 +173,7 @@ class Jobs(Files):
 
     def _bare_reader(self) -> Job:
         """How rows are counted."""
-        return {**self.reader(), "variables": {}, "objects": {}}
+        return {**self.reader(), "variables": {}, "objects": {}, "targets": {}}
 
     def _evaluate(self, method: str) -> Described:
         section = {"method": method, "evaluation": self.experiment.evaluation.model_dump()}
@@ -207,6 +207,7 @@ class Jobs(Files):
             "task": self.experiment.task,
             "method": method,
             "classes": list(self.dataset.classes),
+            "targets": list(self.dataset.targets),
             "representation": {
                 "name": representation,
                 **self.library.representation(representation),
@@ -232,6 +233,7 @@ class Jobs(Files):
             "objects": objects,
             "weight": dataset.weight,
             "splits": dataset.splits.expressions(),
+            "targets": dataset.targets,
             "classes": self._classes(),
         }
 

@@ -38,14 +38,15 @@ def options_of(section: Job) -> TrainingOptions:
 
 def task_of(section: Job, moments: Mapping[str, Any]) -> Any:
     """The task with its model, for inputs with these moments."""
-    fields = {k: v for k, v in section["task"].items() if k != "kind"}
-    return registry.resolve("tasks", section["task"]["kind"])(
-        model=registry.build("models", section["model"]),
-        representation=representation_of(section),
-        statistics=moments,
-        classes=tuple(section["classes"]),
-        **fields,
-    )
+    kind = registry.resolve("tasks", section["task"]["kind"])
+    learned = kind.learns  # type: ignore[attr-defined]
+    given = {
+        "model": registry.build("models", section["model"]),
+        "representation": representation_of(section),
+        "statistics": moments,
+        learned: section[learned],
+    }
+    return registry.build("tasks", {**section["task"], **given})
 
 
 def loaders_of(
@@ -53,6 +54,7 @@ def loaders_of(
     shards: Sequence[str],
     weights: WeightTable,
     options: TrainingOptions,
+    targets: Sequence[str],
 ) -> tuple[Loader, Loader]:
     """Shuffled training batches and ordered validation batches, weighted alike."""
     representation = representation_of(section)
@@ -67,6 +69,7 @@ def loaders_of(
             seed=options.seed,
             shuffle=split == SPLITS[0],
             weights=weights,
+            targets=targets,
             bag=options.seed if options.bagging and split == SPLITS[0] else None,
         )
         for split in SPLITS[:2]

@@ -25,13 +25,16 @@ REGISTRY: dict[str, dict[str, str]] = {
         "calorimeter": "rootloom.representations.calorimeter:CalorimeterCells",
         "calorimeter_image": "rootloom.representations.calorimeter:CalorimeterImage",
         "clustering_tree": "rootloom.representations.tree:ClusteringTree",
+        "pmt_sphere": "rootloom.representations.sphere:PmtSphere",
     },
     "tasks": {
         "classification": "rootloom.tasks.classification:Classification",
+        "regression": "rootloom.tasks.regression:Regression",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",
         "higgs": "rootloom.simulate.higgs:Higgs",
+        "muons": "rootloom.simulate.muons:Muons",
         "w_jets": "rootloom.simulate.w_jets:WJets",
     },
     "baselines": {

@@ -19,7 +19,7 @@ from rootloom.config import Dataset, Experiment, Rates, Settings, Table
 # Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
 # what a task is given by its method and dataset.
 NOT_CONFIGURATION = frozenset(
-    {"parent", "name", "dtype", "model", "representation", "statistics", "classes"}
+    {"parent", "name", "dtype", "model", "representation", "statistics", "classes", "targets"}
 )
 # Classes that are configured but not chosen by a kind.
 SINGLE = {
@@ -58,7 +58,7 @@ def of_class(cls: type) -> dict[str, Any]:
         if nested.get("type") == "object":
             nested["additionalProperties"] = False
     schema["description"] = (cls.__doc__ or "").strip().splitlines()[0]
-    for attribute in ("consumes", "kind", "processes"):
+    for attribute in ("consumes", "kind", "processes", "learns"):
         if hasattr(cls, attribute):
             schema[f"x-{attribute}"] = getattr(cls, attribute)
     return schema

@@ -10,6 +10,7 @@ from typing import Any
 from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
 from rootloom.errors import ConfigError, nearest
 from rootloom.paths import Paths
+from rootloom.types import TARGET
 
 
 class Selection:
@@ -70,18 +71,18 @@ class Selection:
         return found
 
     def auxiliary(self) -> list[str]:
-        """Variables every shard carries beside its inputs."""
+        """Variables and targets that every shard carries beside its inputs."""
+        return [*self._reweighted(), *(TARGET + name for name in self.dataset.targets)]
+
+    def _reweighted(self) -> list[str]:
         return [self.dataset.reweight["variable"]] if self.dataset.reweight else []
 
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
         dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
+        self._check_task(where)
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
-        _require_known(self.auxiliary(), dataset.variables, *variable)
-        signal = self.experiment.task.get("signal")
-        named = [] if signal is None else [signal]
-        task = (f"experiment '{self.name}': task.signal", f"a class of {where}")
-        _require_known(named, dataset.classes, *task)
+        _require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
             section = self.library.representation(name)
             of = f"representation '{name}'"
@@ -92,6 +93,24 @@ class Selection:
             )
             objects = objects_read(section, self.properties(section))
             _require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+
+    def _check_task(self, where: str) -> None:
+        """Refuse a task whose truth the dataset does not declare."""
+        dataset, task = self.dataset, self.experiment.task
+        learns = self.library.schema["$defs"]["tasks"][task["kind"]]["x-learns"]
+        least = {"classes": 2, "targets": 1}[learns]
+        found = list(getattr(dataset, learns))
+        if len(found) < least:
+            raise ConfigError(
+                f"{where}: {learns}",
+                expected=f"at least {least}, for the task '{task['kind']}'",
+                found=", ".join(found) or "none",
+            )
+        of = f"experiment '{self.name}': task"
+        named = [task["signal"]] if task.get("signal") is not None else []
+        _require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
+        directions = [name for direction in task.get("directions", []) for name in direction]
+        _require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
 
 
 def _require_known(

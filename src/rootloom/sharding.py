@@ -111,7 +111,8 @@ def _context(job: Job) -> list[Any]:
     """What decides a shard beside the expressions and fields of its columns."""
     section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
     reader = {k: v for k, v in section["reader"].items() if k not in ("variables", "objects")}
-    auxiliary = {name: section["reader"]["variables"][name] for name in section["auxiliary"]}
+    variables = section["reader"]["variables"]
+    auxiliary = {name: variables[name] for name in section["auxiliary"] if name in variables}
     return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"]]
 
 

@@ -220,10 +220,11 @@ def train_process(
     parallel.require(section["gpus_per_node"])
     parallel.connect()
     found = _statistics(paths["statistics"])
-    options = options_of(section)
+    options, weights = options_of(section), _weights(section, found)
+    task = task_of(section, found.moments)
     result = fit(
-        task_of(section, found.moments),
-        *loaders_of(section, paths["shards"], _weights(section, found), options),
+        task,
+        *loaders_of(section, paths["shards"], weights, options, task.targets),
         options,
         paths["directory"],
         fingerprint=job["fingerprint"],

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
+# Names of the columns that a regression predicts begin with it.
+TARGET = "target."
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class RowBlock:
     object:  (R,) int32, the object's index inside its entry; 0 when rows are events.
     label:   (R,) int32, index into the dataset's classes.
     weight:  (R,) float32.
-    columns: variables by name ("pt": (R,)) and objects' quantities ("constituents.px": Ragged).
+    columns: variables by name ("pt": (R,)), objects' quantities ("constituents.px": Ragged) and
+             targets ("target.energy": (R,)).
     split:   (R,) int8, index into SPLITS, -1 where the hash of the event decides; None: it always
              does.
     """

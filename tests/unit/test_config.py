@@ -62,6 +62,7 @@ def test_a_dataset_alone_is_an_experiment() -> None:
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.9}}, "must be 1"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"test": "row > 5"}}, "train . validation must be 1"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 1.5}}, "splits.train"),
+        (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "objects": {"target": {"pt": "pt"}}}, "that of the targets"),
         (Experiment, {"dataset": "d", "methods": {"m": {"model": "dnn"}}}, "no default"),
     ],
 )  # fmt: skip

@@ -70,6 +70,7 @@ def test_events() -> None:
         select="(PuppiMET_pt > 20) & (nJet > 2)",
         classes=(ClassRule("few", "nJet < 7"), ClassRule("many", "nJet >= 7")),
         weight="genWeight",
+        targets={"met": "2 * PuppiMET_pt"},
     )
     found = joined(list(reader.read(NANO, 0, 200)))
     raw = nano("PuppiMET_pt", "nJet", "Jet_pt", "Jet_eta", "genWeight")
@@ -79,6 +80,7 @@ def test_events() -> None:
     np.testing.assert_array_equal(found["object"], 0)
     np.testing.assert_array_equal(found["label"], np.asarray(raw["nJet"] >= 7)[kept])
     np.testing.assert_array_equal(found["met"], raw["PuppiMET_pt"][kept])
+    np.testing.assert_array_equal(found["target.met"], 2 * raw["PuppiMET_pt"][kept])
     np.testing.assert_array_equal(found["jets"], raw["nJet"][kept])
     np.testing.assert_array_equal(found["lead"], raw["Jet_pt"][kept][:, 0])
     np.testing.assert_array_equal(found["jet.pt"], ak.flatten(raw["Jet_pt"][kept]))

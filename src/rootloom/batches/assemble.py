@@ -11,7 +11,7 @@ from rootloom.batches.bagging import poisson_weights
 from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.weights import WeightTable
-from rootloom.types import Batch, Column
+from rootloom.types import TARGET, Batch, Column
 
 
 def assemble(
@@ -20,6 +20,7 @@ def assemble(
     *,
     representation: Representation,
     weights: WeightTable | None,
+    targets: Sequence[str] = (),
     devices: int,
     size: int,
     share: tuple[int, int] = (0, 1),
@@ -27,6 +28,7 @@ def assemble(
 ) -> Batch:
     """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
 
+    targets: names of what is predicted, (B, T) in the batch; without any it is the label, (B,).
     n ≤ devices * size. Each device's slice is collated by itself, then merged by the
     representation's own `merge` if it has one, else by `stack`. share: (k, m) gives the k-th of m
     equal parts of the devices only, with the shapes it has in the whole. bag: the member of a
@@ -60,10 +62,17 @@ def assemble(
 
     return Batch(
         inputs=inputs,
-        target=spread(label, np.int32),
+        target=spread(_targets(columns, targets)[rows], np.float32)
+        if targets
+        else spread(label, np.int32),
         weight=spread(weight, np.float32),
         id=spread(pairs, np.uint32),
     )
+
+
+def _targets(columns: Mapping[str, Column], names: Sequence[str]) -> np.ndarray:
+    """All rows' targets, (R, T)."""
+    return np.stack([np.asarray(columns[AUXILIARY + TARGET + name]) for name in names], axis=1)
 
 
 def stack(inputs: Sequence[Any]) -> Any:

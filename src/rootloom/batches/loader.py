@@ -17,7 +17,7 @@ from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
-from rootloom.types import Batch, Column
+from rootloom.types import TARGET, Batch, Column
 
 _WINDOW_BYTES = 64 << 20
 # Enough to mix files well, few enough that a block is long against the chunks it cuts at its ends.
@@ -31,9 +31,9 @@ class Loader:
     batch_size: examples a step over all `devices`. share: (k, m) of the k-th of m processes, which
     gets the batches' rows of its own devices. cache_bytes: the split is kept decoded in
     memory when it fits; otherwise two windows of `window_bytes` are, whatever the data's size.
-    weights: factors on the event weights (None: event weights alone). bag: see `assemble`.
-    prefetch: batches made ahead in a thread. waited_seconds: time that callers spent waiting for
-    batches so far.
+    weights: factors on the event weights (None: event weights alone). targets: names of what is
+    predicted; without any it is the class. bag: see `assemble`. prefetch: batches made ahead in a
+    thread. waited_seconds: time that callers spent waiting for batches so far.
     Batch j of an epoch is a pure function of (shards, seed, epoch, batch_size, window_bytes, j).
     Raises InputError for damaged shards, DataError when the split is empty, ConfigError when the
     batch does not divide among the devices.
@@ -51,6 +51,7 @@ class Loader:
         seed: int = 0,
         shuffle: bool = True,
         weights: WeightTable | None = None,
+        targets: Sequence[str] = (),
         bag: int | None = None,
         cache_bytes: int = 2 << 30,
         prefetch: int = 2,
@@ -65,8 +66,12 @@ class Loader:
             )
         self.batch_size, self.waited_seconds = batch_size, 0.0
         self._representation, self._weights, self._bag = representation, weights, bag
+        self._targets = tuple(targets)
         self._devices, self._share, self._prefetch = devices, share, prefetch
-        survey = _survey(shards, representation, split, weights)
+        auxiliary = [TARGET + name for name in self._targets]
+        if weights is not None and weights.variable is not None:
+            auxiliary.append(weights.variable)
+        survey = _survey(shards, representation, split, auxiliary)
         row_bytes = max(1, survey.nbytes // survey.rows)
         self._source = Source(survey.paths, split, survey.columns)
         self._plan = make_plan(
@@ -126,6 +131,7 @@ class Loader:
             rows,
             representation=self._representation,
             weights=self._weights,
+            targets=self._targets,
             devices=self._devices,
             size=self.batch_size // self._devices,
             share=self._share,
@@ -170,7 +176,7 @@ def _survey(
     shards: Sequence[str | Path],
     representation: Representation,
     split: str,
-    weights: WeightTable | None,
+    auxiliary: Sequence[str],
 ) -> _Survey:
     """Shards that have rows in the split, what to read of them, and how much that is."""
     paths: list[Path] = []
@@ -181,7 +187,7 @@ def _survey(
         with Shard(path) as shard:
             if not shard.rows(split):
                 continue
-            columns = columns or _grouped(_needed(shard.columns, weights), representation)
+            columns = columns or _grouped(_needed(shard.columns, auxiliary), representation)
             paths.append(path)
             sizes.append(shard.rows(split))
             total += sum(_nbytes(shard, split, members) for members in columns.values())
@@ -195,12 +201,10 @@ def _survey(
     return _Survey(paths, sizes, columns, sum(sizes), total)
 
 
-def _needed(columns: Sequence[str], weights: WeightTable | None) -> list[str]:
-    """The representation's columns, label, weight and id, and the variable of the weights."""
+def _needed(columns: Sequence[str], auxiliary: Sequence[str]) -> list[str]:
+    """The representation's columns, label, weight and id, and those of the auxiliary ones."""
     wanted = [c for c in columns if c not in _UNUSED and not c.startswith(AUXILIARY)]
-    if weights is not None and weights.variable is not None:
-        wanted.append(AUXILIARY + weights.variable)
-    return wanted
+    return [*wanted, *(AUXILIARY + name for name in auxiliary)]
 
 
 def _grouped(names: Sequence[str], representation: Representation) -> dict[str, tuple[str, ...]]:

@@ -19,7 +19,7 @@ class CNN(nn.Module):
     """The convolutional network of de Oliveira et al., arXiv:1511.05190, without its output unit.
 
     Stages of convolution, ReLU and max pooling, one for each entry of `filters`; local response
-    normalisation; one dense layer. `dropout` holds the rates before and after the dense layer.
+    normalisation; one dense layer, or several. `dropout` holds the rates before and after them.
     The paper's L2 penalty of 0.01 is the training section's `weight_decay`.
     """
 
@@ -28,7 +28,7 @@ class CNN(nn.Module):
     filters: tuple[int, ...] = (64, 32, 32)
     kernels: tuple[int, ...] = (11, 3, 3)
     pools: tuple[int, ...] = (2, 3, 3)
-    hidden: int = 64
+    hidden: int | tuple[int, ...] = 64
     dropout: tuple[float, float] = (0.2, 0.1)
     normalise_response: bool = True
     dtype: Precision = "float32"
@@ -45,7 +45,7 @@ class CNN(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Image, *, train: bool) -> Array:
-        """(B, H, W, C) → (B, hidden) float32."""
+        """(B, H, W, C) → (B, D) float32, D the width of the last dense layer."""
         h = jnp.asarray(inputs.x, self.dtype)
         for filters, kernel, pool in zip(self.filters, self.kernels, self.pools, strict=True):
             _check_size(h, pool)
@@ -53,7 +53,8 @@ class CNN(nn.Module):
         if self.normalise_response:
             h = local_response_normalisation(h)
         h = Dropout(self.dropout[0])(h.reshape(h.shape[0], -1), train=train)
-        h = jax.nn.relu(nn.Dense(self.hidden, kernel_init=HE, dtype=self.dtype)(h))
+        for width in (self.hidden,) if isinstance(self.hidden, int) else self.hidden:
+            h = jax.nn.relu(nn.Dense(width, kernel_init=HE, dtype=self.dtype)(h))
         return Dropout(self.dropout[1])(h, train=train).astype(jnp.float32)
 
 

@@ -17,7 +17,7 @@ from rootloom.rootio.expressions import Expression
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.staging import staged
-from rootloom.types import SPLITS, Column, RowBlock
+from rootloom.types import SPLITS, TARGET, Column, RowBlock
 
 EVENT = "event"
 
@@ -39,7 +39,8 @@ class RowReader:
     repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
     select: expression, true for the rows to keep. classes: rows that match none are dropped.
     weight: expression of the event weight, 1 when None. splits: split → expression, true for its
-    events, one value an event; rows for which none is true have no split yet.
+    events, one value an event; rows for which none is true have no split yet. targets: like
+    variables; their columns are called "target.<name>".
     """
 
     tree: str
@@ -50,6 +51,7 @@ class RowReader:
     classes: tuple[ClassRule, ...] = ()
     weight: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)
     retry: Retry = field(default_factory=Retry)
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
@@ -110,7 +112,7 @@ class RowReader:
     # -- parts ----------------------------------------------------------------------------------
     @cached_property
     def _columns(self) -> dict[str, Expression]:
-        texts = dict(self.variables)
+        texts = {**self.variables, **{TARGET + name: t for name, t in self.targets.items()}}
         for collection, members in self.objects.items():
             texts |= {f"{collection}.{name}": text for name, text in members.items()}
         return {
@@ -182,7 +184,7 @@ class RowReader:
         return block
 
     def _column(self, name: str, expression: Expression, layout: Layout, chunk: Chunk) -> Column:
-        if name in self.variables:
+        if name in self.variables or name.startswith(TARGET):
             return layout.scalar(expression, chunk.arrays)
         return layout.ragged(expression, chunk.arrays)
 

@@ -18,7 +18,7 @@ import numpy as np
 from rootloom.config import Table
 from rootloom.errors import ConfigError, DataError, InputError, nearest
 from rootloom.fileio import atomic_folder
-from rootloom.rootio.writing import write_tree
+from rootloom.rootio.writing import Rows, write_tree
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _LINES = 20_000  # parsed at a time: what bounds the memory, and a basket
@@ -47,12 +47,11 @@ def import_table(
     stem = source.name.removesuffix(".gz").rpartition(".")[0] or source.name
     if rows_per_file < 1:
         raise ConfigError("rows per file", expected="at least 1", found=str(rows_per_file))
-    types = _types(recipe)
     written: list[Path] = []
     with atomic_folder(output) as folder:
         for number, blocks in enumerate(_runs(read_table(source, recipe), rows_per_file)):
             path = folder / f"{stem}-{number:05d}.root"
-            rows = write_tree(path, recipe.tree, types, blocks, {"recipe": recipe.to_text()})
+            rows = write_tree(path, recipe.tree, map(Rows, blocks), {"recipe": recipe.to_text()})
             progress(number * rows_per_file + rows)
             written.append(Path(output) / path.name)
     return written

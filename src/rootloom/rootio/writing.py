@@ -1,39 +1,92 @@
-"""Flat TTrees, written block by block: one number a branch and entry."""
+"""TTrees, written block by block: numbers and lists of each entry."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import awkward as ak
 import numpy as np
 
 from rootloom.fileio import atomic_path
+from rootloom.types import Column, Ragged
+
+
+class Rows(NamedTuple):
+    """Some entries of a tree, R of them.
+
+    columns: name → (R,); lists: collection → quantity → its values, equal lengths in a collection.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    lists: Mapping[str, Mapping[str, Ragged]] = MappingProxyType({})
+
+    @property
+    def size(self) -> int:
+        """R."""
+        columns: Iterable[Column] = chain(
+            self.columns.values(), *(group.values() for group in self.lists.values())
+        )
+        return len(next(iter(columns)))
+
+    def cut(self, most: int) -> Iterator[Rows]:
+        """The same in blocks of at most `most`."""
+        for first in range(0, self.size, most):
+            columns = {name: values[first : first + most] for name, values in self.columns.items()}
+            lists = {
+                name: {quantity: _cut(values, first, most) for quantity, values in group.items()}
+                for name, group in self.lists.items()
+            }
+            yield Rows(columns, lists)
 
 
 def write_tree(
     path: str | Path,
     tree: str,
-    types: Mapping[str, np.dtype],
-    blocks: Iterable[Mapping[str, np.ndarray]],
+    blocks: Iterable[Rows],
     notes: Mapping[str, str] | None = None,
+    *,
+    level: int = 5,
 ) -> int:
     """Write one TTree, atomically; returns its entries.
 
-    types: of the branches, by name; blocks: name → (n,), any number of entries at a time, each of
-    which becomes a basket a branch. notes: name → text, stored beside the tree as TObjString.
+    blocks: at least one, all of the same columns and types; each becomes a basket a branch. Lists
+    are written as `collection_quantity`, with their lengths as `ncollection`; those of the
+    collection "" as `quantity` and `n`. notes: name → text, stored beside the tree as TObjString.
+    level: of zstd.
     Raises InputError when the disk is full.
     """
     import uproot
 
-    entries = 0
+    entries, into = 0, None
     with (
         atomic_path(path) as temporary,
-        uproot.recreate(temporary, compression=uproot.ZSTD(5)) as file,
+        uproot.recreate(temporary, compression=uproot.ZSTD(level)) as file,
     ):
         for name, text in (notes or {}).items():
             file[name] = text
-        writer = file.mktree(tree, dict(types))
         for block in blocks:
-            writer.extend(dict(block))
-            entries += len(next(iter(block.values())))
+            content = {**block.columns, **{n: _records(group) for n, group in block.lists.items()}}
+            if into is None:
+                into = file.mktree(tree, {name: _type(values) for name, values in content.items()})
+            if block.size:
+                into.extend(content)
+            entries += block.size
     return entries
+
+
+def _cut(values: Ragged, first: int, most: int) -> Ragged:
+    edges = values.offsets[first : first + most + 1]
+    return Ragged(values.values[edges[0] : edges[-1]], edges - edges[0])
+
+
+def _records(group: Mapping[str, Ragged]) -> ak.Array:
+    counts = next(iter(group.values())).counts()
+    return ak.unflatten(ak.zip({name: ragged.values for name, ragged in group.items()}), counts)
+
+
+def _type(values: Any) -> Any:
+    return values.dtype if isinstance(values, np.ndarray) else values.type.content

@@ -19,7 +19,7 @@ from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.moments import ClassMeans, Moments
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import Reweight
-from rootloom.types import SPLITS, Column
+from rootloom.types import SPLITS, TARGET, Column
 
 _BLOCK_ROWS = 8192
 
@@ -36,8 +36,9 @@ class Statistics:
     """Exact sums over shards; `merge` agrees to rounding in any order, to the bit in one order.
 
     classes: names, K of them. rows (3, K) int64, weights (3, K) float64: by split and class.
-    moments: by the representation's sample names. class_means: for those samples that have one
-    entry a row. histograms: `Reweight.key` → sums of weight (K, bins).
+    moments: by the representation's sample names and, as "target.<name>", of the targets.
+    class_means: for those samples that have one entry a row. histograms: `Reweight.key` → sums of
+    weight (K, bins).
     """
 
     classes: tuple[str, ...]
@@ -194,6 +195,11 @@ def _block(
         return counted
     samples = representation.sample(columns)
     moments = {name: Moments.of(x) for name, x in samples.items()}
+    moments |= {
+        name.removeprefix(AUXILIARY): Moments.of(np.asarray(column, np.float64)[:, None])
+        for name, column in columns.items()
+        if name.startswith(AUXILIARY + TARGET)
+    }
     histograms = {
         r.key: r.histogram(_dense(shard, columns, r.variable), label, weight, len(classes))
         for r in reweights

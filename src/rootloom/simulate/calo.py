@@ -18,7 +18,8 @@ from rootloom.errors import ConfigError, nearest
 from rootloom.physics.calorimeter import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
 from rootloom.physics.hadrons import add_pions
 from rootloom.physics.showers import add_electrons, add_photons
-from rootloom.simulate.output import Rows, write_rows
+from rootloom.rootio.writing import Rows, write_tree
+from rootloom.types import Ragged
 
 TREE = "showers"
 # Fixed, because it decides which random numbers a shower gets.
@@ -89,7 +90,7 @@ class Calo:
                 found=f"'{process}'",
                 fix=nearest(process, self.processes),
             )
-        write_rows(path, TREE, "cell", self.blocks(process, rows, seed, progress), notes)
+        write_tree(path, TREE, self.blocks(process, rows, seed, progress), notes)
 
     def blocks(
         self,
@@ -152,5 +153,5 @@ def cell_rows(
         "y": y[number],
         "energy": cells[event, number].astype(np.float32),
     }
-    counts = np.bincount(event, minlength=len(cells))
-    return Rows(columns, lists, np.concatenate([[0], np.cumsum(counts)]))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(event, minlength=len(cells)))])
+    return Rows(columns, {"cell": {name: Ragged(v, offsets) for name, v in lists.items()}})

@@ -16,7 +16,7 @@ import numpy as np
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.physics import kinematics
-from rootloom.rootio.writing import write_tree
+from rootloom.rootio.writing import Rows, write_tree
 from rootloom.simulate import detector
 from rootloom.simulate.higgs_features import (
     HIGH_LEVEL,
@@ -104,9 +104,11 @@ class Higgs:
                 progress(done + sum(len(p["weight"]) for p in found), events)
             # Only the last event knows how many were tried for all of them.
             parts += [{**p, "weight": np.full_like(p["weight"], part["weight"][-1])} for p in found]
-        columns = {n: np.concatenate([p[n] for p in parts]) for n in (*_BRANCHES, "weight")}
-        types = dict.fromkeys(columns, np.dtype(np.float32))
-        write_tree(path, TREE, types, [columns], notes)
+        columns = {
+            name: np.concatenate([part[name] for part in parts]).astype(np.float32)
+            for name in (*_BRANCHES, "weight")
+        }
+        write_tree(path, TREE, [Rows(columns)], notes)
 
     # -- what is generated ----------------------------------------------------------------------
     def _settings(self, process: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, Self, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 from jax import Array
@@ -14,7 +14,14 @@ Params: TypeAlias = Mapping[str, Any]
 
 
 class Task(Protocol):
-    """A model with its head, its loss, its figures of merit and its prediction columns."""
+    """A model with its head, its loss, its figures of merit and its prediction columns.
+
+    learns: "classes" or "targets", what the dataset must declare; the class takes their names in a
+    field of that name. targets: those that `Batch.target` holds, none when it is the class.
+    """
+
+    learns: ClassVar[str]
+    targets: Sequence[str]
 
     def init(self, key: Array, batch: Batch) -> Params:
         """Parameters for batches of this shape."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,65 +13,45 @@ import optax
 from jax import Array
 
 from rootloom.errors import ConfigError
-from rootloom.models.layers import EXAMPLE, example_seeds
 from rootloom.tasks.base import Params
+from rootloom.tasks.supervised import Supervised
 from rootloom.types import Batch
 
 # Bins of the score in which the area under the ROC curve is followed during training.
 SCORE_BINS = 512
 
 
-class _Network(nn.Module):
-    """A backbone and the linear map from its embedding to the logits, (B, outputs) float32."""
-
-    backbone: nn.Module
-    outputs: int
-
-    @nn.compact
-    def __call__(self, inputs: Any, *, train: bool) -> Array:
-        embedding = self.backbone(inputs, train=train)
-        return nn.Dense(self.outputs, name="head")(embedding.astype(jnp.float32))
-
-
 @dataclass(frozen=True)
-class Classification:
+class Classification(Supervised):
     """Cross entropy on a model's embedding.
 
-    model: a backbone of `rootloom.models`. representation: normalises inputs with `statistics`,
-    the moments by sample name. classes: in the order of the targets. signal: the class whose
-    probability the score of a two-class task is; the last one when not given.
-    Raises ConfigError when the model does not consume what the representation yields.
+    classes: in the order of the targets. signal: the class whose probability the score of a
+    two-class task is; the last one when not given.
     """
 
-    model: Any
-    representation: Any
-    statistics: Mapping[str, Any]
-    classes: Sequence[str]
+    learns: ClassVar[str] = "classes"
+    targets: ClassVar[tuple[str, ...]] = ()
+
+    classes: Sequence[str] = ()
     signal: str | None = None
 
     def __post_init__(self) -> None:
-        if self.representation.kind not in self.model.consumes:
-            raise ConfigError(
-                f"model {type(self.model).__name__}",
-                expected=f"a representation of kind {' or '.join(self.model.consumes)}",
-                found=f"{type(self.representation).__name__}, of kind {self.representation.kind}",
-            )
+        super().__post_init__()
         if len(self.classes) < 2:
             raise ConfigError("classes", expected="at least two", found=str(list(self.classes)))
         if self.signal is not None and self.signal not in self.classes:
             raise ConfigError("signal", expected=f"one of {list(self.classes)}", found=self.signal)
 
-    def init(self, key: Array, batch: Batch) -> Params:
-        """Parameters for inputs of this shape."""
-        inputs = self._normalise(batch)
-        params: Params = self._network.init(key, inputs, train=False)["params"]
-        return params
+    @property
+    def outputs(self) -> int:
+        """One logit for two classes, else one a class."""
+        return 1 if len(self.classes) == 2 else len(self.classes)
 
     def loss(
         self, params: Params, batch: Batch, key: Array, *, train: bool
     ) -> tuple[Array, dict[str, Array]]:
         """Cross entropy in nats, (B,); its metrics are what `summary` reads."""
-        logits = self._logits(params, batch, key, train=train)
+        logits = self.apply(params, batch, key, train=train)
         if len(self.classes) == 2:
             logit, signal = logits[:, 0], batch.target == self._signal
             loss = optax.sigmoid_binary_cross_entropy(logit, signal.astype(jnp.float32))
@@ -97,7 +76,7 @@ class Classification:
 
     def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
         """The probabilities that `columns` names."""
-        logits = self._logits(params, batch, key, train=False)
+        logits = self.apply(params, batch, key, train=False)
         if len(self.classes) == 2:
             return {"score": jax.nn.sigmoid(logits[:, 0])}
         scores = jax.nn.softmax(logits, axis=1)
@@ -115,31 +94,9 @@ class Classification:
             figures["auc"] = area_under_curve(scores[1 - self._signal], scores[self._signal])
         return figures
 
-    def groups(self, params: Params) -> Any:
-        """All parameters in one group, "default"."""
-        return jax.tree.map(lambda _: "default", params)
-
-    def cast(self, precision: str) -> Classification:
-        """The same task with a model that computes in this precision."""
-        return replace(self, model=self.model.clone(dtype=precision))
-
     @property
     def _signal(self) -> int:
         return list(self.classes).index(self.signal or self.classes[-1])
-
-    @property
-    def _network(self) -> _Network:
-        return _Network(self.model, 1 if len(self.classes) == 2 else len(self.classes))
-
-    def _normalise(self, batch: Batch) -> Any:
-        return self.representation.normalise(batch.inputs, self.statistics)
-
-    def _logits(self, params: Params, batch: Batch, key: Array, *, train: bool) -> Array:
-        variables: dict[str, Any] = {"params": params}
-        if train:
-            variables[EXAMPLE] = {"seed": example_seeds(key, batch.id)}
-        logits: Array = self._network.apply(variables, self._normalise(batch), train=train)
-        return logits
 
 
 def _outer(truth: Array, size: int, choice: Array) -> Array:

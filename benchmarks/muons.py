@@ -1,0 +1,76 @@
+"""Simulated muons: events a second and core, as a whole and by its parts.
+
+    taskset -c 0 python benchmarks/muons.py
+
+Processor seconds of one thread. "to a ROOT file" is what a simulation job does after its optics
+have been traced, which it does once. "PMTs" are the photoelectrons and first hits alone, of one
+muon at half the radius from the centre, over and over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from common import compare
+from rootloom.physics.optics import LIGHT, direct_table
+from rootloom.physics.photons import DELAY_STEP, trace
+from rootloom.physics.pmts import arrival_times, first_hits
+from rootloom.simulate.muon_tracks import pieces
+from rootloom.simulate.muons import Muons
+from toy_jets import cpu
+
+
+def pmts_alone(source: Muons, events: int) -> None:
+    impact = 0.5 * source.radius
+    length = 2.0 * np.sqrt(source.radius**2 - impact**2)
+    edges = pieces(impact, length, source.steps)
+    along = 0.5 * (edges[1:] + edges[:-1])
+    place = np.stack([np.full(len(along), impact), 0.0 * along, along - 0.5 * length], axis=1)
+    radius = np.linalg.norm(place, axis=1)
+    light = trace(source.optics, photons=1000)
+    times = np.array(source.decay_times), np.array(source.decay_shares)
+    arrivals = arrival_times(*times, source.transit_time_spread, light.delays, DELAY_STEP)
+    rng, rows = np.random.default_rng(1), light.table.at(radius)
+    sent = source.photons * 200.0 * np.diff(edges)
+    for _ in range(events):
+        first_hits(
+            source.layout,
+            source.acceptance,
+            place / radius[:, None],
+            rows,
+            sent,
+            along / LIGHT,
+            arrivals,
+            rng,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--muons", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    source = Muons()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "muons.root"
+        candidates = {
+            "to a ROOT file": lambda: source.generate("muon", options.muons, 1, path),
+            "PMTs": lambda: pmts_alone(source, options.muons),
+        }
+        timed = {name: cpu(call) for name, call in candidates.items()}
+        compare("muons", timed, options.repeats, items=options.muons, unit="muons")
+        print(f"  {path.stat().st_size / options.muons / 1000:.1f} kB a muon")
+    radii = np.linspace(0.0, source.radius, 178)
+    parts = {
+        "direct light": lambda: direct_table(source.optics, radii),
+        "and all other light": lambda: trace(source.optics),
+    }
+    compare("optics", {name: cpu(call) for name, call in parts.items()}, 3)
+
+
+if __name__ == "__main__":
+    main()

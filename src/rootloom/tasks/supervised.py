@@ -1,0 +1,86 @@
+"""What tasks that map an example to its truth share: a model, a linear head, one group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rootloom.errors import ConfigError
+from rootloom.models.layers import EXAMPLE, example_seeds
+from rootloom.tasks.base import Params
+from rootloom.types import Batch
+
+
+class Network(nn.Module):
+    """A backbone and the linear map from its embedding to (B, outputs) float32."""
+
+    backbone: nn.Module
+    outputs: int
+
+    @nn.compact
+    def __call__(self, inputs: Any, *, train: bool) -> Array:
+        """(B, outputs) of a batch's inputs."""
+        embedding = self.backbone(inputs, train=train)
+        return nn.Dense(self.outputs, name="head")(embedding.astype(jnp.float32))
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A model with a linear head; a task adds `outputs`, its loss and its columns.
+
+    model: a backbone of `rootloom.models`. representation: normalises inputs with `statistics`,
+    the moments by sample name. Raises ConfigError when the model does not consume what the
+    representation yields.
+    """
+
+    model: Any
+    representation: Any
+    statistics: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.representation.kind not in self.model.consumes:
+            raise ConfigError(
+                f"model {type(self.model).__name__}",
+                expected=f"a representation of kind {' or '.join(self.model.consumes)}",
+                found=f"{type(self.representation).__name__}, of kind {self.representation.kind}",
+            )
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the head makes of an example."""
+        raise NotImplementedError
+
+    def init(self, key: Array, batch: Batch) -> Params:
+        """Parameters for inputs of this shape."""
+        inputs = self._normalise(batch)
+        params: Params = self._network.init(key, inputs, train=False)["params"]
+        return params
+
+    def apply(self, params: Params, batch: Batch, key: Array, *, train: bool) -> Array:
+        """The head's numbers, (B, outputs)."""
+        variables: dict[str, Any] = {"params": params}
+        if train:
+            variables[EXAMPLE] = {"seed": example_seeds(key, batch.id)}
+        found: Array = self._network.apply(variables, self._normalise(batch), train=train)
+        return found
+
+    def groups(self, params: Params) -> Any:
+        """All parameters in one group, "default"."""
+        return jax.tree.map(lambda _: "default", params)
+
+    def cast(self, precision: str) -> Self:
+        """The same task with a model that computes in this precision."""
+        return replace(self, model=self.model.clone(dtype=precision))
+
+    @property
+    def _network(self) -> Network:
+        return Network(self.model, self.outputs)
+
+    def _normalise(self, batch: Batch) -> Any:
+        return self.representation.normalise(batch.inputs, self.statistics)
