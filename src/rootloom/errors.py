@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -43,6 +43,13 @@ class ResourceError(RootloomError):
 
 class TrainingError(RootloomError):
     """Training cannot go on, or a checkpoint cannot be used."""
+
+
+def require_known(names: Iterable[str], known: Collection[str], where: str, expected: str) -> None:
+    """Raise ConfigError for the first of the names that is not among the known ones."""
+    for name in names:
+        if name not in known:
+            raise ConfigError(where, expected=expected, found=f"'{name}'", fix=nearest(name, known))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

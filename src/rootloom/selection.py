@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, require_known
 from rootloom.paths import Paths
 from rootloom.types import TARGET
 
@@ -82,17 +81,15 @@ class Selection:
         dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
         self._check_task(where)
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
-        _require_known(self._reweighted(), dataset.variables, *variable)
+        require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
             section = self.library.representation(name)
             of = f"representation '{name}'"
             default = self.properties(section).get("variables", {}).get("default")
             variables = section.get("variables", default) or ()
-            _require_known(
-                variables, dataset.variables, f"{of}: variables", f"variables of {where}"
-            )
+            require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
             objects = objects_read(section, self.properties(section))
-            _require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+            require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
 
     def _check_task(self, where: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""
@@ -108,17 +105,9 @@ class Selection:
             )
         of = f"experiment '{self.name}': task"
         named = [task["signal"]] if task.get("signal") is not None else []
-        _require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
+        require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
         directions = [name for direction in task.get("directions", []) for name in direction]
-        _require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
-
-
-def _require_known(
-    names: Collection[str], known: Collection[str], where: str, expected: str
-) -> None:
-    for name in names:
-        if name not in known:
-            raise ConfigError(where, expected=expected, found=f"'{name}'", fix=nearest(name, known))
+        require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
 
 
 def objects_read(representation: dict[str, Any], properties: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.errors import DataError, require_known
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,8 @@ class Baseline(Protocol):
 
 def select(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """`wanted` again, when all of it is among `names`."""
-    for name in wanted:
-        if name not in names:
-            raise ConfigError(
-                f"baseline variable '{name}'",
-                expected="a variable of the representation baselines read",
-                found=f"'{name}'",
-                fix=nearest(name, names),
-            )
+    expected = "a variable of the representation baselines read"
+    require_known(wanted, names, "variables of a baseline", expected)
     return tuple(wanted)
 
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, require_known
 from rootloom.physics.calorimeter import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
 from rootloom.physics.hadrons import add_pions
 from rootloom.physics.showers import add_electrons, add_photons
@@ -83,13 +83,7 @@ class Calo:
         The same seed gives the same content. progress: called with (showers so far, rows). notes:
         texts stored beside the tree. Raises ConfigError for an unknown process.
         """
-        if process not in self.processes:
-            raise ConfigError(
-                "calo: process",
-                expected="a process it simulates",
-                found=f"'{process}'",
-                fix=nearest(process, self.processes),
-            )
+        require_known([process], self.processes, "calo: process", "a process it simulates")
         write_tree(path, TREE, self.blocks(process, rows, seed, progress), notes)
 
     def blocks(

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import require_known
 from rootloom.physics import kinematics
 from rootloom.rootio.writing import Rows, write_tree
 from rootloom.simulate import detector
@@ -112,13 +112,7 @@ class Higgs:
 
     # -- what is generated ----------------------------------------------------------------------
     def _settings(self, process: str) -> list[str]:
-        if process not in self.processes:
-            raise ConfigError(
-                "higgs: process",
-                expected="a process it simulates",
-                found=f"'{process}'",
-                fix=nearest(process, self.processes),
-            )
+        require_known([process], self.processes, "higgs: process", "a process it simulates")
         switch = "on" if self.multiparton else "off"
         common = [f"Beams:eCM = {self.energy}", f"PartonLevel:MPI = {switch}"]
         if process == "ttbar":

@@ -16,7 +16,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, require_known
 from rootloom.physics.optics import LIGHT, Optics
 from rootloom.physics.photons import DELAY_STEP, Light, trace
 from rootloom.physics.pmts import ArrivalTimes, Layout, arrival_times, first_hits, latitude_rings
@@ -116,9 +116,7 @@ class Muons:
         The same seed gives the same content. progress: called with (muons so far, rows). notes:
         texts stored beside the tree. Raises ConfigError for an unknown process.
         """
-        if process not in self.processes:
-            fix = nearest(process, self.processes)
-            raise ConfigError("muons: process", expected="muon", found=f"'{process}'", fix=fix)
+        require_known([process], self.processes, "muons: process", "a process it simulates")
         write_tree(path, TREE, self._blocks(rows, seed, progress), notes, level=_LEVEL)
 
     def _blocks(self, rows: int, seed: int, progress: Callable[[int, int], None]) -> Iterator[Rows]:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, require_known
 from rootloom.physics import kinematics
 from rootloom.physics.grooming import trim
 from rootloom.rootio.writing import Rows, write_tree
@@ -131,13 +131,7 @@ class WJets:
 
     # -- what is generated ----------------------------------------------------------------------
     def _slices(self, process: str, jets: int) -> Iterator[Slice]:
-        if process not in self.processes:
-            raise ConfigError(
-                "w_jets: process",
-                expected="a process it simulates",
-                found=f"'{process}'",
-                fix=nearest(process, self.processes),
-            )
+        require_known([process], self.processes, "w_jets: process", "a process it simulates")
         common = [f"Beams:eCM = {self.energy}", f"PartonLevel:MPI = {_switch(self.multiparton)}"]
         if process == "w":
             yield Slice([*common, *_w_settings(self.w_prime_mass)], self._w_veto(), jets)
