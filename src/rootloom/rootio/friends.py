@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import awkward as ak
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.fileio import atomic_path
+from rootloom.rootio.writing import Rows, write_tree
+from rootloom.types import Ragged
 
 _STEP = 50_000
 
@@ -45,8 +44,7 @@ def write_friend(
     full = {name: np.full(starts[-1], np.nan, np.float32) for name in columns}
     for name, values in columns.items():
         full[name][slots] = values
-    with atomic_path(path) as temporary:
-        _write(temporary, tree, full, sizes, starts, jagged=counts is not None, notes=notes or {})
+    write_tree(path, tree, _blocks(full, sizes, starts, jagged=counts is not None), notes)
 
 
 def _slots(
@@ -76,29 +74,16 @@ def _slots(
     return slots
 
 
-def _write(
-    path: Path,
-    tree: str,
-    columns: Mapping[str, np.ndarray],
-    sizes: np.ndarray,
-    starts: np.ndarray,
-    *,
-    jagged: bool,
-    notes: Mapping[str, str],
-) -> None:
-    import uproot
-
-    kind = "var * float32" if jagged else "float32"
-    with uproot.recreate(path, compression=uproot.ZSTD(5)) as file:
-        for name, text in notes.items():
-            file[name] = text
+def _blocks(
+    columns: Mapping[str, np.ndarray], sizes: np.ndarray, starts: np.ndarray, *, jagged: bool
+) -> Iterator[Rows]:
+    """Entries some at a time, once at least: types are those of the columns."""
+    for first in range(0, max(1, len(sizes)), _STEP):
+        offsets = starts[first : first + _STEP + 1]
+        block = {name: values[offsets[0] : offsets[-1]] for name, values in columns.items()}
+        if not jagged:
+            yield Rows(block)
+            continue
         # One length branch for all lists, as the input's collection has it.
-        writer = file.mktree(tree, dict.fromkeys(columns, kind), counter_name=lambda name: "n")
-        for first in range(0, len(sizes), _STEP):
-            last = min(first + _STEP, len(sizes))
-            rows = slice(starts[first], starts[last])
-            block: dict[str, Any] = {name: values[rows] for name, values in columns.items()}
-            if jagged:
-                lists = {n: ak.unflatten(v, sizes[first:last]) for n, v in block.items()}
-                block = {**lists, "n": sizes[first:last].astype(np.int32)}
-            writer.extend(block)
+        edges = offsets - offsets[0]
+        yield Rows({}, {"": {name: Ragged(values, edges) for name, values in block.items()}})
