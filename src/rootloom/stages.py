@@ -25,7 +25,7 @@ from rootloom.packing import position
 from rootloom.paths import of_file
 from rootloom.running import progress, running
 from rootloom.shards.manifest import all_shards
-from rootloom.types import SPLITS
+from rootloom.types import SPLITS, score_columns
 
 if TYPE_CHECKING:
     from rootloom.shards.statistics import Statistics
@@ -296,11 +296,10 @@ def baseline(
     variables = recipe.needs(stored_variables(shards))
     table = _weights(section, _statistics(statistics))
     classes = section["classes"]
-    several = len(classes) > 2
-    columns = [f"score_{name}" for name in classes] if several else ["score"]
+    columns = score_columns(classes)
     fits = []
     started = time.perf_counter()
-    for positive in classes if several else [signal_of(section)]:
+    for positive in [signal_of(section)] if len(columns) == 1 else classes:
         number = classes.index(positive)
         train, validation = (
             collect(samples(shards, split, variables, table, number), recipe.max_rows)

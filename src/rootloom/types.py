@@ -6,7 +6,7 @@ Shapes: R rows of a block, B examples of a batch, F features, N padded objects, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -15,6 +15,11 @@ import numpy as np
 SPLITS = ("train", "validation", "test")
 # Names of the columns that a regression predicts begin with it.
 TARGET = "target."
+
+
+def score_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Prediction columns: the signal's "score" for two classes, else "score_<class>" of each."""
+    return ("score",) if len(classes) == 2 else tuple(f"score_{name}" for name in classes)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jax import Array
 from rootloom.errors import ConfigError
 from rootloom.tasks.base import Params
 from rootloom.tasks.supervised import Supervised
-from rootloom.types import Batch
+from rootloom.types import Batch, score_columns
 
 # Bins of the score in which the area under the ROC curve is followed during training.
 SCORE_BINS = 512
@@ -69,10 +69,8 @@ class Classification(Supervised):
         return loss, metrics
 
     def columns(self) -> tuple[str, ...]:
-        """The signal's "score" for two classes, else "score_<class>" of each."""
-        if len(self.classes) == 2:
-            return ("score",)
-        return tuple(f"score_{name}" for name in self.classes)
+        """See `score_columns`."""
+        return score_columns(self.classes)
 
     def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
         """The probabilities that `columns` names."""
