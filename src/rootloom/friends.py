@@ -30,8 +30,8 @@ class Scores:
         """entry (R,), object (R,) and branches name → (R,) of the rows of the input file `key`.
 
         A branch is METHOD for one member and METHOD_MEMBER for several, with the class behind it
-        when there are more than two. Rows are sorted by entry and object. Raises DataError when
-        methods scored different rows.
+        when there are more than two, or a regression's target. Rows are sorted by entry and object.
+        Raises DataError when methods scored different rows.
         """
         pieces: dict[str, list[Piece]] = {}
         for found in self._files:
@@ -39,7 +39,8 @@ class Scores:
             place = np.stack([found.rows.entry[rows], found.rows.object[rows]], axis=1)
             name = self._branch(found)
             for number, column in enumerate(found.header.columns):
-                branch = name + column.removeprefix("score")
+                behind = column.removeprefix("score_")
+                branch = name if column == "score" else f"{name}_{behind}"
                 pieces.setdefault(branch, []).append((place, found.rows.scores[rows, number]))
         return _aligned(pieces, key)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import uproot
 import yaml
 
 from tests.workflow.project import ROOT, Project, make_project
@@ -43,7 +44,7 @@ def muons(tmp_path_factory: pytest.TempPathFactory) -> Project:
     dataset["simulate"] |= {"source": source, "files": {"demo": FILES}, "rows_per_file": ROWS}
     for name, content in {**CONFIG, "datasets/small-muons.yaml": dataset}.items():
         (project.path / "config" / name).write_text(yaml.safe_dump(content, sort_keys=False))
-    project.snakemake("--until", "predict", "--config", "experiment=small-muons")
+    project.snakemake("--until", "friends", "--config", "experiment=small-muons")
     return project
 
 
@@ -63,6 +64,23 @@ def test_predictions_hold_every_target_and_its_truth(muons: Project) -> None:
         np.testing.assert_allclose(np.linalg.norm(scores[:, 3:], axis=1), 1.0, rtol=1e-4)
         np.testing.assert_allclose(np.linalg.norm(truth[:, :3], axis=1), 17.7, rtol=1e-4)
     assert rows == ROWS * FILES
+
+
+def test_friend_trees_hold_the_predictions_in_the_files_order(muons: Project) -> None:
+    simulated = sorted((muons.path / "results/datasets").rglob("muon-*.root"))
+    friends = sorted((muons.path / "results/small-muons").rglob("muon-*.root"))
+    assert len(simulated) == len(friends) == FILES
+    angles = []
+    for events, friend in zip(simulated, friends, strict=True):
+        with uproot.open(events) as file:
+            truth = np.stack([file["events"][n].array(library="np") for n in ENTRY], axis=1)
+        with uproot.open(friend) as file:
+            tree = file["events_scores"]
+            names = [f"cnn_{n}" for n in ENTRY]
+            assert set(tree.keys()) == {f"cnn_{n}" for n in [*ENTRY, *DIRECTION]}
+            entry = np.stack([tree[n].array(library="np") for n in names], axis=1)
+        angles.append(np.degrees(np.arccos(np.sum(truth * entry, axis=1) / 17.7**2)))
+    assert np.median(angles) < 30
 
 
 def test_the_entry_is_learned(muons: Project) -> None:
