@@ -4,7 +4,7 @@
 
 Wall time of `snakemake --cores 1 --until preprocess` on small ROOT files, each time from an empty
 folder of results, the two ways in turns. A job's price here is an interpreter and its imports; a
-batch system adds its own (`slurm_overhead.py`).
+batch system adds its own (`batch_overhead.py`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from rootloom.cluster.ledger import Place
 from snakemake_executor_plugin_rootloom_htcondor.words import RUN, TOKEN
 
 _WANTED = ["ClusterId", "JobStatus", "ExitCode", TOKEN]
-_REMOVED, _COMPLETED = 3, 4
+_IDLE, _REMOVED, _COMPLETED = 1, 3, 4
 
 
 def queued(run: str) -> dict[Place, Known]:
@@ -37,7 +37,12 @@ def remove(cluster: int) -> None:
 
 
 def _by_place(ads: Iterable[Any], *, left: bool) -> dict[Place, Known]:
-    return {Place(str(ad[TOKEN]), 1): Known(str(ad["ClusterId"]), _state(ad, left)) for ad in ads}
+    return {Place(str(ad[TOKEN]), 1): _known(ad, left) for ad in ads}
+
+
+def _known(ad: Any, left: bool) -> Known:
+    waits = not left and ad["JobStatus"] == _IDLE
+    return Known(str(ad["ClusterId"]), _state(ad, left), waits=waits)
 
 
 def _state(ad: Any, left: bool) -> Literal["active", "done", "failed"]:

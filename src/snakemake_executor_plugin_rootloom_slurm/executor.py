@@ -240,8 +240,8 @@ class Executor(Adopting, _Submission):
             if found is None:
                 self.logger.warning("SLURM's controller does not answer; asking again.")
                 time.sleep(5)
-        ids = queue.places(found).items()
-        return {place: Known(name, found[name].kind) for place, name in ids}
+        at = {place: (name, found[name]) for place, name in queue.places(found).items()}
+        return {p: Known(name, state.kind, state.waits) for p, (name, state) in at.items()}
 
     def adopted(self, job: JobExecutorInterface, known: Known, place: Place) -> SubmittedJobInfo:
         """Watch a job by its id and its batch script's log."""

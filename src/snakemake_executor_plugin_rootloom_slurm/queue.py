@@ -48,6 +48,11 @@ class State:
         """ "active", "done" or "failed"."""
         return "done" if self.name == DONE else "failed" if self.name in ENDED else "active"
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is queued and does not run."""
+        return self.name == "PENDING"
+
 
 def states(run_name: str) -> dict[str, State] | None:
     """Jobs and array tasks of a run by id; None when the controller does not answer."""

@@ -31,7 +31,10 @@ CHROOT = Path(tempfile.gettempdir(), "rootloom-condor-chroot")
 SUITE = "trixie"
 PACKAGES = "minicondor,procps,iproute2"
 TESTER = 1000
-WANTED = "ClusterId,JobStatus,Iwd,Out,RequestMemory,AllowedJobDuration,NumJobStarts,JobBatchName"
+WANTED = (
+    "ClusterId,JobStatus,Iwd,Out,RequestMemory,AllowedJobDuration,NumJobStarts,JobBatchName,"
+    "QDate,JobCurrentStartDate,CompletionDate"
+)
 CONFIG = """\
 NUM_CPUS = 16
 MEMORY = 32768

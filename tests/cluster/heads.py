@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from tests.cluster.daemons import wait_until
 from tests.workflow.project import ROOT, TOY_EXPERIMENT, Project, environment, make_project
 from tests.workflow.test_reruns import contents
 
@@ -96,6 +97,47 @@ def troubled(path: Path, gpus: str) -> None:
     (path / "Snakefile").write_text(CAUSES.replace("NAME_OF_GPUS", gpus))
 
 
+# `waits` is never started; QUEUED says so in the batch system's words.
+WAITING = """
+rule waits:
+    output:
+        "waits.txt",
+    resources:
+        mem_mb=500,
+        runtime=30,
+        QUEUED,
+    shell:
+        "echo by the job > {output}"
+
+
+rule other:
+    output:
+        "other.txt",
+    resources:
+        mem_mb=500,
+        runtime=30,
+    shell:
+        "touch {output}"
+"""
+
+
+def taken_back(head: Head, queued: str, is_queued: Callable[[], bool]) -> None:
+    """A head dies while its job waits, and the result is there when the next one comes.
+
+    Raises AssertionError when that one does not take the job back.
+    """
+    (head.path / "Snakefile").write_text(WAITING.replace("QUEUED", queued))
+    process = head.start("waits.txt")
+    wait_until(is_queued, 300, head.log)
+    head.kill(process)
+    # As when it dies between the submission and the engine's note of it.
+    shutil.rmtree(head.path / ".snakemake/incomplete")
+    (head.path / "waits.txt").write_text("by an earlier start\n")
+    head.finish(head.start("waits.txt", "other.txt"))
+    assert "Taken back, as its result is there" in head.log()
+    assert (head.path / "waits.txt").read_text() == "by an earlier start\n"
+
+
 def small_project(path: Path, members: int = 1) -> Project:
     """One file a class, one network and one cut: every rule runs, most of them once."""
     project = make_project(path, files=1)
@@ -167,6 +209,11 @@ class Head:
         process.wait(seconds)
         assert process.returncode == 0, self.log()
 
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGKILL a head alone: what it started lives on, as when its machine lets it go."""
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         engine = [sys.executable, "-m", "snakemake", "--profile", self.profile]
         return [*engine, *self.fast, *arguments]
@@ -175,9 +222,3 @@ class Head:
         # The executors are found among the installed packages, before the Snakefile is read.
         source = {"PYTHONPATH": str(ROOT / "src")}
         return {**environment(), **self.environment, **source}
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL a head alone: what it started lives on, as when its machine lets it go."""
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()

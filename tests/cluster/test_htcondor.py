@@ -12,7 +12,15 @@ import pytest
 from snakemake_executor_plugin_rootloom_htcondor.words import command_line
 from tests.cluster.condor import Pool, PoolHead
 from tests.cluster.daemons import wait_until
-from tests.cluster.heads import has_checkpoint, logs, model, small_project, troubled, weights
+from tests.cluster.heads import (
+    has_checkpoint,
+    logs,
+    model,
+    small_project,
+    taken_back,
+    troubled,
+    weights,
+)
 from tests.workflow.project import ROOT, Project
 
 PROFILE = "profiles/htcondor"
@@ -126,6 +134,16 @@ def test_a_killed_head_and_a_killed_schedd_leave_no_job_twice(condor_pool: Pool)
     assert {job["JobStatus"] for job in jobs} == {4}
     # Not the schedd's own count of starts: one that is killed may not have written it down yet.
     assert {file.read_text() for file in path.glob("*.starts")} == {"started\n"}
+
+
+def test_a_job_whose_result_is_there_is_taken_back(condor_pool: Pool) -> None:
+    path = condor_pool.folder / "waiting"
+    shutil.copytree(ROOT / "profiles", path / "profiles")
+    condor_pool.own(path)
+    head = condor_pool.head(path, PROFILE)
+    taken_back(head, 'requirements="False"', lambda: bool(condor_pool.jobs(path)))
+    states = {job["rule"]: job["JobStatus"] for job in condor_pool.everything(path)}
+    assert states == {"waits": 3, "other": 4}  # removed, completed
 
 
 def test_each_cause_of_failure_has_its_remedy(condor_pool: Pool, causes: PoolHead) -> None:

@@ -17,10 +17,10 @@ from tests.cluster.daemons import wait_until
 from tests.cluster.heads import (
     Head,
     has_checkpoint,
-    kill,
     logs,
     model,
     small_project,
+    taken_back,
     troubled,
     weights,
 )
@@ -158,7 +158,7 @@ def test_a_head_killed_at_any_moment_leaves_no_job_twice(
             head.log,
         )
         time.sleep(moments.uniform(0, 3))
-        kill(process)
+        head.kill(process)
     head.finish(head.start(target))
     jobs = slurm_cluster.jobs(project.path)
     assert Counter(job["rule"] for job in jobs) == expected
@@ -173,11 +173,20 @@ def test_a_job_of_an_earlier_head_ends_when_what_it_makes_has_changed(
     head = Head(tmp_path, PROFILE, slurm_cluster.client)
     process = head.start("--config", "version=old")
     wait_until(lambda: bool(slurm_cluster.running_in(tmp_path, "made")), SECONDS, head.log)
-    kill(process)
+    head.kill(process)
     head.finish(head.start("--config", "version=new"))
     states = [job["JobState"] for job in slurm_cluster.jobs(tmp_path)]
     assert sorted(states) == ["CANCELLED", "COMPLETED"]
     assert (tmp_path / "made.txt").read_text() == "new\n"
+
+
+def test_a_job_whose_result_is_there_is_taken_back(slurm_cluster: Slurm, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    head = Head(tmp_path, PROFILE, slurm_cluster.client)
+    words = "slurm_extra=\"'--begin=now+1hour'\""
+    taken_back(head, words, lambda: bool(slurm_cluster.jobs(tmp_path)))
+    states = {job["rule"]: job["JobState"] for job in slurm_cluster.jobs(tmp_path)}
+    assert states == {"waits": "CANCELLED", "other": "COMPLETED"}
 
 
 def test_each_cause_of_failure_has_its_remedy(slurm_cluster: Slurm, causes: Head) -> None:

@@ -30,10 +30,14 @@ IN_FLIGHT = 15.0  # seconds for which a submission may be on its way to the queu
 
 @dataclass(frozen=True)
 class Known:
-    """What the batch system says of one job. "failed": it ended, in whatever way but success."""
+    """What the batch system says of one job. "failed": it ended, in whatever way but success.
+
+    waits: it is active, but does not run.
+    """
 
     external_id: str
     state: Literal["active", "done", "failed"]
+    waits: bool = False
 
 
 class Adopting(RemoteExecutor):
@@ -90,6 +94,7 @@ class Adopting(RemoteExecutor):
         """Take over what an earlier head submitted; submit the others."""
         if self.ledger is None:
             self.ledger = Ledger(FOLDER / "ledger.jsonl")
+            self._take_back()
         left = [job for job in jobs if not self._take_over(job)]
         self._cancel_rivals(left)
         for batch in self.batches(left):
@@ -207,6 +212,24 @@ class Adopting(RemoteExecutor):
             self._found = self.known()
         for key in rivals:
             self.ledger.settle(key)
+
+    def _take_back(self) -> None:
+        """Cancel jobs of an earlier head that do not run yet and would make what is there again.
+
+        A job whose work was done may have been submitted once more because its end looked like a
+        failure. One that runs goes on: told to stop, the engine on its node deletes the result.
+        """
+        assert self.ledger is not None
+        if not self.ledger.waiting():
+            return
+        needless = [job for job in self.dag.jobs if not self.dag.needrun(job)]
+        for job in needless:
+            for place in self.ledger.places(job_key(job)):
+                known = self._known_now(place)
+                if known and known.waits:
+                    self.logger.info(f"Taken back, as its result is there: {known.external_id}.")
+                    self.cancel_jobs([SubmittedJobInfo(job, external_jobid=known.external_id)])
+                    self._settle(job)
 
     def _known_now(self, place: Place) -> Known | None:
         """What the queue says of a place, after a submission in flight had time to arrive."""
