@@ -26,6 +26,7 @@ from rootloom.shards.manifest import all_shards
 from rootloom.types import SPLITS, RowBlock
 
 if TYPE_CHECKING:
+    from rootloom.batches.draws import Draw
     from rootloom.batches.loader import Loader
     from rootloom.evaluation.predictions import Header as PredictionHeader
     from rootloom.rootio.dataset import RowReader
@@ -497,8 +498,11 @@ def _write_friends(
         )
 
 
-def evaluate(job: Job, *, predictions: Sequence[str], output: str) -> None:
-    """Metrics of one method over its members."""
+def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output: str) -> None:
+    """Metrics of one method over its members.
+
+    held_out: predictions for the training split of members that each left a fold of it out.
+    """
     from rootloom.evaluation.evaluate import EvaluationOptions
     from rootloom.evaluation.evaluate import evaluate as figures
     from rootloom.evaluation.significance import Counts
@@ -506,7 +510,7 @@ def evaluate(job: Job, *, predictions: Sequence[str], output: str) -> None:
     options = dict(job["section"]["evaluation"])
     options["working_points"] = tuple(options["working_points"])
     options["significances"] = {n: Counts(**c) for n, c in options["significances"].items()}
-    found = figures(predictions, EvaluationOptions(**options))
+    found = figures(predictions, EvaluationOptions(**options), held_out)
     record = provenance.record("evaluate", dict(job), seed=options["seed"])
     write_text(output, dataclasses.replace(found, provenance=record).to_json())
 
@@ -621,11 +625,20 @@ def _loaders(
             seed=options.seed,
             shuffle=split == SPLITS[0],
             weights=weights,
-            bag=options.seed if options.bagging and split == SPLITS[0] else None,
+            draw=_draw(options, section["member"]) if split == SPLITS[0] else None,
         )
         for split in SPLITS[:2]
     )
     return train, validation
+
+
+def _draw(options: TrainingOptions, member: int) -> Draw | None:
+    """Which training rows a member sees; None: all of them."""
+    from rootloom.batches.draws import OutsideFold, WithReplacement
+
+    if options.folds:
+        return OutsideFold(member, options.folds)
+    return WithReplacement(options.seed) if options.bagging else None
 
 
 def _reweight(section: Job) -> Reweight | None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rootloom.batches.assemble import assemble
+from rootloom.batches.draws import Draw
 from rootloom.batches.plan import make_plan
 from rootloom.batches.prefetch import prefetch as in_thread
 from rootloom.batches.store import Source, Store, join, take
@@ -31,7 +32,7 @@ class Loader:
     batch_size: examples a step over all `devices`. share: (k, m) of the k-th of m processes, which
     gets the batches' rows of its own devices. cache_bytes: the split is kept decoded in
     memory when it fits; otherwise two windows of `window_bytes` are, whatever the data's size.
-    weights: factors on the event weights (None: event weights alone). bag: see `assemble`.
+    weights: factors on the event weights (None: event weights alone). draw: see `assemble`.
     prefetch: batches made ahead in a thread. waited_seconds: time that callers spent waiting for
     batches so far.
     Batch j of an epoch is a pure function of (shards, seed, epoch, batch_size, window_bytes, j).
@@ -51,7 +52,7 @@ class Loader:
         seed: int = 0,
         shuffle: bool = True,
         weights: WeightTable | None = None,
-        bag: int | None = None,
+        draw: Draw | None = None,
         cache_bytes: int = 2 << 30,
         prefetch: int = 2,
         window_bytes: int = _WINDOW_BYTES,
@@ -64,7 +65,7 @@ class Loader:
                 fix=f"use {max(1, round(batch_size / devices)) * devices}",
             )
         self.batch_size, self.waited_seconds = batch_size, 0.0
-        self._representation, self._weights, self._bag = representation, weights, bag
+        self._representation, self._weights, self._draw = representation, weights, draw
         self._devices, self._share, self._prefetch = devices, share, prefetch
         survey = _survey(shards, representation, split, weights)
         row_bytes = max(1, survey.nbytes // survey.rows)
@@ -129,7 +130,7 @@ class Loader:
             devices=self._devices,
             size=self.batch_size // self._devices,
             share=self._share,
-            bag=self._bag,
+            draw=self._draw,
         )
 
     def _windows(self, epoch: int, skip: int) -> Generator[tuple[dict[str, Column], np.ndarray]]:
