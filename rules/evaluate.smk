@@ -7,6 +7,7 @@ Reads prediction files only: an external tagger is evaluated by supplying the sa
 rule evaluate:
     input:
         predictions=lambda wildcards: PLAN.predictions(wildcards.method),
+        held_out=lambda wildcards: PLAN.held_out(wildcards.method),
     output:
         evaluation=PATHS.evaluation("{experiment}", "{method}"),
     log:

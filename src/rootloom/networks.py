@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rootloom import provenance, registry
+from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.sections import representation_of
 from rootloom.shards.statistics import Statistics
@@ -70,11 +71,18 @@ def loaders_of(
             shuffle=split == SPLITS[0],
             weights=weights,
             targets=targets,
-            bag=options.seed if options.bagging and split == SPLITS[0] else None,
+            draw=draw_of(options, section["member"]) if split == SPLITS[0] else None,
         )
         for split in SPLITS[:2]
     )
     return train, validation
+
+
+def draw_of(options: TrainingOptions, member: int) -> Draw | None:
+    """Which training rows a member sees; None: all of them."""
+    if options.folds:
+        return OutsideFold(member, options.folds)
+    return WithReplacement(options.seed) if options.bagging else None
 
 
 def write_model(job: Job, found: Statistics, result: Result, seed: int, model: str) -> None:

@@ -29,6 +29,10 @@ class Plan(Jobs):
         """Prediction files of all members of a method on one split."""
         return [self.paths.predictions(self.name, method, m, split) for m in self.members(method)]
 
+    def held_out(self, method: str) -> list[str]:
+        """Prediction files with rows that members of a cross-validation left out."""
+        return self.predictions(method, "train") if self.folds(method) else []
+
     def is_current(self, rule: str, output: str, **wildcards: str) -> bool:
         """Whether an output exists and was made by exactly the job that would make it now."""
         made_by = provenance.read(Path(output))

@@ -90,6 +90,24 @@ class Selection:
             require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+        for name in self.experiment.methods:
+            self._check_folds(name)
+
+    def folds(self, method: str) -> int:
+        """Folds of a method's cross-validation; 0 without one."""
+        network = self.experiment.methods.get(method)
+        options = self.library.training(self.experiment, network) if network else {}
+        return int(options.get("folds", 0))
+
+    def _check_folds(self, method: str) -> None:
+        folds, members = self.folds(method), len(self.members(method))
+        if folds and (folds != members or self.dataset.rows != "event"):
+            raise ConfigError(
+                f"experiment '{self.name}': methods.{method}: training.folds",
+                expected="as many members as folds, and events as rows",
+                found=f"{folds} folds, {members} members, rows: {self.dataset.rows}",
+                fix=f"members: {folds}; rows of one event cannot be told apart by fold",
+            )
 
     def _check_task(self, where: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""

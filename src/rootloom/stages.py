@@ -372,8 +372,11 @@ def _write_friends(
         )
 
 
-def evaluate(job: Job, *, predictions: Sequence[str], output: str) -> None:
-    """Metrics of one method over its members."""
+def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output: str) -> None:
+    """Metrics of one method over its members.
+
+    held_out: predictions for the training split of members that each left a fold of it out.
+    """
     from rootloom.evaluation.evaluate import EvaluationOptions
     from rootloom.evaluation.evaluate import evaluate as figures
     from rootloom.evaluation.significance import Counts
@@ -381,7 +384,7 @@ def evaluate(job: Job, *, predictions: Sequence[str], output: str) -> None:
     options = dict(job["section"]["evaluation"])
     options["working_points"] = tuple(options["working_points"])
     options["significances"] = {n: Counts(**c) for n, c in options["significances"].items()}
-    found = figures(predictions, EvaluationOptions(**options))
+    found = figures(predictions, EvaluationOptions(**options), held_out)
     record = provenance.record("evaluate", dict(job), seed=options["seed"])
     write_text(output, dataclasses.replace(found, provenance=record).to_json())
 

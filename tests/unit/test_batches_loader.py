@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, poisson
 
+from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.errors import ConfigError, DataError, InputError
-from rootloom.shards.ids import event_ids, event_split
+from rootloom.shards.ids import event_ids, event_split, fold_of
 from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
 from rootloom.shards.weights import Reweight, WeightTable
 from rootloom.shards.writer import ShardWriter
@@ -417,17 +418,18 @@ def test_memory_does_not_follow_the_data(tmp_path: Path, rows: int) -> None:
     assert peak < 3 * window
 
 
-def test_a_bag_draws_rows_with_replacement_and_the_same_ones_everywhere(shards) -> None:
-    def weights(bag: int | None, size: int = 64, devices: int = 1) -> dict[int, float]:
-        loader = Loader(shards, Representation(), "train", size, devices=devices, bag=bag, **SMALL)
-        found: dict[int, float] = {}
-        for batch in loader.epoch(1):
-            here = zip(ids_of(batch).tolist(), batch.weight.reshape(-1).tolist(), strict=True)
-            found |= {row: weight for row, weight in here if row}
-        return found
+def drawn_weights(shards, draw: Draw | None, size: int = 64, devices: int = 1) -> dict[int, float]:
+    loader = Loader(shards, Representation(), "train", size, devices=devices, draw=draw, **SMALL)
+    found: dict[int, float] = {}
+    for batch in loader.epoch(1):
+        here = zip(ids_of(batch).tolist(), batch.weight.reshape(-1).tolist(), strict=True)
+        found |= {row: weight for row, weight in here if row}
+    return found
 
-    plain, drawn = weights(None), weights(3)
-    assert weights(3, size=32, devices=4) == drawn
+
+def test_a_bag_draws_rows_with_replacement_and_the_same_ones_everywhere(shards) -> None:
+    plain, drawn = drawn_weights(shards, None), drawn_weights(shards, WithReplacement(3))
+    assert drawn_weights(shards, WithReplacement(3), size=32, devices=4) == drawn
     times = np.array([drawn[row] / plain[row] for row in plain])
     np.testing.assert_allclose(times, np.rint(times), atol=1e-5)
     counts = np.bincount(np.rint(times).astype(int), minlength=9)
@@ -435,5 +437,17 @@ def test_a_bag_draws_rows_with_replacement_and_the_same_ones_everywhere(shards) 
     many = expected > 5
     expected *= counts[many].sum() / expected[many].sum()
     assert chisquare(counts[many], expected[many]).pvalue > 1e-3
-    other = np.array([value / plain[row] for row, value in weights(4).items()])
-    assert abs(np.corrcoef(times, other)[0, 1]) < 4 / np.sqrt(len(times))
+    other = drawn_weights(shards, WithReplacement(4))
+    another = np.array([other[row] / plain[row] for row in plain])
+    assert abs(np.corrcoef(times, another)[0, 1]) < 4 / np.sqrt(len(times))
+
+
+def test_every_row_is_left_out_by_one_member_of_a_cross_validation(shards) -> None:
+    plain = drawn_weights(shards, None)
+    members = [drawn_weights(shards, OutsideFold(fold, 3)) for fold in range(3)]
+    left_out = np.array([[member[row] == 0 for row in plain] for member in members])
+    assert (left_out.sum(axis=0) == 1).all()
+    assert all(member[row] in (0, plain[row]) for member in members for row in plain)
+    ids = np.array(list(plain), np.uint64)
+    np.testing.assert_array_equal(np.argmax(left_out, axis=0), fold_of(ids, 3))
+    assert chisquare(left_out.sum(axis=1)).pvalue > 1e-3

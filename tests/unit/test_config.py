@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,21 @@ def test_fields_of_a_schedule_are_checked_too() -> None:
     section = {"kind": "training", "schedule": {"kind": "cosine", "fnal": 0.1}}
     with pytest.raises(ConfigError, match=r"schedule.fnal(.|\n)*did you mean 'final'"):
         LIBRARY.check("training", section, "here")
+
+
+def test_folds_need_as_many_members(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    file = tmp_path / "config" / "experiments" / "higgs.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("{bagging: true}", "{folds: 3}"))
+    plan = Plan({"experiment": "higgs"}, tmp_path)
+    assert [path.split("/")[-2:] for path in plan.held_out("resnet-bagged")] == [
+        [str(member), "train.h5"] for member in range(3)
+    ]
+    assert plan.held_out("resnet-all") == plan.held_out("trees-all") == []
+    file.write_text(text.replace("{bagging: true}", "{folds: 4}"))
+    with pytest.raises(ConfigError, match="as many members as folds"):
+        Plan({"experiment": "higgs"}, tmp_path)
 
 
 def test_alternatives_replace_each_other_whole() -> None:

@@ -24,6 +24,7 @@ from rootloom.evaluation.predictions import (
     write_predictions,
 )
 from rootloom.evaluation.results import Evaluation, read_evaluation
+from rootloom.shards.ids import fold_of
 
 HEADER = Header(
     method="cnn",
@@ -292,6 +293,20 @@ def test_an_ensemble_is_judged_by_its_mean_score(written):
     assert found.ensemble[0].auc.value > max(found.discriminations[0].auc.members)
     assert Evaluation.from_json(found.to_json()) == found
     assert evaluate(paths[:1]).ensemble == ()
+
+
+def test_cross_validation_takes_each_row_from_the_member_that_left_it_out(written):
+    paths = [
+        written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(3)
+    ]
+    members = [read_predictions(path).rows for path in paths]
+    fold = fold_of(members[0].id, 3)
+    score = np.array([members[f].scores[row, 0] for row, f in enumerate(fold)])
+    expected = metrics.roc_auc_score(members[0].truth, score, sample_weight=members[0].weight)
+    found = evaluate(paths, held_out=paths)
+    assert found.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert Evaluation.from_json(found.to_json()) == found
+    assert evaluate(paths).cross_validation == ()
 
 
 def test_bootstrap_errors_are_near_the_formulas(written):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2_contingency, chisquare
 
 from rootloom.errors import ConfigError, DataError
-from rootloom.shards.ids import event_ids, event_split, split_of
+from rootloom.shards.ids import event_ids, event_split, fold_of, split_of
 
 SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 GOLDEN = [
@@ -103,6 +103,16 @@ def test_a_declared_split_comes_before_the_hash() -> None:
     assert np.array_equal(event_split("a.root", entry[:300], {}, declared[:300]), declared[:300])
     with pytest.raises(DataError, match=r"entry 300(.|\n)*none of them holds \(700 such rows"):
         event_split("a.root", entry, {}, declared)
+
+
+def test_folds_are_alike_in_size_and_independent_of_the_split() -> None:
+    ids = event_ids("a.root", np.arange(60_000), np.zeros(60_000, np.int32))
+    fold, split = fold_of(ids, 5), split_of(ids, SPLITS)
+    assert fold.min() == 0
+    assert fold.max() == 4
+    table = np.array([np.bincount(fold[split == s], minlength=5) for s in range(3)])
+    assert chi2_contingency(table).pvalue > 1e-4
+    assert chisquare(table.sum(axis=0)).pvalue > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,12 @@ TOY_EXPERIMENT = {
     "methods": {
         "image": {"model": "tiny-cnn", "representation": "toy-image"},
         "tree": {"model": "tiny-recnn", "representation": "toy-tree"},
-        "dense": {"model": "tiny-dnn", "representation": "features", "members": 2},
+        "dense": {
+            "model": "tiny-dnn",
+            "representation": "features",
+            "members": 2,
+            "training": {"folds": 2},
+        },
     },
     "baselines": {
         "mass": {"kind": "cut", "variable": "trimmed_mass"},

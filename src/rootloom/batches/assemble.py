@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rootloom.batches.bagging import poisson_weights
+from rootloom.batches.draws import Draw
 from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.weights import WeightTable
@@ -24,15 +24,15 @@ def assemble(
     devices: int,
     size: int,
     share: tuple[int, int] = (0, 1),
-    bag: int | None = None,
+    draw: Draw | None = None,
 ) -> Batch:
     """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
 
     targets: names of what is predicted, (B, T) in the batch; without any it is the label, (B,).
     n ≤ devices * size. Each device's slice is collated by itself, then merged by the
     representation's own `merge` if it has one, else by `stack`. share: (k, m) gives the k-th of m
-    equal parts of the devices only, with the shapes it has in the whole. bag: the member of a
-    bagged ensemble whose draw of the rows multiplies the weights.
+    equal parts of the devices only, with the shapes it has in the whole. draw: multiplies the
+    weights, to choose rows for a member of an ensemble.
     """
     merge = getattr(representation, "merge", stack)
     number, shares = share
@@ -51,8 +51,8 @@ def assemble(
         variable = weights.variable
         values = np.asarray(columns[AUXILIARY + variable])[rows] if variable else None
         weight = weight * weights.factor(label, values)
-    if bag is not None:
-        weight = weight * poisson_weights(words, bag)
+    if draw is not None:
+        weight = weight * draw(words)
     pairs = np.stack([words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)], axis=1)
 
     def spread(array: np.ndarray, dtype: type) -> np.ndarray:

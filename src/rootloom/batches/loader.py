@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rootloom.batches.assemble import assemble
+from rootloom.batches.draws import Draw
 from rootloom.batches.plan import make_plan
 from rootloom.batches.prefetch import prefetch as in_thread
 from rootloom.batches.store import Source, Store, join, take
@@ -32,7 +33,7 @@ class Loader:
     gets the batches' rows of its own devices. cache_bytes: the split is kept decoded in
     memory when it fits; otherwise two windows of `window_bytes` are, whatever the data's size.
     weights: factors on the event weights (None: event weights alone). targets: names of what is
-    predicted; without any it is the class. bag: see `assemble`. prefetch: batches made ahead in a
+    predicted; without any it is the class. draw: see `assemble`. prefetch: batches made ahead in a
     thread. waited_seconds: time that callers spent waiting for batches so far.
     Batch j of an epoch is a pure function of (shards, seed, epoch, batch_size, window_bytes, j).
     Raises InputError for damaged shards, DataError when the split is empty, ConfigError when the
@@ -52,7 +53,7 @@ class Loader:
         shuffle: bool = True,
         weights: WeightTable | None = None,
         targets: Sequence[str] = (),
-        bag: int | None = None,
+        draw: Draw | None = None,
         cache_bytes: int = 2 << 30,
         prefetch: int = 2,
         window_bytes: int = _WINDOW_BYTES,
@@ -65,7 +66,7 @@ class Loader:
                 fix=f"use {max(1, round(batch_size / devices)) * devices}",
             )
         self.batch_size, self.waited_seconds = batch_size, 0.0
-        self._representation, self._weights, self._bag = representation, weights, bag
+        self._representation, self._weights, self._draw = representation, weights, draw
         self._targets = tuple(targets)
         self._devices, self._share, self._prefetch = devices, share, prefetch
         auxiliary = [TARGET + name for name in self._targets]
@@ -135,7 +136,7 @@ class Loader:
             devices=self._devices,
             size=self.batch_size // self._devices,
             share=self._share,
-            bag=self._bag,
+            draw=self._draw,
         )
 
     def _windows(self, epoch: int, skip: int) -> Generator[tuple[dict[str, Column], np.ndarray]]:

@@ -15,6 +15,7 @@ from rootloom.evaluation.metrics import accuracy, require_class
 from rootloom.evaluation.predictions import Predictions, read_predictions
 from rootloom.evaluation.results import Evaluation, Measurement
 from rootloom.evaluation.significance import Counts
+from rootloom.shards.ids import fold_of
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,13 @@ class EvaluationOptions:
 
 
 def evaluate(
-    prediction_paths: Sequence[str | Path], options: EvaluationOptions | None = None
+    prediction_paths: Sequence[str | Path],
+    options: EvaluationOptions | None = None,
+    held_out: Sequence[str | Path] = (),
 ) -> Evaluation:
     """Figures of one method from the prediction files of its members.
+
+    held_out: predictions of the same members for rows of which member m left out fold m.
 
     Raises InputError for a file that cannot be used, DataError when the members do not belong
     together, a class has no rows, or a score or weight is not finite (naming the first row).
@@ -81,6 +86,11 @@ def evaluate(
             discriminate(positive, [_sample(_mean(members), positive)], options)
             for positive in positives
             if len(members) > 1
+        ),
+        cross_validation=tuple(
+            discriminate(positive, [_sample(_unseen(held_out, options), positive)], options)
+            for positive in positives
+            if held_out
         ),
         provenance=dict(header.provenance),
     )
@@ -141,6 +151,18 @@ def _mean(members: Sequence[Predictions]) -> Predictions:
     scores = [m.rows.scores[np.argsort(m.rows.id, kind="stable")][place] for m in members]
     mean = np.stack(scores).mean(axis=0, dtype=np.float64)
     return replace(first, rows=replace(first.rows, scores=mean))
+
+
+def _unseen(paths: Sequence[str | Path], options: EvaluationOptions) -> Predictions:
+    """Each row's score by the one member that did not train on it."""
+    members = [_read(path, options) for path in paths]
+    _require_alike(paths, members)
+    orders = [np.argsort(m.rows.id, kind="stable") for m in members]
+    place = np.argsort(orders[0], kind="stable")
+    fold = fold_of(members[0].rows.id, len(members))
+    scores = np.stack([m.rows.scores[o][place] for m, o in zip(members, orders, strict=True)])
+    rows = replace(members[0].rows, scores=scores[fold, np.arange(len(fold))])
+    return replace(members[0], rows=rows)
 
 
 def _sample(member: Predictions, positive: str) -> Sample:

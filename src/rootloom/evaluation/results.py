@@ -131,7 +131,8 @@ class Evaluation:
 
     rows, weights: by class. parameters, training_seconds: None when the file does not say;
     the seconds are the mean over members. discriminations: one for two classes (the signal),
-    else one per class; ensemble: the same of the mean score of several members.
+    else one per class; ensemble: the same of the mean score of several members;
+    cross_validation: of training rows, each scored by the member that left it out.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -149,6 +150,7 @@ class Evaluation:
     accuracy: Measurement | None
     discriminations: tuple[Discrimination, ...]
     ensemble: tuple[Discrimination, ...] = ()
+    cross_validation: tuple[Discrimination, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 

@@ -34,7 +34,7 @@ class Cell:
 class MethodRow:
     """One method in the table of results. members: (name, figures) of each training.
 
-    ensemble: figures of the members' mean score.
+    ensemble: figures of the members' mean score; held_out: of cross-validation.
     """
 
     line: Line
@@ -45,6 +45,7 @@ class MethodRow:
     members: tuple[tuple[str, tuple[str, ...]], ...]
     median: tuple[str, ...]
     ensemble: tuple[str, ...]
+    held_out: tuple[str, ...]
 
 
 def method_rows(
@@ -72,12 +73,14 @@ def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
         if several
         else (),
         median=tuple(_alone(f, f.median) for f in figures),
-        ensemble=tuple(
-            _alone(f, f.value)
-            for e in evaluation.ensemble[number : number + 1]
-            for f in _figures(e)
-        ),
+        ensemble=_combined(evaluation.ensemble, number),
+        held_out=_combined(evaluation.cross_validation, number),
     )
+
+
+def _combined(results: Sequence[Discrimination], number: int) -> tuple[str, ...]:
+    """Figures of scores combined over members, where there are any."""
+    return tuple(_both(f) for f in _figures(results[number])) if results else ()
 
 
 def _figures(result: Discrimination) -> list[Measurement]:

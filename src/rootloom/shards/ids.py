@@ -16,6 +16,7 @@ from rootloom.types import SPLITS
 
 _OBJECT_BITS = 20
 _ENTRY_BITS = 64 - _OBJECT_BITS
+_FOLDS = np.uint64(0x466F6C6473)  # keeps folds apart from everything else that mixes identities
 
 
 def event_ids(file_key: str, entry: np.ndarray, object: np.ndarray) -> np.ndarray:
@@ -43,6 +44,16 @@ def split_of(ids: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
     # 53 bits: the most that a float64 in [0, 1) holds exactly
     uniform = (np.asarray(ids, np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return np.searchsorted(edges, uniform, side="right").astype(np.int8)
+
+
+def fold_of(ids: np.ndarray, folds: int) -> np.ndarray:
+    """The fold of each row (R,) in 0 … folds − 1, for cross-validation; independent of its split.
+
+    By row: objects of one event may fall into different folds.
+    """
+    # Mixed once more: the bits of an event's own identity have decided its split.
+    bits = mix(np.asarray(ids, np.uint64) ^ _FOLDS) >> np.uint64(32)
+    return ((bits * np.uint64(folds)) >> np.uint64(32)).astype(np.int64)
 
 
 def event_split(

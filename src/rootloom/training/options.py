@@ -44,6 +44,8 @@ class TrainingOptions:
     batch_size: examples a step over all devices. weight_decay: decoupled for adamw, an L2 penalty
     weight_decay · w² for the others; biases are exempt. clip_norm: largest norm of the gradient.
     bagging: train on rows drawn with replacement, for each member of a method other ones.
+    folds: cross-validation by members, each of which leaves out one of so many folds of the
+    training split; 0 leaves out nothing.
     log_every, histograms_every, checkpoint_every_steps: in steps, 0 is never.
     """
 
@@ -65,8 +67,15 @@ class TrainingOptions:
     keep_checkpoints: int = 2
     tensorboard: bool = True
     bagging: bool = False
+    folds: int = 0
 
     def __post_init__(self) -> None:
+        if self.folds == 1 or self.folds < 0 or (self.folds and self.bagging):
+            raise ConfigError(
+                "training.folds",
+                expected="0, or two or more and no bagging",
+                found=f"{self.folds}, bagging {self.bagging}",
+            )
         positive = ("batch_size", "epochs", "learning_rate", "log_every", "keep_checkpoints")
         _refuse(self, positive, "above zero", lambda value: value > 0)
         counts = ("weight_decay", "momentum", "seed", "histograms_every", "checkpoint_every_steps")
