@@ -17,6 +17,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cnn": "rootloom.models.cnn:CNN",
         "maxout": "rootloom.models.maxout:MaxOut",
         "recnn": "rootloom.models.recnn:RecNN",
+        "calogan": "rootloom.models.calogan:CaloGAN",
     },
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
@@ -27,6 +28,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "tasks": {
         "classification": "rootloom.tasks.classification:Classification",
+        "adversarial": "rootloom.tasks.adversarial:Adversarial",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",

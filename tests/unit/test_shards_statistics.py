@@ -247,6 +247,15 @@ def test_values_outside_count_in_the_edge_bins() -> None:
     ]
 
 
+def test_the_only_class_keeps_its_weights_and_must_have_some() -> None:
+    one = Statistics.of_rows(("muon",), "train", np.zeros(4, np.int32), np.float32([1, 2, 3, 2]))
+    factors = WeightTable.from_statistics(one, dataset="muons").factors
+    np.testing.assert_allclose(factors, [[0.5]])  # a mean weight of 2 becomes 1
+    none = Statistics.of_rows(("muon",), "train", np.zeros(4, np.int32), np.zeros(4, np.float32))
+    with pytest.raises(DataError, match="one class"):
+        WeightTable.from_statistics(none, dataset="muons")
+
+
 def test_data_that_cannot_train_are_refused(tmp_path: Path) -> None:
     one = Statistics.of_rows(CLASSES, "train", np.zeros(5, np.int32), np.ones(5))
     with pytest.raises(DataError, match=r"'jets'[\s\S]*two classes[\s\S]*w: 0 rows"):

@@ -99,8 +99,8 @@ class WeightTable:
         without training weight takes `cap` where the target has any weight and 0 elsewhere, a bin
         whose weights add up to less than nothing takes 0. Then
         each class is scaled to its own sum of weights or, with `balance`, all to the same.
-        Raises DataError when nothing is selected, fewer than two classes have weight, or the
-        statistics lack the histogram; ConfigError when the target is no class.
+        Raises DataError when nothing is selected, fewer than two classes (or the only one)
+        have weight, or the statistics lack the histogram; ConfigError when the target is no class.
         """
         sums = _histogram(statistics, dataset, reweight)
         totals = sums.sum(axis=1)
@@ -137,11 +137,14 @@ def _histogram(statistics: Statistics, dataset: str, reweight: Reweight | None) 
 
 
 def _check_classes(statistics: Statistics, dataset: str, totals: np.ndarray) -> None:
-    if (totals > 0).sum() < 2:
+    # Where nothing is told apart there may be one class; one that alone has weight is a mistake.
+    least = min(2, len(totals))
+    if (totals > 0).sum() < least:
         counts = zip(statistics.classes, statistics.rows[0], totals, strict=True)
         raise DataError(
             f"dataset '{dataset}', split 'train'",
-            expected="at least two classes with a positive sum of weights",
+            expected=f"at least {('one class', 'two classes')[least - 1]} "
+            "with a positive sum of weights",
             found="; ".join(f"{name}: {rows} rows, weight {w:g}" for name, rows, w in counts),
             fix="check the label expressions, the selection and the weights",
         )

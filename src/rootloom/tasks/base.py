@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 from jax import Array
 
+from rootloom.errors import ConfigError
 from rootloom.types import Batch
 
 Params: TypeAlias = Mapping[str, Any]
 
 
 class Task(Protocol):
-    """A model with its head, its loss, its figures of merit and its prediction columns."""
+    """A model with its head, its loss, its figures of merit and its prediction columns.
+
+    role: what it asks of its model, which names the same: "embedding" is one vector an example.
+    """
+
+    role: ClassVar[str]
 
     def init(self, key: Array, batch: Batch) -> Params:
         """Parameters for batches of this shape."""
@@ -44,3 +50,21 @@ class Task(Protocol):
 
     def cast(self, precision: str) -> Self:
         """The same task computing in "float32" or "bfloat16"; parameters are always float32."""
+
+
+def require_role(task: Any) -> None:
+    """Refuse a model that does not read the task's representation, or cannot do its part."""
+    model, representation = task.model, task.representation
+    if representation.kind not in model.consumes:
+        raise ConfigError(
+            f"model {type(model).__name__}",
+            expected=f"a representation of kind {' or '.join(model.consumes)}",
+            found=f"{type(representation).__name__}, of kind {representation.kind}",
+        )
+    role = getattr(model, "role", "embedding")
+    if role != task.role:
+        raise ConfigError(
+            f"model {type(model).__name__}",
+            expected=f"a model of role {task.role} for task {type(task).__name__}",
+            found=f"role {role}",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ from jax import Array
 
 from rootloom.errors import ConfigError
 from rootloom.models.layers import EXAMPLE, example_seeds
-from rootloom.tasks.base import Params
+from rootloom.tasks.base import Params, require_role
 from rootloom.types import Batch
 
 # Bins of the score in which the area under the ROC curve is followed during training.
@@ -44,6 +44,8 @@ class Classification:
     Raises ConfigError when the model does not consume what the representation yields.
     """
 
+    role: ClassVar[str] = "embedding"
+
     model: Any
     representation: Any
     statistics: Mapping[str, Any]
@@ -51,12 +53,7 @@ class Classification:
     signal: str | None = None
 
     def __post_init__(self) -> None:
-        if self.representation.kind not in self.model.consumes:
-            raise ConfigError(
-                f"model {type(self.model).__name__}",
-                expected=f"a representation of kind {' or '.join(self.model.consumes)}",
-                found=f"{type(self.representation).__name__}, of kind {self.representation.kind}",
-            )
+        require_role(self)
         if len(self.classes) < 2:
             raise ConfigError("classes", expected="at least two", found=str(list(self.classes)))
         if self.signal is not None and self.signal not in self.classes:
