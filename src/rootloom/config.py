@@ -421,7 +421,16 @@ class Library:
         options = {"kind": "training", **self.training(experiment, method)}
         self.check("training", options, f"{where}: training")
         kind = self.schema["$defs"]["representations"][representation["kind"]]["x-kind"]
-        consumes = self.schema["$defs"]["models"][model["kind"]]["x-consumes"]
+        known = self.schema["$defs"]["models"]
+        consumes = known[model["kind"]]["x-consumes"]
+        role = self.schema["$defs"]["tasks"][experiment.task["kind"]]["x-role"]
+        if known[model["kind"]].get("x-role", "embedding") != role:
+            raise ConfigError(
+                where,
+                expected=f"a model of role {role} for task '{experiment.task['kind']}'",
+                found=f"'{method.model}', which is another kind of network",
+                fix="choose one of: " + ", ".join(self._models_of(role)),
+            )
         if kind not in consumes:
             fitting = [n for n in self.names("representations") if self._kind_of(n) in consumes]
             raise ConfigError(
@@ -431,6 +440,12 @@ class Library:
                 found=f"'{method.representation}', which is of kind {kind}",
                 fix=f"choose one of: {', '.join(fitting)}",
             )
+
+    def _models_of(self, role: str) -> list[str]:
+        known = self.schema["$defs"]["models"]
+        kinds = {n: self._read("models", n).get("kind", "") for n in self.names("models")}
+        roles = {n: known.get(kind, {}).get("x-role", "embedding") for n, kind in kinds.items()}
+        return [name for name, found in roles.items() if found == role]
 
     def _kind_of(self, representation: str) -> str:
         kind = self._read("representations", representation).get("kind")

@@ -18,6 +18,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "maxout": "rootloom.models.maxout:MaxOut",
         "recnn": "rootloom.models.recnn:RecNN",
         "table_resnet": "rootloom.models.table_resnet:TableResNet",
+        "calogan": "rootloom.models.calogan:CaloGAN",
     },
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
@@ -30,6 +31,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     "tasks": {
         "classification": "rootloom.tasks.classification:Classification",
         "regression": "rootloom.tasks.regression:Regression",
+        "adversarial": "rootloom.tasks.adversarial:Adversarial",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",

@@ -58,7 +58,7 @@ def of_class(cls: type) -> dict[str, Any]:
         if nested.get("type") == "object":
             nested["additionalProperties"] = False
     schema["description"] = (cls.__doc__ or "").strip().splitlines()[0]
-    for attribute in ("consumes", "kind", "processes", "learns"):
+    for attribute in ("consumes", "kind", "processes", "learns", "least", "role"):
         if hasattr(cls, attribute):
             schema[f"x-{attribute}"] = getattr(cls, attribute)
     return schema

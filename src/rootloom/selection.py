@@ -112,8 +112,8 @@ class Selection:
     def _check_task(self, where: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""
         dataset, task = self.dataset, self.experiment.task
-        learns = self.library.schema["$defs"]["tasks"][task["kind"]]["x-learns"]
-        least = {"classes": 2, "targets": 1}[learns]
+        known = self.library.schema["$defs"]["tasks"][task["kind"]]
+        learns, least = known["x-learns"], known["x-least"]
         found = list(getattr(dataset, learns))
         if len(found) < least:
             raise ConfigError(

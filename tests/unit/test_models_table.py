@@ -77,7 +77,13 @@ class Case:
         return parallel.first(state.params)
 
 
-@pytest.fixture(scope="module", params=registry.names("models"))
+def backbones() -> list[str]:
+    """Models that classify; generators have tests of their own."""
+    every = {name: registry.resolve("models", name) for name in registry.names("models")}
+    return [name for name, model in every.items() if not hasattr(model, "role")]
+
+
+@pytest.fixture(scope="module", params=backbones())
 def case(request: pytest.FixtureRequest) -> Case:
     name = request.param
     model = registry.resolve("models", name)(**SMALL.get(name, {}))

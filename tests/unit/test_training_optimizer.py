@@ -36,6 +36,33 @@ def test_schedules_have_their_values() -> None:
     assert found == pytest.approx([0, 0.05, 0.1, 0.05, 0], abs=1e-8)
 
 
+def test_each_group_has_its_rate() -> None:
+    options = TrainingOptions(optimizer="sgd", learning_rate=0.1, group_rates={"slow": 0.25})
+    params = {"a": jnp.ones(2), "b": jnp.ones(3)}
+    rule = build(options, 10, {"a": "fast", "b": "slow"})
+    updates, _ = rule.update(params, rule.init(params), params)
+    np.testing.assert_allclose(updates["a"], -0.1, rtol=1e-6)
+    np.testing.assert_allclose(updates["b"], -0.025, rtol=1e-6)
+    with pytest.raises(ConfigError, match="slow"):
+        build(options, 10, {"a": "fast", "b": "sloow"})
+    with pytest.raises(ConfigError, match=r"group_rates\.slow"):
+        TrainingOptions(group_rates={"slow": 0.0})
+    with pytest.raises(ConfigError, match="beta1"):
+        TrainingOptions(beta1=1.0)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_beta1_is_the_memory_of_the_gradient(name: Any) -> None:
+    options = TrainingOptions(optimizer=name, learning_rate=0.1, beta1=0.5)
+    rule = build(options, 10, {"w": "default"})
+    params = {"w": jnp.zeros(1)}
+    state = rule.init(params)
+    _, state = rule.update({"w": jnp.ones(1)}, state, params)
+    updates, _ = rule.update({"w": -jnp.ones(1)}, state, params)
+    # Kingma, Ba 1412.6980: m = 0.5 · 0.5 - 0.5 = -0.25 over 1 - 0.5² gives -1/3; v gives 1.
+    np.testing.assert_allclose(updates["w"], 0.1 / 3, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw", "nadam", "sgd"])
 def test_every_optimiser_goes_down_a_bowl(name: Any) -> None:
     rule = build(TrainingOptions(optimizer=name, learning_rate=0.1), 10, {"w": "default"})

@@ -137,7 +137,7 @@ def _histogram(statistics: Statistics, dataset: str, reweight: Reweight | None) 
 
 
 def _check_classes(statistics: Statistics, dataset: str, totals: np.ndarray) -> None:
-    # A dataset with targets may have one class only; a class among others is nothing to learn.
+    # Where no class is told apart there may be one; one that alone has weight is a mistake.
     least = min(2, len(totals))
     if (totals > 0).sum() < least:
         counts = zip(statistics.classes, statistics.rows[0], totals, strict=True)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeAlias
 import numpy as np
 from jax import Array
 
+from rootloom.errors import ConfigError
 from rootloom.types import Batch
 
 Params: TypeAlias = Mapping[str, Any]
@@ -16,11 +17,15 @@ Params: TypeAlias = Mapping[str, Any]
 class Task(Protocol):
     """A model with its head, its loss, its figures of merit and its prediction columns.
 
-    learns: "classes" or "targets", what the dataset must declare; the class takes their names in a
-    field of that name. targets: those that `Batch.target` holds, none when it is the class.
+    learns: "classes" or "targets", what the dataset must declare, at least `least` of them; the
+    class takes their names in a field of that name. targets: those that `Batch.target` holds, none
+    when it is the class. role: what it asks of its model, which names the same: "embedding" is one
+    vector an example.
     """
 
     learns: ClassVar[str]
+    least: ClassVar[int]
+    role: ClassVar[str]
     targets: Sequence[str]
 
     def init(self, key: Array, batch: Batch) -> Params:
@@ -51,3 +56,21 @@ class Task(Protocol):
 
     def cast(self, precision: str) -> Self:
         """The same task computing in "float32" or "bfloat16"; parameters are always float32."""
+
+
+def require_role(task: Any) -> None:
+    """Refuse a model that does not read the task's representation, or cannot do its part."""
+    model, representation = task.model, task.representation
+    if representation.kind not in model.consumes:
+        raise ConfigError(
+            f"model {type(model).__name__}",
+            expected=f"a representation of kind {' or '.join(model.consumes)}",
+            found=f"{type(representation).__name__}, of kind {representation.kind}",
+        )
+    role = getattr(model, "role", "embedding")
+    if role != task.role:
+        raise ConfigError(
+            f"model {type(model).__name__}",
+            expected=f"a model of role {task.role} for task {type(task).__name__}",
+            found=f"role {role}",
+        )

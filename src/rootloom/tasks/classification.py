@@ -30,6 +30,7 @@ class Classification(Supervised):
     """
 
     learns: ClassVar[str] = "classes"
+    least: ClassVar[int] = 2
     targets: ClassVar[tuple[str, ...]] = ()
 
     classes: Sequence[str] = ()

@@ -36,6 +36,7 @@ class Regression(Supervised):
     """
 
     learns: ClassVar[str] = "targets"
+    least: ClassVar[int] = 1
 
     targets: Sequence[str] = ()
     directions: tuple[tuple[str, str, str], ...] = ()

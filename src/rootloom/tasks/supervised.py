@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rootloom.errors import ConfigError
 from rootloom.models.layers import EXAMPLE, example_seeds
-from rootloom.tasks.base import Params
+from rootloom.tasks.base import Params, require_role
 from rootloom.types import Batch
 
 
@@ -39,17 +38,14 @@ class Supervised:
     representation yields.
     """
 
+    role: ClassVar[str] = "embedding"
+
     model: Any
     representation: Any
     statistics: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if self.representation.kind not in self.model.consumes:
-            raise ConfigError(
-                f"model {type(self.model).__name__}",
-                expected=f"a representation of kind {' or '.join(self.model.consumes)}",
-                found=f"{type(self.representation).__name__}, of kind {self.representation.kind}",
-            )
+        require_role(self)
 
     @property
     def outputs(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
 import optax
 
+from rootloom.errors import ConfigError, nearest
 from rootloom.training.options import TrainingOptions
 
 
@@ -29,13 +31,25 @@ def build(
 ) -> optax.GradientTransformation:
     """The update rule; each parameter group of the task gets a state of its own.
 
-    groups: the task's tree of group names.
+    groups: the task's tree of group names. Raises ConfigError for a rate of a group it lacks.
     """
-    names = sorted(set(jax.tree.leaves(groups)))
-    rule = _rule(options, steps_per_epoch)
-    if len(names) == 1:
-        return rule
-    return optax.multi_transform(dict.fromkeys(names, rule), groups)
+    names, factors = sorted(set(jax.tree.leaves(groups))), options.group_rates
+    for name in factors:
+        if name not in names:
+            raise ConfigError(
+                "training.group_rates",
+                expected="parameter groups of the task: " + ", ".join(names),
+                found=f"'{name}'",
+                fix=nearest(name, names),
+            )
+    rules = {
+        name: _rule(
+            replace(options, learning_rate=factors.get(name, 1.0) * options.learning_rate),
+            steps_per_epoch,
+        )
+        for name in names
+    }
+    return rules[names[0]] if len(names) == 1 else optax.multi_transform(rules, groups)
 
 
 def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTransformation:
@@ -47,11 +61,13 @@ def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTrans
     if options.clip_norm is not None:
         parts.append(optax.clip_by_global_norm(options.clip_norm))
     if options.optimizer == "adamw":
-        parts.append(optax.adamw(rate, weight_decay=decay, mask=_weights))
+        parts.append(optax.adamw(rate, options.beta1, weight_decay=decay, mask=_weights))
     elif options.optimizer == "sgd":
         parts.append(optax.sgd(rate, momentum=options.momentum or None))
     else:
-        parts.append({"adam": optax.adam, "nadam": optax.nadam}[options.optimizer](rate))
+        parts.append(
+            {"adam": optax.adam, "nadam": optax.nadam}[options.optimizer](rate, options.beta1)
+        )
     return optax.chain(*parts)
 
 

@@ -46,6 +46,8 @@ class TrainingOptions:
     bagging: train on rows drawn with replacement, for each member of a method other ones.
     folds: cross-validation by members, each of which leaves out one of so many folds of the
     training split; 0 leaves out nothing.
+    beta1: of Adam and its kin. group_rates: factors on the learning rate of the task's parameter
+    groups, by name; clip_norm looks at each group by itself.
     log_every, histograms_every, checkpoint_every_steps: in steps, 0 is never.
     """
 
@@ -54,6 +56,8 @@ class TrainingOptions:
     optimizer: Literal["adam", "adamw", "nadam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
+    beta1: float = 0.9
+    group_rates: dict[str, float] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
     weight_decay: float = 0.0
     clip_norm: float | None = None
@@ -80,6 +84,12 @@ class TrainingOptions:
         _refuse(self, positive, "above zero", lambda value: value > 0)
         counts = ("weight_decay", "momentum", "seed", "histograms_every", "checkpoint_every_steps")
         _refuse(self, counts, "zero or more", lambda value: value >= 0)
+        _refuse(self, ("beta1",), "in [0, 1)", lambda value: 0 <= value < 1)
+        for name, factor in self.group_rates.items():
+            if not factor > 0:
+                raise ConfigError(
+                    f"training.group_rates.{name}", expected="above zero", found=str(factor)
+                )
         if self.clip_norm is not None:
             _refuse(self, ("clip_norm",), "above zero, or null", lambda value: value > 0)
 

@@ -1,0 +1,97 @@
+"""What generators of showers share: layers of cells, their resampling, local filters."""
+
+from __future__ import annotations
+
+from math import lcm
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rootloom.models.layers import HE, Precision
+
+Layers = tuple[tuple[int, int], ...]
+
+
+def split(cells: Array, layers: Layers) -> list[Array]:
+    """(B, cells) → an image (B, nx, ny) a layer."""
+    images, first = [], 0
+    for nx, ny in layers:
+        images.append(cells[:, first : first + nx * ny].reshape(-1, nx, ny))
+        first += nx * ny
+    return images
+
+
+def join(images: list[Array]) -> Array:
+    """The inverse of `split`."""
+    return jnp.concatenate([image.reshape(image.shape[0], -1) for image in images], axis=1)
+
+
+def resample(image: Array, shape: tuple[int, int]) -> Array:
+    """Means over the cells of another segmentation of the same area, (B, nx, ny) → (B, *shape)."""
+    for axis, size in ((1, shape[0]), (2, shape[1])):
+        fine = lcm(image.shape[axis], size)
+        image = jnp.repeat(image, fine // image.shape[axis], axis=axis)
+        parts = (*image.shape[:axis], size, fine // size, *image.shape[axis + 1 :])
+        image = image.reshape(parts).mean(axis=axis + 1)
+    return image
+
+
+class LocallyConnected(nn.Module):
+    """A convolution whose filters differ from place to place, without padding.
+
+    One product of all patches with all filters: at large batches faster than any loop over places.
+    """
+
+    features: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    use_bias: bool = True
+    dtype: Precision = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """(B, H, W, C) → (B, (H - kh) // sh + 1, (W - kw) // sw + 1, features)."""
+        (kh, kw), (sh, sw) = self.kernel, self.strides
+        high, wide = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
+        windows = [
+            x[:, i : i + (high - 1) * sh + 1 : sh, j : j + (wide - 1) * sw + 1 : sw]
+            for i in range(kh)
+            for j in range(kw)
+        ]
+        patches = jnp.concatenate(windows, axis=-1)  # (B, high, wide, kh kw C)
+        shape = (high, wide, patches.shape[-1], self.features)
+        kernel = self.param("kernel", _per_place, shape).astype(self.dtype)
+        y = jnp.einsum("bhwp,hwpf->bhwf", patches, kernel)
+        if self.use_bias:
+            zeros = nn.initializers.zeros
+            bias = self.param("bias", zeros, (high, wide, self.features)).astype(self.dtype)
+            y = y + bias[None]
+        return y
+
+
+def _per_place(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+    """He's initial values with the fan-in of one place."""
+    high, wide, fan_in, features = shape
+    kernel = HE(key, (fan_in, high * wide * features), dtype)
+    return kernel.reshape(fan_in, high, wide, features).transpose(1, 2, 0, 3)
+
+
+def pad(x: Array, low: int, high: int) -> Array:
+    """Zeros around the images of (B, H, W, C)."""
+    return jnp.pad(x, ((0, 0), (low, high), (low, high), (0, 0)))
+
+
+def normalise(dtype: Precision) -> nn.LayerNorm:
+    """Over all places and channels of an example.
+
+    The floor under the variance is that of Keras: most cells are empty, and empty layers must not
+    be blown up.
+    """
+    return nn.LayerNorm(epsilon=1e-3, reduction_axes=(1, 2, 3), feature_axes=-1, dtype=dtype)
+
+
+def leaky(x: Array) -> Array:
+    """max(x, 0.3 x), the slope CaloGAN's layers have."""
+    return jax.nn.leaky_relu(x, 0.3)

@@ -1,0 +1,267 @@
+"""Adversarial training: gradients, devices, groups; the networks against loops and definitions."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import stats
+from tests.learnable import Memory, PlainImage
+
+from rootloom.errors import ConfigError
+from rootloom.models.calogan import CaloGAN, similarity
+from rootloom.models.calorimeter import LocallyConnected, join, resample, split
+from rootloom.models.cnn import CNN
+from rootloom.models.layers import example_normal, example_seeds
+from rootloom.representations.calorimeter import CalorimeterCells
+from rootloom.tasks.adversarial import Adversarial, separation_power
+from rootloom.tasks.classification import Classification
+from rootloom.training import parallel
+from rootloom.training.loop import fit
+from rootloom.training.options import EarlyStopping, TrainingOptions
+from rootloom.training.state import initial_params, initial_state
+from rootloom.training.step import train_step
+from rootloom.types import Batch, Column, Ragged
+
+LAYERS = ((2, 8), (4, 4))
+CELLS, SIZE = 32, 32
+KEY = jax.random.key(4)
+RULE = optax.sgd(0.02)
+pytestmark = pytest.mark.usefixtures("strict")
+
+
+def model(**fields: Any) -> CaloGAN:
+    small = {"latent": 6, "depth": 3, "kernels": 3, "dimensions": 2, "group": 4}
+    return CaloGAN(**{"layers": LAYERS, **small, **fields})
+
+
+def task(**fields: Any) -> Adversarial:
+    cells = CalorimeterCells(layers=LAYERS, keep_bits=23)
+    return Adversarial(model(**fields), cells, {}, ("eplus",))
+
+
+def showers(rows: int, seed: int = 0) -> dict[str, Column]:
+    """Energy in the first two layers, with a share that fluctuates, in cells around a middle."""
+    rng = np.random.default_rng(seed)
+    energy = rng.uniform(5, 50, rows)
+    share = rng.beta(8, 24, rows)
+    cells = np.zeros((rows, CELLS))
+    cells[:, 2:7] = (energy * share / 5)[:, None] * rng.uniform(0.5, 1.5, (rows, 5))
+    cells[:, 20:26] = (energy * (1 - share) / 6)[:, None] * rng.uniform(0.5, 1.5, (rows, 6))
+    event, number = np.nonzero(cells)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(event, minlength=rows))])
+    columns = CalorimeterCells(layers=LAYERS, keep_bits=23).encode(
+        {
+            "cells.id": Ragged(number, offsets),
+            "cells.energy": Ragged(cells[event, number].astype(np.float32), offsets),
+            "energy": energy.astype(np.float32),
+        }
+    )
+    return {
+        **columns,
+        "label": np.zeros(rows, np.int32),
+        "weight": rng.uniform(0.5, 1.5, rows).astype(np.float32),
+        "id": rng.integers(0, 2**64, rows, dtype=np.uint64),
+    }
+
+
+def batch(rows: np.ndarray, devices: int = 1, which: Adversarial | None = None) -> Batch:
+    """Rows as a loader yields them, leading axes (devices, SIZE / devices)."""
+    loader = Memory(showers(40), (which or task()).representation, SIZE, devices=devices)
+    return loader.batch(rows)
+
+
+def local(rows: np.ndarray) -> Batch:
+    return jax.tree.map(lambda x: jnp.asarray(x[0]), batch(rows))
+
+
+@pytest.fixture(scope="module")
+def params() -> Any:
+    with jax.numpy_dtype_promotion("strict"):
+        return initial_params(task(), batch(np.arange(SIZE)), seed=3)
+
+
+def test_the_joint_gradient_is_both_gradients(params: Any) -> None:
+    """Each network's own loss, written out here with the other one held fixed."""
+    ours, data = task(), local(np.arange(SIZE))
+    inputs, present = data.inputs, jnp.ones(SIZE)
+
+    def logit(p: Any, cells: Any) -> Any:
+        return ours.model.apply(
+            {"params": p}, cells, inputs.energy, present, method=CaloGAN.discriminate
+        )
+
+    def made(p: Any) -> Any:
+        z = example_normal(example_seeds(KEY, data.id), 0x5EED, (6,))
+        return ours.model.apply({"params": p}, z, inputs.energy, method=CaloGAN.generate)
+
+    def of_discriminator(own: Any) -> Any:
+        p = {**params, "discriminator": own}
+        real, fake = logit(p, inputs.cells), logit(p, made(params))
+        return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).mean()
+
+    def of_generator(own: Any) -> Any:
+        cells = made({**params, "generator": own})
+        off = jnp.abs(cells.sum(axis=1) - inputs.energy)
+        return (jax.nn.softplus(-logit(params, cells)) + 0.05 * off).mean()
+
+    joint = jax.jit(jax.grad(lambda p: ours.loss(p, data, KEY, train=True)[0].mean()))(params)
+    separate = {
+        "discriminator": jax.jit(jax.grad(of_discriminator))(params["discriminator"]),
+        "generator": jax.jit(jax.grad(of_generator))(params["generator"]),
+    }
+    assert jax.tree.structure(joint) == jax.tree.structure(separate)
+    for (path, one), two in zip(
+        jax.tree_util.tree_leaves_with_path(joint), jax.tree.leaves(separate), strict=True
+    ):
+        largest = np.abs(two).max()
+        assert largest > 0, path
+        # Compiled as three programs, which round differently.
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-5 * largest, err_msg=str(path))
+
+
+def test_neither_loss_reaches_the_other_network(params: Any) -> None:
+    """To the last bit: in one program, with a factor on each network's loss."""
+    ours, data = task(), local(np.arange(SIZE))
+
+    def weighted(p: Any, factors: Any) -> Any:
+        _, metrics = ours.loss(p, data, KEY, train=True)
+        return (factors[0] * metrics["discriminator"] + factors[1] * metrics["generator"]).mean()
+
+    gradient = jax.jit(jax.grad(weighted))
+    both, only_d, only_g = (
+        gradient(params, jnp.asarray(factors)) for factors in ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+    )
+    separate = {"discriminator": only_d["discriminator"], "generator": only_g["generator"]}
+    jax.tree.map(np.testing.assert_array_equal, both, separate)
+    for crossed in (only_d["generator"], only_g["discriminator"]):
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves(crossed))
+
+
+def stepped(params: Any, *batches: Batch) -> Any:
+    devices = len(batches[0].weight)
+    step = parallel.on_every_device(partial(train_step, task(), RULE))
+    state = parallel.replicate(initial_state(params, RULE, seed=0), devices)
+    for one in batches:
+        state, _ = step(state, one)
+    return parallel.first(state.params)
+
+
+def test_eight_devices_make_the_update_of_one(params: Any) -> None:
+    # In the second batch the third device has half a group, the others after it none.
+    one, eight = (
+        stepped(params, *(batch(np.arange(rows), devices) for rows in (SIZE, 10)))
+        for devices in (1, 8)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-6), one, eight)
+    for network in ("generator", "discriminator"):
+        moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), params[network], one[network])
+        assert max(jax.tree.leaves(moved)) > 1e-4
+
+
+def test_padding_changes_no_loss_but_company_does(params: Any) -> None:
+    loss = jax.jit(lambda p, b: task().loss(p, b, KEY, train=False)[0])
+    full, padded = loss(params, local(np.arange(SIZE))), loss(params, local(np.arange(8)))
+    np.testing.assert_allclose(full[:8], padded[:8], rtol=1e-5)
+    # Of three, the third of a group of four is compared with two others only.
+    fewer = loss(params, local(np.arange(3)))
+    assert np.isfinite(fewer).all()
+    assert np.abs(fewer[:3] - full[:3]).max() > 1e-4
+
+
+def test_similarity_by_loops() -> None:
+    rng = np.random.default_rng(1)
+    points, present = rng.normal(size=(8, 3, 2)).astype(np.float32), np.ones(8, np.float32)
+    present[6:] = 0
+    found = similarity(jnp.asarray(points), jnp.asarray(present), 4)
+    for i in range(8):
+        others = [j for j in range(4 * (i // 4), 4 * (i // 4) + 4) if j != i and present[j]]
+        near = [np.exp(-np.abs(points[i] - points[j]).sum(axis=1)) for j in others]
+        np.testing.assert_allclose(found[i], np.mean(near, axis=0), rtol=1e-5)
+
+
+def test_groups_that_a_device_cannot_hold_are_refused() -> None:
+    with pytest.raises(ConfigError, match="multiple of devices"):
+        initial_params(task(group=5), batch(np.arange(SIZE)), seed=1)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (1, 2), (2, 2)])
+def test_locally_connected_by_loops(strides: tuple[int, int]) -> None:
+    layer = LocallyConnected(3, (2, 3), strides)
+    x = np.random.default_rng(2).normal(size=(2, 5, 7, 2)).astype(np.float32)
+    params = layer.init(KEY, jnp.asarray(x))["params"]
+    params["bias"] = params["bias"] + 0.5
+    found = layer.apply({"params": params}, jnp.asarray(x))
+    high, wide = (5 - 2) // strides[0] + 1, (7 - 3) // strides[1] + 1
+    assert found.shape == (2, high, wide, 3)
+    for i in range(high):
+        for j in range(wide):
+            top, left = i * strides[0], j * strides[1]
+            patch = x[:, top : top + 2, left : left + 3].reshape(2, -1)
+            expected = patch @ np.asarray(params["kernel"][i, j]) + 0.5
+            np.testing.assert_allclose(found[:, i, j], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_split_join_and_resample() -> None:
+    cells = jnp.asarray(np.random.default_rng(3).normal(size=(2, CELLS)).astype(np.float32))
+    images = split(cells, LAYERS)
+    assert [image.shape[1:] for image in images] == list(LAYERS)
+    np.testing.assert_array_equal(join(images), cells)
+    # By areas: 8 → 4 averages two cells, 2 → 4 repeats each.
+    image = np.asarray(images[0])
+    expected = np.repeat(image.reshape(2, 2, 4, 2).mean(axis=3), 2, axis=1)
+    np.testing.assert_allclose(resample(images[0], (4, 4)), expected, rtol=1e-6)
+
+
+def test_latent_numbers_are_normal_and_belong_to_the_example() -> None:
+    seeds = jnp.arange(4000, dtype=jnp.uint32) * jnp.uint32(2654435761)
+    numbers = np.asarray(example_normal(seeds, 1, (5,)))
+    assert stats.kstest(numbers.ravel(), "norm").pvalue > 1e-3
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(5)).max() < 4 / np.sqrt(4000)
+    np.testing.assert_array_equal(numbers[7:9], example_normal(seeds[7:9], 1, (5,)))
+
+
+def test_separation_power_of_normal_distributions() -> None:
+    edges = np.linspace(-8, 8, 2001)
+    first, second = (np.diff(stats.norm.cdf(edges, loc=m)) for m in (0.0, 1.0))
+    # ½ ∫ (f - g)² / (f + g), by its definition on a fine grid of densities.
+    x = np.linspace(-8, 8, 100_001)
+    f, g = stats.norm.pdf(x), stats.norm.pdf(x, loc=1.0)
+    expected = 0.5 * np.trapezoid((f - g) ** 2 / (f + g), x)
+    assert separation_power(first, 7 * second) == pytest.approx(expected, rel=1e-4)
+    assert separation_power(first, first) == 0
+    assert separation_power(np.array([1.0, 0]), np.array([0, 1.0])) == 1
+
+
+def test_a_training_has_two_rates_and_brings_the_showers_closer(tmp_path: Path) -> None:
+    options = TrainingOptions(
+        batch_size=SIZE, epochs=12, learning_rate=2e-3, beta1=0.5, tensorboard=False,
+        group_rates={"discriminator": 0.25},
+        early_stopping=EarlyStopping(patience=None, monitor="separation"),
+    )  # fmt: skip
+    ours = task(depth=6, latent=12)
+    training = Memory(showers(640, seed=1), ours.representation, SIZE)
+    validation = Memory(showers(160, seed=2), ours.representation, SIZE, shuffle=False)
+    result = fit(ours, training, validation, options, tmp_path, fingerprint="run", progress=False)
+    first, best = result.history[0], result.history[result.best_epoch]
+    assert best["separation"] < 0.6 * first["separation"]
+    assert best["energy_off"] < first["energy_off"]
+    sums = ours.predict(result.params, local(np.arange(SIZE)), KEY)
+    assert tuple(sums) == ours.columns() == tuple(f"generated_layer{i}" for i in range(2))
+    assert all(values.shape == (SIZE,) and (values >= 0).all() for values in sums.values())
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    cells = CalorimeterCells(layers=LAYERS)
+    with pytest.raises(ConfigError, match="one class"):
+        Adversarial(model(), cells, {}, ("eplus", "gamma"))
+    with pytest.raises(ConfigError, match="role gan"):
+        Adversarial(CNN(), PlainImage(), {}, ("eplus",))
+    with pytest.raises(ConfigError, match="role embedding"):
+        Classification(model(), cells, {}, ("a", "b"))
