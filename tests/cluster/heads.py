@@ -24,9 +24,11 @@ FAST = (
     "--seconds-between-status-checks", "1", "--max-status-checks-per-second", "10",
     "--latency-wait", "10",
 )  # fmt: skip
-# Long enough to be interrupted, with checkpoints that show how far it is.
+# Long enough for the first of several to be interrupted when the last has begun, with checkpoints
+# that show how far it is.
+EPOCHS = 3000
 TRAINING_OPTIONS = {
-    "batch_size": 16, "epochs": 1000, "tensorboard": False, "checkpoint_every_steps": 500,
+    "batch_size": 16, "epochs": EPOCHS, "tensorboard": False, "checkpoint_every_steps": 500,
     "early_stopping": {"patience": None},
 }  # fmt: skip
 

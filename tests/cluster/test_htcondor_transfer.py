@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.condor import Pool, PoolHead
 from tests.cluster.daemons import wait_until
-from tests.cluster.heads import logs, model, small_project, weights
+from tests.cluster.heads import EPOCHS, logs, model, small_project, weights
 from tests.workflow.project import ROOT, Project, make_project
 
 PROFILE = "profiles/htcondor"
@@ -153,7 +153,7 @@ def test_an_evicted_training_ends_as_one_in_this_folder(
     (training,) = (j for j in apart_pool.everything(there.path) if j["rule"] == "train")
     assert training["NumJobStarts"] == 2
     (log,) = (log for log in logs(there) if log.parts[-4] == "train")
-    assert "epoch 1/1000" not in log.read_text()  # the checkpoint was used
+    assert f"epoch 1/{EPOCHS}" not in log.read_text()  # the checkpoint was used
 
 
 def test_everything_comes_back_once(apart_pool: Pool, finished: PoolHead) -> None:
