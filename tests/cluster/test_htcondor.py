@@ -13,6 +13,7 @@ from snakemake_executor_plugin_rootloom_htcondor.words import command_line
 from tests.cluster.condor import Pool, PoolHead
 from tests.cluster.daemons import wait_until
 from tests.cluster.heads import (
+    EPOCHS,
     has_checkpoint,
     logs,
     model,
