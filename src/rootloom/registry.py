@@ -35,6 +35,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "evaluations": {
         "classification": "rootloom.evaluation.classification:Classification",
+        "regression": "rootloom.evaluation.regression:Regression",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",

@@ -78,9 +78,7 @@ def test_quantiles_and_their_errors_are_those_of_scipy(share: float) -> None:
     found = resolution.quantile(values, ONES, share)
     assert found.value == pytest.approx(np.quantile(values, share, method="hazen"))
     # The asymptotic error √(p (1 − p) / n) / f of the exponential's own density f = (1 − p) / 2.
-    assert found.error == pytest.approx(
-        2.0 * np.sqrt(share / (1.0 - share) / ROWS), rel=0.25
-    )
+    assert found.error == pytest.approx(2.0 * np.sqrt(share / (1.0 - share) / ROWS), rel=0.25)
     interval = scipy.stats.quantile_test(values, p=share).confidence_interval(0.6827)
     assert found.error == pytest.approx(0.5 * (interval.high - interval.low), rel=0.1)
 
