@@ -39,6 +39,7 @@ class Adversarial:
 
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
+    evaluation: ClassVar[str] = "classification"
     targets: ClassVar[tuple[str, ...]] = ()
     role: ClassVar[str] = "gan"
 
