@@ -186,13 +186,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.output:
         write_text(options.output, found.to_json())
         return 0
-    for one in found.discriminations:
-        print(f"{one.positive}: AUC {one.auc.value} ± {one.auc.statistical}")
-        for point in one.working_points:
-            print(
-                f"  signal efficiency {point.signal_efficiency}: rejection {point.rejection.value} "
-                f"± {point.rejection.statistical} ({point.background_count:g} background rows left)"
-            )
+    print("\n".join(found.result.lines()))
     return 0
 
 

@@ -197,28 +197,6 @@ class Expected(Section):
     source: str
 
 
-class Significance(Section):
-    """An expected significance of discovery at the best cut on the score."""
-
-    signal: float = Field(gt=0, description="events expected before the cut")
-    background: float = Field(gt=0, description="events expected before the cut")
-    uncertainty: float = Field(default=0.0, ge=0, description="of the background, relative")
-    regularisation: float = Field(
-        default=0.0, ge=0, description="events added to the background: 10 in the AMS of HiggsML"
-    )
-
-
-class Evaluation(Section):
-    """How scores become numbers."""
-
-    working_points: list[float] = Field(default=[0.3, 0.5, 0.8], description="signal efficiencies")
-    bootstrap: int = Field(
-        default=0, ge=0, description="replicas of the test set; 0 takes the formulas"
-    )
-    seed: int = 1
-    significances: dict[Name, Significance] = {}
-
-
 class Images(Section):
     """Average images shown in the report."""
 
@@ -248,7 +226,9 @@ class Experiment(Section):
     gpus_per_node: int = Field(
         0, ge=0, description="GPUs each of them must have; 0 takes what is there"
     )
-    evaluation: Evaluation = Evaluation()
+    evaluation: dict[str, Any] = Field(
+        {}, description="how results become figures: fields of the task's kind of evaluation"
+    )
     images: Images | None = None
     expected: list[Expected] = []
 
@@ -366,6 +346,7 @@ class Library:
                 fix="rename one of them",
             )
         self.check("tasks", experiment.task, f"{where}: task")
+        self.check("evaluations", self.evaluation(experiment), f"{where}: evaluation")
         for label, baseline in experiment.baselines.items():
             self.check("baselines", baseline, f"{where}: baselines.{label}")
         for label, method in experiment.methods.items():
@@ -414,6 +395,11 @@ class Library:
         schedule survives inside another.
         """
         return {**experiment.training, **method.training}
+
+    def evaluation(self, experiment: Experiment) -> dict[str, Any]:
+        """The evaluation section of an experiment, of the kind that its task names."""
+        kind = self.schema["$defs"]["tasks"][experiment.task["kind"]]["x-evaluation"]
+        return {"kind": kind, **experiment.evaluation}
 
     def _check_method(self, where: str, experiment: Experiment, method: Method) -> None:
         model = self.model(method.model)

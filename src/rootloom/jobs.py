@@ -176,8 +176,9 @@ class Jobs(Files):
         return {**self.reader(), "variables": {}, "objects": {}, "targets": {}}
 
     def _evaluate(self, method: str) -> Described:
-        section = {"method": method, "evaluation": self.experiment.evaluation.model_dump()}
-        return section, [], self._predictions_of(method)
+        evaluation = self.library.evaluation(self.experiment)
+        section = {"method": method, "evaluation": evaluation}
+        return section, [_module("evaluations", evaluation)], self._predictions_of(method)
 
     def _report(self) -> Described:
         experiment = self.experiment

@@ -33,6 +33,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "regression": "rootloom.tasks.regression:Regression",
         "adversarial": "rootloom.tasks.adversarial:Adversarial",
     },
+    "evaluations": {
+        "classification": "rootloom.evaluation.classification:Classification",
+    },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",
         "higgs": "rootloom.simulate.higgs:Higgs",
@@ -84,6 +87,14 @@ def build(group: str, section: dict[str, Any]) -> Any:
     """
     fields = {key: _frozen(value) for key, value in section.items() if key != "kind"}
     return resolve(group, section["kind"])(**fields)
+
+
+def parse(group: str, section: dict[str, Any]) -> Any:
+    """The same with all fields checked, and with their own classes for those that are sections."""
+    from pydantic import TypeAdapter
+
+    fields = {key: value for key, value in section.items() if key != "kind"}
+    return TypeAdapter(resolve(group, section["kind"])).validate_python(fields)
 
 
 def _frozen(value: Any) -> Any:

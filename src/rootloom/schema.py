@@ -21,6 +21,8 @@ from rootloom.config import Dataset, Experiment, Rates, Settings, Table
 NOT_CONFIGURATION = frozenset(
     {"parent", "name", "dtype", "model", "representation", "statistics", "classes", "targets"}
 )
+# What a class declares to those that check and plan without importing it.
+DECLARED = ("consumes", "kind", "processes", "learns", "least", "role", "evaluation", "shown")
 # Classes that are configured but not chosen by a kind.
 SINGLE = {
     "training": "rootloom.training.options:TrainingOptions",
@@ -58,7 +60,7 @@ def of_class(cls: type) -> dict[str, Any]:
         if nested.get("type") == "object":
             nested["additionalProperties"] = False
     schema["description"] = (cls.__doc__ or "").strip().splitlines()[0]
-    for attribute in ("consumes", "kind", "processes", "learns", "least", "role"):
+    for attribute in DECLARED:
         if hasattr(cls, attribute):
             schema[f"x-{attribute}"] = getattr(cls, attribute)
     return schema

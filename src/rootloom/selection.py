@@ -61,7 +61,9 @@ class Selection:
 
     def figures(self) -> list[str]:
         """Figures saved beside the report."""
-        return ["roc.png", *(["images.png"] if self.experiment.images else [])]
+        kind = self.library.evaluation(self.experiment)["kind"]
+        shown = self.library.schema["$defs"]["evaluations"][kind]["x-shown"]
+        return [*shown, *(["images.png"] if self.experiment.images else [])]
 
     def properties(self, representation: dict[str, Any]) -> dict[str, Any]:
         """Schema of the fields of a representation's class."""

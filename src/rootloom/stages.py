@@ -377,15 +377,11 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
 
     held_out: predictions for the training split of members that each left a fold of it out.
     """
-    from rootloom.evaluation.evaluate import EvaluationOptions
     from rootloom.evaluation.evaluate import evaluate as figures
-    from rootloom.evaluation.significance import Counts
 
-    options = dict(job["section"]["evaluation"])
-    options["working_points"] = tuple(options["working_points"])
-    options["significances"] = {n: Counts(**c) for n, c in options["significances"].items()}
-    found = figures(predictions, EvaluationOptions(**options), held_out)
-    record = provenance.record("evaluate", dict(job), seed=options["seed"])
+    evaluator = registry.parse("evaluations", job["section"]["evaluation"])
+    found = figures(predictions, evaluator, held_out)
+    record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
     write_text(output, dataclasses.replace(found, provenance=record).to_json())
 
 

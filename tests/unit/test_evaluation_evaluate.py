@@ -14,7 +14,8 @@ import pytest
 from sklearn import calibration, metrics
 
 from rootloom.errors import DataError, InputError
-from rootloom.evaluation.evaluate import EvaluationOptions, evaluate
+from rootloom.evaluation.classification import Classification
+from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import (
     Header,
     Predictions,
@@ -144,7 +145,7 @@ def test_a_minimal_external_file_is_enough(tmp_path):
         file["scores"].attrs["columns"] = '["score"]'
     found = evaluate([path])
     expected = metrics.roc_auc_score(ours.truth, ours.scores[:, 0], sample_weight=ours.weight)
-    assert found.discriminations[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert found.result.discriminations[0].auc.value == pytest.approx(expected, abs=1e-6)
     assert found.parameters is None
     assert found.training_seconds is None
 
@@ -203,14 +204,14 @@ def test_damaged_files_are_named(written, damage):
 
 
 def test_evaluation_agrees_with_scikit_learn(written):
-    found = evaluate([written()], EvaluationOptions(profiles=("pt",)))
+    found = evaluate([written()], Classification(profiles=("pt",)))
     ours = rows()
     score = ours.scores[:, 0].astype(np.float32)
     weight = ours.weight.astype(np.float32)
-    result = found.discriminations[0]
+    result = found.result.discriminations[0]
     expected = metrics.roc_auc_score(ours.truth, score, sample_weight=weight)
     assert result.auc.value == pytest.approx(expected, abs=1e-9)
-    assert found.accuracy.value == pytest.approx(
+    assert found.result.accuracy.value == pytest.approx(
         metrics.accuracy_score(ours.truth, score >= 0.5, sample_weight=weight)
     )
     fpr, tpr, _ = metrics.roc_curve(ours.truth, score, sample_weight=weight)
@@ -230,7 +231,7 @@ def test_evaluation_agrees_with_scikit_learn(written):
 
 
 def test_score_histogram_and_calibration(written):
-    ours, result = rows(), evaluate([written()]).discriminations[0]
+    ours, result = rows(), evaluate([written()]).result.discriminations[0]
     edges = np.array(result.scores.edges)
     for name, index in (("qcd", 0), ("w", 1)):
         member = ours.truth == index
@@ -241,7 +242,7 @@ def test_score_histogram_and_calibration(written):
     unit = dataclasses.replace(ours, weight=np.ones(len(ours)))
     path = written()
     write_predictions(path, Predictions(HEADER, unit))
-    found = evaluate([path]).discriminations[0].calibration
+    found = evaluate([path]).result.discriminations[0].calibration
     observed, predicted = calibration.calibration_curve(ours.truth, ours.scores[:, 0], n_bins=15)
     np.testing.assert_allclose(found.observed, observed, atol=1e-9)
     np.testing.assert_allclose(found.predicted, predicted, atol=1e-6)
@@ -256,8 +257,8 @@ def test_scores_that_are_no_probabilities(written):
         path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores - 3))
     )
     found = evaluate([path])
-    assert found.accuracy is None
-    assert found.discriminations[0].calibration is None
+    assert found.result.accuracy is None
+    assert found.result.discriminations[0].calibration is None
 
 
 def test_members_give_a_spread(written):
@@ -265,8 +266,8 @@ def test_members_give_a_spread(written):
         written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(3)
     ]
     found = evaluate(paths)
-    single = [evaluate([path]).discriminations[0].auc.value for path in paths]
-    auc = found.discriminations[0].auc
+    single = [evaluate([path]).result.discriminations[0].auc.value for path in paths]
+    auc = found.result.discriminations[0].auc
     assert found.members == (0, 1, 2)
     assert auc.members == tuple(single)
     assert auc.value == pytest.approx(np.mean(single))
@@ -289,10 +290,10 @@ def test_an_ensemble_is_judged_by_its_mean_score(written):
     found = evaluate(paths)
     score = np.mean([m.scores[:, 0].astype(np.float32) for m in members], axis=0, dtype=float)
     expected = metrics.roc_auc_score(members[0].truth, score, sample_weight=members[0].weight)
-    assert found.ensemble[0].auc.value == pytest.approx(expected, abs=1e-6)
-    assert found.ensemble[0].auc.value > max(found.discriminations[0].auc.members)
+    assert found.result.ensemble[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert found.result.ensemble[0].auc.value > max(found.result.discriminations[0].auc.members)
     assert Evaluation.from_json(found.to_json()) == found
-    assert evaluate(paths[:1]).ensemble == ()
+    assert evaluate(paths[:1]).result.ensemble == ()
 
 
 def test_cross_validation_takes_each_row_from_the_member_that_left_it_out(written):
@@ -304,15 +305,15 @@ def test_cross_validation_takes_each_row_from_the_member_that_left_it_out(writte
     score = np.array([members[f].scores[row, 0] for row, f in enumerate(fold)])
     expected = metrics.roc_auc_score(members[0].truth, score, sample_weight=members[0].weight)
     found = evaluate(paths, held_out=paths)
-    assert found.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert found.result.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
     assert Evaluation.from_json(found.to_json()) == found
-    assert evaluate(paths).cross_validation == ()
+    assert evaluate(paths).result.cross_validation == ()
 
 
 def test_bootstrap_errors_are_near_the_formulas(written):
     path = written()
-    formula = evaluate([path]).discriminations[0]
-    resampled = evaluate([path], EvaluationOptions(bootstrap=200)).discriminations[0]
+    formula = evaluate([path]).result.discriminations[0]
+    resampled = evaluate([path], Classification(bootstrap=200)).result.discriminations[0]
     assert resampled.auc.value == formula.auc.value
     assert resampled.auc.statistical != formula.auc.statistical
     assert resampled.auc.statistical == pytest.approx(formula.auc.statistical, rel=0.2)
@@ -324,8 +325,8 @@ def test_three_classes_are_each_against_the_rest(tmp_path):
     ours = rows(classes=3)
     write_predictions(tmp_path / "p.h5", Predictions(header, ours))
     found = evaluate([tmp_path / "p.h5"])
-    assert [d.positive for d in found.discriminations] == list(names)
-    for index, result in enumerate(found.discriminations):
+    assert [d.positive for d in found.result.discriminations] == list(names)
+    for index, result in enumerate(found.result.discriminations):
         expected = metrics.roc_auc_score(
             ours.truth == index, ours.scores[:, index], sample_weight=ours.weight
         )
@@ -334,11 +335,11 @@ def test_three_classes_are_each_against_the_rest(tmp_path):
     expected = metrics.accuracy_score(
         ours.truth, ours.scores.argmax(axis=1), sample_weight=ours.weight
     )
-    assert found.accuracy.value == pytest.approx(expected, abs=1e-6)
+    assert found.result.accuracy.value == pytest.approx(expected, abs=1e-6)
 
 
 def test_json_round_trip(written, tmp_path):
-    found = evaluate([written()], EvaluationOptions(profiles=("pt",)))
+    found = evaluate([written()], Classification(profiles=("pt",)))
     assert Evaluation.from_json(found.to_json()) == found
     (tmp_path / "e.json").write_text(found.to_json())
     assert read_evaluation(tmp_path / "e.json") == found
@@ -356,7 +357,7 @@ def test_no_surviving_background_is_a_limit(tmp_path):
     perfect = dataclasses.replace(ours, scores=ours.truth[:, None].astype(float))
     write_predictions(tmp_path / "p.h5", Predictions(HEADER, perfect))
     found = evaluate([tmp_path / "p.h5"])
-    point = found.discriminations[0].working_points[0]
+    point = found.result.discriminations[0].working_points[0]
     assert point.rejection.value is None
     assert point.at_least > 100
     assert Evaluation.from_json(found.to_json()) == found
@@ -392,4 +393,4 @@ def test_members_must_belong_together(written):
 
 def test_an_unknown_profile_is_refused(written):
     with pytest.raises(DataError, match="did you mean 'pt'"):
-        evaluate([written()], EvaluationOptions(profiles=("ptt",)))
+        evaluate([written()], Classification(profiles=("ptt",)))

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from rootloom.errors import DataError, InputError
-from rootloom.evaluation.evaluate import EvaluationOptions, evaluate
+from rootloom.evaluation.classification import Classification
+from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.significance import Counts
 from rootloom.report.images import average_images
@@ -86,7 +87,7 @@ def evaluations(
         for member in range(METHODS[method][1]):
             paths.append(folder / f"{method}-{member}.h5")
             write_predictions(paths[-1], predictions(method, member, rows, classes))
-        found.append(evaluate(paths, options or EvaluationOptions(profiles=profiles)))
+        found.append(evaluate(paths, options or Classification(profiles=profiles)))
     return found
 
 
@@ -235,11 +236,11 @@ def test_the_table_is_sorted_by_auc_and_says_what_survived(written):
     table = text[text.index('<table class="results">') :]
     table = table[: table.index("</table>")]
     shown = re.findall(r'<th scope="row">.*?</svg>\s*([\w-]+)</th>', table, flags=re.DOTALL)
-    auc = {e.method: e.discriminations[0].auc.value for e in content.evaluations}
+    auc = {e.method: e.result.discriminations[0].auc.value for e in content.evaluations}
     assert shown == sorted(auc, key=lambda m: -auc[m])
     best = next(e for e in content.evaluations if e.method == shown[0])
     assert best.method == "recnn-gated"
-    point = best.discriminations[0].working_points[1]
+    point = best.result.discriminations[0].working_points[1]
     assert f"{round(point.background_count)} of 3\u2009000 left" in table
     assert "48\u2009761" in table
     assert "27\u2009min 10\u2009s" in table
@@ -290,7 +291,7 @@ def test_three_classes(tmp_path):
 
 def test_expected_significances(tmp_path):
     counts = {"discovery": Counts(100.0, 1000.0, uncertainty=0.05), "ams": Counts(100.0, 1000.0)}
-    options = EvaluationOptions(significances=counts)
+    options = Classification(significances=counts)
     found = evaluations(tmp_path, methods=("cnn", "dnn"), options=options)
     published = Expected(method="cnn", metric="discovery", value=5.0, source="somewhere")
     content = ReportInputs(title="t", evaluations=found, expected=[published])
@@ -299,7 +300,7 @@ def test_expected_significances(tmp_path):
     assert "Expected significance" in page.text
     assert "in standard deviations" in page.text.lower()
     for evaluation in found:
-        for one in evaluation.discriminations[0].significances:
+        for one in evaluation.result.discriminations[0].significances:
             assert (
                 measurement(one.value.value, one.value.statistical, one.value.spread) in page.text
             )

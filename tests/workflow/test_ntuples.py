@@ -22,7 +22,7 @@ def test_nanoaod_jets(fresh: Project) -> None:
     results = fresh.path / "results" / "nano-btag"
     evaluation = json.loads((results / "evaluation" / "deepjet.json").read_text())
     # DeepJet was made for exactly this: far from chance even in a few hundred jets.
-    assert evaluation["discriminations"][0]["auc"]["value"] > 0.9
+    assert evaluation["result"]["discriminations"][0]["auc"]["value"] > 0.9
     friend = next((results / "friends").glob("nano_tt_v12-*.root"))
     with uproot.open(ROOT / "tests/data/nano_tt_v12.root") as file:
         jets = file["Events"].arrays(

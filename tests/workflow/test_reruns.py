@@ -241,4 +241,4 @@ def contents(path: Path) -> str:
 
 def metrics(path: Path) -> object:
     found = json.loads(path.read_text())
-    return found["discriminations"], found["accuracy"]
+    return found["result"]

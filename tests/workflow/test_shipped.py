@@ -39,7 +39,9 @@ def evaluations(
     for method in methods:
         content = json.loads((results / "evaluation" / f"{method}.json").read_text())
         assert sum(content["rows"].values()) > 0
-        found[method] = {d["positive"]: d["auc"]["value"] for d in content["discriminations"]}
+        found[method] = {
+            d["positive"]: d["auc"]["value"] for d in content["result"]["discriminations"]
+        }
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from rootloom.evaluation.bootstrap import poisson_bootstrap
 from rootloom.evaluation.distributions import calibrate, histogram, is_probability, profile
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import Roc, roc, significance_improvement
+from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.results import Curve, Discrimination, WorkingPoint
 from rootloom.evaluation.significance import Sampled, measure
 from rootloom.evaluation.uncertainties import (
@@ -20,9 +20,6 @@ from rootloom.evaluation.uncertainties import (
     background_at,
     rejection_limit,
 )
-
-if TYPE_CHECKING:
-    from rootloom.evaluation.evaluate import EvaluationOptions
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class _Member:
 
 
 def discriminate(
-    positive: str, samples: Sequence[Sample], options: EvaluationOptions
+    positive: str, samples: Sequence[Sample], options: ClassificationOptions
 ) -> Discrimination:
     """Figures of class `positive` against all others, from one sample a member."""
     members = [_measure(sample, options) for sample in samples]
@@ -80,7 +77,7 @@ def discriminate(
     )
 
 
-def _measure(sample: Sample, options: EvaluationOptions) -> _Member:
+def _measure(sample: Sample, options: ClassificationOptions) -> _Member:
     curve = roc(sample.score, sample.signal, sample.weight)
     targets = np.asarray(options.working_points, dtype=np.float64)
     at, error = background_at(curve, targets), auc_error(curve)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rootloom.errors import InputError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,61 @@ class Discrimination:
 
 
 @dataclass(frozen=True)
+class ClassificationResult:
+    """How well a method tells classes apart.
+
+    signal: one of the classes. accuracy: None when scores are no probabilities. discriminations:
+    one for two classes (the signal), else one per class; ensemble: the same of the mean score of
+    several members; cross_validation: of training rows, each scored by the member that left it out.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    signal: str
+    accuracy: Measurement | None
+    discriminations: tuple[Discrimination, ...]
+    ensemble: tuple[Discrimination, ...] = ()
+    cross_validation: tuple[Discrimination, ...] = ()
+    kind: Literal["classification"] = "classification"
+
+    @property
+    def main(self) -> int:
+        """Number of the discrimination whose positive class is the signal; else the first."""
+        positives = [d.positive for d in self.discriminations]
+        return positives.index(self.signal) if self.signal in positives else 0
+
+    def figures(self) -> dict[str, Measurement]:
+        """Figures of the main discrimination: auc, accuracy, r50 (1/ε_B at ε_S = 50 %), …."""
+        result = self.discriminations[self.main]
+        figures = {"auc": result.auc}
+        if self.accuracy is not None:
+            figures["accuracy"] = self.accuracy
+        for point in result.working_points:
+            figures[f"r{100 * point.signal_efficiency:g}"] = point.rejection
+        return figures | {found.name: found.value for found in result.significances}
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for one in self.discriminations:
+            yield f"{one.positive}: AUC {one.auc.value} ± {one.auc.statistical}"
+            for point in one.working_points:
+                yield (
+                    f"  signal efficiency {point.signal_efficiency}: "
+                    f"rejection {point.rejection.value} ± {point.rejection.statistical} "
+                    f"({point.background_count:g} background rows left)"
+                )
+
+
+# What evaluations of each kind found, told apart by their `kind`.
+Result = ClassificationResult
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Everything known about one method on one split.
 
     rows, weights: by class. parameters, training_seconds: None when the file does not say;
-    the seconds are the mean over members. discriminations: one for two classes (the signal),
-    else one per class; ensemble: the same of the mean score of several members;
-    cross_validation: of training rows, each scored by the member that left it out.
+    the seconds are the mean over members. result: what the evaluation's kind makes of the rows.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -141,18 +190,19 @@ class Evaluation:
     method: str
     split: str
     classes: tuple[str, ...]
-    signal: str
     members: tuple[int, ...]
     parameters: int | None
     training_seconds: float | None
     rows: dict[str, int]
     weights: dict[str, float]
-    accuracy: Measurement | None
-    discriminations: tuple[Discrimination, ...]
-    ensemble: tuple[Discrimination, ...] = ()
-    cross_validation: tuple[Discrimination, ...] = ()
+    result: Result
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def figure(self, name: str) -> Measurement | None:
+        """A figure by its name in any case, or None where it was not evaluated."""
+        figures = {key.lower(): found for key, found in self.result.figures().items()}
+        return figures.get(name.lower())
 
     def to_json(self) -> str:
         """Indented JSON; floats keep all their digits."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import Roc, effective_count, roc
@@ -15,6 +16,8 @@ from rootloom.evaluation.results import Significance
 # A cut is not considered when fewer effective rows of background survive: a quarter of uncertainty
 # on b from the rows alone, and the largest of many thresholds is then a downward fluctuation.
 MINIMUM_ROWS = 20
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,10 @@ class Counts:
     relative. regularisation: events added to the background; 10 in the AMS of HiggsML.
     """
 
-    signal: float
-    background: float
-    uncertainty: float = 0.0
-    regularisation: float = 0.0
+    signal: Positive
+    background: Positive
+    uncertainty: NotNegative = 0.0
+    regularisation: NotNegative = 0.0
 
     def at(self, signal: np.ndarray | float, background: np.ndarray | float) -> np.ndarray:
         """Significance where these shares of signal and background survive, (...)."""

@@ -26,6 +26,7 @@ class Task(Protocol):
     learns: ClassVar[str]
     least: ClassVar[int]
     role: ClassVar[str]
+    evaluation: ClassVar[str]
     targets: Sequence[str]
 
     def init(self, key: Array, batch: Batch) -> Params:

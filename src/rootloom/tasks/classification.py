@@ -31,6 +31,7 @@ class Classification(Supervised):
 
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 2
+    evaluation: ClassVar[str] = "classification"
     targets: ClassVar[tuple[str, ...]] = ()
 
     classes: Sequence[str] = ()

@@ -32,6 +32,7 @@ class Generative:
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
     targets: ClassVar[tuple[str, ...]] = ()
+    evaluation: ClassVar[str] = "classification"
     role: ClassVar[str]
 
     model: Any

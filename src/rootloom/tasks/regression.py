@@ -37,6 +37,7 @@ class Regression(Supervised):
 
     learns: ClassVar[str] = "targets"
     least: ClassVar[int] = 1
+    evaluation: ClassVar[str] = "classification"
 
     targets: Sequence[str] = ()
     directions: tuple[tuple[str, str, str], ...] = ()

@@ -1,0 +1,36 @@
+"""How scores of classes become figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+
+from rootloom.evaluation.significance import Counts
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Number = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class ClassificationOptions:
+    """How scores of classes become figures.
+
+    working_points: signal efficiencies at which the rejection is quoted.
+    bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
+    significances: expected numbers of events by name, see `significance`.
+    profiles: auxiliary columns in whose bins efficiencies are shown at `profile_at`.
+    """
+
+    working_points: tuple[Share, ...] = (0.3, 0.5, 0.8)
+    bootstrap: Annotated[int, Field(ge=0)] = 0
+    seed: int = 1
+    curve_points: Number = 200
+    histogram_bins: Number = 50
+    calibration_bins: Number = 15
+    profiles: tuple[str, ...] = ()
+    profile_bins: Number = 8
+    profile_at: Share = 0.5
+    significances: Mapping[str, Counts] = field(default_factory=dict)

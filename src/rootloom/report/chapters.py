@@ -1,0 +1,48 @@
+"""What a page shows of evaluations, by their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Protocol
+
+from rootloom.errors import DataError
+from rootloom.evaluation.results import Evaluation
+from rootloom.report.classification import Classification
+from rootloom.report.figures import Line
+
+
+class Chapter(Protocol):
+    """All that a page shows of the methods' results.
+
+    template: defines the macros `headline` (a sentence), `results` (the table of the summary),
+    `note` (below it), `links` and `body` (sections), each of which takes the chapter.
+    """
+
+    template: ClassVar[str]
+
+    def beside(self) -> dict[str, bytes]:
+        """Figures to be files beside the page, as PNG: those the evaluator's `shown` names."""
+
+
+CHAPTERS: dict[str, Callable[[Sequence[Evaluation], Mapping[str, Line]], Chapter]] = {
+    "classification": Classification,
+}
+
+
+def chapter_of(evaluations: Sequence[Evaluation], lines: Mapping[str, Line]) -> Chapter:
+    """The chapter of these evaluations; refuses ones that do not belong together."""
+    if not evaluations:
+        raise DataError("report", expected="an evaluation or more", found="none")
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        ours = (first.result.kind, first.classes, first.split)
+        theirs = (other.result.kind, other.classes, other.split)
+        for name, mine, its in zip(("kind", "classes", "split"), ours, theirs, strict=True):
+            if mine != its:
+                raise DataError(
+                    f"evaluation of '{other.method}'",
+                    expected=f"{name} {mine!r}, as for '{first.method}'",
+                    found=repr(its),
+                    fix="evaluate all methods of a report on the same split of the same data",
+                )
+    return CHAPTERS[first.result.kind](evaluations, lines)

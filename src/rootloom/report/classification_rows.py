@@ -1,0 +1,122 @@
+"""Rows of methods that tell classes apart: text ready to be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rootloom.evaluation.results import (
+    Discrimination,
+    Evaluation,
+    Measurement,
+    Significance,
+    WorkingPoint,
+)
+from rootloom.report.figures import Line
+from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, places
+from rootloom.report.tables import Cell, with_errors
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method in the table of results. members: (name, figures) of each training.
+
+    ensemble: figures of the members' mean score; held_out: of cross-validation.
+    """
+
+    line: Line
+    parameters: str
+    time: str
+    auc: Cell
+    points: tuple[Cell, ...]
+    members: tuple[tuple[str, tuple[str, ...]], ...]
+    median: tuple[str, ...]
+    ensemble: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def method_rows(
+    evaluations: Sequence[Evaluation], lines: Mapping[str, Line], number: int
+) -> list[MethodRow]:
+    """Rows for discrimination `number`, highest AUC first."""
+    ranked = sorted(evaluations, key=lambda e: -(e.result.discriminations[number].auc.value or 0.0))
+    return [_method_row(e, number, lines[e.method]) for e in ranked]
+
+
+def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
+    result = evaluation.result.discriminations[number]
+    figures = _figures(result)
+    several = len(evaluation.members) > 1
+    return MethodRow(
+        line=line,
+        parameters="–" if evaluation.parameters is None else grouped(evaluation.parameters),
+        time=duration(evaluation.training_seconds),
+        auc=Cell(with_errors(result.auc), f"{len(evaluation.members)} members" if several else ""),
+        points=tuple(_rejection(point) for point in result.working_points),
+        members=tuple(
+            (str(member), tuple(_alone(f, f.members[i]) for f in figures))
+            for i, member in enumerate(evaluation.members)
+        )
+        if several
+        else (),
+        median=tuple(_alone(f, f.median) for f in figures),
+        ensemble=_combined(evaluation.result.ensemble, number),
+        held_out=_combined(evaluation.result.cross_validation, number),
+    )
+
+
+def _combined(results: Sequence[Discrimination], number: int) -> tuple[str, ...]:
+    """Figures of scores combined over members, where there are any."""
+    return tuple(with_errors(f) for f in _figures(results[number])) if results else ()
+
+
+def _figures(result: Discrimination) -> list[Measurement]:
+    return [result.auc, *(point.rejection for point in result.working_points)]
+
+
+def _alone(found: Measurement, value: float | None) -> str:
+    """One member's value, with the digits of the whole."""
+    if value is None:
+        return "–"
+    return fixed(value, places(found.statistical)) if found.statistical else measurement(value)
+
+
+def _rejection(point: WorkingPoint) -> Cell:
+    count = f"{grouped(point.background_count)} of {grouped(point.background_total)} left"
+    if point.at_least is not None:
+        limit = measurement(point.at_least, point.at_least / 10)
+        return Cell(f">{THIN}{limit.split(THIN + '±')[0]}", count, "68.27 % confidence level")
+    hint = (
+        f"effective count {grouped(point.background_effective)}; significance improvement "
+        f"{with_errors(point.significance_improvement)}"
+    )
+    return Cell(with_errors(point.rejection), count, hint)
+
+
+def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Column headings of the working points: signal efficiencies in per cent."""
+    points = evaluations[0].result.discriminations[0].working_points
+    return [f"{fixed(100 * p.signal_efficiency, 0)}{THIN}%" for p in points]
+
+
+@dataclass(frozen=True)
+class SignificanceRow:
+    """The expected significances of one method, in the order of the configuration."""
+
+    line: Line
+    values: tuple[Cell, ...]
+
+
+def significance_rows(ranked: Sequence[tuple[Line, Discrimination]]) -> list[SignificanceRow]:
+    """Expected significances, where there are any."""
+    return [
+        SignificanceRow(line, tuple(_significance(found) for found in result.significances))
+        for line, result in ranked
+        if result.significances
+    ]
+
+
+def _significance(found: Significance) -> Cell:
+    share = f"{fixed(100 * found.signal_efficiency, 0)}{THIN}%"
+    detail = f"{share} of signal, {grouped(found.background_count)} rows of background left"
+    return Cell(with_errors(found.value), detail)
