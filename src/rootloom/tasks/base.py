@@ -59,6 +59,21 @@ class Task(Protocol):
         """The same task computing in "float32" or "bfloat16"; parameters are always float32."""
 
 
+class Generator(Task, Protocol):
+    """A task that makes new showers: what writing and comparing generated data asks of one."""
+
+    @property
+    def layers(self) -> tuple[tuple[int, int], ...]:
+        """Cells along x and y of each layer; they are numbered layer by layer, then x, then y."""
+
+    def generate(self, params: Params, energy: Array, key: Array, identity: Array) -> Array:
+        """Cells (B, cells) in GeV, float32, of showers of particles of `energy` (B,), GeV.
+
+        identity: (B, 2) uint32, as in `Batch.id`. A shower is a function of its own energy, its
+        identity and the key: neither its company nor the number of devices changes it.
+        """
+
+
 def require_role(task: Any) -> None:
     """Refuse a model that does not read the task's representation, or cannot do its part."""
     model, representation = task.model, task.representation
