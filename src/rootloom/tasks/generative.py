@@ -31,6 +31,7 @@ class Generative:
 
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
+    yields: ClassVar[str] = "examples"
     evaluation: ClassVar[str] = "classification"
     targets: ClassVar[tuple[str, ...]] = ()
     role: ClassVar[str]
