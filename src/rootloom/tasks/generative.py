@@ -31,6 +31,7 @@ class Generative:
 
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
+    yields: ClassVar[str] = "examples"
     targets: ClassVar[tuple[str, ...]] = ()
     evaluation: ClassVar[str] = "classification"
     role: ClassVar[str]
