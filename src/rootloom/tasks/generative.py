@@ -35,6 +35,7 @@ class Generative:
     yields: ClassVar[str] = "examples"
     evaluation: ClassVar[str] = "classification"
     targets: ClassVar[tuple[str, ...]] = ()
+    evaluation: ClassVar[str] = "classification"
     role: ClassVar[str]
 
     model: Any
