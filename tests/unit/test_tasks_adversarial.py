@@ -20,10 +20,10 @@ from rootloom.models.calogan import CaloGAN, similarity
 from rootloom.models.calorimeter import LocallyConnected, join, resample, split
 from rootloom.models.cnn import CNN
 from rootloom.models.layers import example_normal, example_seeds
+from rootloom.physics.histograms import separation_power
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.adversarial import Adversarial
 from rootloom.tasks.classification import Classification
-from rootloom.tasks.generative import separation_power
 from rootloom.training import parallel
 from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, TrainingOptions

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -13,11 +15,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from rootloom.evaluation.results import Curve, Discrimination
 from rootloom.report.inputs import History
 from rootloom.report.rounding import THIN
-from rootloom.report.theme import GRID, NEUTRAL, styled
+from rootloom.report.theme import GRID, NEUTRAL, Look, styled
 
 WIDE, SMALL = (5.3, 3.9), (3.5, 2.5)
 # Beyond this relative error a point of a ROC curve says nothing and only stretches the axis.
 READABLE = 0.35
+# More lines than this leave a legend no place among them.
+CROWDED = 6
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,23 @@ class Line:
     """How a method is drawn everywhere. dashed: it is a baseline."""
 
     label: str
-    colour: str
+    look: Look
     dashed: bool
 
     @property
-    def style(self) -> str:
+    def colour(self) -> str:
+        """One of the theme's light series colours."""
+        return self.look.colour
+
+    @property
+    def style(self) -> Any:
         """Matplotlib's line style."""
-        return "--" if self.dashed else "-"
+        return (0, self.look.dashes) if self.look.dashes else "-"
+
+    @property
+    def svg_dashes(self) -> str:
+        """`stroke-dasharray` of a line two pixels wide; empty for a solid one."""
+        return " ".join(f"{2 * length:g}" for length in self.look.dashes)
 
 
 @styled
@@ -48,13 +62,15 @@ def rejection_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
             alpha=0.18,
             linewidth=0,
         )
-        axes.plot(efficiency, 1 / background, line.style, color=line.colour, label=line.label)
+        axes.plot(
+            efficiency, 1 / background, linestyle=line.style, color=line.colour, label=line.label
+        )
     grid = np.linspace(0.05, 1, 50)
     axes.plot(grid, 1 / grid, ":", color=NEUTRAL, linewidth=1, label="random choice")
     axes.set(xlim=(0, 1), yscale="log", xlabel="signal efficiency", ylabel="background rejection")
     axes.set_ylim(bottom=1)
     _plain_log(axes)
-    axes.legend(loc="upper right")
+    _legend(axes, "upper right")
     return figure
 
 
@@ -74,7 +90,9 @@ def significance_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figur
             alpha=0.18,
             linewidth=0,
         )
-        axes.plot(efficiency, improvement, line.style, color=line.colour, label=line.label)
+        axes.plot(
+            efficiency, improvement, linestyle=line.style, color=line.colour, label=line.label
+        )
         top = max(top, float(improvement.max(initial=0)))
     axes.axhline(1, linestyle=":", color=NEUTRAL, linewidth=1)
     axes.set(
@@ -83,6 +101,8 @@ def significance_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figur
         xlabel="signal efficiency",
         ylabel="significance improvement",
     )
+    if len(results) > CROWDED:  # few lines have the legend of the figure beside this one
+        _legend(axes, "best")
     return figure
 
 
@@ -92,10 +112,10 @@ def cut_scan(results: Sequence[tuple[Line, Discrimination]], number: int) -> Fig
     figure, axes = _canvas(WIDE)
     for line, result in results:
         found = np.array(result.significances[number].curve).reshape(-1, 2)
-        axes.plot(*found.T, line.style, color=line.colour, label=line.label)
+        axes.plot(*found.T, linestyle=line.style, color=line.colour, label=line.label)
     axes.set(xlim=(0, 1), xlabel="signal efficiency", ylabel="expected significance / σ")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="best")
+    _legend(axes, "best")
     return figure
 
 
@@ -137,7 +157,7 @@ def reliability(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
             label=f"{line.label}  (ECE {found.expected_error:.3f})",
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed share")
-    axes.legend(loc="upper left")
+    _legend(axes, "upper left")
     return figure
 
 
@@ -172,7 +192,7 @@ def efficiency_profile(
         axes.set_yscale("log", nonpositive="clip")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="best")
+    _legend(axes, "best")
     return figure
 
 
@@ -230,6 +250,23 @@ def _canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:
     if size == SMALL:
         axes.minorticks_off()
     return figure, axes
+
+
+def _legend(axes: Axes, place: Literal["upper right", "upper left", "best"]) -> None:
+    """A legend at that place of the axes or, of many lines, below them, where the figure grows."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) <= CROWDED:
+        axes.legend(loc=place)
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width, height = figure.get_size_inches()
+    size = rcParams["legend.fontsize"] / 72  # inches; a letter is 0.6 of it wide
+    columns = max(1, int(width / (size * (6 + 0.6 * max(map(len, labels))))))
+    rows = -(-len(handles) // columns)
+    figure.set_size_inches(width, height + 1.5 * size * rows)
+    # A handle holds a pattern and its repetition.
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.6)
 
 
 def _plain_log(axes: Axes) -> None:

@@ -18,7 +18,7 @@ from rootloom.report.images import average_images
 from rootloom.report.inputs import ReportInputs
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import grouped, percent
-from rootloom.report.theme import SERIES, as_png, css_colour, css_variables
+from rootloom.report.theme import as_png, css_colour, css_variables, looks
 
 
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
@@ -67,14 +67,13 @@ def render(inputs: ReportInputs, lines: dict[str, Line], chapter: Chapter) -> st
 
 
 def method_lines(inputs: ReportInputs) -> dict[str, Line]:
-    """How each method is drawn: colours in the order given; baselines, without a log, dashed."""
+    """How each method is drawn, in the order given; baselines, without a log, dashed."""
     trained = {history.method for history in inputs.histories}
     names = [e.method for e in inputs.evaluations]
     names += [method for method in sorted(trained) if method not in names]
-    return {
-        name: Line(name, SERIES[number % len(SERIES)], bool(trained) and name not in trained)
-        for number, name in enumerate(names)
-    }
+    baseline = [bool(trained) and name not in trained for name in names]
+    found = zip(names, looks(baseline), baseline, strict=True)
+    return {name: Line(name, look, dashed) for name, look, dashed in found}
 
 
 def _images(inputs: ReportInputs) -> list[Picture]:

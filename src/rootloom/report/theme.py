@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -17,24 +18,27 @@ from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-# name: (light, dark). Series colours have a contrast of at least 3 with both surfaces and stay
-# apart under the common colour-vision deficiencies when read with the line styles.
+# name: (light, dark). Series colours have a contrast of at least 3 with both surfaces. Any four in
+# a row stay apart under the common colour-vision deficiencies; the pairs that do not (blue and
+# purple, orange and ochre, green and teal, pink and grey) are four places apart, see `looks`.
 COLOURS = {
     "ink": ("#20252c", "#e6e8eb"),
     "muted": ("#656d78", "#9aa3af"),
     "grid": ("#e3e6ea", "#31363e"),
     "neutral": ("#8d96a3", "#7c8592"),
     "s1": ("#1f6fb5", "#6db3f2"),
-    "s2": ("#c7511f", "#ff9466"),
+    "s2": ("#c7511f", "#ff8a5c"),
     "s3": ("#2b8a57", "#6fcf97"),
-    "s4": ("#8650b0", "#c79df0"),
-    "s5": ("#a97c0a", "#e3bb55"),
-    "s6": ("#0d8f9e", "#5fd1de"),
-    "s7": ("#bf3f7c", "#f38dbb"),
-    "s8": ("#5b6472", "#b0b7c3"),
+    "s4": ("#bf3f7c", "#f38dbb"),
+    "s5": ("#8650b0", "#c79df0"),
+    "s6": ("#a97c0a", "#e3bb55"),
+    "s7": ("#0d8f9e", "#5fd1de"),
+    "s8": ("#5b6472", "#9aa1ad"),
 }
 INK, MUTED, GRID, NEUTRAL = (COLOURS[name][0] for name in ("ink", "muted", "grid", "neutral"))
 SERIES = tuple(light for name, (light, _) in COLOURS.items() if re.fullmatch(r"s\d", name))
+# Lines that share a pattern, so that no two of them are told apart by confusable colours.
+_ALIKE = len(SERIES) // 2
 
 _RC: Any = {
     "svg.fonttype": "none",
@@ -70,6 +74,40 @@ _RC: Any = {
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and dashes of a line: lengths on and off, in line widths; none for a solid line."""
+
+    colour: str
+    dashes: tuple[float, ...]
+
+
+def looks(baseline: Sequence[bool]) -> list[Look]:
+    """A look for each method, no two alike; baselines are dashed, the others solid while few.
+
+    Colours run on from method to method. Every four trained ones, and every four baselines, take
+    another pattern: a long stroke with one more dot than the last, or one more short dash.
+    """
+    # Networks first: the colours of a kind must be consecutive for its patterns to keep apart.
+    order = sorted(range(len(baseline)), key=lambda number: baseline[number])
+    trained = len(baseline) - sum(baseline)
+    found = {
+        number: Look(
+            SERIES[place % len(SERIES)],
+            _dashes(place - trained if baseline[number] else place, dashed=baseline[number]),
+        )
+        for place, number in enumerate(order)
+    }
+    return [found[number] for number in range(len(baseline))]
+
+
+def _dashes(place: int, *, dashed: bool) -> tuple[float, ...]:
+    more = place // _ALIKE
+    if dashed:
+        return (3.7, 1.6, *(1.6, 1.6) * more)
+    return (6.4, 1.6, *(1.0, 1.6) * more) if more else ()
 
 
 def style() -> Any:

@@ -19,12 +19,14 @@ class Task(Protocol):
 
     learns: "classes" or "targets", what the dataset must declare, at least `least` of them; the
     class takes their names in a field of that name. targets: those that `Batch.target` holds, none
-    when it is the class. role: what it asks of its model, which names the same: "embedding" is one
-    vector an example.
+    when it is the class. yields: "scores" of rows that are there, or new "examples": which of the
+    workflow's stages follow a training. role: what it asks of its model, which names the same:
+    "embedding" is one vector an example.
     """
 
     learns: ClassVar[str]
     least: ClassVar[int]
+    yields: ClassVar[str]
     role: ClassVar[str]
     evaluation: ClassVar[str]
     targets: Sequence[str]

@@ -13,6 +13,7 @@ from jax import Array
 
 from rootloom.errors import ConfigError
 from rootloom.models.calorimeter import Layers, split
+from rootloom.physics.histograms import separation_power
 from rootloom.tasks.base import Params, require_role
 from rootloom.types import Batch, Shower
 
@@ -31,6 +32,7 @@ class Generative:
 
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
+    yields: ClassVar[str] = "examples"
     targets: ClassVar[tuple[str, ...]] = ()
     evaluation: ClassVar[str] = "classification"
     role: ClassVar[str]
@@ -103,16 +105,6 @@ def separation(means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]
         return {}
     real, made = (np.asarray(means[f"{name}_shares"]) for name in ("real", "generated"))
     return {"separation": float(np.mean(separation_power(real, made)))}
-
-
-def separation_power(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """½ Σ (h₁ - h₂)² / (h₁ + h₂) over the last axis: 0 for equal, 1 for disjoint distributions.
-
-    Histograms of any normalisation (…, bins); CaloChallenge, arXiv:2410.21611.
-    """
-    h1, h2 = (h / np.maximum(h.sum(axis=-1, keepdims=True), 1e-30) for h in (first, second))
-    total = h1 + h2
-    return 0.5 * np.where(total > 0, (h1 - h2) ** 2 / np.where(total > 0, total, 1), 0).sum(axis=-1)
 
 
 def _shares(energies: Array) -> Array:
