@@ -66,6 +66,29 @@ def _parser() -> argparse.ArgumentParser:
     schema = _add(commands, "schema", _schema, "generate config/schema.json from the classes")
     schema.add_argument("--check", action="store_true", help="compare only; fail if it differs")
 
+    generate = _add(commands, "generate", _generate, "write showers of a trained generator to ROOT")
+    generate.add_argument("model", type=Path, help="the generator's model.safetensors")
+    generate.add_argument("--output", type=Path, required=True, metavar="FILE.root")
+    generate.add_argument("--rows", type=int, metavar="N", help="how many; default: all of FILE")
+    energies = generate.add_mutually_exclusive_group()
+    energies.add_argument(
+        "--energy", nargs=2, type=float, metavar=("LOW", "HIGH"),
+        help="GeV, evenly distributed; default: the range of the training",
+    )  # fmt: skip
+    energies.add_argument(
+        "--energies", metavar="FILE.root[:BRANCH]",
+        help="one shower for each entry, at its energy; BRANCH is an expression (energy)",
+    )  # fmt: skip
+    generate.add_argument("--seed", type=int, default=1, help="of the energies and showers (1)")
+    generate.add_argument(
+        "--threshold", type=float, default=0.0, metavar="GEV",
+        help="cells at or below it are left out (0)",
+    )  # fmt: skip
+    generate.add_argument(
+        "--batch", type=int, default=256, help="showers a device makes at a time (256)"
+    )
+    generate.add_argument("--threads", type=int, default=1, help="CPU cores (1)")
+
     evaluate = _add(commands, "evaluate", _evaluate, "metrics of prediction files of any tagger")
     evaluate.add_argument("predictions", nargs="+", type=Path, help="one HDF5 file a member")
     evaluate.add_argument("--output", type=Path, help="JSON file; default: a summary on the screen")
@@ -176,6 +199,32 @@ def _schema(options: argparse.Namespace) -> int:
     current = path.exists() and path.read_text() == schema.text()
     print(f"{path.name} is {'current' if current else 'not current: run rootloom schema'}")
     return 0 if current else 1
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from rootloom.training.devices import configure
+
+    configure(cpus=options.threads)
+    from rootloom import generation
+    from rootloom.fileio import require_absent
+    from rootloom.running import progress
+
+    require_absent(options.output)
+    generator = generation.load_generator(options.model)
+    if options.energies:
+        url, expression = generation.place_of(options.energies)
+        energies = generation.energies_of_file(url, expression, options.rows)
+    else:
+        low, high = options.energy or generator.trained
+        energies = generation.even_energies(low, high, options.rows, options.seed)
+    request = generation.Request(
+        energies, options.seed, threshold=options.threshold, batch=options.batch
+    )
+    notes = generation.notes_of(options.model, generator, request)
+    report = progress(f"generate {options.output.stem}", "showers")
+    generation.write_showers(options.output, generator, request, notes, report)
+    print(options.output)
+    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -44,13 +44,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(
-            str(path),
-            expected="a new or empty folder",
-            found="something there already",
-            fix="remove it, or choose another name",
-        )
+    if not (path.is_dir() and not any(path.iterdir())):
+        require_absent(path, "a new or empty folder")
     _remove_leftovers(path)
     folder = _beside(path)
     folder.mkdir()
@@ -60,6 +55,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_absent(path: Path, expected: str = "a new file") -> None:
+    """Raises InputError when something is there already."""
+    if path.exists():
+        raise InputError(
+            str(path),
+            expected=expected,
+            found="something there already",
+            fix="remove it, or choose another name",
+        )
 
 
 @contextmanager

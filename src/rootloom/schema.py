@@ -22,7 +22,17 @@ NOT_CONFIGURATION = frozenset(
     {"parent", "name", "dtype", "model", "representation", "statistics", "classes", "targets"}
 )
 # What a class declares to those that check and plan without importing it.
-DECLARED = ("consumes", "kind", "processes", "learns", "least", "role", "evaluation", "shown")
+DECLARED = (
+    "consumes",
+    "kind",
+    "processes",
+    "learns",
+    "least",
+    "yields",
+    "role",
+    "evaluation",
+    "shown",
+)
 # Classes that are configured but not chosen by a kind.
 SINGLE = {
     "training": "rootloom.training.options:TrainingOptions",

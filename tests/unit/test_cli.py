@@ -12,7 +12,7 @@ from rootloom.cli import main
 from rootloom.paths import WILDCARDS, Paths
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-COMMANDS = ("doctor", "submit", "explain", "inspect", "import", "schema", "evaluate")
+COMMANDS = ("doctor", "submit", "explain", "inspect", "import", "generate", "schema", "evaluate")
 
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])

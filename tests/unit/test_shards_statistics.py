@@ -93,6 +93,8 @@ def test_moments_equal_standard_scaler_on_all_training_rows(parts: list[Statisti
         assert np.allclose(total.moments[name].mean, scaler.mean_, rtol=1e-12, atol=1e-14)
         assert np.allclose(total.moments[name].m2, scaler.var_ * total.moments[name].count, 1e-9)
         assert np.array_equal(total.moments[name].count, (~np.isnan(rows[name])).sum(axis=0))
+        assert np.array_equal(total.moments[name].low, np.nanmin(rows[name], axis=0))
+        assert np.array_equal(total.moments[name].high, np.nanmax(rows[name], axis=0))
     assert total.moments["x"].std[3] == 0
 
 
@@ -149,6 +151,17 @@ def test_moments_of_large_offsets_keep_their_digits() -> None:
     exact = np.var(x - 1e9)  # shifting by an exact number loses nothing
     merged = merge_moments([Moments.of(part) for part in np.split(x, 100)])
     assert np.isclose(merged.m2[0] / 10_000, exact, rtol=1e-9)
+
+
+def test_the_range_of_a_feature_that_some_parts_lack() -> None:
+    lacking, other = np.full((3, 2), np.nan), np.array([[2.0, -5.0], [4.0, np.nan]])
+    lacking[1, 0] = 7.0
+    for parts in ((lacking, other), (other, lacking)):
+        merged = merge_moments([Moments.of(part) for part in parts])
+        assert merged.low.tolist() == [2, -5]
+        assert merged.high.tolist() == [7, -5]
+    nothing = Moments.of(np.full((2, 1), np.nan))
+    assert (nothing.low.tolist(), nothing.high.tolist()) == ([0], [0])
 
 
 def merge_moments(pieces: list[Moments]) -> Moments:

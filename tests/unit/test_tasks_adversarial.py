@@ -14,13 +14,15 @@ import pytest
 from scipy import stats
 from tests.learnable import Memory, PlainImage
 
+from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
 from rootloom.models.calogan import CaloGAN, similarity
 from rootloom.models.calorimeter import LocallyConnected, join, resample, split
 from rootloom.models.cnn import CNN
 from rootloom.models.layers import example_normal, example_seeds
+from rootloom.physics.histograms import separation_power
 from rootloom.representations.calorimeter import CalorimeterCells
-from rootloom.tasks.adversarial import Adversarial, separation_power
+from rootloom.tasks.adversarial import Adversarial
 from rootloom.tasks.classification import Classification
 from rootloom.training import parallel
 from rootloom.training.loop import fit
@@ -227,6 +229,22 @@ def test_latent_numbers_are_normal_and_belong_to_the_example() -> None:
     np.testing.assert_array_equal(numbers[7:9], example_normal(seeds[7:9], 1, (5,)))
 
 
+def test_a_generated_shower_follows_its_energy_and_its_id(params: Any) -> None:
+    ours = task()
+    energy = jnp.linspace(5, 50, SIZE)
+    identity = jnp.asarray(id_words(np.arange(SIZE, dtype=np.uint64) << np.uint64(30)))
+    generate = jax.jit(ours.generate)
+    whole = generate(params, energy, KEY, identity)
+    assert whole.shape == (SIZE, CELLS)
+    assert len(np.unique(whole, axis=0)) == SIZE
+    # Any part, in another order, by itself.
+    some = np.array([9, 2, 30])
+    few = generate(params, energy[some], KEY, identity[some])
+    np.testing.assert_allclose(few, whole[some], rtol=1e-5, atol=1e-6)
+    other = generate(params, energy, jax.random.key(5), identity)
+    assert np.abs(other - whole).max() > 1e-3
+
+
 def test_separation_power_of_normal_distributions() -> None:
     edges = np.linspace(-8, 8, 2001)
     first, second = (np.diff(stats.norm.cdf(edges, loc=m)) for m in (0.0, 1.0))
@@ -261,6 +279,8 @@ def test_what_does_not_fit_is_refused() -> None:
     cells = CalorimeterCells(layers=LAYERS)
     with pytest.raises(ConfigError, match="one class"):
         Adversarial(model(), cells, {}, ("eplus", "gamma"))
+    with pytest.raises(ConfigError, match="those of the representation"):
+        Adversarial(model(layers=((2, 8),)), cells, {}, ("eplus",))
     with pytest.raises(ConfigError, match="role gan"):
         Adversarial(CNN(), PlainImage(), {}, ("eplus",))
     with pytest.raises(ConfigError, match="role embedding"):

@@ -53,7 +53,6 @@ def assemble(
         weight = weight * weights.factor(label, values)
     if draw is not None:
         weight = weight * draw(words)
-    pairs = np.stack([words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)], axis=1)
 
     def spread(array: np.ndarray, dtype: type) -> np.ndarray:
         out = np.zeros((devices * size, *array.shape[1:]), dtype)
@@ -66,8 +65,14 @@ def assemble(
         if targets
         else spread(label, np.int32),
         weight=spread(weight, np.float32),
-        id=spread(pairs, np.uint32),
+        id=spread(id_words(words), np.uint32),
     )
+
+
+def id_words(ids: np.ndarray) -> np.ndarray:
+    """Identities (R,) uint64 as (high, low) words, (R, 2) uint32."""
+    pairs = np.stack([ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)], axis=1)
+    return pairs.astype(np.uint32)
 
 
 def _targets(columns: Mapping[str, Column], names: Sequence[str]) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from rootloom.errors import DataError
+from rootloom.physics.calorimeter import Segmentation
 from rootloom.representations.base import (
     MomentsLike,
     ragged,
@@ -21,6 +22,8 @@ from rootloom.representations.base import (
     round_mantissa,
 )
 from rootloom.representations.pixels import scatter_into
+from rootloom.rootio.cells import cell_rows
+from rootloom.rootio.writing import Rows
 from rootloom.types import Column, Image, Ragged, Shower
 
 _CELL, _VALUE, _ENERGY = "shower.cell", "shower.value", "shower.energy"
@@ -33,7 +36,8 @@ class CalorimeterCells:
     objects: the cells that are not empty; they declare `id`, their number, and `energy` in GeV.
     layers: cells along x and y of each layer; cells are numbered layer by layer, then along x, then
     along y, from 0. Numbers beyond the last cell and below 0 are left out: programs use them for
-    what no cell saw. variables: the one that holds the particle's energy.
+    what no cell saw. half_width: of the square that the cells of a layer cover about the axis, mm;
+    generated showers are written with it. variables: the one that holds the particle's energy.
     keep_bits: mantissa bits stored of an energy; 12 keep it to 1.2e-4.
 
     A cell that is named twice holds the sum.
@@ -44,6 +48,7 @@ class CalorimeterCells:
 
     objects: str = "cells"
     layers: tuple[tuple[int, int], ...] = ((3, 96), (12, 12), (12, 6))
+    half_width: float = 240.0
     variables: tuple[str, ...] = ("energy",)
     keep_bits: int = 12
 
@@ -53,6 +58,7 @@ class CalorimeterCells:
         positive = len(self.layers) > 0 and min(min(layer) for layer in self.layers) > 0
         require(who, "layers", positive, "at least one layer with cells", self.layers)
         require(who, "layers", self._size < 1 << 32, "fewer than 2³² cells", self.layers)
+        require(who, "half_width", self.half_width > 0, "above 0 mm", self.half_width)
         require(who, "variables", len(self.variables) == 1, "one variable", self.variables)
 
     def needs(
@@ -105,6 +111,19 @@ class CalorimeterCells:
     def normalise(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
         """As they are: what generates showers must make them in GeV."""
         return inputs
+
+    def rows(self, inputs: Shower, threshold: float = 0.0) -> Rows:
+        """Showers as entries of a tree: what `encode` reads, in the embedded source's branches.
+
+        Cells at or below `threshold` GeV, and never those below 0, are left out. x and y, where the
+        particle enters, are 0: nothing that is generated knows them. What leaked or stayed
+        invisible has no branch: it is the simulation's truth.
+        """
+        energy, cells = np.asarray(inputs.energy, np.float32), np.asarray(inputs.cells)
+        middle = np.zeros(len(energy), np.float32)
+        kept = np.where(cells > max(threshold, 0.0), cells, 0)
+        segmentation = Segmentation(self.layers, half_width=self.half_width)
+        return cell_rows({"energy": energy, "x": middle, "y": middle}, kept, segmentation)
 
     @cached_property
     def _size(self) -> int:

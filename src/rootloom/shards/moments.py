@@ -1,7 +1,8 @@
-"""Count, mean and spread of features: exact, and mergeable in any partition."""
+"""Count, mean, spread and range of features: exact, and mergeable in any partition."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,17 +13,20 @@ from rootloom.errors import DataError
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, mean and m2 of x (n, F) in two passes over it, in float64."""
+def _moments(x: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Count, mean, m2, low and high of x (n, F) in two passes over it, in float64."""
     rows, features = x.shape
     count = np.zeros(features, np.int64)
     mean, m2, rest = np.zeros(features), np.zeros(features), np.zeros(features)
+    low, high = np.full(features, np.inf), np.full(features, -np.inf)
     for row in range(rows):
         for k in range(features):
             value = np.float64(x[row, k])
             present = value == value  # NaN is not
             count[k] += present
             mean[k] += value if present else 0.0
+            low[k] = value if value < low[k] else low[k]
+            high[k] = value if value > high[k] else high[k]
     for k in range(features):
         mean[k] /= max(count[k], 1)
     for row in range(rows):
@@ -34,26 +38,29 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for k in range(features):
         # Removes the rounding of the mean (Chan, Golub, LeVeque 1983, eq. 1.7).
         m2[k] -= rest[k] * rest[k] / max(count[k], 1)
-    return count, mean, m2
+    return count, mean, m2, low, high
 
 
 @dataclass(frozen=True)
 class Moments:
-    """First and second moments of F features.
+    """First and second moments of F features, and the range of their values.
 
     count: (F,) int64 values present; mean: (F,) float64; m2: (F,) float64, the sum of squared
-    deviations from the mean. A feature without any value has count, mean and m2 of 0.
+    deviations from the mean; low, high: (F,) float64, the smallest and largest value. A feature
+    without any value has 0 in all of them.
     """
 
     count: np.ndarray
     mean: np.ndarray
     m2: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
     @classmethod
     def of(cls, x: np.ndarray) -> Self:
         """Moments of x (n, F), NaN where absent. Raises DataError for an infinite value."""
         x = np.ascontiguousarray(x)
-        count, mean, m2 = _moments(x)
+        count, mean, m2, low, high = _moments(x)
         infinite = np.flatnonzero(np.isinf(mean) | (np.isnan(mean) & (count > 0)))
         if len(infinite):
             raise DataError(
@@ -62,10 +69,11 @@ class Moments:
                 found=f"infinite values in feature(s) {', '.join(map(str, infinite[:8]))}",
                 fix="select finite rows, or guard the expression (a logarithm or ratio of 0?)",
             )
-        return cls(count, mean, np.maximum(m2, 0.0))
+        low, high = (np.where(count > 0, edge, 0.0) for edge in (low, high))
+        return cls(count, mean, np.maximum(m2, 0.0), low, high)
 
     def merge(self, other: Self) -> Self:
-        """Moments of both samples together (Chan, Golub, LeVeque 1979, eq. 2.1)."""
+        """Both samples together; of the moments, Chan, Golub, LeVeque 1979, eq. 2.1."""
         if self.mean.shape != other.mean.shape:
             raise DataError(
                 "moments",
@@ -80,6 +88,8 @@ class Moments:
             count,
             self.mean + delta * share,
             self.m2 + other.m2 + delta**2 * self.count * share,
+            self._edge(other, "low", np.minimum),
+            self._edge(other, "high", np.maximum),
         )
 
     @property
@@ -89,7 +99,7 @@ class Moments:
 
     def to_json(self) -> dict[str, Any]:
         """Lists of numbers; Python prints floats so that reading them gives the same bits."""
-        return {name: getattr(self, name).tolist() for name in ("count", "mean", "m2")}
+        return {name: values.tolist() for name, values in vars(self).items()}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -98,7 +108,15 @@ class Moments:
             np.array(content["count"], np.int64),
             np.array(content["mean"], np.float64),
             np.array(content["m2"], np.float64),
+            np.array(content["low"], np.float64),
+            np.array(content["high"], np.float64),
         )
+
+    def _edge(self, other: Self, name: str, of: Callable[..., np.ndarray]) -> np.ndarray:
+        """The outer one of both samples' smallest or largest values, where both have values."""
+        mine, theirs = getattr(self, name), getattr(other, name)
+        both = np.where(other.count > 0, of(mine, theirs), mine)
+        return np.where(self.count > 0, both, theirs)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from rootloom.errors import ConfigError, require_known
 from rootloom.physics.calorimeter import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
 from rootloom.physics.hadrons import add_pions
 from rootloom.physics.showers import add_electrons, add_photons
+from rootloom.rootio.cells import TREE, cell_rows
 from rootloom.rootio.writing import Rows, write_tree
-from rootloom.types import Ragged
 
-TREE = "showers"
 # Fixed, because it decides which random numbers a shower gets.
 _BLOCK = 1_000
 
@@ -132,20 +131,3 @@ class Calo:
             self.sampling,
             self.readout == "gap",
         )
-
-
-def cell_rows(
-    columns: Mapping[str, np.ndarray], cells: np.ndarray, segmentation: Segmentation
-) -> Rows:
-    """Energies of all cells (N, cells) in GeV as lists of those that are not empty."""
-    event, number = np.nonzero(cells)
-    x, y = segmentation.centres
-    lists = {
-        "id": number.astype(np.int32),
-        "layer": segmentation.layer[number],
-        "x": x[number],
-        "y": y[number],
-        "energy": cells[event, number].astype(np.float32),
-    }
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(event, minlength=len(cells)))])
-    return Rows(columns, {"cell": {name: Ragged(v, offsets) for name, v in lists.items()}})

@@ -19,12 +19,14 @@ class Task(Protocol):
 
     learns: "classes" or "targets", what the dataset must declare, at least `least` of them; the
     class takes their names in a field of that name. targets: those that `Batch.target` holds, none
-    when it is the class. role: what it asks of its model, which names the same: "embedding" is one
-    vector an example.
+    when it is the class. yields: "scores" of rows that are there, or new "examples": which of the
+    workflow's stages follow a training. role: what it asks of its model, which names the same:
+    "embedding" is one vector an example.
     """
 
     learns: ClassVar[str]
     least: ClassVar[int]
+    yields: ClassVar[str]
     role: ClassVar[str]
     evaluation: ClassVar[str]
     targets: Sequence[str]
@@ -57,6 +59,21 @@ class Task(Protocol):
 
     def cast(self, precision: str) -> Self:
         """The same task computing in "float32" or "bfloat16"; parameters are always float32."""
+
+
+class Generator(Task, Protocol):
+    """A task that makes new showers: what writing and comparing generated data asks of one."""
+
+    @property
+    def layers(self) -> tuple[tuple[int, int], ...]:
+        """Cells along x and y of each layer; they are numbered layer by layer, then x, then y."""
+
+    def generate(self, params: Params, energy: Array, key: Array, identity: Array) -> Array:
+        """Cells (B, cells) in GeV, float32, of showers of particles of `energy` (B,), GeV.
+
+        identity: (B, 2) uint32, as in `Batch.id`. A shower is a function of its own energy, its
+        identity and the key: neither its company nor the number of devices changes it.
+        """
 
 
 def require_role(task: Any) -> None:

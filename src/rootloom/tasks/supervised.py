@@ -38,6 +38,7 @@ class Supervised:
     representation yields.
     """
 
+    yields: ClassVar[str] = "scores"
     role: ClassVar[str] = "embedding"
 
     model: Any

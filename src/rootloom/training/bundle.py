@@ -13,7 +13,7 @@ from rootloom.tasks.base import Task
 from rootloom.training import tensors
 from rootloom.types import Batch
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""How alike generated and real showers are, after CaloChallenge (arXiv:2410.21611)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.evaluation.marginals import Marginals, compare_marginals
+from rootloom.evaluation.physics_distance import frechet_physics_distance, kernel_physics_distance
+from rootloom.evaluation.relations import (
+    Correlations,
+    Response,
+    compare_correlations,
+    compare_responses,
+    energy_edges,
+    response_in_bins,
+)
+from rootloom.evaluation.samples import Estimate, Showers
+from rootloom.evaluation.two_sample import classifier_auc
+
+# Of fewer, halves, batches and bins hold too few to say anything.
+LEAST = 100
+
+
+@dataclass(frozen=True)
+class FidelityOptions:
+    """How samples are compared.
+
+    bins: of each feature's histogram; energy_bins: of the requested energy, for the response;
+    bootstrap: replicas behind the errors; seed: of them, of batches and of the classifiers.
+    """
+
+    bins: int = 50
+    energy_bins: int = 8
+    bootstrap: int = 100
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sample beside the real one.
+
+    figures: by name, see `compare`; marginals: by feature; average: mean energy of each cell, (C,)
+    GeV.
+    """
+
+    figures: Mapping[str, Estimate]
+    marginals: Mapping[str, Marginals]
+    correlations: Correlations
+    response: tuple[Response, Response]
+    average: tuple[np.ndarray, np.ndarray]
+
+
+def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparison:
+    """All figures of fidelity of a sample; the smaller, the better, and an AUC of 0.5 is ideal.
+
+    separation, wasserstein: means over the features, also one by one ("separation.depth");
+    auc_high, auc_low: of classifiers that see the features or the cells, and the requested energy;
+    fpd, kpd: distances of the features; correlation: the largest difference of two coefficients;
+    response, resolution: how far mean and width of response over requested energy are off.
+    Raises DataError for too few rows and for features that are not finite.
+    """
+    for name, sample in (("real", real), ("generated", other)):
+        _check(name, sample)
+    seed, bootstrap = options.seed, options.bootstrap
+    marginals = {
+        name: compare_marginals(
+            real.features[:, k], other.features[:, k], options.bins, bootstrap, seed
+        )
+        for k, name in enumerate(real.names)
+    }
+    correlations = compare_correlations(real.features, other.features, bootstrap, seed)
+    edges = energy_edges(real.condition, options.energy_bins)
+    responses = (
+        response_in_bins(real.condition, real.response, edges),
+        response_in_bins(other.condition, other.response, edges),
+    )
+    response, resolution = compare_responses(*responses)
+    energies = (real.condition, other.condition)
+    figures = {
+        "auc_high": classifier_auc(real.features, other.features, energies, seed),
+        "auc_low": classifier_auc(real.cells, other.cells, energies, seed),
+        "fpd": frechet_physics_distance(real.features, other.features, bootstrap, seed),
+        "kpd": kernel_physics_distance(real.features, other.features),
+        "correlation": correlations.difference,
+        "response": response,
+        "resolution": resolution,
+        **_of_marginals(marginals),
+    }
+    averages = (real.cells.mean(axis=0), other.cells.mean(axis=0))
+    return Comparison(figures, marginals, correlations, responses, averages)
+
+
+def _of_marginals(marginals: Mapping[str, Marginals]) -> dict[str, Estimate]:
+    figures: dict[str, Estimate] = {}
+    for metric in ("separation", "wasserstein"):
+        single = {f"{metric}.{name}": getattr(m, metric) for name, m in marginals.items()}
+        values, errors = np.array(list(single.values())).T
+        # Features of the same showers: their errors do not average down.
+        figures |= {metric: Estimate(float(values.mean()), float(errors.mean())), **single}
+    return figures
+
+
+def _check(name: str, sample: Showers) -> None:
+    if len(sample) < LEAST:
+        raise DataError(
+            f"{name} showers",
+            expected=f"at least {LEAST} to compare",
+            found=str(len(sample)),
+            fix="more files, or a larger share for this split",
+        )
+    quantities = dict(zip(sample.names, sample.features.T, strict=True))
+    for quantity, values in {**quantities, "the cells": sample.cells}.items():
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"{name} showers: {quantity}",
+                expected="finite numbers",
+                found=f"{int((~np.isfinite(values)).sum())} that are not",
+                fix="look at its expression for showers without energy",
+            )

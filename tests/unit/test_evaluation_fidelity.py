@@ -1,0 +1,251 @@
+"""Figures of generated showers against SciPy, scikit-learn and closed formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import integrate, linalg, stats
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from rootloom.errors import DataError
+from rootloom.evaluation import physics_distance
+from rootloom.evaluation.fidelity import FidelityOptions, compare
+from rootloom.evaluation.marginals import compare_marginals, count, edges_of
+from rootloom.evaluation.physics_distance import (
+    frechet_distance,
+    frechet_physics_distance,
+    kernel_physics_distance,
+)
+from rootloom.evaluation.relations import (
+    compare_correlations,
+    compare_responses,
+    energy_edges,
+    response_in_bins,
+)
+from rootloom.evaluation.samples import Showers
+from rootloom.evaluation.two_sample import classifier_auc
+
+OPTIONS = FidelityOptions(bins=20, energy_bins=4, bootstrap=30)
+
+
+def normal(rows: int, seed: int, shift: float = 0.0, features: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, 1.0, (rows, features))
+
+
+def showers(rows: int, seed: int, *, scale: float = 1.0, shuffled: bool = False) -> Showers:
+    """Nine cells in three layers whose shares fluctuate; `scale`: of the middle layer.
+
+    shuffled: the features no longer belong together.
+    """
+    rng = np.random.default_rng(seed)
+    energy = rng.uniform(1, 100, rows)
+    share = rng.dirichlet([8, 20, 3], rows) * np.array([1.0, scale, 1.0])
+    cells = np.repeat(share / 3, 3, axis=1) * energy[:, None]
+    cells = cells * rng.gamma(20, 1 / 20, cells.shape)
+    layers = cells.reshape(rows, 3, 3).sum(axis=2)
+    features = np.column_stack([layers / layers.sum(axis=1, keepdims=True), cells.max(axis=1)])
+    if shuffled:
+        features = rng.permuted(features, axis=0)
+    return Showers(
+        ("fraction0", "fraction1", "fraction2", "hottest"),
+        features,
+        cells,
+        energy,
+        cells.sum(axis=1),
+    )
+
+
+def test_separation_of_two_normal_distributions_is_the_integral() -> None:
+    def integrand(x: float) -> float:
+        p, q = stats.norm.pdf(x), stats.norm.pdf(x, 0.8)
+        return 0.5 * (p - q) ** 2 / (p + q)
+
+    expected, _ = integrate.quad(integrand, -9, 10)
+    first, second = normal(40_000, 0)[:, 0], normal(40_000, 1, 0.8)[:, 0]
+    found = compare_marginals(first, second, 60, 20, 1).separation
+    # Bins of a tenth of a standard deviation hide less than 1 % of it.
+    assert abs(found.value - expected) < 4 * found.error + 0.01 * expected
+    assert 0 < found.error < 0.05 * expected
+
+
+def test_the_error_of_a_separation_is_its_spread_over_samples() -> None:
+    found = [
+        compare_marginals(normal(1000, k)[:, 0], normal(1000, 100 + k, 0.8)[:, 0], 20, 100, k)
+        for k in range(40)
+    ]
+    for metric in ("separation", "wasserstein"):
+        values, errors = np.array([getattr(m, metric) for m in found]).T
+        spread = values.std(ddof=1)
+        # Known to 1 / √(2 · 39) = 11 %; bins that follow each sample add some.
+        assert errors.mean() == pytest.approx(spread, rel=0.4)
+
+
+def test_wasserstein_distance_of_a_shift_is_the_shift_in_standard_deviations() -> None:
+    first, second = 5 * normal(20_000, 2)[:, 0], 5 * normal(20_000, 3)[:, 0] + 2
+    found = compare_marginals(first, second, 10, 20, 1).wasserstein
+    assert found.value == pytest.approx(2 / 5, abs=4 * found.error)
+
+
+def test_bins_follow_the_real_sample_and_hold_every_value() -> None:
+    real, far = normal(1000, 4)[:, 0], np.array([-1e6, 1e6, 0.0])
+    edges = edges_of(real, 30)
+    np.testing.assert_allclose([edges[0], edges[-1]], np.quantile(real, [0.001, 0.999]))
+    assert count(far, edges).tolist()[:: len(edges) - 2] == [1, 1]
+    assert count(far, edges).sum() == 3
+    for constant in (np.zeros(9), np.full(9, 1e-3)):
+        found = compare_marginals(constant, constant + 2, 4, 5, 1)
+        assert (found.separation.value, found.real.sum()) == (1, 9)
+
+
+def test_frechet_distance_is_that_of_the_matrix_square_root() -> None:
+    rng = np.random.default_rng(5)
+    roots = rng.normal(size=(2, 6, 6))
+    first, second = (a @ a.T for a in roots)
+    means = rng.normal(size=(2, 6))
+    cross = linalg.sqrtm(first @ second)
+    expected = np.sum((means[0] - means[1]) ** 2) + np.trace(first + second - 2 * cross.real)
+    assert frechet_distance(means[0], first, means[1], second) == pytest.approx(expected, rel=1e-9)
+    # One dimension: (μ₁ - μ₂)² + (σ₁ - σ₂)².
+    one = frechet_distance(np.array([1.0]), np.array([[4.0]]), np.array([3.0]), np.array([[9.0]]))
+    assert one == pytest.approx(4 + 1)
+
+
+def test_fpd_is_the_distance_of_infinite_samples() -> None:
+    """Where the distance of the samples themselves is off by many of its spreads."""
+    pairs = [(normal(400, k, features=8), normal(400, 99 + k, features=8)) for k in range(20)]
+    scale = np.mean([np.abs(real).max(axis=0) ** -2 for real, _ in pairs])
+    found = np.array([frechet_physics_distance(*pair, 20, 1) for pair in pairs])
+    plain = [
+        frechet_distance(a.mean(axis=0), np.cov(a.T), b.mean(axis=0), np.cov(b.T)) for a, b in pairs
+    ]
+    values, errors = found.T
+    of_mean = values.std(ddof=1) / np.sqrt(20)
+    assert abs(values.mean()) < 4 * of_mean
+    assert np.mean(plain) * scale > 10 * of_mean
+    assert 0.7 < errors.mean() / values.std(ddof=1) < 2.5
+
+    real, shifted = normal(2000, 6), normal(2000, 7, 0.5)
+    expected = np.sum((0.5 / np.abs(real).max(axis=0)) ** 2)
+    found_shift = frechet_physics_distance(real, shifted, 30, 1)
+    assert found_shift.value == pytest.approx(expected, abs=4 * found_shift.error)
+    assert found_shift.value > 5 * found_shift.error
+
+
+def test_kpd_is_the_unbiased_discrepancy_of_the_polynomial_kernel(monkeypatch) -> None:
+    real, other = normal(53, 8), normal(41, 9, 0.4)
+    scaled = [sample / np.abs(real).max(axis=0) for sample in (real, other)]
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return polynomial_kernel(a, b, degree=4, gamma=1 / 3, coef0=1)
+
+    expected = -2 * kernel(*scaled).mean()
+    for sample in scaled:
+        pairs = kernel(sample, sample)[~np.eye(len(sample), dtype=bool)]
+        expected += pairs.mean()
+    assert kernel_physics_distance(real, other).value == pytest.approx(expected, rel=1e-9)
+    monkeypatch.setattr(physics_distance, "_BLOCK", 2)
+    assert kernel_physics_distance(real, other).value == pytest.approx(expected, rel=1e-9)
+
+
+def test_kpd_of_equal_distributions_is_zero_within_its_error() -> None:
+    found = [kernel_physics_distance(normal(300, k), normal(300, 50 + k)) for k in range(30)]
+    values, errors = np.array(found).T
+    assert abs(values.mean()) < 4 * values.std(ddof=1) / np.sqrt(30)
+    assert 0.5 < errors.mean() / values.std(ddof=1) < 2
+    shifted = kernel_physics_distance(normal(300, 1), normal(300, 2, 0.5))
+    assert shifted.value > 5 * shifted.error
+
+
+def test_auc_of_two_normal_distributions_is_the_closed_formula() -> None:
+    energy = np.random.default_rng(0).uniform(1, 100, (2, 2000))
+    found = classifier_auc(normal(2000, 10), normal(2000, 11, 0.7), tuple(energy), 1)
+    best = stats.norm.cdf(0.7 * np.sqrt(3) / np.sqrt(2))
+    assert best - 0.04 < found.value < best + 4 * found.error
+    same = classifier_auc(normal(2000, 12), normal(2000, 13), tuple(energy), 1)
+    assert abs(same.value - 0.5) < 4 * same.error
+    assert same.error == pytest.approx(np.sqrt(1 / (12 * 2000) * 2), rel=0.1)
+
+
+def test_showers_of_one_energy_are_judged_together() -> None:
+    """Copies of the same rows score alike; split apart, each would be taken for the other."""
+    rng = np.random.default_rng(1)
+    energy = rng.uniform(1, 100, 600)
+    order = rng.permutation(600)
+    x = normal(600, 14)
+    assert classifier_auc(x, x[order], (energy, energy[order]), 1).value == 0.5
+
+
+def test_correlations_are_spearmans() -> None:
+    real = normal(500, 15)
+    real[:, 1] += np.exp(real[:, 0])
+    other = np.column_stack([normal(400, 16)[:, :2], np.zeros(400)])
+    found = compare_correlations(real, other, 20, 1)
+    np.testing.assert_allclose(found.real, stats.spearmanr(real).statistic, atol=1e-12)
+    between = stats.spearmanr(other[:, 0], other[:, 1]).statistic
+    expected = [[1, between, 0], [between, 1, 0], [0, 0, 1]]
+    np.testing.assert_allclose(found.other, expected, atol=1e-12)
+    assert found.difference.value == np.abs(found.real - found.other).max()
+    assert 0 < found.difference.error < 0.1
+
+
+def test_response_in_bins_of_requested_energy() -> None:
+    rng = np.random.default_rng(17)
+    energy = rng.uniform(1, 100, 8000)
+    seen = energy * rng.normal(0.9, 0.05, 8000)
+    edges = energy_edges(energy, 5)
+    np.testing.assert_allclose(np.histogram(energy, edges)[0], 1600)
+    found = response_in_bins(energy, seen, edges)
+    for name, statistic in (("mean", np.mean), ("width", lambda v: np.std(v, ddof=1))):
+        expected = stats.binned_statistic(energy, seen / energy, statistic, edges).statistic
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-12)
+    # Of normal distributions: σ/√n and σ/√(2n).
+    np.testing.assert_allclose(found.mean_error, 0.05 / 40, rtol=0.1)
+    np.testing.assert_allclose(found.width_error, 0.05 / np.sqrt(3200), rtol=0.15)
+
+    wider = response_in_bins(energy, energy * rng.normal(0.99, 0.06, 8000), edges)
+    response, resolution = compare_responses(found, wider)
+    assert response.value == pytest.approx(0.1, abs=4 * response.error)
+    assert resolution.value == pytest.approx(0.2, abs=4 * resolution.error)
+    assert response.error < 0.002
+    assert resolution.error < 0.02
+
+
+def test_energies_that_are_all_the_same_are_one_bin() -> None:
+    energy = np.full(200, 50.0)
+    found = response_in_bins(energy, energy * 0.9, energy_edges(energy, 8))
+    assert (found.mean.tolist(), found.width.tolist()) == ([pytest.approx(0.9)], [pytest.approx(0)])
+
+
+def test_equal_samples_are_alike_and_a_layer_that_is_off_is_seen() -> None:
+    real = showers(1500, 1)
+    floor = compare(real, showers(1500, 2), OPTIONS).figures
+    assert abs(floor["auc_high"].value - 0.5) < 4 * floor["auc_high"].error
+    assert abs(floor["auc_low"].value - 0.5) < 4 * floor["auc_low"].error
+    for name in ("fpd", "kpd"):
+        assert abs(floor[name].value) < 4 * floor[name].error
+    off = compare(real, showers(1500, 3, scale=1.3), OPTIONS).figures
+    for name in ("auc_high", "auc_low", "fpd", "kpd", "response", "separation.fraction1"):
+        assert off[name].value - floor[name].value > 5 * off[name].error, name
+    assert set(off) == set(floor)
+    assert off["separation"].value == pytest.approx(
+        np.mean([off[f"separation.{name}"].value for name in real.names])
+    )
+
+
+def test_features_that_do_not_belong_together_are_seen() -> None:
+    real = showers(1500, 1)
+    floor = compare(real, showers(1500, 2), OPTIONS).figures
+    off = compare(real, showers(1500, 4, shuffled=True), OPTIONS).figures
+    for name in ("auc_high", "correlation"):
+        assert off[name].value - floor[name].value > 5 * off[name].error, name
+    assert off["separation"].value < 2 * floor["separation"].value
+
+
+def test_too_few_showers_and_missing_quantities_are_refused() -> None:
+    real = showers(150, 1)
+    with pytest.raises(DataError, match="at least 100"):
+        compare(real, showers(50, 2), OPTIONS)
+    broken = showers(150, 2)
+    broken.features[3, 1] = np.nan
+    with pytest.raises(DataError, match="generated showers: fraction1"):
+        compare(real, broken, OPTIONS)
