@@ -37,6 +37,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "evaluations": {
         "classification": "rootloom.evaluation.classification:Classification",
+        "regression": "rootloom.evaluation.regression:Regression",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",

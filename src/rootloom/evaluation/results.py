@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from rootloom.errors import InputError
+from rootloom.errors import DataError, InputError
 
 SCHEMA = 2
 
@@ -172,8 +172,75 @@ class ClassificationResult:
                 )
 
 
+@dataclass(frozen=True)
+class Spread:
+    """A histogram as a density: `edges` (n + 1,), `density` (n,); what lies above is left out."""
+
+    edges: tuple[float, ...]
+    density: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ResolutionProfile:
+    """A resolution in bins of `variable`: (value, error) of the mean and of the 68 % quantile."""
+
+    variable: str
+    edges: tuple[float, ...]
+    mean: tuple[tuple[float | None, float | None], ...]
+    contained: tuple[tuple[float | None, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """An angle or a distance to the truth. contained: its 68.27 % quantile."""
+
+    name: str
+    unit: str
+    mean: Measurement
+    median: Measurement
+    contained: Measurement
+    spread: Spread
+    profiles: tuple[ResolutionProfile, ...]
+
+
+@dataclass(frozen=True)
+class NumberError:
+    """Mean and root mean square of predicted minus true, of a plain number."""
+
+    name: str
+    bias: Measurement
+    rms: Measurement
+
+
+@dataclass(frozen=True)
+class RegressionResult:
+    """How far predictions are from the truth."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    resolutions: tuple[Resolution, ...]
+    numbers: tuple[NumberError, ...]
+    kind: Literal["regression"] = "regression"
+
+    def figures(self) -> dict[str, Measurement]:
+        """NAME_mean, NAME_median and NAME_68 of angles and distances; bias_NAME and rms_NAME."""
+        found: dict[str, Measurement] = {}
+        for one in self.resolutions:
+            found[f"{one.name}_mean"], found[f"{one.name}_median"] = one.mean, one.median
+            found[f"{one.name}_68"] = one.contained
+        for number in self.numbers:
+            found[f"bias_{number.name}"], found[f"rms_{number.name}"] = number.bias, number.rms
+        return found
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for name, found in self.figures().items():
+            yield f"{name}: {found.value} ± {found.statistical}"
+
+
 # What evaluations of each kind found, told apart by their `kind`.
-Result = ClassificationResult
+Result = ClassificationResult | RegressionResult
+R = TypeVar("R", ClassificationResult, RegressionResult)
 
 
 @dataclass(frozen=True)
@@ -198,6 +265,16 @@ class Evaluation:
     result: Result
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def of(self, kind: type[R]) -> R:
+        """The result, which is of this kind; raises DataError for another one."""
+        if not isinstance(self.result, kind):
+            raise DataError(
+                f"evaluation of '{self.method}'",
+                expected=f"a {kind.__name__}",
+                found=type(self.result).__name__,
+            )
+        return self.result
 
     def figure(self, name: str) -> Measurement | None:
         """A figure by its name in any case, or None where it was not evaluated."""
