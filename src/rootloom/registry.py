@@ -35,6 +35,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "evaluations": {
         "classification": "rootloom.evaluation.classification:Classification",
+        "generation": "rootloom.evaluation.generation:Generation",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",
