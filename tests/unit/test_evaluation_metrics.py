@@ -18,7 +18,13 @@ from rootloom.evaluation.metrics import (
     roc,
     significance_improvement,
 )
-from rootloom.evaluation.uncertainties import auc_error, background_at, rejection_limit, wilson
+from rootloom.evaluation.uncertainties import (
+    auc_error,
+    background_at,
+    paired_areas,
+    rejection_limit,
+    wilson,
+)
 
 
 def gaussian(rows, separation=1.5, seed=0, share=0.5, weighted=False, decimals=None):
@@ -100,6 +106,46 @@ def test_auc_error_with_unit_weights_is_delong(decimals):
     score, signal, weight = gaussian(1500, decimals=decimals, share=0.3)
     expected = delong(score[signal], score[~signal])
     assert auc_error(roc(score, signal, weight)) == pytest.approx(expected, rel=1e-10)
+
+
+def two_scores(rows, decimals=None, weighted=False):
+    score, signal, weight = gaussian(rows, share=0.3, weighted=weighted, seed=3)
+    other = 0.7 * score + np.random.default_rng(4).normal(0, 0.6, rows) + 0.2 * signal
+    scores = np.stack([score, other])
+    return scores if decimals is None else np.round(scores, decimals), signal, weight
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+def test_covariance_of_areas_with_unit_weights_is_delong(decimals):
+    scores, signal, weight = two_scores(700, decimals)
+    areas, covariance = paired_areas(scores, signal, weight)
+    # The kernel of every pair of rows, and the covariance of its means over either class.
+    pairs = scores[:, signal, None] - scores[:, None, ~signal]
+    kernel = np.where(pairs > 0, 1.0, np.where(pairs == 0, 0.5, 0.0))
+    expected = np.cov(kernel.mean(axis=2)) / signal.sum()
+    expected += np.cov(kernel.mean(axis=1)) / (~signal).sum()
+    np.testing.assert_allclose(areas, kernel.mean(axis=(1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(covariance, expected, rtol=1e-10)
+
+
+def test_the_error_of_a_difference_of_areas_is_that_of_resampling():
+    scores, signal, weight = two_scores(1500, weighted=True)
+    areas, covariance = paired_areas(scores, signal, weight)
+    for number, score in enumerate(scores):
+        expected = reference.roc_auc_score(signal, score, sample_weight=weight)
+        assert areas[number] == pytest.approx(expected, abs=1e-12)
+        error = auc_error(roc(score, signal, weight))
+        assert covariance[number, number] == pytest.approx(error**2, rel=1e-9)
+    random = np.random.default_rng(6)
+    differences = []
+    for _ in range(400):
+        drawn = weight * random.poisson(1.0, len(weight))
+        one, other = (reference.roc_auc_score(signal, s, sample_weight=drawn) for s in scores)
+        differences.append(other - one)
+    error = np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    # 400 replicas know their spread to 3.5 %.
+    assert np.std(differences) == pytest.approx(error, rel=0.15)
+    assert error < 0.8 * np.sqrt(covariance[0, 0] + covariance[1, 1])
 
 
 def test_auc_error_is_near_hanley_and_mcneil():

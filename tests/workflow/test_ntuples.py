@@ -9,6 +9,7 @@ import numpy as np
 import uproot
 
 from tests.workflow.project import ROOT, Project
+from tests.workflow.test_interruption import LONG, kill_and_run_again
 
 
 def link_data(project: Project) -> None:
@@ -18,7 +19,12 @@ def link_data(project: Project) -> None:
 
 def test_nanoaod_jets(fresh: Project) -> None:
     link_data(fresh)
-    fresh.snakemake("--config", "experiment=nano-btag")
+    fresh.edit("config/config.yaml", "experiment: toy", "experiment: nano-btag")
+    fresh.edit("config/experiments/nano-btag.yaml", "epochs: 20", LONG)
+    fresh.snakemake("--until", "statistics")
+    model = "results/nano-btag/models/dnn/0/model.safetensors"
+    kill_and_run_again(fresh, model, "results/nano-btag/training/dnn/0")
+    fresh.snakemake()
     results = fresh.path / "results" / "nano-btag"
     evaluation = json.loads((results / "evaluation" / "deepjet.json").read_text())
     # DeepJet was made for exactly this: far from chance even in a few hundred jets.

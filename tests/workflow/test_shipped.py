@@ -45,6 +45,14 @@ def evaluations(
     return found
 
 
+def test_w_tagging(tmp_path: Path) -> None:
+    pytest.importorskip("pythia8mc")
+    pytest.importorskip("fastjet")
+    found = evaluations(tmp_path, "w-tagging", ["recnn-gated", "mass-tau21"], 60, batch_size=8)
+    assert all(0 <= auc["w"] <= 1 for auc in found.values())
+    assert (tmp_path / "project/results/w-tagging/images.png").stat().st_size > 10_000
+
+
 def test_higgs(tmp_path: Path) -> None:
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")

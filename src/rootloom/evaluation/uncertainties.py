@@ -67,6 +67,37 @@ def _placement_variance(own: Cumulative, other: Cumulative) -> float:
     return variance * rows / (rows - 1) if rows > 1 else variance
 
 
+def paired_areas(
+    scores: np.ndarray, signal: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """AUC (M,) of M scores of the same rows, and the covariance (M, M) of their errors.
+
+    scores: (M, R); signal: (R,) bool; weight: (R,). What two scores have in common falls out of
+    their difference, whose variance is c_aa + c_bb − 2 c_ab. After DeLong, DeLong & Clarke-Pearson,
+    with weights as in `auc_error`, whose squares stand on the diagonal.
+    """
+    placed = np.stack([_placements(score, signal, weight) for score in scores])
+    covariance = np.zeros((len(scores), len(scores)))
+    for rows in (signal, ~signal):
+        w, mean = weight[rows], np.average(placed[:, rows], axis=1, weights=weight[rows])
+        off = (placed[:, rows] - mean[:, None]) * (w / w.sum())
+        effective = w.sum() ** 2 / (w**2).sum()
+        covariance += off @ off.T * (effective / (effective - 1) if effective > 1 else 1.0)
+    return np.average(placed[:, signal], axis=1, weights=weight[signal]), covariance
+
+
+def _placements(score: np.ndarray, signal: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(R,): the share of the other class that a row beats, tied rows counted as one half."""
+    placed = np.empty(len(score))
+    for rows in (signal, ~signal):
+        order = np.argsort(score[~rows], kind="stable")
+        other = score[~rows][order]
+        below = np.concatenate([[0.0], np.cumsum(weight[~rows][order])])
+        low, high = (below[np.searchsorted(other, score[rows], side)] for side in ("left", "right"))
+        placed[rows] = (low + high) / (2 * below[-1])
+    return np.where(signal, placed, 1.0 - placed)
+
+
 def background_at(curve: Roc, signal_efficiency: np.ndarray) -> BackgroundAt:
     """ε_B at each ε_S (T,), with its error and the counts behind it.
 
