@@ -37,6 +37,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "evaluations": {
         "classification": "rootloom.evaluation.classification:Classification",
+        "generation": "rootloom.evaluation.generation:Generation",
         "regression": "rootloom.evaluation.regression:Regression",
     },
     "simulations": {
