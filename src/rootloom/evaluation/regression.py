@@ -124,6 +124,11 @@ class Regression:
             fix=nearest(name, [*self._axes(), *sample.columns]),
         )
 
+    def _unit_of(self, axis: str) -> str:
+        if axis not in self._axes():
+            return ""
+        return self.unit if axis.startswith("impact_") else "°"
+
     def _axes(self) -> list[str]:
         parts = (("zenith", self.directions), ("meridian", self.points), ("impact", self.tracks))
         return [f"{kind}_{name}" for kind, named in parts for name in named]
@@ -169,6 +174,7 @@ class Regression:
         )
         return ResolutionProfile(
             variable=axis,
+            unit=self._unit_of(axis),
             edges=tuple(edges.tolist()),
             mean=tuple(map(_plain, means)),
             contained=tuple(map(_plain, contained)),

@@ -182,9 +182,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class ResolutionProfile:
-    """A resolution in bins of `variable`: (value, error) of the mean and of the 68 % quantile."""
+    """A resolution in bins of `variable`: (value, error) of the mean and of the 68 % quantile.
+
+    unit: the variable's.
+    """
 
     variable: str
+    unit: str
     edges: tuple[float, ...]
     mean: tuple[tuple[float | None, float | None], ...]
     contained: tuple[tuple[float | None, float | None], ...]

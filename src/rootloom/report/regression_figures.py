@@ -61,7 +61,8 @@ def profile(
             markerfacecolor="none" if line.dashed else line.colour,
             label=line.label,
         )
-    axes.set(xlabel=variable, ylabel=f"68 % of {_with(title, results[0][1].unit)}")
+    unit = results[0][1].profiles[number].unit
+    axes.set(xlabel=_with(variable, unit), ylabel=f"68 % of {_with(title, results[0][1].unit)}")
     if all((value or 0) > 0 for _, one in results for value, _ in one.profiles[number].contained):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda number, _: f"{number:g}")
