@@ -82,6 +82,7 @@ class Selection:
         """Refuse here, before any job, what cannot fit together."""
         dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
         self._check_task(where)
+        self._check_baselines()
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
         require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
@@ -128,6 +129,21 @@ class Selection:
         require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
         directions = [name for direction in task.get("directions", []) for name in direction]
         require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
+
+    def _check_baselines(self) -> None:
+        """Refuse a baseline that predicts something else than the experiment's task."""
+        kinds, task = self.library.schema["$defs"], self.experiment.task["kind"]
+        learns = kinds["tasks"][task]["x-learns"]
+        for name, section in self.experiment.baselines.items():
+            found = kinds["baselines"][section["kind"]]["x-learns"]
+            if found != learns:
+                same = [k for k, v in kinds["baselines"].items() if v["x-learns"] == learns]
+                raise ConfigError(
+                    f"experiment '{self.name}': baselines.{name}",
+                    expected=f"a baseline that learns {learns}, as the task '{task}' does",
+                    found=f"{section['kind']}, which learns {found}",
+                    fix=f"kinds that do: {', '.join(sorted(same)) or 'none'}",
+                )
 
 
 def objects_read(representation: dict[str, Any], properties: dict[str, Any]) -> list[str]:
