@@ -174,7 +174,10 @@ class ClassificationResult:
 
 @dataclass(frozen=True)
 class Spread:
-    """A histogram as a density: `edges` (n + 1,), `density` (n,); what lies above is left out."""
+    """A histogram in bins of one ratio: `edges` (n + 1,); `density` (n,), by the natural logarithm.
+
+    What lies below the first edge is in the first bin.
+    """
 
     edges: tuple[float, ...]
     density: tuple[float, ...]

@@ -158,7 +158,7 @@ class Regression:
                 figures.densities(results, title),
                 f"{key}-density",
                 f"Density of the {title} {of}",
-                f"{title.capitalize()}: the density, of unit area over all events.",
+                f"{title.capitalize()}: how events are spread over it, on a logarithmic axis.",
             ),
             profiles=[
                 picture(
