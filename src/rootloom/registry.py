@@ -19,6 +19,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "recnn": "rootloom.models.recnn:RecNN",
         "table_resnet": "rootloom.models.table_resnet:TableResNet",
         "calogan": "rootloom.models.calogan:CaloGAN",
+        "shower_flow": "rootloom.models.shower_flow:ShowerFlow",
     },
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
@@ -32,9 +33,12 @@ REGISTRY: dict[str, dict[str, str]] = {
         "classification": "rootloom.tasks.classification:Classification",
         "regression": "rootloom.tasks.regression:Regression",
         "adversarial": "rootloom.tasks.adversarial:Adversarial",
+        "flow_matching": "rootloom.tasks.flow_matching:FlowMatching",
     },
     "evaluations": {
         "classification": "rootloom.evaluation.classification:Classification",
+        "generation": "rootloom.evaluation.generation:Generation",
+        "regression": "rootloom.evaluation.regression:Regression",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",

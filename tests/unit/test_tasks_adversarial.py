@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 from scipy import stats
-from tests.learnable import Memory, PlainImage
+from tests.learnable import LAYERS, Memory, PlainImage, showers
 
 from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
@@ -29,10 +29,9 @@ from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, TrainingOptions
 from rootloom.training.state import initial_params, initial_state
 from rootloom.training.step import train_step
-from rootloom.types import Batch, Column, Ragged
+from rootloom.types import Batch
 
-LAYERS = ((2, 8), (4, 4))
-CELLS, SIZE = 32, 32
+SIZE = 32
 KEY = jax.random.key(4)
 RULE = optax.sgd(0.02)
 pytestmark = pytest.mark.usefixtures("strict")
@@ -46,31 +45,6 @@ def model(**fields: Any) -> CaloGAN:
 def task(**fields: Any) -> Adversarial:
     cells = CalorimeterCells(layers=LAYERS, keep_bits=23)
     return Adversarial(model(**fields), cells, {}, ("eplus",))
-
-
-def showers(rows: int, seed: int = 0) -> dict[str, Column]:
-    """Energy in the first two layers, with a share that fluctuates, in cells around a middle."""
-    rng = np.random.default_rng(seed)
-    energy = rng.uniform(5, 50, rows)
-    share = rng.beta(8, 24, rows)
-    cells = np.zeros((rows, CELLS))
-    cells[:, 2:7] = (energy * share / 5)[:, None] * rng.uniform(0.5, 1.5, (rows, 5))
-    cells[:, 20:26] = (energy * (1 - share) / 6)[:, None] * rng.uniform(0.5, 1.5, (rows, 6))
-    event, number = np.nonzero(cells)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(event, minlength=rows))])
-    columns = CalorimeterCells(layers=LAYERS, keep_bits=23).encode(
-        {
-            "cells.id": Ragged(number, offsets),
-            "cells.energy": Ragged(cells[event, number].astype(np.float32), offsets),
-            "energy": energy.astype(np.float32),
-        }
-    )
-    return {
-        **columns,
-        "label": np.zeros(rows, np.int32),
-        "weight": rng.uniform(0.5, 1.5, rows).astype(np.float32),
-        "id": rng.integers(0, 2**64, rows, dtype=np.uint64),
-    }
 
 
 def batch(rows: np.ndarray, devices: int = 1, which: Adversarial | None = None) -> Batch:
@@ -211,7 +185,7 @@ def test_locally_connected_by_loops(strides: tuple[int, int]) -> None:
 
 
 def test_layers_split_join_and_resample() -> None:
-    cells = jnp.asarray(np.random.default_rng(3).normal(size=(2, CELLS)).astype(np.float32))
+    cells = jnp.asarray(np.random.default_rng(3).normal(size=(2, 32)).astype(np.float32))
     images = split(cells, LAYERS)
     assert [image.shape[1:] for image in images] == list(LAYERS)
     np.testing.assert_array_equal(join(images), cells)
@@ -235,7 +209,7 @@ def test_a_generated_shower_follows_its_energy_and_its_id(params: Any) -> None:
     identity = jnp.asarray(id_words(np.arange(SIZE, dtype=np.uint64) << np.uint64(30)))
     generate = jax.jit(ours.generate)
     whole = generate(params, energy, KEY, identity)
-    assert whole.shape == (SIZE, CELLS)
+    assert whole.shape == (SIZE, 32)
     assert len(np.unique(whole, axis=0)) == SIZE
     # Any part, in another order, by itself.
     some = np.array([9, 2, 30])

@@ -60,11 +60,15 @@ def random_bits(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
     return bits.reshape(seeds.shape[0], *shape)
 
 
+def example_uniform(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
+    """(B, *shape) numbers even in (0, 1), a function of each example's seed and of the salt."""
+    # The middles of 2²³ even parts of (0, 1): exact in float32, and never 0 or 1.
+    return ((random_bits(seeds, salt, shape) >> 9).astype(jnp.float32) + 0.5) * 2.0**-23
+
+
 def example_normal(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
     """(B, *shape) standard normal numbers, a function of each example's seed and of the salt."""
-    # The middles of 2²³ even parts of (0, 1): exact in float32, and never 0 or 1.
-    uniform = ((random_bits(seeds, salt, shape) >> 9).astype(jnp.float32) + 0.5) * 2.0**-23
-    return jax.scipy.special.ndtri(uniform)
+    return jax.scipy.special.ndtri(example_uniform(seeds, salt, shape))
 
 
 class Dropout(nn.Module):

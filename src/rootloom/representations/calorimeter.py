@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import lcm
 from typing import ClassVar, Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.physics.calorimeter import Segmentation
+from rootloom.physics.ratios import energy_ratios
 from rootloom.representations.base import (
     MomentsLike,
     ragged,
@@ -103,10 +105,16 @@ class CalorimeterCells:
         return Shower(self._dense(columns, rows, size), energy)
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
-        """{"x": (R, cells), "energy": (R, 1)}: moments of every cell, empty ones included."""
+        """{"x": (R, cells), "energy": (R, 1), "ratios": (R, L)}.
+
+        Moments of every cell, empty ones included, and of what `physics.ratios` makes of layers.
+        """
         rows = len(columns[_CELL])
         cells = self._dense(columns, np.arange(rows), rows).astype(np.float64)
-        return {"x": cells, "energy": np.asarray(columns[_ENERGY], np.float64)[:, None]}
+        energy = np.asarray(columns[_ENERGY], np.float64)
+        first = np.cumsum([0, *(nx * ny for nx, ny in self.layers)])
+        layers = np.stack([cells[:, a:b].sum(axis=1) for a, b in pairwise(first)], axis=1)
+        return {"x": cells, "energy": energy[:, None], "ratios": energy_ratios(layers, energy)}
 
     def normalise(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
         """As they are: what generates showers must make them in GeV."""

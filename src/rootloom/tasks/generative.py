@@ -33,8 +33,8 @@ class Generative:
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
     yields: ClassVar[str] = "examples"
+    evaluation: ClassVar[str] = "generation"
     targets: ClassVar[tuple[str, ...]] = ()
-    evaluation: ClassVar[str] = "classification"
     role: ClassVar[str]
 
     model: Any

@@ -1,0 +1,47 @@
+"""A shower's layer energies as numbers without bounds, and back.
+
+After C. Krause, D. Shih, arXiv:2106.05285, section III, and L. Favaro et al. (CaloDREAM),
+arXiv:2405.09629, section 2: the energy seen over that of the particle, and of each layer the share
+of what it and the layers behind it hold. Their logits and logarithms have no bounds, and whatever
+numbers stand there give energies that are positive and add up.
+
+The functions take NumPy and JAX arrays alike. R showers, L layers, GeV.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Smallest part of a shower's energy that counts: the logarithm of nothing has to be a number.
+_LEAST = 1e-6
+
+
+def energy_ratios(layers: Any, energy: Any) -> Any:
+    """(R, L): ln(ΣE / energy), then of all layers but the last the logit of E_i / Σ_{j ≥ i} E_j.
+
+    layers: E (R, L); energy: (R,) of the particle.
+    """
+    xp = layers.__array_namespace__()
+    given = xp.maximum(energy, xp.asarray(_LEAST, dtype=energy.dtype))
+    total = xp.maximum(layers.sum(axis=1), _LEAST * given)
+    found = [xp.log(total / given)]
+    for i in range(layers.shape[1] - 1):
+        # logit(a / (a + b)) = ln(a / b), which does not round where the share is near one.
+        here, behind = (xp.maximum(e, _LEAST * total) for e in (layers[:, i], _behind(layers, i)))
+        found.append(xp.log(here / behind))
+    return xp.stack(found, axis=1)
+
+
+def layers_of_ratios(ratios: Any, energy: Any) -> Any:
+    """The layers' energies (R, L), the inverse of `energy_ratios`."""
+    xp = ratios.__array_namespace__()
+    left = energy * xp.exp(ratios[:, 0])
+    found = []
+    for i in range(1, ratios.shape[1]):
+        found.append(left / (1.0 + xp.exp(-ratios[:, i])))
+        left = left / (1.0 + xp.exp(ratios[:, i]))
+    return xp.stack([*found, left], axis=1)
+
+
+def _behind(layers: Any, i: int) -> Any:
+    return layers[:, i + 1 :].sum(axis=1)
