@@ -55,6 +55,12 @@ class Selection:
         """Networks first, then baselines."""
         return [*self.experiment.methods, *self.experiment.baselines]
 
+    @cached_property
+    def makes_examples(self) -> bool:
+        """Whether the experiment's networks make new examples, in place of scoring those there."""
+        tasks = self.library.schema["$defs"]["tasks"]
+        return bool(tasks[self.experiment.task["kind"]]["x-yields"] == "examples")
+
     def parts(self) -> range:
         """Numbers of a file's shards."""
         return range(self.dataset.shards_per_file)
@@ -110,6 +116,17 @@ class Selection:
                 expected="as many members as folds, and events as rows",
                 found=f"{folds} folds, {members} members, rows: {self.dataset.rows}",
                 fix=f"members: {folds}; rows of one event cannot be told apart by fold",
+            )
+
+    def _check_baselines(self) -> None:
+        """Refuse what scores rows beside what makes new ones."""
+        if self.makes_examples and self.experiment.baselines:
+            raise ConfigError(
+                f"experiment '{self.name}': baselines",
+                expected=f"none beside the task '{self.experiment.task['kind']}', which scores no "
+                "rows",
+                found=", ".join(self.experiment.baselines),
+                fix="give them an experiment of their own",
             )
 
     def _check_task(self, where: str) -> None:
