@@ -118,17 +118,6 @@ class Selection:
                 fix=f"members: {folds}; rows of one event cannot be told apart by fold",
             )
 
-    def _check_baselines(self) -> None:
-        """Refuse what scores rows beside what makes new ones."""
-        if self.makes_examples and self.experiment.baselines:
-            raise ConfigError(
-                f"experiment '{self.name}': baselines",
-                expected=f"none beside the task '{self.experiment.task['kind']}', which scores no "
-                "rows",
-                found=", ".join(self.experiment.baselines),
-                fix="give them an experiment of their own",
-            )
-
     def _check_task(self, where: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""
         dataset, task = self.dataset, self.experiment.task
@@ -148,8 +137,15 @@ class Selection:
         require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
 
     def _check_baselines(self) -> None:
-        """Refuse a baseline that predicts something else than the experiment's task."""
+        """Refuse a baseline that predicts something else than the task, or where nothing does."""
         kinds, task = self.library.schema["$defs"], self.experiment.task["kind"]
+        if self.makes_examples and self.experiment.baselines:
+            raise ConfigError(
+                f"experiment '{self.name}': baselines",
+                expected=f"none beside the task '{task}', which scores no rows",
+                found=", ".join(self.experiment.baselines),
+                fix="give them an experiment of their own",
+            )
         learns = kinds["tasks"][task]["x-learns"]
         for name, section in self.experiment.baselines.items():
             found = kinds["baselines"][section["kind"]]["x-learns"]
