@@ -55,6 +55,12 @@ class Selection:
         """Networks first, then baselines."""
         return [*self.experiment.methods, *self.experiment.baselines]
 
+    @cached_property
+    def makes_examples(self) -> bool:
+        """Whether the experiment's networks make new examples, in place of scoring those there."""
+        tasks = self.library.schema["$defs"]["tasks"]
+        return bool(tasks[self.experiment.task["kind"]]["x-yields"] == "examples")
+
     def parts(self) -> range:
         """Numbers of a file's shards."""
         return range(self.dataset.shards_per_file)
@@ -131,8 +137,15 @@ class Selection:
         require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
 
     def _check_baselines(self) -> None:
-        """Refuse a baseline that predicts something else than the experiment's task."""
+        """Refuse a baseline that predicts something else than the task, or where nothing does."""
         kinds, task = self.library.schema["$defs"], self.experiment.task["kind"]
+        if self.makes_examples and self.experiment.baselines:
+            raise ConfigError(
+                f"experiment '{self.name}': baselines",
+                expected=f"none beside the task '{task}', which scores no rows",
+                found=", ".join(self.experiment.baselines),
+                fix="give them an experiment of their own",
+            )
         learns = kinds["tasks"][task]["x-learns"]
         for name, section in self.experiment.baselines.items():
             found = kinds["baselines"][section["kind"]]["x-learns"]

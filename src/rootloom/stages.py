@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from rootloom.shards.weights import Reweight, WeightTable
 
 __all__ = [
-    "all_shards", "baseline", "evaluate", "friend", "friends", "index", "moments", "predict",
-    "preprocess", "report", "running", "shard", "simulate", "statistics", "train", "train_process",
+    "all_shards", "baseline", "evaluate", "friend", "friends", "generate", "index", "moments",
+    "predict", "preprocess", "report", "running", "shard", "simulate", "statistics", "train",
+    "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -270,6 +271,26 @@ def predict(
             score_stream(scores),
         )
         print(f"{section['method']}: {rows} rows of '{split}'")
+
+
+def generate(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
+    """Make an example like each of the test split's, at the same conditions, in their order."""
+    from rootloom.training.devices import configure
+
+    section = job["section"]
+    configure(cpus=section["threads"])
+    from rootloom import generation
+
+    generator = generation.load_generator(model)
+    request = generation.Request(
+        generation.energies_of_split(shards, generator.task.representation, SPLITS[-1]),
+        section["seed"],
+        threshold=section["threshold"],
+        tree=section["tree"],
+    )
+    notes = _notes("generate", job, section["seed"])
+    what = f"generate {section['method']} {section['member']}"
+    generation.write_showers(output, generator, request, notes, progress(what, "examples"))
 
 
 def baseline(
