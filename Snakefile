@@ -1,7 +1,7 @@
 """rootloom: from ROOT files to trained, evaluated deep-learning models.
 
 config/ says what to compute, profiles/ where it runs. Stages, in order: simulate, index,
-preprocess, statistics, train (or baseline), predict, evaluate, report.
+preprocess, statistics, train (or baseline), predict (or generate), evaluate, report.
 """
 
 from snakemake.utils import min_version
@@ -21,6 +21,7 @@ include: "rules/statistics.smk"
 include: "rules/train.smk"
 include: "rules/baseline.smk"
 include: "rules/predict.smk"
+include: "rules/generate.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
 

@@ -203,6 +203,15 @@ class Expected(Section):
     source: str
 
 
+class Generation(Section):
+    """How a trained generator is asked for showers like those of the test split."""
+
+    seed: int = 1
+    threshold: float = Field(
+        default=0.0, ge=0, description="GeV; cells at or below it are left out"
+    )
+
+
 class Images(Section):
     """Average images shown in the report."""
 
@@ -235,6 +244,7 @@ class Experiment(Section):
     evaluation: dict[str, Any] = Field(
         {}, description="how results become figures: fields of the task's kind of evaluation"
     )
+    generation: Generation = Generation()
     images: Images | None = None
     expected: list[Expected] = []
 

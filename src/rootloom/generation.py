@@ -189,14 +189,24 @@ def write_showers(
     sampler = Sampler(generator.task, generator.params, seed=request.seed, batch=request.batch)
     energies = _watched(request.energies.blocks, generator.trained)
 
-    def blocks() -> Iterator[Rows]:
+    representation = generator.task.representation
+
+    def counted() -> Iterator[Rows]:
         done = 0
-        for block in regrouped(sampler.showers(energies), _BLOCK):
-            yield generator.task.representation.rows(Shower(*block), request.threshold)
-            done += len(block[0])
+        for rows in entries(sampler.showers(energies), representation, request.threshold):
+            yield rows
+            done += rows.size
             progress(done, request.energies.rows)
 
-    write_tree(output, request.tree, blocks(), notes)
+    write_tree(output, request.tree, counted(), notes)
+
+
+def entries(
+    showers: Iterable[Shower], representation: Any, threshold: float = 0.0
+) -> Iterator[Rows]:
+    """Showers in batches of any size as entries of a tree, a basket at a time."""
+    for block in regrouped(showers, _BLOCK):
+        yield representation.rows(Shower(*block), threshold)
 
 
 def _watched(blocks: Iterable[np.ndarray], trained: tuple[float, float]) -> Iterator[np.ndarray]:

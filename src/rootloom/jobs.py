@@ -153,6 +153,17 @@ class Jobs(Files):
         section = {key: section[key] for key in section if key not in trained}
         return section, code, [self._fingerprint("train", method=method, member=member)]
 
+    def _generate(self, method: str, member: str) -> Described:
+        section, code, _ = self._train(method, member)
+        section = {key: section[key] for key in ("experiment", "method", "member", "threads")}
+        generation = self.experiment.generation
+        section |= {
+            "tree": self.dataset.tree,
+            "threshold": generation.threshold,
+            "seed": seed_of(generation.seed, method, member),
+        }
+        return section, code, [self._fingerprint("train", method=method, member=member)]
+
     def _baseline(self, method: str) -> Described:
         section = self._scored(method)
         section |= {"member": 0, "baseline": self.experiment.baselines[method]}

@@ -79,6 +79,10 @@ class Paths:
         """Scores of every row of a split, with truth and weight."""
         return self._at(experiment, "predictions", method, member, f"{split}.h5")
 
+    def generated(self, experiment: str, method: str, member: str | int) -> str:
+        """A generated shower for every row of the test split."""
+        return self._at(experiment, "generated", method, f"{member}.root")
+
     def friend(self, experiment: str, file: str, *, many: bool = False) -> str:
         """Friend tree of one input file: a branch a method, in the input's entry order.
 

@@ -23,11 +23,19 @@ class Plan(Jobs):
 
     def targets(self) -> list[str]:
         """Everything a complete run leaves behind."""
-        return [self.paths.report(self.name), *self.friends(), *self.all_manifests()]
+        if self.makes_examples:
+            made = [path for method in self.all_methods for path in self.generated(method)]
+        else:
+            made = [self.paths.report(self.name), *self.friends()]
+        return [*made, *self.all_manifests()]
 
     def predictions(self, method: str, split: str = "test") -> list[str]:
         """Prediction files of all members of a method on one split."""
         return [self.paths.predictions(self.name, method, m, split) for m in self.members(method)]
+
+    def generated(self, method: str) -> list[str]:
+        """Files with the examples that the members of a method have made."""
+        return [self.paths.generated(self.name, method, m) for m in self.members(method)]
 
     def held_out(self, method: str) -> list[str]:
         """Prediction files with rows that members of a cross-validation left out."""

@@ -37,6 +37,8 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
     "evaluations": {
         "classification": "rootloom.evaluation.classification:Classification",
+        "generation": "rootloom.evaluation.generation:Generation",
+        "regression": "rootloom.evaluation.regression:Regression",
     },
     "simulations": {
         "calo": "rootloom.simulate.calo:Calo",
@@ -48,6 +50,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cut": "rootloom.baselines.cut:Cut",
         "likelihood": "rootloom.baselines.likelihood:BinnedLikelihood",
         "boosted_trees": "rootloom.baselines.boosted_trees:BoostedTrees",
+        "track_fit": "rootloom.baselines.track_fit:TrackFit",
     },
 }
 

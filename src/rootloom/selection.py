@@ -55,6 +55,11 @@ class Selection:
         """Networks first, then baselines."""
         return [*self.experiment.methods, *self.experiment.baselines]
 
+    @cached_property
+    def makes_examples(self) -> bool:
+        """Whether the experiment's networks make new examples, in place of scoring those there."""
+        return bool(self.library.of_task(self.experiment.task, "yields") == "examples")
+
     def parts(self) -> range:
         """Numbers of a file's shards."""
         return range(self.dataset.shards_per_file)
@@ -81,11 +86,8 @@ class Selection:
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
         dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
-        of = f"experiment '{self.name}'"
-        self._check_task(self.experiment.task, where, f"{of}: task")
-        for name, method in self.experiment.methods.items():
-            if method.task is not None:
-                self._check_task(method.task, where, f"{of}: methods.{name}.task")
+        self._check_tasks(where)
+        self._check_baselines()
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
         require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
@@ -115,6 +117,13 @@ class Selection:
                 fix=f"members: {folds}; rows of one event cannot be told apart by fold",
             )
 
+    def _check_tasks(self, where: str) -> None:
+        of = f"experiment '{self.name}'"
+        self._check_task(self.experiment.task, where, f"{of}: task")
+        for name, method in self.experiment.methods.items():
+            if method.task is not None:
+                self._check_task(method.task, where, f"{of}: methods.{name}.task")
+
     def _check_task(self, task: dict[str, Any], where: str, of: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""
         dataset = self.dataset
@@ -132,6 +141,28 @@ class Selection:
         require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
         directions = [name for direction in task.get("directions", []) for name in direction]
         require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
+
+    def _check_baselines(self) -> None:
+        """Refuse a baseline that predicts something else than the task, or where nothing does."""
+        kinds, task = self.library.schema["$defs"], self.experiment.task["kind"]
+        if self.makes_examples and self.experiment.baselines:
+            raise ConfigError(
+                f"experiment '{self.name}': baselines",
+                expected=f"none beside the task '{task}', which scores no rows",
+                found=", ".join(self.experiment.baselines),
+                fix="give them an experiment of their own",
+            )
+        learns = kinds["tasks"][task]["x-learns"]
+        for name, section in self.experiment.baselines.items():
+            found = kinds["baselines"][section["kind"]]["x-learns"]
+            if found != learns:
+                same = [k for k, v in kinds["baselines"].items() if v["x-learns"] == learns]
+                raise ConfigError(
+                    f"experiment '{self.name}': baselines.{name}",
+                    expected=f"a baseline that learns {learns}, as the task '{task}' does",
+                    found=f"{section['kind']}, which learns {found}",
+                    fix=f"kinds that do: {', '.join(sorted(same)) or 'none'}",
+                )
 
 
 def objects_read(representation: dict[str, Any], properties: dict[str, Any]) -> list[str]:

@@ -108,6 +108,26 @@ def test_folds_need_as_many_members(tmp_path: Path) -> None:
         Plan({"experiment": "higgs"}, tmp_path)
 
 
+def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    dataset = tmp_path / "config" / "datasets" / "calo.yaml"
+    text = dataset.read_text().replace("  gamma: {process: gamma}\n", "")
+    dataset.write_text(text.replace("  piplus: {process: piplus}\n", ""))
+    experiment = tmp_path / "config" / "experiments" / "showers.yaml"
+    method = "{model: calogan, representation: calorimeter-cells, members: 2}"
+    text = f"dataset: calo\ntask: {{kind: adversarial}}\nmethods:\n  gan: {method}\n"
+    experiment.write_text(text)
+    plan = Plan({"experiment": "showers"}, tmp_path)
+    made = [f"results/showers/generated/gan/{member}.root" for member in range(2)]
+    assert [path for path in plan.targets() if "/showers/" in path] == made
+    first, second = (plan.job("generate", method="gan", member=m)["section"] for m in "01")
+    assert first["tree"] == "showers"
+    assert first["seed"] != second["seed"]
+    experiment.write_text(text + "baselines: {total: {kind: cut, variable: total}}\n")
+    with pytest.raises(ConfigError, match="which scores no rows"):
+        Plan({"experiment": "showers"}, tmp_path)
+
+
 def test_alternatives_replace_each_other_whole() -> None:
     experiment = parse(
         Experiment,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from rootloom.errors import ConfigError, DataError
 from rootloom.physics.pmts import latitude_rings
 from rootloom.representations.sphere import PmtSphere
-from rootloom.types import Ragged
+from rootloom.representations.turning import to_the_middle, turned_by
+from rootloom.types import Image, Ragged
 
 RINGS, EQUATOR = 11, 23
 WHERE = latitude_rings(RINGS, EQUATOR)
@@ -38,7 +41,7 @@ def everywhere(values: np.ndarray) -> dict:
 
 def image(representation: PmtSphere, found: dict) -> np.ndarray:
     encoded = representation.encode(found)
-    rows = np.arange(len(encoded["sphere.pmt"]))
+    rows = np.arange(len(next(iter(encoded.values()))))
     return representation.collate(encoded, rows, len(rows)).x
 
 
@@ -67,10 +70,15 @@ def test_columns_of_a_stretched_sphere_are_longitudes() -> None:
     assert np.all(x[..., 0] > 0)
 
 
+UNSCALED = {"x": SimpleNamespace(mean=np.zeros(2), std=np.ones(2))}
+
+
 def test_what_is_wrapped_is_the_other_side() -> None:
     found = everywhere(np.arange(1.0, PMTS + 1))
-    plain = image(PmtSphere(**SMALL, unrolled="stretched"), found)[0]
-    wrapped = image(PmtSphere(**SMALL, unrolled="stretched", wrap=5), found)[0]
+    one = PmtSphere(**SMALL, unrolled="stretched", wrap=5)
+    plain = image(one, found)
+    np.testing.assert_array_equal(plain, image(PmtSphere(**SMALL, unrolled="stretched"), found))
+    plain, wrapped = plain[0], one.normalise(Image(plain), UNSCALED).x[0]
     np.testing.assert_array_equal(wrapped[:, 5:-5], plain)
     np.testing.assert_array_equal(wrapped[:, :5], plain[:, -5:])
     np.testing.assert_array_equal(wrapped[:, -5:], plain[:, :5])
@@ -84,6 +92,87 @@ def test_hits_of_one_pmt_and_late_ones() -> None:
     assert sorted(x[0, ..., 1][x[0, ..., 0] > 0].tolist()) == [-4.0, 9.0]
     assert not x[1].any()
     assert x[2].max() == 300.0
+
+
+def test_pooled_pixels_are_the_mean_of_those_that_were_hit() -> None:
+    rng = np.random.default_rng(2)
+    lit = np.sort(rng.choice(PMTS, PMTS // 2, replace=False))
+    charge, time = rng.exponential(30, (2, len(lit)))
+    found = columns([lit.tolist(), []], [charge.tolist(), []], [time.tolist(), []])
+    for unrolled in ("cut", "stretched"):
+        fields = {**SMALL, "unrolled": unrolled, "columns": 24}
+        whole = image(PmtSphere(**fields), found)
+        pooled = image(PmtSphere(**fields, pool=(2, 5)), found)
+        assert pooled.shape == (2, RINGS // 2, 24 // 5, 2)
+        for row, column in np.ndindex(pooled.shape[1:3]):
+            block = whole[0, 2 * row : 2 * row + 2, 5 * column : 5 * column + 5].reshape(-1, 2)
+            block = block[block[:, 0] > 0]
+            expected = block.mean(axis=0) if len(block) else np.zeros(2)
+            np.testing.assert_allclose(pooled[0, row, column], expected, rtol=3e-4)
+        assert not pooled[1].any()
+
+
+def test_statistics_of_pooled_images_are_those_of_lit_pixels() -> None:
+    one = PmtSphere(**SMALL, pool=(2, 5))
+    encoded = one.encode(columns([[7, 90], [3]], [[3.0, 1.0], [1.0]], [[5, 9], [-4]]))
+    x = one.collate(encoded, np.arange(2), 2).x
+    np.testing.assert_array_equal(one.sample(encoded)["x"], x[x[..., 0] > 0])
+
+
+def test_an_image_turned_is_that_of_the_event_turned() -> None:
+    """Light at one place, turned about the axis by whole columns: within a ring's own distance."""
+    one = PmtSphere(**SMALL, unrolled="stretched", columns=24, pool=(1, 2), latest=1e3)
+    for steps in (1, 5, -3):
+        angle = 2 * np.pi * steps / 12
+        source = np.array([0.6, -0.3, 0.5])
+        turned = Rotation.from_euler("z", angle).apply(source)
+        # Times grow with the distance to the source: no two longitudes are the same.
+        before, after = (
+            image(one, everywhere(50 * np.linalg.norm(WHERE.direction - place, axis=1)))
+            for place in (source, turned)
+        )
+        moved, found = turned_by(before, np.array([steps]))
+        assert found == pytest.approx(angle)
+        spacing = 2 * np.pi / np.bincount(WHERE.ring)
+        latitude = (np.arange(RINGS) + 0.5) * np.pi / RINGS - 0.5 * np.pi
+        # Two images, each up to half a ring's spacing off; the distance changes less than the arc.
+        bound = 50 * np.cos(latitude) * spacing
+        assert np.all(np.abs(moved - after)[0, ..., 1].max(axis=1) <= bound + 0.1)
+        # Turned the other way, it is not.
+        wrong, _ = turned_by(before, np.array([-steps]))
+        assert np.any(np.abs(wrong - after)[0, ..., 1].max(axis=1) > 2 * bound)
+
+
+def test_the_heading_is_where_light_is_earliest() -> None:
+    one = PmtSphere(**SMALL, unrolled="stretched", latest=1e3)
+    longitude = np.radians([0.0, 77.0, 171.0, -140.0])
+    sources = np.stack([np.cos(longitude), np.sin(longitude), 0.4 + 0 * longitude], axis=1)
+    x = np.concatenate(
+        [image(one, everywhere(1 + 80 * np.linalg.norm(WHERE.direction - s, axis=1)))
+         for s in sources]
+    )  # fmt: skip
+    steps = to_the_middle(x)
+    np.testing.assert_array_equal(steps, to_the_middle(jnp.asarray(x)))
+    _, angle = turned_by(x, steps)
+    middle = 2 * np.pi * (EQUATOR // 2) / EQUATOR
+    off = np.angle(np.exp(1j * (longitude + angle - middle)))
+    assert np.all(np.abs(off) < 1.5 * 2 * np.pi / EQUATOR)
+    # Without light there is no heading, and nothing to turn.
+    nothing, _ = turned_by(0 * x, to_the_middle(0 * x))
+    assert not nothing.any()
+
+
+def test_only_a_training_turns_at_random() -> None:
+    one = PmtSphere(**SMALL, unrolled="stretched", turn="random")
+    x = np.repeat(image(one, everywhere(np.arange(1.0, PMTS + 1))), 3, axis=0)
+    draws = np.array([0, 5, EQUATOR + 5], np.uint32)
+    turned, angle = one.turned(Image(x), draws)
+    np.testing.assert_array_equal(turned.x[1], np.roll(x[1], 5, axis=1))
+    np.testing.assert_array_equal(turned.x[0], x[0])
+    np.testing.assert_allclose(angle, 2 * np.pi * np.array([0, 5, 5]) / EQUATOR)
+    same, angle = one.turned(Image(x), None)
+    np.testing.assert_array_equal(same.x, x)
+    assert not angle.any()
 
 
 def test_rows_are_drawn_in_the_order_asked_for_and_padded_with_nothing() -> None:
@@ -138,6 +227,11 @@ def test_wrong_fields_and_datasets_are_refused() -> None:
         {"wrap": 3},
         {"unrolled": "stretched", "wrap": 24},
         {"rings": 0},
+        {"columns": EQUATOR - 1},
+        {"turn": "random"},
+        {"turn": "heading"},
+        {"pool": (RINGS + 1, 1)},
+        {"unrolled": "stretched", "columns": 24, "pool": (1, 4), "wrap": 7},
         {"latest": 0.0},
     ):
         with pytest.raises(ConfigError, match="pmt_sphere"):

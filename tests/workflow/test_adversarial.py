@@ -1,9 +1,14 @@
-"""An adversarial training with few showers: killed, trained on to the same bits, and learning."""
+"""An adversarial training with few showers: killed, trained on to the same bits, generating."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import h5py
+import hdf5plugin  # noqa: F401 (reads the shards' compression)
+import numpy as np
+import uproot
 import yaml
 
 from tests.workflow.project import Project
@@ -21,6 +26,8 @@ GAN = {
 }  # fmt: skip
 TINY = {"kind": "calogan", "latent": 8, "depth": 2, "kernels": 3, "dimensions": 2, "group": 8}
 MODEL = "results/gan/models/calogan/0/model.safetensors"
+MADE = "results/gan/generated/calogan/0.root"
+SHOWERS, BRANCHES = 300, ("energy", "cell_id", "cell_layer", "cell_x", "cell_y", "cell_energy")
 
 
 def test_an_adversarial_training(fresh: Project) -> None:
@@ -39,6 +46,47 @@ def test_an_adversarial_training(fresh: Project) -> None:
     assert whole["epochs"] == len(epochs) == 12
     # The generator learns at least how much energy to make.
     assert epochs[-1]["energy_off"] < 0.9 * epochs[0]["energy_off"]
+    generates(fresh)
     # What tells particles apart does not generate them, and the other way round.
     fresh.edit("config/experiments/gan.yaml", "model: tiny-calogan", "model: tiny-cnn")
     assert "role gan" in fresh.snakemake("--dry-run", check=False)
+
+
+def generates(project: Project) -> None:
+    """A complete run ends with a shower for each of the test split, and again with the same."""
+    project.snakemake()
+    made, real = read(project.path / MADE), energies_of_the_test_split(project.path)
+    assert 0 < len(real) < SHOWERS
+    np.testing.assert_array_equal(made["energy"], real)
+    cells = np.array([c.sum() for c in made["cell_energy"]])
+    assert ((cells >= 0) & np.isfinite(cells)).all()
+    assert cells.std() > 0
+    assert "Nothing to be done" in project.snakemake()
+    (project.path / MADE).unlink()
+    assert set(project.planned()) == {"generate"}
+    project.snakemake()
+    again = read(project.path / MADE)
+    for name in BRANCHES:
+        assert all(map(np.array_equal, made[name], again[name])), name
+    # Another threshold makes them again, and nothing else.
+    project.edit(
+        "config/experiments/gan.yaml", "dataset:", "generation: {threshold: 0.05}\ndataset:"
+    )
+    assert set(project.planned()) == {"generate"}
+    project.snakemake()
+    cut = read(project.path / MADE)
+    for whole, left in zip(made["cell_energy"], cut["cell_energy"], strict=True):
+        np.testing.assert_array_equal(left, whole[whole > 0.05])
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    with uproot.open(path) as file:
+        found: dict[str, np.ndarray] = file["showers"].arrays(BRANCHES, library="np")
+    return found
+
+
+def energies_of_the_test_split(path: Path) -> np.ndarray:
+    """Of the test split, from its shard."""
+    (shard,) = path.glob("results/datasets/calo/calorimeter-cells/shards/**/*.h5")
+    with h5py.File(shard) as file:
+        return np.asarray(file["test/shower.energy"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from rootloom.errors import DataError
 from rootloom.evaluation.marginals import Marginals, compare_marginals
@@ -33,9 +35,9 @@ class FidelityOptions:
     bootstrap: replicas behind the errors; seed: of them, of batches and of the classifiers.
     """
 
-    bins: int = 50
-    energy_bins: int = 8
-    bootstrap: int = 100
+    bins: Annotated[int, Field(gt=1)] = 50
+    energy_bins: Annotated[int, Field(gt=0)] = 8
+    bootstrap: Annotated[int, Field(gt=1)] = 100
     seed: int = 1
 
 
@@ -60,7 +62,7 @@ def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparis
     separation, wasserstein: means over the features, also one by one ("separation.depth");
     auc_high, auc_low: of classifiers that see the features or the cells, and the requested energy;
     fpd, kpd: distances of the features; correlation: the largest difference of two coefficients;
-    response, resolution: how far mean and width of response over requested energy are off.
+    response, resolution: how far mean and width of seen over requested energy are off.
     Raises DataError for too few rows and for features that are not finite.
     """
     for name, sample in (("real", real), ("generated", other)):
@@ -84,7 +86,7 @@ def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparis
         "auc_high": classifier_auc(real.features, other.features, energies, seed),
         "auc_low": classifier_auc(real.cells, other.cells, energies, seed),
         "fpd": frechet_physics_distance(real.features, other.features, bootstrap, seed),
-        "kpd": kernel_physics_distance(real.features, other.features),
+        "kpd": kernel_physics_distance(real.features, other.features, seed),
         "correlation": correlations.difference,
         "response": response,
         "resolution": resolution,

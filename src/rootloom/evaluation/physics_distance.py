@@ -63,14 +63,16 @@ def frechet_distance(
     return apart + float(np.trace(covariance1) + np.trace(covariance2) - 2 * cross)
 
 
-def kernel_physics_distance(real: np.ndarray, other: np.ndarray) -> Estimate:
+def kernel_physics_distance(real: np.ndarray, other: np.ndarray, seed: int) -> Estimate:
     """KPD of features (R, F) and (S, F): squared maximum mean discrepancy, without bias.
 
     Kernel (x·y / F + 1)⁴. All pairs of rows count, in batches; error: jackknife over ten groups of
     rows. jetnet gives the median over batches and half their spread, of the same quantity.
     """
-    samples = _scaled(real, other)
-    groups = [np.array_split(sample, GROUPS) for sample in samples]
+    random = np.random.Generator(np.random.Philox(key=[seed, len(real)]))
+    # Files may be sorted by energy, and then each of ten parts would be another population.
+    shuffled = (random.permutation(sample) for sample in _scaled(real, other))
+    groups = [np.array_split(sample, GROUPS) for sample in shuffled]
     sizes = [np.array([len(group) for group in parts], float) for parts in groups]
     within = [_sums(parts, parts) - np.diag([_diagonal(p) for p in parts]) for parts in groups]
     sums = (*within, _sums(*groups))

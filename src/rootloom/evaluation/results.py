@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from rootloom.errors import InputError
+from rootloom.errors import DataError, InputError
 
 SCHEMA = 2
 
@@ -172,8 +172,157 @@ class ClassificationResult:
                 )
 
 
+@dataclass(frozen=True)
+class Spread:
+    """A histogram in bins of one ratio: `edges` (n + 1,); `density` (n,), by the natural logarithm.
+
+    What lies below the first edge is in the first bin.
+    """
+
+    edges: tuple[float, ...]
+    density: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ResolutionProfile:
+    """A resolution in bins of `variable`: (value, error) of the mean and of the 68 % quantile.
+
+    unit: the variable's.
+    """
+
+    variable: str
+    unit: str
+    edges: tuple[float, ...]
+    mean: tuple[tuple[float | None, float | None], ...]
+    contained: tuple[tuple[float | None, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """An angle or a distance to the truth. contained: its 68.27 % quantile."""
+
+    name: str
+    unit: str
+    mean: Measurement
+    median: Measurement
+    contained: Measurement
+    spread: Spread
+    profiles: tuple[ResolutionProfile, ...]
+
+
+@dataclass(frozen=True)
+class NumberError:
+    """Mean and root mean square of predicted minus true, of a plain number."""
+
+    name: str
+    bias: Measurement
+    rms: Measurement
+
+
+@dataclass(frozen=True)
+class RegressionResult:
+    """How far predictions are from the truth."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    resolutions: tuple[Resolution, ...]
+    numbers: tuple[NumberError, ...]
+    kind: Literal["regression"] = "regression"
+
+    def figures(self) -> dict[str, Measurement]:
+        """NAME_mean, NAME_median and NAME_68 of angles and distances; bias_NAME and rms_NAME."""
+        found: dict[str, Measurement] = {}
+        for one in self.resolutions:
+            found[f"{one.name}_mean"], found[f"{one.name}_median"] = one.mean, one.median
+            found[f"{one.name}_68"] = one.contained
+        for number in self.numbers:
+            found[f"bias_{number.name}"], found[f"rms_{number.name}"] = number.bias, number.rms
+        return found
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for name, found in self.figures().items():
+            yield f"{name}: {found.value} ± {found.statistical}"
+
+
+@dataclass(frozen=True)
+class FeatureHistogram:
+    """A quantity of showers as densities (n,) of unit area over edges (n + 1,).
+
+    What lies beyond the edges is in the outer bins. generated: pooled over members.
+    """
+
+    name: str
+    edges: tuple[float, ...]
+    real: tuple[float, ...]
+    generated: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ResponseCurve:
+    """Seen over requested energy in bins of the latter, GeV: (mean, error, width, error) of each.
+
+    None where a bin holds too few showers. generated: means over members.
+    """
+
+    edges: tuple[float, ...]
+    real: tuple[tuple[float | None, ...], ...]
+    generated: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Spearman's rank correlations of the features, (F, F); generated: mean over members."""
+
+    real: tuple[tuple[float, ...], ...]
+    generated: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class AverageShowers:
+    """Mean energy of every cell, (C,) GeV; layers: cells along x and y of each."""
+
+    layers: tuple[tuple[int, int], ...]
+    real: tuple[float, ...]
+    generated: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """How alike generated and real showers are.
+
+    values: figures by name, see `rootloom.evaluation.fidelity.compare`; floor: the same of real
+    showers of another split; compared: showers in the real sample and in the floor's.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    values: dict[str, Measurement]
+    floor: dict[str, Measurement]
+    compared: tuple[int, int]
+    features: tuple[FeatureHistogram, ...]
+    correlations: Correlations
+    response: ResponseCurve
+    average: AverageShowers
+    kind: Literal["generation"] = "generation"
+
+    def figures(self) -> dict[str, Measurement]:
+        """auc_high, auc_low, fpd, kpd, separation, separation.FEATURE, …."""
+        return self.values
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for name, found in self.values.items():
+            floor = self.floor[name]
+            yield (
+                f"{name}: {found.value} ± {found.statistical} "
+                f"(real against real: {floor.value} ± {floor.statistical})"
+            )
+
+
 # What evaluations of each kind found, told apart by their `kind`.
-Result = ClassificationResult
+Result = ClassificationResult | RegressionResult | GenerationResult
+R = TypeVar("R", ClassificationResult, RegressionResult, GenerationResult)
 
 
 @dataclass(frozen=True)
@@ -198,6 +347,16 @@ class Evaluation:
     result: Result
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def of(self, kind: type[R]) -> R:
+        """The result, which is of this kind; raises DataError for another one."""
+        if not isinstance(self.result, kind):
+            raise DataError(
+                f"evaluation of '{self.method}'",
+                expected=f"a {kind.__name__}",
+                found=type(self.result).__name__,
+            )
+        return self.result
 
     def figure(self, name: str) -> Measurement | None:
         """A figure by its name in any case, or None where it was not evaluated."""

@@ -9,6 +9,8 @@ from rootloom.errors import DataError
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.classification import Classification
 from rootloom.report.figures import Line
+from rootloom.report.generation import Generation
+from rootloom.report.regression import Regression
 
 
 class Chapter(Protocol):
@@ -26,6 +28,8 @@ class Chapter(Protocol):
 
 CHAPTERS: dict[str, Callable[[Sequence[Evaluation], Mapping[str, Line]], Chapter]] = {
     "classification": Classification,
+    "generation": Generation,
+    "regression": Regression,
 }
 
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import ClassVar
 
 from rootloom.errors import DataError
-from rootloom.evaluation.results import Discrimination, Evaluation
+from rootloom.evaluation.results import ClassificationResult, Discrimination, Evaluation
 from rootloom.report import classification_rows, figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture
@@ -60,7 +60,7 @@ class Classification:
     @cached_property
     def sections(self) -> list[Section]:
         """One a discrimination, in their order."""
-        numbers = range(len(self.evaluations[0].result.discriminations))
+        numbers = range(len(self.evaluations[0].of(ClassificationResult).discriminations))
         return [self._section(number) for number in numbers]
 
     @property
@@ -76,15 +76,17 @@ class Classification:
     @property
     def significances(self) -> list[str]:
         """Names of the expected significances."""
-        first = self.evaluations[0].result.discriminations[0]
+        first = self.evaluations[0].of(ClassificationResult).discriminations[0]
         return [found.name for found in first.significances]
 
     @property
     def _main(self) -> int:
-        return self.evaluations[0].result.main
+        return self.evaluations[0].of(ClassificationResult).main
 
     def _ranked(self, number: int) -> list[tuple[Line, Discrimination]]:
-        results = {e.method: e.result.discriminations[number] for e in self.evaluations}
+        results = {
+            e.method: e.of(ClassificationResult).discriminations[number] for e in self.evaluations
+        }
         return figures.legend_order(self.lines, results)
 
     def _section(self, number: int) -> Section:
@@ -156,4 +158,7 @@ def _profiles(ranked: Sequence[tuple[Line, Discrimination]], key: str) -> list[P
 
 
 def _efficiencies(evaluation: Evaluation) -> list[float]:
-    return [p.signal_efficiency for p in evaluation.result.discriminations[0].working_points]
+    return [
+        p.signal_efficiency
+        for p in evaluation.of(ClassificationResult).discriminations[0].working_points
+    ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rootloom.evaluation.results import (
+    ClassificationResult,
     Discrimination,
     Evaluation,
     Measurement,
@@ -39,12 +40,15 @@ def method_rows(
     evaluations: Sequence[Evaluation], lines: Mapping[str, Line], number: int
 ) -> list[MethodRow]:
     """Rows for discrimination `number`, highest AUC first."""
-    ranked = sorted(evaluations, key=lambda e: -(e.result.discriminations[number].auc.value or 0.0))
+    ranked = sorted(
+        evaluations,
+        key=lambda e: -(e.of(ClassificationResult).discriminations[number].auc.value or 0.0),
+    )
     return [_method_row(e, number, lines[e.method]) for e in ranked]
 
 
 def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
-    result = evaluation.result.discriminations[number]
+    result = evaluation.of(ClassificationResult).discriminations[number]
     figures = _figures(result)
     several = len(evaluation.members) > 1
     return MethodRow(
@@ -60,8 +64,8 @@ def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
         if several
         else (),
         median=tuple(_alone(f, f.median) for f in figures),
-        ensemble=_combined(evaluation.result.ensemble, number),
-        held_out=_combined(evaluation.result.cross_validation, number),
+        ensemble=_combined(evaluation.of(ClassificationResult).ensemble, number),
+        held_out=_combined(evaluation.of(ClassificationResult).cross_validation, number),
     )
 
 
@@ -95,7 +99,7 @@ def _rejection(point: WorkingPoint) -> Cell:
 
 def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """Column headings of the working points: signal efficiencies in per cent."""
-    points = evaluations[0].result.discriminations[0].working_points
+    points = evaluations[0].of(ClassificationResult).discriminations[0].working_points
     return [f"{fixed(100 * p.signal_efficiency, 0)}{THIN}%" for p in points]
 
 

@@ -51,7 +51,7 @@ class Line:
 @styled
 def rejection_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
     """1/ε_B against ε_S, logarithmic, with the statistical band."""
-    figure, axes = _canvas(WIDE)
+    figure, axes = canvas(WIDE)
     for line, result in results:
         efficiency, background, relative = _readable(result.curve)
         axes.fill_between(
@@ -77,7 +77,7 @@ def rejection_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
 @styled
 def significance_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
     """ε_S/√ε_B against ε_S."""
-    figure, axes = _canvas(WIDE)
+    figure, axes = canvas(WIDE)
     top = 1.0
     for line, result in results:
         efficiency, background, relative = _readable(result.curve)
@@ -109,7 +109,7 @@ def significance_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figur
 @styled
 def cut_scan(results: Sequence[tuple[Line, Discrimination]], number: int) -> Figure:
     """Expected significance of that number against the signal efficiency of the cut."""
-    figure, axes = _canvas(WIDE)
+    figure, axes = canvas(WIDE)
     for line, result in results:
         found = np.array(result.significances[number].curve).reshape(-1, 2)
         axes.plot(*found.T, linestyle=line.style, color=line.colour, label=line.label)
@@ -122,7 +122,7 @@ def cut_scan(results: Sequence[tuple[Line, Discrimination]], number: int) -> Fig
 @styled
 def score_densities(line: Line, result: Discrimination) -> Figure:
     """Score densities of the classes: the positive one in the method's colour, the rest grey."""
-    figure, axes = _canvas(SMALL)
+    figure, axes = canvas(SMALL)
     for name, density in result.scores.density.items():
         positive = name == result.positive
         colour = line.colour if positive else NEUTRAL
@@ -138,7 +138,7 @@ def score_densities(line: Line, result: Discrimination) -> Figure:
 @styled
 def reliability(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
     """Observed share of signal against the predicted probability."""
-    figure, axes = _canvas(WIDE)
+    figure, axes = canvas(WIDE)
     axes.plot([0, 1], [0, 1], ":", color=NEUTRAL, linewidth=1)
     for line, result in results:
         if result.calibration is None:
@@ -166,7 +166,7 @@ def efficiency_profile(
     results: Sequence[tuple[Line, Discrimination]], number: int, kind: str
 ) -> Figure:
     """Efficiency of "signal" or "background" against the auxiliary variable of that number."""
-    figure, axes = _canvas(WIDE)
+    figure, axes = canvas(WIDE)
     for line, result in results:
         found = result.profiles[number]
         bins = getattr(found, kind)
@@ -199,7 +199,7 @@ def efficiency_profile(
 @styled
 def loss_curves(line: Line, histories: Sequence[History]) -> Figure:
     """Training (thin) and validation (thick) loss by epoch, one pair a member."""
-    figure, axes = _canvas(SMALL)
+    figure, axes = canvas(SMALL)
     opacity = 1.0 if len(histories) == 1 else 0.55
     for number, history in enumerate(histories):
         for losses, width, colour, name in (
@@ -243,7 +243,8 @@ def _readable(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return efficiency[keep], background[keep], relative[keep]
 
 
-def _canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:
+def canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A figure of one panel, inches, as all of them look."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.grid(True, color=GRID, linewidth=0.6)

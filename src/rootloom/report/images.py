@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.ticker import FuncFormatter
@@ -55,8 +57,15 @@ def _draw(figure: FigureBase | SubFigure, group: AverageImages) -> None:
         axes.minorticks_off()
         axes.tick_params(color="white")
     panels[0].set_ylabel(group.y_label)
+    logarithmic_bar(figure, shown, panels, group.quantity)
+
+
+def logarithmic_bar(
+    figure: FigureBase | SubFigure, shown: ScalarMappable, panels: Iterable[Axes], label: str
+) -> None:
+    """The colour bar of panels with one logarithmic scale, powers of ten written out."""
     bar = figure.colorbar(shown, ax=list(panels), pad=0.02, aspect=22, shrink=0.9)
-    bar.set_label(group.quantity)
+    bar.set_label(label)
     bar.ax.minorticks_off()
     bar.ax.tick_params(direction="out", right=True)
     bar.ax.yaxis.set_major_formatter(FuncFormatter(_power))

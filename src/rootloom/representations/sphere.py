@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -21,19 +21,23 @@ from rootloom.representations.base import (
     require_finite,
     round_mantissa,
 )
+from rootloom.representations.turning import to_the_middle, turned_by
 from rootloom.types import Column, Image, Ragged
 
 _WHO = "pmt_sphere"
 _UNROLLED = ("cut", "stretched")
+_TURNS = ("none", "random", "heading")
 _FIELDS = ("pmt", "charge", "time")
 # Mantissa bits stored: 0.2 % of a charge, 0.03 ns at 100 ns, far below what a PMT measures.
 _CHARGE_BITS, _TIME_BITS = 8, 11
 _NO_PMT = -1
+_POOLED = "sphere.image"
+_EVENTS_AT_A_TIME = 64  # drawn whole before they are pooled: 14 MB of a JUNO-like sphere
 
 
 @dataclass(frozen=True)
 class PmtSphere:
-    """(B, rings, equator + 2 wrap, 2) images of log(1 + charge) and time; row 0 is the south pole.
+    """(B, rings, columns + 2 wrap, 2) images of log(1 + charge) and time; row 0 is the south pole.
 
     objects: the hits; they declare pmt, charge (photoelectrons) and time (ns). rings, equator: of
     the detector, whose PMTs are numbered as `rootloom.physics.pmts.latitude_rings` does.
@@ -41,8 +45,14 @@ class PmtSphere:
     sphere cut open at longitude 0; "stretched" shows each ring over the whole row, every pixel the
     PMT nearest in longitude, so that columns are longitudes and the image goes on at the other
     side.
+    columns: of the unrolled sphere, None for as many as the equator has PMTs. pool: rows and
+    columns of a block of pixels that becomes one, the mean of those that were hit; what is left
+    over at the upper ends is dropped. Pooled images are stored as such, whole ones as hits.
     wrap: columns of the other side repeated on both sides ("stretched" only): with as many as
     convolutions reach, the seam at longitude 0 is like any other place.
+    turn: how images are turned about the polar axis ("stretched" only): "random" turns those of a
+    training anew in every epoch, so that no longitude is like another; "heading" turns each one
+    until its earliest light is in the middle, so that all longitudes are the same.
     latest: later times count as this one, ns.
 
     A PMT with several hits shows their charge and the first of their times; one without is 0, and
@@ -56,14 +66,24 @@ class PmtSphere:
     rings: int = 117
     equator: int = 235
     unrolled: Literal["cut", "stretched"] = "cut"
+    columns: int | None = None
+    pool: tuple[int, int] = (1, 1)
     wrap: int = 0
+    turn: Literal["none", "random", "heading"] = "none"
     latest: float = 300.0
 
     def __post_init__(self) -> None:
         require(_WHO, "rings", self.rings > 0, "a positive number", self.rings)
         require(_WHO, "equator", self.equator > 0, "a positive number", self.equator)
         require_choice(_WHO, "unrolled", self.unrolled, _UNROLLED)
-        most = self.equator if self.unrolled == "stretched" else 0
+        least = self.equator if self.unrolled == "cut" else 1
+        require(_WHO, "columns", self._columns >= least, f"at least {least}", self.columns)
+        fits = 1 <= self.pool[0] <= self.rings and 1 <= self.pool[1] <= self._columns
+        require(_WHO, "pool", fits, "two numbers from 1 to the image's size", self.pool)
+        require_choice(_WHO, "turn", self.turn, _TURNS)
+        can = self.turn == "none" or self.unrolled == "stretched"
+        require(_WHO, "turn", can, "none, unless `unrolled: stretched`", self.turn)
+        most = self._turns if self.unrolled == "stretched" else 0
         require(_WHO, "wrap", 0 <= self.wrap <= most, f"0 … {most}", self.wrap)
         require(_WHO, "latest", self.latest > 0, "a positive time", self.latest)
 
@@ -77,6 +97,7 @@ class PmtSphere:
     def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """The hits, Ragged "sphere.pmt", "sphere.charge" and "sphere.time": the same for any image.
 
+        Of pooled images "sphere.image", (R, rows, columns, 2) float32.
         Raises DataError for a number that is no PMT's and a charge below 0.
         """
         pmt, charge, time = (ragged(columns, f"{self.objects}.{name}") for name in _FIELDS)
@@ -86,15 +107,25 @@ class PmtSphere:
         _refuse(pmt, (numbers < 0) | (numbers >= self._pmts), f"a PMT, 0 … {self._pmts - 1}")
         _refuse(charge, charge.values < 0, "a charge of 0 or more")
         kind = np.uint16 if self._pmts <= 1 << 16 else np.uint32
-        return {
+        hits: dict[str, Column] = {
             "sphere.pmt": Ragged(numbers.astype(kind), pmt.offsets),
             "sphere.charge": Ragged(round_mantissa(charge.values, _CHARGE_BITS), charge.offsets),
             "sphere.time": Ragged(round_mantissa(time.values, _TIME_BITS), time.offsets),
         }
+        return hits if self.pool == (1, 1) else {_POOLED: self._pooled(hits, len(pmt))}
 
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Image:
-        """x: (size, rings, equator + 2 wrap, 2) float32."""
-        pixels = _pixels(self.rings, self.equator, self.unrolled == "stretched", self.wrap)
+        """x: (size, rows, columns, 2) float32; `normalise` wraps it."""
+        if self.pool == (1, 1):
+            return Image(self._drawn(columns, rows, size))
+        stored = np.asarray(columns[_POOLED])
+        x = np.zeros((size, *stored.shape[1:]), np.float32)
+        x[: len(rows)] = stored[rows]
+        return Image(x)
+
+    def _drawn(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> np.ndarray:
+        """Whole images of stored hits, (size, rings, columns, 2)."""
+        pixels = _pixels(self.rings, self.equator, self.unrolled == "stretched", self._columns)
         x = np.zeros((size, *pixels.shape, 2), np.float32)
         pmt, charge, time = (ragged(columns, f"sphere.{name}") for name in _FIELDS)
         seen = np.zeros((self._pmts, 2), np.float32)
@@ -111,21 +142,64 @@ class PmtSphere:
             seen,
             flat,
         )
-        return Image(x)
+        return x
+
+    def _pooled(self, hits: Mapping[str, Column], events: int) -> np.ndarray:
+        high, wide = self.pool
+        shape = (self.rings // high, self._columns // wide)
+        found = np.zeros((events, *shape, 2), np.float32)
+        for first in range(0, events, _EVENTS_AT_A_TIME):
+            rows = np.arange(first, min(first + _EVENTS_AT_A_TIME, events))
+            x = self._drawn(hits, rows, len(rows))[:, : shape[0] * high, : shape[1] * wide]
+            blocks = x.reshape(len(rows), shape[0], high, shape[1], wide, 2)
+            number = (blocks[..., 0] > 0).sum(axis=(2, 4))[..., None]
+            found[rows] = blocks.sum(axis=(2, 4), dtype=np.float32) / np.maximum(number, 1)
+        return round_mantissa(found, _TIME_BITS)
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
-        """{"x": (V, 2)}: log(1 + charge) and time of every hit."""
+        """{"x": (V, 2)}: log(1 + charge) and time of every hit, of pooled images of every pixel."""
+        if self.pool != (1, 1):
+            pixels = np.asarray(columns[_POOLED]).reshape(-1, 2)
+            return {"x": pixels[pixels[:, 0] > 0].astype(np.float64)}
         charge = np.log1p(ragged(columns, "sphere.charge").values.astype(np.float64))
         time = np.minimum(ragged(columns, "sphere.time").values.astype(np.float64), self.latest)
         return {"x": np.stack([charge, time], axis=1)}
 
     def normalise(self, inputs: Image, statistics: Mapping[str, MomentsLike]) -> Image:
-        """(value − mean) / std of all hits, for PMTs that were hit; the others stay 0."""
-        mean = np.asarray(statistics["x"].mean, np.float32)
-        std = np.asarray(statistics["x"].std, np.float32)
+        """(value − mean) / std of all hits, for pixels that were hit; the others stay 0. Wraps."""
+        mean = np.asarray(statistics["x"].mean, np.float32).reshape(1, 1, 1, 2)
+        std = np.asarray(statistics["x"].std, np.float32).reshape(1, 1, 1, 2)
         hit = (inputs.x[..., :1] > 0).astype(inputs.x.dtype)
         scaled = (inputs.x - mean) / np.where(std > 0, std, np.float32(1.0))
-        return inputs._replace(x=scaled * hit)
+        return inputs._replace(x=self._wrapped(scaled * hit))
+
+    def turned(self, inputs: Image, draws: Any) -> tuple[Image, Any]:
+        """Images as `turn` says, and the angles (B,) in radians by which longitudes have grown.
+
+        draws: (B,) uint32, random numbers of the examples; None where no training wants any.
+        """
+        if self.turn == "heading":
+            steps = to_the_middle(inputs.x)
+        elif self.turn == "random" and draws is not None:
+            steps = (draws % np.uint32(self._turns)).astype(np.int32)
+        else:
+            return inputs, np.zeros(inputs.x.shape[0], np.float32)
+        x, angle = turned_by(inputs.x, steps)
+        return inputs._replace(x=x), angle
+
+    def _wrapped(self, x: Any) -> Any:
+        if not self.wrap:
+            return x
+        return x[:, :, np.arange(-self.wrap, x.shape[2] + self.wrap) % x.shape[2]]
+
+    @property
+    def _turns(self) -> int:
+        """Columns of the image, each of which is a place to turn it to."""
+        return self._columns // self.pool[1]
+
+    @property
+    def _columns(self) -> int:
+        return self.equator if self.columns is None else self.columns
 
     @property
     def _pmts(self) -> int:
@@ -133,16 +207,15 @@ class PmtSphere:
 
 
 @lru_cache(maxsize=8)
-def _pixels(rings: int, equator: int, stretched: bool, wrap: int) -> np.ndarray:
-    """The PMT that each pixel shows, (rings, equator + 2 wrap) int32; −1 for none."""
+def _pixels(rings: int, equator: int, stretched: bool, columns: int) -> np.ndarray:
+    """The PMT that each pixel shows, (rings, columns) int32; −1 for none."""
     counts = _counts(rings, equator)
     first = (np.cumsum(counts) - counts)[:, None]
-    counts, column = counts[:, None], np.arange(equator)[None, :]
+    counts, column = counts[:, None], np.arange(columns)[None, :]
     if stretched:
-        place = np.rint(column * counts / equator).astype(np.int64) % counts
-        pixels = np.take(first + place, range(-wrap, equator + wrap), axis=1, mode="wrap")
+        pixels = first + np.rint(column * counts / columns).astype(np.int64) % counts
     else:
-        place = column - (equator - counts) // 2
+        place = column - (columns - counts) // 2
         pixels = np.where((place >= 0) & (place < counts), first + place, _NO_PMT)
     return pixels.astype(np.int32)
 

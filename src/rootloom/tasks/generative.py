@@ -34,8 +34,8 @@ class Generative:
     least: ClassVar[int] = 1
     most: ClassVar[int] = 1
     yields: ClassVar[str] = "examples"
+    evaluation: ClassVar[str] = "generation"
     targets: ClassVar[tuple[str, ...]] = ()
-    evaluation: ClassVar[str] = "classification"
     role: ClassVar[str]
 
     model: Any

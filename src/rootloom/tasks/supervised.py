@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rootloom.models.layers import EXAMPLE, example_seeds
+from rootloom.models.layers import EXAMPLE, example_seeds, random_bits
 from rootloom.tasks.base import Params, require_role
 from rootloom.types import Batch
+
+_TURN = 0x7475726E  # tells the bits of a turn from those of other draws
 
 
 class Network(nn.Module):
@@ -55,17 +57,32 @@ class Supervised:
 
     def init(self, key: Array, batch: Batch) -> Params:
         """Parameters for inputs of this shape."""
-        inputs = self._normalise(batch)
+        inputs = self.representation.normalise(batch.inputs, self.statistics)
         params: Params = self._network.init(key, inputs, train=False)["params"]
         return params
 
     def apply(self, params: Params, batch: Batch, key: Array, *, train: bool) -> Array:
-        """The head's numbers, (B, outputs)."""
+        """The head's numbers, (B, outputs), of inputs as the representation turns them."""
         variables: dict[str, Any] = {"params": params}
         if train:
             variables[EXAMPLE] = {"seed": example_seeds(key, batch.id)}
-        found: Array = self._network.apply(variables, self._normalise(batch), train=train)
+        inputs, _ = self.turned(batch, key, train=train)
+        scaled = self.representation.normalise(inputs, self.statistics)
+        found: Array = self._network.apply(variables, scaled, train=train)
         return found
+
+    def turned(self, batch: Batch, key: Array, *, train: bool) -> tuple[Any, Array]:
+        """Inputs, and the angles (B,) in radians by which they are turned about the z axis.
+
+        A representation may have `turned(inputs, draws)`, which says both; `draws` (B,) uint32 are
+        of an example's id and the step's key, None outside trainings.
+        """
+        turn = getattr(self.representation, "turned", None)
+        if turn is None:
+            return batch.inputs, jnp.zeros(batch.weight.shape, jnp.float32)
+        draws = random_bits(example_seeds(key, batch.id), _TURN, ()) if train else None
+        inputs, angle = turn(batch.inputs, draws)
+        return inputs, jnp.asarray(angle)
 
     def groups(self, params: Params) -> Any:
         """All parameters in one group, "default"."""
@@ -78,6 +95,3 @@ class Supervised:
     @property
     def _network(self) -> Network:
         return Network(self.model, self.outputs)
-
-    def _normalise(self, batch: Batch) -> Any:
-        return self.representation.normalise(batch.inputs, self.statistics)

@@ -1,0 +1,32 @@
+"""Make showers with a trained generator: one for every row of the test split, at its energy.
+
+A ROOT file a member, which the dataset's own reader reads like the real ones.
+"""
+
+
+rule generate:
+    input:
+        model=PATHS.model("{experiment}", "{method}", "{member}"),
+        manifests=shards_for(
+            "generate", PATHS.generated("{experiment}", "{method}", "{member}")
+        ),
+    output:
+        showers=PATHS.generated("{experiment}", "{method}", "{member}"),
+    log:
+        PATHS.log("generate", "{experiment}", "{method}", "{member}"),
+    benchmark:
+        PATHS.benchmark("generate", "{experiment}", "{method}", "{member}")
+    wildcard_constraints:
+        method=any_of(PLAN.experiment.methods),
+    conda:
+        "../envs/rootloom.yaml"
+    threads: PLAN.experiment.threads
+    resources:
+        mem_mb=memory("generate", 2000),
+        runtime=minutes("generate", 60),
+        disk_mb=1000,
+    params:
+        job=job_of("generate"),
+        files=PLAN.listing.files,
+    script:
+        "../scripts/generate.py"

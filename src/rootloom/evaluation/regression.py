@@ -1,0 +1,247 @@
+"""Predicted numbers, directions, points and tracks: how far from the truth, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.evaluation import resolution
+from rootloom.evaluation.members import summarise
+from rootloom.evaluation.predictions import Predictions
+from rootloom.evaluation.resolution import Estimate
+from rootloom.evaluation.results import (
+    Measurement,
+    NumberError,
+    RegressionResult,
+    Resolution,
+    ResolutionProfile,
+    Spread,
+)
+from rootloom.types import TARGET
+
+Triple = tuple[str, str, str]
+Number = Annotated[int, Field(gt=0)]
+# Where histograms begin: at this share of the rows, and not so far below the largest value.
+_LOWEST, _DECADES = 0.002, 1e-5
+
+
+@dataclass(frozen=True)
+class Track:
+    """A line by targets: x, y, z of a point on it, and of its direction."""
+
+    point: Triple
+    direction: Triple
+
+
+@dataclass(frozen=True)
+class Regression:
+    """How predicted targets become figures.
+
+    directions: x, y, z of vectors, by name: the opening angle to the truth, degrees. points: of
+    places: the distance to the truth, in the targets' unit. tracks: lines by name: the distance
+    between the points of the true and of the predicted line that lie nearest to the origin, and the
+    difference of the two lines' distances to the origin. Targets in none of them are plain numbers:
+    bias and root mean square.
+    profiles: what resolutions are shown against, in `profile_bins` bins that hold alike many rows:
+    "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
+    distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All
+    are the truth's.
+    histogram_bins: of equal ratio of their edges, from the lowest 0.2 % of the rows to the highest.
+    """
+
+    shown: ClassVar[tuple[str, ...]] = ("resolution.png",)
+
+    directions: Mapping[str, Triple] = field(default_factory=dict)
+    points: Mapping[str, Triple] = field(default_factory=dict)
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()
+    unit: str = ""
+    profile_bins: Number = 8
+    histogram_bins: Number = 40
+
+    def result(
+        self, members: Sequence[Predictions], held_out: Sequence[Predictions]
+    ) -> RegressionResult:
+        """See `Evaluator`. Raises DataError for a target that is not predicted, or has no rows."""
+        samples = [_Sample(member) for member in members]
+        if not samples[0].weight.sum() > 0:
+            raise DataError("regression", expected="rows with a weight", found="none")
+        axes = {name: self._axis(name, samples[0]) for name in self.profiles}
+        errors = [self._errors(sample) for sample in samples]
+        weights = [sample.weight for sample in samples]
+        return RegressionResult(
+            resolutions=tuple(
+                self._resolution(name, [e[name] for e in errors], weights, axes)
+                for name in errors[0]
+            ),
+            numbers=tuple(self._number(name, samples) for name in self._numbers(samples[0])),
+        )
+
+    def _errors(self, sample: _Sample) -> dict[str, np.ndarray]:
+        """Angles and distances (R,) by the names of their figures."""
+        found: dict[str, np.ndarray] = {}
+        for name, triple in self.directions.items():
+            found[f"angle_{name}"] = resolution.opening_angle(*sample.pair(triple))
+        for name, triple in self.points.items():
+            found[f"distance_{name}"] = resolution.distance(*sample.pair(triple))
+        for name, track in self.tracks.items():
+            point, direction = sample.pair(track.point), sample.pair(track.direction)
+            ours, true = (
+                resolution.nearest_point(*line) for line in zip(point, direction, strict=True)
+            )
+            found[f"distance_{name}"] = resolution.distance(ours, true)
+            radii = np.linalg.norm(ours, axis=1), np.linalg.norm(true, axis=1)
+            found[f"impact_{name}"] = np.abs(radii[0] - radii[1])
+        return found
+
+    def _numbers(self, sample: _Sample) -> list[str]:
+        """Predicted targets that are part of nothing else."""
+        tracks = [t for track in self.tracks.values() for t in (track.point, track.direction)]
+        parts = [*self.directions.values(), *self.points.values(), *tracks]
+        inside = {name for triple in parts for name in triple}
+        return [name for name in sample.columns if name not in inside]
+
+    def _axis(self, name: str, sample: _Sample) -> np.ndarray:
+        """What a profile is against, of the true values, (R,)."""
+        kind, _, of = name.partition("_")
+        if kind == "zenith" and of in self.directions:
+            return resolution.zenith(sample.true(self.directions[of]))
+        if kind == "meridian" and of in self.points:
+            return resolution.from_meridian(sample.true(self.points[of]))
+        if kind == "impact" and of in self.tracks:
+            track = self.tracks[of]
+            return resolution.impact(sample.true(track.point), sample.true(track.direction))
+        if name in sample.columns:
+            return sample.truth_of(name)
+        raise ConfigError(
+            "evaluation: profiles",
+            expected="zenith_DIRECTION, meridian_POINT, impact_TRACK or a target",
+            found=f"'{name}'",
+            fix=nearest(name, [*self._axes(), *sample.columns]),
+        )
+
+    def _unit_of(self, axis: str) -> str:
+        if axis not in self._axes():
+            return ""
+        return self.unit if axis.startswith("impact_") else "°"
+
+    def _axes(self) -> list[str]:
+        parts = (("zenith", self.directions), ("meridian", self.points), ("impact", self.tracks))
+        return [f"{kind}_{name}" for kind, named in parts for name in named]
+
+    def _resolution(
+        self,
+        name: str,
+        errors: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
+        axes: Mapping[str, np.ndarray],
+    ) -> Resolution:
+        pairs = list(zip(errors, weights, strict=True))
+        return Resolution(
+            name=name,
+            unit="°" if name.startswith("angle_") else self.unit,
+            mean=_over_members([resolution.mean(e, w) for e, w in pairs]),
+            median=_over_members([resolution.quantile(e, w, 0.5) for e, w in pairs]),
+            contained=_over_members(
+                [resolution.quantile(e, w, resolution.CONTAINED) for e, w in pairs]
+            ),
+            spread=_spread(np.concatenate(errors), np.concatenate(weights), self.histogram_bins),
+            profiles=tuple(
+                self._profile(axis, values, errors[0], weights[0]) for axis, values in axes.items()
+            ),
+        )
+
+    def _profile(
+        self, axis: str, values: np.ndarray, error: np.ndarray, weight: np.ndarray
+    ) -> ResolutionProfile:
+        """Means and 68 % quantiles of the first member in bins."""
+        edges = resolution.even_edges(values, self.profile_bins)
+        place = resolution.in_bins(values, edges)
+        inside = [place == k for k in range(len(edges) - 1)]
+        means = (resolution.mean(error[rows], weight[rows]) for rows in inside)
+        contained = (
+            resolution.quantile(error[rows], weight[rows], resolution.CONTAINED) for rows in inside
+        )
+        return ResolutionProfile(
+            variable=axis,
+            unit=self._unit_of(axis),
+            edges=tuple(edges.tolist()),
+            mean=tuple(map(_plain, means)),
+            contained=tuple(map(_plain, contained)),
+        )
+
+    def _number(self, name: str, samples: Sequence[_Sample]) -> NumberError:
+        found = [(s.predicted_of(name) - s.truth_of(name), s.weight) for s in samples]
+        return NumberError(
+            name=name,
+            bias=_over_members([resolution.mean(e, w) for e, w in found]),
+            rms=_over_members([resolution.root_mean_square(e, w) for e, w in found]),
+        )
+
+
+class _Sample:
+    """A member's rows, in the order of their ids: all members share the truth then."""
+
+    def __init__(self, member: Predictions) -> None:
+        rows = member.rows
+        order = np.argsort(rows.id, kind="stable")
+        self.columns = member.header.columns
+        self.weight = rows.weight[order].astype(np.float64)
+        self._scores = rows.scores[order]
+        self._aux = rows.aux
+        self._order, self._method = order, member.header.method
+
+    def predicted_of(self, name: str) -> np.ndarray:
+        """(R,) float64."""
+        self._require(name, self.columns, "a predicted column")
+        return self._scores[:, list(self.columns).index(name)].astype(np.float64)
+
+    def truth_of(self, name: str) -> np.ndarray:
+        """(R,) float64."""
+        known = [key.removeprefix(TARGET) for key in self._aux if key.startswith(TARGET)]
+        self._require(name, known, "a true value, aux/target.NAME,")
+        return self._aux[TARGET + name][self._order].astype(np.float64)
+
+    def true(self, triple: Triple) -> np.ndarray:
+        """(R, 3)."""
+        return np.stack([self.truth_of(name) for name in triple], axis=1)
+
+    def pair(self, triple: Triple) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted and true vectors, (R, 3) each."""
+        return np.stack([self.predicted_of(name) for name in triple], axis=1), self.true(triple)
+
+    def _require(self, name: str, known: Sequence[str], what: str) -> None:
+        if name not in known:
+            raise DataError(
+                f"predictions of '{self._method}'",
+                expected=f"{what} for '{name}'",
+                found=f"only {list(known)}",
+                fix=nearest(name, known),
+            )
+
+
+def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
+    """Shares of rows in bins of one ratio, by its logarithm: methods differ by factors."""
+    top = float(values.max()) or 1.0
+    low = resolution.quantile(values, weight, _LOWEST).value
+    edges = np.geomspace(np.clip(low, _DECADES * top, 0.5 * top), top, bins + 1)
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weight)
+    share = counts / weight.sum() / np.log(edges[1] / edges[0])
+    return Spread(tuple(edges.tolist()), tuple(share.tolist()))
+
+
+def _over_members(found: Sequence[Estimate]) -> Measurement:
+    return summarise([_known(e.value) for e in found], [_known(e.error) for e in found])
+
+
+def _plain(found: Estimate) -> tuple[float | None, float | None]:
+    return _known(found.value), _known(found.error)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,198 @@
+"""What a page shows of methods that predict numbers, directions, points and tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from rootloom.errors import DataError
+from rootloom.evaluation.results import Evaluation, Measurement, RegressionResult, Resolution
+from rootloom.report import regression_figures as figures
+from rootloom.report.figures import Line
+from rootloom.report.pictures import Picture, picture
+from rootloom.report.rounding import duration, grouped
+from rootloom.report.tables import with_errors
+from rootloom.report.theme import as_png
+
+_WORDS = {
+    "angle": "angle to the true {}",
+    "distance": "distance to the true {}",
+    "impact": "error of the {}'s distance to the centre",
+}
+_AXES = {
+    "zenith": "zenith angle of the {}",
+    "meridian": "longitude of the {} from the meridian 0",
+    "impact": "distance of the {} to the centre",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method: mean, median and 68 % quantile of each resolution; bias, RMS of each number."""
+
+    line: Line
+    parameters: str
+    time: str
+    figures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All about one resolution."""
+
+    title: str
+    spread: Picture
+    profiles: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Resolutions and their profiles, one section each; see `Chapter`."""
+
+    template: ClassVar[str] = "regression.html.j2"
+
+    evaluations: Sequence[Evaluation]
+    lines: Mapping[str, Line]
+
+    def __post_init__(self) -> None:
+        first = self.evaluations[0]
+        for other in self.evaluations[1:]:
+            ours, theirs = (
+                list(first.of(RegressionResult).figures()),
+                list(other.of(RegressionResult).figures()),
+            )
+            if ours != theirs or _axes(first) != _axes(other):
+                raise DataError(
+                    f"evaluation of '{other.method}'",
+                    expected=f"figures {ours} and profiles {_axes(first)}, as for '{first.method}'",
+                    found=f"{theirs} and {_axes(other)}",
+                    fix="evaluate all methods of a report with the same options",
+                )
+
+    def beside(self) -> dict[str, bytes]:
+        """The first resolution's densities."""
+        if not self._resolutions:
+            return {}
+        title, results = self._resolutions[0]
+        return {"resolution.png": as_png(figures.densities(results, title))}
+
+    @property
+    def headings(self) -> list[tuple[str, list[str]]]:
+        """Groups of columns with their titles: angle → mean, median, 68 %."""
+        result = self._ranked[0][1]
+        groups = [
+            (f"{_title(one)}{f', {one.unit}' if one.unit else ''}", ["mean", "median", "68 %"])
+            for one in result.resolutions
+        ]
+        return groups + [(number.name, ["bias", "RMS"]) for number in result.numbers]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Methods, the best first."""
+        by_line = {id(self.lines[e.method]): e for e in self.evaluations}
+        rows = []
+        for line, result in self._ranked:
+            one = by_line[id(line)]
+            rows.append(
+                Row(
+                    line=line,
+                    parameters="–" if one.parameters is None else grouped(one.parameters),
+                    time=duration(one.training_seconds),
+                    figures=tuple(with_errors(found) for found in result.figures().values()),
+                )
+            )
+        return rows
+
+    @property
+    def groups(self) -> list[tuple[str, list[str], list[tuple[Line, tuple[str, ...]]]]]:
+        """A table each: title, column headings, and every method's figures."""
+        tables, first = [], 0
+        for title, columns in self.headings:
+            last = first + len(columns)
+            rows = [(row.line, row.figures[first:last]) for row in self.rows]
+            tables.append((title, columns, rows))
+            first = last
+        return tables
+
+    @property
+    def best(self) -> tuple[str, str, str]:
+        """The first method's name, what it is best in, and its figure."""
+        (line, result), (title, columns) = self._ranked[0], self.headings[0]
+        name = f"{columns[0]} {title.partition(',')[0]}"
+        unit = result.resolutions[0].unit if result.resolutions else ""
+        space = "" if unit == "°" else "\u2009"
+        return line.label, name, f"{with_errors(_rank(result))}{space}{unit}"
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """One a resolution, in their order."""
+        return [self._section(f"r{k}", *found) for k, found in enumerate(self._resolutions)]
+
+    def pairs(self, section: Section) -> list[tuple[Picture, ...]]:
+        """A section's pictures, two side by side."""
+        pictures = [section.spread, *section.profiles]
+        return [tuple(pictures[k : k + 2]) for k in range(0, len(pictures), 2)]
+
+    @cached_property
+    def _ranked(self) -> list[tuple[Line, RegressionResult]]:
+        """Lines and results, smallest first figure first."""
+        known = [(self.lines[e.method], e.of(RegressionResult)) for e in self.evaluations]
+        return sorted(known, key=lambda pair: _size(_rank(pair[1])))
+
+    @cached_property
+    def _resolutions(self) -> list[tuple[str, list[tuple[Line, Resolution]]]]:
+        """Each resolution's title and what the methods reached."""
+        return [
+            (_title(one), [(line, result.resolutions[k]) for line, result in self._ranked])
+            for k, one in enumerate(self._ranked[0][1].resolutions)
+        ]
+
+    def _section(self, key: str, title: str, results: Sequence[tuple[Line, Resolution]]) -> Section:
+        of = f"of {', '.join(line.label for line, _ in results)}"
+        first = results[0][1]
+        return Section(
+            title=title,
+            spread=picture(
+                figures.densities(results, title),
+                f"{key}-density",
+                f"Density of the {title} {of}",
+                f"{title.capitalize()}: how events are spread over it, on a logarithmic axis.",
+            ),
+            profiles=[
+                picture(
+                    figures.profile(results, number, title, _axis(found.variable)),
+                    f"{key}-profile-{number}",
+                    f"68 % quantile of the {title} against {found.variable} {of}",
+                    f"{title.capitalize()}: what 68 % of the events stay below, against the true "
+                    f"{_axis(found.variable)}.",
+                )
+                for number, found in enumerate(first.profiles)
+            ],
+        )
+
+
+def _axes(evaluation: Evaluation) -> list[str]:
+    return [
+        p.variable for one in evaluation.of(RegressionResult).resolutions[:1] for p in one.profiles
+    ]
+
+
+def _rank(result: RegressionResult) -> Measurement:
+    return result.resolutions[0].mean if result.resolutions else result.numbers[0].rms
+
+
+def _size(found: Measurement) -> float:
+    return float("inf") if found.value is None else abs(found.value)
+
+
+def _title(found: Resolution) -> str:
+    kind, _, of = found.name.partition("_")
+    return _WORDS[kind].format(of.replace("_", " "))
+
+
+def _axis(variable: str) -> str:
+    """A profile's variable in words."""
+    kind, _, of = variable.partition("_")
+    return _AXES[kind].format(of.replace("_", " ")) if kind in _AXES and of else variable

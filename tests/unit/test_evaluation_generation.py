@@ -1,0 +1,162 @@
+"""Showers read by one reader, and what an evaluation and its page say of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.unit.test_evaluation_fidelity import showers
+
+from rootloom.errors import DataError
+from rootloom.evaluation.generation import Generation
+from rootloom.evaluation.results import Evaluation, GenerationResult
+from rootloom.physics.calorimeter import Segmentation
+from rootloom.report.inputs import History, ReportInputs
+from rootloom.report.page import write_report
+from rootloom.representations.calorimeter import CalorimeterCells
+from rootloom.rootio.cells import cell_rows
+from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.writing import write_tree
+from rootloom.shards.writer import ShardWriter
+from rootloom.showers import Sampling, stored_showers, written_showers
+
+LAYERS = ((3, 1), (1, 3), (3, 1))
+VARIABLES = {"energy": "energy", "total": "sum(cell_energy)", "hottest": "max(cell_energy)"}
+OBJECTS = {"cells": {"id": "cell_id", "energy": "cell_energy"}}
+READER = RowReader("showers", VARIABLES, OBJECTS, classes=(ClassRule("eplus", by_file=True),))
+FAST = Generation(bins=10, energy_bins=3, bootstrap=5, max_rows=150)
+
+
+def result(*members: int, evaluator: Generation = FAST, floor: int = 2) -> GenerationResult:
+    made = [showers(150, seed, scale=1.2) for seed in members]
+    return evaluator.result(showers(150, 1), showers(150, floor), made, LAYERS)
+
+
+def evaluation(method: str, found: GenerationResult) -> Evaluation:
+    return Evaluation(
+        experiment="calogan",
+        method=method,
+        split="test",
+        classes=("eplus",),
+        members=tuple(range(len(found.values["fpd"].members))),
+        parameters=1234,
+        training_seconds=60.0,
+        rows={"eplus": 150},
+        weights={"eplus": 150.0},
+        result=found,
+    )
+
+
+@pytest.fixture(scope="module")
+def one() -> GenerationResult:
+    return result(3)
+
+
+@pytest.fixture(scope="module")
+def two() -> GenerationResult:
+    return result(4, 5)
+
+
+def test_members_are_summarised_and_pooled(one: GenerationResult, two: GenerationResult) -> None:
+    fpd = two.figures()["fpd"]
+    assert fpd.value == pytest.approx(np.mean(fpd.members))
+    assert fpd.spread == pytest.approx(np.std(fpd.members, ddof=1))
+    assert one.figures()["fpd"].spread is None
+    assert one.floor == two.floor
+    real, members = showers(150, 1), [showers(150, seed, scale=1.2) for seed in (4, 5)]
+    np.testing.assert_allclose(
+        two.average.generated, np.mean([m.cells.mean(axis=0) for m in members], axis=0)
+    )
+    found = two.features[1]
+    edges = np.array(found.edges)
+    for density, samples in ((found.real, [real]), (found.generated, members)):
+        values = np.concatenate([s.features[:, 1] for s in samples])
+        expected, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, density=True)
+        np.testing.assert_allclose(density, expected)
+
+
+def test_a_result_survives_json(two: GenerationResult) -> None:
+    whole = evaluation("flow", two)
+    assert Evaluation.from_json(whole.to_json()) == whole
+    assert whole.figure("AUC_high") == two.values["auc_high"]
+    assert len(list(two.lines())) == len(two.values)
+
+
+def test_the_page_shows_methods_and_the_floor(
+    tmp_path: Path, one: GenerationResult, two: GenerationResult
+) -> None:
+    histories = [History(name, 0, [2.0, 1.0], [2.0, 1.0]) for name in ("gan", "flow")]
+    content = ReportInputs(
+        "Showers", [evaluation("gan", one), evaluation("flow", two)], histories=histories
+    )
+    page, picture = write_report(tmp_path / "report.html", content)
+    text = page.read_text()
+    best = min((one, "gan"), (two, "flow"), key=lambda pair: pair[0].values["auc_high"].value)[1]
+    assert f"features of <strong>{best}</strong> hardest" in text
+    # Two tables of figures and one of features, each with the floor below the methods.
+    assert text.count('<tr class="sum"><th scope="row">real showers</th>') == 3
+    assert text.count("<svg") >= 4 + 1 + 1 + 2
+    assert picture.name == "showers.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_methods_with_other_real_showers_are_refused(tmp_path: Path, one: GenerationResult) -> None:
+    other = evaluation("flow", result(4, floor=6))
+    with pytest.raises(DataError, match="evaluation of 'flow'"):
+        write_report(
+            tmp_path / "report.html", ReportInputs("Showers", [evaluation("gan", one), other])
+        )
+
+
+def cells(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(rows)
+    energy = rng.uniform(1, 100, rows).astype(np.float32)
+    found = rng.exponential(1.0, (rows, 9)) * (rng.random((rows, 9)) < 0.6)
+    found[:, 4] += 0.1
+    return energy, found.astype(np.float32)
+
+
+def written(path: Path, energy: np.ndarray, found: np.ndarray) -> Path:
+    segmentation = Segmentation(LAYERS, (1.0, 2.0, 3.0), 30.0)
+    write_tree(path, "showers", [cell_rows({"energy": energy}, found, segmentation)])
+    return path
+
+
+def test_stored_and_written_showers_are_read_alike(tmp_path: Path) -> None:
+    energy, found = cells(50)
+    path = written(tmp_path / "showers.root", energy, found)
+    representation = CalorimeterCells(layers=LAYERS, keep_bits=23)
+    sampling = Sampling(representation, ("hottest", "total"), rows=1000, seed=1)
+    made = written_showers(path, READER, "eplus", sampling)
+    np.testing.assert_array_equal(made.condition, energy)
+    np.testing.assert_array_equal(made.cells, found)
+    np.testing.assert_array_equal(made.features[:, 0], found.max(axis=1))
+    np.testing.assert_allclose(made.features[:, 1], found.sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(made.response, found.sum(axis=1), rtol=1e-6)
+
+    shard = tmp_path / "shard.h5"
+    with ShardWriter(
+        shard, file_key="a", splits={"test": 1.0}, auxiliary=("hottest", "total")
+    ) as writer:
+        for block in READER.read(str(path), 0, 50, file_class="eplus"):
+            writer.append(block, representation.encode(block.columns))
+    stored = stored_showers([shard], "test", sampling)
+    for field in ("features", "cells", "condition", "response"):
+        np.testing.assert_array_equal(getattr(stored, field), getattr(made, field))
+    with pytest.raises(DataError, match="the train split"):
+        stored_showers([shard], "train", sampling)
+
+
+def test_of_many_showers_some_are_drawn(tmp_path: Path) -> None:
+    energy, found = cells(400)
+    path = written(tmp_path / "showers.root", energy, found)
+    representation = CalorimeterCells(layers=LAYERS, keep_bits=23)
+    drawn = [
+        written_showers(path, READER, "eplus", Sampling(representation, ("total",), 150, seed))
+        for seed in (1, 1, 2)
+    ]
+    assert [len(d) for d in drawn] == [150] * 3
+    np.testing.assert_array_equal(drawn[0].condition, drawn[1].condition)
+    assert set(drawn[0].condition) != set(drawn[2].condition)
+    assert len(set(drawn[0].condition) & set(energy.astype(np.float64))) == 150

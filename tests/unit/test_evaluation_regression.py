@@ -1,0 +1,203 @@
+"""The evaluation of a regression, from prediction files whose errors are known."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from scipy.spatial.transform import Rotation
+
+from rootloom import registry
+from rootloom.errors import ConfigError, DataError
+from rootloom.evaluation.evaluate import evaluate
+from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
+from rootloom.evaluation.results import Evaluation, RegressionResult
+from rootloom.report.inputs import Expected, ReportInputs
+from rootloom.report.page import write_report
+
+ENTRY, WAY = ("entry_x", "entry_y", "entry_z"), ("way_x", "way_y", "way_z")
+COLUMNS = (*ENTRY, *WAY, "energy")
+RADIUS, ROWS = 17.7, 3000
+SECTION = {
+    "kind": "regression",
+    "unit": "m",
+    "directions": {"way": list(WAY)},
+    "points": {"entry": list(ENTRY)},
+    "tracks": {"track": {"point": list(ENTRY), "direction": list(WAY)}},
+    "profiles": ["zenith_way", "impact_track", "meridian_entry", "energy"],
+    "profile_bins": 4,
+}
+
+
+def lines(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points on a sphere and unit vectors that lead into it."""
+    point = rng.normal(size=(ROWS, 3))
+    point *= RADIUS / np.linalg.norm(point, axis=1, keepdims=True)
+    way = -point / RADIUS + 0.8 * rng.normal(size=(ROWS, 3))
+    return point, way / np.linalg.norm(way, axis=1, keepdims=True)
+
+
+def truth(seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.column_stack([*lines(rng), rng.exponential(200.0, ROWS)])
+
+
+def member(
+    path: Path,
+    predicted: np.ndarray,
+    *,
+    number: int = 0,
+    shuffle: bool = False,
+    method: str = "net",
+) -> Path:
+    true = truth()
+    order = np.random.default_rng(number).permutation(ROWS) if shuffle else np.arange(ROWS)
+    rows = Rows(
+        id=np.arange(ROWS, dtype=np.uint64)[order],
+        weight=np.ones(ROWS),
+        truth=np.zeros(ROWS, np.int32),
+        scores=predicted[order],
+        file=np.zeros(ROWS),
+        entry=np.arange(ROWS)[order],
+        object=np.zeros(ROWS),
+        aux={f"target.{name}": true[order, k] for k, name in enumerate(COLUMNS)},
+    )
+    header = Header(method, ("muon",), "muon", COLUMNS, member=number)
+    write_predictions(path, Predictions(header, rows))
+    return path
+
+
+def figures(paths: list[Path], **fields: object) -> RegressionResult:
+    found = evaluate(paths, registry.parse("evaluations", {**SECTION, **fields}))
+    again = Evaluation.from_json(found.to_json())
+    assert again == found
+    assert isinstance(found.result, RegressionResult)
+    return found.result
+
+
+def turned(degrees: float) -> np.ndarray:
+    """The truth with every direction off by an angle, about axes across it; entries as they are."""
+    found = truth()
+    way = found[:, 3:6]
+    axis = np.cross(way, [0.3, -0.5, 0.8])
+    axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+    found[:, 3:6] = Rotation.from_rotvec(np.radians(degrees) * axis).apply(way)
+    return found
+
+
+def test_a_known_turn_gives_its_angle_everywhere(tmp_path: Path) -> None:
+    found = figures([member(tmp_path / "a.h5", turned(0.5))])
+    named = found.figures()
+    for name in ("mean", "median", "68"):
+        assert named[f"angle_way_{name}"].value == pytest.approx(0.5, rel=1e-3)
+        assert named[f"distance_entry_{name}"].value == pytest.approx(0.0, abs=1e-5)
+    (angle,) = (one for one in found.resolutions if one.name == "angle_way")
+    assert angle.unit == "°"
+    assert [profile.variable for profile in angle.profiles] == SECTION["profiles"]
+    for profile in angle.profiles:
+        assert [value for value, _ in profile.mean] == pytest.approx([0.5] * 4, rel=1e-3)
+    assert named["bias_energy"].value == 0.0
+    assert named["rms_energy"].value == 0.0
+
+
+def test_histograms_hold_all_rows(tmp_path: Path) -> None:
+    noise = np.random.default_rng(6).normal(size=(ROWS, 3))
+    found = truth()
+    found[:, :3] += noise
+    result = figures([member(tmp_path / "a.h5", found)])
+    (one,) = (one for one in result.resolutions if one.name == "distance_entry")
+    edges, density = np.array(one.spread.edges), np.array(one.spread.density)
+    share = density * np.log(edges[1:] / edges[:-1])
+    assert share.sum() == pytest.approx(1.0)
+    # The chi distribution of three normal numbers.
+    expected = np.diff(scipy.stats.chi(3).cdf(edges))
+    np.testing.assert_allclose(share[1:-1], expected[1:-1], atol=5 * np.sqrt(0.1 / ROWS))
+
+
+def test_tracks_are_apart_by_what_their_nearest_points_are(tmp_path: Path) -> None:
+    """A line moved by 0.2 m across itself and across its arm: the arm grows to √(arm² + 0.04)."""
+    moved = truth()
+    point, way = moved[:, :3], moved[:, 3:6]
+    across = np.cross(point, way)
+    arm = np.linalg.norm(across, axis=1)
+    moved[:, :3] += 0.2 * across / arm[:, None]
+    named = figures([member(tmp_path / "a.h5", moved)]).figures()
+    assert named["distance_track_mean"].value == pytest.approx(0.2, rel=1e-3)
+    assert named["distance_entry_mean"].value == pytest.approx(0.2, rel=1e-3)
+    longer = np.hypot(arm, 0.2) - arm
+    assert named["impact_track_mean"].value == pytest.approx(longer.mean(), rel=1e-2)
+
+
+def test_plain_numbers_have_a_bias_and_a_root_mean_square(tmp_path: Path) -> None:
+    noise = np.random.default_rng(5).normal(3.0, 10.0, ROWS)
+    found = truth()
+    found[:, 6] += noise
+    named = figures([member(tmp_path / "a.h5", found)]).figures()
+    assert named["bias_energy"].value == pytest.approx(noise.mean(), rel=1e-3)
+    assert named["bias_energy"].statistical == pytest.approx(10 / np.sqrt(ROWS), rel=0.05)
+    assert named["rms_energy"].value == pytest.approx(np.sqrt(np.mean(noise**2)), rel=1e-3)
+
+
+def test_members_may_list_their_rows_in_any_order(tmp_path: Path) -> None:
+    paths = [
+        member(tmp_path / f"{k}.h5", turned(angle), number=k, shuffle=k > 0)
+        for k, angle in enumerate((0.4, 0.6))
+    ]
+    named = figures(paths).figures()
+    angle = named["angle_way_mean"]
+    assert angle.members == pytest.approx((0.4, 0.6), rel=1e-3)
+    assert angle.spread == pytest.approx(np.std([0.4, 0.6], ddof=1), rel=1e-2)
+
+
+def test_profiles_are_of_the_truth(tmp_path: Path) -> None:
+    """Only events near the cut are wrong: the first bin of the meridian's distance shows them."""
+    found, true = turned(5.0), truth()
+    far = np.abs(np.degrees(np.arctan2(true[:, 1], true[:, 0]))) > 45
+    found[far] = true[far]
+    result = figures([member(tmp_path / "a.h5", found)])
+    (angle,) = (one for one in result.resolutions if one.name == "angle_way")
+    by_name = {profile.variable: profile for profile in angle.profiles}
+    seam = [value for value, _ in by_name["meridian_entry"].mean]
+    assert seam[0] == pytest.approx(5.0, rel=1e-3)
+    assert seam[2:] == pytest.approx([0.0, 0.0], abs=1e-4)
+
+
+def test_what_was_not_predicted_is_refused(tmp_path: Path) -> None:
+    path = member(tmp_path / "a.h5", truth())
+    with pytest.raises(DataError, match="way_q"):
+        figures([path], directions={"way": ["way_x", "way_y", "way_q"]}, profiles=[], tracks={})
+    with pytest.raises(ConfigError, match="zenith_way"):
+        figures([path], profiles=["zenith_wy"])
+
+
+def test_the_page_shows_methods_by_their_resolution(tmp_path: Path) -> None:
+    found = []
+    for name, angle in (("coarse", 2.0), ("fine", 0.5)):
+        path = member(tmp_path / f"{name}.h5", turned(angle), method=name)
+        found.append(evaluate([path], registry.parse("evaluations", SECTION)))
+    expected = [Expected("fine", "angle_way_mean", 0.6, "a paper", None)]
+    page, *beside = write_report(
+        tmp_path / "report.html", ReportInputs("Muons", found, expected=expected)
+    )
+    text = page.read_text("utf-8")
+    assert [path.name for path in beside] == ["resolution.png"]
+    assert re.search(r"<strong>fine</strong> has the smallest mean angle to the true way", text)
+    # One density and four profiles of each of four resolutions.
+    assert len(re.findall(r"<figure", text)) == 4 * 5
+    rows = re.findall(
+        r'<th scope="row">.*?</svg>\s*(\w+)</th><td class="number">([^<]*)', text, re.S
+    )
+    assert [name for name, _ in rows[:2]] == ["fine", "coarse"]
+    assert float(rows[0][1].split("\u2009")[0]) == pytest.approx(0.5, rel=1e-2)
+    assert "a paper" in text
+
+
+def test_methods_that_were_evaluated_otherwise_do_not_share_a_page(tmp_path: Path) -> None:
+    path = member(tmp_path / "a.h5", turned(1.0))
+    one = evaluate([path], registry.parse("evaluations", SECTION))
+    other = evaluate([path], registry.parse("evaluations", {**SECTION, "profiles": []}))
+    with pytest.raises(DataError, match="same options"):
+        write_report(tmp_path / "report.html", ReportInputs("Muons", [one, other]))
