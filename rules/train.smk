@@ -24,7 +24,7 @@ rule train:
     threads: PLAN.experiment.threads * PLAN.experiment.nodes
     resources:
         **machines(PLAN.experiment),
-        mem_mb=memory("train", 3000),
+        mem_mb=memory("train", 4000),
         runtime=minutes("train", 240),
         disk_mb=500,
     params:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -71,6 +71,10 @@ def padded(values: Any, rows: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
+# Rows of a block of a table: fewer than most tests have, and no divisor of them.
+BLOCK = 37
+
+
 class Memory:
     """A loader over columns in memory; shuffles as a function of (seed, epoch)."""
 
@@ -83,28 +87,43 @@ class Memory:
         devices: int = 1,
         shuffle: bool = True,
         seed: int = 0,
+        targets: Sequence[str] = (),
     ) -> None:
         self.columns, self.representation = columns, representation
-        self.batch_size, self.devices = batch_size, devices
+        self.batch_size, self.devices, self.targets = batch_size, devices, targets
         self.shuffle, self.seed, self.waited_seconds = shuffle, seed, 0.0
         self.rows = len(columns["id"])
         self.batches_per_epoch = -(-self.rows // batch_size)
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
-        order = np.arange(self.rows)
-        if self.shuffle:
-            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
+        order = self.order(epoch)
         for start in range(start_batch * self.batch_size, self.rows, self.batch_size):
             yield self.batch(order[start : start + self.batch_size])
 
-    def batch(self, rows: np.ndarray) -> Batch:
+    def order(self, epoch: int) -> np.ndarray:
+        order = np.arange(self.rows)
+        if self.shuffle:
+            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
+        return order
+
+    def table(self) -> Generator[Batch] | None:
+        if not getattr(self.representation, "same_shape", False):
+            return None
+        return self._blocks()
+
+    def _blocks(self) -> Generator[Batch]:
+        for start in range(0, self.rows, BLOCK):
+            yield self.batch(np.arange(start, min(start + BLOCK, self.rows)), 1, BLOCK)
+
+    def batch(self, rows: np.ndarray, devices: int = 0, size: int = 0) -> Batch:
         return assemble(
             self.columns,
             rows,
             representation=self.representation,
             weights=None,
-            devices=self.devices,
-            size=self.batch_size // self.devices,
+            targets=self.targets,
+            devices=devices or self.devices,
+            size=size or self.batch_size // self.devices,
         )
 
 

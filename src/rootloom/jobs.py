@@ -238,7 +238,7 @@ class Jobs(Files):
         return {
             "experiment": self.name,
             "dataset": self.dataset_name,
-            "task": self.experiment.task,
+            "task": self.library.task(self.experiment, self.experiment.methods.get(method)),
             "method": method,
             "classes": list(self.dataset.classes),
             "targets": list(self.dataset.targets),

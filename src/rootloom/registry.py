@@ -50,6 +50,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cut": "rootloom.baselines.cut:Cut",
         "likelihood": "rootloom.baselines.likelihood:BinnedLikelihood",
         "boosted_trees": "rootloom.baselines.boosted_trees:BoostedTrees",
+        "track_fit": "rootloom.baselines.track_fit:TrackFit",
     },
 }
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rootloom import provenance
-from rootloom.baselines.base import Sample
+from rootloom.baselines.base import Sample, dense, matrix
 from rootloom.evaluation.predictions import Header, Rows, prediction_writer
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
-from rootloom.types import Column, Ragged
+from rootloom.types import Column
 
 BASE = ("id", "entry", "object", "label", "weight")
 Job = Mapping[str, Any]
@@ -65,40 +66,36 @@ def score_stream(batches: Iterable[np.ndarray]) -> Scorer:
     return score
 
 
-def samples(
-    shards: Sequence[str | Path],
-    split: str,
-    variables: Sequence[str],
-    table: WeightTable,
-    signal: int,
-) -> Iterator[Sample]:
-    """The rows of a split as a baseline's samples, one a shard, weighted as in training."""
-    reads = [f"x.{name}" for name in variables]
-    for path in shards:
-        with Shard(path) as shard:
-            columns = _columns(shard, split, reads)
-        label = _dense(columns, "label")
-        yield Sample(
-            x=matrix(columns, variables),
-            target=(label == signal).astype(np.int8),
-            weight=_dense(columns, "weight") * _factor(columns, table),
-            names=tuple(variables),
-        )
+@dataclass(frozen=True)
+class LearningData:
+    """What a baseline learns from (`baselines.base.Data`), weighted as in training."""
 
+    shards: Sequence[str | Path]
+    table: WeightTable
+    classes: tuple[str, ...]
+    signal: str
+    targets: tuple[str, ...]
 
-def matrix(columns: Mapping[str, Column], variables: Sequence[str]) -> np.ndarray:
-    """Stored variables as (R, F) float32."""
-    return np.stack([_dense(columns, f"x.{name}") for name in variables], axis=1)
+    def variables(self) -> tuple[str, ...]:
+        """Per-row variables that the shards hold, sorted; shards without rows hold none."""
+        for path in self.shards:
+            with Shard(path) as shard:
+                names = [n for n in shard.columns if n.startswith("x.") and not shard.is_ragged(n)]
+            if names:
+                return tuple(sorted(name.removeprefix("x.") for name in names))
+        return ()
 
-
-def stored_variables(shards: Sequence[str | Path]) -> tuple[str, ...]:
-    """Per-row variables that the shards hold, sorted; shards without rows hold none."""
-    for path in shards:
-        with Shard(path) as shard:
-            names = [n for n in shard.columns if n.startswith("x.") and not shard.is_ragged(n)]
-        if names:
-            return tuple(sorted(name.removeprefix("x.") for name in names))
-    return ()
+    def samples(self, split: str, variables: Sequence[str], positive: int) -> Iterator[Sample]:
+        """The rows of a split, one sample a shard."""
+        for path in self.shards:
+            with Shard(path) as shard:
+                columns = _columns(shard, split, [f"x.{name}" for name in variables])
+            yield Sample(
+                x=matrix(columns, variables),
+                target=(dense(columns, "label") == positive).astype(np.int8),
+                weight=dense(columns, "weight") * _factor(columns, self.table),
+                names=tuple(variables),
+            )
 
 
 def _owner(path: str | Path) -> str:
@@ -116,34 +113,28 @@ def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column
 def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: Scorer) -> Rows:
     length = len(columns["id"])
     auxiliary = {
-        name.removeprefix(AUXILIARY): _dense(columns, name)
+        name.removeprefix(AUXILIARY): dense(columns, name)
         for name in columns
         if name.startswith(AUXILIARY)
     }
     return Rows(
-        id=_dense(columns, "id"),
-        weight=_dense(columns, "weight") * _factor(columns, table),
-        truth=_dense(columns, "label"),
+        id=dense(columns, "id"),
+        weight=dense(columns, "weight") * _factor(columns, table),
+        truth=dense(columns, "label"),
         scores=score(columns, length) if length else np.empty((0, 1), np.float32),
         file=np.full(length, file, np.int32),
-        entry=_dense(columns, "entry"),
-        object=_dense(columns, "object"),
+        entry=dense(columns, "entry"),
+        object=dense(columns, "object"),
         aux=auxiliary,
     )
 
 
 def _factor(columns: Mapping[str, Column], table: WeightTable) -> np.ndarray:
-    label = _dense(columns, "label")
+    label = dense(columns, "label")
     if not len(label):
         return np.empty(0, np.float32)
     variable = table.variable
-    return table.factor(label, _dense(columns, AUXILIARY + variable) if variable else None)
-
-
-def _dense(columns: Mapping[str, Column], name: str) -> np.ndarray:
-    column = columns[name]
-    assert not isinstance(column, Ragged)
-    return column
+    return table.factor(label, dense(columns, AUXILIARY + variable) if variable else None)
 
 
 def signal_of(section: Job) -> str:

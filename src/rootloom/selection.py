@@ -59,8 +59,7 @@ class Selection:
     @cached_property
     def makes_examples(self) -> bool:
         """Whether the experiment's networks make new examples, in place of scoring those there."""
-        tasks = self.library.schema["$defs"]["tasks"]
-        return bool(tasks[self.experiment.task["kind"]]["x-yields"] == "examples")
+        return bool(self.library.of_task(self.experiment.task, "yields") == "examples")
 
     def parts(self) -> range:
         """Numbers of a file's shards."""
@@ -103,7 +102,7 @@ class Selection:
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
         dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
-        self._check_task(where)
+        self._check_tasks(where)
         self._check_baselines()
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
         require_known(self._reweighted(), dataset.variables, *variable)
@@ -133,16 +132,12 @@ class Selection:
                 fix=f"members: {folds}; rows of one event cannot be told apart by fold",
             )
 
-    def _check_baselines(self) -> None:
-        """Refuse what scores rows beside what makes new ones."""
-        if self.makes_examples and self.experiment.baselines:
-            raise ConfigError(
-                f"experiment '{self.name}': baselines",
-                expected=f"none beside the task '{self.experiment.task['kind']}', which scores no "
-                "rows",
-                found=", ".join(self.experiment.baselines),
-                fix="give them an experiment of their own",
-            )
+    def _check_tasks(self, where: str) -> None:
+        of = f"experiment '{self.name}'"
+        self._check_task(self.experiment.task, where, f"{of}: task")
+        for name, method in self.experiment.methods.items():
+            if method.task is not None:
+                self._check_task(method.task, where, f"{of}: methods.{name}.task")
 
     def _check_compared(self, where: str) -> None:
         """Refuse a comparison of nothing, or by what is not there."""
@@ -156,23 +151,45 @@ class Selection:
                 fix=f"variables of {where} beside the energy, such as total: sum(cell_energy)",
             )
 
-    def _check_task(self, where: str) -> None:
+    def _check_task(self, task: dict[str, Any], where: str, of: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""
-        dataset, task = self.dataset, self.experiment.task
-        known = self.library.schema["$defs"]["tasks"][task["kind"]]
-        learns, least = known["x-learns"], known["x-least"]
+        dataset = self.dataset
+        learns, least = (self.library.of_task(task, what) for what in ("learns", "least"))
         found = list(getattr(dataset, learns))
-        if len(found) < least:
+        most = self.library.of_task(task, "most") or len(found)
+        if not least <= len(found) <= most:
+            bound = f"at least {least}" if len(found) < least else f"at most {most}"
             raise ConfigError(
                 f"{where}: {learns}",
-                expected=f"at least {least}, for the task '{task['kind']}'",
+                expected=f"{bound}, for the task '{task['kind']}'",
                 found=", ".join(found) or "none",
             )
-        of = f"experiment '{self.name}': task"
         named = [task["signal"]] if task.get("signal") is not None else []
         require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
         directions = [name for direction in task.get("directions", []) for name in direction]
         require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
+
+    def _check_baselines(self) -> None:
+        """Refuse a baseline that predicts something else than the task, or where nothing does."""
+        kinds, task = self.library.schema["$defs"], self.experiment.task["kind"]
+        if self.makes_examples and self.experiment.baselines:
+            raise ConfigError(
+                f"experiment '{self.name}': baselines",
+                expected=f"none beside the task '{task}', which scores no rows",
+                found=", ".join(self.experiment.baselines),
+                fix="give them an experiment of their own",
+            )
+        learns = kinds["tasks"][task]["x-learns"]
+        for name, section in self.experiment.baselines.items():
+            found = kinds["baselines"][section["kind"]]["x-learns"]
+            if found != learns:
+                same = [k for k, v in kinds["baselines"].items() if v["x-learns"] == learns]
+                raise ConfigError(
+                    f"experiment '{self.name}': baselines.{name}",
+                    expected=f"a baseline that learns {learns}, as the task '{task}' does",
+                    found=f"{section['kind']}, which learns {found}",
+                    fix=f"kinds that do: {', '.join(sorted(same)) or 'none'}",
+                )
 
 
 def objects_read(representation: dict[str, Any], properties: dict[str, Any]) -> list[str]:

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-import numpy as np
-
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError
 from rootloom.fileio import write_text
@@ -25,7 +23,7 @@ from rootloom.packing import position
 from rootloom.paths import of_file
 from rootloom.running import progress, running
 from rootloom.shards.manifest import all_shards
-from rootloom.types import SPLITS, score_columns
+from rootloom.types import SPLITS
 
 if TYPE_CHECKING:
     from rootloom.shards.statistics import Statistics
@@ -298,51 +296,25 @@ def generate(job: Job, *, model: str, shards: Sequence[str], output: str) -> Non
 def baseline(
     job: Job, *, shards: Sequence[str], statistics: str, outputs: Mapping[str, str]
 ) -> None:
-    """Fit a baseline to the training split and score every row; `outputs` by split.
-
-    Baselines tell a class from the rest: of more than two classes, each gets a fit of its own.
-    """
-    from rootloom.baselines.base import collect
-    from rootloom.scoring import (
-        header_of,
-        matrix,
-        samples,
-        signal_of,
-        stored_variables,
-        write_predictions,
-    )
+    """Fit a baseline to the training split and score every row; `outputs` by split."""
+    from rootloom.scoring import LearningData, header_of, signal_of, write_predictions
 
     section = job["section"]
-    recipe = registry.build("baselines", section["baseline"])
-    variables = recipe.needs(stored_variables(shards))
     table = _weights(section, _statistics(statistics))
-    classes = section["classes"]
-    columns = score_columns(classes)
-    fits = []
+    truth = tuple(section["classes"]), signal_of(section), tuple(section["targets"])
     started = time.perf_counter()
-    for positive in [signal_of(section)] if len(columns) == 1 else classes:
-        number = classes.index(positive)
-        train, validation = (
-            collect(samples(shards, split, variables, table, number), recipe.max_rows)
-            for split in SPLITS[:2]
-        )
-        fits.append(recipe.fit(train, validation))
+    recipe = registry.build("baselines", section["baseline"])
+    learned = recipe.learn(LearningData(shards, table, *truth))
     seconds = time.perf_counter() - started
-    print(f"{section['method']}: fitted to {len(train)} rows in {seconds:.1f} s")
-    parameters = sum(fit.parameters for fit in fits)
-
-    def score(shard: Mapping[str, Any], rows: Any) -> np.ndarray:
-        x = matrix(shard, variables)
-        return np.stack([fit.score(x) for fit in fits], axis=1)
-
+    print(f"{section['method']}: fitted to {learned.rows} rows in {seconds:.1f} s")
     for split in SPLITS:
         write_predictions(
             getattr(outputs, split),
-            header_of(job, split, columns, parameters, seconds),
+            header_of(job, split, learned.columns, learned.parameters, seconds),
             shards,
             table,
-            score,
-            reads=[f"x.{name}" for name in variables],
+            learned.predict,
+            reads=learned.reads,
         )
 
 
@@ -443,7 +415,7 @@ def fidelity(
         classes=(label,),
         members=tuple(section["members"]),
         parameters=metrics[0]["parameters"],
-        training_seconds=float(np.mean([m["seconds"] for m in metrics])),
+        training_seconds=sum(m["seconds"] for m in metrics) / len(metrics),
         rows={label: len(real)},
         weights={label: float(len(real))},
         result=evaluator.result(real, floor, made, representation.layers),

@@ -97,6 +97,10 @@ def ids_of(batch: Batch) -> np.ndarray:
     return (pairs[:, 0] << np.uint64(32)) | pairs[:, 1]
 
 
+def leaves_of(batch: Batch) -> list[np.ndarray]:
+    return [*batch.inputs, *batch[1:]]
+
+
 def same(a: Batch, b: Batch) -> bool:
     leaves = zip([*a.inputs, *a[1:]], [*b.inputs, *b[1:]], strict=True)
     return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in leaves)
@@ -185,6 +189,32 @@ def test_epochs_and_seeds_differ_and_mix_the_files(shards) -> None:
     first = set(event_ids("0", np.arange(3000), np.zeros(3000, np.int32)).tolist())
     share = np.mean([i in first for i in orders[0][:1000].tolist()])
     assert 0.4 < share < 0.57  # 3000 of 6201 rows
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_the_table_and_an_order_of_it_are_the_epoch(shards, cache_bytes: int) -> None:
+    class Flat(Representation):
+        same_shape = True
+
+        def collate(self, columns, rows, size):
+            inputs = super().collate(columns, rows, size)
+            return Inputs(*(leaf if leaf.ndim == 1 else leaf[:, :1] for leaf in inputs))
+
+    options = {"seed": 5, "cache_bytes": cache_bytes, "draw": WithReplacement(3), **SMALL}
+    loader = Loader(shards, Flat(), "train", 96, devices=4, **options)
+    blocks = list(loader.table())
+    assert {block.id.shape for block in blocks} == {(1, 1024, 2)}
+    rows = [
+        np.concatenate(leaves, axis=1)[0] for leaves in zip(*map(leaves_of, blocks), strict=True)
+    ]
+    for epoch in (0, 3):
+        order = loader.order(epoch)
+        assert sorted(order) == list(range(loader.rows))
+        batches = [leaves_of(batch) for batch in loader.epoch(epoch)]
+        for leaf, parts in zip(rows, zip(*batches, strict=True), strict=True):
+            sent = np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
+            np.testing.assert_array_equal(leaf[order], sent[: loader.rows])
+    assert Loader(shards, Representation(), "train", 96).table() is None
 
 
 def test_the_order_never_changes(shards) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.spatial.transform import Rotation
 
 from rootloom import registry
@@ -100,6 +101,20 @@ def test_a_known_turn_gives_its_angle_everywhere(tmp_path: Path) -> None:
         assert [value for value, _ in profile.mean] == pytest.approx([0.5] * 4, rel=1e-3)
     assert named["bias_energy"].value == 0.0
     assert named["rms_energy"].value == 0.0
+
+
+def test_histograms_hold_all_rows(tmp_path: Path) -> None:
+    noise = np.random.default_rng(6).normal(size=(ROWS, 3))
+    found = truth()
+    found[:, :3] += noise
+    result = figures([member(tmp_path / "a.h5", found)])
+    (one,) = (one for one in result.resolutions if one.name == "distance_entry")
+    edges, density = np.array(one.spread.edges), np.array(one.spread.density)
+    share = density * np.log(edges[1:] / edges[:-1])
+    assert share.sum() == pytest.approx(1.0)
+    # The chi distribution of three normal numbers.
+    expected = np.diff(scipy.stats.chi(3).cdf(edges))
+    np.testing.assert_allclose(share[1:-1], expected[1:-1], atol=5 * np.sqrt(0.1 / ROWS))
 
 
 def test_tracks_are_apart_by_what_their_nearest_points_are(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ CONFIG = {
         "task": {"kind": "regression", "directions": [ENTRY, DIRECTION]},
         "training": {"batch_size": 32, "epochs": 40, "tensorboard": False},
         "methods": {"cnn": {"model": "small-cnn", "representation": "small-sphere"}},
+        "baselines": {"fit": {"kind": "track_fit", **DETECTOR}},
+        "baseline_representation": "small-sphere",
     },
 }  # fmt: skip
 
@@ -48,14 +50,15 @@ def muons(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def found(project: Project, split: str) -> Path:
-    return project.path / f"results/small-muons/predictions/cnn/0/{split}.h5"
+def found(project: Project, split: str, method: str = "cnn") -> Path:
+    return project.path / f"results/small-muons/predictions/{method}/0/{split}.h5"
 
 
-def test_predictions_hold_every_target_and_its_truth(muons: Project) -> None:
+@pytest.mark.parametrize("method", ["cnn", "fit"])
+def test_predictions_hold_every_target_and_its_truth(muons: Project, method: str) -> None:
     rows = 0
     for split in ("train", "validation", "test"):
-        with h5py.File(found(muons, split)) as file:
+        with h5py.File(found(muons, split, method)) as file:
             assert json.loads(file["scores"].attrs["columns"]) == [*ENTRY, *DIRECTION]
             scores = file["scores"][...]
             truth = np.stack([file[f"aux/target.{n}"][...] for n in [*ENTRY, *DIRECTION]], axis=1)
@@ -77,18 +80,30 @@ def test_friend_trees_hold_the_predictions_in_the_files_order(muons: Project) ->
         with uproot.open(friend) as file:
             tree = file["events_scores"]
             names = [f"cnn_{n}" for n in ENTRY]
-            assert set(tree.keys()) == {f"cnn_{n}" for n in [*ENTRY, *DIRECTION]}
+            both = [*ENTRY, *DIRECTION]
+            assert set(tree.keys()) == {f"{m}_{n}" for m in ("cnn", "fit") for n in both}
             entry = np.stack([tree[n].array(library="np") for n in names], axis=1)
         angles.append(np.degrees(np.arccos(np.sum(truth * entry, axis=1) / 17.7**2)))
     assert np.median(angles) < 30
 
 
-def test_the_entry_is_learned(muons: Project) -> None:
-    with h5py.File(found(muons, "test")) as file:
+def entry_angles(project: Project, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees between true and predicted entry points of the test split, and the true ones."""
+    with h5py.File(found(project, "test", method)) as file:
         predicted = file["scores"][:, :3]
         truth = np.stack([file[f"aux/target.{name}"][...] for name in ENTRY], axis=1)
     cosine = np.sum(predicted * truth, axis=1) / 17.7**2
-    angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1))), truth
+
+
+def test_the_entry_is_fitted(muons: Project) -> None:
+    angle, _ = entry_angles(muons, "fit")
+    # 330 PMTs of 1.9 m radius, on times that are those of points: a metre is 3.2 degrees.
+    assert np.median(angle) < 1.0
+
+
+def test_the_entry_is_learned(muons: Project) -> None:
+    angle, truth = entry_angles(muons, "cnn")
     # One guess for all, their mean, is some 50 degrees off.
     middle = truth.mean(axis=0) / np.linalg.norm(truth.mean(axis=0))
     guess = np.degrees(np.arccos(truth @ middle / 17.7))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from rootloom.errors import DataError, require_known
+from rootloom.types import SPLITS, Column, Ragged, score_columns
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,125 @@ class FittedBaseline(Protocol):
         """(R, F), ordered as the training sample's names → (R,) finite, signal-like is high."""
 
 
+class Data(Protocol):
+    """What a baseline may learn from: the shards of a dataset, and what is to be told of a row.
+
+    classes, signal: the dataset's, and the one of two that scores are high for. targets: names.
+    """
+
+    classes: tuple[str, ...]
+    signal: str
+    targets: tuple[str, ...]
+
+    def variables(self) -> tuple[str, ...]:
+        """Names of the per-row variables that the shards hold."""
+
+    def samples(self, split: str, variables: Sequence[str], positive: int) -> Iterable[Sample]:
+        """The rows of a split, shard by shard; class number `positive` is the signal."""
+
+
+class Predictor(Protocol):
+    """A baseline that has learned."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its C predictions."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The shard columns it predicts from."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it learned."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows it learned from."""
+
+    def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
+        """(R, C) finite predictions for R rows of shard columns."""
+
+
 class Baseline(Protocol):
-    """A classifier that is not a network; its fields are its configuration."""
+    """A method that is not a network; its fields are its configuration.
+
+    learns: "classes" or "targets", as a task's: what it predicts.
+    """
+
+    learns: ClassVar[str]
+
+    def learn(self, data: Data) -> Predictor:
+        """What it makes of the data; raises ConfigError for targets it knows nothing of."""
+
+
+class Classifier:
+    """What baselines share that tell one class from the rest by per-row variables.
+
+    Of more than two classes, each gets a fit of its own.
+    """
+
+    learns: ClassVar[str] = "classes"
+    max_rows: int
 
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Which of the available variables it reads; raises ConfigError for one not there."""
+        raise NotImplementedError
 
     def fit(self, train: Sample, validation: Sample) -> FittedBaseline:
         """Fit to `train`; raises DataError when a class has no rows or no weight."""
+        raise NotImplementedError
+
+    def learn(self, data: Data) -> ClassScores:
+        """See `Baseline`."""
+        variables, columns = self.needs(data.variables()), score_columns(data.classes)
+        fits, rows = [], 0
+        for positive in [data.signal] if len(columns) == 1 else data.classes:
+            number = data.classes.index(positive)
+            train, validation = (
+                collect(data.samples(split, variables, number), self.max_rows)
+                for split in SPLITS[:2]
+            )
+            fits.append(self.fit(train, validation))
+            rows = len(train)
+        return ClassScores(columns, variables, tuple(fits), rows)
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """A `Predictor` of scores, from the fits of one class or of all."""
+
+    columns: tuple[str, ...]
+    variables: tuple[str, ...]
+    fits: tuple[Any, ...]
+    rows: int
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See `Predictor`."""
+        return tuple(f"x.{name}" for name in self.variables)
+
+    @property
+    def parameters(self) -> int:
+        """See `Predictor`."""
+        return sum(fit.parameters for fit in self.fits)
+
+    def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
+        """See `Predictor`."""
+        x = matrix(columns, self.variables)
+        return np.stack([fit.score(x) for fit in self.fits], axis=1)
+
+
+def matrix(columns: Mapping[str, Column], variables: Sequence[str]) -> np.ndarray:
+    """Stored variables as (R, F) float32."""
+    return np.stack([dense(columns, f"x.{name}") for name in variables], axis=1)
+
+
+def dense(columns: Mapping[str, Column], name: str) -> np.ndarray:
+    """A column of one value a row."""
+    column = columns[name]
+    assert not isinstance(column, Ragged)
+    return column
 
 
 def select(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

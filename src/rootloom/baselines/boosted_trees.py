@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rootloom.baselines.base import Sample, collect, require_both_classes, select
+from rootloom.baselines.base import Classifier, Sample, collect, require_both_classes, select
 from rootloom.errors import DataError
 
 
@@ -26,7 +26,7 @@ class FittedTrees:
 
 
 @dataclass(frozen=True)
-class BoostedTrees:
+class BoostedTrees(Classifier):
     """scikit-learn's histogram gradient boosting, stopped early on the validation split.
 
     variables: all there are by default; absent values go to a learned side of each split.
@@ -47,11 +47,11 @@ class BoostedTrees:
     seed: int = 1
 
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
-        """See `Baseline`."""
+        """See `Classifier`."""
         return tuple(names) if self.variables is None else select(self.variables, names)
 
     def fit(self, train: Sample, validation: Sample) -> FittedTrees:
-        """See `Baseline`; raises DataError for negative weights, which boosting cannot use."""
+        """See `Classifier`; raises DataError for negative weights, which boosting cannot use."""
         from sklearn.ensemble import HistGradientBoostingClassifier
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 

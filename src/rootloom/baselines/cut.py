@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from rootloom.baselines.base import Sample, collect, require_both_classes, select
+from rootloom.baselines.base import Classifier, Sample, collect, require_both_classes, select
 from rootloom.errors import DataError
 
 
@@ -30,7 +30,7 @@ class FittedCut:
 
 
 @dataclass(frozen=True)
-class Cut:
+class Cut(Classifier):
     """A one-sided cut on `variable`, or a symmetric window around `centre`.
 
     direction: keep values "above" or "below" the threshold; "auto" takes the side on which the
@@ -46,11 +46,11 @@ class Cut:
     seed: int = 1
 
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
-        """See `Baseline`."""
+        """See `Classifier`."""
         return select((self.variable,), names)
 
     def fit(self, train: Sample, validation: Sample) -> FittedCut:
-        """See `Baseline`; the validation sample is not used."""
+        """See `Classifier`; the validation sample is not used."""
         column = train.names.index(self.needs(train.names)[0])
         train = collect([train], self.max_rows, self.seed)
         known = train.take(np.isfinite(train.x[:, column]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rootloom.baselines.base import Sample, collect, require_both_classes, select
+from rootloom.baselines.base import Classifier, Sample, collect, require_both_classes, select
 from rootloom.errors import ConfigError
 
 MAX_CELLS = 1_000_000
@@ -32,7 +32,7 @@ class FittedLikelihood:
 
 
 @dataclass(frozen=True)
-class BinnedLikelihood:
+class BinnedLikelihood(Classifier):
     """The optimal test on few variables (Neyman–Pearson), up to the width of its bins.
 
     Along each variable there are bins of equal probability in the balanced mixture of both
@@ -68,11 +68,11 @@ class BinnedLikelihood:
             )
 
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
-        """See `Baseline`."""
+        """See `Classifier`."""
         return select(self.variables, names)
 
     def fit(self, train: Sample, validation: Sample) -> FittedLikelihood:
-        """See `Baseline`."""
+        """See `Classifier`."""
         columns = tuple(train.names.index(name) for name in self.needs(train.names))
         train = collect([train], self.max_rows, self.seed)
         require_both_classes(train, "the training split")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +27,8 @@ _WINDOW_BYTES = 64 << 20
 # Enough to mix files well, few enough that a block is long against the chunks it cuts at its ends.
 _BLOCKS_PER_WINDOW = 16
 _UNUSED = ("entry", "object")
+# Rows of a block of `table`: the calls a block costs are few, and images of a block a few MB.
+_TABLE_ROWS = 1024
 
 
 class Loader:
@@ -103,6 +108,26 @@ class Loader:
         Damage found while reading is raised here, from the thread that reads.
         """
         return in_thread(self._batches(epoch, start_batch), self._prefetch, self._waited)
+
+    def table(self) -> Generator[Batch] | None:
+        """Every row of the split once, in file order: equal blocks with leaves (1, n, …).
+
+        The last block is filled up with zeros. They do not pass through the cache. None when the
+        representation's inputs are no rows of one shape.
+        """
+        if not getattr(self._representation, "same_shape", False):
+            return None
+        whole = copy(self)
+        whole.batch_size, whole._devices, whole._share = _TABLE_ROWS, 1, (0, 1)
+        whole._plan, whole._cached = replace(self._plan, shuffle=False), False
+        return in_thread(whole._batches(0, 0), self._prefetch, self._waited)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Rows of `table` in the order in which `epoch` would yield them, (rows,) int64."""
+        start = time.perf_counter()
+        sequence = self._plan.sequence(epoch)
+        self._waited(time.perf_counter() - start)
+        return sequence
 
     def _waited(self, seconds: float) -> None:
         self.waited_seconds += seconds

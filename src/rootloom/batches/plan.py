@@ -47,6 +47,21 @@ class Plan:
         window = (np.cumsum(sizes) - sizes) // self.window_rows
         return np.split(order, np.flatnonzero(np.diff(window)) + 1) if len(order) else []
 
+    def places(self, blocks: np.ndarray) -> np.ndarray:
+        """Rows of these blocks back to back, counted over all blocks of the split, int64."""
+        sizes = self.stop - self.start
+        first = np.cumsum(sizes) - sizes
+        ranges = [np.arange(first[k], first[k] + sizes[k]) for k in blocks]
+        return np.concatenate([np.zeros(0, np.int64), *ranges])
+
+    def sequence(self, epoch: int) -> np.ndarray:
+        """An epoch's order of all rows of the split, (rows,) int64."""
+        parts = [np.zeros(0, np.int64)]
+        for number, blocks in enumerate(self.windows(epoch)):
+            places = self.places(blocks)
+            parts.append(places[self.order(epoch, number, len(places))])
+        return np.concatenate(parts)
+
     def order(self, epoch: int, window: int, count: int) -> np.ndarray:
         """The order of a window's rows, (count,) int64, counted over its blocks back to back."""
         if self.shuffle:

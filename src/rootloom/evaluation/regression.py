@@ -26,6 +26,8 @@ from rootloom.types import TARGET
 
 Triple = tuple[str, str, str]
 Number = Annotated[int, Field(gt=0)]
+# Where histograms begin: at this share of the rows, and not so far below the largest value.
+_LOWEST, _DECADES = 0.002, 1e-5
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Regression:
     "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
     distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All
     are the truth's.
-    histogram_bins: up to the `histogram_share` quantile of the first method's rows.
+    histogram_bins: of equal ratio of their edges, from the lowest 0.2 % of the rows to the highest.
     """
 
     shown: ClassVar[tuple[str, ...]] = ("resolution.png",)
@@ -61,7 +63,6 @@ class Regression:
     unit: str = ""
     profile_bins: Number = 8
     histogram_bins: Number = 40
-    histogram_share: Annotated[float, Field(gt=0, le=1)] = 0.95
 
     def result(
         self, members: Sequence[Predictions], held_out: Sequence[Predictions]
@@ -124,6 +125,11 @@ class Regression:
             fix=nearest(name, [*self._axes(), *sample.columns]),
         )
 
+    def _unit_of(self, axis: str) -> str:
+        if axis not in self._axes():
+            return ""
+        return self.unit if axis.startswith("impact_") else "°"
+
     def _axes(self) -> list[str]:
         parts = (("zenith", self.directions), ("meridian", self.points), ("impact", self.tracks))
         return [f"{kind}_{name}" for kind, named in parts for name in named]
@@ -136,10 +142,6 @@ class Regression:
         axes: Mapping[str, np.ndarray],
     ) -> Resolution:
         pairs = list(zip(errors, weights, strict=True))
-        every, weight = np.concatenate(errors), np.concatenate(weights)
-        top = resolution.quantile(every, weight, self.histogram_share).value
-        edges = np.linspace(0.0, top if top > 0 else 1.0, self.histogram_bins + 1)
-        counts, _ = np.histogram(every, edges, weights=weight)
         return Resolution(
             name=name,
             unit="°" if name.startswith("angle_") else self.unit,
@@ -148,9 +150,7 @@ class Regression:
             contained=_over_members(
                 [resolution.quantile(e, w, resolution.CONTAINED) for e, w in pairs]
             ),
-            spread=Spread(
-                tuple(edges.tolist()), tuple((counts / (weight.sum() * np.diff(edges))).tolist())
-            ),
+            spread=_spread(np.concatenate(errors), np.concatenate(weights), self.histogram_bins),
             profiles=tuple(
                 self._profile(axis, values, errors[0], weights[0]) for axis, values in axes.items()
             ),
@@ -169,6 +169,7 @@ class Regression:
         )
         return ResolutionProfile(
             variable=axis,
+            unit=self._unit_of(axis),
             edges=tuple(edges.tolist()),
             mean=tuple(map(_plain, means)),
             contained=tuple(map(_plain, contained)),
@@ -222,6 +223,16 @@ class _Sample:
                 found=f"only {list(known)}",
                 fix=nearest(name, known),
             )
+
+
+def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
+    """Shares of rows in bins of one ratio, by its logarithm: methods differ by factors."""
+    top = float(values.max()) or 1.0
+    low = resolution.quantile(values, weight, _LOWEST).value
+    edges = np.geomspace(np.clip(low, _DECADES * top, 0.5 * top), top, bins + 1)
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weight)
+    share = counts / weight.sum() / np.log(edges[1] / edges[0])
+    return Spread(tuple(edges.tolist()), tuple(share.tolist()))
 
 
 def _over_members(found: Sequence[Estimate]) -> Measurement:

@@ -174,7 +174,10 @@ class ClassificationResult:
 
 @dataclass(frozen=True)
 class Spread:
-    """A histogram as a density: `edges` (n + 1,), `density` (n,); what lies above is left out."""
+    """A histogram in bins of one ratio: `edges` (n + 1,); `density` (n,), by the natural logarithm.
+
+    What lies below the first edge is in the first bin.
+    """
 
     edges: tuple[float, ...]
     density: tuple[float, ...]
@@ -182,9 +185,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class ResolutionProfile:
-    """A resolution in bins of `variable`: (value, error) of the mean and of the 68 % quantile."""
+    """A resolution in bins of `variable`: (value, error) of the mean and of the 68 % quantile.
+
+    unit: the variable's.
+    """
 
     variable: str
+    unit: str
     edges: tuple[float, ...]
     mean: tuple[tuple[float | None, float | None], ...]
     contained: tuple[tuple[float | None, float | None], ...]

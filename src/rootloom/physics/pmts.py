@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from scipy.stats import exponnorm
 
-_STEP = 0.25  # ns, of tabulated arrival times
+ARRIVAL_STEP = 0.25  # ns, of tabulated arrival times
 _LATEST = 1000.0  # ns: of the light that comes later, all comes then
 _BEFORE = 6.0  # standard deviations of the transit time before which nothing arrives
 _BLOCK = 32  # PMTs at a time: the light they get from all sources stays in the cache
@@ -68,12 +68,12 @@ def arrival_times(
     transit time, ns, > 0. delays: (D,) of scattered light, shares in bins of `step` ns.
     """
     start = -_BEFORE * spread
-    time = start + _STEP * np.arange(int((_LATEST - start) / _STEP))
+    time = start + ARRIVAL_STEP * np.arange(int((_LATEST - start) / ARRIVAL_STEP))
     direct = sum(
         share * exponnorm.cdf(time, tau / spread, scale=spread)
         for tau, share in zip(decay, shares, strict=True)
     )
-    each = np.repeat(delays, round(step / _STEP)) * (_STEP / step)
+    each = np.repeat(delays, round(step / ARRIVAL_STEP)) * (ARRIVAL_STEP / step)
     scattered = np.convolve(direct, each)[: len(time)]
     both = np.stack([direct / direct[-1], scattered / scattered[-1]], axis=1)
     return ArrivalTimes(start, both.astype(np.float32))
@@ -138,7 +138,7 @@ def _first_hits(
             expected = seen * total[p]
             if reached < expected:
                 count[first + p] = 1 + rng.poisson(expected - reached)
-                now = _when(light, p, nearest[p], near, reached / seen, ahead, earliest, cumulated)
+                now = when(light, p, nearest[p], near, reached / seen, ahead, earliest, cumulated)
                 time[first + p], ahead = now, now - light[2, nearest[p], p]
 
 
@@ -199,7 +199,7 @@ def _interpolate(row: np.ndarray, low: np.ndarray, upper: np.ndarray, out: np.nd
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _when(
+def when(
     light: np.ndarray,
     pmt: int,
     nearest: int,
@@ -266,7 +266,7 @@ def _cumulated(near: np.ndarray, now: float, cumulated: np.ndarray) -> tuple:
     last = len(cumulated) - 1
     for s in range(len(near)):
         direct, scattered = near[s, 0], near[s, 1]
-        place = (np.float32(now) - near[s, 2]) * np.float32(1.0 / _STEP)
+        place = (np.float32(now) - near[s, 2]) * np.float32(1.0 / ARRIVAL_STEP)
         if place <= 0.0:
             continue
         low = np.uint32(place)
@@ -279,4 +279,4 @@ def _cumulated(near: np.ndarray, now: float, cumulated: np.ndarray) -> tuple:
         value += direct * cumulated[low, 0] + scattered * cumulated[low, 1]
         value += (place - np.float32(low)) * rise
         slope += rise
-    return value, slope / _STEP
+    return value, slope / ARRIVAL_STEP

@@ -22,9 +22,9 @@ _WORDS = {
     "impact": "error of the {}'s distance to the centre",
 }
 _AXES = {
-    "zenith": "zenith angle of {} / °",
-    "meridian": "longitude of {} from the meridian 0 / °",
-    "impact": "distance of {} to the centre",
+    "zenith": "zenith angle of the {}",
+    "meridian": "longitude of the {} from the meridian 0",
+    "impact": "distance of the {} to the centre",
 }
 
 
@@ -158,15 +158,15 @@ class Regression:
                 figures.densities(results, title),
                 f"{key}-density",
                 f"Density of the {title} {of}",
-                f"{title.capitalize()}: the density, of unit area over all events.",
+                f"{title.capitalize()}: how events are spread over it, on a logarithmic axis.",
             ),
             profiles=[
                 picture(
-                    figures.profile(results, number, title, _axis(found.variable, first.unit)),
+                    figures.profile(results, number, title, _axis(found.variable)),
                     f"{key}-profile-{number}",
                     f"68 % quantile of the {title} against {found.variable} {of}",
                     f"{title.capitalize()}: what 68 % of the events stay below, against the true "
-                    f"{_axis(found.variable, '').partition(' /')[0]}.",
+                    f"{_axis(found.variable)}.",
                 )
                 for number, found in enumerate(first.profiles)
             ],
@@ -192,10 +192,7 @@ def _title(found: Resolution) -> str:
     return _WORDS[kind].format(of.replace("_", " "))
 
 
-def _axis(variable: str, unit: str) -> str:
-    """A profile's variable in words; `unit` is that of distances."""
+def _axis(variable: str) -> str:
+    """A profile's variable in words."""
     kind, _, of = variable.partition("_")
-    if kind not in _AXES or not of:
-        return variable
-    words = _AXES[kind].format(of.replace("_", " "))
-    return f"{words} / {unit}" if unit and "/" not in words else words
+    return _AXES[kind].format(of.replace("_", " ")) if kind in _AXES and of else variable

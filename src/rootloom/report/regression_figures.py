@@ -14,7 +14,7 @@ from rootloom.report.theme import styled
 
 @styled
 def densities(results: Sequence[tuple[Line, Resolution]], title: str) -> Figure:
-    """Density of an angle or a distance, a line a method."""
+    """Density of the logarithm of an angle or a distance, a line a method."""
     figure, axes = canvas(WIDE)
     for line, found in results:
         axes.stairs(
@@ -26,12 +26,11 @@ def densities(results: Sequence[tuple[Line, Resolution]], title: str) -> Figure:
             label=line.label,
         )
     unit = results[0][1].unit
-    # The widest method would hide what the others look like.
-    right = min(found.spread.edges[-1] for _, found in results)
-    axes.set(xlabel=_with(title, unit), ylabel=f"density{f' / {unit}⁻¹' if unit else ''}")
-    axes.set_xlim(0.0, 1.5 * right)
+    axes.set(xlabel=_with(title, unit), ylabel="share of events per e-fold", xscale="log")
+    axes.xaxis.set_major_formatter(lambda number, _: f"{number:g}")
+    axes.xaxis.set_minor_formatter(lambda number, _: "")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper left")
     return figure
 
 
@@ -61,7 +60,8 @@ def profile(
             markerfacecolor="none" if line.dashed else line.colour,
             label=line.label,
         )
-    axes.set(xlabel=variable, ylabel=f"68 % of {_with(title, results[0][1].unit)}")
+    unit = results[0][1].profiles[number].unit
+    axes.set(xlabel=_with(variable, unit), ylabel=f"68 % of {_with(title, results[0][1].unit)}")
     if all((value or 0) > 0 for _, one in results for value, _ in one.profiles[number].contained):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda number, _: f"{number:g}")

@@ -31,6 +31,10 @@ class Representation(Protocol):
 
     `same_shape = True` says that batches have one shape whatever their rows; each process of a
     training then makes the inputs of its own devices only.
+
+    One whose events may be turned about the z axis has `turned(inputs, draws)`, called before
+    `normalise`: the inputs, turned, and the angles (B,) in radians; draws: (B,) uint32, random
+    numbers of the examples while a network learns, else None.
     """
 
     kind: ClassVar[str]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
-from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -19,33 +19,17 @@ from rootloom.errors import ConfigError, TrainingError, nearest
 from rootloom.running import Preempted
 from rootloom.tasks.base import Task
 from rootloom.training import optimizer as optimizers
-from rootloom.training import parallel, signals, tensors
+from rootloom.training import parallel, resident, signals, tensors
 from rootloom.training.checkpoint import Checkpoint, Checkpoints
+from rootloom.training.feed import Batches, Chunk, Feed, Resident, Streamed
 from rootloom.training.leaving import Leaving
 from rootloom.training.log import RunLog
 from rootloom.training.meter import Meter
 from rootloom.training.options import TrainingOptions
 from rootloom.training.progress import Progress
 from rootloom.training.state import TrainState, initial_params, initial_state
-from rootloom.training.step import evaluate_step, gradient, train_step
+from rootloom.training.step import Step, evaluate_step, gradient, train_step
 from rootloom.types import Batch
-
-
-class Batches(Protocol):
-    """What the loop asks of a loader: see `rootloom.batches.loader.Loader`."""
-
-    waited_seconds: float
-
-    @property
-    def rows(self) -> int:
-        """Rows of the split."""
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of an epoch."""
-
-    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
-        """Batches of an epoch from `start_batch` on, leading axes (devices, B)."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +122,11 @@ class _Run:
         self.checkpoints = Checkpoints(directory, fingerprint, options.keep_checkpoints)
         self.steps_per_epoch = training.batches_per_epoch
         with closing(validation.epoch(0)) as batches:
-            example = next(batches)
-        _check_monitor(task, example, options)
-        state, self.best, self.position = self._start(example)
+            self.example = next(batches)
+        _check_monitor(task, self.example, options)
+        state, self.best, self.position = self._start(self.example)
         self.step = int(state.step)
-        self.state = parallel.replicate(state, len(example.weight))
+        self.state = parallel.replicate(state, len(self.example.weight))
         self.meter = Meter("training step", self.position.sums)
         lead = parallel.is_lead()
         self.log = RunLog(directory, self.step, tensorboard=options.tensorboard, lead=lead)
@@ -156,9 +140,8 @@ class _Run:
         params = initial_params(self.task, example, self.options.seed)
         groups = self.task.groups(params)
         rule = optimizers.build(self.options, self.steps_per_epoch, groups)
-        self._train = parallel.on_every_device(partial(train_step, self.task, rule), donate=(0,))
+        self._step: Step = partial(train_step, self.task, rule)
         self._gradient = parallel.on_every_device(partial(gradient, self.task))
-        self._evaluate = parallel.on_every_device(partial(evaluate_step, self.task))
         self._rate = optimizers.schedule(self.options, self.steps_per_epoch)
         state = initial_state(params, rule, self.options.seed)
         found = self._newest(state)
@@ -178,6 +161,8 @@ class _Run:
 
     def finish(self) -> Result:
         """Epochs until the end; the result holds the best one's parameters."""
+        if not self._ended():
+            self._settle()
         while not self._ended():
             self._train_epoch()
             self._end_epoch()
@@ -202,56 +187,79 @@ class _Run:
         stopped = patience is not None and self.position.stale >= patience
         return stopped or self.position.epoch >= self.options.epochs
 
+    def _settle(self) -> None:
+        """Keep the rows on the devices where they fit and that is of use."""
+        room = self.options.resident_bytes if resident.usable(self.task, self.example) else 0
+        evaluate = partial(evaluate_step, self.task)
+        self._trainer, room = self._feed(self.training, self._step, room, updates=True)
+        self._evaluator, _ = self._feed(self.validation, evaluate, room, updates=False)
+
+    def _feed(self, batches: Batches, step: Step, room: int, *, updates: bool) -> tuple[Feed, int]:
+        """How the batches come, and what is left of the room, in bytes."""
+        devices = len(self.example.weight)
+        found = resident.settle(batches, devices, room, self._leave_if_agreed)
+        if found is None:
+            return Streamed(batches, step, updates=updates), room
+        rows, taken = found
+        kind = "training" if updates else "validation"
+        self.progress.note(f"{batches.rows:,} {kind} rows stay on the device: {taken / 1e6:.1f} MB")
+        return Resident(batches, rows, step, updates=updates), room - taken
+
     def _train_epoch(self) -> None:
-        place = self.position
-        since = self.step
-        with closing(self.training.epoch(place.epoch, place.batch)) as batches:
-            for batch in batches:
-                self._histograms(batch)
-                self.state, sums = self._train(self.state, batch)
-                self.step += 1
-                place.batch += 1
-                self.meter.add(self.step, batch, sums)
-                if self.step % self.options.log_every == 0:
-                    self._log_steps(self.step - since)
-                    since = self.step
+        place, every = self.position, self.options.log_every
+        self._logged = self.step
+        with closing(self._trainer.epoch(place.epoch, place.batch, self._room)) as chunks:
+            for chunk in chunks:
+                self._histograms(chunk)
+                self.state, sums = chunk.run(self.state)
+                self.meter.add(self.step + 1, chunk.steps, chunk.rows, sums)
+                self.step += chunk.steps
+                place.batch += chunk.steps
+                for step in range(self._logged // every * every + every, self.step + 1, every):
+                    self._log_steps(step)
                 if place.batch < self.steps_per_epoch:
                     self._pause()
         self._collect()
-        self.progress.advance(self.step - since, f"epoch {place.epoch + 1}")
+        self.progress.advance(self.step - self._logged, f"epoch {place.epoch + 1}")
 
-    def _log_steps(self, steps: int) -> None:
-        self._collect()
+    def _room(self) -> int:
+        """Steps until one at which there is more to do than to note its sums."""
+        every = (self.options.checkpoint_every_steps, self.options.histograms_every)
+        return min((n - self.step % n for n in every if n), default=sys.maxsize)
+
+    def _log_steps(self, step: int) -> None:
+        self._collect(step)
         means = {n: float(v) for n, v in self.meter.means().items() if v.ndim == 0}
         self._tick()
         extra = {
-            "learning_rate": float(self._rate(self.step)),
+            "learning_rate": float(self._rate(step)),
             "waiting": self.position.waited / max(self.position.seconds, 1e-9),
         }
-        self.log.scalars("training", self.step, {**means, **extra})
+        self.log.scalars("training", step, {**means, **extra})
         self.progress.advance(
-            steps,
+            step - self._logged,
             f"epoch {self.position.epoch + 1}/{self.options.epochs} "
             f"batch {self.position.batch}/{self.steps_per_epoch} loss {means['loss']:.4f}",
         )
+        self._logged = step
 
-    def _histograms(self, batch: Batch) -> None:
+    def _histograms(self, chunk: Chunk) -> None:
         every = self.options.histograms_every
         if not every or self.step % every:
             return
-        gradients, _ = self._gradient(self.state, batch)
+        gradients, _ = self._gradient(self.state, chunk.first())
         for group, tree in (("gradients", gradients), ("weights", self.state.params)):
             arrays = tensors.flatten(parallel.first(tree), group)
             self.log.histograms(self.step, arrays)
 
     def _end_epoch(self) -> None:
         place = self.position
-        meter = Meter("validation batch")
-        with closing(self.validation.epoch(0)) as batches:
-            for number, batch in enumerate(batches):
-                meter.add(number, batch, self._evaluate(self.state.params, batch))
-                if self.leaving.agreed():
-                    self._leave()  # the epoch's validation begins anew
+        meter, number = Meter("validation batch"), 0
+        with closing(self._evaluator.epoch(0, 0, lambda: sys.maxsize)) as chunks:
+            for chunk in chunks:
+                meter.add(number, chunk.steps, chunk.rows, chunk.run(self.state.params)[1])
+                number += chunk.steps
+                self._leave_if_agreed()  # the epoch's validation begins anew
         meter.collect()
         means = meter.means()
         figures = {"loss": means["loss"], **self.task.summary(means)}
@@ -283,28 +291,31 @@ class _Run:
         else:
             place.stale += 1
 
-    def _collect(self) -> None:
+    def _collect(self, last: int | None = None) -> None:
         try:
-            self.meter.collect()
+            self.meter.collect(last)
         except TrainingError as error:
             paths = self.checkpoints.paths()
-            last = str(paths[0]) if paths else "none was written"
+            good = str(paths[0]) if paths else "none was written"
             raise TrainingError(
                 error.where,
                 expected=error.expected,
                 found=error.found,
-                fix=f"{error.fix}; last good checkpoint: {last}",
+                fix=f"{error.fix}; last good checkpoint: {good}",
             ) from None
         self.position.sums = {n: np.asarray(v).tolist() for n, v in self.meter.sums.items()}
 
     def _pause(self) -> None:
         """Between two steps: leave when asked to, and save when it is time."""
-        if self.leaving.agreed():
-            self._leave()
+        self._leave_if_agreed()
         every = self.options.checkpoint_every_steps
         minutes = (time.monotonic() - self._saved) / 60
         if (every and self.step % every == 0) or minutes > self.options.checkpoint_every_minutes:
             self._save()
+
+    def _leave_if_agreed(self) -> None:
+        if self.leaving.agreed():
+            self._leave()
 
     def _leave(self) -> NoReturn:
         self._save()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,9 +16,13 @@ from rootloom.types import Batch
 _IN_FLIGHT = 8
 
 
-class _Rows(NamedTuple):
-    id: Any
-    weight: Any
+class _Noted(NamedTuple):
+    """Sums of successive steps, the first of which has this number; see `Meter.add`."""
+
+    number: int
+    steps: int
+    rows: Callable[[int], Batch]
+    sums: dict[str, Any]
 
 
 class Meter:
@@ -29,24 +34,48 @@ class Meter:
     def __init__(self, where: str, sums: Mapping[str, Any] | None = None) -> None:
         self.where = where
         self.sums = {name: np.asarray(value, np.float64) for name, value in (sums or {}).items()}
-        self._pending: list[tuple[int, _Rows, dict[str, jax.Array]]] = []
+        self._pending: list[_Noted] = []
 
-    def add(self, number: int, batch: Batch, sums: dict[str, jax.Array]) -> None:
-        """Note a batch's sums, leading axis (devices,), without waiting for them."""
-        self._pending.append((number, _Rows(batch.id, batch.weight), sums))
+    def add(
+        self, number: int, count: int, rows: Callable[[int], Batch], sums: dict[str, jax.Array]
+    ) -> None:
+        """Note sums of `count` steps, leading axes (devices, count or more), without waiting.
+
+        number: of the first of them. rows: gives weights and ids of the k-th one's batch.
+        """
+        self._pending.append(_Noted(number, count, rows, sums))
         if len(self._pending) > _IN_FLIGHT:
-            jax.block_until_ready(self._pending[-_IN_FLIGHT][2]["loss"])
+            jax.block_until_ready(self._pending[-_IN_FLIGHT].sums["loss"])
 
-    def collect(self) -> None:
-        """Wait for and add up everything noted. Raises TrainingError at a non-finite loss."""
+    def collect(self, last: int | None = None) -> None:
+        """Wait for and add up the steps noted, up to number `last` if one is given.
+
+        Raises TrainingError at a non-finite loss.
+        """
         pending, self._pending = self._pending, []
-        for number, rows, sums in pending:
-            values = {name: np.asarray(v.addressable_shards[0].data)[0] for name, v in sums.items()}
-            norm = values.get("gradient_norm", np.float32(0))
-            if not (np.isfinite(values["loss"]) and np.isfinite(norm)):
-                raise _not_finite(f"{self.where} {number}", rows, values)
-            for name, value in values.items():
-                self.sums[name] = self.sums.get(name, 0.0) + np.asarray(value, np.float64)
+        for noted in pending:
+            end = noted.steps if last is None else last + 1 - noted.number
+            count = max(0, min(noted.steps, end))
+            values = {name: _of_steps(value) for name, value in noted.sums.items()}
+            if count:
+                self._add(noted, values, count)
+            if count < noted.steps:
+                rows = partial(_later, noted.rows, count)
+                left = {name: value[count:] for name, value in values.items()}
+                self._pending.append(_Noted(noted.number + count, noted.steps - count, rows, left))
+
+    def _add(self, noted: _Noted, values: dict[str, np.ndarray], count: int) -> None:
+        norm = values.get("gradient_norm", np.zeros_like(values["loss"]))
+        bad = ~(np.isfinite(values["loss"][:count]) & np.isfinite(norm[:count]))
+        if bad.any():
+            step = int(bad.argmax())
+            found = {name: value[step] for name, value in values.items()}
+            raise _not_finite(f"{self.where} {noted.number + step}", noted.rows(step), found)
+        for name, value in values.items():
+            before = self.sums.get(name, np.zeros(value.shape[1:]))
+            # In the order of the steps, as one after the other would be added; `sum` adds pairs.
+            run = np.concatenate([before[None], value[:count]], dtype=np.float64)
+            self.sums[name] = np.add.accumulate(run)[-1]
 
     def means(self) -> dict[str, np.ndarray]:
         """Weighted means of all that was collected; NaN when the weights sum to zero."""
@@ -59,7 +88,18 @@ class Meter:
         self.sums = {}
 
 
-def _not_finite(where: str, rows: _Rows, values: Mapping[str, Any]) -> TrainingError:
+def _of_steps(value: Any) -> np.ndarray:
+    """The first device's copy, (steps, …), of what is not yet on the host."""
+    if isinstance(value, np.ndarray):
+        return value
+    return np.asarray(value.addressable_shards[0].data)[0]
+
+
+def _later(rows: Callable[[int], Batch], count: int, number: int) -> Batch:
+    return rows(count + number)
+
+
+def _not_finite(where: str, rows: Batch, values: Mapping[str, Any]) -> TrainingError:
     words = np.asarray(rows.id).reshape(-1, 2).astype(np.uint64)
     used = np.asarray(rows.weight).reshape(-1) != 0
     identities = [f"{i:016x}" for i in (words[used, 0] << np.uint64(32)) | words[used, 1]]

@@ -49,6 +49,8 @@ class TrainingOptions:
     beta1: of Adam and its kin. group_rates: factors on the learning rate of the task's parameter
     groups, by name; clip_norm looks at each group by itself.
     log_every, histograms_every, checkpoint_every_steps: in steps, 0 is never.
+    resident_bytes: rows that fit into so much of a device's memory stay there, and many steps run
+    in one call; 0, and rows that do not fit, send every batch.
     """
 
     batch_size: int = 128
@@ -72,6 +74,7 @@ class TrainingOptions:
     tensorboard: bool = True
     bagging: bool = False
     folds: int = 0
+    resident_bytes: int = 2 << 30
 
     def __post_init__(self) -> None:
         if self.folds == 1 or self.folds < 0 or (self.folds and self.bagging):
@@ -83,7 +86,7 @@ class TrainingOptions:
         positive = ("batch_size", "epochs", "learning_rate", "log_every", "keep_checkpoints")
         _refuse(self, positive, "above zero", lambda value: value > 0)
         counts = ("weight_decay", "momentum", "seed", "histograms_every", "checkpoint_every_steps")
-        _refuse(self, counts, "zero or more", lambda value: value >= 0)
+        _refuse(self, (*counts, "resident_bytes"), "zero or more", lambda value: value >= 0)
         _refuse(self, ("beta1",), "in [0, 1)", lambda value: 0 <= value < 1)
         for name, factor in self.group_rates.items():
             if not factor > 0:

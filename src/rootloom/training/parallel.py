@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -134,9 +135,24 @@ def total(tree: Any) -> Any:
 
 def replicate(tree: Any, devices: int) -> Any:
     """Host arrays as one copy a device, with a leading axis (devices,)."""
-    stacked = jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), tree)
+    return spread(jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), tree))
+
+
+def spread(tree: Any) -> Any:
+    """Host arrays with a leading axis (devices,), each slice on its device."""
+    return _spread()(tree)
+
+
+@cache
+def _spread() -> Callable[[Any], Any]:
     # The axis's name is part of a placement: under another one the first step compiles twice.
-    return jax.pmap(lambda x: x, axis_name=AXIS)(stacked)
+    # Kept, as every new function would be compiled anew.
+    return on_every_device(lambda tree: tree)
+
+
+def on_cpu() -> bool:
+    """Whether this process's devices are cores of a CPU, which share its memory."""
+    return bool(jax.local_devices()[0].platform == "cpu")
 
 
 def first(tree: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rootloom.tasks.base import Task
 from rootloom.training import parallel
-from rootloom.training.loop import Batches
+from rootloom.training.feed import Batches
 from rootloom.types import Batch
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from rootloom.types import Batch
 
 # Sums over a batch, of all devices together: "weight" Σw, the others Σw·value.
 Sums = dict[str, Array]
+# What a batch makes of a state, or of parameters that stay as they are, and the batch's sums.
+Step: TypeAlias = Callable[[Any, Batch], tuple[Any, Sums]]
 
 
 def train_step(
@@ -48,10 +51,52 @@ def gradient(task: Task, state: TrainState, batch: Batch) -> tuple[Any, Sums]:
     return total((gradients, sums))
 
 
-def evaluate_step(task: Task, params: Any, batch: Batch) -> Sums:
-    """The batch's sums without an update."""
+def evaluate_step(task: Task, params: Any, batch: Batch) -> tuple[Any, Sums]:
+    """The parameters as they are, and the batch's sums."""
     loss, metrics = task.loss(params, batch, jax.random.key(0), train=False)
-    return total(weighted_sums(batch.weight, {"loss": loss, **metrics}))
+    return params, total(weighted_sums(batch.weight, {"loss": loss, **metrics}))
+
+
+def single(step: Step, state: Any, batch: Batch) -> tuple[Any, Sums]:
+    """One step, its sums with a leading axis (1,)."""
+    state, sums = step(state, batch)
+    return state, jax.tree.map(lambda value: value[None], sums)
+
+
+def series(
+    step: Step, most: int, state: Any, rows: Batch, order: Array, first: Array, count: Array
+) -> tuple[Any, Sums]:
+    """`count` steps over batches `first`, `first` + 1, …; sums lead with (most,), zero past them.
+
+    rows, order: see `pick`. How often the loop goes round is no part of the compiled program:
+    a training's bits do not depend on where its steps were cut into series.
+    """
+
+    def body(done: Array, held: tuple[Any, Sums]) -> tuple[Any, Sums]:
+        state, sums = held
+        state, found = step(state, pick(rows, order, first + done))
+        return state, jax.tree.map(lambda all_, one: all_.at[done].set(one), sums, found)
+
+    found = jax.eval_shape(lambda: step(state, pick(rows, order, first))[1])
+    sums = jax.tree.map(lambda one: jnp.zeros((most, *one.shape), one.dtype), found)
+    return jax.lax.fori_loop(0, count, body, (state, sums))
+
+
+def pick(rows: Batch, order: Array, number: Array) -> Batch:
+    """Batch `number` of an epoch.
+
+    rows: leaves (R, …), or (1, …) of what all rows have in common. order: (batches, B) int32,
+    row numbers; R or above stands for padding, all zero.
+    """
+    chosen = order[number]
+    count = max(len(leaf) for leaf in jax.tree.leaves(rows))
+
+    def taken(leaf: Array) -> Array:
+        own = chosen if len(leaf) == count else (chosen >= count).astype(jnp.int32)
+        return jnp.take(leaf, own, axis=0, mode="fill", fill_value=0)
+
+    picked: Batch = jax.tree.map(taken, rows)
+    return picked
 
 
 def weighted_sums(weight: Array, values: dict[str, Array]) -> Sums:

@@ -1,0 +1,142 @@
+"""How steps get their batches: one by one from the host, or many in a call from resident rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from rootloom.training import parallel
+from rootloom.training.step import Step, pick, series, single
+from rootloom.types import Batch
+
+# Seconds that a call should take: after a signal it is waited for.
+_SECONDS = 0.5
+# Steps of a call: their sums are kept apart until it ends.
+_MOST = 1024
+_PADDING = np.iinfo(np.int32).max
+
+
+class Batches(Protocol):
+    """What the loop asks of a loader: see `rootloom.batches.loader.Loader`."""
+
+    batch_size: int
+    waited_seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Rows of the split."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of an epoch."""
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
+        """Batches of an epoch from `start_batch` on, leading axes (devices, B)."""
+
+    def table(self) -> Generator[Batch] | None:
+        """Every row once, in blocks (1, n); None where inputs are no rows of one shape."""
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Rows of `table` in the order of an epoch, (rows,)."""
+
+
+class Chunk(NamedTuple):
+    """Successive steps that one call makes.
+
+    steps: how many. run: from a state to the next one, None where steps change nothing, and the
+    steps' sums, leading axes (devices, `steps` or more). first: the first step's batch.
+    rows: weights and ids of the k-th step's batch.
+    """
+
+    steps: int
+    run: Callable[[Any], tuple[Any, dict[str, jax.Array]]]
+    first: Callable[[], Batch]
+    rows: Callable[[int], Batch]
+
+
+class Feed(Protocol):
+    """Chunks of an epoch from batch `start` on; the next one has `room()` steps at most."""
+
+    def epoch(self, epoch: int, start: int, room: Callable[[], int]) -> Generator[Chunk]:
+        """In their order; a chunk must have run before the next one is asked for."""
+
+
+class Streamed:
+    """A batch and a step at a time. updates: whether the step changes its state, and takes it."""
+
+    def __init__(self, batches: Batches, step: Step, *, updates: bool) -> None:
+        self._batches, self._step = batches, _compiled(partial(single, step), updates)
+
+    def epoch(self, epoch: int, start: int, room: Callable[[], int]) -> Generator[Chunk]:
+        """See `Feed`."""
+        with closing(self._batches.epoch(epoch, start)) as batches:
+            for batch in batches:
+                yield self._chunk(batch)
+
+    def _chunk(self, batch: Batch) -> Chunk:
+        named = batch._replace(inputs=None)  # what waits to be looked at need not hold the inputs
+        return Chunk(1, lambda state: self._step(state, batch), lambda: batch, lambda k: named)
+
+
+class Resident:
+    """Many steps a call over rows that every device holds; the batches are those of `Streamed`.
+
+    rows: see `rootloom.training.resident.settle`. A call takes about half a second.
+    """
+
+    def __init__(self, batches: Batches, rows: Batch, step: Step, *, updates: bool) -> None:
+        self._batches, self._rows = batches, rows
+        self._devices, self._steps = len(rows.id), batches.batches_per_epoch
+        self._most = min(_MOST, self._steps)
+        self._series = _compiled(partial(series, step, self._most), updates)
+        self._pick = parallel.on_every_device(pick)
+        self._fitting = 1
+
+    def epoch(self, epoch: int, start: int, room: Callable[[], int]) -> Generator[Chunk]:
+        """See `Feed`."""
+        order = self._order(epoch)
+        while start < self._steps:
+            count = min(self._fitting, self._most, self._steps - start, room())
+            batch = partial(self._batch, order, start)
+            yield Chunk(count, partial(self._run, order, start, count), partial(batch, 0), batch)
+            start += count
+
+    def _order(self, epoch: int) -> jax.Array:
+        """Row numbers (devices, batches, B), those that are missing in the last one `_PADDING`."""
+        order = np.full(self._steps * self._batches.batch_size, _PADDING, np.int32)
+        order[: self._batches.rows] = self._batches.order(epoch)
+        shares = order.reshape(self._steps, self._devices, -1).swapaxes(0, 1)
+        placed: jax.Array = parallel.spread(np.ascontiguousarray(shares))
+        return placed
+
+    def _run(
+        self, order: jax.Array, first: int, count: int, state: Any
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        start = time.monotonic()
+        made = self._series(state, self._rows, order, self._each(first), self._each(count))
+        jax.block_until_ready(made)
+        seconds = time.monotonic() - start
+        # Steps may become slower than those just timed, as the first was that compiled them.
+        fitting = int(_SECONDS * count / seconds)
+        self._fitting = max(1, min(fitting, 4 * max(count, self._fitting)))
+        return made[0], made[1]
+
+    def _batch(self, order: jax.Array, first: int, number: int) -> Batch:
+        batch: Batch = self._pick(self._rows, order, self._each(first + number))
+        return batch
+
+    def _each(self, number: int) -> np.ndarray:
+        return np.full(self._devices, number, np.int32)
+
+
+def _compiled(function: Callable[..., tuple[Any, Any]], updates: bool) -> Callable[..., Any]:
+    if updates:
+        return parallel.on_every_device(function, donate=(0,))
+    # Parameters that nothing changes would be copied on their way out.
+    return parallel.on_every_device(lambda *given: (None, function(*given)[1]))
