@@ -84,7 +84,7 @@ def generates(project: Project) -> None:
 def compares(project: Project) -> None:
     """The generated showers beside the real ones, by the data set's own expressions."""
     found = read_evaluation(project.path / "results/gan/evaluation/calogan.json")
-    result = found.result_of(GenerationResult)
+    result = found.of(GenerationResult)
     made = read(project.path / MADE)
     assert found.rows == {"eplus": len(made["energy"])}
     assert len(result.features) == 14
