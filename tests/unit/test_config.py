@@ -134,7 +134,7 @@ def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Pa
     shutil.copytree(ROOT / "config", tmp_path / "config")
     experiment = tmp_path / "config" / "experiments" / "showers.yaml"
     text = (
-        "dataset: calo\ntask: {kind: adversarial}\n"
+        "dataset: calo-eplus\ntask: {kind: adversarial}\n"
         "methods:\n  gan: {model: calogan, representation: calorimeter-cells}\n"
     )
     experiment.write_text(text)
