@@ -4,7 +4,8 @@
 
 Processor seconds of one thread. "to a ROOT file" is what a simulation job does after its optics
 have been traced, which it does once. "PMTs" are the photoelectrons and first hits alone, of one
-muon at half the radius from the centre, over and over.
+muon at half the radius from the centre, over and over. "track fits" are those of the
+baseline `track_fit`, of as many simulated muons.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import uproot
 
 from common import compare
 from rootloom.physics.optics import LIGHT, direct_table
 from rootloom.physics.photons import DELAY_STEP, trace
 from rootloom.physics.pmts import arrival_times, first_hits
+from rootloom.physics.track_fit import fit_track
+from rootloom.physics.track_light import track_model
 from rootloom.simulate.muon_tracks import pieces
 from rootloom.simulate.muons import Muons
 from toy_jets import cpu
@@ -49,6 +53,24 @@ def pmts_alone(source: Muons, events: int) -> None:
         )
 
 
+class Fits:
+    """Fits of all muons of a file."""
+
+    def __init__(self, source: Muons, path: Path) -> None:
+        light = trace(source.optics)
+        self.model = track_model(source.radius, light.table, source.arrivals)
+        self.pmts = source.layout.direction
+        with uproot.open(path) as file:
+            columns = [f"hit_{name}" for name in ("pmt", "charge", "time")]
+            self.events = list(
+                zip(*file["events"].arrays(columns, library="np").values(), strict=True)
+            )
+
+    def __call__(self) -> None:
+        for pmt, charge, time in self.events:
+            fit_track(self.model, self.pmts[pmt], charge, time)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--muons", type=int, default=200)
@@ -61,6 +83,8 @@ def main() -> None:
             "to a ROOT file": lambda: source.generate("muon", options.muons, 1, path),
             "PMTs": lambda: pmts_alone(source, options.muons),
         }
+        candidates["to a ROOT file"]()
+        candidates["track fits"] = Fits(source, path)
         timed = {name: cpu(call) for name, call in candidates.items()}
         compare("muons", timed, options.repeats, items=options.muons, unit="muons")
         print(f"  {path.stat().st_size / options.muons / 1000:.1f} kB a muon")

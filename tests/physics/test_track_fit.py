@@ -14,7 +14,7 @@ from rootloom.physics.photons import DELAY_STEP, Light, trace
 from rootloom.physics.pmts import ARRIVAL_STEP, ArrivalTimes, arrival_times, latitude_rings
 from rootloom.physics.track_fit import TrackFit, fit_track, scoring, seeds, squares
 from rootloom.physics.track_light import TrackModel, light_of, track_model
-from rootloom.physics.track_likelihood import expected, scores
+from rootloom.physics.track_likelihood import expected, light_profile, scores
 from rootloom.simulate.muon_tracks import Tracks, draw_tracks
 from rootloom.simulate.muons import Muons
 
@@ -255,6 +255,29 @@ def test_showers_do_little_harm(detector: Detector) -> None:
     assert np.median(entry) < 0.08
     assert np.median(leaves) < 0.15
     assert np.mean(leaves > 1.0) < 0.1
+
+
+def test_light_is_found_where_it_is_made(detector: Detector, event: Event) -> None:
+    """A third of the light from one place: the profile shows it, and the fit is not misled."""
+    slow = Slow(detector, event.entry, event.leaves)
+    shower = np.ones(len(slow.rows))
+    shower[270:274] += 50.0
+    place = np.linalg.norm(event.pmts[:, None] - slow.outward, axis=2) / 2.0
+    nodes = np.linspace(0.0, 1.0, slow.rows.shape[1])
+    light = np.stack([
+        np.interp(u, nodes, row[:, 0] + row[:, 1])
+        for u, row in zip(place.T, slow.rows, strict=True)
+    ])  # fmt: skip
+    charge = shower @ light
+    charge *= 200.0 / charge.mean()
+    pmts, model = event.pmts.astype(float), detector.model
+    share = light_profile(pmts, charge, event.entry, event.leaves, model, 30)
+    assert share.sum() == pytest.approx(1.0)
+    excess = share / model.even
+    assert abs(model.place[np.argmax(excess)] - 0.68) < 0.05
+    near = np.abs(model.place - 0.68) < 0.1
+    # A third of the light is a shower's; few rounds leave part of it beside its place.
+    assert 0.5 * 200 / 600 < (share - model.even * 400 / 600)[near].sum() < 200 / 600
 
 
 def test_a_turned_detector_turns_the_track(detector: Detector, event: Event) -> None:

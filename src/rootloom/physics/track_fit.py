@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from rootloom.physics.track_light import TrackModel
-from rootloom.physics.track_likelihood import expected, scores
+from rootloom.physics.track_likelihood import expected, light_profile, scores
 
 LEAST_HITS = 8  # for the five numbers of a track
 _FEW, _SOME = 600, 2500  # PMTs that least squares and the first steps of scoring look at
@@ -23,7 +23,11 @@ _APART = np.cos(np.radians(40.0))  # of the brightest hits that are not the entr
 _HUBER = 2.0  # deviations beyond so many spreads count less
 _BLUR = 1.0  # ns, of a track that is known to 20 cm
 _LONGEST = 3.0  # m, of a step
-_SQUARES, _SCORING, _ALL = 15, 10, 2  # steps
+_SQUARES, _SCORING, _ALL = 15, 10, 1  # steps
+# Least squares a hit are 0.5 where light is even along a track; more lets a fit look for showers,
+# which short tracks without them would rather take for others.
+_POOR = 0.6
+_ROUNDS, _CLEARLY = 30, 10.0  # of the light's profile; units of the likelihood it must gain
 _SMALL = 0.005  # m: a step that is the last
 _OUTLIER = 1e-4  # ns⁻¹: one hit in a hundred, at any time in a hundred nanoseconds
 
@@ -67,9 +71,15 @@ def fit_track(
         return _track(*starts[0], 0.0, np.full((7, 7), np.inf), np.inf)
     few, some = (_Hits(*_part(hits, number)) for number in (_FEW, _SOME))
     rough = [squares(*few, *seed, model) for seed in starts]
-    entry, leaves, start, _ = min(rough, key=lambda fit: fit[3])
-    entry, leaves, start, *_ = scoring(*some, entry, leaves, start, model, _SCORING)
-    return _track(*scoring(*hits, entry, leaves, start, model, _ALL))
+    best = min(rough, key=lambda fit: fit[3])
+    found = scoring(*some, *best[:3], model, _SCORING)
+    if best[3] > _POOR * len(few.time):
+        share = light_profile(few.pmts, few.charge, *best[:2], model, _ROUNDS)
+        uneven = model._replace(share=share)
+        showers = scoring(*some, *squares(*few, *best[:2], uneven)[:3], uneven, _SCORING)
+        if showers[4] + _CLEARLY < found[4]:
+            found, model = showers, uneven
+    return _track(*scoring(*hits, *found[:3], model, _ALL))
 
 
 def seeds(

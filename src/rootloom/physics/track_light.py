@@ -25,7 +25,8 @@ class TrackModel(NamedTuple):
     radius: of the scintillator, m. radii, light: a `LightTable`. start: ns; response: (K, 2, 2)
     cumulated arrival times of direct and scattered light from there on, and their densities, ns⁻¹;
     cumulated: (K, 2) float32, the first of them again.
-    place, share: (S,) middles and lengths of a chord's pieces, as shares of it.
+    place, even: (S,) middles and lengths of a chord's pieces, as shares of it. share: (S,) of a
+    track's light that each gives; at first all of them as much as they are long.
     """
 
     radius: float
@@ -35,6 +36,7 @@ class TrackModel(NamedTuple):
     response: np.ndarray
     cumulated: np.ndarray
     place: np.ndarray
+    even: np.ndarray
     share: np.ndarray
 
 
@@ -68,6 +70,7 @@ def track_model(
         np.stack([cumulated, density], axis=2),
         np.ascontiguousarray(arrivals.cumulated, np.float32),
         0.5 * (edges[1:] + edges[:-1]),
+        np.diff(edges),
         np.diff(edges),
     )
 

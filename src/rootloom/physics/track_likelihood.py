@@ -113,6 +113,32 @@ def expected(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def light_profile(
+    pmts: np.ndarray,
+    charge: np.ndarray,
+    entry: np.ndarray,
+    leaves: np.ndarray,
+    model: TrackModel,
+    rounds: int,
+) -> np.ndarray:
+    """Share of a track's light that each source gives, (S,), for the charges (P,) of PMTs (P, 3).
+
+    Expectation maximisation for Poisson counts (Richardson and Lucy's), from an even track on; few
+    `rounds` leave it smooth. A shower is seen where it is, and not taken for a nearer track.
+    """
+    sources, seen = light_of(entry, leaves, model), _unseen(len(model.place))
+    light = np.empty((len(pmts), len(model.place)))
+    even = np.ones(len(model.place))
+    for p in range(len(pmts)):
+        _look(pmts[p], sources, even, seen)
+        light[p] = seen.light[:, 0] + seen.light[:, 1]
+    share, seen_by_all = model.even.copy(), np.sum(light, axis=0)
+    for _ in range(rounds):
+        share *= (charge / (light @ share)) @ light / seen_by_all
+    return share / np.sum(share)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _unseen(count: int) -> Seen:
     one, two = np.empty((6, count)), np.empty((3, count, 2))
     return Seen(
