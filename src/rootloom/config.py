@@ -112,6 +112,9 @@ class Splits(Section):
 class Dataset(Section):
     """A file of `config/datasets`: which rows, which quantities, which classes."""
 
+    like: str | None = Field(
+        None, description="a dataset whose keys hold, as wholes, where this file has none"
+    )
     description: str = ""
     simulate: Simulation | None = None
     files: list[str] = Field([], description="paths, globs, root:// or https:// URLs")
@@ -185,6 +188,9 @@ class Method(Section):
     representation: str = Field(description="a file of config/representations")
     members: int = Field(1, ge=1, description="trainings that differ by their seed only")
     training: dict[str, Any] = Field({}, description="fields that differ from the experiment's")
+    task: dict[str, Any] | None = Field(
+        None, description="in place of the experiment's, of the same kind of evaluation"
+    )
 
 
 class Expected(Section):
@@ -327,8 +333,8 @@ class Library:
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by name."""
-        dataset = parse(Dataset, self._read("datasets", name), self._where("datasets", name))
         where = self._where("datasets", name)
+        dataset = parse(Dataset, self._completed(name), where)
         for key in (*dataset.classes, *dataset.variables, *dataset.objects, *dataset.targets):
             check_name(key, where)
         if dataset.simulate:
@@ -336,6 +342,21 @@ class Library:
         if dataset.reweight is not None:
             self.check("reweight", {"kind": "reweight", **dataset.reweight}, f"{where}: reweight")
         return dataset
+
+    def _completed(self, name: str) -> dict[str, Any]:
+        """A dataset's keys with those of the one that it is like."""
+        own = self._read("datasets", name)
+        if own.get("like") is None:
+            return own
+        other = self._read("datasets", str(own["like"]))
+        if other.get("like") is not None:
+            raise ConfigError(
+                f"{self._where('datasets', name)}: like",
+                expected="a dataset that says all of itself",
+                found=f"'{own['like']}', which is like '{other['like']}'",
+                fix=f"like: {other['like']}",
+            )
+        return {**other, **own}
 
     def experiment(self, name: str) -> Experiment:
         """An experiment by name; a dataset's name alone means the default experiment on it."""
@@ -406,10 +427,18 @@ class Library:
         """
         return {**experiment.training, **method.training}
 
+    def task(self, experiment: Experiment, method: Method | None) -> dict[str, Any]:
+        """The task of a method, its own or the experiment's as a whole; without one, the latter."""
+        return experiment.task if method is None or method.task is None else method.task
+
     def evaluation(self, experiment: Experiment) -> dict[str, Any]:
         """The evaluation section of an experiment, of the kind that its task names."""
-        kind = self.schema["$defs"]["tasks"][experiment.task["kind"]]["x-evaluation"]
+        kind = self.of_task(experiment.task, "evaluation")
         return {"kind": kind, **experiment.evaluation}
+
+    def of_task(self, task: dict[str, Any], what: str) -> Any:
+        """What the class of a task declares, such as its "role"; None if it does not."""
+        return self.schema["$defs"]["tasks"][task["kind"]].get(f"x-{what}")
 
     def _check_method(self, where: str, experiment: Experiment, method: Method) -> None:
         model = self.model(method.model)
@@ -419,11 +448,12 @@ class Library:
         kind = self.schema["$defs"]["representations"][representation["kind"]]["x-kind"]
         known = self.schema["$defs"]["models"]
         consumes = known[model["kind"]]["x-consumes"]
-        role = self.schema["$defs"]["tasks"][experiment.task["kind"]]["x-role"]
+        task = self._checked_task(where, experiment, method)
+        role = self.of_task(task, "role")
         if known[model["kind"]].get("x-role", "embedding") != role:
             raise ConfigError(
                 where,
-                expected=f"a model of role {role} for task '{experiment.task['kind']}'",
+                expected=f"a model of role {role} for task '{task['kind']}'",
                 found=f"'{method.model}', which is another kind of network",
                 fix="choose one of: " + ", ".join(self._models_of(role)),
             )
@@ -436,6 +466,19 @@ class Library:
                 found=f"'{method.representation}', which is of kind {kind}",
                 fix=f"choose one of: {', '.join(fitting)}",
             )
+
+    def _checked_task(self, where: str, experiment: Experiment, method: Method) -> dict[str, Any]:
+        task = self.task(experiment, method)
+        self.check("tasks", task, f"{where}: task")
+        kinds = [self.of_task(one, "evaluation") for one in (experiment.task, task)]
+        if kinds[0] != kinds[1]:
+            raise ConfigError(
+                f"{where}: task",
+                expected=f"a task with the evaluation '{kinds[0]}' of the experiment's",
+                found=f"'{task['kind']}', with '{kinds[1]}'",
+                fix="compare in one experiment what is evaluated alike",
+            )
+        return task
 
     def _models_of(self, role: str) -> list[str]:
         known = self.schema["$defs"]["models"]

@@ -28,6 +28,7 @@ DECLARED = (
     "processes",
     "learns",
     "least",
+    "most",
     "yields",
     "role",
     "evaluation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,7 @@ class Selection:
     @cached_property
     def makes_examples(self) -> bool:
         """Whether the experiment's networks make new examples, in place of scoring those there."""
-        tasks = self.library.schema["$defs"]["tasks"]
-        return bool(tasks[self.experiment.task["kind"]]["x-yields"] == "examples")
+        return bool(self.library.of_task(self.experiment.task, "yields") == "examples")
 
     def parts(self) -> range:
         """Numbers of a file's shards."""
@@ -79,7 +79,22 @@ class Selection:
 
     def auxiliary(self) -> list[str]:
         """Variables and targets that every shard carries beside its inputs."""
-        return [*self._reweighted(), *(TARGET + name for name in self.dataset.targets)]
+        targets = (TARGET + name for name in self.dataset.targets)
+        return list(dict.fromkeys((*self._reweighted(), *targets, *self.compared())))
+
+    def compared(self) -> list[str]:
+        """Variables that generated examples are compared by with those there."""
+        if not self.makes_examples:
+            return []
+        asked = {v for name in self.representations for v in self._variables_of(name)}
+        named = self.library.evaluation(self.experiment).get("features")
+        return [v for v in self.dataset.variables if v not in asked] if named is None else named
+
+    def _variables_of(self, representation: str) -> Sequence[str]:
+        """Variables that a representation names."""
+        section = self.library.representation(representation)
+        default = self.properties(section).get("variables", {}).get("default")
+        return section.get("variables", default) or ()
 
     def _reweighted(self) -> list[str]:
         return [self.dataset.reweight["variable"]] if self.dataset.reweight else []
@@ -87,18 +102,17 @@ class Selection:
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
         dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
-        self._check_task(where)
+        self._check_tasks(where)
         self._check_baselines()
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
         require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
             section = self.library.representation(name)
-            of = f"representation '{name}'"
-            default = self.properties(section).get("variables", {}).get("default")
-            variables = section.get("variables", default) or ()
+            of, variables = f"representation '{name}'", self._variables_of(name)
             require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+        self._check_compared(where)
         for name in self.experiment.methods:
             self._check_folds(name)
 
@@ -118,19 +132,38 @@ class Selection:
                 fix=f"members: {folds}; rows of one event cannot be told apart by fold",
             )
 
-    def _check_task(self, where: str) -> None:
+    def _check_tasks(self, where: str) -> None:
+        of = f"experiment '{self.name}'"
+        self._check_task(self.experiment.task, where, f"{of}: task")
+        for name, method in self.experiment.methods.items():
+            if method.task is not None:
+                self._check_task(method.task, where, f"{of}: methods.{name}.task")
+
+    def _check_compared(self, where: str) -> None:
+        """Refuse a comparison of nothing, or by what is not there."""
+        of = f"experiment '{self.name}': evaluation.features"
+        require_known(self.compared(), self.dataset.variables, of, f"variables of {where}")
+        if self.makes_examples and not self.compared():
+            raise ConfigError(
+                of,
+                expected="at least one variable to compare showers by",
+                found="none",
+                fix=f"variables of {where} beside the energy, such as total: sum(cell_energy)",
+            )
+
+    def _check_task(self, task: dict[str, Any], where: str, of: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""
-        dataset, task = self.dataset, self.experiment.task
-        known = self.library.schema["$defs"]["tasks"][task["kind"]]
-        learns, least = known["x-learns"], known["x-least"]
+        dataset = self.dataset
+        learns, least = (self.library.of_task(task, what) for what in ("learns", "least"))
         found = list(getattr(dataset, learns))
-        if len(found) < least:
+        most = self.library.of_task(task, "most") or len(found)
+        if not least <= len(found) <= most:
+            bound = f"at least {least}" if len(found) < least else f"at most {most}"
             raise ConfigError(
                 f"{where}: {learns}",
-                expected=f"at least {least}, for the task '{task['kind']}'",
+                expected=f"{bound}, for the task '{task['kind']}'",
                 found=", ".join(found) or "none",
             )
-        of = f"experiment '{self.name}': task"
         named = [task["signal"]] if task.get("signal") is not None else []
         require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
         directions = [name for direction in task.get("directions", []) for name in direction]

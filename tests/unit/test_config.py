@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rootloom import schema
 from rootloom.config import Dataset, Experiment, Library, Settings, Splits, parse
@@ -117,14 +118,42 @@ def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
     text = f"dataset: calo\ntask: {{kind: adversarial}}\nmethods:\n  gan: {method}\n"
     experiment.write_text(text)
     plan = Plan({"experiment": "showers"}, tmp_path)
-    made = [f"results/showers/generated/gan/{member}.root" for member in range(2)]
-    assert [path for path in plan.targets() if "/showers/" in path] == made
+    assert plan.generated("gan") == [
+        f"results/showers/generated/gan/{member}.root" for member in range(2)
+    ]
+    assert [p for p in plan.targets() if "/showers/" in p] == ["results/showers/report.html"]
     first, second = (plan.job("generate", method="gan", member=m)["section"] for m in "01")
     assert first["tree"] == "showers"
     assert first["seed"] != second["seed"]
     experiment.write_text(text + "baselines: {total: {kind: cut, variable: total}}\n")
     with pytest.raises(ConfigError, match="which scores no rows"):
         Plan({"experiment": "showers"}, tmp_path)
+
+
+def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    experiment = tmp_path / "config" / "experiments" / "showers.yaml"
+    text = (
+        "dataset: calo-eplus\ntask: {kind: adversarial}\n"
+        "methods:\n  gan: {model: calogan, representation: calorimeter-cells}\n"
+    )
+    experiment.write_text(text)
+    plan = Plan({"experiment": "showers"}, tmp_path)
+    assert "energy" not in plan.compared()
+    assert {"total", "depth", "width2", "active0"} <= set(plan.compared())
+    section = plan.job("fidelity", method="gan")["section"]
+    assert set(section["reader"]["variables"]) == {"energy", *plan.compared()}
+    whole = plan.job("preprocess", representation="calorimeter-cells", pack=plan.packs[0])
+    assert whole["section"]["auxiliary"] == plan.compared()
+
+    experiment.write_text(text + "evaluation: {features: [depth]}\n")
+    assert Plan({"experiment": "showers"}, tmp_path).compared() == ["depth"]
+    for features, refusal in (("[dept]", "did you mean 'depth'"), ("[]", "at least one variable")):
+        experiment.write_text(text + f"evaluation: {{features: {features}}}\n")
+        with pytest.raises(ConfigError, match=refusal):
+            Plan({"experiment": "showers"}, tmp_path)
+    # Nothing of this for what tells particles apart.
+    assert Plan({"experiment": "calo-identification"}, tmp_path).auxiliary() == []
 
 
 def test_alternatives_replace_each_other_whole() -> None:
@@ -152,3 +181,75 @@ def test_the_schema_says_what_fits_together() -> None:
     kinds = {d["x-kind"] for d in definitions["representations"].values()}
     for name, model in definitions["models"].items():
         assert set(model["x-consumes"]) <= kinds, name
+
+
+def two_generators(root: Path, **fields: Any) -> Plan:
+    """A GAN beside a flow, whose method is given `fields`."""
+    shutil.copytree(ROOT / "config", root / "config", dirs_exist_ok=True)
+    flow = {"model": "shower-flow", "representation": "calorimeter-cells"}
+    experiment = {
+        "dataset": "calo-eplus",
+        "task": {"kind": "adversarial"},
+        "methods": {
+            "gan": {**flow, "model": "calogan"},
+            "flow": {**flow, "task": {"kind": "flow_matching", "steps": 8}, **fields},
+        },
+    }
+    (root / "config" / "experiments" / "two.yaml").write_text(yaml.safe_dump(experiment))
+    return Plan({"experiment": "two"}, root)
+
+
+def test_a_method_may_have_a_task_of_its_own(tmp_path: Path) -> None:
+    plan = two_generators(tmp_path)
+    gan, flow = (plan.job("train", method=name, member="0") for name in ("gan", "flow"))
+    assert gan["section"]["task"] == {"kind": "adversarial"}
+    assert flow["section"]["task"] == {"kind": "flow_matching", "steps": 8}
+    other = two_generators(tmp_path, task={"kind": "flow_matching", "steps": 9})
+    assert other.job("train", method="gan", member="0") == gan
+    assert other.job("train", method="flow", member="0")["fingerprint"] != flow["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model": "calogan"}, "a model of role velocity for task 'flow_matching'"),
+        ({"task": {"kind": "flow_matching", "stps": 8}}, r"methods.flow: task(.|\n)*mean 'steps'"),
+    ],
+)  # fmt: skip
+def test_a_methods_task_is_checked_like_the_experiments(
+    tmp_path: Path, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        two_generators(tmp_path, **fields)
+
+
+def test_methods_are_evaluated_alike(tmp_path: Path) -> None:
+    two_generators(tmp_path)
+    file = tmp_path / "config" / "schema.json"
+    known = json.loads(file.read_text())
+    known["$defs"]["tasks"]["flow_matching"]["x-evaluation"] = "other"
+    file.write_text(json.dumps(known))
+    with pytest.raises(ConfigError, match=r"methods.flow: task(.|\n)*with 'other'"):
+        Plan({"experiment": "two"}, tmp_path)
+
+
+def test_a_generator_learns_one_class(tmp_path: Path) -> None:
+    two_generators(tmp_path)
+    file = tmp_path / "config" / "experiments" / "two.yaml"
+    file.write_text(file.read_text().replace("calo-eplus", "calo"))
+    with pytest.raises(ConfigError, match="at most 1, for the task 'adversarial'"):
+        Plan({"experiment": "two"}, tmp_path)
+
+
+def test_a_dataset_like_another_replaces_whole_keys(tmp_path: Path) -> None:
+    whole, part = (LIBRARY.dataset(name) for name in ("calo", "calo-gamma"))
+    assert list(part.classes) == ["gamma"]
+    assert part.classes["gamma"] == whole.classes["gamma"]
+    kept = {"description", "classes", "like"}
+    assert part.model_dump(exclude=kept) == whole.model_dump(exclude=kept)
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    for like, message in (("calo-gamma", "like: calo"), ("cal", "did you mean 'calo'")):
+        file = tmp_path / "config" / "datasets" / "third.yaml"
+        file.write_text(f"like: {like}\n")
+        with pytest.raises(ConfigError, match=message):
+            Library(tmp_path / "config").dataset("third")

@@ -17,11 +17,11 @@ Params: TypeAlias = Mapping[str, Any]
 class Task(Protocol):
     """A model with its head, its loss, its figures of merit and its prediction columns.
 
-    learns: "classes" or "targets", what the dataset must declare, at least `least` of them; the
-    class takes their names in a field of that name. targets: those that `Batch.target` holds, none
-    when it is the class. yields: "scores" of rows that are there, or new "examples": which of the
-    workflow's stages follow a training. role: what it asks of its model, which names the same:
-    "embedding" is one vector an example.
+    learns: "classes" or "targets", what the dataset must declare, at least `least` of them and, if
+    there is a `most`, at most so many; the class takes their names in a field of that name.
+    targets: those that `Batch.target` holds, none when it is the class. yields: "scores" of rows
+    that are there, or new "examples": which of the workflow's stages follow a training. role: what
+    it asks of its model, which names the same: "embedding" is one vector an example.
     """
 
     learns: ClassVar[str]

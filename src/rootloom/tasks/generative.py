@@ -32,6 +32,7 @@ class Generative:
 
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
+    most: ClassVar[int] = 1
     yields: ClassVar[str] = "examples"
     evaluation: ClassVar[str] = "generation"
     targets: ClassVar[tuple[str, ...]] = ()
