@@ -4,8 +4,8 @@
 
 Processor seconds, one thread. Simulation and networks make showers of the same particle at the
 same energies. "batch" is what a network makes at a time; "file" writes the showers to a ROOT file
-as well; "file alone" writes the simulation's. Networks have the parameters that a training begins
-with: their speed does not depend on them, but that of a file does on how many cells hold energy.
+as well; "file alone" writes the simulation's. The networks are not trained: their speed does not
+depend on it, but that of a file does on how many cells hold energy.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def network(name: str, process: str, columns: Columns) -> tuple[Any, Any]:
     inputs = representation.collate(stored, np.arange(rows), rows)
     ones = np.ones(rows, np.float32)
     batch = Batch(inputs, np.zeros(rows, np.int32), ones, np.zeros((rows, 2), np.uint32))
-    return task, task.init(jax.random.key(1), jax.tree.map(jax.numpy.asarray, batch))
+    params = task.init(jax.random.key(1), jax.tree.map(jax.numpy.asarray, batch))
+    # So small that no untrained path from noise to showers leaves the range of float32.
+    return task, jax.tree.map(lambda leaf: 0.1 * leaf, params)
 
 
 class Round:
