@@ -93,19 +93,23 @@ def test_fields_of_a_schedule_are_checked_too() -> None:
         LIBRARY.check("training", section, "here")
 
 
-def test_folds_need_as_many_members(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folds", [3, 4])
+def test_folds_need_as_many_members(tmp_path: Path, folds: int) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     file = tmp_path / "config" / "experiments" / "higgs.yaml"
-    text = file.read_text()
-    file.write_text(text.replace("{bagging: true}", "{folds: 3}"))
+    experiment = yaml.safe_load(file.read_text())
+    experiment["methods"]["resnet-bagged"]["members"] = 3
+    experiment["methods"]["resnet-bagged"]["training"] = {"folds": folds}
+    file.write_text(yaml.safe_dump(experiment))
+    if folds != 3:
+        with pytest.raises(ConfigError, match="as many members as folds"):
+            Plan({"experiment": "higgs"}, tmp_path)
+        return
     plan = Plan({"experiment": "higgs"}, tmp_path)
     assert [path.split("/")[-2:] for path in plan.held_out("resnet-bagged")] == [
         [str(member), "train.h5"] for member in range(3)
     ]
     assert plan.held_out("resnet-all") == plan.held_out("trees-all") == []
-    file.write_text(text.replace("{bagging: true}", "{folds: 4}"))
-    with pytest.raises(ConfigError, match="as many members as folds"):
-        Plan({"experiment": "higgs"}, tmp_path)
 
 
 def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from tests.unit.test_evaluation_fidelity import showers
 
 from rootloom.errors import DataError
 from rootloom.evaluation.generation import Generation
-from rootloom.evaluation.results import Evaluation, GenerationResult
+from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.results import Evaluation
 from rootloom.physics.calorimeter import Segmentation
 from rootloom.report.inputs import History, ReportInputs
 from rootloom.report.page import write_report
