@@ -24,7 +24,9 @@ class Plan(Jobs):
     def targets(self) -> list[str]:
         """Everything a complete run leaves behind."""
         made = [self.paths.report(self.name)]
-        if not self.makes_examples:
+        if self.makes_examples:
+            made += [path for method in self.all_methods for path in self.generated(method)]
+        else:
             made += self.friends()
         return [*made, *self.all_manifests()]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from tests.unit.test_evaluation_fidelity import showers
 
 from rootloom.errors import DataError
@@ -147,6 +148,23 @@ def test_stored_and_written_showers_are_read_alike(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(stored, field), getattr(made, field))
     with pytest.raises(DataError, match="the train split"):
         stored_showers([shard], "train", sampling)
+
+
+def test_a_shower_without_cells_has_all_features(tmp_path: Path) -> None:
+    """A generator may make one; the variables of the shipped data set are finite for it."""
+    text = (Path(__file__).parents[2] / "config/datasets/calo.yaml").read_text()
+    variables = yaml.safe_load(text)["variables"]
+    energy, found = cells(3)
+    found[1] = 0
+    path = written(tmp_path / "showers.root", energy, found)
+    reader = RowReader("showers", variables, OBJECTS, classes=(ClassRule("eplus", by_file=True),))
+    names = tuple(name for name in variables if name != "energy")
+    sampling = Sampling(CalorimeterCells(layers=LAYERS, keep_bits=23), names, rows=9, seed=1)
+    made = written_showers(path, reader, "eplus", sampling)
+    assert (made.features[1] == 0).all()
+    full = found[[0, 2]]
+    hottest = made.features[[0, 2], names.index("hottest")]
+    np.testing.assert_allclose(hottest, full.max(axis=1) / full.sum(axis=1), rtol=1e-6)
 
 
 def test_of_many_showers_some_are_drawn(tmp_path: Path) -> None:
