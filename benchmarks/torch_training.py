@@ -1,4 +1,4 @@
-"""The same networks in PyTorch, timed on request: a worker that `training.py` starts and asks.
+"""The same networks in PyTorch, timed on request by `training.py` or `tables.py`, which start it.
 
 Runs in an environment of its own that has torch. Reads "<network> <batch> <variant>" lines, does
 some training steps each time, and answers with CPU seconds per step.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -60,11 +61,69 @@ class MaxOut(nn.Module):
         return self.dense(h)[:, 0]
 
 
+class Tanh(nn.Module):
+    """Baldi, Sadowski, Whiteson, arXiv:1402.4735: layers of 300 units on 28 features."""
+
+    def __init__(self, layers: int) -> None:
+        super().__init__()
+        pairs = pairwise([28, *[300] * layers])
+        hidden = [part for a, b in pairs for part in (nn.Linear(a, b), nn.Tanh())]
+        self.dense = nn.Sequential(*hidden, nn.Linear(300, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(x)[:, 0]
+
+
+class Block(nn.Module):
+    """A residual block of `TableResNet`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.LayerNorm(256), nn.Linear(256, 512), nn.ReLU(), nn.Dropout(0.1),
+            nn.Linear(512, 256), nn.Dropout(0.1),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+class TableResNet(nn.Module):
+    """Blocks of width 256 on 28 numbers, each embedded by 16 frequencies in 8 features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frequency = nn.Parameter(0.1 * torch.randn(28, 16))
+        self.kernel = nn.Parameter(0.25 * torch.randn(28, 32, 8))
+        self.bias = nn.Parameter(torch.zeros(28, 8))
+        self.first, self.head = nn.Linear(28 * 9, 256), nn.Linear(256, 1)
+        self.blocks = nn.Sequential(*(Block() for _ in range(4)), nn.LayerNorm(256), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        phase = 2 * torch.pi * x[:, :, None] * self.frequency
+        waves = torch.cat([phase.sin(), phase.cos()], dim=-1)
+        embedded = (torch.einsum("bfk,fkw->bfw", waves, self.kernel) + self.bias).relu()
+        return self.head(self.blocks(self.first(torch.cat([x, embedded.flatten(1)], dim=1))))[:, 0]
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "cnn": Conv,
+    "maxout": MaxOut,
+    "shallow-tanh": lambda: Tanh(1),
+    "deep-tanh": lambda: Tanh(5),
+    "table-resnet": TableResNet,
+}
+# Rows of a table in memory; every step takes others of them.
+ROWS = 8192
+
+
 def training_step(network: str, batch: int, variant: str) -> Callable[[], None]:
-    """A step of Adam on random images. variant: a comma list of plain, channels_last, compile."""
+    """A step of Adam on random inputs. variant: a comma list of plain, channels_last, compile."""
     torch.manual_seed(0)
-    model, options = {"cnn": Conv, "maxout": MaxOut}[network](), variant.split(",")
-    x, y = torch.randn(batch, 1, 25, 25), (torch.rand(batch) > 0.5).float()
+    model, options = NETWORKS[network](), variant.split(",")
+    image = network in ("cnn", "maxout")
+    rows, shape = (batch, (1, 25, 25)) if image else (ROWS, (28,))
+    x, y = torch.randn(rows, *shape), (torch.rand(rows) > 0.5).float()
     if "channels_last" in options:
         model = model.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last)
@@ -73,8 +132,9 @@ def training_step(network: str, batch: int, variant: str) -> Callable[[], None]:
     loss = nn.BCEWithLogitsLoss()
 
     def step() -> None:
+        some = slice(None) if image else torch.randint(ROWS, (batch,))
         optimizer.zero_grad(set_to_none=True)
-        loss(forward(x), y).backward()
+        loss(forward(x[some]), y[some]).backward()
         optimizer.step()
 
     return step

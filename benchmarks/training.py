@@ -70,25 +70,24 @@ def our_step(network: str, batch_size: int, plain: bool) -> Callable[[], float]:
     return call
 
 
-class Torch:
-    """A worker process with PyTorch on the same core."""
+class Worker:
+    """A process with a peer's environment: a line of words is answered with seconds."""
 
-    def __init__(self, python: str) -> None:
-        script = Path(__file__).with_name("torch_training.py")
+    def __init__(self, python: str, script: str) -> None:
         # Threads that wait by spinning would be charged for time they do not use.
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [python, str(script)],
+            [python, str(Path(__file__).with_name(script))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
         )
 
-    def ask(self, network: str, batch_size: int, variant: str) -> float:
+    def ask(self, *words: str | int) -> float:
         assert self.process.stdin
         assert self.process.stdout
-        print(network, batch_size, variant, file=self.process.stdin, flush=True)
+        print(*words, file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if answer.startswith("failed"):
             raise RuntimeError(answer.strip())
@@ -105,7 +104,7 @@ def main() -> None:
     os.environ["PJRT_NPROC"] = "1"
     from common import compare
 
-    torch = Torch(arguments.torch) if arguments.torch else None
+    torch = Worker(arguments.torch, "torch_training.py") if arguments.torch else None
     for network, batch_size in CASES:
         candidates: dict[str, Callable[[], float]] = {}
         for variant in VARIANTS if torch else ():
