@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -139,8 +140,14 @@ def replicate(tree: Any, devices: int) -> Any:
 
 def spread(tree: Any) -> Any:
     """Host arrays with a leading axis (devices,), each slice on its device."""
+    return _spread()(tree)
+
+
+@cache
+def _spread() -> Callable[[Any], Any]:
     # The axis's name is part of a placement: under another one the first step compiles twice.
-    return jax.pmap(lambda x: x, axis_name=AXIS)(tree)
+    # Kept, as every new function would be compiled anew.
+    return on_every_device(lambda tree: tree)
 
 
 def on_cpu() -> bool:
