@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import logit
 
-from rootloom.physics.ratios import energy_ratios, layers_of_ratios
+from rootloom.physics.ratios import (
+    cell_ratios,
+    cells_of_ratios,
+    energy_ratios,
+    layers_of_ratios,
+)
 
 
 def showers() -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +42,19 @@ def test_there_and_back_whatever_is_empty() -> None:
     np.testing.assert_allclose(back.sum(axis=1), layers.sum(axis=1), rtol=1e-12)
     # A shower without any energy, and padding without a particle.
     assert np.isfinite(energy_ratios(np.zeros((2, 3)), np.array([3.0, 0.0]))).all()
+
+
+def test_cells_as_shares_of_their_layer() -> None:
+    layers, _ = showers()
+    cells = layers[:, [0, 1]] * np.array([1e-7, 0.3])
+    found = cell_ratios(cells, layers[:, :2], 1e-3)
+    assert (found < 0).all()
+    np.testing.assert_allclose(cells_of_ratios(found, layers[:, :2], 1e-3), cells, atol=1e-12)
+    # Of a bright cell the logarithm of its share, of an empty one that of the threshold's.
+    bright = layers[:, 1] > 10
+    np.testing.assert_allclose(found[bright, 1], np.log(0.3), atol=3e-4)
+    empty = cell_ratios(np.zeros_like(cells), layers[:, :2], 1e-3)
+    np.testing.assert_allclose(empty, np.log(1e-3 / (layers[:, :2] + 1e-3)), rtol=1e-9)
 
 
 def test_any_numbers_are_energies_in_jax_too() -> None:

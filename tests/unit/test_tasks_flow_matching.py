@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ from rootloom.errors import ConfigError
 from rootloom.models.cnn import CNN
 from rootloom.models.ode import integrate
 from rootloom.models.shower_flow import ShowerFlow
-from rootloom.physics.ratios import energy_ratios
+from rootloom.physics.ratios import cell_ratios, energy_ratios
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.flow_matching import FlowMatching, path_loss
 from rootloom.training import parallel
@@ -128,12 +128,15 @@ class Recorder:
 
 def test_times_and_the_noise_of_both_paths_are_independent() -> None:
     rows, model = 4000, Recorder()
-    # Every level and every ratio at the middle, so that a path is its noise alone.
-    cells = np.full((rows, 32), 3e-4 * np.expm1(1.5), np.float32)
+    # Every cell and every layer as in the mean, so that a path is its noise alone.
+    cells = np.full((rows, 32), 0.5, np.float32)
     energy = cells.sum(axis=1)
     layers = np.stack([cells[:, :16].sum(axis=1), cells[:, 16:].sum(axis=1)], axis=1)
-    ratios = energy_ratios(layers, energy).mean(axis=0)
-    statistics = {"ratios": SimpleNamespace(mean=ratios, std=np.ones(2))}
+    means = {
+        "ratios": energy_ratios(layers, energy)[0],
+        "shares": cell_ratios(cells, np.repeat(layers, 16, axis=1), CELLS.threshold)[0],
+    }
+    statistics = {n: SimpleNamespace(mean=m, std=np.ones_like(m)) for n, m in means.items()}
     identity = jnp.asarray(id_words(np.arange(rows, dtype=np.uint64)))
     data = Batch(Shower(jnp.asarray(cells), jnp.asarray(energy)), None, jnp.ones(rows), identity)
     FlowMatching(model, CELLS, statistics, ("eplus",), sigma=0.0).loss({}, data, KEY, train=True)
@@ -184,7 +187,7 @@ def test_a_generated_shower_follows_its_energy_and_its_id(params: Any) -> None:
 
 
 def test_energies_are_positive_and_cells_below_the_threshold_empty(params: Any) -> None:
-    ours = task(threshold=0.05)
+    ours = replace(task(), representation=replace(CELLS, threshold=0.05))
     energy = jnp.asarray(np.r_[1e-3, 1e4, np.linspace(0.1, 200, SIZE - 2)].astype(np.float32))
     identity = jnp.asarray(id_words(np.arange(SIZE, dtype=np.uint64)))
     cells = np.asarray(jax.jit(ours.generate)(params, energy, KEY, identity))
@@ -232,7 +235,6 @@ def test_a_training_brings_the_showers_closer(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match="role velocity"):
         FlowMatching(CNN(), PlainImage(), {}, ("eplus",))
-    for fields, name in (({"steps": 0}, "steps"), ({"threshold": 0.0}, "threshold"),
-                         ({"sigma": 1.0}, "sigma")):  # fmt: skip
+    for fields, name in (({"steps": 0}, "steps"), ({"sigma": 1.0}, "sigma")):
         with pytest.raises(ConfigError, match=f"task: {name}"):
             task(**fields)

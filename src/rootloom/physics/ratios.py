@@ -1,4 +1,4 @@
-"""A shower's layer energies as numbers without bounds, and back.
+"""A shower's energies as numbers without bounds, and back.
 
 After C. Krause, D. Shih, arXiv:2106.05285, section III, and L. Favaro et al. (CaloDREAM),
 arXiv:2405.09629, section 2: the energy seen over that of the particle, and of each layer the share
@@ -41,6 +41,22 @@ def layers_of_ratios(ratios: Any, energy: Any) -> Any:
         found.append(left / (1.0 + xp.exp(-ratios[:, i])))
         left = left / (1.0 + xp.exp(ratios[:, i]))
     return xp.stack([*found, left], axis=1)
+
+
+def cell_ratios(cells: Any, layers: Any, threshold: float) -> Any:
+    """ln((E + threshold) / (E_layer + threshold)) of cells, (R, C).
+
+    layers: of each cell the energy of its layer, (R, C). Where a cell holds much, this is the
+    logarithm of its share, which hardly depends on the particle's energy.
+    """
+    xp = cells.__array_namespace__()
+    return xp.log1p(cells / threshold) - xp.log1p(layers / threshold)
+
+
+def cells_of_ratios(ratios: Any, layers: Any, threshold: float) -> Any:
+    """Energies of the cells, the inverse of `cell_ratios`; negative below its range."""
+    xp = ratios.__array_namespace__()
+    return (layers + threshold) * xp.exp(ratios) - threshold
 
 
 def _behind(layers: Any, i: int) -> Any:

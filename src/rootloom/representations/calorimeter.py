@@ -13,7 +13,7 @@ import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.physics.calorimeter import Segmentation
-from rootloom.physics.ratios import energy_ratios
+from rootloom.physics.ratios import cell_ratios, energy_ratios
 from rootloom.representations.base import (
     MomentsLike,
     ragged,
@@ -40,7 +40,8 @@ class CalorimeterCells:
     along y, from 0. Numbers beyond the last cell and below 0 are left out: programs use them for
     what no cell saw. half_width: of the square that the cells of a layer cover about the axis, mm;
     generated showers are written with it. variables: the one that holds the particle's energy.
-    keep_bits: mantissa bits stored of an energy; 12 keep it to 1.2e-4.
+    keep_bits: mantissa bits stored of an energy; 12 keep it to 1.2e-4. threshold: GeV, below which
+    generators that learn logarithms take a cell for empty.
 
     A cell that is named twice holds the sum.
     """
@@ -53,6 +54,7 @@ class CalorimeterCells:
     half_width: float = 240.0
     variables: tuple[str, ...] = ("energy",)
     keep_bits: int = 12
+    threshold: float = 3e-4
 
     def __post_init__(self) -> None:
         who = self.kind
@@ -61,6 +63,7 @@ class CalorimeterCells:
         require(who, "layers", positive, "at least one layer with cells", self.layers)
         require(who, "layers", self._size < 1 << 32, "fewer than 2³² cells", self.layers)
         require(who, "half_width", self.half_width > 0, "above 0 mm", self.half_width)
+        require(who, "threshold", self.threshold > 0, "above 0 GeV", self.threshold)
         require(who, "variables", len(self.variables) == 1, "one variable", self.variables)
 
     def needs(
@@ -105,16 +108,23 @@ class CalorimeterCells:
         return Shower(self._dense(columns, rows, size), energy)
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
-        """{"x": (R, cells), "energy": (R, 1), "ratios": (R, L)}.
+        """{"x": (R, cells), "energy": (R, 1), "ratios": (R, L), "shares": (R, cells)}.
 
-        Moments of every cell, empty ones included, and of what `physics.ratios` makes of layers.
+        Moments of every cell, empty ones included, and of what `physics.ratios` makes of layers and
+        of cells.
         """
         rows = len(columns[_CELL])
         cells = self._dense(columns, np.arange(rows), rows).astype(np.float64)
         energy = np.asarray(columns[_ENERGY], np.float64)
         first = np.cumsum([0, *(nx * ny for nx, ny in self.layers)])
         layers = np.stack([cells[:, a:b].sum(axis=1) for a, b in pairwise(first)], axis=1)
-        return {"x": cells, "energy": energy[:, None], "ratios": energy_ratios(layers, energy)}
+        around = np.repeat(layers, np.diff(first), axis=1)
+        return {
+            "x": cells,
+            "energy": energy[:, None],
+            "ratios": energy_ratios(layers, energy),
+            "shares": cell_ratios(cells, around, self.threshold),
+        }
 
     def normalise(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
         """As they are: what generates showers must make them in GeV."""

@@ -15,18 +15,22 @@ from rootloom.errors import ConfigError
 from rootloom.models.calorimeter import join, split
 from rootloom.models.layers import example_normal, example_seeds, example_uniform
 from rootloom.models.ode import Solver, Velocity, integrate
-from rootloom.physics.ratios import energy_ratios, layers_of_ratios
+from rootloom.physics.ratios import (
+    cell_ratios,
+    cells_of_ratios,
+    energy_ratios,
+    layers_of_ratios,
+)
 from rootloom.tasks.base import Params
 from rootloom.tasks.generative import Generative, layer_energies, separation, share_metrics
 from rootloom.types import Batch
 
 # Salts far apart: a salt and a position are added, and neighbours would share their numbers.
 _RATIO_NOISE, _CELL_NOISE, _TIME, _EMPTY = (number << 28 for number in range(1, 5))
-# Brings the logarithm of cells and layers, 0 … 12, to the order of one.
-_MIDDLE, _SPREAD = 1.5, 2.0
-# What any field ends in has to be a shower: bounds, in deviations and of the logarithm, that no
-# trained one comes near.
-_FAR, _LARGEST = 20.0, 30.0
+# Brings the logarithm of energies over the threshold, 0 … 13, to the order of one.
+_MIDDLE, _SPREAD = 8.0, 3.0
+# What any field ends in has to be a shower: a bound, in deviations, that no trained one comes near.
+_FAR = 20.0
 # Of the threshold, what a layer's only cell holds at least before its energy is known.
 _TINY = 1e-3
 
@@ -36,8 +40,8 @@ class FlowMatching(Generative):
     """Velocity fields on the paths from noise to showers; see `docs/calorimeter.md`.
 
     model: of role "velocity": `of_ratios(x, t, given)`, `of_cells(x, t, given)`, parameters under
-    "energies" and "cells". steps, solver: with which it generates. threshold: GeV, below which a
-    cell is empty. sigma: deviation of the noise that is left at the end of a path.
+    "energies" and "cells". steps, solver: with which it generates. sigma: deviation of the noise
+    that is left at the end of a path.
 
     Y. Lipman et al., arXiv:2210.02747, equations 20-23: x_t = (1 - (1 - σ) t) x_0 + t x_1 from
     normal x_0 to data x_1 has the velocity x_1 - (1 - σ) x_0, whose mean given x_t the fields learn
@@ -50,14 +54,12 @@ class FlowMatching(Generative):
 
     steps: int = 16
     solver: Solver = "midpoint"
-    threshold: float = 3e-4
     sigma: float = 1e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, holds, expected in (
             ("steps", self.steps > 0, "at least one"),
-            ("threshold", self.threshold > 0, "above zero, GeV"),
             ("sigma", 0 <= self.sigma < 1, "in [0, 1)"),
         ):
             if not holds:
@@ -83,14 +85,14 @@ class FlowMatching(Generative):
         time = example_uniform(seeds, _TIME, (2,))
         energies = path_loss(
             self._field(params, "of_ratios", self._given(inputs.energy)),
-            self._standardised(energy_ratios(real, inputs.energy)),
+            self._ratios(real, inputs.energy),
             example_normal(seeds, _RATIO_NOISE, (len(self.layers),)),
             time[:, 0],
             self.sigma,
         )
         cells = path_loss(
             self._field(params, "of_cells", self._given(inputs.energy, real)),
-            self._levels(inputs.cells, seeds),
+            self._shares(inputs.cells, real, seeds),
             example_normal(seeds, _CELL_NOISE, inputs.cells.shape[1:]),
             time[:, 1],
             self.sigma,
@@ -104,7 +106,7 @@ class FlowMatching(Generative):
         """Cells (B, cells) in GeV, each shower from noise of its own."""
         seeds = example_seeds(key, identity)
         layers = self._layers(params, energy, seeds)
-        noise = example_normal(seeds, _CELL_NOISE, (sum(nx * ny for nx, ny in self.layers),))
+        noise = example_normal(seeds, _CELL_NOISE, (len(self._owner),))
         field = self._field(params, "of_cells", self._given(energy, layers))
         return self._filled(self._carried(field, noise), layers)
 
@@ -139,51 +141,65 @@ class FlowMatching(Generative):
         """Energies (B, L), GeV, of the layers of new showers."""
         noise = example_normal(seeds, _RATIO_NOISE, (len(self.layers),))
         found = self._carried(self._field(params, "of_ratios", self._given(energy)), noise)
-        mean, std = self._moments
-        return layers_of_ratios(jnp.clip(found, -_FAR, _FAR) * std + mean, energy)
+        return layers_of_ratios(self._restored("ratios", found), energy)
 
     def _given(self, energy: Array, layers: Array | None = None) -> Array:
         """What a field knows, (B, K): the particle's energy and, if given, the layers'."""
         known = [self._level(energy)[:, None]]
         if layers is not None:
-            ratios = self._standardised(energy_ratios(layers, energy))
-            known += [self._level(layers), ratios]
+            known += [self._level(layers), self._ratios(layers, energy)]
         return jnp.concatenate(known, axis=1)
 
     def _level(self, energy: Array) -> Array:
-        return (jnp.log1p(energy / self.threshold) - _MIDDLE) / _SPREAD
+        return (jnp.log1p(energy / self._threshold) - _MIDDLE) / _SPREAD
 
-    def _levels(self, cells: Array, seeds: Array) -> Array:
-        """The cells' energies as numbers of the order of one.
+    def _ratios(self, layers: Array, energy: Array) -> Array:
+        return self._standardised("ratios", energy_ratios(layers, energy))
+
+    def _shares(self, cells: Array, layers: Array, seeds: Array) -> Array:
+        """The cells' energies as numbers of the order of one, (B, cells).
 
         Empty cells are spread over a width of their own, apart from the others: a field into a
         single point has no bound.
         """
-        empty = -example_uniform(seeds, _EMPTY, cells.shape[1:])
-        return jnp.where(cells < self.threshold, (empty - _MIDDLE) / _SPREAD, self._level(cells))
+        held = jnp.where(cells < self._threshold, 0.0, cells)
+        ratios = cell_ratios(held, layers[:, self._owner], self._threshold)
+        below = jnp.where(held == 0, example_uniform(seeds, _EMPTY, cells.shape[1:]), 0.0)
+        return self._standardised("shares", ratios - below)
 
-    def _filled(self, levels: Array, layers: Array) -> Array:
+    def _filled(self, shares: Array, layers: Array) -> Array:
         """Cells whose sums are the layers' energies; those below the threshold are empty."""
-        logarithm = jnp.minimum(levels * _SPREAD + _MIDDLE, _LARGEST)
-        energy = self.threshold * jnp.expm1(logarithm)
+        ratios = jnp.minimum(self._restored("shares", shares), 1.0)
+        energy = cells_of_ratios(ratios, layers[:, self._owner], self._threshold)
         images = []
         for number, image in enumerate(split(energy, self.layers)):
             # A layer with energy has a cell for it.
-            hottest = image.max(axis=(1, 2), keepdims=True)
-            kept = (image >= self.threshold) | (image == hottest)
-            image = jnp.where(kept, jnp.maximum(image, _TINY * self.threshold), 0.0)
-            seen = jnp.where(layers[:, number] >= self.threshold, layers[:, number], 0.0)
+            kept = (image >= self._threshold) | (image == image.max(axis=(1, 2), keepdims=True))
+            image = jnp.where(kept, jnp.maximum(image, _TINY * self._threshold), 0.0)
+            seen = jnp.where(layers[:, number] >= self._threshold, layers[:, number], 0.0)
             images.append(image * (seen / image.sum(axis=(1, 2)))[:, None, None])
         return join(images)
 
-    def _standardised(self, ratios: Array) -> Array:
-        mean, std = self._moments
-        return (ratios - mean) / std
+    @property
+    def _threshold(self) -> float:
+        return float(self.representation.threshold)
 
     @property
-    def _moments(self) -> tuple[Array, Array]:
-        """Mean and deviation of the energy ratios, (1, L) float32."""
-        moments = self.statistics["ratios"]
+    def _owner(self) -> np.ndarray:
+        """The layer of every cell, (cells,)."""
+        return np.repeat(np.arange(len(self.layers)), [nx * ny for nx, ny in self.layers])
+
+    def _standardised(self, sample: str, values: Array) -> Array:
+        mean, std = self._moments(sample)
+        return (values - mean) / std
+
+    def _restored(self, sample: str, values: Array) -> Array:
+        mean, std = self._moments(sample)
+        return jnp.clip(values, -_FAR, _FAR) * std + mean
+
+    def _moments(self, sample: str) -> tuple[Array, Array]:
+        """Mean and deviation of what `CalorimeterCells.sample` has by this name, (1, D) float32."""
+        moments = self.statistics[sample]
         mean, std = (np.asarray(m, np.float32)[None] for m in (moments.mean, moments.std))
         return jnp.asarray(mean), jnp.asarray(np.where(std > 0, std, np.float32(1.0)))
 
