@@ -14,6 +14,8 @@ rule evaluate:
         PATHS.log("evaluate", "{experiment}", "{method}"),
     benchmark:
         PATHS.benchmark("evaluate", "{experiment}", "{method}")
+    wildcard_constraints:
+        method=any_of([] if PLAN.makes_examples else PLAN.all_methods),
     conda:
         "../envs/rootloom.yaml"
     threads: 1

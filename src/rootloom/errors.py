@@ -45,6 +45,12 @@ class TrainingError(RootloomError):
     """Training cannot go on, or a checkpoint cannot be used."""
 
 
+def require(where: str, holds: bool, expected: str, found: object) -> None:
+    """Raise ConfigError when a value does not hold."""
+    if not holds:
+        raise ConfigError(where, expected=expected, found=str(found))
+
+
 def require_known(names: Iterable[str], known: Collection[str], where: str, expected: str) -> None:
     """Raise ConfigError for the first of the names that is not among the known ones."""
     for name in names:

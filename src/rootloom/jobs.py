@@ -191,6 +191,27 @@ class Jobs(Files):
         section = {"method": method, "evaluation": evaluation}
         return section, [_module("evaluations", evaluation)], self._predictions_of(method)
 
+    def _fidelity(self, method: str) -> Described:
+        scored, evaluation = self._scored(method), self.library.evaluation(self.experiment)
+        shared = ("experiment", "method", "classes", "representation")
+        section = {
+            **{key: scored[key] for key in shared},
+            "members": self.members(method),
+            "evaluation": evaluation,
+            "features": self.compared(),
+            # What generators need not write: which split a row is in, and how much it counts.
+            "reader": {**self.reader(scored["representation"]), "splits": {}, "weight": None},
+        }
+        code = [
+            _module("evaluations", evaluation),
+            _module("representations", section["representation"]),
+        ]
+        upstream = [
+            self._fingerprint("generate", method=method, member=str(m))
+            for m in self.members(method)
+        ]
+        return section, code, upstream
+
     def _report(self) -> Described:
         experiment = self.experiment
         section = {
@@ -208,7 +229,8 @@ class Jobs(Files):
             "image_channels": {k: len(v) for k, v in self._of_images("channels").items()},
             "expected": [entry.model_dump() for entry in experiment.expected],
         }
-        return section, [], [self._fingerprint("evaluate", method=m) for m in self.all_methods]
+        rule = "fidelity" if self.makes_examples else "evaluate"
+        return section, [], [self._fingerprint(rule, method=m) for m in self.all_methods]
 
     def _scored(self, method: str) -> Job:
         """What training, prediction and baselines share: inputs, classes and weights."""

@@ -23,10 +23,9 @@ class Plan(Jobs):
 
     def targets(self) -> list[str]:
         """Everything a complete run leaves behind."""
-        if self.makes_examples:
-            made = [path for method in self.all_methods for path in self.generated(method)]
-        else:
-            made = [self.paths.report(self.name), *self.friends()]
+        made = [self.paths.report(self.name)]
+        if not self.makes_examples:
+            made += self.friends()
         return [*made, *self.all_manifests()]
 
     def predictions(self, method: str, split: str = "test") -> list[str]:

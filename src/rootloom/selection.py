@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,22 @@ class Selection:
 
     def auxiliary(self) -> list[str]:
         """Variables and targets that every shard carries beside its inputs."""
-        return [*self._reweighted(), *(TARGET + name for name in self.dataset.targets)]
+        targets = (TARGET + name for name in self.dataset.targets)
+        return list(dict.fromkeys((*self._reweighted(), *targets, *self.compared())))
+
+    def compared(self) -> list[str]:
+        """Variables that generated examples are compared by with those there."""
+        if not self.makes_examples:
+            return []
+        asked = {v for name in self.representations for v in self._variables_of(name)}
+        named = self.library.evaluation(self.experiment).get("features")
+        return [v for v in self.dataset.variables if v not in asked] if named is None else named
+
+    def _variables_of(self, representation: str) -> Sequence[str]:
+        """Variables that a representation names."""
+        section = self.library.representation(representation)
+        default = self.properties(section).get("variables", {}).get("default")
+        return section.get("variables", default) or ()
 
     def _reweighted(self) -> list[str]:
         return [self.dataset.reweight["variable"]] if self.dataset.reweight else []
@@ -92,12 +108,11 @@ class Selection:
         require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
             section = self.library.representation(name)
-            of = f"representation '{name}'"
-            default = self.properties(section).get("variables", {}).get("default")
-            variables = section.get("variables", default) or ()
+            of, variables = f"representation '{name}'", self._variables_of(name)
             require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+        self._check_compared(where)
         for name in self.experiment.methods:
             self._check_folds(name)
 
@@ -123,6 +138,18 @@ class Selection:
         for name, method in self.experiment.methods.items():
             if method.task is not None:
                 self._check_task(method.task, where, f"{of}: methods.{name}.task")
+
+    def _check_compared(self, where: str) -> None:
+        """Refuse a comparison of nothing, or by what is not there."""
+        of = f"experiment '{self.name}': evaluation.features"
+        require_known(self.compared(), self.dataset.variables, of, f"variables of {where}")
+        if self.makes_examples and not self.compared():
+            raise ConfigError(
+                of,
+                expected="at least one variable to compare showers by",
+                found="none",
+                fix=f"variables of {where} beside the energy, such as total: sum(cell_energy)",
+            )
 
     def _check_task(self, task: dict[str, Any], where: str, of: str) -> None:
         """Refuse a task whose truth the dataset does not declare."""

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from rootloom.shards.weights import Reweight, WeightTable
 
 __all__ = [
-    "all_shards", "baseline", "evaluate", "friend", "friends", "generate", "index", "moments",
-    "predict", "preprocess", "report", "running", "shard", "simulate", "statistics", "train",
-    "train_process",
+    "all_shards", "baseline", "evaluate", "fidelity", "friend", "friends", "generate", "index",
+    "moments", "predict", "preprocess", "report", "running", "shard", "simulate", "statistics",
+    "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -376,6 +376,53 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     found = figures(predictions, evaluator, held_out)
     record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
     write_text(output, dataclasses.replace(found, provenance=record).to_json())
+
+
+def fidelity(
+    job: Job,
+    *,
+    showers: Sequence[str],
+    models: Sequence[str],
+    shards: Sequence[str],
+    output: str,
+) -> None:
+    """Figures of one method from the showers that its members made, beside real ones.
+
+    showers: ROOT files by member; models: bundles by member. shards: real showers: those of the
+    test split are compared with, as many of the training split are the floor.
+    """
+    from rootloom.evaluation.results import Evaluation
+    from rootloom.sections import reader_of, representation_of
+    from rootloom.showers import Sampling, stored_showers, written_showers
+    from rootloom.training import bundle
+
+    section = job["section"]
+    evaluator = registry.parse("evaluations", section["evaluation"])
+    representation, reader = representation_of(section), reader_of(section["reader"])
+    sampling = Sampling(
+        representation, tuple(section["features"]), evaluator.max_rows, evaluator.seed
+    )
+    train, _, test = SPLITS
+    real = stored_showers(shards, test, sampling)
+    floor = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
+    (label,) = section["classes"]
+    made = [written_showers(path, reader, label, sampling) for path in showers]
+    metrics = [bundle.load(path).metrics for path in models]
+    evaluation = Evaluation(
+        experiment=section["experiment"],
+        method=section["method"],
+        split=test,
+        classes=(label,),
+        members=tuple(section["members"]),
+        parameters=metrics[0]["parameters"],
+        training_seconds=sum(m["seconds"] for m in metrics) / len(metrics),
+        rows={label: len(real)},
+        weights={label: float(len(real))},
+        result=evaluator.result(real, floor, made, representation.layers),
+        provenance=provenance.record("fidelity", dict(job), seed=evaluator.seed),
+    )
+    write_text(output, evaluation.to_json())
+    print("\n".join(evaluation.result.lines()))
 
 
 def report(

@@ -93,19 +93,23 @@ def test_fields_of_a_schedule_are_checked_too() -> None:
         LIBRARY.check("training", section, "here")
 
 
-def test_folds_need_as_many_members(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folds", [3, 4])
+def test_folds_need_as_many_members(tmp_path: Path, folds: int) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     file = tmp_path / "config" / "experiments" / "higgs.yaml"
-    text = file.read_text()
-    file.write_text(text.replace("{bagging: true}", "{folds: 3}"))
+    experiment = yaml.safe_load(file.read_text())
+    experiment["methods"]["resnet-bagged"]["members"] = 3
+    experiment["methods"]["resnet-bagged"]["training"] = {"folds": folds}
+    file.write_text(yaml.safe_dump(experiment))
+    if folds != 3:
+        with pytest.raises(ConfigError, match="as many members as folds"):
+            Plan({"experiment": "higgs"}, tmp_path)
+        return
     plan = Plan({"experiment": "higgs"}, tmp_path)
     assert [path.split("/")[-2:] for path in plan.held_out("resnet-bagged")] == [
         [str(member), "train.h5"] for member in range(3)
     ]
     assert plan.held_out("resnet-all") == plan.held_out("trees-all") == []
-    file.write_text(text.replace("{bagging: true}", "{folds: 4}"))
-    with pytest.raises(ConfigError, match="as many members as folds"):
-        Plan({"experiment": "higgs"}, tmp_path)
 
 
 def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
@@ -118,14 +122,42 @@ def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
     text = f"dataset: calo\ntask: {{kind: adversarial}}\nmethods:\n  gan: {method}\n"
     experiment.write_text(text)
     plan = Plan({"experiment": "showers"}, tmp_path)
-    made = [f"results/showers/generated/gan/{member}.root" for member in range(2)]
-    assert [path for path in plan.targets() if "/showers/" in path] == made
+    assert plan.generated("gan") == [
+        f"results/showers/generated/gan/{member}.root" for member in range(2)
+    ]
+    assert [p for p in plan.targets() if "/showers/" in p] == ["results/showers/report.html"]
     first, second = (plan.job("generate", method="gan", member=m)["section"] for m in "01")
     assert first["tree"] == "showers"
     assert first["seed"] != second["seed"]
     experiment.write_text(text + "baselines: {total: {kind: cut, variable: total}}\n")
     with pytest.raises(ConfigError, match="which scores no rows"):
         Plan({"experiment": "showers"}, tmp_path)
+
+
+def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    experiment = tmp_path / "config" / "experiments" / "showers.yaml"
+    text = (
+        "dataset: calo-eplus\ntask: {kind: adversarial}\n"
+        "methods:\n  gan: {model: calogan, representation: calorimeter-cells}\n"
+    )
+    experiment.write_text(text)
+    plan = Plan({"experiment": "showers"}, tmp_path)
+    assert "energy" not in plan.compared()
+    assert {"total", "depth", "width2", "active0"} <= set(plan.compared())
+    section = plan.job("fidelity", method="gan")["section"]
+    assert set(section["reader"]["variables"]) == {"energy", *plan.compared()}
+    whole = plan.job("preprocess", representation="calorimeter-cells", pack=plan.packs[0])
+    assert whole["section"]["auxiliary"] == plan.compared()
+
+    experiment.write_text(text + "evaluation: {features: [depth]}\n")
+    assert Plan({"experiment": "showers"}, tmp_path).compared() == ["depth"]
+    for features, refusal in (("[dept]", "did you mean 'depth'"), ("[]", "at least one variable")):
+        experiment.write_text(text + f"evaluation: {{features: {features}}}\n")
+        with pytest.raises(ConfigError, match=refusal):
+            Plan({"experiment": "showers"}, tmp_path)
+    # Nothing of this for what tells particles apart.
+    assert Plan({"experiment": "calo-identification"}, tmp_path).auxiliary() == []
 
 
 def test_alternatives_replace_each_other_whole() -> None:

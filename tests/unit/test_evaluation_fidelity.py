@@ -246,8 +246,8 @@ def test_features_that_do_not_belong_together_are_seen() -> None:
 
 def test_too_few_showers_and_missing_quantities_are_refused() -> None:
     real = showers(150, 1)
-    with pytest.raises(DataError, match="at least 100"):
-        compare(real, showers(50, 2), OPTIONS)
+    with pytest.raises(DataError, match="at least 50"):
+        compare(real, showers(49, 2), OPTIONS)
     broken = showers(150, 2)
     broken.features[3, 1] = np.nan
     with pytest.raises(DataError, match="generated showers: fraction1"):

@@ -10,7 +10,8 @@ from tests.unit.test_evaluation_fidelity import showers
 
 from rootloom.errors import DataError
 from rootloom.evaluation.generation import Generation
-from rootloom.evaluation.results import Evaluation, GenerationResult
+from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.results import Evaluation
 from rootloom.physics.calorimeter import Segmentation
 from rootloom.report.inputs import History, ReportInputs
 from rootloom.report.page import write_report
@@ -93,7 +94,7 @@ def test_the_page_shows_methods_and_the_floor(
     page, picture = write_report(tmp_path / "report.html", content)
     text = page.read_text()
     best = min((one, "gan"), (two, "flow"), key=lambda pair: pair[0].values["auc_high"].value)[1]
-    assert f"features of <strong>{best}</strong> hardest" in text
+    assert f"features of <strong>{best}</strong>'s showers hardest" in text
     # Two tables of figures and one of features, each with the floor below the methods.
     assert text.count('<tr class="sum"><th scope="row">real showers</th>') == 3
     assert text.count("<svg") >= 4 + 1 + 1 + 2

@@ -14,7 +14,8 @@ from rootloom import registry
 from rootloom.errors import ConfigError, DataError
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
-from rootloom.evaluation.results import Evaluation, RegressionResult
+from rootloom.evaluation.regression_results import RegressionResult
+from rootloom.evaluation.results import Evaluation
 from rootloom.report.inputs import Expected, ReportInputs
 from rootloom.report.page import write_report
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rootloom.evaluation.results import Curve
+from rootloom.evaluation.classification_results import Curve
 from rootloom.report import figures
 from rootloom.report.figures import Line
 from rootloom.report.theme import COLOURS, SERIES, looks

@@ -148,3 +148,13 @@ def test_turns_do_not_depend_on_the_devices() -> None:
         ends.append(jax.tree.leaves(parallel.first(state.params)))
     for a, b in zip(*ends, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("turn", ["none", "random", "heading"])
+def test_events_on_the_host_are_turned_by_a_traced_key(turn: str) -> None:
+    one, batch = task(turn), local(batch_of(turn))
+    params = initial_params(one, batch_of(turn), seed=1)
+    assert isinstance(batch.inputs.x, np.ndarray)
+    traced = jax.jit(lambda key: one.loss(params, batch, key, train=True)[0])(KEY)
+    whole, _ = jax.jit(partial(one.loss, train=True))(params, batch, KEY)
+    np.testing.assert_allclose(traced, whole, rtol=1e-5)

@@ -11,6 +11,8 @@ import numpy as np
 import uproot
 import yaml
 
+from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.results import read_evaluation
 from tests.workflow.project import Project
 from tests.workflow.test_interruption import kill_and_run_again
 
@@ -47,6 +49,7 @@ def test_an_adversarial_training(fresh: Project) -> None:
     # The generator learns at least how much energy to make.
     assert epochs[-1]["energy_off"] < 0.9 * epochs[0]["energy_off"]
     generates(fresh)
+    compares(fresh)
     # What tells particles apart does not generate them, and the other way round.
     fresh.edit("config/experiments/gan.yaml", "model: tiny-calogan", "model: tiny-cnn")
     assert "role gan" in fresh.snakemake("--dry-run", check=False)
@@ -63,7 +66,7 @@ def generates(project: Project) -> None:
     assert cells.std() > 0
     assert "Nothing to be done" in project.snakemake()
     (project.path / MADE).unlink()
-    assert set(project.planned()) == {"generate"}
+    assert set(project.planned()) == {"generate", "fidelity", "report"}
     project.snakemake()
     again = read(project.path / MADE)
     for name in BRANCHES:
@@ -72,11 +75,38 @@ def generates(project: Project) -> None:
     project.edit(
         "config/experiments/gan.yaml", "dataset:", "generation: {threshold: 0.05}\ndataset:"
     )
-    assert set(project.planned()) == {"generate"}
+    assert set(project.planned()) == {"generate", "fidelity", "report"}
     project.snakemake()
     cut = read(project.path / MADE)
     for whole, left in zip(made["cell_energy"], cut["cell_energy"], strict=True):
         np.testing.assert_array_equal(left, whole[whole > 0.05])
+
+
+def compares(project: Project) -> None:
+    """The generated showers beside the real ones, by the data set's own expressions."""
+    found = read_evaluation(project.path / "results/gan/evaluation/calogan.json")
+    result = found.of(GenerationResult)
+    made = read(project.path / MADE)
+    assert found.rows == {"eplus": len(made["energy"])}
+    assert len(result.features) == 14
+    assert set(result.values) == set(result.floor)
+    # After a few steps anything can tell them from real ones, and still not real from real.
+    high, floor = result.values["auc_high"], result.floor["auc_high"]
+    assert high.value > 0.9
+    assert abs(floor.value - 0.5) < 4 * floor.statistical
+    total = [cells.sum() for cells in made["cell_energy"]]
+    np.testing.assert_allclose(sum(result.average.generated), np.mean(total), rtol=1e-3)
+    page = (project.path / "results/gan/report.html").read_text()
+    assert "real showers" in page
+    assert (project.path / "results/gan/showers.png").read_bytes().startswith(b"\x89PNG")
+    # Fewer features compare anew, with shards that hold what is compared.
+    project.edit(
+        "config/experiments/gan.yaml", "dataset:", "evaluation: {features: [total]}\ndataset:"
+    )
+    assert "fidelity" in project.planned()
+    project.edit("config/experiments/gan.yaml", "[total]", "[totl]")
+    assert "did you mean 'total'" in project.snakemake("--dry-run", check=False)
+    project.edit("config/experiments/gan.yaml", "evaluation: {features: [totl]}\n", "")
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

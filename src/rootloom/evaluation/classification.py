@@ -9,12 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from rootloom.errors import DataError, nearest
+from rootloom.evaluation.classification_results import ClassificationResult, Discrimination
 from rootloom.evaluation.discriminate import Sample, discriminate
+from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import accuracy, require_class
 from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.predictions import Predictions
-from rootloom.evaluation.results import ClassificationResult, Discrimination, Measurement
 from rootloom.shards.ids import fold_of
 
 

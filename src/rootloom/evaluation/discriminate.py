@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rootloom.evaluation.bootstrap import poisson_bootstrap
+from rootloom.evaluation.classification_results import Curve, Discrimination, WorkingPoint
 from rootloom.evaluation.distributions import calibrate, histogram, is_probability, profile
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import Roc, roc, significance_improvement
 from rootloom.evaluation.options import ClassificationOptions
-from rootloom.evaluation.results import Curve, Discrimination, WorkingPoint
 from rootloom.evaluation.significance import Sampled, measure
 from rootloom.evaluation.uncertainties import (
     BackgroundAt,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rootloom.evaluation.classification_results import Calibration, Histogram, Profile
 from rootloom.evaluation.metrics import Roc, crossing
-from rootloom.evaluation.results import Calibration, Histogram, Profile
 from rootloom.evaluation.uncertainties import wilson
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from rootloom.evaluation.samples import Estimate, Showers
 from rootloom.evaluation.two_sample import classifier_auc
 
 # Of fewer, halves, batches and bins hold too few to say anything.
-LEAST = 100
+LEAST = 50
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ import numpy as np
 from pydantic import Field
 
 from rootloom.evaluation.fidelity import LEAST, Comparison, FidelityOptions, compare
-from rootloom.evaluation.members import summarise
-from rootloom.evaluation.relations import Response
-from rootloom.evaluation.results import (
+from rootloom.evaluation.generation_results import (
     AverageShowers,
     Correlations,
     FeatureHistogram,
     GenerationResult,
-    Measurement,
     ResponseCurve,
 )
+from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.members import summarise
+from rootloom.evaluation.relations import Response
 from rootloom.evaluation.samples import Estimate, Showers
 
 Layers = tuple[tuple[int, int], ...]

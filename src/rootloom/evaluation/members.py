@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rootloom.evaluation.results import Measurement
+from rootloom.evaluation.measurement import Measurement
 
 
 def summarise(values: Sequence[float | None], errors: Sequence[float | None]) -> Measurement:

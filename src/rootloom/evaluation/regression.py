@@ -11,17 +11,17 @@ from pydantic import Field
 
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.evaluation import resolution
+from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.predictions import Predictions
-from rootloom.evaluation.resolution import Estimate
-from rootloom.evaluation.results import (
-    Measurement,
+from rootloom.evaluation.regression_results import (
     NumberError,
     RegressionResult,
     Resolution,
     ResolutionProfile,
     Spread,
 )
+from rootloom.evaluation.resolution import Estimate
 from rootloom.types import TARGET
 
 Triple = tuple[str, str, str]

@@ -9,9 +9,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from rootloom.evaluation.classification_results import Significance
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import Roc, effective_count, roc
-from rootloom.evaluation.results import Significance
 
 # A cut is not considered when fewer effective rows of background survive: a quarter of uncertainty
 # on b from the rows alone, and the largest of many thresholds is then a downward fluctuation.

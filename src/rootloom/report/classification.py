@@ -9,7 +9,8 @@ from itertools import zip_longest
 from typing import ClassVar
 
 from rootloom.errors import DataError
-from rootloom.evaluation.results import ClassificationResult, Discrimination, Evaluation
+from rootloom.evaluation.classification_results import ClassificationResult, Discrimination
+from rootloom.evaluation.results import Evaluation
 from rootloom.report import classification_rows, figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rootloom.evaluation.results import (
+from rootloom.evaluation.classification_results import (
     ClassificationResult,
     Discrimination,
-    Evaluation,
-    Measurement,
     Significance,
     WorkingPoint,
 )
+from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.results import Evaluation
 from rootloom.report.figures import Line
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, places
 from rootloom.report.tables import Cell, with_errors

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from rootloom.evaluation.results import Curve, Discrimination
+from rootloom.evaluation.classification_results import Curve, Discrimination
 from rootloom.report.inputs import History
 from rootloom.report.rounding import THIN
 from rootloom.report.theme import GRID, NEUTRAL, Look, styled

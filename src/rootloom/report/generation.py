@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import ClassVar
 
 from rootloom.errors import DataError
-from rootloom.evaluation.results import Evaluation, GenerationResult, Measurement
+from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.results import Evaluation
 from rootloom.report import generation_figures as figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture

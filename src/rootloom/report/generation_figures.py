@@ -11,7 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from rootloom.evaluation.results import AverageShowers, FeatureHistogram, GenerationResult
+from rootloom.evaluation.generation_results import (
+    AverageShowers,
+    FeatureHistogram,
+    GenerationResult,
+)
 from rootloom.report.figures import WIDE, Line
 from rootloom.report.images import logarithmic_bar
 from rootloom.report.theme import GRID, INK, NEUTRAL, styled

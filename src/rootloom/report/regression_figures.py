@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from rootloom.evaluation.results import Resolution
+from rootloom.evaluation.regression_results import Resolution
 from rootloom.report.figures import WIDE, Line, canvas
 from rootloom.report.theme import styled
 

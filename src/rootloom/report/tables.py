@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rootloom.evaluation.results import Evaluation, Measurement
+from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.results import Evaluation
 from rootloom.report.figures import Line
 from rootloom.report.inputs import DatasetSummary, Expected, History
 from rootloom.report.rounding import THIN, duration, grouped, measurement, percent

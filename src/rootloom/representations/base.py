@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from rootloom import errors
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.types import Column, Ragged
 
@@ -93,10 +94,7 @@ def require_choice(who: str, field: str, value: str, choices: Iterable[str]) -> 
 
 def require(who: str, field: str, holds: bool, expected: str, value: object) -> None:
     """Refuse a field whose value does not hold."""
-    if not holds:
-        raise ConfigError(
-            f"representation '{who}', field '{field}'", expected=expected, found=repr(value)
-        )
+    errors.require(f"representation '{who}', field '{field}'", holds, expected, repr(value))
 
 
 def require_finite(name: str, column: Column) -> None:

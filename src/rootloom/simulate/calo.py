@@ -7,26 +7,26 @@ in the middle. The showers are parametrised, not tracked: see `rootloom.physics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from rootloom.errors import ConfigError, require_known
+from rootloom.errors import require
 from rootloom.physics.calorimeter import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
 from rootloom.physics.hadrons import add_pions
 from rootloom.physics.showers import add_electrons, add_photons
 from rootloom.rootio.cells import TREE, cell_rows
-from rootloom.rootio.writing import Rows, write_tree
+from rootloom.rootio.writing import Rows
+from rootloom.simulate.base import Progress, Simulation, silent
 
 # Fixed, because it decides which random numbers a shower gets.
 _BLOCK = 1_000
 
 
 @dataclass(frozen=True)
-class Calo:
+class Calo(Simulation):
     """Showers of positrons, photons and positive pions; energies in GeV, lengths in mm.
 
     energy_min, energy_max: of the particles, evenly distributed. spread: they enter evenly over
@@ -37,7 +37,9 @@ class Calo:
     argon's resolution is sampling / sqrt(E / GeV).
     """
 
+    name: ClassVar[str] = "calo"
     processes: ClassVar[tuple[str, ...]] = ("eplus", "gamma", "piplus")
+    tree: ClassVar[str] = TREE
 
     energy_min: float = 1.0
     energy_max: float = 100.0
@@ -65,34 +67,12 @@ class Calo:
              min(self.absorber, self.gap, self.half_width, self.sampling) > 0, "above 0",
              (self.absorber, self.gap, self.half_width, self.sampling)),
         ):  # fmt: skip
-            if not holds:
-                raise ConfigError(f"calo: {field}", expected=expected, found=str(value))
-
-    def generate(
-        self,
-        process: str,
-        rows: int,
-        seed: int,
-        path: str | Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-        notes: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write `rows` showers of `process` to the TTree "showers" of a ROOT file, atomically.
-
-        The same seed gives the same content. progress: called with (showers so far, rows). notes:
-        texts stored beside the tree. Raises ConfigError for an unknown process.
-        """
-        require_known([process], self.processes, "calo: process", "a process it simulates")
-        write_tree(path, TREE, self.blocks(process, rows, seed, progress), notes)
+            require(f"{self.name}: {field}", holds, expected, value)
 
     def blocks(
-        self,
-        process: str,
-        rows: int,
-        seed: int,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        self, process: str, rows: int, seed: int, progress: Progress = silent
     ) -> Iterator[Rows]:
-        """The rows of such a file, a thousand at a time."""
+        """Showers, a thousand at a time; see `Simulation`."""
         rng = np.random.Generator(np.random.PCG64(seed))
         for done in range(0, rows, _BLOCK):
             size = min(_BLOCK, rows - done)

@@ -6,18 +6,17 @@ electron or muon, four jets or more and two flavour tags in a fast detector.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from rootloom.errors import require_known
 from rootloom.physics import kinematics
-from rootloom.rootio.writing import Rows, write_tree
+from rootloom.rootio.writing import Rows
 from rootloom.simulate import detector
+from rootloom.simulate.base import Progress, Simulation, silent
 from rootloom.simulate.higgs_features import (
     HIGH_LEVEL,
     JETS,
@@ -30,7 +29,6 @@ from rootloom.simulate.jets import jet_momenta
 from rootloom.simulate.pythia import Generator, Particles, heaviest_quark, seed_for
 from rootloom.simulate.vetoes import semileptonic
 
-TREE = "events"
 _EVENTS_AT_A_TIME = 100
 _MOST_JETS = 10  # of an event; an eleventh has never been part of anything
 # The charge of the lepton, and which of Pythia's lists of W decay channels it is.
@@ -46,7 +44,7 @@ class _Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Higgs:
+class Higgs(Simulation):
     """Events with the 28 features of UCI HIGGS; energies in GeV, radii in rad.
 
     heavy_mass, charged_mass, light_mass: of H0, H± and h0. pt_min: of the lepton and of jets;
@@ -57,7 +55,9 @@ class Higgs:
     veto_scale: where events without lepton and b quarks in reach are dropped, see `vetoes`.
     """
 
+    name: ClassVar[str] = "higgs"
     processes: ClassVar[tuple[str, ...]] = ("higgs", "ttbar")
+    tree: ClassVar[str] = "events"
 
     heavy_mass: float = 425.0
     charged_mass: float = 325.0
@@ -73,26 +73,19 @@ class Higgs:
     multiparton: bool = True
     veto_scale: float = 4.0
 
-    def generate(
-        self,
-        process: str,
-        events: int,
-        seed: int,
-        path: str | Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-        notes: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write `events` selected events of `process` to the TTree "events", atomically.
+    def blocks(
+        self, process: str, rows: int, seed: int, progress: Progress = silent
+    ) -> Iterator[Rows]:
+        """Selected events, in one block, since a weight is known at the end only.
 
         Branches: the 21 low-level and 7 high-level features, and "weight", the cross section in pb
-        that each event stands for. seed: 1 … 900,000,000; the same seed gives the same content.
-        progress: called with (events so far, events). notes: texts stored beside the tree. Raises
-        ConfigError for an unknown process, seed or Pythia setting.
+        that each event stands for. seed: 1 … 900,000,000. Raises ConfigError for another one or an
+        unknown Pythia setting.
         """
         parts: list[dict[str, np.ndarray]] = []
         for number, (charge, other) in enumerate(_CHARGES):
             done = sum(len(part["weight"]) for part in parts)
-            wanted = events // 2 if number == 0 else events - done
+            wanted = rows // 2 if number == 0 else rows - done
             own = seed_for(seed, process, number)
             settings = [*self._settings(process), *_w_decays(charge, other)]
             accept = semileptonic(self.pt_min)
@@ -101,18 +94,17 @@ class Higgs:
             found: list[dict[str, np.ndarray]] = []
             for part in self._selected(generator, wanted, random):
                 found.append(part)
-                progress(done + sum(len(p["weight"]) for p in found), events)
+                progress(done + sum(len(p["weight"]) for p in found), rows)
             # Only the last event knows how many were tried for all of them.
             parts += [{**p, "weight": np.full_like(p["weight"], part["weight"][-1])} for p in found]
         columns = {
             name: np.concatenate([part[name] for part in parts]).astype(np.float32)
             for name in (*_BRANCHES, "weight")
         }
-        write_tree(path, TREE, [Rows(columns)], notes)
+        yield Rows(columns)
 
     # -- what is generated ----------------------------------------------------------------------
     def _settings(self, process: str) -> list[str]:
-        require_known([process], self.processes, "higgs: process", "a process it simulates")
         switch = "on" if self.multiparton else "off"
         common = [f"Beams:eCM = {self.energy}", f"PartonLevel:MPI = {switch}"]
         if process == "ttbar":

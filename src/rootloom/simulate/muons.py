@@ -8,30 +8,28 @@ without light.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from rootloom.errors import ConfigError, require_known
+from rootloom.errors import require
 from rootloom.physics.optics import LIGHT, Optics
 from rootloom.physics.photons import DELAY_STEP, Light, trace
 from rootloom.physics.pmts import ArrivalTimes, Layout, arrival_times, first_hits, latitude_rings
 from rootloom.representations.base import round_mantissa
-from rootloom.rootio.writing import Rows, write_tree
+from rootloom.rootio.writing import Rows
+from rootloom.simulate.base import Progress, Simulation, silent
 from rootloom.simulate.muon_tracks import Losses, Tracks, deposits, draw_tracks, pieces
 from rootloom.types import Ragged
 
-TREE = "events"
 _EVENTS_AT_A_TIME = 50  # a basket: some 9 MB of hits
 _SUPPORTS = 590  # bars that hold JUNO's sphere
 # Mantissa bits kept: 0.2 % of a charge, 0.03 ns at 100 ns, far below what a PMT measures.
 _CHARGE_BITS, _TIME_BITS = 8, 11
 _LEAST_CHARGE = 0.05
-_LEVEL = 3  # of zstd: 5 takes a quarter of the time and saves 7 %
 
 
 class Hits(NamedTuple):
@@ -43,7 +41,7 @@ class Hits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Muons:
+class Muons(Simulation):
     """Through-going muons in JUNO-like optics; lengths in m, times in ns.
 
     radius, pmt_sphere, pmt_radius: of the scintillator, of the sphere of PMTs and of a PMT. rings,
@@ -60,7 +58,10 @@ class Muons:
     steps: pieces of a track, in m at the surface, growth per metre of depth, and at most.
     """
 
+    name: ClassVar[str] = "muons"
     processes: ClassVar[tuple[str, ...]] = ("muon",)
+    tree: ClassVar[str] = "events"
+    level: ClassVar[int] = 3  # of zstd: 5 takes a quarter of the time and saves 7 %
 
     radius: float = 17.7
     pmt_sphere: float = 19.5
@@ -89,37 +90,24 @@ class Muons:
     steps: tuple[float, float, float] = (0.3, 0.3, 1.0)
 
     def __post_init__(self) -> None:
-        _require(
-            "radius", 0 < self.radius < self.pmt_sphere, "0 < radius < pmt_sphere", self.radius
-        )
-        _require("dead", 0 <= self.dead < 1, "0 … 1", self.dead)
-        _require("shading", 0 <= self.shading <= 1, "0 … 1", self.shading)
-        _require("steps", min(self.steps) > 0, "positive lengths", self.steps)
-        _require("transit_time_spread", self.transit_time_spread > 0, "a positive time", 0)
-        _require("rings", self.rings > 0 and self.equator > 0, "rings with PMTs", self.rings)
+        who = self.name
+        inside = 0 < self.radius < self.pmt_sphere
+        require(f"{who}: radius", inside, "0 < radius < pmt_sphere", self.radius)
+        require(f"{who}: dead", 0 <= self.dead < 1, "0 … 1", self.dead)
+        require(f"{who}: shading", 0 <= self.shading <= 1, "0 … 1", self.shading)
+        require(f"{who}: steps", min(self.steps) > 0, "positive lengths", self.steps)
+        spread = self.transit_time_spread
+        require(f"{who}: transit_time_spread", spread > 0, "a positive time", spread)
+        require(f"{who}: rings", self.rings > 0 and self.equator > 0, "rings with PMTs", self.rings)
         pmts = len(self.layout.ring)
-        _require("equator", pmts <= 1 << 16, "at most 65,536 PMTs", pmts)
+        require(f"{who}: equator", pmts <= 1 << 16, "at most 65,536 PMTs", pmts)
         same = len(self.decay_times) == len(self.decay_shares)
-        _require("decay_shares", same, "a share for each decay time", self.decay_shares)
+        require(f"{who}: decay_shares", same, "a share for each decay time", self.decay_shares)
 
-    def generate(
-        self,
-        process: str,
-        rows: int,
-        seed: int,
-        path: str | Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-        notes: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write `rows` muons to the TTree "events" of a ROOT file, atomically.
-
-        The same seed gives the same content. progress: called with (muons so far, rows). notes:
-        texts stored beside the tree. Raises ConfigError for an unknown process.
-        """
-        require_known([process], self.processes, "muons: process", "a process it simulates")
-        write_tree(path, TREE, self._blocks(rows, seed, progress), notes, level=_LEVEL)
-
-    def _blocks(self, rows: int, seed: int, progress: Callable[[int, int], None]) -> Iterator[Rows]:
+    def blocks(
+        self, process: str, rows: int, seed: int, progress: Progress = silent
+    ) -> Iterator[Rows]:
+        """Muons, fifty at a time; see `Simulation`."""
         rng = np.random.default_rng(seed)
         for done in range(0, rows, _EVENTS_AT_A_TIME):
             size = min(_EVENTS_AT_A_TIME, rows - done)
@@ -246,8 +234,3 @@ def _lists(hits: tuple[Hits, ...]) -> dict[str, Ragged]:
     offsets = np.cumsum([0, *(len(event.pmt) for event in hits)])
     together = Hits(*(np.concatenate(parts) for parts in zip(*hits, strict=True)))
     return {name: Ragged(values, offsets) for name, values in together._asdict().items()}
-
-
-def _require(field: str, holds: bool, expected: str, found: object) -> None:
-    if not holds:
-        raise ConfigError(f"muons: {field}", expected=expected, found=str(found))

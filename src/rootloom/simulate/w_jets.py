@@ -6,25 +6,24 @@ W: W′ → W Z → qq′ νν; QCD: dijets. The hardest anti-kT jet of the visi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from rootloom.errors import ConfigError, require_known
+from rootloom.errors import ConfigError
 from rootloom.physics import kinematics
 from rootloom.physics.grooming import trim
-from rootloom.rootio.writing import Rows, write_tree
+from rootloom.rootio.writing import Rows
+from rootloom.simulate.base import Progress, Simulation, silent
 from rootloom.simulate.jets import leading_jets
 from rootloom.simulate.observables import substructure
 from rootloom.simulate.pythia import Generator, Particles, seed_for
 from rootloom.simulate.vetoes import boosted_boson, partonic_jet
 from rootloom.types import Ragged
 
-TREE = "jets"
 # Jets a basket: smaller ones read at half the speed.
 _BASKET = 5_000
 _NEUTRINOS = (12, 14, 16)
@@ -55,7 +54,7 @@ class Jets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WJets:
+class WJets(Simulation):
     """Jets of 1511.05190's study window; energies in GeV, radii in rad.
 
     pt_min … mass_max and eta_max: window on the trimmed leading jet. trim_radius, trim_fraction:
@@ -67,7 +66,9 @@ class WJets:
     most of the time. veto_scale: where events far outside the window are dropped, see `vetoes`.
     """
 
+    name: ClassVar[str] = "w_jets"
     processes: ClassVar[tuple[str, ...]] = ("qcd", "w")
+    tree: ClassVar[str] = "jets"
 
     jet_radius: float = 1.0
     pt_min: float = 250.0
@@ -96,42 +97,33 @@ class WJets:
                 "w_jets", expected="pt_min < pt_max and mass_min < mass_max", found="not"
             )
 
-    def generate(
-        self,
-        process: str,
-        jets: int,
-        seed: int,
-        path: str | Path,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-        notes: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write `jets` accepted jets of `process` to the TTree "jets" of a ROOT file, atomically.
+    def blocks(
+        self, process: str, rows: int, seed: int, progress: Progress = silent
+    ) -> Iterator[Rows]:
+        """Accepted jets, written once all are there, since a weight is known at the end only.
 
-        seed: 1 … 900,000,000; the same seed gives the same content. progress: called with
-        (jets so far, jets). notes: texts stored beside the tree. Raises ConfigError for an unknown
-        process, seed or Pythia setting.
+        seed: 1 … 900,000,000. Raises ConfigError for another one or an unknown Pythia setting.
         """
         columns: list[dict[str, np.ndarray]] = []
         constituents: list[Jets] = []
         done = 0
-        for number, part in enumerate(self._slices(process, jets)):
+        for number, part in enumerate(self._slices(process, rows)):
             own = seed_for(seed, process, number)
             generator = Generator(part.settings, own, self.veto_scale, part.accept)
             found: list[Jets] = []
             for accepted in self._accepted(generator, part.jets):
                 found.append(accepted)
-                progress(done + sum(len(f.weight) for f in found), jets)
+                progress(done + sum(len(f.weight) for f in found), rows)
             done += part.jets
             sample = _concatenate(found)
             columns.append(self._columns(sample))
             constituents.append(sample)
         everything = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
         written = Rows(everything, {"cons": _constituents(_concatenate(constituents))})
-        write_tree(path, TREE, written.cut(_BASKET), notes)
+        yield from written.cut(_BASKET)
 
     # -- what is generated ----------------------------------------------------------------------
     def _slices(self, process: str, jets: int) -> Iterator[Slice]:
-        require_known([process], self.processes, "w_jets: process", "a process it simulates")
         common = [f"Beams:eCM = {self.energy}", f"PartonLevel:MPI = {_switch(self.multiparton)}"]
         if process == "w":
             yield Slice([*common, *_w_settings(self.w_prime_mass)], self._w_veto(), jets)

@@ -79,9 +79,10 @@ class Supervised:
         """
         turn = getattr(self.representation, "turned", None)
         if turn is None:
-            return batch.inputs, jnp.zeros(batch.weight.shape, jnp.float32)
+            return batch.inputs, jnp.zeros(batch.id.shape[0], jnp.float32)
         draws = random_bits(example_seeds(key, batch.id), _TURN, ()) if train else None
-        inputs, angle = turn(batch.inputs, draws)
+        # Inputs may be the host's where only the key is traced, and NumPy takes no traced index.
+        inputs, angle = turn(jax.tree.map(jnp.asarray, batch.inputs), draws)
         return inputs, jnp.asarray(angle)
 
     def groups(self, params: Params) -> Any:

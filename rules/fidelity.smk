@@ -1,0 +1,35 @@
+"""Compare the showers that the members of a method made with real ones of the test split.
+
+Real showers of the training split, compared in the same way, are the floor. The outcome has the
+place and the format of any other evaluation.
+"""
+
+
+rule fidelity:
+    input:
+        showers=lambda wildcards: PLAN.generated(wildcards.method),
+        models=lambda wildcards: [
+            PATHS.model(PLAN.name, wildcards.method, member)
+            for member in PLAN.members(wildcards.method)
+        ],
+        manifests=shards_for("fidelity", PATHS.evaluation("{experiment}", "{method}")),
+    output:
+        evaluation=PATHS.evaluation("{experiment}", "{method}"),
+    log:
+        PATHS.log("fidelity", "{experiment}", "{method}"),
+    benchmark:
+        PATHS.benchmark("fidelity", "{experiment}", "{method}")
+    wildcard_constraints:
+        method=any_of(PLAN.all_methods if PLAN.makes_examples else []),
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("fidelity", 2000),
+        runtime=minutes("fidelity", 60),
+        disk_mb=100,
+    params:
+        job=job_of("fidelity"),
+        files=PLAN.listing.files,
+    script:
+        "../scripts/fidelity.py"

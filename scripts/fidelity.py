@@ -1,0 +1,12 @@
+"""Compare generated showers with real ones."""
+
+from rootloom.stages import all_shards, fidelity, running
+
+with running(snakemake.log[0]):
+    fidelity(
+        snakemake.params.job,
+        showers=snakemake.input.showers,
+        models=snakemake.input.models,
+        shards=all_shards(snakemake.input.manifests, snakemake.params.files),
+        output=snakemake.output.evaluation,
+    )

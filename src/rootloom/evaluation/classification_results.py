@@ -1,0 +1,153 @@
+"""What an evaluation of classes found: plain records that survive a round trip through JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from rootloom.evaluation.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class WorkingPoint:
+    """The background left at one signal efficiency.
+
+    rejection: 1/ε_B; at_least: its 68.27 % lower limit where no background row survived, else
+    None. background_count, background_effective: surviving rows and (Σw)²/Σw², means over
+    members; background_total: rows before the cut. threshold: on the score, by member.
+    """
+
+    signal_efficiency: float
+    background_efficiency: Measurement
+    rejection: Measurement
+    at_least: float | None
+    significance_improvement: Measurement
+    background_count: float
+    background_effective: float
+    background_total: int
+    threshold: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A decimated ROC curve: medians over members; error: statistical, on ε_B."""
+
+    signal_efficiency: tuple[float, ...]
+    background_efficiency: tuple[float, ...]
+    error: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Score densities by class, each with unit area, pooled over members. edges: (n + 1,)."""
+
+    edges: tuple[float, ...]
+    density: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Reliability curve over occupied probability bins, and the expected calibration error.
+
+    predicted, observed: mean probability and signal share; error: binomial on `observed`;
+    share: of the weight.
+    """
+
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
+    error: tuple[float, ...]
+    share: tuple[float, ...]
+    expected_error: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Efficiencies at one global threshold in bins of an auxiliary variable.
+
+    Per bin: (efficiency, low, high), the 68.27 % Wilson interval; efficiency None where empty.
+    """
+
+    variable: str
+    signal_efficiency: float
+    edges: tuple[float, ...]
+    signal: tuple[tuple[float | None, float, float], ...]
+    background: tuple[tuple[float | None, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Significance:
+    """An expected significance of discovery at the best cut; `name` is the configuration's.
+
+    signal_efficiency, background_count: share of signal and rows of background that pass, means
+    over members. curve: (signal efficiency, significance) where enough background is left, medians
+    over members.
+    """
+
+    name: str
+    value: Measurement
+    signal_efficiency: float
+    background_count: float
+    curve: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Discrimination:
+    """One class against all others. calibration is None when scores are not probabilities."""
+
+    positive: str
+    auc: Measurement
+    working_points: tuple[WorkingPoint, ...]
+    curve: Curve
+    scores: Histogram
+    calibration: Calibration | None
+    profiles: tuple[Profile, ...]
+    significances: tuple[Significance, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassificationResult:
+    """How well a method tells classes apart.
+
+    signal: one of the classes. accuracy: None when scores are no probabilities. discriminations:
+    one for two classes (the signal), else one per class; ensemble: the same of the mean score of
+    several members; cross_validation: of training rows, each scored by the member that left it out.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    signal: str
+    accuracy: Measurement | None
+    discriminations: tuple[Discrimination, ...]
+    ensemble: tuple[Discrimination, ...] = ()
+    cross_validation: tuple[Discrimination, ...] = ()
+    kind: Literal["classification"] = "classification"
+
+    @property
+    def main(self) -> int:
+        """Number of the discrimination whose positive class is the signal; else the first."""
+        positives = [d.positive for d in self.discriminations]
+        return positives.index(self.signal) if self.signal in positives else 0
+
+    def figures(self) -> dict[str, Measurement]:
+        """Figures of the main discrimination: auc, accuracy, r50 (1/ε_B at ε_S = 50 %), …."""
+        result = self.discriminations[self.main]
+        figures = {"auc": result.auc}
+        if self.accuracy is not None:
+            figures["accuracy"] = self.accuracy
+        for point in result.working_points:
+            figures[f"r{100 * point.signal_efficiency:g}"] = point.rejection
+        return figures | {found.name: found.value for found in result.significances}
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for one in self.discriminations:
+            yield f"{one.positive}: AUC {one.auc.value} ± {one.auc.statistical}"
+            for point in one.working_points:
+                yield (
+                    f"  signal efficiency {point.signal_efficiency}: "
+                    f"rejection {point.rejection.value} ± {point.rejection.statistical} "
+                    f"({point.background_count:g} background rows left)"
+                )

@@ -1,0 +1,86 @@
+"""What an evaluation of generated showers found: plain records, see `results`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from rootloom.evaluation.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class FeatureHistogram:
+    """A quantity of showers as densities (n,) of unit area over edges (n + 1,).
+
+    What lies beyond the edges is in the outer bins. generated: pooled over members.
+    """
+
+    name: str
+    edges: tuple[float, ...]
+    real: tuple[float, ...]
+    generated: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ResponseCurve:
+    """Seen over requested energy in bins of the latter, GeV: (mean, error, width, error) of each.
+
+    None where a bin holds too few showers. generated: means over members.
+    """
+
+    edges: tuple[float, ...]
+    real: tuple[tuple[float | None, ...], ...]
+    generated: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Spearman's rank correlations of the features, (F, F); generated: mean over members."""
+
+    real: tuple[tuple[float, ...], ...]
+    generated: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class AverageShowers:
+    """Mean energy of every cell, (C,) GeV; layers: cells along x and y of each."""
+
+    layers: tuple[tuple[int, int], ...]
+    real: tuple[float, ...]
+    generated: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """How alike generated and real showers are.
+
+    values: figures by name, see `rootloom.evaluation.fidelity.compare`; floor: the same of real
+    showers of another split; compared: showers in the real sample and in the floor's.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    values: dict[str, Measurement]
+    floor: dict[str, Measurement]
+    compared: tuple[int, int]
+    features: tuple[FeatureHistogram, ...]
+    correlations: Correlations
+    response: ResponseCurve
+    average: AverageShowers
+    kind: Literal["generation"] = "generation"
+
+    def figures(self) -> dict[str, Measurement]:
+        """auc_high, auc_low, fpd, kpd, separation, separation.FEATURE, …."""
+        return self.values
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for name, found in self.values.items():
+            floor = self.floor[name]
+            yield (
+                f"{name}: {found.value} ± {found.statistical} "
+                f"(real against real: {floor.value} ± {floor.statistical})"
+            )

@@ -1,0 +1,84 @@
+"""What an evaluation of a regression found: plain records, see `results`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from rootloom.evaluation.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A histogram in bins of one ratio: `edges` (n + 1,); `density` (n,), by the natural logarithm.
+
+    What lies below the first edge is in the first bin.
+    """
+
+    edges: tuple[float, ...]
+    density: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ResolutionProfile:
+    """A resolution in bins of `variable`: (value, error) of the mean and of the 68 % quantile.
+
+    unit: the variable's.
+    """
+
+    variable: str
+    unit: str
+    edges: tuple[float, ...]
+    mean: tuple[tuple[float | None, float | None], ...]
+    contained: tuple[tuple[float | None, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """An angle or a distance to the truth. contained: its 68.27 % quantile."""
+
+    name: str
+    unit: str
+    mean: Measurement
+    median: Measurement
+    contained: Measurement
+    spread: Spread
+    profiles: tuple[ResolutionProfile, ...]
+
+
+@dataclass(frozen=True)
+class NumberError:
+    """Mean and root mean square of predicted minus true, of a plain number."""
+
+    name: str
+    bias: Measurement
+    rms: Measurement
+
+
+@dataclass(frozen=True)
+class RegressionResult:
+    """How far predictions are from the truth."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    resolutions: tuple[Resolution, ...]
+    numbers: tuple[NumberError, ...]
+    kind: Literal["regression"] = "regression"
+
+    def figures(self) -> dict[str, Measurement]:
+        """NAME_mean, NAME_median and NAME_68 of angles and distances; bias_NAME and rms_NAME."""
+        found: dict[str, Measurement] = {}
+        for one in self.resolutions:
+            found[f"{one.name}_mean"], found[f"{one.name}_median"] = one.mean, one.median
+            found[f"{one.name}_68"] = one.contained
+        for number in self.numbers:
+            found[f"bias_{number.name}"], found[f"rms_{number.name}"] = number.bias, number.rms
+        return found
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for name, found in self.figures().items():
+            yield f"{name}: {found.value} ± {found.statistical}"
