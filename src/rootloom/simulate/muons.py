@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from rootloom.errors import require
-from rootloom.physics.optics import LIGHT, Optics
-from rootloom.physics.photons import DELAY_STEP, Light, trace
-from rootloom.physics.pmts import ArrivalTimes, Layout, arrival_times, first_hits, latitude_rings
+from rootloom.physics.optics import LIGHT
+from rootloom.physics.pmts import Layout, first_hits
+from rootloom.physics.scintillator import Scintillator
 from rootloom.representations.base import round_mantissa
 from rootloom.rootio.writing import Rows
 from rootloom.simulate.base import Progress, Simulation, silent
@@ -41,16 +41,12 @@ class Hits(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Muons(Simulation):
+class Muons(Scintillator, Simulation):
     """Through-going muons in JUNO-like optics; lengths in m, times in ns.
 
-    radius, pmt_sphere, pmt_radius: of the scintillator, of the sphere of PMTs and of a PMT. rings,
-    equator: latitude rings and the PMTs of the longest. index, water_index: refractive. absorption,
-    scattering: mean free paths in the scintillator, together 20 m (scattering in linear
-    alkylbenzene at 430 nm: arXiv:1504.00986); water_attenuation.
-    photons: a MeV; efficiency: photoelectrons a photon that reaches a PMT. decay_times,
-    decay_shares: of the scintillator. transit_time_spread: of each photoelectron; charge_spread: of
-    its charge. trigger: number of PMTs hit at time 0 of an event.
+    Optics and PMTs: see `Scintillator`. pmt_radius: of a PMT.
+    photons: a MeV; efficiency: photoelectrons a photon that reaches a PMT. charge_spread: of a
+    photoelectron's charge. trigger: number of PMTs hit at time 0 of an event.
     mean_energy: of the muons, GeV; density (g cm⁻³), ionisation (MeV cm² g⁻¹), radiative
     (cm² g⁻¹, half of it as showers) of dE/dx = a + b E.
     dead: share of PMTs that never give a hit; shading: share of their light that PMTs behind the
@@ -63,21 +59,9 @@ class Muons(Simulation):
     tree: ClassVar[str] = "events"
     level: ClassVar[int] = 3  # of zstd: 5 takes a quarter of the time and saves 7 %
 
-    radius: float = 17.7
-    pmt_sphere: float = 19.5
     pmt_radius: float = 0.254
-    rings: int = 117
-    equator: int = 235
-    index: float = 1.49
-    water_index: float = 1.33
-    absorption: float = 68.8
-    scattering: float = 28.2
-    water_attenuation: float = 60.0
     photons: float = 10_000.0
     efficiency: float = 0.27
-    decay_times: tuple[float, ...] = (4.9, 20.6, 190.0)
-    decay_shares: tuple[float, ...] = (0.80, 0.17, 0.03)
-    transit_time_spread: float = 3.0
     charge_spread: float = 0.3
     trigger: int = 100
     mean_energy: float = 207.0
@@ -90,19 +74,12 @@ class Muons(Simulation):
     steps: tuple[float, float, float] = (0.3, 0.3, 1.0)
 
     def __post_init__(self) -> None:
-        who = self.name
-        inside = 0 < self.radius < self.pmt_sphere
-        require(f"{who}: radius", inside, "0 < radius < pmt_sphere", self.radius)
-        require(f"{who}: dead", 0 <= self.dead < 1, "0 … 1", self.dead)
-        require(f"{who}: shading", 0 <= self.shading <= 1, "0 … 1", self.shading)
-        require(f"{who}: steps", min(self.steps) > 0, "positive lengths", self.steps)
-        spread = self.transit_time_spread
-        require(f"{who}: transit_time_spread", spread > 0, "a positive time", spread)
-        require(f"{who}: rings", self.rings > 0 and self.equator > 0, "rings with PMTs", self.rings)
+        super().__post_init__()
+        require(f"{self.name}: dead", 0 <= self.dead < 1, "0 … 1", self.dead)
+        require(f"{self.name}: shading", 0 <= self.shading <= 1, "0 … 1", self.shading)
+        require(f"{self.name}: steps", min(self.steps) > 0, "positive lengths", self.steps)
         pmts = len(self.layout.ring)
-        require(f"{who}: equator", pmts <= 1 << 16, "at most 65,536 PMTs", pmts)
-        same = len(self.decay_times) == len(self.decay_shares)
-        require(f"{who}: decay_shares", same, "a share for each decay time", self.decay_shares)
+        require(f"{self.name}: equator", pmts <= 1 << 16, "at most 65,536 PMTs", pmts)
 
     def blocks(
         self, process: str, rows: int, seed: int, progress: Progress = silent
@@ -117,24 +94,6 @@ class Muons(Simulation):
             yield Rows(columns, {"hit": _lists(hits)})
             progress(done + size, rows)
 
-    @property
-    def optics(self) -> Optics:
-        """The spheres and what light meets in them."""
-        return Optics(
-            self.radius,
-            self.pmt_sphere,
-            self.index,
-            self.water_index,
-            self.absorption,
-            self.scattering,
-            self.water_attenuation,
-        )
-
-    @cached_property
-    def layout(self) -> Layout:
-        """Where the PMTs are."""
-        return latitude_rings(self.rings, self.equator)
-
     @cached_property
     def acceptance(self) -> np.ndarray:
         """Photoelectrons a PMT gives per photon sr⁻¹, (P,)."""
@@ -145,18 +104,6 @@ class Muons(Simulation):
         rng = np.random.default_rng(self.detector_seed)
         seen[rng.permutation(pmts)[: round(self.dead * pmts)]] = 0.0
         return seen
-
-    @cached_property
-    def arrivals(self) -> ArrivalTimes:
-        """When photoelectrons come after their light's own time."""
-        decay, shares = np.array(self.decay_times), np.array(self.decay_shares)
-        return arrival_times(
-            decay,
-            shares / shares.sum(),
-            self.transit_time_spread,
-            _light(self.optics).delays,
-            DELAY_STEP,
-        )
 
     def _events(
         self, tracks: Tracks, rng: np.random.Generator
@@ -188,7 +135,7 @@ class Muons(Simulation):
             self.layout,
             self.acceptance,
             outward,
-            _light(self.optics).table.at(radius),
+            self.light.table.at(radius),
             self.photons * lost,
             along / LIGHT,
             self.arrivals,
@@ -204,12 +151,6 @@ class Muons(Simulation):
             round_mantissa(np.maximum(charge, _LEAST_CHARGE), _CHARGE_BITS),
             round_mantissa(time - trigger, _TIME_BITS),
         )
-
-
-@lru_cache(maxsize=1)
-def _light(optics: Optics) -> Light:
-    """Traced once a process, with the same photons each time: all files have the same optics."""
-    return trace(optics)
 
 
 def _nearest_to_supports(layout: Layout) -> np.ndarray:
