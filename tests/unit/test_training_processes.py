@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from tests.trainings import MODEL, Training, naming, start, two_node_project
 from tests.workflow.project import Project
 
 # Long enough to be disturbed; a signal or a failure ends it much earlier.
 LONG = 16
+MANY = 200  # where rows stay on the device and an epoch takes milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +156,16 @@ def test_a_checkpoint_of_two_processes_is_continued_by_one(
 
 
 def test_the_same_training_twice_at_once_is_done_once(project: Project, tmp_path: Path) -> None:
-    first = start(project, tmp_path / "training", nodes=1, epochs=LONG)
+    first = start(project, tmp_path / "training", nodes=1, epochs=MANY)
     first.wait_for_steps()
-    second = start(project, tmp_path / "training", nodes=1, epochs=LONG)
+    stopped = psutil.Process(first.process.pid)
+    stopped.suspend()  # it must not end before the second one has begun
+    second = start(project, tmp_path / "training", nodes=1, epochs=MANY)
     second.wait_for(lambda: "waiting for it to end" in second.log())
-    assert first.process.poll() is None
+    stopped.resume()
     assert first.wait() == 0
     trained = first.weights()
     assert second.wait() == 0
     assert "going on with what it left" in second.log()
-    assert first.log().count("epoch 1/16  training") == 1
+    assert first.log().count(f"epoch 1/{MANY}  training") == 1
     assert all((trained[name] == value).all() for name, value in second.weights().items())
