@@ -145,7 +145,7 @@ def shrink(
 ) -> None:
     """Make a shipped experiment small: one file of `rows` rows a class, and only some methods.
 
-    training: fields that replace the experiment's.
+    training: fields that replace the experiment's, and those that the first method has of its own.
     """
     config = project.path / "config"
     file = config / "experiments" / f"{name}.yaml"
@@ -153,9 +153,14 @@ def shrink(
     for kind in ("methods", "baselines"):
         experiment[kind] = {n: m for n, m in experiment.get(kind, {}).items() if n in methods}
     experiment["training"] |= training
+    first = experiment["methods"][methods[0]]
+    first["training"] = {**first.get("training", {}), **training}
     file.write_text(yaml.safe_dump(experiment, sort_keys=False))
     file = config / "datasets" / f"{experiment['dataset']}.yaml"
     dataset = yaml.safe_load(file.read_text())
+    if "like" in dataset:
+        file = file.with_stem(dataset["like"])
+        dataset = yaml.safe_load(file.read_text())
     dataset["simulate"] |= {"files": {"demo": 1}, "rows_per_file": rows}
     file.write_text(yaml.safe_dump(dataset, sort_keys=False))
     (config / "config.yaml").write_text(f"experiment: {name}\nsize: demo\nresults: results\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uproot
 
 from tests.workflow.project import make_project, shrink
 from tests.workflow.test_interruption import kill_and_run_again
@@ -19,10 +20,8 @@ LONG = {
 }
 
 
-def evaluations(
-    folder: Path, name: str, methods: list[str], rows: int, **training: object
-) -> dict[str, dict[str, Any]]:
-    """What was found by each method of an experiment whose first method was killed.
+def run(folder: Path, name: str, methods: list[str], rows: int, **training: object) -> Path:
+    """Results of an experiment whose first method was killed.
 
     rows: a class. training: fields that replace the experiment's.
     """
@@ -34,13 +33,24 @@ def evaluations(
     project.snakemake()
     results = project.path / "results" / name
     assert (results / "report.html").stat().st_size > 10_000
-    files = list((project.path / "results/datasets").rglob("*.root"))
+    return results
+
+
+def evaluations(
+    folder: Path, name: str, methods: list[str], rows: int, **training: object
+) -> dict[str, dict[str, Any]]:
+    """What was found by each method, see `run`; every file has got a friend."""
+    results = run(folder, name, methods, rows, **training)
+    files = list((results.parent / "datasets").rglob("*.root"))
     assert len(list((results / "friends").rglob("*.root"))) == len(files) > 0
-    found = {}
-    for method in methods:
-        content = json.loads((results / "evaluation" / f"{method}.json").read_text())
-        assert sum(content["rows"].values()) > 0
-        found[method] = content["result"]
+    return {method: result_of(results, method) for method in methods}
+
+
+def result_of(results: Path, method: str) -> dict[str, Any]:
+    """What was found by a method, of some rows."""
+    content = json.loads((results / "evaluation" / f"{method}.json").read_text())
+    assert sum(content["rows"].values()) > 0
+    found: dict[str, Any] = content["result"]
     return found
 
 
@@ -73,6 +83,17 @@ def test_particle_identification(tmp_path: Path) -> None:
         # Pions differ from both others in depth, width and energy; photons start later.
         assert auc["piplus"] > 0.97
         assert min(auc["eplus"], auc["gamma"]) > 0.7
+
+
+def test_generators(tmp_path: Path) -> None:
+    results = run(tmp_path, "calogan", ["flow"], 500, batch_size=32)
+    with uproot.open(results / "generated/flow/0.root") as file:
+        energies = file["showers"]["energy"].array()
+    values = result_of(results, "flow")["values"]
+    assert len(energies) > 100
+    # Whatever the cells, a flow in ratios of energies cannot be far from the requested one.
+    assert values["response"]["value"] < 0.05
+    assert values["auc_low"]["value"] > 0.5
 
 
 def test_muons(tmp_path: Path) -> None:
