@@ -13,14 +13,13 @@ import numpy as np
 
 from rootloom import provenance, registry
 from rootloom.batches.loader import Loader
-from rootloom.errors import ConfigError, DataError, InputError
+from rootloom.errors import ConfigError, DataError, InputError, require
 from rootloom.fingerprint import of_value
-from rootloom.networks import PREDICT_ROWS, task_of
+from rootloom.networks import PREDICT_ROWS, moments_of, task_of
 from rootloom.rootio.cells import TREE
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, trees
 from rootloom.rootio.writing import Rows, write_tree
-from rootloom.shards.statistics import Statistics
 from rootloom.training import bundle
 from rootloom.training.generate import BATCH, Sampler, regrouped
 from rootloom.types import Shower
@@ -74,8 +73,7 @@ class Request:
             ("threshold", 0 <= self.threshold < np.inf, "0 GeV or more", self.threshold),
             ("batch", self.batch > 0, "1 or more", self.batch),
         ):
-            if not holds:
-                raise ConfigError(f"generate: {field}", expected=expected, found=str(value))
+            require(f"generate: {field}", holds, expected, value)
 
 
 def load_generator(path: str | Path) -> Generator:
@@ -89,7 +87,7 @@ def load_generator(path: str | Path) -> Generator:
             found=f"task '{found.task['kind']}', which yields {kind.yields}",
             fix="name a model.safetensors of an experiment with a generating task",
         )
-    moments = Statistics.from_json(json.dumps(found.statistics)).moments
+    moments = moments_of(found)
     section = {name: getattr(found, name) for name in ("model", "representation", "task")}
     task = task_of({**section, kind.learns: getattr(found, kind.learns)}, moments)
     energy = moments["energy"]

@@ -50,6 +50,11 @@ def task_of(section: Job, moments: Mapping[str, Any]) -> Any:
     return registry.build("tasks", {**section["task"], **given})
 
 
+def moments_of(trained: bundle.Bundle) -> Mapping[str, Any]:
+    """Moments out of the statistics that a model carries."""
+    return Statistics.from_json(json.dumps(trained.statistics)).moments
+
+
 def loaders_of(
     section: Job,
     shards: Sequence[str],

@@ -171,7 +171,7 @@ class Selection:
 
     def _check_baselines(self) -> None:
         """Refuse a baseline that predicts something else than the task, or where nothing does."""
-        kinds, task = self.library.schema["$defs"], self.experiment.task["kind"]
+        known, task = self.library.schema["$defs"]["baselines"], self.experiment.task["kind"]
         if self.makes_examples and self.experiment.baselines:
             raise ConfigError(
                 f"experiment '{self.name}': baselines",
@@ -179,11 +179,11 @@ class Selection:
                 found=", ".join(self.experiment.baselines),
                 fix="give them an experiment of their own",
             )
-        learns = kinds["tasks"][task]["x-learns"]
+        learns = self.library.of_task(self.experiment.task, "learns")
         for name, section in self.experiment.baselines.items():
-            found = kinds["baselines"][section["kind"]]["x-learns"]
+            found = known[section["kind"]]["x-learns"]
             if found != learns:
-                same = [k for k, v in kinds["baselines"].items() if v["x-learns"] == learns]
+                same = [k for k, v in known.items() if v["x-learns"] == learns]
                 raise ConfigError(
                     f"experiment '{self.name}': baselines.{name}",
                     expected=f"a baseline that learns {learns}, as the task '{task}' does",

@@ -247,13 +247,13 @@ def predict(
 
     section = job["section"]
     configure(cpus=section["threads"])
-    from rootloom.networks import network_scores, task_of
+    from rootloom.networks import moments_of, network_scores, task_of
     from rootloom.scoring import header_of, score_stream, write_predictions
     from rootloom.training import bundle
 
     trained = bundle.load(model)
     whole = {**section, **{k: getattr(trained, k) for k in ("model", "representation", "task")}}
-    task = task_of(whole, _moments(trained.statistics))
+    task = task_of(whole, moments_of(trained))
     found = _statistics(statistics)
     for split, present in zip(SPLITS, found.rows.sum(axis=1), strict=True):
         scores = network_scores(task, trained.params, shards, split) if present else ()
@@ -465,13 +465,6 @@ def _statistics(path: str) -> Statistics:
     from rootloom.shards.statistics import Statistics
 
     return Statistics.from_json(Path(path).read_text())
-
-
-def _moments(content: Job) -> Mapping[str, Any]:
-    """Moments out of the statistics that a model carries."""
-    from rootloom.shards.statistics import Statistics
-
-    return Statistics.from_json(json.dumps(content)).moments
 
 
 def _write_statistics(output: str, content: dict[str, Any], stage: str, job: Job) -> None:

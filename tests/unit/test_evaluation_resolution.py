@@ -9,6 +9,7 @@ import vector
 from scipy.spatial.transform import Rotation
 
 from rootloom.evaluation import resolution
+from rootloom.evaluation.metrics import effective_rows
 
 RNG = np.random.default_rng(3)
 ROWS = 4000
@@ -94,7 +95,7 @@ def test_whole_weights_count_rows() -> None:
         assert one.value == pytest.approx(other.value, rel=2e-3)
         # Rows that count three times fluctuate three times as much.
         assert one.error > other.error
-    assert resolution.effective(weight) == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
+    assert effective_rows(weight) == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
 
 
 def test_no_rows_have_no_figures() -> None:

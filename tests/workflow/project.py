@@ -166,6 +166,12 @@ def shrink(
     (config / "config.yaml").write_text(f"experiment: {name}\nsize: demo\nresults: results\n")
 
 
+def few_showers(project: Project, rows: int = 300) -> None:
+    """Make the dataset `calo` small: one file of `rows` showers a particle."""
+    project.edit("config/datasets/calo.yaml", "rows_per_file: 2000", f"rows_per_file: {rows}")
+    project.edit("config/datasets/calo.yaml", "files: {demo: 5,", "files: {demo: 1,")
+
+
 def add_file(path: Path, label: str, number: int, jets: int = JETS) -> None:
     """One more ROOT file of a class."""
     seed = 1000 * (label == "w") + number

@@ -13,7 +13,7 @@ import yaml
 
 from rootloom.evaluation.generation_results import GenerationResult
 from rootloom.evaluation.results import read_evaluation
-from tests.workflow.project import Project
+from tests.workflow.project import Project, few_showers
 from tests.workflow.test_interruption import kill_and_run_again
 
 GAN = {
@@ -33,8 +33,7 @@ SHOWERS, BRANCHES = 300, ("energy", "cell_id", "cell_layer", "cell_x", "cell_y",
 
 
 def test_an_adversarial_training(fresh: Project) -> None:
-    fresh.edit("config/datasets/calo.yaml", "rows_per_file: 2000", "rows_per_file: 300")
-    fresh.edit("config/datasets/calo.yaml", "files: {demo: 5,", "files: {demo: 1,")
+    few_showers(fresh, SHOWERS)
     for particle in ("gamma", "piplus"):
         fresh.edit("config/datasets/calo.yaml", f"  {particle}: {{process: {particle}}}\n", "")
     config = fresh.path / "config"

@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from tests.workflow.project import Project
+from tests.workflow.project import Project, few_showers
 from tests.workflow.test_interruption import kill_and_run_again
 
 # The method's task, not the experiment's, is what is trained.
@@ -29,8 +29,7 @@ MODEL = "results/flow/models/flow/0/model.safetensors"
 
 
 def test_a_training_by_flow_matching(fresh: Project) -> None:
-    fresh.edit("config/datasets/calo.yaml", "rows_per_file: 2000", "rows_per_file: 300")
-    fresh.edit("config/datasets/calo.yaml", "files: {demo: 5,", "files: {demo: 1,")
+    few_showers(fresh)
     config = fresh.path / "config"
     (config / "models" / "tiny-flow.yaml").write_text(yaml.safe_dump(TINY))
     (config / "experiments" / "flow.yaml").write_text(yaml.safe_dump(FLOW, sort_keys=False))

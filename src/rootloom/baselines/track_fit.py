@@ -13,7 +13,8 @@ from rootloom.errors import DataError, require
 from rootloom.physics.scintillator import Scintillator
 from rootloom.physics.track_fit import fit_track
 from rootloom.physics.track_light import TrackModel, track_model
-from rootloom.types import Column, Ragged
+from rootloom.representations.base import ragged
+from rootloom.types import Column
 
 _READS = ("sphere.pmt", "sphere.charge", "sphere.time")
 
@@ -58,7 +59,7 @@ class FittedTracks:
 
     def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """(R, 6) float32; see `Predictor`. Raises DataError for a number that is no PMT's."""
-        pmt, charge, time = (_ragged(columns, name) for name in _READS)
+        pmt, charge, time = (ragged(columns, name) for name in _READS)
         self._require_pmts(pmt.values)
         found = np.empty((rows, 6), np.float32)
         for row in range(rows):
@@ -76,9 +77,3 @@ class FittedTracks:
                 found=str(int(numbers.max())),
                 fix="give it the detector's `rings` and `equator`",
             )
-
-
-def _ragged(columns: Mapping[str, Column], name: str) -> Ragged:
-    column = columns[name]
-    assert isinstance(column, Ragged)
-    return column

@@ -13,7 +13,7 @@ from rootloom.evaluation.classification_results import ClassificationResult, Dis
 from rootloom.evaluation.discriminate import Sample, discriminate
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.members import summarise
-from rootloom.evaluation.metrics import accuracy, require_class
+from rootloom.evaluation.metrics import accuracy, effective_rows, require_class
 from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.predictions import Predictions
 from rootloom.shards.ids import fold_of
@@ -117,8 +117,7 @@ def _accuracy(members: Sequence[Predictions]) -> Measurement | None:
     if any(v is None for v in values):
         return None
     # The binomial error of a weighted share, at the effective number of rows.
-    weight = members[0].rows.weight.astype(np.float64)
-    rows = weight.sum() ** 2 / (weight**2).sum()
+    rows = effective_rows(members[0].rows.weight.astype(np.float64))
     return summarise(values, [float(np.sqrt(v * (1 - v) / rows)) for v in values if v is not None])
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from rootloom.errors import DataError
 from rootloom.evaluation.marginals import Marginals, compare_marginals
+from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.physics_distance import frechet_physics_distance, kernel_physics_distance
 from rootloom.evaluation.relations import (
     Correlations,
@@ -20,7 +21,7 @@ from rootloom.evaluation.relations import (
     energy_edges,
     response_in_bins,
 )
-from rootloom.evaluation.samples import Estimate, Showers
+from rootloom.evaluation.samples import Showers
 from rootloom.evaluation.two_sample import classifier_auc
 
 # Of fewer, halves, batches and bins hold too few to say anything.

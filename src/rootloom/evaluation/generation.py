@@ -18,9 +18,9 @@ from rootloom.evaluation.generation_results import (
     ResponseCurve,
 )
 from rootloom.evaluation.measurement import Measurement
-from rootloom.evaluation.members import summarise
+from rootloom.evaluation.members import over_members
 from rootloom.evaluation.relations import Response
-from rootloom.evaluation.samples import Estimate, Showers
+from rootloom.evaluation.samples import Showers
 
 Layers = tuple[tuple[int, int], ...]
 
@@ -49,7 +49,7 @@ class Generation(FidelityOptions):
         least = compare(real, floor, self).figures
         return GenerationResult(
             values=_figures(found),
-            floor={name: _measurement([estimate]) for name, estimate in least.items()},
+            floor={name: over_members([estimate]) for name, estimate in least.items()},
             compared=(len(real), len(floor)),
             features=tuple(_feature(name, found) for name in real.names),
             correlations=Correlations(
@@ -70,12 +70,7 @@ class Generation(FidelityOptions):
 
 
 def _figures(found: Sequence[Comparison]) -> dict[str, Measurement]:
-    return {name: _measurement([c.figures[name] for c in found]) for name in found[0].figures}
-
-
-def _measurement(estimates: Sequence[Estimate]) -> Measurement:
-    known = [e if np.isfinite(e.value) else None for e in estimates]
-    return summarise([e and e.value for e in known], [e and e.error for e in known])
+    return {name: over_members([c.figures[name] for c in found]) for name in found[0].figures}
 
 
 def _feature(name: str, found: Sequence[Comparison]) -> FeatureHistogram:

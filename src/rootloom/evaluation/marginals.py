@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rootloom.evaluation.samples import Estimate
+from rootloom.evaluation.measurement import Estimate
 from rootloom.physics.histograms import separation_power
 
 # Between these quantiles of the real sample lie the bins; what is beyond counts in the outer ones.

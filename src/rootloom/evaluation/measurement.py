@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Estimate(NamedTuple):
+    """A figure of one sample and its statistical error; NaN where it is undefined."""
+
+    value: float
+    error: float
 
 
 @dataclass(frozen=True)

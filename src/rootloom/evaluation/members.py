@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.measurement import Estimate, Measurement
 
 
 def summarise(values: Sequence[float | None], errors: Sequence[float | None]) -> Measurement:
@@ -26,3 +26,13 @@ def summarise(values: Sequence[float | None], errors: Sequence[float | None]) ->
         median=float(np.median(known)) if complete else None,
         members=tuple(values),
     )
+
+
+def over_members(found: Sequence[Estimate]) -> Measurement:
+    """The same of estimates, one a training."""
+    return summarise([known(e.value) for e in found], [known(e.error) for e in found])
+
+
+def known(value: float) -> float | None:
+    """None instead of an infinite or undefined value."""
+    return float(value) if np.isfinite(value) else None

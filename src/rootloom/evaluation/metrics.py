@@ -137,3 +137,8 @@ def accuracy(predicted: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> fl
 def effective_count(weight_sum: np.ndarray, square_sum: np.ndarray) -> np.ndarray:
     """(Σw)² / Σw²: how many unit-weight rows would fluctuate alike; 0 where there is no row."""
     return np.divide(weight_sum**2, square_sum, out=np.zeros_like(weight_sum), where=square_sum > 0)
+
+
+def effective_rows(weight: np.ndarray) -> float:
+    """The `effective_count` of rows with these weights (R,)."""
+    return float(effective_count(np.asarray(weight.sum()), np.asarray((weight**2).sum())))

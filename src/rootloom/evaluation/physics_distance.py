@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rootloom.evaluation.samples import Estimate, replicas
+from rootloom.evaluation.measurement import Estimate
+from rootloom.evaluation.samples import replicas
 
 # As in jetnet: sizes, evenly spaced in 1/N, down to this share of the sample; batches of each.
 SMALLEST, SIZES, BATCHES = 0.4, 10, 20

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.evaluation import resolution
-from rootloom.evaluation.measurement import Measurement
-from rootloom.evaluation.members import summarise
+from rootloom.evaluation.measurement import Estimate
+from rootloom.evaluation.members import known, over_members
 from rootloom.evaluation.predictions import Predictions
 from rootloom.evaluation.regression_results import (
     NumberError,
@@ -21,7 +21,6 @@ from rootloom.evaluation.regression_results import (
     ResolutionProfile,
     Spread,
 )
-from rootloom.evaluation.resolution import Estimate
 from rootloom.types import TARGET
 
 Triple = tuple[str, str, str]
@@ -145,9 +144,9 @@ class Regression:
         return Resolution(
             name=name,
             unit="°" if name.startswith("angle_") else self.unit,
-            mean=_over_members([resolution.mean(e, w) for e, w in pairs]),
-            median=_over_members([resolution.quantile(e, w, 0.5) for e, w in pairs]),
-            contained=_over_members(
+            mean=over_members([resolution.mean(e, w) for e, w in pairs]),
+            median=over_members([resolution.quantile(e, w, 0.5) for e, w in pairs]),
+            contained=over_members(
                 [resolution.quantile(e, w, resolution.CONTAINED) for e, w in pairs]
             ),
             spread=_spread(np.concatenate(errors), np.concatenate(weights), self.histogram_bins),
@@ -179,8 +178,8 @@ class Regression:
         found = [(s.predicted_of(name) - s.truth_of(name), s.weight) for s in samples]
         return NumberError(
             name=name,
-            bias=_over_members([resolution.mean(e, w) for e, w in found]),
-            rms=_over_members([resolution.root_mean_square(e, w) for e, w in found]),
+            bias=over_members([resolution.mean(e, w) for e, w in found]),
+            rms=over_members([resolution.root_mean_square(e, w) for e, w in found]),
         )
 
 
@@ -235,13 +234,5 @@ def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
     return Spread(tuple(edges.tolist()), tuple(share.tolist()))
 
 
-def _over_members(found: Sequence[Estimate]) -> Measurement:
-    return summarise([_known(e.value) for e in found], [_known(e.error) for e in found])
-
-
 def _plain(found: Estimate) -> tuple[float | None, float | None]:
-    return _known(found.value), _known(found.error)
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return known(found.value), known(found.error)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rootloom.evaluation.samples import Estimate, replicas
+from rootloom.evaluation.measurement import Estimate
+from rootloom.evaluation.samples import replicas
 
 
 class Correlations(NamedTuple):

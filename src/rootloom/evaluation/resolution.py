@@ -7,19 +7,13 @@ root mean square.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
+
+from rootloom.evaluation.measurement import Estimate
+from rootloom.evaluation.metrics import effective_rows
 
 CONTAINED = 0.6827  # of a normal distribution, within one standard deviation
 _TINY = 1e-300
-
-
-class Estimate(NamedTuple):
-    """A figure of a sample and its statistical error; both NaN where there are no rows."""
-
-    value: float
-    error: float
 
 
 def opening_angle(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -68,7 +62,7 @@ def mean(values: np.ndarray, weight: np.ndarray) -> Estimate:
         return Estimate(np.nan, np.nan)
     found = float(np.sum(weight * values) / total)
     variance = float(np.sum(weight**2 * (values - found) ** 2)) / total**2
-    rows = effective(weight)
+    rows = effective_rows(weight)
     return Estimate(found, np.sqrt(variance * rows / (rows - 1)) if rows > 1 else np.nan)
 
 
@@ -91,14 +85,9 @@ def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> Estimate:
     order = np.argsort(values, kind="stable")
     value, part = values[order], weight[order]
     place = (np.cumsum(part) - 0.5 * part) / part.sum()
-    half = np.sqrt(share * (1.0 - share) / effective(weight))
+    half = np.sqrt(share * (1.0 - share) / effective_rows(weight))
     at = np.interp([share - half, share, share + half], place, value)
     return Estimate(float(at[1]), float(0.5 * (at[2] - at[0])))
-
-
-def effective(weight: np.ndarray) -> float:
-    """(Σw)²/Σw²: as many unweighted rows would fluctuate as much."""
-    return float(weight.sum() ** 2 / max(float(np.sum(weight**2)), _TINY))
 
 
 def even_edges(values: np.ndarray, bins: int) -> np.ndarray:

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-
-
-class Estimate(NamedTuple):
-    """A figure and its standard error, both of finite samples."""
-
-    value: float
-    error: float
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from rootloom.evaluation.classification_results import Significance
 from rootloom.evaluation.members import summarise
-from rootloom.evaluation.metrics import Roc, effective_count, roc
+from rootloom.evaluation.metrics import Roc, effective_count, effective_rows, roc
 
 # A cut is not considered when fewer effective rows of background survive: a quarter of uncertainty
 # on b from the rows alone, and the largest of many thresholds is then a downward fluctuation.
@@ -157,9 +157,8 @@ class _Shares(NamedTuple):
             weight = rows.weight[member]
             total = weight.sum()
             share = float(np.clip(weight[passed[member]].sum() / total, 0.0, 1.0))
-            effective = effective_count(np.array([total]), np.array([(weight**2).sum()]))[0]
             found.append(share)
-            errors.append(float(np.sqrt(share * (1 - share) / effective)))
+            errors.append(float(np.sqrt(share * (1 - share) / effective_rows(weight))))
         left = int((passed & ~rows.signal).sum())
         return cls(found[0], found[1], errors[0], errors[1], left)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.metrics import Roc, roc
-from rootloom.evaluation.samples import Estimate
 from rootloom.evaluation.uncertainties import auc_error
 
 

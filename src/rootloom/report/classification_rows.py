@@ -15,7 +15,7 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.figures import Line
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, places
-from rootloom.report.tables import Cell, with_errors
+from rootloom.report.tables import Cell, parameters_of, with_errors
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
     several = len(evaluation.members) > 1
     return MethodRow(
         line=line,
-        parameters="–" if evaluation.parameters is None else grouped(evaluation.parameters),
+        parameters=parameters_of(evaluation),
         time=duration(evaluation.training_seconds),
         auc=Cell(with_errors(result.auc), f"{len(evaluation.members)} members" if several else ""),
         points=tuple(_rejection(point) for point in result.working_points),

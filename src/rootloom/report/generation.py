@@ -14,8 +14,8 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.report import generation_figures as figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture
-from rootloom.report.rounding import THIN, duration, grouped
-from rootloom.report.tables import with_errors
+from rootloom.report.rounding import THIN, duration
+from rootloom.report.tables import parameters_of, with_errors
 from rootloom.report.theme import as_png
 
 # Figures of the tables, in groups: heading, then figure, its heading and what it is multiplied by.
@@ -148,13 +148,12 @@ class Generation:
         rows = []
         for evaluation in self._ranked:
             line, values = self.lines[evaluation.method], evaluation.of(GenerationResult)
-            known = evaluation.parameters
             rows.append(
                 Row(
                     line,
                     line.label,
                     _cells(values.values, wanted),
-                    "–" if known is None else grouped(known),
+                    parameters_of(evaluation),
                     duration(evaluation.training_seconds),
                 )
             )

@@ -14,8 +14,8 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.report import regression_figures as figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture
-from rootloom.report.rounding import duration, grouped
-from rootloom.report.tables import with_errors
+from rootloom.report.rounding import duration
+from rootloom.report.tables import parameters_of, with_errors
 from rootloom.report.theme import as_png
 
 _WORDS = {
@@ -93,19 +93,15 @@ class Regression:
     @cached_property
     def rows(self) -> list[Row]:
         """Methods, the best first."""
-        by_line = {id(self.lines[e.method]): e for e in self.evaluations}
-        rows = []
-        for line, result in self._ranked:
-            one = by_line[id(line)]
-            rows.append(
-                Row(
-                    line=line,
-                    parameters="–" if one.parameters is None else grouped(one.parameters),
-                    time=duration(one.training_seconds),
-                    figures=tuple(with_errors(found) for found in result.figures().values()),
-                )
+        return [
+            Row(
+                line=self.lines[one.method],
+                parameters=parameters_of(one),
+                time=duration(one.training_seconds),
+                figures=tuple(with_errors(found) for found in one.result.figures().values()),
             )
-        return rows
+            for one in self._best_first
+        ]
 
     @property
     def groups(self) -> list[tuple[str, list[str], list[tuple[Line, tuple[str, ...]]]]]:
@@ -138,10 +134,14 @@ class Regression:
         return [tuple(pictures[k : k + 2]) for k in range(0, len(pictures), 2)]
 
     @cached_property
+    def _best_first(self) -> list[Evaluation]:
+        """The smallest first figure first."""
+        return sorted(self.evaluations, key=lambda e: _size(_rank(e.of(RegressionResult))))
+
+    @cached_property
     def _ranked(self) -> list[tuple[Line, RegressionResult]]:
-        """Lines and results, smallest first figure first."""
-        known = [(self.lines[e.method], e.of(RegressionResult)) for e in self.evaluations]
-        return sorted(known, key=lambda pair: _size(_rank(pair[1])))
+        """Lines and results, the best first."""
+        return [(self.lines[e.method], e.of(RegressionResult)) for e in self._best_first]
 
     @cached_property
     def _resolutions(self) -> list[tuple[str, list[tuple[Line, Resolution]]]]:

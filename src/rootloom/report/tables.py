@@ -25,6 +25,11 @@ class Cell:
     hint: str = ""
 
 
+def parameters_of(evaluation: Evaluation) -> str:
+    """How many parameters a method has, "–" where that is unknown."""
+    return "–" if evaluation.parameters is None else grouped(evaluation.parameters)
+
+
 def with_errors(found: Measurement) -> str:
     """Value, statistical error and spread over members."""
     return measurement(found.value, found.statistical, found.spread)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rootloom.errors import ConfigError
+from rootloom.errors import require
 from rootloom.models.calorimeter import join, split
 from rootloom.models.layers import example_normal, example_seeds, example_uniform
 from rootloom.models.ode import Solver, Velocity, integrate
@@ -62,9 +62,7 @@ class FlowMatching(Generative):
             ("steps", self.steps > 0, "at least one"),
             ("sigma", 0 <= self.sigma < 1, "in [0, 1)"),
         ):
-            if not holds:
-                found = str(getattr(self, name))
-                raise ConfigError(f"task: {name}", expected=expected, found=found)
+            require(f"task: {name}", holds, expected, getattr(self, name))
 
     def init(self, key: Array, batch: Batch) -> Params:
         """Parameters for showers of these cells."""
