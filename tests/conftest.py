@@ -1,4 +1,4 @@
-"""Eight virtual devices, fixed before anything imports JAX, and strict numerics."""
+"""Eight virtual CPU devices, fixed before anything imports JAX, and strict numerics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+os.environ["JAX_PLATFORMS"] = "cpu"  # also where there is a GPU: `test_training_gpu` asks for it
 os.environ["PJRT_NPROC"] = "2"
 _FLAG = "--xla_force_host_platform_device_count=8"
 if _FLAG not in os.environ.get("XLA_FLAGS", ""):
