@@ -78,7 +78,7 @@ def our_epochs(
     loader = Loader([shard], representation, "train", batch_size)
     state = initial_state(initial_params(task, next(loader.epoch(0)), 0), rule, 0)
     settled = resident.settle(loader, 1, 1 << 31, lambda: None)
-    assert settled is not None
+    assert not isinstance(settled, str), settled
     step = partial(train_step, task, rule)
     ways = {
         "sent": Streamed(loader, step, updates=True),
