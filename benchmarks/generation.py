@@ -23,7 +23,7 @@ from common import clock, compare
 from rootloom.training.devices import configure
 
 # Showers made in a round, by batch.
-BATCHES = {"cpu": {1: 32, 64: 256, 1024: 1024}, "gpu": {1: 512, 64: 16384, 1024: 65536}}
+BATCHES = {"cpu": {1: 32, 64: 256, 1024: 1024}, "gpu": {1: 128, 64: 4096, 1024: 16384}}
 REPRESENTATION = "calorimeter-cells"
 
 Columns = Mapping[str, Any]
