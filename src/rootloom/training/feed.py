@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from rootloom.batches.prefetch import prefetch
 from rootloom.training import parallel
 from rootloom.training.step import Step, pick, series, single
 from rootloom.types import Batch
@@ -21,8 +20,6 @@ _SECONDS = 0.5
 # Steps of a call: their sums are kept apart until it ends.
 _MOST = 1024
 _PADDING = np.iinfo(np.int32).max
-# Batches on their way to a GPU while it works on another one.
-_AHEAD = 2
 
 
 class Batches(Protocol):
@@ -78,15 +75,9 @@ class Streamed:
 
     def epoch(self, epoch: int, start: int, room: Callable[[], int]) -> Generator[Chunk]:
         """See `Feed`."""
-        with closing(self._sent(self._batches.epoch(epoch, start))) as batches:
+        with closing(self._batches.epoch(epoch, start)) as batches:
             for batch in batches:
                 yield self._chunk(batch)
-
-    def _sent(self, batches: Generator[Batch]) -> Generator[Batch]:
-        """On their devices ahead of their steps, where that is another memory."""
-        if parallel.on_cpu():
-            return batches
-        return prefetch((parallel.send(batch) for batch in batches), _AHEAD)
 
     def _chunk(self, batch: Batch) -> Chunk:
         named = batch._replace(inputs=None)  # what waits to be looked at need not hold the inputs

@@ -150,11 +150,6 @@ def _spread() -> Callable[[Any], Any]:
     return on_every_device(lambda tree: tree)
 
 
-def send(tree: Any) -> Any:
-    """As `spread`, without a program for every new shape, and without waiting."""
-    return jax.device_put(tree, _spread()(np.zeros(device_count(), np.float32)).sharding)
-
-
 def on_cpu() -> bool:
     """Whether this process's devices are cores of a CPU, which share its memory."""
     return bool(jax.local_devices()[0].platform == "cpu")
