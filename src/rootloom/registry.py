@@ -18,6 +18,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "maxout": "rootloom.models.maxout:MaxOut",
         "recnn": "rootloom.models.recnn:RecNN",
         "table_resnet": "rootloom.models.table_resnet:TableResNet",
+        "lorentz": "rootloom.models.lorentz:Lorentz",
         "calogan": "rootloom.models.calogan:CaloGAN",
         "shower_flow": "rootloom.models.shower_flow:ShowerFlow",
     },

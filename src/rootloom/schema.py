@@ -24,6 +24,7 @@ NOT_CONFIGURATION = frozenset(
 # What a class declares to those that check and plan without importing it.
 DECLARED = (
     "consumes",
+    "reads",
     "kind",
     "processes",
     "learns",
