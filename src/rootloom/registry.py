@@ -20,6 +20,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "table_resnet": "rootloom.models.table_resnet:TableResNet",
         "calogan": "rootloom.models.calogan:CaloGAN",
         "shower_flow": "rootloom.models.shower_flow:ShowerFlow",
+        "shower_gan": "rootloom.models.shower_gan:ShowerGAN",
     },
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
