@@ -21,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "lorentz": "rootloom.models.lorentz:Lorentz",
         "calogan": "rootloom.models.calogan:CaloGAN",
         "shower_flow": "rootloom.models.shower_flow:ShowerFlow",
+        "shower_gan": "rootloom.models.shower_gan:ShowerGAN",
     },
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",

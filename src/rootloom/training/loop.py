@@ -261,7 +261,9 @@ class _Run:
         meter, number = Meter("validation batch"), 0
         with closing(self._evaluator.epoch(0, 0, lambda: sys.maxsize)) as chunks:
             for chunk in chunks:
-                meter.add(number, chunk.steps, chunk.rows, chunk.run(self.state.params)[1])
+                meter.add(
+                    number, chunk.steps, chunk.rows, chunk.run(optimizers.kept(self.state))[1]
+                )
                 number += chunk.steps
                 self._leave_if_agreed()  # the epoch's validation begins anew
         meter.collect()
@@ -290,7 +292,7 @@ class _Run:
         cost = value if rule.goal == "lowest" else -value
         cost = math.inf if math.isnan(cost) else cost
         if place.best_epoch < 0 or cost < place.best_value - rule.minimum_gain:
-            self.best = parallel.first(self.state.params)
+            self.best = parallel.first(optimizers.kept(self.state))
             place.best_epoch, place.best_value, place.stale = place.epoch, cost, 0
         else:
             place.stale += 1
