@@ -29,6 +29,7 @@ DECLARED = (
     "learns",
     "least",
     "most",
+    "requires",
     "yields",
     "role",
     "evaluation",
