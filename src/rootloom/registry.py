@@ -52,6 +52,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cut": "rootloom.baselines.cut:Cut",
         "likelihood": "rootloom.baselines.likelihood:BinnedLikelihood",
         "boosted_trees": "rootloom.baselines.boosted_trees:BoostedTrees",
+        "fastest_light": "rootloom.baselines.fastest_light:FastestLight",
         "track_fit": "rootloom.baselines.track_fit:TrackFit",
     },
 }
