@@ -21,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "lorentz": "rootloom.models.lorentz:Lorentz",
         "calogan": "rootloom.models.calogan:CaloGAN",
         "shower_flow": "rootloom.models.shower_flow:ShowerFlow",
+        "shower_gan": "rootloom.models.shower_gan:ShowerGAN",
     },
     "representations": {
         "features": "rootloom.representations.features:FeatureVector",
@@ -51,6 +52,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cut": "rootloom.baselines.cut:Cut",
         "likelihood": "rootloom.baselines.likelihood:BinnedLikelihood",
         "boosted_trees": "rootloom.baselines.boosted_trees:BoostedTrees",
+        "fastest_light": "rootloom.baselines.fastest_light:FastestLight",
         "track_fit": "rootloom.baselines.track_fit:TrackFit",
     },
 }

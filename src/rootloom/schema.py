@@ -30,6 +30,7 @@ DECLARED = (
     "learns",
     "least",
     "most",
+    "requires",
     "yields",
     "role",
     "evaluation",

@@ -68,8 +68,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     bundle.save(path, found)
     task = generation.load_generator(path).task
-    z, ones = jnp.zeros((4, 6)), jnp.ones(4)
-    params = task.model.init(jax.random.key(1), z, ones, ones)["params"]
+    z, cells, ones = jnp.zeros((4, 6)), jnp.ones((4, CELLS)), jnp.ones(4)
+    params = task.model.init(jax.random.key(1), z, cells, ones, ones, task.scale)["params"]
     bundle.save(path, replace(found, params=params))
     return path
 

@@ -69,13 +69,13 @@ def test_the_joint_gradient_is_both_gradients(params: Any) -> None:
     inputs, present = data.inputs, jnp.ones(SIZE)
 
     def logit(p: Any, cells: Any) -> Any:
-        return ours.model.apply(
-            {"params": p}, cells, inputs.energy, present, method=CaloGAN.discriminate
-        )
+        seen = ours.model.see(cells, inputs.energy, ours.scale)
+        return ours.model.apply({"params": p}, seen, present, method=CaloGAN.discriminate)[:, 0]
 
     def made(p: Any) -> Any:
         z = example_normal(example_seeds(KEY, data.id), 0x5EED, (6,))
-        return ours.model.apply({"params": p}, z, inputs.energy, method=CaloGAN.generate)
+        given = z, inputs.energy, ours.scale
+        return ours.model.apply({"params": p}, *given, method=CaloGAN.generate)
 
     def of_discriminator(own: Any) -> Any:
         p = {**params, "discriminator": own}

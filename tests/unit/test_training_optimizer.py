@@ -14,8 +14,9 @@ import optax
 import pytest
 
 from rootloom.errors import ConfigError
-from rootloom.training.optimizer import build, schedule
+from rootloom.training.optimizer import build, kept, schedule
 from rootloom.training.options import Schedule, TrainingOptions
+from rootloom.training.state import TrainState
 
 pytestmark = pytest.mark.usefixtures("strict")
 
@@ -136,3 +137,36 @@ def test_devices_are_configured_before_jax_or_refused() -> None:
         "    raise SystemExit('not refused')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_beta2_is_the_memory_of_the_square() -> None:
+    rule = build(TrainingOptions(learning_rate=0.1, beta1=0.0, beta2=0.75), 10, {"w": "default"})
+    params = {"w": jnp.zeros(1)}
+    state = rule.init(params)
+    for gradient in (1.0, 3.0):
+        updates, state = rule.update({"w": jnp.full(1, gradient)}, state, params)
+    # v = (0.25 · 0.75 · 1 + 0.25 · 9) / (1 - 0.75²)
+    expected = -0.1 * 3.0 / math.sqrt((0.1875 + 2.25) / (1 - 0.5625))
+    np.testing.assert_allclose(updates["w"], expected, rtol=1e-5)
+
+
+def test_the_average_forgets_at_its_rate_and_changes_no_update() -> None:
+    params = {"w": jnp.zeros(1)}
+    groups = {"w": "default"}
+    plain = build(TrainingOptions(optimizer="sgd", learning_rate=1.0), 10, groups)
+    rule = build(TrainingOptions(optimizer="sgd", learning_rate=1.0, average=0.5), 10, groups)
+    state, expected = TrainState(params, rule.init(params), 0, None), 0.0
+    for number in range(12):
+        updates, opt_state = rule.update({"w": -jnp.ones(1)}, state.opt_state, state.params)
+        alone, _ = plain.update({"w": -jnp.ones(1)}, plain.init(params), state.params)
+        np.testing.assert_array_equal(updates["w"], alone["w"])
+        state = TrainState(optax.apply_updates(state.params, updates), opt_state, number, None)
+        keep = min(0.5, (1 + number) / (10 + number))
+        expected = keep * expected + (1 - keep) * (number + 1)
+        np.testing.assert_allclose(kept(state)["w"], expected, rtol=1e-5)
+    assert state.params["w"] == 12
+    # Without one, the parameters themselves.
+    state = TrainState(params, plain.init(params), 0, None)
+    assert kept(state) is params
+    with pytest.raises(ConfigError, match="average"):
+        TrainingOptions(average=1.0)

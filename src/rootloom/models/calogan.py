@@ -14,6 +14,7 @@ from jax import Array
 
 from rootloom.errors import ConfigError
 from rootloom.models.calorimeter import (
+    ACTIVE,
     Layers,
     LocallyConnected,
     join,
@@ -24,9 +25,8 @@ from rootloom.models.calorimeter import (
     split,
 )
 from rootloom.models.layers import HE, Precision
+from rootloom.models.shower_scale import ShowerScale
 
-# A cell of this energy, GeV, counts as half active.
-_ACTIVE = 1e-3
 # What a shower's energy may miss the requested one by before it counts as impossible, GeV.
 _TOLERANCE = 5.0
 
@@ -64,17 +64,36 @@ class CaloGAN(nn.Module):
             self.layers, self.kernels, self.dimensions, self.group, self.dtype
         )
 
-    def __call__(self, z: Array, energy: Array, present: Array) -> Array:
-        """Both, one after the other: what initialises the parameters."""
-        return self.discriminate(self.generate(z, energy), energy, present)
+    @property
+    def numbers(self) -> int:
+        """Latent numbers of a shower."""
+        return self.latent
 
-    def generate(self, z: Array, energy: Array) -> Array:
+    def __call__(
+        self, z: Array, cells: Array, energy: Array, present: Array, scale: ShowerScale
+    ) -> Array:
+        """Both, one after the other: what initialises the parameters."""
+        return self.discriminate(self.imitate(z, cells, energy, scale)[0], present)
+
+    def generate(self, z: Array, energy: Array, scale: ShowerScale) -> Array:
         """Cells (B, cells) in GeV from z (B, latent) and the particles' energies (B,) in GeV."""
         return self.generator(z * (energy / self.energy_scale)[:, None]).astype(jnp.float32)
 
-    def discriminate(self, cells: Array, energy: Array, present: Array) -> Array:
-        """Logits (B,) that showers are real; present: (B,), 0 for padding, which none sees."""
-        return self.discriminator(cells, energy, present).astype(jnp.float32)
+    def see(self, cells: Array, energy: Array, scale: ShowerScale) -> Array:
+        """What the discriminator is shown of cells (B, cells): these and the energy, in GeV."""
+        return jnp.concatenate([cells, energy[:, None]], axis=1)
+
+    def imitate(
+        self, z: Array, cells: Array, energy: Array, scale: ShowerScale
+    ) -> tuple[Array, Array]:
+        """What it is shown instead of the real cells, and the energy that was made (B,), GeV."""
+        made = self.generate(z, energy, scale)
+        return self.see(made, energy, scale), made.sum(axis=1)
+
+    def discriminate(self, seen: Array, present: Array) -> Array:
+        """Logits (B, 1) that showers are real; present: (B,), 0 for padding, which none sees."""
+        logit = self.discriminator(seen[:, :-1], seen[:, -1], present)
+        return logit[:, None].astype(jnp.float32)
 
 
 class _Generator(nn.Module):
@@ -122,7 +141,7 @@ class _Discriminator(nn.Module):
         images = split(cells, self.layers)
         found = [self._features(image) for image in images]
         energies = jnp.stack([image.sum(axis=(1, 2)) for image in images], axis=1)
-        active = jnp.stack([(i / (i + _ACTIVE)).mean(axis=(1, 2)) for i in images], axis=1)
+        active = jnp.stack([(i / (i + ACTIVE)).mean(axis=(1, 2)) for i in images], axis=1)
         off = jnp.abs(energies.sum(axis=1) - energy)[:, None]
         impossible = (off > _TOLERANCE).astype(jnp.float32)
         compared = [self._compare(features, present) for features in [*found, active]]

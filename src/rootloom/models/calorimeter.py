@@ -13,6 +13,11 @@ from rootloom.models.layers import HE, Precision
 
 Layers = tuple[tuple[int, int], ...]
 
+# A cell of this energy, GeV, counts as half active.
+ACTIVE = 1e-3
+# What an empty layer's cells are divided by, GeV.
+_LEAST = 1e-6
+
 
 def split(cells: Array, layers: Layers) -> list[Array]:
     """(B, cells) → an image (B, nx, ny) a layer."""
@@ -26,6 +31,36 @@ def split(cells: Array, layers: Layers) -> list[Array]:
 def join(images: list[Array]) -> Array:
     """The inverse of `split`."""
     return jnp.concatenate([image.reshape(image.shape[0], -1) for image in images], axis=1)
+
+
+def layer_energies(cells: Array, layers: Layers) -> Array:
+    """Sums over the cells (B, cells) of each layer, (B, L)."""
+    return jnp.stack([image.sum(axis=(1, 2)) for image in split(cells, layers)], axis=1)
+
+
+def shapes(cells: Array, layers: Layers) -> Array:
+    """(B, 6 L), of the order of one: of each layer what `shape` says."""
+    return jnp.concatenate([shape(image) for image in split(cells, layers)], axis=1)
+
+
+def shape(image: Array) -> Array:
+    """(B, nx, ny) in GeV → (B, 6): how the energy is spread over a layer.
+
+    The logarithm of the hottest cell's share; centre and logarithm of the variance along x, then
+    along y, in units of the layer's size; the share of active cells. All are scaled to the order
+    of one.
+    """
+    share = image / jnp.maximum(image.sum(axis=(1, 2)), _LEAST)[:, None, None]
+    found = [jnp.log(share.max(axis=(1, 2)) + 1e-3)]
+    for axis in (1, 2):
+        size = image.shape[axis]
+        place = ((jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2) / size)[None]  # ±0.5
+        along = share.sum(axis=3 - axis)
+        centre = (along * place).sum(axis=1)
+        variance = (along * (place - centre[:, None]) ** 2).sum(axis=1)
+        found += [20 * centre, jnp.log(variance + 1e-4) + 5]
+    found.append(5 * (image / (image + ACTIVE)).mean(axis=(1, 2)))
+    return jnp.stack(found, axis=1)
 
 
 def resample(image: Array, shape: tuple[int, int]) -> Array:

@@ -12,13 +12,16 @@ import numpy as np
 from jax import Array
 
 from rootloom.errors import ConfigError
-from rootloom.models.calorimeter import Layers, split
+from rootloom.models.calorimeter import Layers, layer_energies, shapes
+from rootloom.models.shower_scale import ShowerScale
 from rootloom.physics.histograms import separation_power
 from rootloom.tasks.base import Params, require_role
 from rootloom.types import Batch, Shower
 
 # Bins in which shares of the energy are compared during training.
 SHARE_BINS = 40
+# Bins of shapes: some are as narrow as a tenth.
+SHAPE_BINS, SHAPE_RANGE = 250, (-7.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Generative:
         found: Layers = self.representation.layers
         return found
 
+    @property
+    def scale(self) -> ShowerScale:
+        """Showers as numbers of the order of one, by the training's moments."""
+        return ShowerScale(self.layers, float(self.representation.threshold), self.statistics)
+
     def generate(self, params: Params, energy: Array, key: Array, identity: Array) -> Array:
         """See `rootloom.tasks.base.Generator`."""
         raise NotImplementedError
@@ -87,11 +95,6 @@ class Generative:
         return inputs
 
 
-def layer_energies(cells: Array, layers: Layers) -> Array:
-    """Sums over the cells (B, cells) of each layer, (B, L)."""
-    return jnp.stack([image.sum(axis=(1, 2)) for image in split(cells, layers)], axis=1)
-
-
 def share_metrics(real: Array, made: Array) -> dict[str, Array]:
     """What `separation` reads: one-hot bins of the layers' shares of the energy, (B, L, bins).
 
@@ -100,15 +103,37 @@ def share_metrics(real: Array, made: Array) -> dict[str, Array]:
     return {"real_shares": _shares(real), "generated_shares": _shares(made)}
 
 
+def shape_metrics(real: Array, made: Array, layers: Layers) -> dict[str, Array]:
+    """What `separation` reads: one-hot bins of the layers' `shapes`, (B, 6 L, bins).
+
+    real, made: cells (B, cells), GeV.
+    """
+    sides = {"real_shapes": real, "generated_shapes": made}
+    return {
+        name: _binned(shapes(cells, layers), SHAPE_BINS, *SHAPE_RANGE)
+        for name, cells in sides.items()
+    }
+
+
 def separation(means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
-    """The figure "separation" if the metrics have shares: the mean `separation_power` of layers."""
-    if "real_shares" not in means:
-        return {}
-    real, made = (np.asarray(means[f"{name}_shares"]) for name in ("real", "generated"))
-    return {"separation": float(np.mean(separation_power(real, made)))}
+    """Mean `separation_power` of what the metrics have bins of.
+
+    "separation": of the layers' shares of the energy; "shapes": of the layers' shapes.
+    """
+    figures: dict[str, float | np.ndarray] = {}
+    for name, kind in (("separation", "shares"), ("shapes", "shapes")):
+        if f"real_{kind}" in means:
+            sides = (np.asarray(means[f"{side}_{kind}"]) for side in ("real", "generated"))
+            figures[name] = float(np.mean(separation_power(*sides)))
+    return figures
 
 
 def _shares(energies: Array) -> Array:
     share = energies / jnp.maximum(energies.sum(axis=1, keepdims=True), 1e-6)
-    bins = jnp.minimum((share * SHARE_BINS).astype(jnp.int32), SHARE_BINS - 1)
-    return jax.nn.one_hot(bins, SHARE_BINS, dtype=jnp.float32)
+    return _binned(share, SHARE_BINS, 0.0, 1.0)
+
+
+def _binned(values: Array, bins: int, low: float, high: float) -> Array:
+    """One-hot (B, D, bins) of values (B, D); those outside count in the outermost bins."""
+    place = ((values - low) / (high - low) * bins).astype(jnp.int32)
+    return jax.nn.one_hot(jnp.clip(place, 0, bins - 1), bins, dtype=jnp.float32)

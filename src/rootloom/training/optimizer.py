@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from rootloom.errors import ConfigError, nearest
@@ -49,11 +50,49 @@ def build(
         )
         for name in names
     }
-    return rules[names[0]] if len(names) == 1 else optax.multi_transform(rules, groups)
+    rule = rules[names[0]] if len(names) == 1 else optax.multi_transform(rules, groups)
+    return optax.chain(rule, _averaging(options.average)) if options.average else rule
+
+
+class Average(NamedTuple):
+    """Moving average of the parameters, and the updates it has seen."""
+
+    params: Any
+    count: Any
+
+
+def kept(state: Any) -> Any:
+    """What a TrainState's parameters are judged and kept by: their average, if there is one."""
+    return state.opt_state[1].params if _averaged(state.opt_state) else state.params
+
+
+def _averaged(opt_state: Any) -> bool:
+    return type(opt_state) is tuple and len(opt_state) == 2 and isinstance(opt_state[1], Average)
+
+
+def _averaging(decay: float) -> optax.GradientTransformation:
+    """Keeps the average of what the updates before it lead to, and changes none of them.
+
+    The first updates are forgotten sooner, min(decay, (1 + n) / (10 + n)) after n of them, as
+    TensorFlow's ExponentialMovingAverage does: the initial values are no part of the average.
+    """
+
+    def init(params: Any) -> Average:
+        return Average(jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32))
+
+    def update(updates: Any, state: Average, params: Any = None) -> tuple[Any, Average]:
+        count = state.count.astype(jnp.float32)
+        keep = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
+        following = optax.apply_updates(params, updates)
+        average = optax.incremental_update(following, state.params, 1.0 - keep)
+        return updates, Average(average, state.count + 1)
+
+    return optax.GradientTransformation(init, update)
 
 
 def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTransformation:
     rate, decay = schedule(options, steps_per_epoch), options.weight_decay
+    betas = options.beta1, options.beta2
     parts = []
     if decay and options.optimizer != "adamw":
         # The gradient of decay · w², added before the clipping and the moments.
@@ -61,13 +100,11 @@ def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTrans
     if options.clip_norm is not None:
         parts.append(optax.clip_by_global_norm(options.clip_norm))
     if options.optimizer == "adamw":
-        parts.append(optax.adamw(rate, options.beta1, weight_decay=decay, mask=_weights))
+        parts.append(optax.adamw(rate, *betas, weight_decay=decay, mask=_weights))
     elif options.optimizer == "sgd":
         parts.append(optax.sgd(rate, momentum=options.momentum or None))
     else:
-        parts.append(
-            {"adam": optax.adam, "nadam": optax.nadam}[options.optimizer](rate, options.beta1)
-        )
+        parts.append({"adam": optax.adam, "nadam": optax.nadam}[options.optimizer](rate, *betas))
     return optax.chain(*parts)
 
 

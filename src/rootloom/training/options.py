@@ -46,7 +46,9 @@ class TrainingOptions:
     bagging: train on rows drawn with replacement, for each member of a method other ones.
     folds: cross-validation by members, each of which leaves out one of so many folds of the
     training split; 0 leaves out nothing.
-    beta1: of Adam and its kin. group_rates: factors on the learning rate of the task's parameter
+    beta1, beta2: of Adam and its kin. average: the parameters that are validated and kept are a
+    moving average that forgets a share 1 - average a step; 0, the default, keeps the last ones.
+    group_rates: factors on the learning rate of the task's parameter
     groups, by name; clip_norm looks at each group by itself.
     log_every, histograms_every, checkpoint_every_steps: in steps, 0 is never.
     resident_bytes: rows that fit into so much of a device's memory stay there, and many steps run
@@ -59,6 +61,8 @@ class TrainingOptions:
     learning_rate: float = 1e-3
     momentum: float = 0.0
     beta1: float = 0.9
+    beta2: float = 0.999
+    average: float = 0.0
     group_rates: dict[str, float] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
     weight_decay: float = 0.0
@@ -87,7 +91,7 @@ class TrainingOptions:
         _refuse(self, positive, "above zero", lambda value: value > 0)
         counts = ("weight_decay", "momentum", "seed", "histograms_every", "checkpoint_every_steps")
         _refuse(self, (*counts, "resident_bytes"), "zero or more", lambda value: value >= 0)
-        _refuse(self, ("beta1",), "in [0, 1)", lambda value: 0 <= value < 1)
+        _refuse(self, ("beta1", "beta2", "average"), "in [0, 1)", lambda value: 0 <= value < 1)
         for name, factor in self.group_rates.items():
             if not factor > 0:
                 raise ConfigError(
