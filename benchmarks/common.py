@@ -78,6 +78,15 @@ def _summary(
     }
 
 
+def clock(device: str) -> Callable[[], float]:
+    """Seconds of a candidate that works on the "cpu" or the "gpu".
+
+    Processor seconds on a CPU, where a thread of a shared machine waits for its turn; a GPU's work
+    takes none of them.
+    """
+    return time.perf_counter if device == "gpu" else time.process_time
+
+
 def print_table(result: Mapping[str, Any]) -> None:
     """The comparison as text: median, quartiles, minimum, rate, ratio and its range over rounds."""
     unit = result["unit"]

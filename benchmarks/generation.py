@@ -2,7 +2,8 @@
 
     taskset -c 0 python benchmarks/generation.py calogan
 
-Processor seconds, one thread. Simulation and networks make showers of the same particle at the
+Processor seconds, one thread; with --device gpu seconds of the wall clock, the networks on a GPU,
+the simulation on its core. Simulation and networks make showers of the same particle at the
 same energies. "batch" is what a network makes at a time; "file" writes the showers to a ROOT file
 as well; "file alone" writes the simulation's. The networks are not trained: their speed does not
 depend on it, but that of a file does on how many cells hold energy.
@@ -18,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from common import compare
+from common import clock, compare
 from rootloom.training.devices import configure
-from toy_jets import cpu
 
-BATCHES = {1: 32, 64: 256, 1024: 1024}  # showers made in a round
+# Showers made in a round, by batch.
+BATCHES = {"cpu": {1: 32, 64: 256, 1024: 1024}, "gpu": {1: 128, 64: 4096, 1024: 16384}}
 REPRESENTATION = "calorimeter-cells"
 
 Columns = Mapping[str, Any]
@@ -71,15 +72,21 @@ def network(name: str, process: str, columns: Columns) -> tuple[Any, Any]:
 class Round:
     """The candidates, and how many showers each makes."""
 
-    def __init__(self, columns: Columns, path: Path) -> None:
+    def __init__(self, columns: Columns, path: Path, device: str) -> None:
         self.columns, self.path = columns, path
+        self.batches, self._now = BATCHES[device], clock(device)
         # As many times as it takes: the same energies for all.
-        self.energy = np.resize(columns["energy"], max(BATCHES.values()))
+        self.energy = np.resize(columns["energy"], max(self.batches.values()))
         self.calls: dict[str, Callable[[], object]] = {}
         self.items: dict[str, int] = {}
 
     def add(self, label: str, rows: int, call: Callable[[], object]) -> None:
-        self.calls[label], self.items[label] = cpu(call), rows
+        def timed() -> float:
+            start = self._now()
+            call()
+            return self._now() - start
+
+        self.calls[label], self.items[label] = timed, rows
 
     def add_simulation(self, process: str, rows: int) -> None:
         from rootloom.simulate.calo import Calo
@@ -92,7 +99,7 @@ class Round:
         from rootloom.training.generate import Sampler
 
         task, params = network(name, process, self.columns)
-        for batch, rows in BATCHES.items():
+        for batch, rows in self.batches.items():
             sampler = Sampler(task, params, seed=1, batch=batch, devices=1)
             asked = [self.energy[:rows]]
             self.add(f"{name}, batch {batch}", rows, lambda s=sampler, e=asked: list(s.showers(e)))
@@ -126,10 +133,11 @@ def main() -> None:
     parser.add_argument("--process", default="eplus")
     parser.add_argument("--simulated", type=int, default=256, help="showers a round")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     options = parser.parse_args()
     configure(cpus=1)
     with tempfile.TemporaryDirectory() as folder:
-        one = Round(simulated(options.process, 1000), Path(folder) / "showers.root")
+        one = Round(simulated(options.process, 1000), Path(folder) / "showers.root", options.device)
         one.add_simulation(options.process, options.simulated)
         for name in options.models:
             one.add_network(name, options.process)

@@ -8,7 +8,8 @@
 speed. Networks: an epoch, with batches sent one by one and with rows
 that stay on the device, from the shard on, the meter included. PyTorch has the rows as tensors and
 indexes them, which is its fastest way. One core and one thread a candidate, processor seconds, the
-candidates in turns. --rows: of an epoch; --tree-rows: for the trees, 100 of 255 leaves.
+candidates in turns; with --device gpu the networks are there, and seconds of the wall clock count.
+--rows: of an epoch; --tree-rows: for the trees, 100 of 255 leaves.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training import Worker
+from training import STEPS, Worker
 
 FEATURES, ALL_ROWS = 28, 11_000_000
 # As the peer has them, whatever dropout the shipped configurations add.
@@ -33,7 +33,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "table-resnet": {"kind": "table_resnet", "dropout": 0.1},
 }
 BATCHES = (128, 1024)
-VARIANTS = ("plain", "compile")
+VARIANTS = {"cpu": ("plain", "compile"), "gpu": ("plain", "graph", "compile,graph")}
 PEERS = ("histgradientboosting", "lightgbm", "xgboost")
 
 
@@ -53,8 +53,10 @@ def write_shard(path: Path, rows: int) -> None:
         writer.append(block, {f"x.v{k:02d}": x[:, k].copy() for k in range(FEATURES)})
 
 
-def our_epochs(shard: Path, network: str, batch_size: int) -> dict[str, Callable[[], float]]:
-    """Processor seconds of an epoch, sent and resident."""
+def our_epochs(
+    shard: Path, network: str, batch_size: int, device: str
+) -> dict[str, Callable[[], float]]:
+    """Seconds of an epoch, sent and resident."""
     import optax
 
     from rootloom import registry
@@ -76,30 +78,31 @@ def our_epochs(shard: Path, network: str, batch_size: int) -> dict[str, Callable
     loader = Loader([shard], representation, "train", batch_size)
     state = initial_state(initial_params(task, next(loader.epoch(0)), 0), rule, 0)
     settled = resident.settle(loader, 1, 1 << 31, lambda: None)
-    assert settled is not None
+    assert not isinstance(settled, str), settled
     step = partial(train_step, task, rule)
     ways = {
         "sent": Streamed(loader, step, updates=True),
         "resident": Resident(loader, settled[0], step, updates=True),
     }
-    return {name: _epochs(way, parallel.replicate(state, 1)) for name, way in ways.items()}
+    return {name: _epochs(way, parallel.replicate(state, 1), device) for name, way in ways.items()}
 
 
-def _epochs(way: Any, state: Any) -> Callable[[], float]:
+def _epochs(way: Any, state: Any, device: str) -> Callable[[], float]:
+    from common import clock
     from rootloom.training.meter import Meter
 
-    number = 0
+    number, now = 0, clock(device)
 
     def epoch() -> float:
         nonlocal state, number
-        meter, step, start = Meter("step"), 0, time.process_time()
+        meter, step, start = Meter("step"), 0, now()
         for chunk in way.epoch(number, 0, lambda: sys.maxsize):
             state, sums = chunk.run(state)
             meter.add(step, chunk.steps, chunk.rows, sums)
             step += chunk.steps
         meter.collect()
         number += 1
-        return time.process_time() - start
+        return now() - start
 
     epoch()  # the first one compiles, and finds out how many steps a call has
     return epoch
@@ -108,12 +111,14 @@ def _epochs(way: Any, state: Any) -> Callable[[], float]:
 def compare_networks(options: argparse.Namespace, shard: Path) -> None:
     from common import compare
 
-    torch = Worker(options.torch, "torch_training.py") if options.torch else None
+    device = options.device
+    peer = ("torch_training.py", device, STEPS[device])
+    torch = Worker(options.torch, *peer) if options.torch else None
     for network in options.networks:
         for batch_size in BATCHES:
             candidates: dict[str, Callable[[], float]] = {}
-            ours = our_epochs(shard, network, batch_size)
-            for variant in VARIANTS if torch else ():
+            ours = our_epochs(shard, network, batch_size, device)
+            for variant in VARIANTS[device] if torch else ():
                 steps = -(-options.rows // batch_size)
                 ask = partial(torch.ask, network, batch_size, variant)
                 candidates[f"torch {variant}"] = lambda ask=ask, n=steps: n * ask()
@@ -142,6 +147,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tree-rows", type=int, default=100_000)
     parser.add_argument("--tree-repeats", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     options = parser.parse_args()
     os.environ["PJRT_NPROC"] = "1"
     os.environ["OMP_NUM_THREADS"] = "1"

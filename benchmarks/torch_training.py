@@ -1,20 +1,21 @@
 """The same networks in PyTorch, timed on request by `training.py` or `tables.py`, which start it.
 
-Runs in an environment of its own that has torch. Reads "<network> <batch> <variant>" lines, does
-some training steps each time, and answers with CPU seconds per step.
+    <python with torch> torch_training.py cpu|gpu STEPS
+
+Reads "<network> <batch> <variant>" lines, does STEPS training steps each time, and answers with
+seconds per step: of the processor, or with a GPU of the wall clock.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-STEPS = 3
+from common import clock
 
 
 class Conv(nn.Module):
@@ -117,42 +118,70 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 ROWS = 8192
 
 
-def training_step(network: str, batch: int, variant: str) -> Callable[[], None]:
-    """A step of Adam on random inputs. variant: a comma list of plain, channels_last, compile."""
+def training_step(network: str, batch: int, variant: str, device: str) -> Callable[[], None]:
+    """A step of Adam on random inputs. variant: a comma list.
+
+    plain, channels_last: how images lie in memory. compile: the network is compiled. graph: the
+    whole step is one CUDA graph.
+    """
     torch.manual_seed(0)
     model, options = NETWORKS[network](), variant.split(",")
-    image = network in ("cnn", "maxout")
+    image, graph = network in ("cnn", "maxout"), "graph" in options
     rows, shape = (batch, (1, 25, 25)) if image else (ROWS, (28,))
     x, y = torch.randn(rows, *shape), (torch.rand(rows) > 0.5).float()
-    if "channels_last" in options:
-        model = model.to(memory_format=torch.channels_last)
-        x = x.to(memory_format=torch.channels_last)
+    layout = torch.channels_last if "channels_last" in options else torch.preserve_format
+    model, x, y = model.to(device, memory_format=layout), x.to(device), y.to(device)
+    x = x.to(memory_format=layout)
     forward = torch.compile(model) if "compile" in options else model
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True, capturable=graph)
     loss = nn.BCEWithLogitsLoss()
 
     def step() -> None:
-        some = slice(None) if image else torch.randint(ROWS, (batch,))
+        some = slice(None) if image else torch.randint(ROWS, (batch,), device=device)
         optimizer.zero_grad(set_to_none=True)
         loss(forward(x[some]), y[some]).backward()
         optimizer.step()
 
-    return step
+    return _captured(step) if graph else step
+
+
+def _captured(step: Callable[[], None]) -> Callable[[], None]:
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # before a capture, as PyTorch's notes on graphs ask
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+
+    def replay(of: Callable[[], None] = step) -> None:  # the network lives as long as its graph
+        graph.replay()
+
+    return replay
 
 
 def main() -> None:
+    device, count = sys.argv[1], int(sys.argv[2])
     torch.set_num_threads(1)
+    # As JAX multiplies matrices on such GPUs: with the 10 bits of TF32.
+    torch.set_float32_matmul_precision("high")
+    now, where = clock(device), {"cpu": "cpu", "gpu": "cuda"}[device]
+    done = torch.cuda.synchronize if device == "gpu" else lambda: None
     steps: dict[str, Callable[[], None]] = {}
     for line in sys.stdin:
         network, batch, variant = line.split()
         try:
             if line not in steps:
-                steps[line] = training_step(network, int(batch), variant)
+                steps[line] = training_step(network, int(batch), variant, where)
                 steps[line]()
-            start = time.process_time()
-            for _ in range(STEPS):
+            done()
+            start = now()
+            for _ in range(count):
                 steps[line]()
-            print((time.process_time() - start) / STEPS, flush=True)
+            done()
+            print((now() - start) / count, flush=True)
         except Exception as error:
             print(f"failed: {error}".replace("\n", " ")[:200], flush=True)
 

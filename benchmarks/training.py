@@ -2,7 +2,9 @@
 
     python benchmarks/training.py --torch <python with torch>
 
-Without --torch only our own are timed. All times are CPU seconds per step, the candidates in turns.
+Without --torch only our own are timed. All times are CPU seconds per step, the candidates in turns;
+with --device gpu seconds of the wall clock, and a whole step of PyTorch's is also replayed as a
+CUDA graph.
 """
 
 from __future__ import annotations
@@ -11,23 +13,26 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 CASES = (("cnn", 96), ("maxout", 32), ("maxout", 96))
-VARIANTS = ("plain", "channels_last", "plain,compile", "channels_last,compile")
-STEPS = 3
+VARIANTS = {
+    "cpu": ("plain", "channels_last", "plain,compile", "channels_last,compile"),
+    "gpu": ("plain", "plain,graph", "channels_last,graph", "plain,compile,graph"),
+}
+STEPS = {"cpu": 3, "gpu": 200}  # in a timed call
 
 
-def our_step(network: str, batch_size: int, plain: bool) -> Callable[[], float]:
+def our_step(network: str, batch_size: int, plain: bool, device: str) -> Callable[[], float]:
     """Our whole training step with Adam. plain: convolutions by XLA's own gradient."""
     import jax
     import numpy as np
     import optax
 
+    from common import clock
     from rootloom import registry
     from rootloom.models import convolution
     from rootloom.tasks.classification import Classification
@@ -58,14 +63,16 @@ def our_step(network: str, batch_size: int, plain: bool) -> Callable[[], float]:
         convolution._patched = convolution.convolve_and_pool
     state, _ = step(state, batch)
     convolution._patched = ours
+    now, steps = clock(device), STEPS[device]
+    batch = jax.device_put(batch)
 
     def call() -> float:
         nonlocal state
-        start = time.process_time()
-        for _ in range(STEPS):
+        start = now()
+        for _ in range(steps):
             state, sums = step(state, batch)
         jax.block_until_ready(sums)
-        return (time.process_time() - start) / STEPS
+        return (now() - start) / steps
 
     return call
 
@@ -73,11 +80,11 @@ def our_step(network: str, batch_size: int, plain: bool) -> Callable[[], float]:
 class Worker:
     """A process with a peer's environment: a line of words is answered with seconds."""
 
-    def __init__(self, python: str, script: str) -> None:
+    def __init__(self, python: str, script: str, *arguments: str | int) -> None:
         # Threads that wait by spinning would be charged for time they do not use.
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [python, str(Path(__file__).with_name(script))],
+            [python, str(Path(__file__).with_name(script)), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -99,15 +106,19 @@ def main() -> None:
     parser.add_argument("--torch", help="a Python that can import torch")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     arguments = parser.parse_args()
-    os.sched_setaffinity(0, {arguments.core})
+    device = arguments.device
+    if device == "cpu":
+        os.sched_setaffinity(0, {arguments.core})
     os.environ["PJRT_NPROC"] = "1"
     from common import compare
 
-    torch = Worker(arguments.torch, "torch_training.py") if arguments.torch else None
+    peer = ("torch_training.py", device, STEPS[device])
+    torch = Worker(arguments.torch, *peer) if arguments.torch else None
     for network, batch_size in CASES:
         candidates: dict[str, Callable[[], float]] = {}
-        for variant in VARIANTS if torch else ():
+        for variant in VARIANTS[device] if torch else ():
             ask = partial(torch.ask, network, batch_size, variant)
             try:
                 ask()
@@ -117,9 +128,10 @@ def main() -> None:
             candidates[f"torch {variant}"] = ask
         # The reference of the ratios is the fastest of PyTorch's ways.
         candidates = dict(sorted(candidates.items(), key=lambda item: min(item[1](), item[1]())))
-        candidates["rootloom"] = our_step(network, batch_size, plain=False)
+        candidates["rootloom"] = our_step(network, batch_size, False, device)
         if network == "cnn":
-            candidates["rootloom, XLA's own gradients"] = our_step(network, batch_size, plain=True)
+            plain = our_step(network, batch_size, True, device)
+            candidates["rootloom, XLA's own gradients"] = plain
         name = f"training {network} batch {batch_size}"
         compare(name, candidates, arguments.repeats, items=batch_size, unit="images")
 

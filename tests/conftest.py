@@ -1,4 +1,4 @@
-"""Eight virtual devices, fixed before anything imports JAX, and strict numerics."""
+"""Eight virtual CPU devices, fixed before anything imports JAX, and strict numerics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+os.environ["JAX_PLATFORMS"] = "cpu"  # also where there is a GPU: `test_training_gpu` asks for it
 os.environ["PJRT_NPROC"] = "2"
 _FLAG = "--xla_force_host_platform_device_count=8"
 if _FLAG not in os.environ.get("XLA_FLAGS", ""):
@@ -27,6 +28,14 @@ def strict() -> Iterator[None]:
 
     with jax.numpy_rank_promotion("raise"):
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares batch systems or a file's fixtures runs in one process, where there are many."""
+    for item in items:
+        file = item.path.relative_to(item.config.rootpath)
+        group = str(file.parent if file.parent.name == "cluster" else file)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ from rootloom.batches.assemble import assemble, stack
 from rootloom.models.dnn import DNN
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.classification import Classification
-from rootloom.types import Batch, Column, Features, Image, Ragged
+from rootloom.types import Batch, Column, Features, Image, Named, NamedFeatures, Ragged
 
 # Cells along x and y of the two layers of `showers`.
 LAYERS = ((2, 8), (4, 4))
@@ -21,7 +21,7 @@ LAYERS = ((2, 8), (4, 4))
 
 @dataclass(frozen=True)
 class PlainFeatures:
-    """Column "x" (R, F) as it is."""
+    """Column "x" (R, F) as it is, its features by the names x0, x1, …."""
 
     kind: ClassVar[str] = "features"
 
@@ -29,8 +29,9 @@ class PlainFeatures:
         x = padded(columns["x"], rows, size)
         return Features(x, padded(np.ones_like(columns["x"]), rows, size))
 
-    def normalise(self, inputs: Features, statistics: Any) -> Features:
-        return inputs
+    def normalise(self, inputs: Features, statistics: Any) -> NamedFeatures:
+        columns = {f"x{k}": Named(x, x) for k, x in enumerate(inputs.x.T)}
+        return NamedFeatures(*inputs, columns)
 
 
 @dataclass(frozen=True)

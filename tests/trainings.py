@@ -113,10 +113,11 @@ def start(
     *,
     nodes: int = 2,
     devices: int = 1,
+    platform: str = "cpu",
     section: Mapping[str, Any] | None = None,
     **training: Any,
 ) -> Training:
-    """Run the stage as the rule does, on `devices` virtual devices a process."""
+    """Run the stage as the rule does, on `devices` (virtual, if CPUs) a process."""
     arguments = arguments_of(project)
     path.mkdir(exist_ok=True)
     fields = arguments["job"]["section"]
@@ -129,6 +130,7 @@ def start(
     }
     (path / "arguments.json").write_text(json.dumps(arguments))
     surroundings = environment() | {
+        "JAX_PLATFORMS": platform,
         "PYTHONPATH": str(project.path / "src"),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_DIR": os.environ["JAX_COMPILATION_CACHE_DIR"],

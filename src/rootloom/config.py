@@ -18,7 +18,7 @@ import jsonschema
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, nearest, require_known
 from rootloom.types import TARGET
 
 Name = str
@@ -466,6 +466,10 @@ class Library:
                 found=f"'{method.representation}', which is of kind {kind}",
                 fix=f"choose one of: {', '.join(fitting)}",
             )
+        if reads := known[model["kind"]].get("x-reads"):
+            wanted = [name for names in model.get(reads, []) for name in names]
+            expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
+            require_known(wanted, representation.get("variables") or (), where, expected)
 
     def _checked_task(self, where: str, experiment: Experiment, method: Method) -> dict[str, Any]:
         task = self.task(experiment, method)

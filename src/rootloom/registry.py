@@ -18,6 +18,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "maxout": "rootloom.models.maxout:MaxOut",
         "recnn": "rootloom.models.recnn:RecNN",
         "table_resnet": "rootloom.models.table_resnet:TableResNet",
+        "lorentz": "rootloom.models.lorentz:Lorentz",
         "calogan": "rootloom.models.calogan:CaloGAN",
         "shower_flow": "rootloom.models.shower_flow:ShowerFlow",
         "shower_gan": "rootloom.models.shower_gan:ShowerGAN",
@@ -51,6 +52,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "cut": "rootloom.baselines.cut:Cut",
         "likelihood": "rootloom.baselines.likelihood:BinnedLikelihood",
         "boosted_trees": "rootloom.baselines.boosted_trees:BoostedTrees",
+        "fastest_light": "rootloom.baselines.fastest_light:FastestLight",
         "track_fit": "rootloom.baselines.track_fit:TrackFit",
     },
 }

@@ -24,11 +24,13 @@ NOT_CONFIGURATION = frozenset(
 # What a class declares to those that check and plan without importing it.
 DECLARED = (
     "consumes",
+    "reads",
     "kind",
     "processes",
     "learns",
     "least",
     "most",
+    "requires",
     "yields",
     "role",
     "evaluation",

@@ -16,7 +16,7 @@ from rootloom.evaluation.predictions import Header, Rows, prediction_writer
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
-from rootloom.types import Column
+from rootloom.types import TARGET, Column
 
 BASE = ("id", "entry", "object", "label", "weight")
 Job = Mapping[str, Any]
@@ -96,6 +96,22 @@ class LearningData:
                 weight=dense(columns, "weight") * _factor(columns, self.table),
                 names=tuple(variables),
             )
+
+    def rows(
+        self, split: str, reads: Sequence[str]
+    ) -> Iterator[tuple[dict[str, Column], np.ndarray]]:
+        """See `Data`; shards without rows of the split are left out."""
+        for path in self.shards:
+            with Shard(path) as shard:
+                columns = _columns(shard, split, reads) if shard.rows(split) else {}
+            if columns:
+                truth = [dense(columns, f"{AUXILIARY}{TARGET}{name}") for name in self.targets]
+                yield columns, np.stack(truth, axis=1)
+
+
+def unscored(columns: int) -> Scorer:
+    """A scorer of a method that is not asked for these rows: NaN in each of its columns."""
+    return lambda _, rows: np.full((rows, columns), np.nan, np.float32)
 
 
 def _owner(path: str | Path) -> str:

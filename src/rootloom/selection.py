@@ -190,6 +190,36 @@ class Selection:
                     found=f"{section['kind']}, which learns {found}",
                     fix=f"kinds that do: {', '.join(sorted(same)) or 'none'}",
                 )
+            self._check_requires(name, known[section["kind"]].get("x-requires", {}))
+
+    def _check_requires(self, baseline: str, requires: dict[str, Any]) -> None:
+        """Refuse a representation that does not store what a baseline reads."""
+        name = self.experiment.baseline_representation
+        if not self._is(name, requires):
+            fitting = [r for r in self.library.names("representations") if self._is(r, requires)]
+            section = self.library.representation(name)
+            raise ConfigError(
+                f"experiment '{self.name}': baseline_representation",
+                expected=f"{_fields(requires)}, for baselines.{baseline}",
+                found=f"'{name}' with {_fields({k: section.get(k) for k in requires})}",
+                fix=f"one of: {', '.join(fitting) or 'none is there yet'}",
+            )
+
+    def _is(self, representation: str, requires: dict[str, Any]) -> bool:
+        """Whether fields of a representation are these, by default or as said."""
+        section = self.library.representation(representation)
+        if section["kind"] != requires.get("kind", section["kind"]):
+            return False
+        fields = self.properties(section)
+        return all(
+            section.get(key, fields.get(key, {}).get("default")) == value
+            for key, value in requires.items()
+            if key != "kind"
+        )
+
+
+def _fields(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in values.items() if value is not None)
 
 
 def objects_read(representation: dict[str, Any], properties: dict[str, Any]) -> list[str]:

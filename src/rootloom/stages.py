@@ -296,8 +296,11 @@ def generate(job: Job, *, model: str, shards: Sequence[str], output: str) -> Non
 def baseline(
     job: Job, *, shards: Sequence[str], statistics: str, outputs: Mapping[str, str]
 ) -> None:
-    """Fit a baseline to the training split and score every row; `outputs` by split."""
-    from rootloom.scoring import LearningData, header_of, signal_of, write_predictions
+    """Fit a baseline to the training split and score the rows it is asked for; `outputs` by split.
+
+    Each file has all rows of its split.
+    """
+    from rootloom.scoring import LearningData, header_of, signal_of, unscored, write_predictions
 
     section = job["section"]
     table = _weights(section, _statistics(statistics))
@@ -308,13 +311,14 @@ def baseline(
     seconds = time.perf_counter() - started
     print(f"{section['method']}: fitted to {learned.rows} rows in {seconds:.1f} s")
     for split in SPLITS:
+        asked = split in learned.splits
         write_predictions(
             getattr(outputs, split),
             header_of(job, split, learned.columns, learned.parameters, seconds),
             shards,
             table,
-            learned.predict,
-            reads=learned.reads,
+            learned.predict if asked else unscored(len(learned.columns)),
+            reads=learned.reads if asked else (),
         )
 
 

@@ -78,6 +78,24 @@ class Features(NamedTuple):
     mask: Any
 
 
+class Named(NamedTuple):
+    """A feature. value: (B,) float32, in the dataset's units; x: (B,), as networks see it."""
+
+    value: Any
+    x: Any
+
+
+class NamedFeatures(NamedTuple):
+    """`Features` once normalised, and each of them by its name, for networks that know what it is.
+
+    columns: Named by name; none where the representation's configuration names no variables.
+    """
+
+    x: Any
+    mask: Any
+    columns: Mapping[str, Named]
+
+
 class Image(NamedTuple):
     """x: (B, H, W, C) float32."""
 

@@ -12,9 +12,10 @@ from scipy.spatial.transform import Rotation
 from rootloom.physics.optics import LIGHT
 from rootloom.physics.photons import DELAY_STEP, Light, trace
 from rootloom.physics.pmts import ARRIVAL_STEP, ArrivalTimes, arrival_times, latitude_rings
-from rootloom.physics.track_fit import TrackFit, fit_track, scoring, seeds, squares
+from rootloom.physics.track_fit import TrackFit, fit_times, fit_track, median_times, scoring
 from rootloom.physics.track_light import TrackModel, light_of, track_model
 from rootloom.physics.track_likelihood import expected, light_profile, scores
+from rootloom.physics.track_squares import hits_of, least_squares, seeds, squares
 from rootloom.simulate.muon_tracks import Tracks, draw_tracks
 from rootloom.simulate.muons import Muons
 
@@ -218,7 +219,8 @@ def test_expected_times_are_medians_and_give_the_track_back(
     assert np.all(spread > 0)
     seed = seeds(RADIUS, event.pmts, event.charge, event.time)[0]
     assert np.linalg.norm(seed[0] - event.entry) > 0.2
-    entry, leaves, start, _ = squares(pmts, charge, exact + 12.3, *seed, detector.model)
+    hits = hits_of(pmts, charge, exact + 12.3)
+    entry, leaves, start, *_ = squares(median_times(detector.model), hits, *seed, RADIUS)
     assert np.linalg.norm(entry - event.entry) < 0.02
     assert np.linalg.norm(leaves - event.leaves) < 0.05
     assert start == pytest.approx(12.3, abs=0.05)
@@ -278,6 +280,51 @@ def test_light_is_found_where_it_is_made(detector: Detector, event: Event) -> No
     near = np.abs(model.place - 0.68) < 0.1
     # A third of the light is a shower's; few rounds leave part of it beside its place.
     assert 0.5 * 200 / 600 < (share - model.even * 400 / 600)[near].sum() < 200 / 600
+
+
+def test_a_shower_beside_the_entry_does_not_hide_the_exit(detector: Detector) -> None:
+    """The brightest hits are a shower's, and seeds that believe in them end nowhere."""
+    tracks = Tracks(np.array([[0.0, 9.0, 15.24]]), np.array([[0.6, -0.48, -0.64]]), np.ones(1))
+    leaves = tracks.entry + tracks.length()[:, None] * tracks.direction
+    rng = np.random.default_rng(9)
+    edges = np.linspace(0.0, tracks.length()[0], 80)
+    lost = np.full(79, 100.0)
+    lost[1] = 1e6
+    _, hits = QUIET._hits(tracks.entry[0], tracks.direction[0], edges, lost, rng)
+    found = hits_of(QUIET.layout.direction[hits.pmt], hits.charge, hits.time)
+    expects, starts = median_times(detector.model), seeds(RADIUS, *found)
+    assert min(squares(expects, found.part(600), *s, RADIUS).each for s in starts) > 1.5
+    best = least_squares(expects, RADIUS, found)
+    assert np.linalg.norm(best.leaves - leaves[0]) < 2.0
+
+
+def test_short_tracks_are_not_taken_the_wrong_way_round(detector: Detector) -> None:
+    rng = np.random.default_rng(10)
+    tracks = draw_tracks(3000, RADIUS, 207.0, rng)
+    short = np.flatnonzero(tracks.length() < 3.0)
+    assert len(short) > 10
+    tracks = Tracks(*(column[short] for column in tracks))
+    seen = 0
+    for direction, (_, _, hits) in zip(tracks.direction, QUIET._events(tracks, rng), strict=True):
+        pmts = QUIET.layout.direction[hits.pmt]
+        for fit in (
+            fit_track(detector.model, pmts, hits.charge, hits.time),
+            fit_times(median_times(detector.model), RADIUS, pmts, hits.charge, hits.time),
+        ):
+            assert fit.direction @ direction > 0.0
+            seen += 1
+    assert seen == 2 * len(short)
+
+
+def test_times_alone_give_the_track(detector: Detector) -> None:
+    angles = []
+    for event in simulated(QUIET, 20, seed=6):
+        hits = event.pmts, event.charge, event.time
+        fit = fit_times(median_times(detector.model), RADIUS, *hits)
+        true = (event.leaves - event.entry) / np.linalg.norm(event.leaves - event.entry)
+        angles.append(opening(fit.direction, true))
+        assert np.all(np.isinf(fit.covariance))
+    assert np.median(angles) < 0.4
 
 
 def test_a_turned_detector_turns_the_track(detector: Detector, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""The track fit as a baseline: what it predicts, in which order, and what it refuses."""
+"""Track fits as baselines: what they predict, in which order, and what they refuse."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import pytest
 import yaml
 from tests.workflow.project import ROOT
 
+from rootloom.baselines.fastest_light import FastestLight
 from rootloom.baselines.track_fit import TrackFit
 from rootloom.errors import ConfigError, DataError
 from rootloom.selection import Selection
 from rootloom.types import Ragged
 
 DETECTOR = TrackFit(rings=30, equator=60)
+STRAIGHT = FastestLight(rings=30, equator=60, max_rows=0)
+DOWN = np.array([0.0, 0.0, 17.7]), np.array([0.0, 0.0, -17.7])
 TARGETS = tuple(f"{name}_{k}" for name in ("direction", "entry") for k in "xyz")
 
 
@@ -27,6 +30,12 @@ class Truth:
     targets: tuple[str, ...] = TARGETS
     classes: tuple[str, ...] = ("muon",)
     signal: str = "muon"
+    shards: tuple[tuple[dict[str, Ragged | np.ndarray], np.ndarray], ...] = ()
+
+    def rows(self, split, reads):
+        assert split == "train"
+        assert set(reads) == {"sphere.pmt", "sphere.charge", "sphere.time"}
+        yield from self.shards
 
 
 def hits(*events: tuple[np.ndarray, np.ndarray]) -> dict[str, Ragged]:
@@ -38,9 +47,12 @@ def hits(*events: tuple[np.ndarray, np.ndarray]) -> dict[str, Ragged]:
     return {f"sphere.{name}": Ragged(values, offsets) for name, values in columns.items()}
 
 
-@pytest.fixture(scope="module")
-def learned():
-    return DETECTOR.learn(Truth())
+@pytest.fixture(
+    scope="module", params=[DETECTOR, replace(DETECTOR, likelihood=False), STRAIGHT],
+    ids=["likelihood", "times", "fastest"],
+)  # fmt: skip
+def learned(request):
+    return request.param.learn(Truth())
 
 
 def test_columns_are_the_targets_in_their_order(learned):
@@ -71,6 +83,45 @@ def test_a_detector_that_cannot_be_is_refused(fields, match):
         replace(DETECTOR, **fields)
 
 
+@pytest.mark.parametrize(("fields", "match"), [
+    ({"radius": 20.0}, "pmt_sphere"), ({"rings": 0}, "rings"), ({"index": 1.0}, "above 1"),
+    ({"max_rows": -1}, "max_rows"),
+])  # fmt: skip
+def test_straight_light_that_cannot_be_is_refused(fields, match):
+    with pytest.raises(ConfigError, match=match):
+        replace(STRAIGHT, **fields)
+
+
+def training(pmts, expects, late):
+    """A shard of muons from pole to pole whose dim hits are `late` (R,) ns; and their targets."""
+    charge = np.where(np.arange(len(pmts)) % 2, 100.0, 3.0)
+    time, _, _ = expects(pmts, charge, *DOWN)
+    columns = hits(*((np.arange(len(pmts)), time + np.where(charge < 10, ns, 0.0)) for ns in late))
+    offsets = columns["sphere.charge"].offsets
+    columns["sphere.charge"] = Ragged(np.tile(charge, len(late)), offsets)
+    return columns, np.tile([0.0, 0.0, -1.0, *DOWN[0]], (len(late), 1))
+
+
+def test_first_hits_are_corrected_by_at_most_so_many_muons_of_the_training_split():
+    """Hits are 8 ns late in muons of no weight and in those that are too many, and 4 in others."""
+    bare = STRAIGHT.learn(Truth())
+    expects = bare.fit.args[0]
+    columns, truth = training(bare.pmts, expects, np.tile([8.0, 4.0], 10))
+    more, _ = training(bare.pmts, expects, np.full(20, 8.0))
+    columns["weight"], more["weight"] = np.tile([0.0, 1.0], 10), np.ones(20)
+    data = Truth(shards=((columns, truth), (more, truth)))
+    found = replace(STRAIGHT, max_rows=10).learn(data)
+    assert found.rows == 10
+    assert found.parameters > 0
+    late = [
+        found.fit.args[0](bare.pmts, np.full(len(bare.pmts), charge), *DOWN)[0]
+        - expects(bare.pmts, np.full(len(bare.pmts), charge), *DOWN)[0]
+        for charge in (3.0, 100.0)
+    ]
+    assert np.median(late[0] - late[1]) == pytest.approx(4.0, abs=0.1)
+    assert STRAIGHT.learn(data).rows == 0
+
+
 @pytest.mark.parametrize("targets", [TARGETS[:5], (*TARGETS, "energy"), ("energy",)])
 def test_other_targets_are_refused(targets):
     with pytest.raises(ConfigError, match="entry, direction"):
@@ -83,6 +134,21 @@ def test_other_targets_are_refused(targets):
     ({"dataset": "w-jets"}, {"kind": "track_fit"}, "learns classes.*which learns targets.*cut"),
 ])  # fmt: skip
 def test_a_baseline_that_learns_something_else_is_refused(tmp_path, experiment, baseline, match):
+    refused(tmp_path, experiment, baseline, "features", "baselines.other", match)
+
+
+@pytest.mark.parametrize("kind", ["track_fit", "fastest_light"])
+@pytest.mark.parametrize(("representation", "match"), [
+    ("pmt-map", r"kind: pmt_sphere, pool: \[1, 1\].*other.*pool: \[6, 8\].*pmt-image"),
+    ("features", "kind: pmt_sphere.*kind: features.*pmt-image, pmt-image-seamless"),
+])  # fmt: skip
+def test_a_representation_without_hits_is_refused(tmp_path, kind, representation, match):
+    experiment = {"dataset": "muons", "task": {"kind": "regression"}}
+    where = "baseline_representation"
+    refused(tmp_path, experiment, {"kind": kind}, representation, where, match)
+
+
+def refused(tmp_path, experiment, baseline, representation, where, match):
     config = tmp_path / "config"
     for part in ("schema.json", "datasets", "representations"):
         (config / part).parent.mkdir(exist_ok=True)
@@ -91,10 +157,10 @@ def test_a_baseline_that_learns_something_else_is_refused(tmp_path, experiment, 
     section = {
         **experiment,
         "baselines": {"other": baseline},
-        "baseline_representation": "features",
+        "baseline_representation": representation,
     }
     (config / "experiments/mine.yaml").write_text(yaml.safe_dump(section))
     with pytest.raises(ConfigError) as refusal:
         Selection({"experiment": "mine"}, Path(tmp_path))
-    assert "baselines.other" in str(refusal.value)
+    assert where in str(refusal.value)
     assert re.search(match, " ".join(str(refusal.value).split()))

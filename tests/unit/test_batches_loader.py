@@ -207,7 +207,7 @@ def test_the_table_and_an_order_of_it_are_the_epoch(shards, cache_bytes: int) ->
     rows = [
         np.concatenate(leaves, axis=1)[0] for leaves in zip(*map(leaves_of, blocks), strict=True)
     ]
-    for epoch in (0, 3):
+    for epoch in (0, 1, 3, 2):
         order = loader.order(epoch)
         assert sorted(order) == list(range(loader.rows))
         batches = [leaves_of(batch) for batch in loader.epoch(epoch)]

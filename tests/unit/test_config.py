@@ -79,6 +79,15 @@ def test_wrong_sections_name_the_fix(cls: Any, data: Any, message: str) -> None:
         parse(cls, data, "somewhere.yaml")
 
 
+def test_columns_that_a_model_reads_are_those_of_its_representation(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    assert Plan({"experiment": "higgs"}, tmp_path).all_methods
+    file = tmp_path / "config" / "models" / "lorentz.yaml"
+    file.write_text(file.read_text().replace("jet3_eta", "jet3_etta"))
+    with pytest.raises(ConfigError, match=r"jet3_etta(.|\n)*did you mean 'jet3_eta'"):
+        Plan({"experiment": "higgs"}, tmp_path)
+
+
 def test_splits_are_shares_or_expressions() -> None:
     splits = parse(Splits, {"train": 0.9, "validation": 0.1, "test": "row >= 10"}, "here")
     assert splits.shares() == {"train": 0.9, "validation": 0.1}

@@ -25,6 +25,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "recnn": {"hidden": 6, "head": (5,)},
     "table_resnet": {"width": 8, "blocks": 2, "frequencies": 3, "embedding": 2},
 }
+SMALL["lorentz"] = {
+    "objects": (("x0", "x1", "x2"), ("x3", "x1"), ("x2", "x0", "x1", "x3")),
+    "scale": 1.0,
+    "hidden": (8,),
+    "dropout": 0.2,
+}
 CLASSES = ("background", "signal")
 KEY = jax.random.key(4)
 pytestmark = pytest.mark.usefixtures("strict")
@@ -96,7 +102,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 def test_embedding_is_a_float32_vector_a_row(case: Case) -> None:
-    inputs = case.local(np.arange(SIZE)).inputs
+    inputs = case.task.representation.normalise(case.local(np.arange(SIZE)).inputs, {})
     for dtype in ("float32", "bfloat16"):
         model = case.task.model.clone(dtype=dtype)
         apply = partial(model.apply, {"params": case.params["backbone"]}, train=False)

@@ -105,7 +105,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def settled(batches: Batches, devices: int = 1, most: int = 1 << 30) -> Batch:
     found = resident.settle(batches, devices, most, lambda: None)
-    assert found is not None
+    assert not isinstance(found, str), found
     return found[0]
 
 
@@ -145,9 +145,11 @@ def test_rows_that_need_more_than_the_room_are_sent(tmp_path: Path, calls: list[
     need = blocks * BLOCK * 4 * (4 + 1 + 1 + 2)  # x, target, weight, identity; no mask
     for devices in (1, 8):  # eight on one CPU share its memory
         batches = loader(devices=devices)
-        assert resident.settle(batches, devices, devices * need - 1, lambda: None) is None
+        why = resident.settle(batches, devices, devices * need - 1, lambda: None)
+        assert isinstance(why, str)
+        assert "resident_bytes" in why
         found = resident.settle(batches, devices, devices * need, lambda: None)
-        assert found is not None
+        assert not isinstance(found, str), found
         assert found[1] == devices * need
     small = train(tmp_path / "small", replace(OPTIONS, resident_bytes=need - 1))
     assert sum(calls) == 3 * 2  # the validation's alone
@@ -161,11 +163,11 @@ def test_inputs_of_other_shapes_and_convolutions_on_a_cpu_are_sent(
     tmp_path: Path, calls: list[int]
 ) -> None:
     ragged = Memory(points(ROWS), PlainFeatures(), 32)
-    assert resident.settle(ragged, 1, 1 << 30, lambda: None) is None
+    assert resident.settle(ragged, 1, 1 << 30, lambda: None) == "their shapes differ"
     example = Memory(images(8, 12), PlainImage(), 8).batch(np.arange(8))
     cnn = Classification(CNN(filters=(4,), kernels=(3,), pools=(2,)), PlainImage(), {}, ("b", "s"))
-    assert not resident.usable(cnn, example)
-    assert resident.usable(point_task(hidden=(4,)), loader().batch(np.arange(8)))
+    assert resident.hindrance(cnn, example)
+    assert not resident.hindrance(point_task(hidden=(4,)), loader().batch(np.arange(8)))
 
 
 def showers(rows: int, seed: int) -> tuple[dict[str, Any], CalorimeterCells]:

@@ -111,9 +111,10 @@ class Project:
 
 
 def environment() -> dict[str, str]:
-    """The surroundings of a user: nothing of the test run's JAX settings."""
+    """The surroundings of a user without a GPU: nothing of the test run's JAX settings."""
     dropped = ("XLA_FLAGS", "JAX_", "PJRT_", "PYTHONPATH", "SNAKEMAKE")
-    return {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    return kept | {"JAX_PLATFORMS": "cpu"}
 
 
 def make_project(

@@ -64,6 +64,11 @@ class Data(Protocol):
     def samples(self, split: str, variables: Sequence[str], positive: int) -> Iterable[Sample]:
         """The rows of a split, shard by shard; class number `positive` is the signal."""
 
+    def rows(
+        self, split: str, reads: Sequence[str]
+    ) -> Iterable[tuple[Mapping[str, Column], np.ndarray]]:
+        """Shard columns, "weight" among them, and targets (R, T) of a split, shard by shard."""
+
 
 class Predictor(Protocol):
     """A baseline that has learned."""
@@ -84,6 +89,10 @@ class Predictor(Protocol):
     def rows(self) -> int:
         """How many rows it learned from."""
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits whose rows it is asked for; those of the others get NaN."""
+
     def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """(R, C) finite predictions for R rows of shard columns."""
 
@@ -91,7 +100,8 @@ class Predictor(Protocol):
 class Baseline(Protocol):
     """A method that is not a network; its fields are its configuration.
 
-    learns: "classes" or "targets", as a task's: what it predicts.
+    learns: "classes" or "targets", as a task's: what it predicts. requires: what fields of the
+    representation it reads must be, "kind" among them; none need be anything where it says nothing.
     """
 
     learns: ClassVar[str]
@@ -140,6 +150,7 @@ class ClassScores:
     variables: tuple[str, ...]
     fits: tuple[Any, ...]
     rows: int
+    splits: ClassVar[tuple[str, ...]] = SPLITS
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,8 @@ class Loader:
         )
         self._cached = survey.nbytes <= cache_bytes
         self._cache: Store | None = None
+        self._sorter = ThreadPoolExecutor(1, "rootloom-order")
+        self._coming: dict[int, Future[np.ndarray]] = {}
 
     @property
     def rows(self) -> int:
@@ -123,10 +126,16 @@ class Loader:
         return in_thread(whole._batches(0, 0), self._prefetch, self._waited)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Rows of `table` in the order in which `epoch` would yield them, (rows,) int64."""
+        """Rows of `table` in the order in which `epoch` would yield them, (rows,) int64.
+
+        The next epoch's is found meanwhile: a GPU would wait for it as long as an epoch takes.
+        """
         start = time.perf_counter()
-        sequence = self._plan.sequence(epoch)
+        coming = self._coming.pop(epoch, None)
+        sequence = coming.result() if coming else self._plan.sequence(epoch)
         self._waited(time.perf_counter() - start)
+        if self._prefetch and self._plan.shuffle:
+            self._coming = {epoch + 1: self._sorter.submit(self._plan.sequence, epoch + 1)}
         return sequence
 
     def _waited(self, seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from rootloom.representations.base import (
     require_finite,
 )
 from rootloom.representations.padding import pad_masked_into
-from rootloom.types import Column, Features, Ragged
+from rootloom.types import Column, Features, Named, NamedFeatures, Ragged
 
 _WHO = "features"
 _PREFIX = "x."  # keeps a variable called "weight" apart from the shard's own column
@@ -128,15 +128,28 @@ class FeatureVector:
         inputs = self.collate(columns, np.arange(rows), rows)
         return {"x": np.where(inputs.mask > 0, inputs.x.astype(np.float64), np.nan)}
 
-    def normalise(self, inputs: Features, statistics: Mapping[str, MomentsLike]) -> Features:
-        """(x − mean) / std, clipped; a constant feature becomes 0."""
+    def normalise(self, inputs: Features, statistics: Mapping[str, MomentsLike]) -> NamedFeatures:
+        """(x − mean) / std, clipped; a constant feature becomes 0. With features by their names."""
         moments = statistics["x"]
         mean = np.asarray(moments.mean, np.float32)
         std = np.asarray(moments.std, np.float32)
         x = (inputs.x - mean) / np.where(std > 0, std, np.float32(1))
         if self.clip is not None:
             x = x.clip(-self.clip, self.clip)
-        return inputs._replace(x=x * inputs.mask)
+        x = x * inputs.mask
+        return NamedFeatures(x, inputs.mask, self._named(inputs.x, x))
+
+    def _named(self, unscaled: Any, x: Any) -> dict[str, Named]:
+        """Columns of both (B, F) by name, the unscaled ones without logarithm."""
+        if self.variables is None:
+            return {}
+        logarithmic = set(self._logarithmic(self.variables))
+        return {
+            name: Named(
+                _without_log(unscaled[:, k]) if k in logarithmic else unscaled[:, k], x[:, k]
+            )
+            for k, name in enumerate(self.names({}))
+        }
 
     def _scalars(self, columns: Mapping[str, Column]) -> tuple[str, ...]:
         if self.variables is not None:
@@ -155,6 +168,12 @@ class FeatureVector:
                 first = len(scalars) + k * width
                 chosen += range(first, first + width)
         return chosen
+
+
+def _without_log(x: Any) -> Any:
+    """Values (B,) of which sign(x) log(1 + |x|) was taken; NumPy or JAX."""
+    xp = x.__array_namespace__()
+    return xp.sign(x) * xp.expm1(xp.abs(x))
 
 
 def _leading(column: Ragged, most: int) -> Ragged:

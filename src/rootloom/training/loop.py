@@ -189,21 +189,25 @@ class _Run:
 
     def _settle(self) -> None:
         """Keep the rows on the devices where they fit and that is of use."""
-        room = self.options.resident_bytes if resident.usable(self.task, self.example) else 0
+        room = self.options.resident_bytes
+        why = resident.hindrance(self.task, self.example) if room else "resident_bytes is 0"
         evaluate = partial(evaluate_step, self.task)
-        self._trainer, room = self._feed(self.training, self._step, room, updates=True)
-        self._evaluator, _ = self._feed(self.validation, evaluate, room, updates=False)
+        self._trainer, room = self._feed(self.training, self._step, room, why, updates=True)
+        self._evaluator, _ = self._feed(self.validation, evaluate, room, why, updates=False)
 
-    def _feed(self, batches: Batches, step: Step, room: int, *, updates: bool) -> tuple[Feed, int]:
-        """How the batches come, and what is left of the room, in bytes."""
+    def _feed(
+        self, batches: Batches, step: Step, room: int, why: str, *, updates: bool
+    ) -> tuple[Feed, int]:
+        """How the batches come, and what is left of the room, in bytes. why: they must be sent."""
         devices = len(self.example.weight)
-        found = resident.settle(batches, devices, room, self._leave_if_agreed)
-        if found is None:
+        found = why or resident.settle(batches, devices, room, self._leave_if_agreed)
+        rows = f"{batches.rows:,} {'training' if updates else 'validation'} rows"
+        if isinstance(found, str):
+            self.progress.note(f"{rows} are sent batch by batch: {found}")
             return Streamed(batches, step, updates=updates), room
-        rows, taken = found
-        kind = "training" if updates else "validation"
-        self.progress.note(f"{batches.rows:,} {kind} rows stay on the device: {taken / 1e6:.1f} MB")
-        return Resident(batches, rows, step, updates=updates), room - taken
+        held, taken = found
+        self.progress.note(f"{rows} stay on the device: {taken / 1e6:.1f} MB")
+        return Resident(batches, held, step, updates=updates), room - taken
 
     def _train_epoch(self) -> None:
         place, every = self.position, self.options.log_every

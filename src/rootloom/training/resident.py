@@ -20,39 +20,41 @@ from rootloom.types import Batch
 
 def settle(
     batches: Batches, devices: int, most: int, between: Callable[[], None]
-) -> tuple[Batch, int] | None:
+) -> tuple[Batch, int] | str:
     """All rows on each of the devices, leaves (devices, R, …), and the bytes they take there.
 
     A leaf that is the same in every row, as masks and unit weights can be, is kept once,
     (devices, 1, …). Every device holds all rows, not a share of them: a batch is drawn from the
-    whole split, so that shares would travel between the devices at every step. None when the rows
-    are not of one shape or need more than `most` bytes of a memory. `between` is called after
-    every block that was read.
+    whole split, so that shares would travel between the devices at every step. Words that say why
+    not when the rows are not of one shape or need more than `most` bytes of a memory. `between` is
+    called after every block that was read.
     """
-    blocks = batches.table() if most else None
+    blocks = batches.table()
     if blocks is None:
-        return None
+        return "their shapes differ"
     rows = _Rows(batches.rows, devices)
     with closing(blocks):
         for block in blocks:
             rows.take(jax.tree.map(lambda leaf: leaf[0], block))
             if rows.bytes() > most:
-                return None
+                return f"of resident_bytes, {most / 1e6:.1f} MB are left, which is too little"
             rows.write()
             between()
     return rows.placed(), rows.bytes()
 
 
-def usable(task: Task, example: Batch) -> bool:
-    """Whether many steps a call are of use. example: as a loader yields it.
+def hindrance(task: Task, example: Batch) -> str:
+    """Why many steps a call are of no use, empty if they are. example: as a loader yields it.
 
     Not where several processes train: a call's length follows from the clock, and each has its
     own. Nor for convolutions on CPUs: once they are in a loop, XLA makes the gradients of filters
     with plain code in place of its fast kernels, many times slower.
     """
     if not parallel.alone():
-        return False
-    return not (parallel.on_cpu() and _convolves(task, example))
+        return "several processes train"
+    if parallel.on_cpu() and _convolves(task, example):
+        return "convolutions on a CPU are slower in a loop"
+    return ""
 
 
 def _convolves(task: Task, example: Batch) -> bool:

@@ -1,0 +1,157 @@
+"""Dense layers on what a change of frame along the beam leaves alone: masses of sets of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import ClassVar, NamedTuple, TypeAlias
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rootloom.errors import require, require_known
+from rootloom.models.dnn import DNN
+from rootloom.models.layers import Activation, Precision
+from rootloom.types import Features, Named, NamedFeatures
+
+Objects: TypeAlias = tuple[tuple[str, ...], ...]
+
+_WHO = "model 'lorentz', objects"
+# Keeps logarithms finite: squares are those of `scale` plus this, 1 GeV² for a scale of 100 GeV.
+_FLOOR = 1e-4
+# Ten objects have 1,013 sets of two or more.
+_MOST = 10
+
+
+class Lorentz(nn.Module):
+    """Dense layers on transverse momenta and invariant masses of objects, found from their columns.
+
+    objects: the columns of each, all massless: pT, η, φ, and a tag if it has one; GeV and rad. Of a
+    missing momentum, whose η nobody knows, they are pT and φ; it takes the η of the first object,
+    one without a tag if there is one, so that their mass is the transverse mass. Objects with a tag
+    are of one kind: those with a tag above 0 come first, otherwise in the order given.
+    scale: GeV, of typical momenta and masses. hidden, activation, dropout: as in `DNN`.
+
+    A first layer without parameters hands on log pT², tags, and log m² of every set of two or more
+    objects: the Minkowski norm of the Lorentz layer of Butter, Kasieczka, Plehn, Russell,
+    arXiv:1707.08966, section 2.3, with all sums in place of learnt ones. Nothing in it changes when
+    an event is turned about the beam, mirrored, or boosted along the beam. Columns of no object
+    join as they are. Raises ConfigError for columns that the representation does not name.
+    """
+
+    consumes: ClassVar[tuple[str, ...]] = ("features",)
+    reads: ClassVar[str] = "objects"
+
+    objects: Objects
+    scale: float = 100.0
+    hidden: tuple[int, ...] = (300, 300, 300, 300, 300)
+    activation: Activation = "relu"
+    dropout: float = 0.0
+    dtype: Precision = "float32"
+
+    @nn.compact
+    def __call__(self, inputs: NamedFeatures, *, train: bool) -> Array:
+        """(B, F) → (B, hidden[-1]) float32."""
+        objects, columns = read_objects(self.objects), inputs.columns
+        named = [name for names in self.objects for name in names]
+        require_known(named, columns, _WHO, "columns that the representation names")
+        seen = invariants(tagged_first(momenta_of(objects, columns)), self.scale)
+        # By name: JAX keeps no order of a mapping but this one.
+        others = [columns[name].x[:, None] for name in sorted(set(columns) - set(named))]
+        x = jnp.concatenate([seen, *others], axis=1)
+        dense = DNN(self.hidden, self.activation, self.dropout, self.dtype)
+        return dense(Features(x, jnp.ones_like(x)), train=train)
+
+
+class Object(NamedTuple):
+    """Names of an object's columns; without η it is a transverse momentum."""
+
+    pt: str
+    eta: str | None
+    phi: str
+    tag: str | None = None
+
+
+class Momenta(NamedTuple):
+    """Massless objects. pt, eta, phi: (B, N) in GeV and rad; tag: (B, T), of the last T objects."""
+
+    pt: Array
+    eta: Array
+    phi: Array
+    tag: Array
+
+
+def read_objects(columns: Objects) -> list[Object]:
+    """What the columns of each object are, those with a tag last; raises ConfigError."""
+    require(_WHO, 2 <= len(columns) <= _MOST, f"2 to {_MOST} of them", len(columns))
+    lengths = [len(names) for names in columns]
+    require(_WHO, set(lengths) <= {2, 3, 4}, "of each pT, φ or pT, η, φ or pT, η, φ, tag", columns)
+    require(_WHO, max(lengths) > 2, "η of one of them", columns)
+    found = [Object(n[0], None, n[1]) if len(n) == 2 else Object(*n) for n in columns]
+    return sorted(found, key=lambda one: one.tag is not None)
+
+
+def momenta_of(objects: list[Object], columns: Mapping[str, Named]) -> Momenta:
+    """The objects out of their columns.
+
+    One without momentum, as absent ones are stored, is put at η = φ = 0: what is written there may
+    be no direction.
+    """
+    first = next(one.eta for one in objects if one.eta is not None)
+    names = zip(*((one.pt, one.eta or first, one.phi) for one in objects), strict=True)
+    pt, eta, phi = (jnp.stack([columns[name].value for name in of], axis=1) for of in names)
+    tags = [columns[one.tag].value for one in objects if one.tag is not None]
+    tag = jnp.stack(tags, axis=1) if tags else pt[:, :0]
+    there = pt > 0
+    pt, eta, phi = (jnp.where(there, a, jnp.zeros_like(a)) for a in (pt, eta, phi))
+    return Momenta(pt, eta, phi, tag)
+
+
+def tagged_first(momenta: Momenta) -> Momenta:
+    """Objects with a tag above 0 before others of their kind, otherwise in the order given."""
+    plain = momenta.pt.shape[1] - momenta.tag.shape[1]
+    order = jnp.argsort(momenta.tag <= 0, axis=1, stable=True)
+
+    def ordered(values: Array, first: int) -> Array:
+        moved = jnp.take_along_axis(values[:, first:], order, axis=1)
+        return jnp.concatenate([values[:, :first], moved], axis=1)
+
+    pt, eta, phi = (ordered(values, plain) for values in momenta[:3])
+    return Momenta(pt, eta, phi, ordered(momenta.tag, 0))
+
+
+def invariants(momenta: Momenta, scale: float) -> Array:
+    """log pT² (N), tags (T) and log m² of all sets (2^N − N − 1), small sets first, (B, …) float32.
+
+    Squares are over `scale`²; those of masses also over the number of pairs in the set, whose
+    squared masses they are the sums of, so that all of them are near 1.
+    """
+    count = momenta.pt.shape[1]
+    mean = mass_squares(momenta) / pairs_of_sets(count).sum(axis=1)[None]
+    squares = jnp.concatenate([momenta.pt**2, mean], axis=1) / scale**2
+    logs = jnp.log(squares + _FLOOR)
+    return jnp.concatenate([logs[:, :count], momenta.tag, logs[:, count:]], axis=1)
+
+
+def mass_squares(momenta: Momenta) -> Array:
+    """m² in GeV² of all sets of two or more objects, (B, 2^N − N − 1), ordered as `combinations`.
+
+    Massless objects: the sum over pairs of 2 pTi pTj (cosh Δη − cos Δφ) (Particle Data Group,
+    Kinematics, section 49.5), in a form that does not cancel for neighbours.
+    """
+    i, j = np.triu_indices(momenta.pt.shape[1], 1)
+    deta, dphi = (a[:, i] - a[:, j] for a in (momenta.eta, momenta.phi))
+    apart = jnp.sinh(0.5 * deta) ** 2 + jnp.sin(0.5 * dphi) ** 2
+    pairs = 4.0 * momenta.pt[:, i] * momenta.pt[:, j] * apart
+    # A GPU would round both factors to ten bits.
+    return jnp.matmul(pairs, pairs_of_sets(momenta.pt.shape[1]).T, precision="highest")
+
+
+def pairs_of_sets(count: int) -> np.ndarray:
+    """1 where both objects of a pair are in a set, (2^N − N − 1, N (N − 1) / 2) float32."""
+    sets = [s for size in range(2, count + 1) for s in combinations(range(count), size)]
+    inside = np.array([[k in s for k in range(count)] for s in sets])
+    i, j = np.triu_indices(count, 1)
+    return (inside[:, i] & inside[:, j]).astype(np.float32)
