@@ -154,7 +154,7 @@ def test_a_gate_is_shut_or_open_and_has_a_derivative() -> None:
     x = jnp.asarray([-2.0, -1e-3, 1e-3, 2.0])
     np.testing.assert_array_equal(_opened(x), [0, 0, 1, 1])
     found = jax.vmap(jax.grad(_opened))(x)
-    np.testing.assert_allclose(found, expit(x) * (1 - expit(x)), rtol=1e-5)
+    np.testing.assert_allclose(found, expit(x / 4) * (1 - expit(x / 4)) / 4, rtol=1e-5)
 
 
 def test_cells_are_imitated_at_the_energies_of_real_layers(params: Any) -> None:

@@ -16,6 +16,8 @@ from rootloom.models.shower_scale import ShowerScale
 
 # What discriminators see is bounded, in deviations.
 _BOUND = 10.0
+# Deviations over which a gate's derivative fades: gates a few of them from zero have to learn, too.
+_SOFT = 4.0
 
 
 class Seen(NamedTuple):
@@ -120,8 +122,8 @@ class ShowerGAN(nn.Module):
 
 
 def _opened(x: Array) -> Array:
-    """1 above zero and 0 below, with the logistic function's derivative (arXiv:1308.3432)."""
-    soft = jax.nn.sigmoid(x)
+    """1 above zero and 0 below, with a logistic function's derivative (arXiv:1308.3432)."""
+    soft = jax.nn.sigmoid(x / _SOFT)
     return (x > 0).astype(jnp.float32) + soft - jax.lax.stop_gradient(soft)
 
 
