@@ -124,7 +124,8 @@ class ShowerGAN(nn.Module):
 def _opened(x: Array) -> Array:
     """1 above zero and 0 below, with a logistic function's derivative (arXiv:1308.3432)."""
     soft = jax.nn.sigmoid(x / _SOFT)
-    return (x > 0).astype(jnp.float32) + soft - jax.lax.stop_gradient(soft)
+    # In this order, since 1 + soft - soft is not always 1.
+    return (x > 0).astype(jnp.float32) + (soft - jax.lax.stop_gradient(soft))
 
 
 class _Generator(nn.Module):
