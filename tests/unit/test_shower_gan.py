@@ -174,6 +174,18 @@ def test_cells_are_imitated_at_the_energies_of_real_layers(params: Any) -> None:
     np.testing.assert_allclose(made.energies, shown, atol=2e-3)
 
 
+def test_cells_below_the_threshold_are_not_seen() -> None:
+    """No generated shower has them: each would give a real one away."""
+    ours, inputs = task(), local(np.arange(SIZE)).inputs
+    empty = inputs.cells.at[:, 16:].set(0.0)
+    weak = empty.at[:, 20].set(0.9 * CELLS.threshold)
+    with_weak, without = (ours.model.see(c, inputs.energy, ours.scale).cells for c in (weak, empty))
+    np.testing.assert_array_equal(with_weak[:, -12:], without[:, -12:])
+    strong = empty.at[:, 20].set(1.1 * CELLS.threshold)
+    seen = ours.model.see(strong, inputs.energy, ours.scale).cells
+    assert np.abs(seen[:, -12:] - without[:, -12:]).max() > 1
+
+
 def test_the_slope_of_linear_logits() -> None:
     rng = np.random.default_rng(8)
     first, second = (rng.normal(size=(n, 2)).astype(np.float32) for n in (3, 5))

@@ -92,7 +92,9 @@ class ShowerGAN(nn.Module):
         known = scale.known(energy, layers)
         seen = [known, scale.shares(cells, layers)]
         if self.shapes:
-            seen.append(shapes(cells, self.layers))
+            # Of real showers as of made ones: those below the threshold would tell them apart.
+            held = jnp.where(cells < scale.threshold, 0.0, cells)
+            seen.append(shapes(held, self.layers))
         return Seen(*(jnp.clip(s, -_BOUND, _BOUND) for s in (known, jnp.concatenate(seen, axis=1))))
 
     def imitate(
