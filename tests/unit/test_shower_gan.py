@@ -154,7 +154,7 @@ def test_a_gate_is_shut_or_open_and_has_a_derivative() -> None:
     x = jnp.asarray([-2.0, -1e-3, 1e-3, 2.0])
     np.testing.assert_array_equal(_opened(x), [0, 0, 1, 1])
     found = jax.vmap(jax.grad(_opened))(x)
-    np.testing.assert_allclose(found, expit(x) * (1 - expit(x)), rtol=1e-5)
+    np.testing.assert_allclose(found, expit(x / 4) * (1 - expit(x / 4)) / 4, rtol=1e-5)
 
 
 def test_cells_are_imitated_at_the_energies_of_real_layers(params: Any) -> None:
@@ -172,6 +172,18 @@ def test_cells_are_imitated_at_the_energies_of_real_layers(params: Any) -> None:
     layers = jnp.asarray(layers_of(np.asarray(shower)))
     shown = ours.scale.known(inputs.energy, layers)
     np.testing.assert_allclose(made.energies, shown, atol=2e-3)
+
+
+def test_cells_below_the_threshold_are_not_seen() -> None:
+    """No generated shower has them: each would give a real one away."""
+    ours, inputs = task(), local(np.arange(SIZE)).inputs
+    empty = inputs.cells.at[:, 16:].set(0.0)
+    weak = empty.at[:, 20].set(0.9 * CELLS.threshold)
+    with_weak, without = (ours.model.see(c, inputs.energy, ours.scale).cells for c in (weak, empty))
+    np.testing.assert_array_equal(with_weak[:, -12:], without[:, -12:])
+    strong = empty.at[:, 20].set(1.1 * CELLS.threshold)
+    seen = ours.model.see(strong, inputs.energy, ours.scale).cells
+    assert np.abs(seen[:, -12:] - without[:, -12:]).max() > 1
 
 
 def test_the_slope_of_linear_logits() -> None:

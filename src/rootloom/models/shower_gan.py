@@ -16,6 +16,8 @@ from rootloom.models.shower_scale import ShowerScale
 
 # What discriminators see is bounded, in deviations.
 _BOUND = 10.0
+# Deviations over which a gate's derivative fades: gates a few of them from zero have to learn, too.
+_SOFT = 4.0
 
 
 class Seen(NamedTuple):
@@ -90,7 +92,9 @@ class ShowerGAN(nn.Module):
         known = scale.known(energy, layers)
         seen = [known, scale.shares(cells, layers)]
         if self.shapes:
-            seen.append(shapes(cells, self.layers))
+            # Of real showers as of made ones: those below the threshold would tell them apart.
+            held = jnp.where(cells < scale.threshold, 0.0, cells)
+            seen.append(shapes(held, self.layers))
         return Seen(*(jnp.clip(s, -_BOUND, _BOUND) for s in (known, jnp.concatenate(seen, axis=1))))
 
     def imitate(
@@ -120,9 +124,10 @@ class ShowerGAN(nn.Module):
 
 
 def _opened(x: Array) -> Array:
-    """1 above zero and 0 below, with the logistic function's derivative (arXiv:1308.3432)."""
-    soft = jax.nn.sigmoid(x)
-    return (x > 0).astype(jnp.float32) + soft - jax.lax.stop_gradient(soft)
+    """1 above zero and 0 below, with a logistic function's derivative (arXiv:1308.3432)."""
+    soft = jax.nn.sigmoid(x / _SOFT)
+    # In this order, since 1 + soft - soft is not always 1.
+    return (x > 0).astype(jnp.float32) + (soft - jax.lax.stop_gradient(soft))
 
 
 class _Generator(nn.Module):
