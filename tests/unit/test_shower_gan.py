@@ -12,15 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.special import expit
 from tests.learnable import LAYERS, Memory, showers
 
 from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
-from rootloom.models.calorimeter import shape
-from rootloom.models.shower_gan import Seen, ShowerGAN
+from rootloom.models.calorimeter import shape, shapes
+from rootloom.models.shower_gan import Seen, ShowerGAN, _opened
 from rootloom.models.shower_scale import ShowerScale
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.adversarial import Adversarial, slope
+from rootloom.tasks.generative import separation, shape_metrics
 from rootloom.training import parallel
 from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions
@@ -129,6 +131,30 @@ def test_shapes_are_weighted_moments() -> None:
             assert values[place] == pytest.approx(20 * centre, abs=1e-4)
             assert values[place + 1] == pytest.approx(np.log(width + 1e-4) + 5, abs=1e-4)
         assert values[5] == pytest.approx(5 * (weights / (weights + 1e-3)).mean(), rel=1e-4)
+
+
+def test_shapes_are_compared_by_their_histograms() -> None:
+    """The figure that a training is judged by, from NumPy's histograms of the same showers."""
+    first, second = (showers(300, seed=n) for n in (3, 4))
+    cells = [CELLS.collate(c, np.arange(300), 300).cells for c in (first, second)]
+    cells[1][:, 2:4] *= 0.3
+    metrics = shape_metrics(*(jnp.asarray(c) for c in cells), LAYERS)
+    found = separation({name: np.asarray(v).mean(axis=0) for name, v in metrics.items()})
+    expected = []
+    for one, two in zip(
+        *(np.asarray(shapes(jnp.asarray(c), LAYERS)).T for c in cells), strict=True
+    ):
+        h, g = (np.histogram(x, 250, (-7, 6))[0] / 300 for x in (one, two))
+        expected.append(0.5 * ((h - g)[h + g > 0] ** 2 / (h + g)[h + g > 0]).sum())
+    assert found == {"shapes": pytest.approx(np.mean(expected), abs=2e-3)}
+    assert found["shapes"] > 0.1
+
+
+def test_a_gate_is_shut_or_open_and_has_a_derivative() -> None:
+    x = jnp.asarray([-2.0, -1e-3, 1e-3, 2.0])
+    np.testing.assert_array_equal(_opened(x), [0, 0, 1, 1])
+    found = jax.vmap(jax.grad(_opened))(x)
+    np.testing.assert_allclose(found, expit(x) * (1 - expit(x)), rtol=1e-5)
 
 
 def test_cells_are_imitated_at_the_energies_of_real_layers(params: Any) -> None:

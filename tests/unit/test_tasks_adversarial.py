@@ -17,7 +17,7 @@ from tests.learnable import LAYERS, Memory, PlainImage, showers
 from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
 from rootloom.models.calogan import CaloGAN, similarity
-from rootloom.models.calorimeter import LocallyConnected, join, resample, split
+from rootloom.models.calorimeter import LocallyConnected, join, local_product, resample, split
 from rootloom.models.cnn import CNN
 from rootloom.models.layers import example_normal, example_seeds
 from rootloom.physics.histograms import separation_power
@@ -182,6 +182,50 @@ def test_locally_connected_by_loops(strides: tuple[int, int]) -> None:
             patch = x[:, top : top + 2, left : left + 3].reshape(2, -1)
             expected = patch @ np.asarray(params["kernel"][i, j]) + 0.5
             np.testing.assert_allclose(found[:, i, j], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "shape"),
+    [((2, 3), (1, 1), (5, 7)), ((3, 3), (1, 2), (5, 8)), ((2, 2), (3, 2), (8, 7))],
+)
+def test_local_products_have_the_derivatives_of_their_definition(
+    size: Any, strides: Any, shape: Any
+) -> None:
+    """Of the first and, as penalties on derivatives need it, of the second order."""
+    rng = np.random.default_rng(3)
+    (kh, kw), (down, right) = size, strides
+    high, wide = (shape[0] - kh) // down + 1, (shape[1] - kw) // right + 1
+    x = jnp.asarray(rng.normal(size=(2, *shape, 3)), jnp.float32)
+    filters = jnp.asarray(rng.normal(size=(high, wide, kh * kw * 3, 2)), jnp.float32)
+
+    def defined(x: Any, filters: Any, size: Any, strides: Any) -> Any:
+        rows = [
+            [
+                x[:, i * down : i * down + kh, j * right : j * right + kw].reshape(2, -1)
+                @ filters[i, j]
+                for j in range(wide)
+            ]
+            for i in range(high)
+        ]
+        return jnp.stack([jnp.stack(row, axis=1) for row in rows], axis=1)
+
+    def first(product: Any) -> Any:
+        def value(x: Any, filters: Any) -> Any:
+            return jnp.sin(product(x, filters, size, strides)).sum()
+
+        return jax.grad(value, argnums=(0, 1))
+
+    def second(product: Any) -> Any:
+        def steep(x: Any, filters: Any) -> Any:
+            return (first(product)(x, filters)[0] ** 2).sum()
+
+        return jax.grad(steep, argnums=(0, 1))
+
+    for order in (first, second):
+        found, expected = (jax.jit(order(f))(x, filters) for f in (local_product, defined))
+        for one, two in zip(found, expected, strict=True):
+            assert np.abs(two).max() > 0.1
+            np.testing.assert_allclose(one, two, rtol=0, atol=2e-5 * np.abs(two).max())
 
 
 def test_layers_split_join_and_resample() -> None:

@@ -114,6 +114,26 @@ def test_two_runs_are_identical_and_seeds_differ(tmp_path: Path, undisturbed: Re
     assert not same(other.params, undisturbed.params)
 
 
+def test_an_average_is_validated_and_kept_and_changes_no_step(
+    tmp_path: Path, undisturbed: Result
+) -> None:
+    averaged = train(tmp_path, replace(OPTIONS, average=0.9))
+    for one, two in zip(undisturbed.history, averaged.history, strict=True):
+        assert one["training_loss"] == two["training_loss"]
+        assert one["loss"] != two["loss"]
+    assert not same(undisturbed.params, averaged.params)
+
+    # Interrupted, it goes on with the average that it had.
+    def interrupt(epoch: int, batch: int) -> None:
+        if (epoch, batch) == (1, 3):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    options = replace(OPTIONS, average=0.9)
+    with pytest.raises(Preempted):
+        train(tmp_path / "again", options, hook=interrupt)
+    assert same(train(tmp_path / "again", options).params, averaged.params)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_leaves_and_the_rest_is_the_same(
     tmp_path: Path, undisturbed: Result, number: signal.Signals

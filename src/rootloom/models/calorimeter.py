@@ -11,7 +11,8 @@ from jax import Array
 
 from rootloom.models.layers import HE, Precision
 
-Layers = tuple[tuple[int, int], ...]
+Pair = tuple[int, int]
+Layers = tuple[Pair, ...]
 
 # A cell of this energy, GeV, counts as half active.
 ACTIVE = 1e-3
@@ -74,10 +75,7 @@ def resample(image: Array, shape: tuple[int, int]) -> Array:
 
 
 class LocallyConnected(nn.Module):
-    """A convolution whose filters differ from place to place, without padding.
-
-    One product of all patches with all filters: at large batches faster than any loop over places.
-    """
+    """A convolution whose filters differ from place to place, without padding."""
 
     features: int
     kernel: tuple[int, int]
@@ -90,20 +88,31 @@ class LocallyConnected(nn.Module):
         """(B, H, W, C) → (B, (H - kh) // sh + 1, (W - kw) // sw + 1, features)."""
         (kh, kw), (sh, sw) = self.kernel, self.strides
         high, wide = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
-        windows = [
-            x[:, i : i + (high - 1) * sh + 1 : sh, j : j + (wide - 1) * sw + 1 : sw]
-            for i in range(kh)
-            for j in range(kw)
-        ]
-        patches = jnp.concatenate(windows, axis=-1)  # (B, high, wide, kh kw C)
-        shape = (high, wide, patches.shape[-1], self.features)
+        shape = (high, wide, kh * kw * x.shape[3], self.features)
         kernel = self.param("kernel", _per_place, shape).astype(self.dtype)
-        y = jnp.einsum("bhwp,hwpf->bhwf", patches, kernel)
+        y = local_product(x.astype(self.dtype), kernel, self.kernel, self.strides)
         if self.use_bias:
             zeros = nn.initializers.zeros
             bias = self.param("bias", zeros, (high, wide, self.features)).astype(self.dtype)
             y = y + bias[None]
         return y
+
+
+def local_product(x: Array, kernel: Array, size: Pair, strides: Pair) -> Array:
+    """(B, H, W, C) and filters (h, w, kh kw C, F) of size (kh, kw) → (B, h, w, F).
+
+    Places lead inside, and the sum over a filter's positions is taken of products: each is one of
+    matrices as they stand in memory, where patches would be copied position by position.
+    """
+    (high, wide), channels, (down, right) = kernel.shape[:2], x.shape[3], strides
+    placed = x.transpose(1, 2, 0, 3)
+    products = []
+    for number in range(size[0] * size[1]):
+        i, j = divmod(number, size[1])
+        seen = placed[i : i + (high - 1) * down + 1 : down, j : j + (wide - 1) * right + 1 : right]
+        own = kernel[:, :, number * channels : (number + 1) * channels]
+        products.append(jax.lax.dot_general(seen, own, (((3,), (2,)), ((0, 1), (0, 1)))))
+    return sum(products[1:], products[0]).transpose(2, 0, 1, 3)
 
 
 def _per_place(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:

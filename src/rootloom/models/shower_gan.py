@@ -114,8 +114,15 @@ class ShowerGAN(nn.Module):
 
     def _cells(self, z: Array, energy: Array, layers: Array, scale: ShowerScale) -> Array:
         shape, own = z[:, self.latent : 2 * self.latent], z[:, 2 * self.latent :]
-        shares = self.generator.shares(shape, own, scale.known(energy, layers))
-        return scale.cells(shares, layers, through=True)
+        shares, gate = self.generator.shares(shape, own, scale.known(energy, layers))
+        above = shares - scale.shares(jnp.zeros_like(own), layers)
+        return scale.cells(shares - (1.0 - _opened(gate + above)) * above, layers, through=True)
+
+
+def _opened(x: Array) -> Array:
+    """1 above zero and 0 below, with the logistic function's derivative (arXiv:1308.3432)."""
+    soft = jax.nn.sigmoid(x)
+    return (x > 0).astype(jnp.float32) + soft - jax.lax.stop_gradient(soft)
 
 
 class _Generator(nn.Module):
@@ -136,9 +143,10 @@ class _Generator(nn.Module):
         h = self.of_energies(jnp.concatenate([z, known], axis=1))
         return self.to_ratios(h).astype(jnp.float32)
 
-    def shares(self, z: Array, own: Array, known: Array) -> Array:
-        h = self.of_cells(jnp.concatenate([z, known], axis=1))
-        return self.cells(h, own).astype(jnp.float32)
+    def shares(self, z: Array, own: Array, known: Array) -> tuple[Array, Array]:
+        """Of every cell, (B, cells), its share if it is not empty, and by how much it is not."""
+        shares, gate = self.cells(self.of_cells(jnp.concatenate([z, known], axis=1)), own)
+        return shares.astype(jnp.float32), gate.astype(jnp.float32)
 
 
 class _Trunk(nn.Module):
@@ -157,22 +165,22 @@ class _Trunk(nn.Module):
 
 
 class _Cells(nn.Module):
-    """Of a shower's (B, width) and every cell's own number (B, cells) its share."""
+    """Of a shower's (B, width) and every cell's own number (B, cells) its share and gate."""
 
     channels: int
     hidden: int
     dtype: Precision
 
     @nn.compact
-    def __call__(self, h: Array, own: Array) -> Array:
+    def __call__(self, h: Array, own: Array) -> tuple[Array, Array]:
         cells = own.shape[1]
         told = nn.Dense(cells * self.channels, dtype=self.dtype)(h)
         value = own[..., None].astype(self.dtype)
         inside = jnp.concatenate([value, told.reshape(-1, cells, self.channels)], axis=-1)
         inside = jax.nn.silu(nn.Dense(self.hidden, kernel_init=HE, dtype=self.dtype)(inside))
-        slope, offset = jnp.moveaxis(nn.Dense(2, dtype=self.dtype)(inside), -1, 0)
+        slope, offset, gate = jnp.moveaxis(nn.Dense(3, dtype=self.dtype)(inside), -1, 0)
         # Begins near standardised noise, which is each cell's own mean and deviation.
-        return (1.0 + slope) * value[..., 0] + offset
+        return (1.0 + slope) * value[..., 0] + offset, gate
 
 
 class _Discriminator(nn.Module):
