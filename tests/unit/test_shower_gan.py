@@ -116,7 +116,7 @@ def test_a_network_can_learn_to_fill_an_empty_cell() -> None:
 
 
 def test_pushing_all_cells_of_a_layer_moves_none() -> None:
-    """Whether they are empty or not: else cells below the threshold would grow together for ever."""
+    """Empty or not: else cells below the threshold would grow together for ever."""
     scale = ShowerScale(LAYERS, 0.05, task().statistics)
     image = jnp.asarray(np.random.default_rng(9).exponential(0.1, (3, 2, 8)).astype(np.float32))
     fill = partial(scale._filled, energy=jnp.asarray([0.2, 0.5, 2.0]))
