@@ -12,7 +12,13 @@ from scipy.spatial.transform import Rotation
 from rootloom.errors import ConfigError, DataError
 from rootloom.physics.pmts import latitude_rings
 from rootloom.representations.sphere import PmtSphere
-from rootloom.representations.turning import to_the_middle, turned_by
+from rootloom.representations.turning import (
+    Turn,
+    to_the_middle,
+    turned_back,
+    turned_by,
+    turned_vectors,
+)
 from rootloom.types import Image, Ragged
 
 RINGS, EQUATOR = 11, 23
@@ -132,7 +138,7 @@ def test_an_image_turned_is_that_of_the_event_turned() -> None:
             for place in (source, turned)
         )
         moved, found = turned_by(before, np.array([steps]))
-        assert found == pytest.approx(angle)
+        assert found.angle == pytest.approx(angle)
         spacing = 2 * np.pi / np.bincount(WHERE.ring)
         latitude = (np.arange(RINGS) + 0.5) * np.pi / RINGS - 0.5 * np.pi
         # Two images, each up to half a ring's spacing off; the distance changes less than the arc.
@@ -153,7 +159,7 @@ def test_the_heading_is_where_light_is_earliest() -> None:
     )  # fmt: skip
     steps = to_the_middle(x)
     np.testing.assert_array_equal(steps, to_the_middle(jnp.asarray(x)))
-    _, angle = turned_by(x, steps)
+    angle = turned_by(x, steps)[1].angle
     middle = 2 * np.pi * (EQUATOR // 2) / EQUATOR
     off = np.angle(np.exp(1j * (longitude + angle - middle)))
     assert np.all(np.abs(off) < 1.5 * 2 * np.pi / EQUATOR)
@@ -162,17 +168,54 @@ def test_the_heading_is_where_light_is_earliest() -> None:
     assert not nothing.any()
 
 
+@pytest.mark.parametrize(("columns", "pool"), [(24, 1), (24, 2), (27, 1), (27, 3)])
+def test_an_image_mirrored_is_that_of_the_event_mirrored(columns: int, pool: int) -> None:
+    """The middle column stays, for even and odd numbers of them, and for pooled ones."""
+    one = PmtSphere(**SMALL, unrolled="stretched", columns=columns, pool=(1, pool), latest=1e3)
+    source = np.array([0.6, -0.3, 0.5])
+
+    def seen(place: np.ndarray) -> np.ndarray:
+        return image(one, everywhere(50 * np.linalg.norm(WHERE.direction - place, axis=1)))
+
+    centre = 0.5 * (1 - 1 / pool)
+    moved, turn = turned_by(seen(source), np.array([4]), np.array([True]), centre)
+    after = seen(turned_vectors(source[None], turn)[0])
+    spacing = 2 * np.pi / np.bincount(WHERE.ring)
+    latitude = (np.arange(RINGS) + 0.5) * np.pi / RINGS - 0.5 * np.pi
+    bound = 50 * np.cos(latitude) * spacing
+    assert np.all(np.abs(moved - after)[0, ..., 1].max(axis=1) <= bound + 0.1)
+    # Turned as far without a mirror, it is not.
+    plain = turn._replace(mirrored=np.array([False]))
+    wrong = seen(turned_vectors(source[None], plain)[0])
+    assert np.any(np.abs(moved - wrong)[0, ..., 1].max(axis=1) > 2 * bound)
+    middle = columns // pool // 2
+    upright, _ = turned_by(seen(source), np.array([4]))
+    np.testing.assert_array_equal(moved[:, :, middle], upright[:, :, middle])
+
+
+def test_vectors_turn_as_rotations_and_mirrors_do_and_back() -> None:
+    rng = np.random.default_rng(2)
+    vectors, angle = rng.normal(size=(50, 3)), rng.uniform(-7, 7, 50)
+    turn = Turn(angle, rng.random(50) < 0.5)
+    flipped = np.where(turn.mirrored[:, None], vectors * [1, -1, 1], vectors)
+    expected = Rotation.from_euler("z", angle[:, None]).apply(flipped)
+    found = turned_vectors(vectors, turn)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(turned_back(found, turn), vectors, atol=1e-12)
+
+
 def test_only_a_training_turns_at_random() -> None:
     one = PmtSphere(**SMALL, unrolled="stretched", turn="random")
     x = np.repeat(image(one, everywhere(np.arange(1.0, PMTS + 1))), 3, axis=0)
     draws = np.array([0, 5, EQUATOR + 5], np.uint32)
-    turned, angle = one.turned(Image(x), draws)
+    turned, turn = one.turned(Image(x), draws)
     np.testing.assert_array_equal(turned.x[1], np.roll(x[1], 5, axis=1))
     np.testing.assert_array_equal(turned.x[0], x[0])
-    np.testing.assert_allclose(angle, 2 * np.pi * np.array([0, 5, 5]) / EQUATOR)
-    same, angle = one.turned(Image(x), None)
+    np.testing.assert_allclose(turn.angle, 2 * np.pi * np.array([0, 5, 5]) / EQUATOR)
+    assert not turn.mirrored.any()
+    same, turn = one.turned(Image(x), None)
     np.testing.assert_array_equal(same.x, x)
-    assert not angle.any()
+    assert turn is None
 
 
 def test_rows_are_drawn_in_the_order_asked_for_and_padded_with_nothing() -> None:
@@ -230,6 +273,8 @@ def test_wrong_fields_and_datasets_are_refused() -> None:
         {"columns": EQUATOR - 1},
         {"turn": "random"},
         {"turn": "heading"},
+        {"unrolled": "stretched", "mirror": True},
+        {"unrolled": "stretched", "turn": "random", "mirror": True},
         {"pool": (RINGS + 1, 1)},
         {"unrolled": "stretched", "columns": 24, "pool": (1, 4), "wrap": 7},
         {"latest": 0.0},

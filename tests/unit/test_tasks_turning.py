@@ -33,28 +33,51 @@ TARGETS = (*PLACE, "size")
 KEY = jax.random.key(3)
 
 
-def sources(turn: float = 0.0) -> np.ndarray:
-    """Points inside the unit sphere, (R, 3), turned about the z axis by an angle in radians."""
-    place = np.random.default_rng(4).uniform(-0.6, 0.6, (ROWS, 3))
-    return Rotation.from_euler("z", turn).apply(place)
+# How events are turned, and whether they are mirrored as well.
+MIRRORED = "heading, mirrored"
+
+
+def lights(turn: float = 0.0, side: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Points inside the unit sphere, (R, 3) each: y times `side`, then turned about z by radians.
+
+    The earliest light comes from the first, most of it from the second.
+    """
+    first = np.random.default_rng(4).uniform(-0.6, 0.6, (ROWS, 3))
+    both = first, first[:, [1, 0, 2]]
+    about = Rotation.from_euler("z", turn)
+    one, other = (about.apply(place * [1.0, side, 1.0]) for place in both)
+    return one, other
+
+
+def sources(turn: float = 0.0, side: float = 1.0) -> np.ndarray:
+    """Where the earliest light comes from, what is to be learned; see `lights`."""
+    return lights(turn, side)[0]
 
 
 def representation(turn: str) -> PmtSphere:
     return PmtSphere(
-        rings=RINGS, equator=EQUATOR, unrolled="stretched", turn=turn, wrap=2, latest=1e3
+        rings=RINGS,
+        equator=EQUATOR,
+        unrolled="stretched",
+        turn=turn.partition(",")[0],
+        mirror=turn == MIRRORED,
+        wrap=2,
+        latest=1e3,
     )
 
 
-def columns(turn: float = 0.0) -> dict[str, Any]:
-    """Events whose first hits grow with the distance to a source."""
-    place = sources(turn)
-    time = 30 * np.linalg.norm(WHERE.direction[None] - place[:, None], axis=2)
+def columns(turn: float = 0.0, side: float = 1.0) -> dict[str, Any]:
+    """Events whose first hits are the later, and charges the smaller, the farther from a light."""
+    place, other = lights(turn, side)
+    late, far = (
+        np.linalg.norm(WHERE.direction[None] - light[:, None], axis=2) for light in (place, other)
+    )
     pmts = np.tile(np.arange(len(WHERE.ring)), ROWS)
     offsets = np.arange(ROWS + 1) * len(WHERE.ring)
     hits = {
         "hits.pmt": Ragged(pmts, offsets),
-        "hits.charge": Ragged(np.ones(len(pmts), np.float32), offsets),
-        "hits.time": Ragged(time.ravel().astype(np.float32), offsets),
+        "hits.charge": Ragged((1 / far).ravel().astype(np.float32), offsets),
+        "hits.time": Ragged(30 * late.ravel().astype(np.float32), offsets),
     }
     found = labelled(representation("none").encode(hits), np.zeros(ROWS), seed=0)
     values = {name: place[:, k] for k, name in enumerate(PLACE)}
@@ -62,9 +85,9 @@ def columns(turn: float = 0.0) -> dict[str, Any]:
     return {**found, **{f"aux.target.{name}": values[name] for name in TARGETS}}
 
 
-def batch_of(turn: str, by: float = 0.0, devices: int = 1) -> Batch:
+def batch_of(turn: str, by: float = 0.0, devices: int = 1, side: float = 1.0) -> Batch:
     return assemble(
-        columns(by),
+        columns(by, side),
         np.arange(ROWS),
         representation=representation(turn),
         weights=None,
@@ -105,6 +128,21 @@ def test_events_turned_by_columns_have_predictions_turned_by_them(quarters: int)
     assert np.abs(second - first).max() > 0.1
 
 
+def test_mirror_images_have_mirrored_predictions() -> None:
+    one = task(MIRRORED)
+    params = initial_params(one, batch_of(MIRRORED), seed=1)
+    before, after = (
+        jax.jit(one.predict)(params, local(batch_of(MIRRORED, 1.5 * np.pi, side=side)), KEY)
+        for side in (1.0, -1.0)
+    )
+    first, second = (np.stack([f[name] for name in PLACE], axis=1) for f in (before, after))
+    # Turned by 270 degrees after the mirror: what was mirrored in y then is in x.
+    np.testing.assert_allclose(second, first * [-1, 1, 1], atol=1e-3)
+    np.testing.assert_allclose(after["size"], before["size"], atol=1e-3)
+    _, turn = one.turned(local(batch_of(MIRRORED)), KEY, train=False)
+    assert 0.2 < np.mean(turn.mirrored) < 0.8
+
+
 def test_without_a_turn_predictions_are_not_turned() -> None:
     params = initial_params(task("none"), batch_of("none"), seed=1)
     turned, plain = (
@@ -120,7 +158,8 @@ def test_truth_turns_with_the_image() -> None:
     one, batch = task("random"), local(batch_of("random"))
     params = initial_params(one, batch_of("random"), seed=1)
     loss, metrics = jax.jit(partial(one.loss, train=True))(params, batch, KEY)
-    inputs, angle = jax.jit(partial(one.turned, train=True))(batch, KEY)
+    inputs, turn = jax.jit(partial(one.turned, train=True))(batch, KEY)
+    angle = turn.angle
     assert len(np.unique(np.round(angle, 4))) > EQUATOR / 2
     turned = np.concatenate([
         Rotation.from_euler("z", a).apply(place[None, :3])
@@ -132,7 +171,7 @@ def test_truth_turns_with_the_image() -> None:
     np.testing.assert_allclose(loss, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(metrics["angle_place"], same["angle_place"], rtol=1e-3)
     # Another step turns otherwise.
-    other = jax.jit(partial(one.turned, train=True))(batch, jax.random.key(4))[1]
+    other = jax.jit(partial(one.turned, train=True))(batch, jax.random.key(4))[1].angle
     assert np.mean(np.asarray(other) != np.asarray(angle)) > 0.5
 
 
@@ -150,7 +189,7 @@ def test_turns_do_not_depend_on_the_devices() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("turn", ["none", "random", "heading"])
+@pytest.mark.parametrize("turn", ["none", "random", "heading", MIRRORED])
 def test_events_on_the_host_are_turned_by_a_traced_key(turn: str) -> None:
     one, batch = task(turn), local(batch_of(turn))
     params = initial_params(one, batch_of(turn), seed=1)

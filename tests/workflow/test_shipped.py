@@ -73,7 +73,7 @@ def test_w_tagging(tmp_path: Path) -> None:
 def test_higgs(tmp_path: Path) -> None:
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")
-    found = evaluations(tmp_path, "higgs", ["deep-low", "trees-high"], 60, batch_size=16)
+    found = evaluations(tmp_path, "higgs", ["lorentz-low", "trees-high"], 60, batch_size=16)
     assert all(0 <= auc["higgs"] <= 1 for auc in areas(found).values())
 
 

@@ -36,9 +36,9 @@ class Lorentz(nn.Module):
 
     A first layer without parameters hands on log pT², tags, and log m² of every set of two or more
     objects: the Minkowski norm of the Lorentz layer of Butter, Kasieczka, Plehn, Russell,
-    arXiv:1707.08966, section 2.3, with all sums in place of learnt ones. Nothing in it changes when
-    an event is turned about the beam, mirrored, or boosted along the beam. Columns of no object
-    join as they are. Raises ConfigError for columns that the representation does not name.
+    arXiv:1707.08966, with all sums in place of learnt ones. Nothing in it changes when an event is
+    turned about the beam, mirrored, or boosted along the beam. Columns of no object join as they
+    are. Raises ConfigError for columns that the representation does not name.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("features",)

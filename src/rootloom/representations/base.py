@@ -34,8 +34,8 @@ class Representation(Protocol):
     training then makes the inputs of its own devices only.
 
     One whose events may be turned about the z axis has `turned(inputs, draws)`, called before
-    `normalise`: the inputs, turned, and the angles (B,) in radians; draws: (B,) uint32, random
-    numbers of the examples while a network learns, else None.
+    `normalise`: the inputs, turned or mirrored, and the `turning.Turn`, None if nothing was done;
+    draws: (B,) uint32, random numbers of the examples while a network learns, else None.
     """
 
     kind: ClassVar[str]

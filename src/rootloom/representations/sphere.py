@@ -21,7 +21,7 @@ from rootloom.representations.base import (
     require_finite,
     round_mantissa,
 )
-from rootloom.representations.turning import to_the_middle, turned_by
+from rootloom.representations.turning import Turn, brighter_before, to_the_middle, turned_by
 from rootloom.types import Column, Image, Ragged
 
 _WHO = "pmt_sphere"
@@ -53,6 +53,8 @@ class PmtSphere:
     turn: how images are turned about the polar axis ("stretched" only): "random" turns those of a
     training anew in every epoch, so that no longitude is like another; "heading" turns each one
     until its earliest light is in the middle, so that all longitudes are the same.
+    mirror: with "heading", images with more light before the middle than after it are mirrored, as
+    jet images are flipped: nature does not know the difference.
     latest: later times count as this one, ns.
 
     A PMT with several hits shows their charge and the first of their times; one without is 0, and
@@ -70,6 +72,7 @@ class PmtSphere:
     pool: tuple[int, int] = (1, 1)
     wrap: int = 0
     turn: Literal["none", "random", "heading"] = "none"
+    mirror: bool = False
     latest: float = 300.0
 
     def __post_init__(self) -> None:
@@ -83,6 +86,8 @@ class PmtSphere:
         require_choice(_WHO, "turn", self.turn, _TURNS)
         can = self.turn == "none" or self.unrolled == "stretched"
         require(_WHO, "turn", can, "none, unless `unrolled: stretched`", self.turn)
+        can = not self.mirror or self.turn == "heading"
+        require(_WHO, "mirror", can, "false, unless `turn: heading`", self.mirror)
         most = self._turns if self.unrolled == "stretched" else 0
         require(_WHO, "wrap", 0 <= self.wrap <= most, f"0 … {most}", self.wrap)
         require(_WHO, "latest", self.latest > 0, "a positive time", self.latest)
@@ -173,19 +178,22 @@ class PmtSphere:
         scaled = (inputs.x - mean) / np.where(std > 0, std, np.float32(1.0))
         return inputs._replace(x=self._wrapped(scaled * hit))
 
-    def turned(self, inputs: Image, draws: Any) -> tuple[Image, Any]:
-        """Images as `turn` says, and the angles (B,) in radians by which longitudes have grown.
+    def turned(self, inputs: Image, draws: Any) -> tuple[Image, Turn | None]:
+        """Images as `turn` and `mirror` say, and what became of longitudes.
 
         draws: (B,) uint32, random numbers of the examples; None where no training wants any.
         """
+        mirrored = None
         if self.turn == "heading":
             steps = to_the_middle(inputs.x)
+            mirrored = brighter_before(inputs.x, steps) if self.mirror else None
         elif self.turn == "random" and draws is not None:
             steps = (draws % np.uint32(self._turns)).astype(np.int32)
         else:
-            return inputs, np.zeros(inputs.x.shape[0], np.float32)
-        x, angle = turned_by(inputs.x, steps)
-        return inputs._replace(x=x), angle
+            return inputs, None
+        # A pixel of pooled columns is in the middle of them.
+        x, turn = turned_by(inputs.x, steps, mirrored, 0.5 * (1.0 - 1.0 / self.pool[1]))
+        return inputs._replace(x=x), turn
 
     def _wrapped(self, x: Any) -> Any:
         if not self.wrap:

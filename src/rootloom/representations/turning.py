@@ -1,26 +1,66 @@
-"""Images whose columns are longitudes, turned about the polar axis, by NumPy or by JAX."""
+"""Images whose columns are longitudes, turned about the polar axis or mirrored; NumPy or JAX."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 _EARLY = 15.0  # ns after the first light: what comes later says less of where it began
 
 
-def turned_by(x: Any, steps: Any) -> tuple[Any, Any]:
-    """Images (B, rows, columns, C) moved by `steps` (B,) columns, and the angles (B,), radians.
+class Turn(NamedTuple):
+    """What was done to events: longitude λ became angle + λ, or angle − λ where mirrored.
 
-    Longitudes grow by the angle. A ring's PMTs are where they are: up to half their distance, the
-    image is that of the event turned by the same angle.
+    angle: (B,) radians; mirrored: (B,) bool.
     """
-    columns = np.arange(x.shape[2], dtype=np.int32)
-    source = (columns[None, :] - steps[:, None]) % np.int32(x.shape[2])
+
+    angle: Any
+    mirrored: Any
+
+
+def turned_by(x: Any, steps: Any, mirrored: Any = None, centre: float = 0.0) -> tuple[Any, Turn]:
+    """Images (B, rows, columns, C) moved by `steps` (B,) columns, and what became of longitudes.
+
+    mirrored: (B,) bool, those that are then mirrored, so that the middle column stays. centre: how
+    far behind its number a column's longitude lies, in columns. A ring's PMTs are where they are:
+    up to half their distance, the image is that of the event turned and mirrored alike.
+    """
+    count = x.shape[2]
+    columns, twice = np.arange(count, dtype=np.int32)[None, :], np.int32(2 * (count // 2))
+    flips = np.zeros(x.shape[0], bool) if mirrored is None else mirrored
+    xp = x.__array_namespace__()
+    source = xp.where(flips[:, None], twice - columns, columns) - steps[:, None]
     examples = np.arange(x.shape[0])[:, None]
     # Indexed axes come first: (B, columns, rows, C).
-    moved = x.swapaxes(1, 2)[examples, source].swapaxes(1, 2)
-    return moved, steps * np.float32(2.0 * np.pi / x.shape[2])
+    moved = x.swapaxes(1, 2)[examples, source % np.int32(count)].swapaxes(1, 2)
+    there = xp.where(flips, np.float32(twice + 2.0 * centre) - steps, steps)
+    return moved, Turn(there * np.float32(2.0 * np.pi / count), flips)
+
+
+def turned_vectors(vectors: Any, turn: Turn) -> Any:
+    """Vectors (B, 3) turned and mirrored as images were."""
+    xp = vectors.__array_namespace__()
+    x, y, z = vectors[:, 0], xp.where(turn.mirrored, -vectors[:, 1], vectors[:, 1]), vectors[:, 2]
+    sine, cosine = xp.sin(turn.angle), xp.cos(turn.angle)
+    return xp.stack([cosine * x - sine * y, sine * x + cosine * y, z], axis=1)
+
+
+def turned_back(vectors: Any, turn: Turn) -> Any:
+    """The inverse of `turned_vectors`; a mirror image's mirror image is the event."""
+    xp = vectors.__array_namespace__()
+    return turned_vectors(vectors, turn._replace(angle=xp.where(turn.mirrored, 1, -1) * turn.angle))
+
+
+def brighter_before(x: Any, steps: Any) -> Any:
+    """Whether there is more light before the middle column than after it, (B,) bool.
+
+    x: as in `to_the_middle`; steps: by which it is going to be moved.
+    """
+    xp, count = x.__array_namespace__(), x.shape[2]
+    after = np.arange(count, dtype=np.int32)[None, :] + steps[:, None] - np.int32(count // 2)
+    weight = xp.sin(after * np.float32(2.0 * np.pi / count))
+    return xp.sum(xp.sum(x[..., 0], axis=1) * weight, axis=1) < 0
 
 
 def to_the_middle(x: Any) -> Any:

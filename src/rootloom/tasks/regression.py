@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.representations.turning import turned_back, turned_vectors
 from rootloom.tasks.base import Params
 from rootloom.tasks.supervised import Supervised
 from rootloom.types import TARGET, Batch
@@ -29,7 +30,7 @@ class Regression(Supervised):
     and z of a vector of fixed length, such as a unit vector or a point on a sphere; its direction
     is predicted, its length is the root mean square of the training set's. All other targets are
     standardised with the training set's moments and get half their squared error. Where the
-    representation turns its inputs about the z axis, directions turn along, and predictions back.
+    representation turns or mirrors its inputs, directions turn along, and predictions back.
     sphere: how a direction is learned. "fisher": minus the logarithm of the von Mises-Fisher
     density κ exp(κ cos) / (4π sinh κ), with a concentration κ predicted for each example, so that
     hopeless ones do not rule the gradient; "chord": half the squared chord, 1 − cos.
@@ -75,7 +76,7 @@ class Regression(Supervised):
         total, metrics = jnp.zeros(found.shape[0], jnp.float32), {}
         for place, direction in enumerate(self.directions):
             true = _unit(jnp.stack([self._target(batch, name) for name in direction], axis=1))
-            true = _about_z(true, turn)
+            true = turned_vectors(true, turn) if turn else true
             # The chord, where 1 − cos would cancel in single precision.
             chord2 = jnp.sum((self._direction(found, place) - true) ** 2, axis=1)
             total = total + self._spherical(found, place, chord2)
@@ -98,7 +99,8 @@ class Regression(Supervised):
         _, turn = self.turned(batch, key, train=False)
         columns: dict[str, Array] = {}
         for place, direction in enumerate(self.directions):
-            vector = self._length(direction) * _about_z(self._direction(found, place), -turn)
+            unit = self._direction(found, place)
+            vector = self._length(direction) * (turned_back(unit, turn) if turn else unit)
             columns |= {name: vector[:, k] for k, name in enumerate(direction)}
         for name, (mean, std) in self._numbers.items():
             columns[name] = self._number(found, name) * std + mean
@@ -162,13 +164,6 @@ def label(direction: Sequence[str]) -> str:
     """What a direction's components have in common: "entry" of "entry_x", "entry_y", "entry_z"."""
     common = takewhile(lambda letters: len(set(letters)) == 1, zip(*direction, strict=False))
     return "".join(letters[0] for letters in common).rstrip("_.") or direction[0]
-
-
-def _about_z(vector: Array, angle: Array) -> Array:
-    """Vectors (B, 3) turned about the z axis by angles (B,) in radians."""
-    x, y, z = vector[:, 0], vector[:, 1], vector[:, 2]
-    sine, cosine = jnp.sin(angle), jnp.cos(angle)
-    return jnp.stack([cosine * x - sine * y, sine * x + cosine * y, z], axis=1)
 
 
 def _unit(vector: Array) -> Array:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rootloom.models.layers import EXAMPLE, example_seeds, random_bits
+from rootloom.representations.turning import Turn
 from rootloom.tasks.base import Params, require_role
 from rootloom.types import Batch
 
@@ -71,19 +72,19 @@ class Supervised:
         found: Array = self._network.apply(variables, scaled, train=train)
         return found
 
-    def turned(self, batch: Batch, key: Array, *, train: bool) -> tuple[Any, Array]:
-        """Inputs, and the angles (B,) in radians by which they are turned about the z axis.
+    def turned(self, batch: Batch, key: Array, *, train: bool) -> tuple[Any, Turn | None]:
+        """Inputs, and how they are turned about the z axis or mirrored, if they are.
 
         A representation may have `turned(inputs, draws)`, which says both; `draws` (B,) uint32 are
         of an example's id and the step's key, None outside trainings.
         """
         turn = getattr(self.representation, "turned", None)
         if turn is None:
-            return batch.inputs, jnp.zeros(batch.id.shape[0], jnp.float32)
+            return batch.inputs, None
         draws = random_bits(example_seeds(key, batch.id), _TURN, ()) if train else None
         # Inputs may be the host's where only the key is traced, and NumPy takes no traced index.
-        inputs, angle = turn(jax.tree.map(jnp.asarray, batch.inputs), draws)
-        return inputs, jnp.asarray(angle)
+        found: tuple[Any, Turn | None] = turn(jax.tree.map(jnp.asarray, batch.inputs), draws)
+        return found
 
     def groups(self, params: Params) -> Any:
         """All parameters in one group, "default"."""
