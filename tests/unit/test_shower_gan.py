@@ -12,13 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scipy.special import expit
 from tests.learnable import LAYERS, Memory, showers
 
 from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
 from rootloom.models.calorimeter import shape, shapes
-from rootloom.models.shower_gan import Seen, ShowerGAN, _opened
+from rootloom.models.shower_gan import Seen, ShowerGAN
 from rootloom.models.shower_scale import ShowerScale
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.adversarial import Adversarial, slope
@@ -116,6 +115,18 @@ def test_a_network_can_learn_to_fill_an_empty_cell() -> None:
     assert derivative(through=True) > 0
 
 
+def test_pushing_all_cells_of_a_layer_moves_none() -> None:
+    """Empty or not: else cells below the threshold would grow together for ever."""
+    scale = ShowerScale(LAYERS, 0.05, task().statistics)
+    image = jnp.asarray(np.random.default_rng(9).exponential(0.1, (3, 2, 8)).astype(np.float32))
+    fill = partial(scale._filled, energy=jnp.asarray([0.2, 0.5, 2.0]))
+    (held, scaled), (of_held, of_scaled) = jax.jvp(fill, (image,), (image,))
+    assert (np.asarray(held) == 0).any()
+    assert (np.asarray(scaled) > 0).all()
+    for slopes in (of_held, of_scaled):
+        np.testing.assert_allclose(slopes, np.zeros((3, 2, 8)), atol=1e-6)
+
+
 def test_shapes_are_weighted_moments() -> None:
     rng = np.random.default_rng(6)
     image = np.where(rng.random((5, 3, 8)) < 0.5, rng.exponential(1, (5, 3, 8)), 0)
@@ -148,13 +159,6 @@ def test_shapes_are_compared_by_their_histograms() -> None:
         expected.append(0.5 * ((h - g)[h + g > 0] ** 2 / (h + g)[h + g > 0]).sum())
     assert found == {"shapes": pytest.approx(np.mean(expected), abs=2e-3)}
     assert found["shapes"] > 0.1
-
-
-def test_a_gate_is_shut_or_open_and_has_a_derivative() -> None:
-    x = jnp.asarray([-2.0, -1e-3, 1e-3, 2.0])
-    np.testing.assert_array_equal(_opened(x), [0, 0, 1, 1])
-    found = jax.vmap(jax.grad(_opened))(x)
-    np.testing.assert_allclose(found, expit(x / 4) * (1 - expit(x / 4)) / 4, rtol=1e-5)
 
 
 def test_cells_are_imitated_at_the_energies_of_real_layers(params: Any) -> None:

@@ -16,8 +16,6 @@ from rootloom.models.shower_scale import ShowerScale
 
 # What discriminators see is bounded, in deviations.
 _BOUND = 10.0
-# Deviations over which a gate's derivative fades: gates a few of them from zero have to learn, too.
-_SOFT = 4.0
 
 
 class Seen(NamedTuple):
@@ -118,16 +116,8 @@ class ShowerGAN(nn.Module):
 
     def _cells(self, z: Array, energy: Array, layers: Array, scale: ShowerScale) -> Array:
         shape, own = z[:, self.latent : 2 * self.latent], z[:, 2 * self.latent :]
-        shares, gate = self.generator.shares(shape, own, scale.known(energy, layers))
-        above = shares - scale.shares(jnp.zeros_like(own), layers)
-        return scale.cells(shares - (1.0 - _opened(gate + above)) * above, layers, through=True)
-
-
-def _opened(x: Array) -> Array:
-    """1 above zero and 0 below, with a logistic function's derivative (arXiv:1308.3432)."""
-    soft = jax.nn.sigmoid(x / _SOFT)
-    # In this order, since 1 + soft - soft is not always 1.
-    return (x > 0).astype(jnp.float32) + (soft - jax.lax.stop_gradient(soft))
+        shares = self.generator.shares(shape, own, scale.known(energy, layers))
+        return scale.cells(shares, layers, through=True)
 
 
 class _Generator(nn.Module):
@@ -148,10 +138,9 @@ class _Generator(nn.Module):
         h = self.of_energies(jnp.concatenate([z, known], axis=1))
         return self.to_ratios(h).astype(jnp.float32)
 
-    def shares(self, z: Array, own: Array, known: Array) -> tuple[Array, Array]:
-        """Of every cell, (B, cells), its share if it is not empty, and by how much it is not."""
-        shares, gate = self.cells(self.of_cells(jnp.concatenate([z, known], axis=1)), own)
-        return shares.astype(jnp.float32), gate.astype(jnp.float32)
+    def shares(self, z: Array, own: Array, known: Array) -> Array:
+        h = self.of_cells(jnp.concatenate([z, known], axis=1))
+        return self.cells(h, own).astype(jnp.float32)
 
 
 class _Trunk(nn.Module):
@@ -170,22 +159,22 @@ class _Trunk(nn.Module):
 
 
 class _Cells(nn.Module):
-    """Of a shower's (B, width) and every cell's own number (B, cells) its share and gate."""
+    """Of a shower's (B, width) and every cell's own number (B, cells) its share."""
 
     channels: int
     hidden: int
     dtype: Precision
 
     @nn.compact
-    def __call__(self, h: Array, own: Array) -> tuple[Array, Array]:
+    def __call__(self, h: Array, own: Array) -> Array:
         cells = own.shape[1]
         told = nn.Dense(cells * self.channels, dtype=self.dtype)(h)
         value = own[..., None].astype(self.dtype)
         inside = jnp.concatenate([value, told.reshape(-1, cells, self.channels)], axis=-1)
         inside = jax.nn.silu(nn.Dense(self.hidden, kernel_init=HE, dtype=self.dtype)(inside))
-        slope, offset, gate = jnp.moveaxis(nn.Dense(3, dtype=self.dtype)(inside), -1, 0)
+        slope, offset = jnp.moveaxis(nn.Dense(2, dtype=self.dtype)(inside), -1, 0)
         # Begins near standardised noise, which is each cell's own mean and deviation.
-        return (1.0 + slope) * value[..., 0] + offset, gate
+        return (1.0 + slope) * value[..., 0] + offset
 
 
 class _Discriminator(nn.Module):

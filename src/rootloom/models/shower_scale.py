@@ -80,21 +80,27 @@ class ShowerScale:
         images = []
         for number, image in enumerate(split(energy, self.layers)):
             seen = jnp.where(layers[:, number] >= self.threshold, layers[:, number], 0.0)
-            held = self._filled(image, seen)
+            held, scaled = self._filled(image, seen)
             if through:
-                held = held + jnp.where(held > 0, 0.0, image - stop_gradient(image))
+                held = held + jnp.where(held > 0, 0.0, scaled - stop_gradient(scaled))
             images.append(held)
         return join(images)
 
-    def _filled(self, image: Array, energy: Array) -> Array:
-        """The image (B, nx, ny) with empty cells, and the energy (B,) as its sum."""
-        # Cells that only the scaling takes below the threshold are emptied the second time.
-        for _ in range(2):
-            # A layer with energy has a cell for it.
-            kept = (image >= self.threshold) | (image == image.max(axis=(1, 2), keepdims=True))
-            image = jnp.where(kept, jnp.maximum(image, _TINY * self.threshold), 0.0)
-            image = image * (energy / image.sum(axis=(1, 2)))[:, None, None]
-        return image
+    def _filled(self, image: Array, energy: Array) -> tuple[Array, Array]:
+        """The image (B, nx, ny) with empty cells and the energy (B,) as its sum; and only scaled.
+
+        In the latter pushing all cells up moves none of them, as it does not in the former.
+        """
+        held, scaled = self._scaled(image, energy)
+        # Cells that only the scaling took below the threshold.
+        return self._scaled(held, energy)[0], scaled
+
+    def _scaled(self, image: Array, energy: Array) -> tuple[Array, Array]:
+        # A layer with energy has a cell for it.
+        kept = (image >= self.threshold) | (image == image.max(axis=(1, 2), keepdims=True))
+        held = jnp.where(kept, jnp.maximum(image, _TINY * self.threshold), 0.0)
+        factor = (energy / held.sum(axis=(1, 2)))[:, None, None]
+        return held * factor, image * factor
 
     @cached_property
     def owner(self) -> np.ndarray:
