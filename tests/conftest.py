@@ -30,6 +30,7 @@ def strict() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares batch systems or a file's fixtures runs in one process, where there are many."""
     for item in items:
