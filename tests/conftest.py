@@ -30,13 +30,11 @@ def strict() -> Iterator[None]:
         yield
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """What shares batch systems or a file's fixtures runs in one process, where there are many."""
-    for item in items:
-        file = item.path.relative_to(item.config.rootpath)
-        group = str(file.parent if file.parent.name == "cluster" else file)
-        item.add_marker(pytest.mark.xdist_group(group))
+    file = item.path.relative_to(item.config.rootpath)
+    group = str(file.parent if file.parent.name == "cluster" else file)
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
