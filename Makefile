@@ -14,7 +14,7 @@ run: $(VENV)/.installed-run
 	$(BIN)/snakemake
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -30,13 +30,6 @@ def strict() -> Iterator[None]:
         yield
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What shares batch systems or a file's fixtures runs in one process, where there are many."""
-    file = item.path.relative_to(item.config.rootpath)
-    group = str(file.parent if file.parent.name == "cluster" else file)
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_CACHE, ignore_errors=True)
 
