@@ -179,7 +179,8 @@ def test_the_batch_changes_rounding_alone(
         write(tmp_path / f"{n}.root", generator, rows=90, batch=n) for n in (256, batch)
     )
     np.testing.assert_array_equal(usual.energy, other.energy)
-    np.testing.assert_allclose(dense(usual), dense(other), rtol=1e-5, atol=1e-6)
+    # A cell is what several layers of float32 sums leave of each other, of the order of 1 GeV.
+    np.testing.assert_allclose(dense(usual), dense(other), rtol=1e-4, atol=1e-5)
 
 
 def test_eight_devices_make_the_bits_of_one(generator: generation.Generator) -> None:
