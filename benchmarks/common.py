@@ -87,6 +87,19 @@ def clock(device: str) -> Callable[[], float]:
     return time.perf_counter if device == "gpu" else time.process_time
 
 
+def clocked(
+    call: Callable[[], object], now: Callable[[], float] = time.process_time
+) -> Callable[[], float]:
+    """The call, telling its seconds on this clock, see `clock`."""
+
+    def seconds() -> float:
+        start = now()
+        call()
+        return now() - start
+
+    return seconds
+
+
 def print_table(result: Mapping[str, Any]) -> None:
     """The comparison as text: median, quartiles, minimum, rate, ratio and its range over rounds."""
     unit = result["unit"]

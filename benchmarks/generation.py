@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from common import clock, compare
+from common import clock, clocked, compare
 from rootloom.training.devices import configure
 
 # Showers made in a round, by batch.
@@ -81,12 +81,7 @@ class Round:
         self.items: dict[str, int] = {}
 
     def add(self, label: str, rows: int, call: Callable[[], object]) -> None:
-        def timed() -> float:
-            start = self._now()
-            call()
-            return self._now() - start
-
-        self.calls[label], self.items[label] = timed, rows
+        self.calls[label], self.items[label] = clocked(call, self._now), rows
 
     def add_simulation(self, process: str, rows: int) -> None:
         from rootloom.simulate.calo import Calo

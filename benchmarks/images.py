@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from common import compare
+from common import clocked, compare
 from rootloom.physics import kinematics
 from rootloom.physics.observables import jet_momentum
 from rootloom.representations.image import JetImage
 from rootloom.shards.moments import Moments
 from rootloom.types import Ragged
-from toy_jets import as_columns, cpu, toy_jets
+from toy_jets import as_columns, toy_jets
 
 PEER = """
 import sys, time
@@ -100,11 +100,13 @@ def main() -> None:
             candidates["EnergyFlow pixelate"] = lambda: peer("pixelated")
             candidates["EnergyFlow, standardised"] = lambda: peer("standardised")
         candidates |= {
-            "as EnergyFlow": cpu(lambda: pixelated(plain, columns, count)),
-            "as EnergyFlow, standardised": cpu(lambda: standardised(plain, columns, count)),
-            "1511.05190": cpu(lambda: pixelated(full, columns, count)),
-            "1511.05190, standardised": cpu(lambda: standardised(full, columns, count)),
-            "stored images to batches": cpu(lambda: full.collate(shard, np.arange(count), count)),
+            "as EnergyFlow": clocked(lambda: pixelated(plain, columns, count)),
+            "as EnergyFlow, standardised": clocked(lambda: standardised(plain, columns, count)),
+            "1511.05190": clocked(lambda: pixelated(full, columns, count)),
+            "1511.05190, standardised": clocked(lambda: standardised(full, columns, count)),
+            "stored images to batches": clocked(
+                lambda: full.collate(shard, np.arange(count), count)
+            ),
         }
         compare("images", candidates, options.repeats, items=count, unit="jets")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import uproot
 
-from common import compare
+from common import clocked, compare
 from rootloom.physics.optics import LIGHT, direct_table
 from rootloom.physics.photons import DELAY_STEP, trace
 from rootloom.physics.pmts import arrival_times, first_hits
@@ -25,7 +25,6 @@ from rootloom.physics.track_fit import fit_track
 from rootloom.physics.track_light import track_model
 from rootloom.simulate.muon_tracks import pieces
 from rootloom.simulate.muons import Muons
-from toy_jets import cpu
 
 
 def pmts_alone(source: Muons, events: int) -> None:
@@ -85,7 +84,7 @@ def main() -> None:
         }
         candidates["to a ROOT file"]()
         candidates["track fits"] = Fits(source, path)
-        timed = {name: cpu(call) for name, call in candidates.items()}
+        timed = {name: clocked(call) for name, call in candidates.items()}
         compare("muons", timed, options.repeats, items=options.muons, unit="muons")
         print(f"  {path.stat().st_size / options.muons / 1000:.1f} kB a muon")
     radii = np.linspace(0.0, source.radius, 178)
@@ -93,7 +92,7 @@ def main() -> None:
         "direct light": lambda: direct_table(source.optics, radii),
         "and all other light": lambda: trace(source.optics),
     }
-    compare("optics", {name: cpu(call) for name, call in parts.items()}, 3)
+    compare("optics", {name: clocked(call) for name, call in parts.items()}, 3)
 
 
 if __name__ == "__main__":

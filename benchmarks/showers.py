@@ -14,14 +14,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from common import compare
+from common import clocked, compare
 from rootloom.simulate.calo import Calo
-from toy_jets import cpu
 
 
 def showers(source: Calo, process: str, count: int) -> Callable[[], object]:
     """The arrays alone."""
-    return cpu(lambda: [rows.size for rows in source.blocks(process, count, 1)])
+    return clocked(lambda: [rows.size for rows in source.blocks(process, count, 1)])
 
 
 def main() -> None:
@@ -36,7 +35,7 @@ def main() -> None:
             candidates[f"{process}, {readout}"] = showers(source, process, options.showers)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "eplus.root"
-        candidates["eplus, all, file"] = cpu(
+        candidates["eplus, all, file"] = clocked(
             lambda: Calo().generate("eplus", options.showers, 1, path)
         )
         compare("showers", candidates, options.repeats, items=options.showers, unit="showers")

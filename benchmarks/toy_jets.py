@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 
 from rootloom.types import Ragged
@@ -33,14 +30,3 @@ def as_columns(jets: Ragged) -> dict[str, Ragged]:
         f"constituents.{name}": Ragged(np.ascontiguousarray(jets.values[:, k]), jets.offsets)
         for k, name in enumerate(("px", "py", "pz", "e"))
     }
-
-
-def cpu(call: Callable[[], object]) -> Callable[[], float]:
-    """The call, telling its processor seconds: on a shared machine a thread waits for its turn."""
-
-    def timed() -> float:
-        start = time.process_time()
-        call()
-        return time.process_time() - start
-
-    return timed

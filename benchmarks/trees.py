@@ -14,13 +14,13 @@ import awkward as ak
 import fastjet
 import numpy as np
 
-from common import compare
+from common import clocked, compare
 from rootloom.physics.clustering import cluster
 from rootloom.physics.grooming import trim
 from rootloom.physics.subjettiness import subjettiness
 from rootloom.representations.tree import ClusteringTree
 from rootloom.types import Ragged
-from toy_jets import as_columns, cpu, toy_jets
+from toy_jets import as_columns, toy_jets
 
 ALGORITHMS = {
     "kt": fastjet.kt_algorithm,
@@ -57,7 +57,7 @@ def main() -> None:
     candidates["tree: shard to batches of 64"] = lambda: [
         tree.collate(shard, rows[k : k + 64], 64) for k in range(0, len(rows), 64)
     ]
-    candidates = {name: cpu(call) for name, call in candidates.items()}
+    candidates = {name: clocked(call) for name, call in candidates.items()}
     compare("trees", candidates, options.repeats, items=options.jets, unit="jets")
 
 

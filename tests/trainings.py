@@ -79,6 +79,11 @@ class Training:
         """The trained parameters."""
         return load_file(self.path / "model.safetensors")
 
+    def history(self) -> list[dict[str, float]]:
+        """What is noted of each epoch."""
+        lines = (self.path / "history.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines[:-1]]
+
     def same_bits(self, other: Training) -> bool:
         """Whether both trained the very same parameters."""
         mine, theirs = self.weights(), other.weights()

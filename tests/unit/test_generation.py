@@ -180,7 +180,7 @@ def test_the_batch_changes_rounding_alone(
     )
     np.testing.assert_array_equal(usual.energy, other.energy)
     # A cell is what several layers of float32 sums leave of each other, of the order of 1 GeV.
-    np.testing.assert_allclose(dense(usual), dense(other), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(dense(usual), dense(other), rtol=1e-5, atol=5e-6)
 
 
 def test_eight_devices_make_the_bits_of_one(generator: generation.Generator) -> None:

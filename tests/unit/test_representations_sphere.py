@@ -125,6 +125,15 @@ def test_statistics_of_pooled_images_are_those_of_lit_pixels() -> None:
     np.testing.assert_array_equal(one.sample(encoded)["x"], x[x[..., 0] > 0])
 
 
+def spacing_of_rings() -> np.ndarray:
+    """How far neighbours are apart, on the unit sphere.
+
+    Two images are each up to half of it off, and distances change less than the arc.
+    """
+    latitude = (np.arange(RINGS) + 0.5) * np.pi / RINGS - 0.5 * np.pi
+    return np.cos(latitude) * 2 * np.pi / np.bincount(WHERE.ring)
+
+
 def test_an_image_turned_is_that_of_the_event_turned() -> None:
     """Light at one place, turned about the axis by whole columns: within a ring's own distance."""
     one = PmtSphere(**SMALL, unrolled="stretched", columns=24, pool=(1, 2), latest=1e3)
@@ -139,10 +148,7 @@ def test_an_image_turned_is_that_of_the_event_turned() -> None:
         )
         moved, found = turned_by(before, np.array([steps]))
         assert found.angle == pytest.approx(angle)
-        spacing = 2 * np.pi / np.bincount(WHERE.ring)
-        latitude = (np.arange(RINGS) + 0.5) * np.pi / RINGS - 0.5 * np.pi
-        # Two images, each up to half a ring's spacing off; the distance changes less than the arc.
-        bound = 50 * np.cos(latitude) * spacing
+        bound = 50 * spacing_of_rings()
         assert np.all(np.abs(moved - after)[0, ..., 1].max(axis=1) <= bound + 0.1)
         # Turned the other way, it is not.
         wrong, _ = turned_by(before, np.array([-steps]))
@@ -180,9 +186,7 @@ def test_an_image_mirrored_is_that_of_the_event_mirrored(columns: int, pool: int
     centre = 0.5 * (1 - 1 / pool)
     moved, turn = turned_by(seen(source), np.array([4]), np.array([True]), centre)
     after = seen(turned_vectors(source[None], turn)[0])
-    spacing = 2 * np.pi / np.bincount(WHERE.ring)
-    latitude = (np.arange(RINGS) + 0.5) * np.pi / RINGS - 0.5 * np.pi
-    bound = 50 * np.cos(latitude) * spacing
+    bound = 50 * spacing_of_rings()
     assert np.all(np.abs(moved - after)[0, ..., 1].max(axis=1) <= bound + 0.1)
     # Turned as far without a mirror, it is not.
     plain = turn._replace(mirrored=np.array([False]))

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from tests.generators import (
+    CELLS,
+    KEY,
+    SIZE,
+    batch,
+    full_and_partial,
+    joint_and_separate,
+    local,
+    moments,
+)
 from tests.learnable import LAYERS, Memory, showers
 
 from rootloom.batches.assemble import id_words
@@ -19,29 +27,14 @@ from rootloom.errors import ConfigError
 from rootloom.models.calorimeter import shape, shapes
 from rootloom.models.shower_gan import Seen, ShowerGAN
 from rootloom.models.shower_scale import ShowerScale
-from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.adversarial import Adversarial, slope
 from rootloom.tasks.generative import separation, shape_metrics
-from rootloom.training import parallel
 from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions
-from rootloom.training.state import initial_params, initial_state
-from rootloom.training.step import train_step
-from rootloom.types import Batch
+from rootloom.training.state import initial_params
 
-SIZE = 32
-KEY = jax.random.key(4)
-CELLS = CalorimeterCells(layers=LAYERS, keep_bits=23)
-RULE = optax.sgd(0.02)
 SETTLED = {"energy_weight": 0.0, "relativistic": True, "penalty": 1.0, "penalise": "both"}
 pytestmark = pytest.mark.usefixtures("strict")
-
-
-def moments(columns: Any) -> dict[str, Any]:
-    return {
-        name: SimpleNamespace(mean=values.mean(axis=0), std=values.std(axis=0))
-        for name, values in CELLS.sample(columns).items()
-    }
 
 
 def task(statistics: Any = None, **fields: Any) -> Adversarial:
@@ -52,14 +45,6 @@ def task(statistics: Any = None, **fields: Any) -> Adversarial:
         kernels=3, dimensions=2, group=4,
     )  # fmt: skip
     return Adversarial(small, CELLS, statistics, ("eplus",), **{**SETTLED, **fields})
-
-
-def batch(rows: np.ndarray, devices: int = 1) -> Batch:
-    return Memory(showers(40), CELLS, SIZE, devices=devices).batch(rows)
-
-
-def local(rows: np.ndarray) -> Batch:
-    return jax.tree.map(lambda x: jnp.asarray(x[0]), batch(rows))
 
 
 @pytest.fixture(scope="module")
@@ -238,15 +223,8 @@ def test_the_joint_gradient_is_both_gradients(params: Any, fields: Any) -> None:
         difference = one - two if fields["relativistic"] else -two
         return softplus(difference).sum(axis=1).mean()
 
-    joint = jax.jit(jax.grad(lambda p: ours.loss(p, data, KEY, train=True)[0].mean()))(params)
-    separate = {
-        "discriminator": jax.jit(jax.grad(of_discriminator))(params["discriminator"]),
-        "generator": jax.jit(jax.grad(of_generator))(params["generator"]),
-    }
-    assert jax.tree.structure(joint) == jax.tree.structure(separate)
-    for (path, one), two in zip(
-        jax.tree_util.tree_leaves_with_path(joint), jax.tree.leaves(separate), strict=True
-    ):
+    losses = {"discriminator": of_discriminator, "generator": of_generator}
+    for path, one, two in joint_and_separate(ours, params, data, losses):
         largest = np.abs(two).max()
         # A shift of the logits changes no relativistic loss.
         assert largest > 0 or (fields["relativistic"] and two.shape == (1,)), path
@@ -254,15 +232,8 @@ def test_the_joint_gradient_is_both_gradients(params: Any, fields: Any) -> None:
 
 
 def test_eight_devices_make_the_update_of_one(params: Any) -> None:
-    def stepped(devices: int) -> Any:
-        step = parallel.on_every_device(partial(train_step, task(), RULE))
-        state = parallel.replicate(initial_state(params, RULE, seed=0), devices)
-        # In the second batch the third device has half a group, the others after it none.
-        for rows in (SIZE, 10):
-            state, _ = step(state, batch(np.arange(rows), devices))
-        return parallel.first(state.params)
-
-    one, eight = stepped(1), stepped(8)
+    # In the second batch the third device has half a group, the others after it none.
+    one, eight = (full_and_partial(task(), params, devices) for devices in (1, 8))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=5e-6), one, eight)
     for network in ("generator", "discriminator"):
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), params[network], one[network])

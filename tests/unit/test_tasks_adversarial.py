@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from scipy import stats
+from tests.generators import (
+    CELLS,
+    KEY,
+    SIZE,
+    batch,
+    full_and_partial,
+    joint_and_separate,
+    local,
+)
 from tests.learnable import LAYERS, Memory, PlainImage, showers
 
 from rootloom.batches.assemble import id_words
@@ -24,16 +31,10 @@ from rootloom.physics.histograms import separation_power
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.adversarial import Adversarial
 from rootloom.tasks.classification import Classification
-from rootloom.training import parallel
 from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, TrainingOptions
-from rootloom.training.state import initial_params, initial_state
-from rootloom.training.step import train_step
-from rootloom.types import Batch
+from rootloom.training.state import initial_params
 
-SIZE = 32
-KEY = jax.random.key(4)
-RULE = optax.sgd(0.02)
 pytestmark = pytest.mark.usefixtures("strict")
 
 
@@ -43,18 +44,7 @@ def model(**fields: Any) -> CaloGAN:
 
 
 def task(**fields: Any) -> Adversarial:
-    cells = CalorimeterCells(layers=LAYERS, keep_bits=23)
-    return Adversarial(model(**fields), cells, {}, ("eplus",))
-
-
-def batch(rows: np.ndarray, devices: int = 1, which: Adversarial | None = None) -> Batch:
-    """Rows as a loader yields them, leading axes (devices, SIZE / devices)."""
-    loader = Memory(showers(40), (which or task()).representation, SIZE, devices=devices)
-    return loader.batch(rows)
-
-
-def local(rows: np.ndarray) -> Batch:
-    return jax.tree.map(lambda x: jnp.asarray(x[0]), batch(rows))
+    return Adversarial(model(**fields), CELLS, {}, ("eplus",))
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +77,8 @@ def test_the_joint_gradient_is_both_gradients(params: Any) -> None:
         off = jnp.abs(cells.sum(axis=1) - inputs.energy)
         return (jax.nn.softplus(-logit(params, cells)) + 0.05 * off).mean()
 
-    joint = jax.jit(jax.grad(lambda p: ours.loss(p, data, KEY, train=True)[0].mean()))(params)
-    separate = {
-        "discriminator": jax.jit(jax.grad(of_discriminator))(params["discriminator"]),
-        "generator": jax.jit(jax.grad(of_generator))(params["generator"]),
-    }
-    assert jax.tree.structure(joint) == jax.tree.structure(separate)
-    for (path, one), two in zip(
-        jax.tree_util.tree_leaves_with_path(joint), jax.tree.leaves(separate), strict=True
-    ):
+    losses = {"discriminator": of_discriminator, "generator": of_generator}
+    for path, one, two in joint_and_separate(ours, params, data, losses):
         largest = np.abs(two).max()
         assert largest > 0, path
         # Compiled as three programs, which round differently.
@@ -120,21 +103,9 @@ def test_neither_loss_reaches_the_other_network(params: Any) -> None:
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(crossed))
 
 
-def stepped(params: Any, *batches: Batch) -> Any:
-    devices = len(batches[0].weight)
-    step = parallel.on_every_device(partial(train_step, task(), RULE))
-    state = parallel.replicate(initial_state(params, RULE, seed=0), devices)
-    for one in batches:
-        state, _ = step(state, one)
-    return parallel.first(state.params)
-
-
 def test_eight_devices_make_the_update_of_one(params: Any) -> None:
     # In the second batch the third device has half a group, the others after it none.
-    one, eight = (
-        stepped(params, *(batch(np.arange(rows), devices) for rows in (SIZE, 10)))
-        for devices in (1, 8)
-    )
+    one, eight = (full_and_partial(task(), params, devices) for devices in (1, 8))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-6), one, eight)
     for network in ("generator", "discriminator"):
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), params[network], one[network])

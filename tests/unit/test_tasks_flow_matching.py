@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from scipy import integrate as scipy_integrate
 from scipy import stats
+from tests.generators import CELLS, KEY, SIZE, batch, full_and_partial, local, moments
 from tests.learnable import LAYERS, Memory, PlainImage, showers
 
 from rootloom.batches.assemble import id_words
@@ -23,19 +23,13 @@ from rootloom.models.cnn import CNN
 from rootloom.models.ode import integrate
 from rootloom.models.shower_flow import ShowerFlow
 from rootloom.physics.ratios import cell_ratios, energy_ratios
-from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.flow_matching import FlowMatching, path_loss
 from rootloom.training import parallel
 from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions
-from rootloom.training.state import initial_params, initial_state
-from rootloom.training.step import train_step
+from rootloom.training.state import initial_params
 from rootloom.types import Batch, Shower
 
-SIZE = 32
-KEY = jax.random.key(4)
-RULE = optax.sgd(0.02)
-CELLS = CalorimeterCells(layers=LAYERS, keep_bits=23)
 # The Gaussian that the paths of the closed forms lead to.
 MEAN, STD, SIGMA = 1.5, 0.4, 0.1
 pytestmark = pytest.mark.usefixtures("strict")
@@ -46,21 +40,6 @@ def task(statistics: Any = None, **fields: Any) -> FlowMatching:
         statistics = moments(showers(200, seed=9))
     small = ShowerFlow(layers=LAYERS, width=16, blocks=1, channels=3, hidden=6)
     return FlowMatching(small, CELLS, statistics, ("eplus",), **{"steps": 4, **fields})
-
-
-def moments(columns: Any) -> dict[str, Any]:
-    return {
-        name: SimpleNamespace(mean=values.mean(axis=0), std=values.std(axis=0))
-        for name, values in CELLS.sample(columns).items()
-    }
-
-
-def batch(rows: np.ndarray, devices: int = 1) -> Batch:
-    return Memory(showers(40), CELLS, SIZE, devices=devices).batch(rows)
-
-
-def local(rows: np.ndarray) -> Batch:
-    return jax.tree.map(lambda x: jnp.asarray(x[0]), batch(rows))
 
 
 @pytest.fixture(scope="module")
@@ -153,15 +132,8 @@ def test_times_and_the_noise_of_both_paths_are_independent() -> None:
 
 
 def test_eight_devices_make_the_update_of_one(params: Any) -> None:
-    def stepped(devices: int) -> Any:
-        step = parallel.on_every_device(partial(train_step, task(), RULE))
-        state = parallel.replicate(initial_state(params, RULE, seed=0), devices)
-        # Of the second batch the last devices see padding only.
-        for rows in (SIZE, 10):
-            state, _ = step(state, batch(np.arange(rows), devices))
-        return parallel.first(state.params)
-
-    one, eight = stepped(1), stepped(8)
+    # Of the second batch the last devices see padding only.
+    one, eight = (full_and_partial(task(), params, devices) for devices in (1, 8))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=2e-6), one, eight)
     for network in ("energies", "cells"):
         moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), params[network], one[network])

@@ -43,17 +43,12 @@ def long(project: Project, tmp_path: Path) -> Callable[[], Training]:
     return lambda: start(project, path, epochs=LONG, checkpoint_every_steps=3)
 
 
-def history(training: Training) -> list[dict[str, float]]:
-    lines = (training.path / "history.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines[:-1]]
-
-
 def close(a: Training, b: Training) -> None:
     mine, theirs = a.weights(), b.weights()
     assert mine.keys() == theirs.keys()
     for name in mine:
         np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-4, atol=1e-6)
-    for one, other in zip(history(a), history(b), strict=True):
+    for one, other in zip(a.history(), b.history(), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
 
 
@@ -68,8 +63,8 @@ def test_two_processes_equal_one(project: Project, tmp_path: Path, devices: int)
     file = project.path / "results/datasets/toy/features/statistics.json"
     rows = sum(json.loads(file.read_text())["rows"][0])
     assert 0 < rows % 32 < 16  # in the last batch one of the processes has no rows
-    assert len(history(one)) == 3
-    assert history(one)[0]["loss"] > 1.01 * history(one)[2]["loss"]
+    assert len(one.history()) == 3
+    assert one.history()[0]["loss"] > 1.01 * one.history()[2]["loss"]
     close(two, one)
 
 
@@ -117,7 +112,7 @@ def test_however_it_is_disturbed_it_ends_with_the_same_bits(
     training = long()
     assert training.wait() == 0
     assert training.same_bits(undisturbed)
-    assert history(training) == history(undisturbed)
+    assert training.history() == undisturbed.history()
 
 
 def last_line(training: Training) -> str:

@@ -91,8 +91,7 @@ class ShowerGAN(nn.Module):
         seen = [known, scale.shares(cells, layers)]
         if self.shapes:
             # Of real showers as of made ones: those below the threshold would tell them apart.
-            held = jnp.where(cells < scale.threshold, 0.0, cells)
-            seen.append(shapes(held, self.layers))
+            seen.append(shapes(scale.held(cells), self.layers))
         return Seen(*(jnp.clip(s, -_BOUND, _BOUND) for s in (known, jnp.concatenate(seen, axis=1))))
 
     def imitate(

@@ -59,12 +59,16 @@ class ShowerScale:
         """The layers' energies (B, L), GeV, the inverse of `ratios`."""
         return layers_of_ratios(self._restored("ratios", ratios), energy)
 
+    def held(self, cells: Array) -> Array:
+        """The cells, any shape, GeV, without what is below the threshold."""
+        return jnp.where(cells < self.threshold, 0.0, cells)
+
     def shares(self, cells: Array, layers: Array, below: Array | float = 0.0) -> Array:
         """(B, cells) of the cells' energies and their layers' (B, L), GeV.
 
         below: how far under its place, before it is standardised, an empty cell is put.
         """
-        held = jnp.where(cells < self.threshold, 0.0, cells)
+        held = self.held(cells)
         ratios = cell_ratios(held, layers[:, self.owner], self.threshold)
         return self._standardised("shares", ratios - jnp.where(held == 0, below, 0.0))
 

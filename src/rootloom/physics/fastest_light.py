@@ -69,7 +69,8 @@ def corrected(model: FastestLight, muons: Iterable[Muon], part: int = 2500) -> F
     corrected so far. Both are found in turns. A node with less than 30 hits has those of the
     nearest one; without a muon the model stays as it is. Memory: 40 kB a muon.
     """
-    seen = [_late(model, muon, part) for muon in muons if len(muon.hits.time)]
+    bare = uncorrected(*model[:3])
+    seen = [_late(bare, muon, part) for muon in muons if len(muon.hits.time)]
     if not seen:
         return model
     offsets = np.cumsum([0, *(len(late) for _, late in seen)])
@@ -103,12 +104,11 @@ def fastest_times(model: FastestLight) -> Expects:
     return expects
 
 
-def _late(model: FastestLight, muon: Muon, part: int) -> tuple[np.ndarray, np.ndarray]:
+def _late(bare: FastestLight, muon: Muon, part: int) -> tuple[np.ndarray, np.ndarray]:
     """Places (h, 3) among the nodes and how late (h,) ns, of part of a muon's hits."""
     pmts, charge, time = muon.hits.part(part)
-    bare = uncorrected(*model[:3])
     found, _, _ = fastest_times(bare)(pmts, charge, muon.entry, muon.leaves)
-    place = _places(pmts, charge, muon.entry, muon.leaves, model.radius)
+    place = _places(pmts, charge, muon.entry, muon.leaves, bare.radius)
     return place.astype(np.float32), (time - found).astype(np.float32)
 
 

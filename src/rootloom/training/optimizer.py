@@ -63,11 +63,8 @@ class Average(NamedTuple):
 
 def kept(state: Any) -> Any:
     """What a TrainState's parameters are judged and kept by: their average, if there is one."""
-    return state.opt_state[1].params if _averaged(state.opt_state) else state.params
-
-
-def _averaged(opt_state: Any) -> bool:
-    return type(opt_state) is tuple and len(opt_state) == 2 and isinstance(opt_state[1], Average)
+    last = state.opt_state[-1]
+    return last.params if isinstance(last, Average) else state.params
 
 
 def _averaging(decay: float) -> optax.GradientTransformation:
