@@ -66,6 +66,7 @@ class Pool:
         self._process = process
         self.folder = folder
         (inside,) = psutil.Process(process.pid).children()
+        self._root = f"/proc/{inside.pid}/root"
         self._enter = [
             "nsenter", f"--target={inside.pid}", "--mount", "--pid", "--net", "--uts", "--root",
         ]  # fmt: skip
@@ -84,6 +85,11 @@ class Pool:
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def found(self, folder: str, name: str) -> list[Path]:
+        """Files inside that match a pattern, at the paths they have outside."""
+        text = self.command("find", folder, "-name", name, user=0, check=False)
+        return [Path(self._root + line) for line in text.splitlines()]
 
     def own(self, path: Path) -> None:
         """Give a folder to the user inside."""

@@ -7,10 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import psutil
 import yaml
 
 from tests.cluster.daemons import wait_until
@@ -24,9 +27,9 @@ FAST = (
     "--seconds-between-status-checks", "1", "--max-status-checks-per-second", "10",
     "--latency-wait", "10",
 )  # fmt: skip
-# Long enough for the first of several to be interrupted when the last has begun, with checkpoints
-# that show how far it is.
+# Long enough to be stopped after the first of many checkpoints.
 EPOCHS = 3000
+SECONDS = 600  # until something must have happened, on a machine that others use as well
 TRAINING_OPTIONS = {
     "batch_size": 16, "epochs": EPOCHS, "tensorboard": False, "checkpoint_every_steps": 500,
     "early_stopping": {"patience": None},
@@ -163,9 +166,57 @@ def weights(project: Project, member: int = 0) -> str:
     return contents(project.path / model(member))
 
 
-def has_checkpoint(project: Project, member: int = 0) -> bool:
-    """Whether the training of a member has saved its state."""
-    return bool(list((project.path / TRAINING / str(member)).rglob("step-*.safetensors")))
+@contextmanager
+def held(saved: Callable[[], list[Path]], count: int, why: Callable[[], str]) -> Iterator[None]:
+    """Trainings that stand still, each from its first checkpoint on, while the block ends them.
+
+    However fast they are, none is over before its signal arrives. saved: their checkpoints, as seen
+    from here. why: printed when they do not come.
+    """
+    stopped: dict[Path, psutil.Process] = {}
+
+    def all_stand() -> bool:
+        for log in {_log_of(checkpoint) for checkpoint in saved()} - set(stopped):
+            stopped[log] = _writer(log)
+            stopped[log].suspend()
+        return len(stopped) == count
+
+    wait_until(all_stand, SECONDS, why)
+    yield
+    for process in stopped.values():
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # its node was lost
+            wait_until(partial(_is_told_to_end, process), SECONDS, why)
+            process.resume()
+
+
+def _log_of(checkpoint: Path) -> Path:
+    """Log of the training that saved a state."""
+    root, _, below = str(checkpoint).partition(TRAINING)
+    return Path(root, "results/logs/train/toy/dense", Path(below).parts[1]).with_suffix(".log")
+
+
+def _is_told_to_end(process: psutil.Process) -> bool:
+    """Whether SIGTERM waits for a stopped process, or somebody else let it go on."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    pending = int(status.partition("ShdPnd:")[2].split()[0], 16)
+    stopped = process.status() == psutil.STATUS_STOPPED
+    return bool(pending >> (signal.SIGTERM - 1) & 1) or not stopped
+
+
+def _writer(log: Path) -> psutil.Process:
+    """The process that has a file open: its number may be another one in its own name space."""
+    file = log.stat()
+    for process in psutil.process_iter():
+        for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
+            with suppress(OSError):  # ended or closed meanwhile
+                if os.path.samestat(descriptor.stat(), file):
+                    return process
+    raise AssertionError(f"no process writes to {log}: the training is over")
+
+
+def checkpoints(project: Project) -> list[Path]:
+    """The states that trainings have saved."""
+    return list((project.path / TRAINING).rglob("step-*.safetensors"))
 
 
 def logs(project: Project) -> list[Path]:

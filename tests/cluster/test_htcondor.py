@@ -14,7 +14,9 @@ from tests.cluster.condor import Pool, PoolHead
 from tests.cluster.daemons import wait_until
 from tests.cluster.heads import (
     EPOCHS,
-    has_checkpoint,
+    SECONDS,
+    checkpoints,
+    held,
     logs,
     model,
     small_project,
@@ -26,7 +28,6 @@ from tests.workflow.project import ROOT, Project
 
 PROFILE = "profiles/htcondor"
 MEMBERS = 3
-SECONDS = 600  # until something must have happened, on a machine that others use as well
 
 STEADY_JOBS = 3
 STEADY = """
@@ -94,20 +95,19 @@ def test_training_goes_on_after_eviction_hold_and_removal(
 ) -> None:
     head = condor_pool.head(untrained.path, PROFILE)
     process = head.start(*(model(member) for member in range(MEMBERS)))
-    for member in range(MEMBERS):
-        wait_until(lambda member=member: has_checkpoint(untrained, member), SECONDS, head.log)
-    evicted, held, removed = sorted(condor_pool.running(untrained.path, "train"))
-    condor_pool.command("condor_vacate_job", evicted)
-    condor_pool.command("condor_hold", held)
-    condor_pool.command("condor_rm", removed)
-    wait_until(lambda: f"HTCondor holds job {held}" in head.log(), SECONDS, head.log)
-    condor_pool.command("condor_release", held)
+    with held(lambda: checkpoints(untrained), MEMBERS, head.log):
+        evicted, on_hold, removed = sorted(condor_pool.running(untrained.path, "train"))
+        condor_pool.command("condor_vacate_job", evicted)
+        condor_pool.command("condor_hold", on_hold)
+        condor_pool.command("condor_rm", removed)
+    wait_until(lambda: f"HTCondor holds job {on_hold}" in head.log(), SECONDS, head.log)
+    condor_pool.command("condor_release", on_hold)
     head.finish(process)
     for member in range(MEMBERS):
         assert weights(untrained, member) == weights(undisturbed, member)
     jobs = {str(job["ClusterId"]): job for job in condor_pool.everything(untrained.path)}
     assert len(jobs) == MEMBERS + 1  # the removed one, again
-    assert jobs[evicted]["NumJobStarts"] == jobs[held]["NumJobStarts"] == 2
+    assert jobs[evicted]["NumJobStarts"] == jobs[on_hold]["NumJobStarts"] == 2
     for log in logs(untrained):
         assert f"epoch 1/{EPOCHS}" not in log.read_text()  # the checkpoint was used
     assert "Trying to restart" not in head.log()  # no attempt was spent

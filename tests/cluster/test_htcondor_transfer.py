@@ -13,11 +13,10 @@ import pytest
 
 from tests.cluster.condor import Pool, PoolHead
 from tests.cluster.daemons import wait_until
-from tests.cluster.heads import EPOCHS, logs, model, small_project, weights
+from tests.cluster.heads import EPOCHS, SECONDS, held, logs, model, small_project, weights
 from tests.workflow.project import ROOT, Project, make_project
 
 PROFILE = "profiles/htcondor"
-SECONDS = 600  # until something must have happened, on a machine that others use as well
 SANDBOXES = ".snakemake/htcondor/sandboxes"
 STATE = "in/state.tar"
 EXECUTE = "/var/lib/condor/execute"
@@ -75,11 +74,6 @@ def sent_home(path: Path) -> list[Path]:
     return list((path / SANDBOXES).glob(f"*/*/{STATE}"))
 
 
-def on_node(pool: Pool, name: str) -> bool:
-    """Whether a file of that pattern is in the folder of a running job."""
-    return bool(pool.command("find", EXECUTE, "-name", name, user=0, check=False).strip())
-
-
 @pytest.fixture(scope="module")
 def troubled(apart_pool: Pool) -> Iterator[tuple[PoolHead, Popen[bytes]]]:
     """Jobs that wait to be ended, beside the other tests, and send home what they have."""
@@ -112,9 +106,9 @@ def finished(apart_pool: Pool, untouched: Project) -> PoolHead:
     apart_pool.own(project.path)
     head = apart_pool.head(project.path, PROFILE)
     process = head.start()
-    wait_until(lambda: on_node(apart_pool, "step-*.safetensors"), SECONDS, head.log)
-    (training,) = apart_pool.running(project.path, "train")
-    apart_pool.command("condor_vacate_job", training)
+    with held(lambda: apart_pool.found(EXECUTE, "step-*.safetensors"), 1, head.log):
+        (training,) = apart_pool.running(project.path, "train")
+        apart_pool.command("condor_vacate_job", training)
     wait_until(lambda: bool(sent_home(project.path)), SECONDS, head.log)
     head.finish(process)
     return head

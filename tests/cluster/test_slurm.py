@@ -15,8 +15,10 @@ import pytest
 
 from tests.cluster.daemons import wait_until
 from tests.cluster.heads import (
+    SECONDS,
     Head,
-    has_checkpoint,
+    checkpoints,
+    held,
     logs,
     model,
     small_project,
@@ -29,7 +31,6 @@ from tests.workflow.project import ROOT, Project
 
 PROFILE = "profiles/slurm"
 MEMBERS = 3
-SECONDS = 600  # until something must have happened, on a machine that others use as well
 
 CHANGED = """
 rule made:
@@ -108,14 +109,13 @@ def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
 ) -> None:
     head = Head(untrained.path, PROFILE, slurm_cluster.client)
     process = head.start(*(model(member) for member in range(MEMBERS)))
-    for member in range(MEMBERS):
-        wait_until(lambda member=member: has_checkpoint(untrained, member), SECONDS, head.log)
-    cancelled, requeued, orphaned = sorted(
-        slurm_cluster.running_in(untrained.path, "train"), key=lambda job: job["id"]
-    )
-    slurm_cluster.command("scancel", cancelled["id"])
-    slurm_cluster.command("scontrol", "requeue", requeued["id"])
-    slurm_cluster.kill_node(orphaned["NodeList"])
+    with held(lambda: checkpoints(untrained), MEMBERS, head.log):
+        cancelled, requeued, orphaned = sorted(
+            slurm_cluster.running_in(untrained.path, "train"), key=lambda job: job["id"]
+        )
+        slurm_cluster.command("scancel", cancelled["id"])
+        slurm_cluster.command("scontrol", "requeue", requeued["id"])
+        slurm_cluster.kill_node(orphaned["NodeList"])
     slurm_cluster.release(requeued["id"])
     slurm_cluster.release(orphaned["id"])
     slurm_cluster.start_node(orphaned["NodeList"])
