@@ -1,8 +1,31 @@
 """Compare the showers that the members of a method made with real ones of the test split.
 
-Real showers of the training split, compared in the same way, are the floor. The outcome has the
-place and the format of any other evaluation.
+Real showers of the training split, compared in the same way and once for all methods, are the
+floor. The outcome has the place and the format of any other evaluation.
 """
+
+
+rule floor:
+    input:
+        manifests=shards_for("floor", PATHS.floor("{experiment}", "{representation}")),
+    output:
+        floor=PATHS.floor("{experiment}", "{representation}"),
+    log:
+        PATHS.log("floor", "{experiment}", "{representation}"),
+    benchmark:
+        PATHS.benchmark("floor", "{experiment}", "{representation}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("floor", 2000),
+        runtime=minutes("floor", 60),
+        disk_mb=100,
+    params:
+        job=job_of("floor"),
+        files=PLAN.listing.files,
+    script:
+        "../scripts/floor.py"
 
 
 rule fidelity:
@@ -12,6 +35,9 @@ rule fidelity:
             PATHS.model(PLAN.name, wildcards.method, member)
             for member in PLAN.members(wildcards.method)
         ],
+        floor=lambda wildcards: PATHS.floor(
+            PLAN.name, PLAN.representation_of(wildcards.method)
+        ),
         manifests=shards_for("fidelity", PATHS.evaluation("{experiment}", "{method}")),
     output:
         evaluation=PATHS.evaluation("{experiment}", "{method}"),

@@ -7,6 +7,7 @@ with running(snakemake.log[0]):
         snakemake.params.job,
         showers=snakemake.input.showers,
         models=snakemake.input.models,
+        floor=snakemake.input.floor,
         shards=all_shards(snakemake.input.manifests, snakemake.params.files),
         output=snakemake.output.evaluation,
     )

@@ -107,18 +107,23 @@ def machines(experiment):
 
 
 def shards_for(rule, output):
-    """Input function: the manifests of the shards a method's job reads, and lost shards."""
+    """Input function: the manifests of the shards that a job reads, and lost shards."""
 
     def manifests(wildcards):
-        return PLAN.manifests(PLAN.representation_of(wildcards.method))
+        return PLAN.manifests(representation_read(wildcards))
+
+    def lost_shards(wildcards):
+        """To be made again; jobs on other machines need not ask."""
+        name = representation_read(wildcards)
+        return PLAN.lost_shards[name] if workflow.is_main_process else []
 
     return unless_current(rule, output, manifests, lost_shards)
 
 
-def lost_shards(wildcards):
-    """Shards of a method to be made again; jobs on other machines need not ask."""
-    name = PLAN.representation_of(wildcards.method)
-    return PLAN.lost_shards[name] if workflow.is_main_process else []
+def representation_read(wildcards):
+    """The representation that a job names, or its method reads."""
+    named = wildcards.get("representation")
+    return named if named is not None else PLAN.representation_of(wildcards.method)
 
 
 def statistics_of(method):

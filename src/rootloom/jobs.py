@@ -191,22 +191,34 @@ class Jobs(Files):
         section = {"method": method, "evaluation": evaluation}
         return section, [_module("evaluations", evaluation)], self._predictions_of(method)
 
-    def _fidelity(self, method: str) -> Described:
-        scored, evaluation = self._scored(method), self.library.evaluation(self.experiment)
-        shared = ("experiment", "method", "classes", "representation")
+    def _floor(self, representation: str) -> Described:
+        section, code = self._comparison_of(representation)
+        return section, code, [self._shard_fingerprint(representation, self.listing.digest)]
+
+    def _comparison_of(self, representation: str) -> tuple[Job, list[str]]:
+        """Section and modules of comparisons with the real showers of a representation."""
+        fields = self.library.representation(representation)
+        evaluation = self.library.evaluation(self.experiment)
         section = {
-            **{key: scored[key] for key in shared},
-            "members": self.members(method),
+            "representation": {"name": representation, **fields},
             "evaluation": evaluation,
             "features": self.compared(),
-            # What generators need not write: which split a row is in, and how much it counts.
-            "reader": {**self.reader(scored["representation"]), "splits": {}, "weight": None},
         }
-        code = [
-            _module("evaluations", evaluation),
-            _module("representations", section["representation"]),
-        ]
-        upstream = [
+        return section, [_module("evaluations", evaluation), _module("representations", fields)]
+
+    def _fidelity(self, method: str) -> Described:
+        representation = self.representation_of(method)
+        section, code = self._comparison_of(representation)
+        section |= {
+            "experiment": self.name,
+            "method": method,
+            "classes": list(self.dataset.classes),
+            "members": self.members(method),
+            # What generators need not write: which split a row is in, and how much it counts.
+            "reader": {**self.reader(section["representation"]), "splits": {}, "weight": None},
+        }
+        upstream = [self._fingerprint("floor", representation=representation)]
+        upstream += [
             self._fingerprint("generate", method=method, member=str(m))
             for m in self.members(method)
         ]

@@ -98,6 +98,10 @@ class Paths:
         """Metrics of one method over its members."""
         return self._at(experiment, "evaluation", f"{method}.json")
 
+    def floor(self, experiment: str, representation: str) -> str:
+        """How real showers compare with real ones."""
+        return self._at(experiment, "floor", f"{representation}.json")
+
     def report(self, experiment: str, name: str = "report.html") -> str:
         """The report page, or a figure saved beside it."""
         return self._at(experiment, name)

@@ -28,11 +28,12 @@ from rootloom.types import SPLITS
 if TYPE_CHECKING:
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.weights import Reweight, WeightTable
+    from rootloom.showers import Sampling
 
 __all__ = [
-    "all_shards", "baseline", "evaluate", "fidelity", "friend", "friends", "generate", "index",
-    "moments", "predict", "preprocess", "report", "running", "shard", "simulate", "statistics",
-    "train", "train_process",
+    "all_shards", "baseline", "evaluate", "fidelity", "floor", "friend", "friends", "generate",
+    "index", "moments", "predict", "preprocess", "report", "running", "shard", "simulate",
+    "statistics", "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -382,36 +383,50 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     write_text(output, dataclasses.replace(found, provenance=record).to_json())
 
 
+def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
+    """Figures of real showers beside real ones, for all methods with their representation.
+
+    shards: real showers: those of the test split are compared with as many of the training split.
+    """
+    from rootloom.evaluation.results import to_json
+    from rootloom.showers import stored_showers
+
+    evaluator, sampling = _comparison(job["section"])
+    train, _, test = SPLITS
+    real = stored_showers(shards, test, sampling)
+    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
+    record = provenance.record("floor", dict(job), seed=evaluator.seed)
+    found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
+    write_text(output, to_json(found))
+
+
 def fidelity(
     job: Job,
     *,
     showers: Sequence[str],
     models: Sequence[str],
+    floor: str,
     shards: Sequence[str],
     output: str,
 ) -> None:
     """Figures of one method from the showers that its members made, beside real ones.
 
-    showers: ROOT files by member; models: bundles by member. shards: real showers: those of the
-    test split are compared with, as many of the training split are the floor.
+    showers: ROOT files by member; models: bundles by member. floor: what real showers beside real
+    ones gave. shards: real showers, of which those of the test split are compared with.
     """
-    from rootloom.evaluation.results import Evaluation
-    from rootloom.sections import reader_of, representation_of
-    from rootloom.showers import Sampling, stored_showers, written_showers
+    from rootloom.evaluation.results import Evaluation, read_floor
+    from rootloom.sections import reader_of
+    from rootloom.showers import stored_showers, written_showers
     from rootloom.training import bundle
 
     section = job["section"]
-    evaluator = registry.parse("evaluations", section["evaluation"])
-    representation, reader = representation_of(section), reader_of(section["reader"])
-    sampling = Sampling(
-        representation, tuple(section["features"]), evaluator.max_rows, evaluator.seed
-    )
-    train, _, test = SPLITS
+    evaluator, sampling = _comparison(section)
+    reader, test = reader_of(section["reader"]), SPLITS[-1]
     real = stored_showers(shards, test, sampling)
-    floor = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
     (label,) = section["classes"]
     made = [written_showers(path, reader, label, sampling) for path in showers]
     metrics = [bundle.load(path).metrics for path in models]
+    layers = sampling.representation.layers
     evaluation = Evaluation(
         experiment=section["experiment"],
         method=section["method"],
@@ -422,11 +437,21 @@ def fidelity(
         training_seconds=sum(m["seconds"] for m in metrics) / len(metrics),
         rows={label: len(real)},
         weights={label: float(len(real))},
-        result=evaluator.result(real, floor, made, representation.layers),
+        result=evaluator.result(real, read_floor(Path(floor)), made, layers),
         provenance=provenance.record("fidelity", dict(job), seed=evaluator.seed),
     )
     write_text(output, evaluation.to_json())
     print("\n".join(evaluation.result.lines()))
+
+
+def _comparison(section: dict[str, Any]) -> tuple[Any, Sampling]:
+    """The evaluator, and what it is given of each shower."""
+    from rootloom.sections import representation_of
+    from rootloom.showers import Sampling
+
+    evaluator = registry.parse("evaluations", section["evaluation"])
+    representation, features = representation_of(section), tuple(section["features"])
+    return evaluator, Sampling(representation, features, evaluator.max_rows, evaluator.seed)
 
 
 def report(

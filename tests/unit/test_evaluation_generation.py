@@ -9,10 +9,10 @@ import pytest
 import yaml
 from tests.unit.test_evaluation_fidelity import showers
 
-from rootloom.errors import DataError
+from rootloom.errors import DataError, InputError
 from rootloom.evaluation.generation import Generation
 from rootloom.evaluation.generation_results import GenerationResult
-from rootloom.evaluation.results import Evaluation
+from rootloom.evaluation.results import Evaluation, read_floor, to_json
 from rootloom.physics.calorimeter import Segmentation
 from rootloom.report.inputs import History, ReportInputs
 from rootloom.report.page import write_report
@@ -31,8 +31,8 @@ FAST = Generation(bins=10, energy_bins=3, bootstrap=5, max_rows=150)
 
 
 def result(*members: int, evaluator: Generation = FAST, floor: int = 2) -> GenerationResult:
-    made = [showers(150, seed, scale=1.2) for seed in members]
-    return evaluator.result(showers(150, 1), showers(150, floor), made, LAYERS)
+    real, made = showers(150, 1), [showers(150, seed, scale=1.2) for seed in members]
+    return evaluator.result(real, evaluator.floor(real, showers(150, floor)), made, LAYERS)
 
 
 def evaluation(method: str, found: GenerationResult) -> Evaluation:
@@ -83,6 +83,19 @@ def test_a_result_survives_json(two: GenerationResult) -> None:
     assert Evaluation.from_json(whole.to_json()) == whole
     assert whole.figure("AUC_high") == two.values["auc_high"]
     assert len(list(two.lines())) == len(two.values)
+
+
+def test_a_floor_survives_its_file_and_a_broken_one_is_refused(
+    tmp_path: Path, one: GenerationResult
+) -> None:
+    file = tmp_path / "calorimeter.json"
+    file.write_text(to_json(one.floor))
+    assert read_floor(file) == one.floor
+    file.write_text(file.read_text().replace('"compared"', '"compares"'))
+    with pytest.raises(InputError, match=f"{file}(.|\n)*comparison of real showers(.|\n)*compare"):
+        read_floor(file)
+    with pytest.raises(InputError, match=r"absent\.json"):
+        read_floor(tmp_path / "absent.json")
 
 
 def test_the_page_shows_methods_and_the_floor(

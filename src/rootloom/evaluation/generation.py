@@ -14,6 +14,7 @@ from rootloom.evaluation.generation_results import (
     AverageShowers,
     Correlations,
     FeatureHistogram,
+    Floor,
     GenerationResult,
     ResponseCurve,
 )
@@ -38,19 +39,21 @@ class Generation(FidelityOptions):
     features: tuple[str, ...] | None = None
     max_rows: Annotated[int, Field(ge=LEAST)] = 10_000
 
+    def floor(self, real: Showers, other: Showers) -> Floor:
+        """Figures of real showers of another split. Raises what `compare` does."""
+        return Floor(_figures([compare(real, other, self)]), (len(real), len(other)))
+
     def result(
-        self, real: Showers, floor: Showers, members: Sequence[Showers], layers: Layers
+        self, real: Showers, floor: Floor, members: Sequence[Showers], layers: Layers
     ) -> GenerationResult:
         """Figures of a method whose members made these showers.
 
-        floor: real showers of another split. layers: of the cells. Raises what `compare` does.
+        layers: of the cells. Raises what `compare` does.
         """
         found = [compare(real, member, self) for member in members]
-        least = compare(real, floor, self).figures
         return GenerationResult(
             values=_figures(found),
-            floor={name: over_members([estimate]) for name, estimate in least.items()},
-            compared=(len(real), len(floor)),
+            floor=floor,
             features=tuple(_feature(name, found) for name in real.names),
             correlations=Correlations(
                 _rows(found[0].correlations.real),

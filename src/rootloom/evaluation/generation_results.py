@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
@@ -54,18 +54,31 @@ class AverageShowers:
 
 
 @dataclass(frozen=True)
-class GenerationResult:
-    """How alike generated and real showers are.
+class Floor:
+    """How alike real showers of two splits are: what no generator can undercut but by chance.
 
-    values: figures by name, see `rootloom.evaluation.fidelity.compare`; floor: the same of real
-    showers of another split; compared: showers in the real sample and in the floor's.
+    values: figures by name, see `rootloom.evaluation.fidelity.compare`; compared: showers in the
+    sample that generated ones are compared with, and in that of the other split.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     values: dict[str, Measurement]
-    floor: dict[str, Measurement]
     compared: tuple[int, int]
+    provenance: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """How alike generated and real showers are.
+
+    values: figures by name, see `rootloom.evaluation.fidelity.compare`.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    values: dict[str, Measurement]
+    floor: Floor
     features: tuple[FeatureHistogram, ...]
     correlations: Correlations
     response: ResponseCurve
@@ -79,7 +92,7 @@ class GenerationResult:
     def lines(self) -> Iterator[str]:
         """The figures as plain text."""
         for name, found in self.values.items():
-            floor = self.floor[name]
+            floor = self.floor.values[name]
             yield (
                 f"{name}: {found.value} ± {found.statistical} "
                 f"(real against real: {floor.value} ± {floor.statistical})"

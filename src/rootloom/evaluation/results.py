@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rootloom.errors import DataError, InputError
 from rootloom.evaluation.classification_results import ClassificationResult
-from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.generation_results import Floor, GenerationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.regression_results import RegressionResult
 
@@ -19,6 +20,7 @@ SCHEMA = 2
 
 # What evaluations of each kind found, told apart by their `kind`.
 Result = ClassificationResult | RegressionResult | GenerationResult
+Record = TypeVar("Record", "Evaluation", Floor)
 R = TypeVar("R", ClassificationResult, RegressionResult, GenerationResult)
 
 
@@ -62,21 +64,12 @@ class Evaluation:
 
     def to_json(self) -> str:
         """Indented JSON; floats keep all their digits."""
-        return _adapter().dump_json(self, indent=1).decode()
+        return to_json(self)
 
     @staticmethod
     def from_json(text: str | bytes, where: str = "evaluation") -> Evaluation:
         """The inverse of `to_json`; raises InputError for anything else, naming `where`."""
-        try:
-            found = _adapter().validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(
-                where,
-                expected="an evaluation written by rootloom",
-                found=f"{'.'.join(map(str, first['loc'])) or 'text'}: {first['msg']}",
-                fix="run the evaluation again",
-            ) from None
+        found = _from_json(Evaluation, text, where)
         if found.schema != SCHEMA:
             raise InputError(
                 where,
@@ -87,17 +80,43 @@ class Evaluation:
         return found
 
 
-@cache
-def _adapter() -> TypeAdapter[Evaluation]:
-    return TypeAdapter(Evaluation)
-
-
 def read_evaluation(path: Path) -> Evaluation:
     """The evaluation in a JSON file; raises InputError naming the file."""
+    return Evaluation.from_json(_text(path), where=str(path))
+
+
+def read_floor(path: Path) -> Floor:
+    """The comparison of real showers in a JSON file; raises InputError naming the file."""
+    return _from_json(Floor, _text(path), where=str(path))
+
+
+def to_json(record: Evaluation | Floor) -> str:
+    """Indented JSON; floats keep all their digits."""
+    return _adapter(type(record)).dump_json(record, indent=1).decode()
+
+
+def _from_json(kind: type[Record], text: str | bytes, where: str) -> Record:
     try:
-        text = Path(path).read_bytes()
+        found: Record = _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            where,
+            expected=f"{_CALLED[kind]} written by rootloom",
+            found=f"{'.'.join(map(str, first['loc'])) or 'text'}: {first['msg']}",
+            fix="run the evaluation again",
+        ) from None
+    return found
+
+
+def _text(path: Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
     except OSError as error:
         raise InputError(
             str(path), expected="an evaluation JSON file", found=str(error.strerror)
         ) from None
-    return Evaluation.from_json(text, where=str(path))
+
+
+_adapter: Callable[[type], TypeAdapter[Any]] = cache(TypeAdapter)
+_CALLED: dict[type, str] = {Evaluation: "an evaluation", Floor: "a comparison of real showers"}

@@ -98,7 +98,7 @@ class Generation:
     @property
     def compared(self) -> tuple[int, int]:
         """Real showers, and those of the floor."""
-        return self._results[0][1].compared
+        return self._results[0][1].floor.compared
 
     @cached_property
     def averages(self) -> Picture:
@@ -157,7 +157,7 @@ class Generation:
                     duration(evaluation.training_seconds),
                 )
             )
-        return [*rows, Row(None, FLOOR, _cells(self._results[0][1].floor, wanted))]
+        return [*rows, Row(None, FLOOR, _cells(self._results[0][1].floor.values, wanted))]
 
     @property
     def _ranked(self) -> list[Evaluation]:

@@ -1,0 +1,10 @@
+"""Compare real showers with real ones."""
+
+from rootloom.stages import all_shards, floor, running
+
+with running(snakemake.log[0]):
+    floor(
+        snakemake.params.job,
+        shards=all_shards(snakemake.input.manifests, snakemake.params.files),
+        output=snakemake.output.floor,
+    )
