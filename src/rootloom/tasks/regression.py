@@ -71,8 +71,7 @@ class Regression(Supervised):
 
         Metrics: "angle_<direction>" in degrees, "square_<number>" in the target's units squared.
         """
-        found = self.apply(params, batch, key, train=train)
-        _, turn = self.turned(batch, key, train=train)
+        found, turn = self.applied(params, batch, key, train=train)
         total, metrics = jnp.zeros(found.shape[0], jnp.float32), {}
         for place, direction in enumerate(self.directions):
             true = _unit(jnp.stack([self._target(batch, name) for name in direction], axis=1))
@@ -95,8 +94,7 @@ class Regression(Supervised):
 
     def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
         """Predicted targets, in their units."""
-        found = self.apply(params, batch, key, train=False)
-        _, turn = self.turned(batch, key, train=False)
+        found, turn = self.applied(params, batch, key, train=False)
         columns: dict[str, Array] = {}
         for place, direction in enumerate(self.directions):
             unit = self._direction(found, place)

@@ -64,13 +64,19 @@ class Supervised:
 
     def apply(self, params: Params, batch: Batch, key: Array, *, train: bool) -> Array:
         """The head's numbers, (B, outputs), of inputs as the representation turns them."""
+        return self.applied(params, batch, key, train=train)[0]
+
+    def applied(
+        self, params: Params, batch: Batch, key: Array, *, train: bool
+    ) -> tuple[Array, Turn | None]:
+        """What `apply` says, and how the inputs are turned, if they are."""
         variables: dict[str, Any] = {"params": params}
         if train:
             variables[EXAMPLE] = {"seed": example_seeds(key, batch.id)}
-        inputs, _ = self.turned(batch, key, train=train)
+        inputs, turn = self.turned(batch, key, train=train)
         scaled = self.representation.normalise(inputs, self.statistics)
         found: Array = self._network.apply(variables, scaled, train=train)
-        return found
+        return found, turn
 
     def turned(self, batch: Batch, key: Array, *, train: bool) -> tuple[Any, Turn | None]:
         """Inputs, and how they are turned about the z axis or mirrored, if they are.
