@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, poisson
 
+from rootloom.batches import store
 from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.errors import ConfigError, DataError, InputError
@@ -161,6 +162,19 @@ def test_order_depends_on_neither_cache_nor_threads(shards, options: dict) -> No
     for epoch in (1, 0, 1):  # also from a cache that is partly or wholly filled
         pairs = zip(reference.epoch(epoch), other.epoch(epoch), strict=True)
         assert all(same(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_few_shards_are_open_at_a_time(
+    shards, cache_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batches() -> list[Batch]:
+        loader = Loader(shards, Representation(), "train", 77, cache_bytes=cache_bytes, **SMALL)
+        return list(loader.epoch(0))
+
+    wanted = batches()
+    monkeypatch.setattr(store, "_OPEN_FILES", 1)
+    assert all(same(a, b) for a, b in zip(batches(), wanted, strict=True))
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1 << 30])

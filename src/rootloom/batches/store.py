@@ -75,16 +75,17 @@ class Store:
     def _room(self, members: tuple[str, ...]) -> Column:
         name = members[0]
         shards = self._plan.shard[self._blocks]
-        sample = self._source.shard(int(shards[0]))
-        if not sample.is_ragged(name):
-            return sample.empty(name, int(self.first[-1]))
+        first = int(shards[0])
+        if not self._source.shard(first).is_ragged(name):
+            return self._source.shard(first).empty(name, int(self.first[-1]))
         offsets = np.zeros(self.first[-1] + 1, np.int64)
         for position, shard in enumerate(shards):
             start, stop = self._range(position)
             found = self._source.shard(int(shard)).offsets(self._source.split, name, start, stop)
             before = self.first[position]
             offsets[before + 1 : before + len(found)] = found[1:] - found[0] + offsets[before]
-        values = sample.empty(name, int(offsets[-1]))
+        # Not the shard of above: it is closed where there are many.
+        values = self._source.shard(first).empty(name, int(offsets[-1]))
         if len(members) > 1:
             values = np.empty((len(values), len(members)), values.dtype)
         return Ragged(values, offsets)
