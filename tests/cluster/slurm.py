@@ -225,9 +225,13 @@ class Slurm:
         return [j for j in self.jobs(folder) if j["rule"] == rule and j["JobState"] == "RUNNING"]
 
     def release(self, job: str) -> None:
-        """Let a requeued job start now: SLURM may have it wait for two minutes."""
+        """Let a requeued job start now: SLURM may have it wait for two minutes.
+
+        The wait begins when the last process of the first start has ended.
+        """
         restarted = lambda: int(self.show(job)["Restarts"]) > 0  # noqa: E731
         wait_until(restarted, 300, lambda: str(self.show(job)))
+        wait_until(lambda: self.queue()[job] != "COMPLETING", 300, lambda: str(self.show(job)))
         if self.queue()[job] == "PENDING":
             # It may start by itself meanwhile, and is then no longer to be changed.
             self.command("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
