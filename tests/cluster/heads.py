@@ -27,8 +27,8 @@ FAST = (
     "--seconds-between-status-checks", "1", "--max-status-checks-per-second", "10",
     "--latency-wait", "10",
 )  # fmt: skip
-# Long enough to be stopped after the first of many checkpoints.
-EPOCHS = 3000
+# Several seconds: long enough to be stopped after the first of many checkpoints.
+EPOCHS = 4000
 SECONDS = 600  # until something must have happened, on a machine that others use as well
 TRAINING_OPTIONS = {
     "batch_size": 16, "epochs": EPOCHS, "tensorboard": False, "checkpoint_every_steps": 500,
@@ -204,9 +204,12 @@ def _is_told_to_end(process: psutil.Process) -> bool:
 
 
 def _writer(log: Path) -> psutil.Process:
-    """The process that has a file open: its number may be another one in its own name space."""
+    """The training that has a file open: its number may be another one in its own name space."""
     file = log.stat()
-    for process in psutil.process_iter():
+    for process in psutil.process_iter(["cmdline"]):
+        # Looking at the files of all processes takes as long as a training.
+        if not any(word.endswith(".train.py") for word in process.info["cmdline"] or ()):
+            continue
         for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
             with suppress(OSError):  # ended or closed meanwhile
                 if os.path.samestat(descriptor.stat(), file):
