@@ -28,7 +28,7 @@ FAST = (
     "--latency-wait", "10",
 )  # fmt: skip
 # Several seconds: long enough to be stopped after the first of many checkpoints.
-EPOCHS = 4000
+EPOCHS = 3000
 SECONDS = 600  # until something must have happened, on a machine that others use as well
 TRAINING_OPTIONS = {
     "batch_size": 16, "epochs": EPOCHS, "tensorboard": False, "checkpoint_every_steps": 500,

@@ -114,6 +114,9 @@ def test_training_goes_on_after_scancel_requeue_and_the_loss_of_a_node(
             slurm_cluster.running_in(untrained.path, "train"), key=lambda job: job["id"]
         )
         slurm_cluster.command("scancel", cancelled["id"])
+        # All may be on one node, and a daemon that is killed has not sent all signals.
+        ended = lambda: slurm_cluster.queue()[cancelled["id"]] == "CANCELLED"  # noqa: E731
+        wait_until(ended, SECONDS, head.log)
         slurm_cluster.command("scontrol", "requeue", requeued["id"])
         slurm_cluster.kill_node(orphaned["NodeList"])
     slurm_cluster.release(requeued["id"])
