@@ -204,12 +204,9 @@ def _is_told_to_end(process: psutil.Process) -> bool:
 
 
 def _writer(log: Path) -> psutil.Process:
-    """The training that has a file open: its number may be another one in its own name space."""
+    """The process that has a file open: its number may be another one in its own name space."""
     file = log.stat()
-    for process in psutil.process_iter(["cmdline"]):
-        # Looking at the files of all processes takes as long as a training.
-        if not any(word.endswith(".train.py") for word in process.info["cmdline"] or ()):
-            continue
+    for process in psutil.process_iter():
         for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
             with suppress(OSError):  # ended or closed meanwhile
                 if os.path.samestat(descriptor.stat(), file):
