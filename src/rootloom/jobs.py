@@ -83,10 +83,10 @@ class Jobs(Files):
 
     def _shards_of(self, representation: str) -> tuple[Job, list[str]]:
         """The section, but for the files, and the modules of shards of any files."""
-        fields = self.library.representation(representation)
+        fields = self._representation(representation)
         section = {
             "dataset": self.dataset_name,
-            "representation": {"name": representation, **fields},
+            "representation": fields,
             "parts": self.dataset.shards_per_file,
             "reader": self.reader(fields),
             "splits": self.dataset.splits.shares(),
@@ -102,9 +102,9 @@ class Jobs(Files):
 
     def _sums_of(self, representation: str) -> tuple[Job, list[str]]:
         """Section and modules of sums over any files."""
-        fields = self.library.representation(representation)
+        fields = self._representation(representation)
         section = {
-            "representation": {"name": representation, **fields},
+            "representation": fields,
             "classes": list(self.dataset.classes),
             "reweight": self.dataset.reweight,
         }
@@ -197,10 +197,10 @@ class Jobs(Files):
 
     def _comparison_of(self, representation: str) -> tuple[Job, list[str]]:
         """Section and modules of comparisons with the real showers of a representation."""
-        fields = self.library.representation(representation)
+        fields = self._representation(representation)
         evaluation = self.library.evaluation(self.experiment)
         section = {
-            "representation": {"name": representation, **fields},
+            "representation": fields,
             "evaluation": evaluation,
             "features": self.compared(),
         }
@@ -246,7 +246,6 @@ class Jobs(Files):
 
     def _scored(self, method: str) -> Job:
         """What training, prediction and baselines share: inputs, classes and weights."""
-        representation = self.representation_of(method)
         return {
             "experiment": self.name,
             "dataset": self.dataset_name,
@@ -254,13 +253,14 @@ class Jobs(Files):
             "method": method,
             "classes": list(self.dataset.classes),
             "targets": list(self.dataset.targets),
-            "representation": {
-                "name": representation,
-                **self.library.representation(representation),
-            },
+            "representation": self._representation(self.representation_of(method)),
             "reweight": self.dataset.reweight,
             "balance": self.dataset.balance,
         }
+
+    def _representation(self, name: str) -> Job:
+        """Name and fields of a representation."""
+        return {"name": name, **self.library.representation(name)}
 
     def reader(self, representation: dict[str, Any] | None = None) -> Job:
         """How rows are read; only what a representation uses, so that others keep their shards."""
