@@ -95,6 +95,7 @@ class Memory:
         self.shuffle, self.seed, self.waited_seconds = shuffle, seed, 0.0
         self.rows = len(columns["id"])
         self.batches_per_epoch = -(-self.rows // batch_size)
+        self.scale = float(min(batch_size, self.rows))
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         order = self.order(epoch)

@@ -103,6 +103,15 @@ class Loader:
         """Batches an epoch, the last one partial unless rows divide evenly."""
         return -(-self.rows // self.batch_size)
 
+    @property
+    def scale(self) -> float:
+        """Rows of a full batch times the mean |weight| of the training split, which is 1.
+
+        A last, partial batch is divided by the same number: its rows weigh what others weigh. A
+        split smaller than a batch is one full batch.
+        """
+        return float(min(self.batch_size, self.rows))
+
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         """Batches `start_batch`, `start_batch` + 1, … of an epoch: host arrays (devices, B, …).
 
