@@ -141,9 +141,7 @@ class _Run:
         groups = self.task.groups(params)
         rule = optimizers.build(self.options, self.steps_per_epoch, groups)
         self._step: Step = partial(train_step, self.task, rule, self.training.scale)
-        self._gradient = parallel.on_every_device(
-            partial(gradient, self.task, self.training.scale)
-        )
+        self._gradient = parallel.on_every_device(partial(gradient, self.task, self.training.scale))
         self._rate = optimizers.schedule(self.options, self.steps_per_epoch)
         state = initial_state(params, rule, self.options.seed)
         found = self._newest(state)
