@@ -225,6 +225,8 @@ def train_process(
     parallel.connect()
     found = _statistics(paths["statistics"])
     options, weights = options_of(section), _weights(section, found)
+    if parallel.is_lead():
+        print("".join(f"reweighting: {line}\n" for line in weights.shortfalls()), end="")
     task = task_of(section, found.moments)
     result = fit(
         task,

@@ -10,7 +10,7 @@ import numpy as np
 
 from rootloom.report.rounding import grouped, percent
 from rootloom.shards.statistics import Statistics
-from rootloom.shards.weights import Capped, Weighting, WeightTable
+from rootloom.shards.weights import Weighting, WeightTable
 from rootloom.types import SPLITS
 
 
@@ -65,7 +65,7 @@ def summarise_weights(section: Mapping[str, Any], statistics: Statistics) -> Wei
         training=_training(words, weighting),
         classes=tuple(_class_rows(statistics, scales, table)),
         samples=tuple(_sample_rows(words, statistics, scales)),
-        capped=tuple(_sentence(one, weighting) for one in table.capped),
+        capped=tuple(table.shortfalls()),
     )
 
 
@@ -134,16 +134,6 @@ def _sample_rows(
             )
         )
     return found
-
-
-def _sentence(one: Capped, weighting: Weighting) -> str:
-    assert weighting.reweight is not None
-    bins = f"{one.bins} of {weighting.reweight.bins} bins"
-    return (
-        f"{one.label}: {bins} of {weighting.reweight.variable} hold too few rows for the cap of "
-        f"{weighting.reweight.cap:g}; {percent(one.undone)} of the class's training weight is "
-        "still elsewhere than the target has it"
-    )
 
 
 def weight_words(weights: Sequence[str]) -> str:

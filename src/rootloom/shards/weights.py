@@ -127,6 +127,18 @@ class WeightTable:
         auxiliary = [AUXILIARY + self.variable] if self.variable else []
         return ("label", "weight", *own, *sample, *auxiliary)
 
+    def shortfalls(self) -> list[str]:
+        """What the cap of the reweighting left undone, a sentence a class that is concerned."""
+        reweight = self.weighting.reweight
+        if reweight is None:
+            return []
+        return [
+            f"{one.label}: {one.bins} of {reweight.bins} bins of {reweight.variable} hold too few "
+            f"rows for the cap of {reweight.cap:g}; {one.undone:.1%} of the class's training "
+            "weight is still elsewhere than the target has it"
+            for one in self.capped
+        ]
+
     def event(self, columns: Mapping[str, Any]) -> np.ndarray:
         """Event weights (R,) float32 of rows with these columns (R,)."""
         weight = np.asarray(columns["weight"], np.float32)
