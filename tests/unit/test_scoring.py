@@ -1,0 +1,114 @@
+"""What predictions and baselines are given of a row's weights, against arithmetic by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from rootloom.baselines.base import Sample
+from rootloom.baselines.boosted_trees import BoostedTrees
+from rootloom.evaluation.predictions import Header, read_predictions
+from rootloom.scoring import LearningData, write_predictions
+from rootloom.shards.reweight import Reweight
+from rootloom.shards.statistics import Statistics
+from rootloom.shards.sums import SampleSums, training_sums
+from rootloom.shards.weights import Normalisation, Weighting, WeightTable
+from rootloom.shards.writer import ShardWriter
+from rootloom.types import RowBlock
+
+CLASSES = ("b", "s")
+REWEIGHT = Reweight("pt", 2, 0.0, 2.0)
+LABEL = np.array([0, 0, 0, 1, 1], np.int32)
+PT = np.array([0.5, 1.5, 1.5, 0.5, 1.5], np.float32)
+WEIGHT = np.array([2.0, -1.0, 3.0, 1.0, 1.0], np.float32)
+SCALE = 10.0
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scoring") / "a.h5"
+    columns = {"x.v": np.arange(5, dtype=np.float32)}
+    block = RowBlock(
+        np.arange(5), np.zeros(5, np.int32), LABEL, WEIGHT,
+        {"pt": PT, "target.t": np.arange(5) * 2.0},
+    )  # fmt: skip
+    with ShardWriter(
+        path, file_key="a", splits={"train": 1.0}, auxiliary=("pt", "target.t"), sample="mc"
+    ) as writer:
+        writer.append(block, columns)
+    return path
+
+
+def table() -> WeightTable:
+    """A sample scaled by ten, classes balanced and flat in pT."""
+    counted = SampleSums.of_rows(CLASSES, "train", LABEL, WEIGHT)
+    base = {REWEIGHT.key: training_sums(WEIGHT, REWEIGHT.cell_of(PT, LABEL), 2, 2)}
+    sums = SampleSums(5, 1.0, counted.rows, counted.negative, counted.weight, counted.square, base)
+    weighting = Weighting(reweight=REWEIGHT, samples={"mc": Normalisation(SCALE)})
+    return WeightTable.from_statistics(
+        Statistics(CLASSES, {"mc": sums}), dataset="toy", weighting=weighting
+    )
+
+
+def by_hand() -> np.ndarray:
+    """|w| in each class and bin made alike: |w| are 2 and 4 in b, 1 and 1 in s; the mean is 1."""
+    absolute = np.abs(WEIGHT)
+    factor = np.array([1 / 2, 1 / 4, 1 / 4, 1.0, 1.0])
+    return absolute * factor * 5 / (absolute * factor).sum()
+
+
+def test_predictions_hold_both_weights(shard: Path, tmp_path: Path) -> None:
+    header = Header("m", CLASSES, "s", ("score",), split="train")
+    rows = write_predictions(
+        tmp_path / "p.h5", header, [shard], table(), lambda _, n: np.zeros((n, 1), np.float32)
+    )
+    found = read_predictions(tmp_path / "p.h5").rows
+    assert rows == 5
+    np.testing.assert_allclose(found.weight, WEIGHT * SCALE, rtol=1e-6)
+    np.testing.assert_allclose(found.training_weight, by_hand(), rtol=1e-6)
+
+
+def test_baselines_learn_from_training_weights(shard: Path) -> None:
+    data = LearningData([shard], table(), CLASSES, "s", ("t",))
+    (sample,) = data.samples("train", ("v",), 1)
+    np.testing.assert_allclose(sample.weight, by_hand(), rtol=1e-6)
+    ((columns, truth),) = data.rows("train", ["x.v"])
+    np.testing.assert_allclose(columns["weight"], by_hand(), rtol=1e-6)
+    assert truth[:, 0].tolist() == [0, 2, 4, 6, 8]
+
+
+def gaussians(rows: int, seed: int) -> Sample:
+    """Weights that follow the variable: to ignore them is to learn something else."""
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, 2, rows).astype(np.int8)
+    x = rng.normal(target, 2.0).astype(np.float32)[:, None]
+    return Sample(x, target, np.exp(np.where(target, -1.5, 1.5) * x[:, 0]), ("v",))
+
+
+def test_boosted_trees_are_those_of_scikit_learn_with_both_splits_weights() -> None:
+    train, validation = gaussians(3000, 1), gaussians(500, 2)
+    fitted = BoostedTrees(max_iter=60, patience=3, seed=4).fit(train, validation)
+
+    def reference(train_weight: np.ndarray | None, validation_weight: np.ndarray | None) -> object:
+        model = HistGradientBoostingClassifier(
+            max_iter=60, n_iter_no_change=3, early_stopping=True, random_state=4
+        )
+        model.fit(
+            train.x, train.target == 1, sample_weight=train_weight,
+            X_val=validation.x, y_val=validation.target == 1, sample_weight_val=validation_weight,
+        )  # fmt: skip
+        return model
+
+    weights = train.weight / train.weight.mean(), validation.weight / validation.weight.mean()
+    wanted = reference(*weights)
+    np.testing.assert_allclose(
+        fitted.score(validation.x), wanted.predict_proba(validation.x)[:, 1], rtol=1e-6
+    )
+    # Neither weight could be left out unseen: the number of trees or the scores would change.
+    for other in (reference(None, weights[1]), reference(weights[0], None)):
+        assert not np.allclose(
+            wanted.predict_proba(validation.x), other.predict_proba(validation.x), atol=1e-3
+        )
