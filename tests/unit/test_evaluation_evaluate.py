@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import calibration, metrics
 
 from rootloom.errors import DataError, InputError
@@ -248,6 +249,21 @@ def test_score_histogram_and_calibration(written):
     np.testing.assert_allclose(found.predicted, predicted, atol=1e-6)
     share = np.array(found.share)
     assert found.expected_error == pytest.approx(np.sum(share * np.abs(observed - predicted)))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, members):
+    """Members that score the same rows know the share of signal no better than one of them."""
+    ours = dataclasses.replace(rows(), weight=np.ones(2000))
+    paths = [tmp_path / f"{m}.h5" for m in range(members)]
+    for m, path in enumerate(paths):
+        write_predictions(path, Predictions(dataclasses.replace(HEADER, member=m), ours))
+    found = evaluate(paths).result.discriminations[0].calibration
+    place = np.digitize(ours.scores[:, 0], np.linspace(0, 1, 16)[1:-1])
+    count = np.bincount(place)
+    share = np.bincount(place, ours.truth) / count
+    np.testing.assert_allclose(found.share, count / 2000, rtol=1e-6)
+    np.testing.assert_allclose(found.error, stats.binom(count, share).std() / count, rtol=1e-6)
 
 
 def test_scores_that_are_no_probabilities(written):
