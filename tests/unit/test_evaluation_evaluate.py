@@ -234,6 +234,7 @@ def test_evaluation_agrees_with_scikit_learn(written):
 def test_score_histogram_and_calibration(written):
     ours, result = rows(), evaluate([written()]).result.discriminations[0]
     edges = np.array(result.scores.edges)
+    np.testing.assert_allclose(edges, np.arange(51) / 50)
     for name, index in (("qcd", 0), ("w", 1)):
         member = ours.truth == index
         expected, _ = np.histogram(

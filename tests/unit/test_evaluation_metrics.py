@@ -253,7 +253,10 @@ def test_members_are_summarised():
     assert found.statistical == pytest.approx(0.02)
     assert found.spread == pytest.approx(stats.tstd([0.9, 0.92, 0.97]))
     assert summarise([0.9], [0.01]).spread is None
-    assert summarise([10.0, None], [1.0, None]).value is None
+    unknown = summarise([10.0, None], [1.0, None])
+    assert (unknown.value, unknown.statistical, unknown.median) == (None, None, None)
+    assert unknown.members == (10.0, None)
+    assert summarise([10.0, 12.0], [None, None]).statistical is None
 
 
 def test_negative_weights_and_zero_weights():
