@@ -226,9 +226,35 @@ def test_evaluation_agrees_with_scikit_learn(written):
     assert found.rows == {"qcd": 1000, "w": 1000}
     assert found.parameters == 1234
     assert len(result.curve.error) == 200
+    targets = np.arange(1, 201) / 200
+    np.testing.assert_allclose(result.curve.signal_efficiency, targets)
+    assert result.curve.background_efficiency[-1] == fpr[np.searchsorted(tpr, 1 - 1e-12)]
     profile = result.profiles[0]
     assert len(profile.edges) == 9
-    assert np.mean([share for share, _, _ in profile.signal]) == pytest.approx(0.5, abs=0.05)
+    place = np.digitize(ours.aux["pt"], np.array(profile.edges)[1:-1])
+    for shares, member, expected in (
+        (profile.signal, ours.truth == 1, 0.5),
+        (profile.background, ours.truth == 0, np.interp(0.5, tpr, fpr)),
+    ):
+        inside = np.bincount(place[member], weight[member], 8) / weight[member].sum()
+        assert np.dot(inside, [share for share, _, _ in shares]) == pytest.approx(
+            expected, abs=5e-3
+        )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_error_of_the_accuracy_is_binomial(tmp_path, classes):
+    ours = dataclasses.replace(rows(3000, classes=classes), weight=np.ones(3000))
+    names = ("qcd", "w", "z")[:classes]
+    columns = ("score",) if classes == 2 else tuple(f"score_{name}" for name in names)
+    header = dataclasses.replace(HEADER, classes=names, columns=columns)
+    write_predictions(tmp_path / "p.h5", Predictions(header, ours))
+    found = evaluate([tmp_path / "p.h5"]).result.accuracy
+    chosen = ours.scores[:, 0] >= 0.5 if classes == 2 else ours.scores.argmax(axis=1)
+    right = chosen == ours.truth
+    assert found.value == pytest.approx(right.mean())
+    expected = stats.binom(3000, right.mean()).std() / 3000
+    assert found.statistical == pytest.approx(expected, rel=1e-3)
 
 
 def test_score_histogram_and_calibration(written):

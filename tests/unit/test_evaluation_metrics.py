@@ -215,6 +215,10 @@ def test_wilson_interval_is_scipys(passed, total):
     np.testing.assert_allclose(wilson(passed, total), [expected.low, expected.high], atol=1e-12)
 
 
+def test_an_efficiency_of_no_rows_may_be_any():
+    assert wilson(0.0, 0.0) == (0.0, 1.0)
+
+
 def test_efficiency_in_bins_counts():
     random = np.random.default_rng(2)
     values, passed = random.uniform(0, 4, 3000), random.random(3000) < 0.3

@@ -105,6 +105,7 @@ def test_the_best_cut_on_gaussian_scores(weighted: bool) -> None:
     assert 0 < found.value.statistical < 0.1 * exact.max()
     assert found.value.spread == pytest.approx(0.0, abs=1e-12)
     curve = np.array(found.curve)
+    np.testing.assert_allclose(curve[:, 0], np.arange(201 - len(curve), 201) / 200)
     np.testing.assert_allclose(
         np.interp(norm.sf(1.0, loc=1), *curve.T),
         counts.at(norm.sf(1.0, loc=1), norm.sf(1.0, loc=-1)),
