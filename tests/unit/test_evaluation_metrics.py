@@ -194,6 +194,19 @@ def test_quoted_errors_cover_the_truth(weighted, decimals):
     assert np.all(np.abs(coverage - 0.6827) < tolerance), coverage
 
 
+def test_few_signal_rows_do_not_spoil_the_slope():
+    """With 50 signal rows a narrow window holds one or two, and the slope is of these alone."""
+    targets, found = np.array([0.3, 0.5, 0.8]), []
+    signal = np.arange(2050) < 50
+    for seed in range(150):
+        score = np.random.default_rng(seed).normal(1.5 * signal)
+        at = background_at(roc(score, signal, np.ones(2050)), targets)
+        found.append((at.efficiency, at.error))
+    efficiency, error = np.transpose(found, (1, 0, 2))
+    ratio = np.sqrt((error**2).mean(axis=0)) / efficiency.std(axis=0, ddof=1)
+    assert np.all((ratio > 0.85) & (ratio < 1.35)), ratio
+
+
 def test_bootstrap_agrees_with_the_formulas_and_with_itself():
     score, signal, weight = gaussian(4000, weighted=True, seed=11)
     targets = np.array([0.5, 0.8])
