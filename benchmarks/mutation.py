@@ -55,7 +55,7 @@ class Mutant(NamedTuple):
     """One change: the text from `start` to `end` (bytes of the file) becomes `after`."""
 
     file: str
-    line: int
+    place: str  # line and column
     start: int
     end: int
     before: str
@@ -148,7 +148,8 @@ def mutants(path: Path) -> list[Mutant]:
             before = source[start:end].decode()
             after = text if bare else f"({text})"
             if text != ast.unparse(node):
-                found.append(Mutant(str(path), node.lineno, start, end, before, after))
+                place = f"{node.lineno}:{node.col_offset + 1}"
+                found.append(Mutant(str(path), place, start, end, before, after))
     return found
 
 
@@ -193,7 +194,12 @@ def preload(scratch: Path) -> None:
 
 
 def killed(scratch: Path, tests: list[str], more: str, timeout: int = 0) -> str:
-    """The test that noticed, "timeout", or "" for a survivor; timeout: 0 is none."""
+    """The first test that noticed, "timeout", or "" for a survivor."""
+    return next(filter(None, (noticed(scratch, test, more, timeout) for test in tests)), "")
+
+
+def noticed(scratch: Path, test: str, more: str, timeout: int) -> str:
+    """The same of one file of tests, in a process of its own; timeout: seconds, 0 for none."""
     output = scratch / "output"
     child = os.fork()
     if child == 0:
@@ -202,12 +208,12 @@ def killed(scratch: Path, tests: list[str], more: str, timeout: int = 0) -> str:
         with output.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-        os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *shlex.split(more), *tests]))
+        os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *shlex.split(more), test]))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code == -signal.SIGALRM:
-        return "timeout"
+    if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return ""
     lines = [line for line in output.read_text().splitlines() if line[:6] in ("FAILED", "ERROR ")]
-    return "" if code == 0 else (lines or [f"pytest ended with {code}"])[0]
+    return "timeout" if code == -signal.SIGALRM else (lines or [f"pytest ended with {code}"])[0]
 
 
 def main() -> None:
@@ -216,7 +222,7 @@ def main() -> None:
     parser.add_argument("--mutants", type=int, default=60)
     parser.add_argument("--skip", type=int, default=0, help="so many, which an earlier run tried")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--timeout", type=int, default=180, help="seconds a mutant")
+    parser.add_argument("--timeout", type=int, default=180, help="seconds a file of tests")
     parser.add_argument("--pytest", default="", help="more options for pytest, as one word")
     options = parser.parse_args()
     paths = sorted({path for glob in options.files for path in (ROOT / PACKAGE).glob(glob)})
@@ -233,8 +239,8 @@ def main() -> None:
         shutil.copy2(ROOT / "pyproject.toml", scratch)
         preload(scratch)
         every = [] if options.skip else sorted(set().union(*tests.values()))
-        if every and (noticed := killed(scratch, every, options.pytest)):
-            sys.exit(f"the tests fail without any mutation: {noticed}")
+        if test := killed(scratch, every, options.pytest):
+            sys.exit(f"the tests fail without any mutation: {test}")
         for mutant in chosen:
             target = scratch / mutant.file
             source = target.read_bytes()
@@ -242,7 +248,7 @@ def main() -> None:
             test = killed(scratch, tests[mutant.file], options.pytest, options.timeout)
             target.write_bytes(source)
             survivors += not test
-            print(f"{mutant.file}:{mutant.line}  {mutant.before!r} -> {mutant.after!r}")
+            print(f"{mutant.file}:{mutant.place}  {mutant.before!r} -> {mutant.after!r}")
             print(f"    {test or 'SURVIVED'}", flush=True)
     print(f"{len(chosen) - survivors} killed, {survivors} survived")
 

@@ -223,6 +223,15 @@ def test_evaluation_agrees_with_scikit_learn(written):
         relative = point.background_efficiency.statistical / point.background_efficiency.value
         assert point.rejection.statistical == pytest.approx(relative * point.rejection.value)
         assert point.background_total == 1000
+        above = (ours.truth == 0) & (score >= point.threshold[0])
+        assert point.background_count == pytest.approx(above.sum(), abs=1)
+        effective = weight[above].sum() ** 2 / (weight[above] ** 2).sum()
+        assert point.background_effective == pytest.approx(effective, rel=0.02)
+        sic = point.significance_improvement  # ε_S / √ε_B
+        share = point.background_efficiency.value
+        assert sic.value == pytest.approx(point.signal_efficiency / np.sqrt(share))
+        assert sic.statistical == pytest.approx(relative / 2 * sic.value)
+    assert [point.signal_efficiency for point in result.working_points] == [0.3, 0.5, 0.8]
     assert found.rows == {"qcd": 1000, "w": 1000}
     assert found.parameters == 1234
     assert len(result.curve.error) == 200
