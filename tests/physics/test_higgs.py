@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from rootloom.simulate.higgs_features import (
     high_level,
     low_level,
 )
-from rootloom.simulate.pythia import heaviest_quark
+from rootloom.simulate.pythia import Particles, heaviest_quark
 
 GENUINE = Path(__file__).resolve().parents[1] / "data" / "higgs-7000.tsv"
 SOURCE = Higgs(multiparton=False)
@@ -121,6 +122,28 @@ def test_masses_peak_where_the_particles_are(samples: dict[str, Columns]) -> Non
     assert np.median(signal["m_wwbb"]) == pytest.approx(425, rel=0.1)
     assert np.median(top["m_jjj"]) == pytest.approx(0.95 * 172.5, rel=0.07)
     assert np.std(signal["m_bb"]) < np.std(top["m_bb"])
+
+
+@pytest.mark.parametrize(
+    ("hadron", "chance"), [(511, 0.6), (421, 0.3), (0, 0.05)], ids=["b", "c", "light"]
+)
+def test_each_flavour_is_tagged_with_its_own_chance(hadron: int, chance: float) -> None:
+    """A jet an event, with a heavy hadron in it or none; a third of them is too far forward."""
+    source = Higgs(tag_b=0.6, tag_c=0.3, tag_light=0.05, tight_share=0.75)
+    events = 6000
+    eta = np.where(np.arange(events) % 3 == 0, 2.6, np.linspace(-2.4, 2.4, events))
+    p = vector.array({"pt": np.full(events, 50.0), "eta": eta, "phi": 0 * eta, "m": 0 * eta})
+    jets = np.stack([p.px, p.py, p.pz, p.E], axis=1)
+    code = np.full(events, hadron, np.int32)[:, None]
+    none = np.zeros((0, 4)), np.zeros(0, np.int32)
+    heavy = zip(jets[:, None], code, strict=True) if hadron else repeat(none, events)
+    drawn = [Particles(*none, 1, 1.0, *own) for own in heavy]
+    tags = source._tags(jets, np.arange(events), drawn, np.random.default_rng(8))
+    assert not tags[eta == 2.6].any()
+    inside = tags[eta != 2.6]
+    for found, expected in ((inside > 0, chance), (inside == 2, 0.75 * chance)):
+        error = np.sqrt(expected * (1 - expected) / len(inside))
+        assert found.mean() == pytest.approx(expected, abs=4 * error)
 
 
 def as_vector(p4: np.ndarray) -> vector.MomentumObject4D:

@@ -21,6 +21,7 @@ from rootloom.physics.observables import (
     width_and_dispersion,
 )
 from rootloom.physics.subjettiness import subjettiness
+from rootloom.simulate.observables import substructure
 from rootloom.types import Ragged
 
 
@@ -33,8 +34,8 @@ def rows_of(jets: Ragged) -> list[np.ndarray]:
     return np.split(jets.values, jets.offsets[1:-1])
 
 
-@pytest.mark.parametrize("axes", ["WTA_KT_Axes", "OnePass_WTA_KT_Axes"])
-def test_subjettiness_is_contribs(jets: Ragged, axes: str) -> None:
+@pytest.mark.parametrize(("axes", "r0"), [("WTA_KT_Axes", 1.0), ("OnePass_WTA_KT_Axes", 0.7)])
+def test_subjettiness_is_contribs(jets: Ragged, axes: str, r0: float) -> None:
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, 1.0)
     expected = np.empty((len(jets), 3))
     for row, jet in enumerate(rows_of(jets)):
@@ -45,11 +46,24 @@ def test_subjettiness_is_contribs(jets: Ragged, axes: str) -> None:
             axes_definition=axes,
             njets=[1, 2, 3],
             beta=1.0,
-            R0=1.0,
+            R0=r0,
         )
         expected[row] = ak.to_numpy(ak.flatten(tau, axis=None))
-    ours = subjettiness(jets.values, jets.offsets, 3, one_pass=axes.startswith("OnePass"))
+    one_pass = axes.startswith("OnePass")
+    ours = subjettiness(jets.values, jets.offsets, 3, radius=r0, one_pass=one_pass)
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("r0", [0.4, 1.2])
+def test_subjettiness_of_two_particles_by_its_formula(r0: float) -> None:
+    """The one axis lies along the harder one: τ₁ = 10 · 0.3 / (R₀ (30 + 10))."""
+    pt, eta = np.array([30.0, 10.0]), np.array([0.2, 0.5])
+    p4 = kin.from_pt_eta_phi_m(pt, eta, np.zeros(2), np.zeros(2))
+    tau = subjettiness(p4, np.array([0, 2]), radius=r0, one_pass=False)
+    np.testing.assert_allclose(tau, [[10 * 0.3 / (r0 * 40), 0.0, 0.0]], rtol=1e-9, atol=1e-12)
+    columns = substructure(p4, np.array([0, 2]), np.ones(2, bool), r0)
+    # The minimum is found to 10⁻⁴ of an axis.
+    assert columns["tau1"] == pytest.approx(10 * 0.3 / (r0 * 40), rel=1e-3)
 
 
 def test_trimming_is_fastjets_filter(jets: Ragged) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import awkward as ak
@@ -11,6 +13,9 @@ import uproot
 
 pytest.importorskip("pythia8mc")
 from rootloom.errors import ConfigError
+from rootloom.physics.kinematics import from_pt_eta_phi_m
+from rootloom.simulate import w_jets
+from rootloom.simulate.pythia import Particles
 from rootloom.simulate.w_jets import WJets
 
 pytest.importorskip("pythia8mc")
@@ -63,6 +68,41 @@ def test_weights_are_positive_and_one_a_slice(samples: dict[str, ak.Array]) -> N
     assert len(slices) == len(SOURCE.pthat_shares)
     assert np.all(slices > 0)
     assert np.all(np.isfinite(slices))
+
+
+class Drawn:
+    """A generator of which one hard process in seven is not vetoed, of a cross section of 3 pb.
+
+    Every other event is a jet of two prongs inside the window, the rest lies far above it.
+    """
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def events(self) -> Iterator[Particles]:
+        # m² ≈ pT₁ pT₂ ΔR²: 80 GeV for two prongs of 137.5 GeV, 0.58 apart.
+        eta, phi = np.array([0.3, -0.28]), np.zeros(2)
+        for number in count(1):
+            pt = np.full(2, 137.5 if number % 2 == 0 else 500.0)
+            p4 = from_pt_eta_phi_m(pt, eta, phi, np.zeros(2))
+            none = np.zeros(0, np.int32)
+            pdgid = np.full(2, 211, np.int32)
+            yield Particles(p4, pdgid, 7 * number, 3.0, np.zeros((0, 4)), none)
+
+    def charges(self, pdgid: np.ndarray) -> np.ndarray:
+        return np.ones(len(pdgid), np.int8)
+
+
+@pytest.mark.parametrize("jets", [20, 60])
+def test_the_weights_of_a_slice_add_up_to_its_accepted_cross_section(
+    monkeypatch: pytest.MonkeyPatch, jets: int
+) -> None:
+    monkeypatch.setattr(w_jets, "Generator", Drawn)
+    parts = list(SOURCE.blocks("w", jets, 1))
+    weight = np.concatenate([part.columns["weight"] for part in parts])
+    assert len(weight) == jets
+    assert np.sum(weight, dtype=float) == pytest.approx(3.0 / 7 / 2, rel=1e-6)
+    assert len(np.unique(weight)) == 1
 
 
 def test_momenta_are_those_of_the_constituents(samples: dict[str, ak.Array]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import calibration, metrics
 
 from rootloom.errors import DataError, InputError
@@ -222,17 +223,53 @@ def test_evaluation_agrees_with_scikit_learn(written):
         relative = point.background_efficiency.statistical / point.background_efficiency.value
         assert point.rejection.statistical == pytest.approx(relative * point.rejection.value)
         assert point.background_total == 1000
+        above = (ours.truth == 0) & (score >= point.threshold[0])
+        assert point.background_count == pytest.approx(above.sum(), abs=1)
+        effective = weight[above].sum() ** 2 / (weight[above] ** 2).sum()
+        assert point.background_effective == pytest.approx(effective, rel=0.02)
+        sic = point.significance_improvement  # ε_S / √ε_B
+        share = point.background_efficiency.value
+        assert sic.value == pytest.approx(point.signal_efficiency / np.sqrt(share))
+        assert sic.statistical == pytest.approx(relative / 2 * sic.value)
+    assert [point.signal_efficiency for point in result.working_points] == [0.3, 0.5, 0.8]
     assert found.rows == {"qcd": 1000, "w": 1000}
     assert found.parameters == 1234
     assert len(result.curve.error) == 200
+    targets = np.arange(1, 201) / 200
+    np.testing.assert_allclose(result.curve.signal_efficiency, targets)
+    assert result.curve.background_efficiency[-1] == fpr[np.searchsorted(tpr, 1 - 1e-12)]
     profile = result.profiles[0]
     assert len(profile.edges) == 9
-    assert np.mean([share for share, _, _ in profile.signal]) == pytest.approx(0.5, abs=0.05)
+    place = np.digitize(ours.aux["pt"], np.array(profile.edges)[1:-1])
+    for shares, member, expected in (
+        (profile.signal, ours.truth == 1, 0.5),
+        (profile.background, ours.truth == 0, np.interp(0.5, tpr, fpr)),
+    ):
+        inside = np.bincount(place[member], weight[member], 8) / weight[member].sum()
+        assert np.dot(inside, [share for share, _, _ in shares]) == pytest.approx(
+            expected, abs=5e-3
+        )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_error_of_the_accuracy_is_binomial(tmp_path, classes):
+    ours = dataclasses.replace(rows(3000, classes=classes), weight=np.ones(3000))
+    names = ("qcd", "w", "z")[:classes]
+    columns = ("score",) if classes == 2 else tuple(f"score_{name}" for name in names)
+    header = dataclasses.replace(HEADER, classes=names, columns=columns)
+    write_predictions(tmp_path / "p.h5", Predictions(header, ours))
+    found = evaluate([tmp_path / "p.h5"]).result.accuracy
+    chosen = ours.scores[:, 0] >= 0.5 if classes == 2 else ours.scores.argmax(axis=1)
+    right = chosen == ours.truth
+    assert found.value == pytest.approx(right.mean())
+    expected = stats.binom(3000, right.mean()).std() / 3000
+    assert found.statistical == pytest.approx(expected, rel=1e-3)
 
 
 def test_score_histogram_and_calibration(written):
     ours, result = rows(), evaluate([written()]).result.discriminations[0]
     edges = np.array(result.scores.edges)
+    np.testing.assert_allclose(edges, np.arange(51) / 50)
     for name, index in (("qcd", 0), ("w", 1)):
         member = ours.truth == index
         expected, _ = np.histogram(
@@ -248,6 +285,21 @@ def test_score_histogram_and_calibration(written):
     np.testing.assert_allclose(found.predicted, predicted, atol=1e-6)
     share = np.array(found.share)
     assert found.expected_error == pytest.approx(np.sum(share * np.abs(observed - predicted)))
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, members):
+    """Members that score the same rows know the share of signal no better than one of them."""
+    ours = dataclasses.replace(rows(), weight=np.ones(2000))
+    paths = [tmp_path / f"{m}.h5" for m in range(members)]
+    for m, path in enumerate(paths):
+        write_predictions(path, Predictions(dataclasses.replace(HEADER, member=m), ours))
+    found = evaluate(paths).result.discriminations[0].calibration
+    place = np.digitize(ours.scores[:, 0], np.linspace(0, 1, 16)[1:-1])
+    count = np.bincount(place)
+    share = np.bincount(place, ours.truth) / count
+    np.testing.assert_allclose(found.share, count / 2000, rtol=1e-6)
+    np.testing.assert_allclose(found.error, stats.binom(count, share).std() / count, rtol=1e-6)
 
 
 def test_scores_that_are_no_probabilities(written):

@@ -213,6 +213,17 @@ def test_response_in_bins_of_requested_energy() -> None:
     assert resolution.error == pytest.approx(np.hypot(0.05, 0.06) / np.sqrt(16000), rel=0.1)
 
 
+def test_energies_beyond_the_edges_count_in_the_outer_bins() -> None:
+    """The edges are those of the real sample; a generated one may reach further."""
+    energy = np.array([1.0, 12.0, 14.0, 25.0, 28.0, 30.0, 90.0])
+    ratio = np.array([0.7, 0.8, 1.0, 0.6, 0.9, 1.1, 1.3])
+    found = response_in_bins(energy, energy * ratio, np.array([10.0, 20.0, 30.0]))
+    bins = ratio[:3], ratio[3:]
+    np.testing.assert_allclose(found.mean, [np.mean(one) for one in bins])
+    np.testing.assert_allclose(found.width, [np.std(one, ddof=1) for one in bins])
+    np.testing.assert_allclose(found.mean_error, [stats.sem(one) for one in bins])
+
+
 def test_energies_that_are_all_the_same_are_one_bin() -> None:
     energy = np.full(200, 50.0)
     found = response_in_bins(energy, energy * 0.9, energy_edges(energy, 8))

@@ -194,6 +194,19 @@ def test_quoted_errors_cover_the_truth(weighted, decimals):
     assert np.all(np.abs(coverage - 0.6827) < tolerance), coverage
 
 
+def test_few_signal_rows_do_not_spoil_the_slope():
+    """With 50 signal rows a narrow window holds one or two, and the slope is of these alone."""
+    targets, found = np.array([0.3, 0.5, 0.8]), []
+    signal = np.arange(2050) < 50
+    for seed in range(150):
+        score = np.random.default_rng(seed).normal(1.5 * signal)
+        at = background_at(roc(score, signal, np.ones(2050)), targets)
+        found.append((at.efficiency, at.error))
+    efficiency, error = np.transpose(found, (1, 0, 2))
+    ratio = np.sqrt((error**2).mean(axis=0)) / efficiency.std(axis=0, ddof=1)
+    assert np.all((ratio > 0.85) & (ratio < 1.35)), ratio
+
+
 def test_bootstrap_agrees_with_the_formulas_and_with_itself():
     score, signal, weight = gaussian(4000, weighted=True, seed=11)
     targets = np.array([0.5, 0.8])
@@ -213,6 +226,10 @@ def test_wilson_interval_is_scipys(passed, total):
         confidence_level=stats.chi2.cdf(1, 1), method="wilson"
     )
     np.testing.assert_allclose(wilson(passed, total), [expected.low, expected.high], atol=1e-12)
+
+
+def test_an_efficiency_of_no_rows_may_be_any():
+    assert wilson(0.0, 0.0) == (0.0, 1.0)
 
 
 def test_efficiency_in_bins_counts():
@@ -253,7 +270,10 @@ def test_members_are_summarised():
     assert found.statistical == pytest.approx(0.02)
     assert found.spread == pytest.approx(stats.tstd([0.9, 0.92, 0.97]))
     assert summarise([0.9], [0.01]).spread is None
-    assert summarise([10.0, None], [1.0, None]).value is None
+    unknown = summarise([10.0, None], [1.0, None])
+    assert (unknown.value, unknown.statistical, unknown.median) == (None, None, None)
+    assert unknown.members == (10.0, None)
+    assert summarise([10.0, 12.0], [None, None]).statistical is None
 
 
 def test_negative_weights_and_zero_weights():

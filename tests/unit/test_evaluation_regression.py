@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from scipy.spatial.transform import Rotation
 
@@ -130,6 +131,36 @@ def test_tracks_are_apart_by_what_their_nearest_points_are(tmp_path: Path) -> No
     assert named["distance_entry_mean"].value == pytest.approx(0.2, rel=1e-3)
     longer = np.hypot(arm, 0.2) - arm
     assert named["impact_track_mean"].value == pytest.approx(longer.mean(), rel=1e-2)
+
+
+def test_impacts_differ_without_a_sign(tmp_path: Path) -> None:
+    """Every other line comes 0.2 m nearer to the centre: half the distances are too small."""
+    moved = truth()
+    # |p × d|, and d × (p × d), the way from the line's nearest point away from the centre.
+    across = np.cross(moved[:, :3], moved[:, 3:6])
+    arm = np.linalg.norm(across, axis=1)
+    outward = np.cross(moved[:, 3:6], across) / arm[:, None]
+    step = np.where(np.arange(ROWS) % 2 == 0, 0.2, -0.2)
+    moved[:, :3] += step[:, None] * outward
+    named = figures([member(tmp_path / "a.h5", moved)]).figures()
+    expected = np.abs(np.abs(arm + step) - arm)
+    assert named["impact_track_mean"].value == pytest.approx(expected.mean(), rel=1e-3)
+    assert named["impact_track_68"].value == pytest.approx(0.2, rel=1e-3)
+
+
+def test_the_contained_share_is_that_of_one_standard_deviation(tmp_path: Path) -> None:
+    noise = np.random.default_rng(6).normal(size=(ROWS, 3))
+    found = truth()
+    found[:, :3] += noise
+    result = figures([member(tmp_path / "a.h5", found)])
+    far, share = np.linalg.norm(noise, axis=1), scipy.special.erf(1 / np.sqrt(2))
+    contained = result.figures()["distance_entry_68"].value
+    assert contained == pytest.approx(np.quantile(far, share), rel=1e-3)
+    (one,) = (one for one in result.resolutions if one.name == "distance_entry")
+    (energy,) = (profile for profile in one.profiles if profile.variable == "energy")
+    place = np.digitize(truth()[:, 6], np.array(energy.edges)[1:-1])
+    in_bins = [np.quantile(far[place == k], share) for k in range(4)]
+    np.testing.assert_allclose([value for value, _ in energy.contained], in_bins, rtol=5e-3)
 
 
 def test_plain_numbers_have_a_bias_and_a_root_mean_square(tmp_path: Path) -> None:

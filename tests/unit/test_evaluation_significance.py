@@ -9,7 +9,6 @@ from scipy.stats import norm, poisson
 
 from rootloom.evaluation.metrics import roc
 from rootloom.evaluation.significance import (
-    MINIMUM_ROWS,
     Counts,
     Sampled,
     approximate_median_significance,
@@ -57,6 +56,13 @@ def test_ams_by_its_formula() -> None:
     assert found == pytest.approx(float(approximate_median_significance(80.0, 30.0)), rel=1e-12)
 
 
+def test_the_uncertainty_is_one_of_the_background_without_the_regularisation() -> None:
+    counts = Counts(signal=200.0, background=3000.0, uncertainty=0.2, regularisation=10.0)
+    # 80 and 30 events survive; 20 % of the 30, not of the 40, are uncertain.
+    expected = by_likelihood(80.0, 30.0 + 10.0, 0.2 * 30.0)
+    assert counts.at(0.4, 0.01) == pytest.approx(expected, rel=1e-5)
+
+
 def test_limits() -> None:
     assert asimov_significance(0.0, 10.0, 1.0) == 0
     assert asimov_significance(0.0, 0.0) == 0
@@ -99,11 +105,39 @@ def test_the_best_cut_on_gaussian_scores(weighted: bool) -> None:
     assert 0 < found.value.statistical < 0.1 * exact.max()
     assert found.value.spread == pytest.approx(0.0, abs=1e-12)
     curve = np.array(found.curve)
+    np.testing.assert_allclose(curve[:, 0], np.arange(201 - len(curve), 201) / 200)
     np.testing.assert_allclose(
         np.interp(norm.sf(1.0, loc=1), *curve.T),
         counts.at(norm.sf(1.0, loc=1), norm.sf(1.0, loc=-1)),
         rtol=0.05,
     )
+
+
+def two_scores(ones: int) -> Sampled:
+    """Rows that score 1 or 0: 80 % of the signal and 10 % of the background score 1.
+
+    The weights 1 and `ones` are as frequent among the rows of one score as among the others.
+    """
+    number = np.arange(8000)
+    signal, place = number % 2 == 0, number // 4 % 10
+    weight = np.where(number // 2 % 2 == 0, 1.0, ones)
+    score = np.where(signal, place < 8, place < 1).astype(float)
+    return Sampled(score, signal, weight, np.random.default_rng(2).permutation(8000).astype("u8"))
+
+
+@pytest.mark.parametrize("heavy", [1, 7])
+def test_its_error_is_propagated_from_binomial_errors(heavy: int) -> None:
+    """Z² = 2 [(s + b) ln(1 + s/b) − s]: Z ∂Z/∂s = ln(1 + s/b), Z ∂Z/∂b = ln(1 + s/b) − s/b."""
+    sample = two_scores(heavy)
+    curve = roc(sample.score, sample.signal, sample.weight)
+    found = measure("z", [sample], [curve], Counts(signal=100.0, background=1000.0), 10).value
+    s, b = 100 * 0.8, 1000 * 0.1
+    z = np.sqrt(2 * ((s + b) * np.log(1 + s / b) - s))
+    assert found.value == pytest.approx(z, rel=1e-9)
+    rows = 4000 * (1 + heavy) ** 2 / (2 * (1 + heavy**2))  # (Σw)² / Σw²
+    ds, db = 100 * np.sqrt(0.8 * 0.2 / rows), 1000 * np.sqrt(0.1 * 0.9 / rows)
+    slopes = np.log(1 + s / b) / z, (np.log(1 + s / b) - s / b) / z
+    assert found.statistical == pytest.approx(np.hypot(ds * slopes[0], db * slopes[1]), rel=1e-3)
 
 
 def test_its_error_is_the_spread_over_samples() -> None:
@@ -132,12 +166,18 @@ def test_a_choice_of_cut_on_noise_finds_nothing() -> None:
     assert np.mean(seen) > alone
 
 
-def test_cuts_that_leave_too_little_background_are_not_considered() -> None:
-    sample = gaussians(2000, 5)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cuts_that_leave_too_little_background_are_not_considered(weighted: bool) -> None:
+    """Twenty rows of equal weights, or more rows that fluctuate as twenty do."""
+    sample = gaussians(2000, 5, weighted)
     curve = roc(sample.score, sample.signal, sample.weight)
     found = scan(curve, Counts(10.0, 1e5))
-    few_left = curve.background.count < MINIMUM_ROWS
-    assert np.array_equal(np.isnan(found), few_left)
+    left = [sample.weight[~sample.signal & (sample.score >= cut)] for cut in curve.threshold[1:]]
+    effective = np.array([w.sum() ** 2 / (w**2).sum() if len(w) else 0.0 for w in left])
+    np.testing.assert_array_equal(np.isnan(found), np.append(True, effective < 20 - 1e-9))
+
+
+def test_without_a_cut_that_leaves_enough_everything_passes() -> None:
     few = Sampled(np.arange(6.0), np.arange(6) % 2 == 1, np.ones(6), np.arange(6, dtype=np.uint64))
     curve = roc(few.score, few.signal, few.weight)
     value = measure("z", [few], [curve], Counts(10.0, 100.0), 10).value

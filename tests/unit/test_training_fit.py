@@ -310,6 +310,23 @@ def test_it_stops_early_and_returns_the_best_parameters(tmp_path: Path) -> None:
     assert mean == pytest.approx(min(losses), rel=1e-5)
 
 
+def test_a_gain_below_the_smallest_one_is_none(tmp_path: Path, undisturbed: Result) -> None:
+    """Two small gains are one large one: each epoch is compared with the best one kept."""
+    first, second, third = (figures["loss"] for figures in undisturbed.history)
+    both, larger = first - third, max(first - second, second - third)
+    assert both > 1.1 * larger > 0
+    for gain, best in ((1.05 * larger, 2), (1.05 * both, 0)):
+        rule = EarlyStopping(patience=None, minimum_gain=gain)
+        found = train(tmp_path / str(best), replace(OPTIONS, early_stopping=rule))
+        assert found.history == undisturbed.history
+        assert found.best_epoch == best
+        assert same(found.params, undisturbed.params) == (best == 2)
+    rule = EarlyStopping(patience=1, minimum_gain=1.05 * larger)
+    stopped = train(tmp_path / "stopped", replace(OPTIONS, early_stopping=rule))
+    assert stopped.epochs == 2
+    assert stopped.stopped == "no more gain"
+
+
 def test_a_figure_that_grows_can_be_monitored_and_an_unknown_one_is_refused(
     tmp_path: Path,
 ) -> None:
