@@ -9,12 +9,20 @@ from typing import ClassVar
 import numpy as np
 
 from rootloom.errors import DataError, nearest
-from rootloom.evaluation.classification_results import ClassificationResult, Discrimination
+from rootloom.evaluation.classification_results import (
+    ClassificationResult,
+    Discrimination,
+    ManyClasses,
+)
+from rootloom.evaluation.confusion import confusion
+from rootloom.evaluation.discriminants import check_discriminants
 from rootloom.evaluation.discriminate import Sample, discriminate
+from rootloom.evaluation.distributions import is_probability
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import accuracy, effective_rows, require_class
 from rootloom.evaluation.options import ClassificationOptions
+from rootloom.evaluation.pairs import Scores, discriminant_results, pair_rejections
 from rootloom.evaluation.predictions import Predictions
 from rootloom.shards.ids import fold_of
 
@@ -28,8 +36,13 @@ class Classification(ClassificationOptions):
     def result(
         self, members: Sequence[Predictions], held_out: Sequence[Predictions]
     ) -> ClassificationResult:
-        """See `Evaluator`. Raises DataError for a class without rows and an unknown profile."""
+        """See `Evaluator`. Raises DataError for a class without rows and an unknown profile.
+
+        Raises ConfigError for a discriminant that these classes cannot have.
+        """
         header, rows = members[0].header, members[0].rows
+        where = f"evaluation of '{header.method}': discriminants"
+        check_discriminants(self.discriminants, header.classes, where)
         for index, name in enumerate(header.classes):
             of_class = rows.weight[rows.truth == index]
             require_class(f"class '{name}'", int((of_class != 0).sum()), float(of_class.sum()))
@@ -41,6 +54,16 @@ class Classification(ClassificationOptions):
             discriminations=self._discriminate(members),
             ensemble=self._discriminate([_mean(members)]) if len(members) > 1 else (),
             cross_validation=self._discriminate([_unseen(held_out)]) if held_out else (),
+            many=self._many_classes(members) if len(header.classes) > 2 else None,
+        )
+
+    def _many_classes(self, members: Sequence[Predictions]) -> ManyClasses:
+        classes, scores = members[0].header.classes, [_scores(member) for member in members]
+        probable = all(is_probability(member.probability) for member in scores)
+        return ManyClasses(
+            pairs=pair_rejections(scores, classes, self) if probable else (),
+            discriminants=discriminant_results(scores, classes, self) if probable else (),
+            confusion=confusion(scores, classes),
         )
 
     def _discriminate(self, members: Sequence[Predictions]) -> tuple[Discrimination, ...]:
@@ -90,6 +113,18 @@ def _sample(member: Predictions, positive: str) -> Sample:
         id=rows.id,
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
+    )
+
+
+def _scores(member: Predictions) -> Scores:
+    header, rows = member.header, member.rows
+    order = [_column(header.columns, name, member) for name in header.classes]
+    return Scores(
+        probability=rows.scores[:, order].astype(np.float64),
+        truth=rows.truth,
+        weight=rows.weight.astype(np.float64),
+        id=rows.id,
+        aux=rows.aux,
     )
 
 

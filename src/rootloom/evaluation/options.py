@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from rootloom.evaluation.discriminants import Discriminant
 from rootloom.evaluation.significance import Counts
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -22,6 +23,7 @@ class ClassificationOptions:
     bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
     significances: expected numbers of events by name, see `significance`.
     profiles: auxiliary columns in whose bins efficiencies are shown at `profile_at`.
+    discriminants: of three classes or more, by name; see `pairs`.
     """
 
     working_points: tuple[Share, ...] = (0.3, 0.5, 0.8)
@@ -34,3 +36,4 @@ class ClassificationOptions:
     profile_bins: Number = 8
     profile_at: Share = 0.5
     significances: Mapping[str, Counts] = field(default_factory=dict)
+    discriminants: Mapping[str, Discriminant] = field(default_factory=dict)
