@@ -161,7 +161,7 @@ class DiscriminantResult:
     @property
     def formula(self) -> str:
         """Its definition in one line."""
-        terms = (f"{share:g} p({name})" for name, share in self.fractions.items())
+        terms = (f"{share:.4g} p({name})" for name, share in self.fractions.items())
         return f"log( p({self.signal}) / ({' + '.join(terms)}) )"
 
 
@@ -215,7 +215,9 @@ class ManyClasses:
         yield "confusion: true class, then shares by predicted class"
         for true, shares in zip(self.confusion.classes, self.confusion.shares, strict=True):
             named = zip(self.confusion.classes, shares, strict=True)
-            yield f"  {true}: " + ", ".join(f"{name} {share.value}" for name, share in named)
+            yield f"  {true}: " + ", ".join(
+                f"{name} {share.value or 0:.4f}" for name, share in named
+            )
 
 
 @dataclass(frozen=True)

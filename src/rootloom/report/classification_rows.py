@@ -124,3 +124,8 @@ def _significance(found: Significance) -> Cell:
     share = f"{fixed(100 * found.signal_efficiency, 0)}{THIN}%"
     detail = f"{share} of signal, {grouped(found.background_count)} rows of background left"
     return Cell(with_errors(found.value), detail)
+
+
+def rejection_cells(points: Sequence[WorkingPoint]) -> tuple[Cell, ...]:
+    """The rejection at each working point, with what survives."""
+    return tuple(_rejection(point) for point in points)
