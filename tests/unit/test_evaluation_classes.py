@@ -25,6 +25,8 @@ CLASSES = ("light", "c", "b")
 SIZES = (4000, 1500, 700)
 D_B = Discriminant("b", {"c": 0.1, "light": 0.9})
 
+SHORT = Classification(working_points=(0.5,), curve_points=1, histogram_bins=1)
+
 
 def rows(sizes=SIZES, seed=0, weights="spread", separation=1.6):
     """Classes that resemble their neighbours: no two pairs are equally hard, nor i, j and j, i."""
@@ -129,8 +131,8 @@ def test_the_error_of_a_pair_is_the_scatter_of_other_samples(judged):
     for seed in range(60):
         ours = rows((300, 900, 500), seed=seed)
         weight = np.random.default_rng([5, seed]).lognormal(0, 0.8, len(ours)).astype(np.float32)
-        found = judged(dataclasses.replace(ours, weight=weight)).result.many
-        point = pair(found.pairs, "b", "c").working_points[1]
+        found = judged(dataclasses.replace(ours, weight=weight), options=SHORT).result.many
+        (point,) = pair(found.pairs, "b", "c").working_points
         efficiencies.append(point.background_efficiency.value)
         errors.append(point.background_efficiency.statistical)
     assert np.mean(errors) == pytest.approx(np.std(efficiencies, ddof=1), rel=0.25)
@@ -294,17 +296,24 @@ def test_the_confusion_matrix_is_scikit_learns(judged, weights):
 
 
 def test_the_error_of_a_share_is_the_scatter_of_other_samples(judged):
-    """Weights that depend on the predicted class: 30 % of what is called c is negative."""
-    shares, errors = [], []
+    """Rows that are called light have weights 3 and −1, all others 1."""
+    shares, errors, binomial = [], [], []
     for seed in range(80):
         ours = rows((200, 400, 200), seed=seed, weights="unit")
         random = np.random.default_rng([9, seed])
-        negative = (ours.scores.argmax(axis=1) == 1) & (random.random(len(ours)) < 0.3)
-        weight = np.where(negative, -1.0, 1.0).astype(np.float32)
-        found = judged(dataclasses.replace(ours, weight=weight)).result.many.confusion
-        shares.append(found.shares[1][1].value)
-        errors.append(found.shares[1][1].statistical)
-    assert np.mean(errors) == pytest.approx(np.std(shares, ddof=1), rel=0.25)
+        light = ours.scores.argmax(axis=1) == 0
+        weight = np.where(light, random.choice([3, -1], len(ours)), 1).astype(np.float32)
+        judgement = judged(dataclasses.replace(ours, weight=weight), options=SHORT)
+        found = judgement.result.many.confusion
+        share = found.shares[1][0]
+        shares.append(share.value)
+        errors.append(share.statistical)
+        of_c = weight[ours.truth == 1].astype(float)
+        effective = of_c.sum() ** 2 / (of_c**2).sum()
+        binomial.append(math.sqrt(max(share.value * (1 - share.value), 0) / effective))
+    scatter = np.std(shares, ddof=1)
+    assert np.mean(errors) == pytest.approx(scatter, rel=0.2)
+    assert np.mean(binomial) < 0.8 * scatter  # or weights would not matter here
 
 
 def test_negative_weights_may_push_a_share_out_of_the_unit_interval(judged):

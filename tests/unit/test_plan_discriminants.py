@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from rootloom.errors import ConfigError
+from rootloom.evaluation.discriminants import Discriminant
+from rootloom.registry import parse
 from rootloom.selection import Selection
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,3 +68,8 @@ def test_two_classes_have_no_discriminant(tmp_path: Path) -> None:
     two = {name: THREE[name] for name in ("light", "b")}
     with pytest.raises(ConfigError, match=r"D_b\n.*three classes or more\n.*light, b"):
         selected(tmp_path, {"D_b": {"signal": "b", "fractions": {"light": 1}}}, two)
+
+
+def test_a_section_becomes_an_evaluator() -> None:
+    found = parse("evaluations", {"kind": "classification", "discriminants": {"D_b": GOOD}})
+    assert found.discriminants == {"D_b": Discriminant("b", {"c": 0.018, "light": 0.982})}
