@@ -342,6 +342,25 @@ def test_rows_of_weight_zero_do_not_count(judged):
     np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(ours.truth[weight != 0]))
 
 
+def test_all_of_it_is_by_training_weights_where_they_are_asked_for(judged):
+    ours = rows(weights="unit")
+    training = np.random.default_rng(13).lognormal(0, 0.8, len(ours)).astype(np.float32)
+    ours = dataclasses.replace(ours, training_weight=training)
+    options = Classification(weights="training", discriminants={"D_b": D_B})
+    many = judged(ours, options=options).result.many
+    expected = metrics.confusion_matrix(
+        ours.truth, ours.scores.argmax(axis=1), sample_weight=training, normalize="true"
+    )
+    shares = [[s.value for s in row] for row in many.confusion.shares]
+    np.testing.assert_allclose(shares, expected, atol=1e-6)
+    score = by_hand(ours.scores.astype(float), "b", D_B.fractions)
+    left, _ = survivors(score, ours.truth, training, 2, 1, 0.5)
+    rejection = many.discriminants[0].against[1].working_points[1].rejection
+    assert rejection.value == pytest.approx(1 / left, rel=1e-6)
+    by_events, _ = survivors(score, ours.truth, ours.weight, 2, 1, 0.5)
+    assert left != pytest.approx(by_events, rel=0.01)
+
+
 def test_equal_scores_go_to_the_first_class(judged):
     ours = rows((3, 3, 3), weights="unit")
     level = dataclasses.replace(ours, scores=np.full((9, 3), 1 / 3, np.float32))
@@ -372,7 +391,8 @@ def test_members_give_means_and_a_spread(judged):
     shuffled = np.random.default_rng(5).permutation(len(members[2]))
     fields = {f.name: getattr(members[2], f.name) for f in dataclasses.fields(Rows)}
     aux = {"pt": fields.pop("aux")["pt"][shuffled]}
-    disordered = Rows(aux=aux, **{name: values[shuffled] for name, values in fields.items()})
+    known = {name: values for name, values in fields.items() if values is not None}
+    disordered = Rows(aux=aux, **{name: values[shuffled] for name, values in known.items()})
     options = Classification(discriminants={"D_b": D_B})
     many = judged(*members[:2], disordered, options=options).result.many
     single = [judged(one, options=options).result.many for one in members]

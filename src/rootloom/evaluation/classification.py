@@ -23,7 +23,7 @@ from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import accuracy, effective_rows, require_class
 from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.pairs import Scores, discriminant_results, pair_rejections
-from rootloom.evaluation.predictions import Predictions
+from rootloom.evaluation.predictions import Predictions, Rows
 from rootloom.shards.ids import fold_of
 
 
@@ -38,8 +38,11 @@ class Classification(ClassificationOptions):
     ) -> ClassificationResult:
         """See `Evaluator`. Raises DataError for a class without rows and an unknown profile.
 
-        Raises ConfigError for a discriminant that these classes cannot have.
+        Also where figures by training weights are asked for and a file has none. Raises ConfigError
+        for a discriminant that these classes cannot have.
         """
+        members = [self._weighted(member) for member in members]
+        held_out = [self._weighted(member) for member in held_out]
         header, rows = members[0].header, members[0].rows
         where = f"evaluation of '{header.method}': discriminants"
         check_discriminants(self.discriminants, header.classes, where)
@@ -50,6 +53,7 @@ class Classification(ClassificationOptions):
             self._require_profiles(member)
         return ClassificationResult(
             signal=header.signal,
+            weights=self.weights,
             accuracy=_accuracy(members),
             discriminations=self._discriminate(members),
             ensemble=self._discriminate([_mean(members)]) if len(members) > 1 else (),
@@ -73,6 +77,20 @@ class Classification(ClassificationOptions):
             discriminate(positive, [_sample(m, positive) for m in members], self)
             for positive in positives
         )
+
+    def _weighted(self, member: Predictions) -> Predictions:
+        """The member's rows with the weight that figures are asked for by."""
+        if self.weights == "event":
+            return member
+        found = member.rows.training_weight
+        if found is None:
+            raise DataError(
+                f"predictions of {member.header.method}: training_weight",
+                expected="a data set of training weights, for `weights: training`",
+                found="none",
+                fix="write it, or evaluate by event weights",
+            )
+        return replace(member, rows=replace(member.rows, weight=found))
 
     def _require_profiles(self, member: Predictions) -> None:
         for variable in self.profiles:
@@ -113,6 +131,7 @@ def _sample(member: Predictions, positive: str) -> Sample:
         id=rows.id,
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
+        training=_training(rows).astype(np.float64),
     )
 
 
@@ -126,6 +145,11 @@ def _scores(member: Predictions) -> Scores:
         id=rows.id,
         aux=rows.aux,
     )
+
+
+def _training(rows: Rows) -> np.ndarray:
+    """Training weights (R,), or event weights where the file has no others."""
+    return rows.weight if rows.training_weight is None else rows.training_weight
 
 
 def _rest(classes: Sequence[str], positive: str) -> str:

@@ -224,10 +224,11 @@ class ManyClasses:
 class ClassificationResult:
     """How well a method tells classes apart.
 
-    signal: one of the classes. accuracy: None when scores are no probabilities. discriminations:
-    one for two classes (the signal), else one per class; ensemble: the same of the mean score of
-    several members; cross_validation: of training rows, each scored by the member that left it out.
-    many: what three classes or more have in addition.
+    signal: one of the classes. weights: "event" or "training", by which all figures are. accuracy:
+    None when scores are no probabilities. discriminations: one for two classes (the signal), else
+    one per class; ensemble: the same of the mean score of several members; cross_validation: of
+    training rows, each scored by the member that left it out. many: what three classes or more have
+    in addition.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -238,6 +239,7 @@ class ClassificationResult:
     ensemble: tuple[Discrimination, ...] = ()
     cross_validation: tuple[Discrimination, ...] = ()
     many: ManyClasses | None = None
+    weights: Literal["event", "training"] = "event"
     kind: Literal["classification"] = "classification"
 
     @property

@@ -135,8 +135,9 @@ def _samples(
     for member, score in zip(members, scores, strict=True):
         rows = (member.truth == signal) | (member.truth == background)
         names = (classes[signal], classes[background])
-        is_signal = member.truth[rows] == signal
-        sample = Sample(score[rows], is_signal, member.weight[rows], member.id[rows], {}, names)
+        is_signal, weight = member.truth[rows] == signal, member.weight[rows]
+        # Training weights are of calibrations alone, of which a pair has none.
+        sample = Sample(score[rows], is_signal, weight, member.id[rows], {}, names, training=weight)
         found.append(sample)
     return found
 

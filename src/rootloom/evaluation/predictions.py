@@ -33,6 +33,7 @@ _TYPES = {
     "truth": np.int32,
     "scores": np.float32,
 }
+TRAINING_WEIGHT = "training_weight"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,11 @@ class Header:
 
 @dataclass(frozen=True)
 class Rows:
-    """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,)."""
+    """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,).
+
+    weight: the event weight, signed. training_weight: (R,), what the row counts (or would count)
+    in training, with balance and reweighting; None where the file does not say.
+    """
 
     id: np.ndarray
     weight: np.ndarray
@@ -68,6 +73,7 @@ class Rows:
     entry: np.ndarray
     object: np.ndarray
     aux: Mapping[str, np.ndarray] = field(default_factory=dict)
+    training_weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.id)
@@ -99,6 +105,8 @@ class PredictionWriter:
         """Write R rows after those already there. Raises OSError when the disk is full."""
         for name, dtype in _TYPES.items():
             self._append(name, np.asarray(getattr(rows, name), dtype=dtype))
+        if rows.training_weight is not None:
+            self._append(TRAINING_WEIGHT, np.asarray(rows.training_weight, dtype=np.float32))
         for name, values in rows.aux.items():
             self._append(f"aux/{name}", np.asarray(values, dtype=np.float32))
         self._sink.check()
@@ -229,7 +237,7 @@ def _places(file: h5py.File, header: Header, only: Sequence[str] | None) -> list
 
 def _read_rows(where: str, file: h5py.File, places: Sequence[slice]) -> Rows:
     length = len(file["id"])
-    stored = {name: file[name] for name in _TYPES if name in file}
+    stored = {name: file[name] for name in (*_TYPES, TRAINING_WEIGHT) if name in file}
     auxiliary = dict(file["aux"].items()) if "aux" in file else {}
     for name, column in (*stored.items(), *((f"aux/{k}", v) for k, v in auxiliary.items())):
         if len(column) != length:
