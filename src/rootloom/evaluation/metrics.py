@@ -113,9 +113,8 @@ def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
     target = np.minimum(np.asarray(signal_efficiency, dtype=np.float64), reached[-1])
     upper = np.maximum(np.searchsorted(reached, target, side="left"), 1)
     step = reached[upper] - reached[upper - 1]
-    # No step where the first threshold passes no signal and nothing was asked for.
-    whole = np.ones_like(target)
-    return Crossing(upper, np.divide(target - reached[upper - 1], step, out=whole, where=step > 0))
+    share = np.divide(target - reached[upper - 1], step, out=np.ones_like(step), where=step > 0)
+    return Crossing(upper, share)
 
 
 def background_efficiency(curve: Roc, signal_efficiency: np.ndarray) -> np.ndarray:
