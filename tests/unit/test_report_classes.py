@@ -17,6 +17,7 @@ from rootloom.evaluation.predictions import write_predictions
 from rootloom.report.inputs import Expected, ReportInputs
 from rootloom.report.page import write_report
 from rootloom.report.rounding import grouped, measurement
+from rootloom.report.tables import with_errors
 
 CLASSES = ("light", "c", "b")
 D_B = Discriminant("b", {"c": 0.018, "light": 0.982})
@@ -49,8 +50,7 @@ def written(tmp_path_factory):
 
 
 def rejection(point):
-    found = point.rejection
-    return measurement(found.value, found.statistical, found.spread)
+    return with_errors(point.rejection)
 
 
 def test_no_file_is_added_and_the_page_is_sound(written):
