@@ -9,6 +9,7 @@ from typing import Any
 
 from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
 from rootloom.errors import ConfigError, require_known
+from rootloom.evaluation.discriminants import Discriminant, check_discriminants
 from rootloom.paths import Paths
 from rootloom.types import TARGET
 
@@ -104,6 +105,7 @@ class Selection:
         dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
         self._check_tasks(where)
         self._check_baselines()
+        self._check_discriminants()
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
         require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
@@ -183,6 +185,13 @@ class Selection:
         for name, method in self.experiment.methods.items():
             if method.task is not None:
                 self._check_task(method.task, where, f"{of}: methods.{name}.task")
+
+    def _check_discriminants(self) -> None:
+        """Refuse discriminants of classes that are not there, or of fractions that are none."""
+        sections = self.library.evaluation(self.experiment).get("discriminants", {})
+        found = {name: Discriminant(**section) for name, section in sections.items()}
+        where = f"experiment '{self.name}': evaluation.discriminants"
+        check_discriminants(found, self.dataset.classes, where)
 
     def _check_compared(self, where: str) -> None:
         """Refuse a comparison of nothing, or by what is not there."""

@@ -9,12 +9,20 @@ from typing import ClassVar
 import numpy as np
 
 from rootloom.errors import DataError, nearest
-from rootloom.evaluation.classification_results import ClassificationResult, Discrimination
+from rootloom.evaluation.classification_results import (
+    ClassificationResult,
+    Discrimination,
+    ManyClasses,
+)
+from rootloom.evaluation.confusion import confusion
+from rootloom.evaluation.discriminants import check_discriminants
 from rootloom.evaluation.discriminate import Sample, discriminate
+from rootloom.evaluation.distributions import is_probability
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import accuracy, effective_rows, require_class
 from rootloom.evaluation.options import ClassificationOptions
+from rootloom.evaluation.pairs import Scores, discriminant_results, pair_rejections
 from rootloom.evaluation.predictions import Predictions, Rows
 from rootloom.shards.ids import fold_of
 
@@ -30,11 +38,14 @@ class Classification(ClassificationOptions):
     ) -> ClassificationResult:
         """See `Evaluator`. Raises DataError for a class without rows and an unknown profile.
 
-        Also where figures by training weights are asked for and a file has none.
+        Also where figures by training weights are asked for and a file has none. Raises ConfigError
+        for a discriminant that these classes cannot have.
         """
         members = [self._weighted(member) for member in members]
         held_out = [self._weighted(member) for member in held_out]
         header, rows = members[0].header, members[0].rows
+        where = f"evaluation of '{header.method}': discriminants"
+        check_discriminants(self.discriminants, header.classes, where)
         for index, name in enumerate(header.classes):
             of_class = rows.weight[rows.truth == index]
             require_class(f"class '{name}'", int((of_class != 0).sum()), float(of_class.sum()))
@@ -47,6 +58,16 @@ class Classification(ClassificationOptions):
             discriminations=self._discriminate(members),
             ensemble=self._discriminate([_mean(members)]) if len(members) > 1 else (),
             cross_validation=self._discriminate([_unseen(held_out)]) if held_out else (),
+            many=self._many_classes(members) if len(header.classes) > 2 else None,
+        )
+
+    def _many_classes(self, members: Sequence[Predictions]) -> ManyClasses:
+        classes, scores = members[0].header.classes, [_scores(member) for member in members]
+        probable = all(is_probability(member.probability) for member in scores)
+        return ManyClasses(
+            pairs=pair_rejections(scores, classes, self) if probable else (),
+            discriminants=discriminant_results(scores, classes, self) if probable else (),
+            confusion=confusion(scores, classes),
         )
 
     def _discriminate(self, members: Sequence[Predictions]) -> tuple[Discrimination, ...]:
@@ -111,6 +132,18 @@ def _sample(member: Predictions, positive: str) -> Sample:
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
         training=_training(rows).astype(np.float64),
+    )
+
+
+def _scores(member: Predictions) -> Scores:
+    header, rows = member.header, member.rows
+    order = [_column(header.columns, name, member) for name in header.classes]
+    return Scores(
+        probability=rows.scores[:, order].astype(np.float64),
+        truth=rows.truth,
+        weight=rows.weight.astype(np.float64),
+        id=rows.id,
+        aux=rows.aux,
     )
 
 

@@ -108,13 +108,127 @@ class Discrimination:
 
 
 @dataclass(frozen=True)
+class PairRejection:
+    """A class against one other: rejection of `background` at fixed efficiencies of `signal`.
+
+    Thresholds are on the logarithm of a ratio of probabilities. curve: None without a discriminant.
+    """
+
+    signal: str
+    background: str
+    working_points: tuple[WorkingPoint, ...]
+    curve: Curve | None = None
+
+    def figures(self, name: str) -> Iterator[tuple[str, Measurement]]:
+        """`name.r70`: the rejection at 70 % efficiency, and so on."""
+        for point in self.working_points:
+            yield f"{name}.r{100 * point.signal_efficiency:g}", point.rejection
+
+    def lines(self) -> Iterator[str]:
+        """The rejections as plain text."""
+        for point in self.working_points:
+            limit = "" if point.at_least is None else f", above {point.at_least:.4g}"
+            yield (
+                f"  {self.signal} efficiency {point.signal_efficiency}: rejection of "
+                f"{self.background} {point.rejection.value} ± {point.rejection.statistical} "
+                f"({point.background_count:g} rows of {self.background} left{limit})"
+            )
+
+
+@dataclass(frozen=True)
+class ClassProfile:
+    """Efficiency of every class above one threshold, in bins of an auxiliary variable.
+
+    Per class and bin as in `Profile`; the threshold leaves `signal_efficiency` of all the signal.
+    """
+
+    variable: str
+    signal_efficiency: float
+    edges: tuple[float, ...]
+    efficiency: dict[str, tuple[tuple[float | None, float, float], ...]]
+
+
+@dataclass(frozen=True)
+class DiscriminantResult:
+    """log(p_signal / Σ f_j p_j) against each other class. fractions: f_j, those above 0."""
+
+    name: str
+    signal: str
+    fractions: dict[str, float]
+    against: tuple[PairRejection, ...]
+    profiles: tuple[ClassProfile, ...] = ()
+
+    @property
+    def formula(self) -> str:
+        """Its definition in one line."""
+        terms = (f"{share:.4g} p({name})" for name, share in self.fractions.items())
+        return f"log( p({self.signal}) / ({' + '.join(terms)}) )"
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Shares of each true class (outer) by the class of the highest score (inner).
+
+    shares: of the true class's weight, (C, C); counts: raw rows, means over members.
+    """
+
+    classes: tuple[str, ...]
+    shares: tuple[tuple[Measurement, ...], ...]
+    counts: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class ManyClasses:
+    """What three classes or more have beside one against the rest.
+
+    pairs: all ordered ones, by likelihood ratio. pairs and discriminants are empty when scores are
+    no probabilities. Members alone: neither their mean score nor cross-validation.
+    """
+
+    pairs: tuple[PairRejection, ...]
+    discriminants: tuple[DiscriminantResult, ...]
+    confusion: Confusion
+
+    def figures(self) -> dict[str, Measurement]:
+        """`D_b.c.r70` of a discriminant, `b/c.r70` of a pair, `confusion.b.c` (true, predicted)."""
+        found: dict[str, Measurement] = {}
+        for one in self.discriminants:
+            for pair in one.against:
+                found |= pair.figures(f"{one.name}.{pair.background}")
+        for pair in self.pairs:
+            found |= pair.figures(f"{pair.signal}/{pair.background}")
+        names = self.confusion.classes
+        for true, row in zip(names, self.confusion.shares, strict=True):
+            found |= {f"confusion.{true}.{p}": s for p, s in zip(names, row, strict=True)}
+        return found
+
+    def lines(self) -> Iterator[str]:
+        """The figures as plain text."""
+        for one in self.discriminants:
+            yield f"{one.name} = {one.formula}"
+            for pair in one.against:
+                yield from pair.lines()
+        if self.pairs:
+            yield "pairs of classes, by their likelihood ratio"
+        for pair in self.pairs:
+            yield from pair.lines()
+        yield "confusion: true class, then shares by predicted class"
+        for true, shares in zip(self.confusion.classes, self.confusion.shares, strict=True):
+            named = zip(self.confusion.classes, shares, strict=True)
+            yield f"  {true}: " + ", ".join(
+                f"{name} {share.value or 0:.4f}" for name, share in named
+            )
+
+
+@dataclass(frozen=True)
 class ClassificationResult:
     """How well a method tells classes apart.
 
     signal: one of the classes. weights: "event" or "training", by which all figures are. accuracy:
     None when scores are no probabilities. discriminations: one for two classes (the signal), else
     one per class; ensemble: the same of the mean score of several members; cross_validation: of
-    training rows, each scored by the member that left it out.
+    training rows, each scored by the member that left it out. many: what three classes or more have
+    in addition.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -124,6 +238,7 @@ class ClassificationResult:
     discriminations: tuple[Discrimination, ...]
     ensemble: tuple[Discrimination, ...] = ()
     cross_validation: tuple[Discrimination, ...] = ()
+    many: ManyClasses | None = None
     weights: Literal["event", "training"] = "event"
     kind: Literal["classification"] = "classification"
 
@@ -134,14 +249,18 @@ class ClassificationResult:
         return positives.index(self.signal) if self.signal in positives else 0
 
     def figures(self) -> dict[str, Measurement]:
-        """Figures of the main discrimination: auc, accuracy, r50 (1/ε_B at ε_S = 50 %), …."""
+        """Figures of the main discrimination: auc, accuracy, r50 (1/ε_B at ε_S = 50 %), ….
+
+        Those of many classes have names of their own, see `ManyClasses`.
+        """
         result = self.discriminations[self.main]
         figures = {"auc": result.auc}
         if self.accuracy is not None:
             figures["accuracy"] = self.accuracy
         for point in result.working_points:
             figures[f"r{100 * point.signal_efficiency:g}"] = point.rejection
-        return figures | {found.name: found.value for found in result.significances}
+        figures |= {found.name: found.value for found in result.significances}
+        return figures | (self.many.figures() if self.many else {})
 
     def lines(self) -> Iterator[str]:
         """The figures as plain text."""
@@ -153,3 +272,5 @@ class ClassificationResult:
                     f"rejection {point.rejection.value} ± {point.rejection.statistical} "
                     f"({point.background_count:g} background rows left)"
                 )
+        if self.many:
+            yield from self.many.lines()

@@ -134,3 +134,12 @@ def _decimate(curves: Sequence[Roc], points: int) -> Curve:
         background_efficiency=tuple(np.median([a.efficiency for a in at], axis=0).tolist()),
         error=tuple(np.mean([a.error for a in at], axis=0).tolist()),
     )
+
+
+def rejections(
+    samples: Sequence[Sample], options: ClassificationOptions
+) -> tuple[tuple[WorkingPoint, ...], Curve]:
+    """What is left of one class at the working points, and the ROC curve; one sample a member."""
+    members = [_measure(sample, options) for sample in samples]
+    points = (_working_point(n, at, members) for n, at in enumerate(options.working_points))
+    return tuple(points), _decimate([m.curve for m in members], options.curve_points)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rootloom.errors import ConfigError
+from rootloom.evaluation.discriminants import Discriminant
 from rootloom.evaluation.significance import Counts
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -26,6 +27,7 @@ class ClassificationOptions:
     bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
     significances: expected numbers of events by name, see `significance`.
     profiles: auxiliary columns in whose bins efficiencies are shown at `profile_at`.
+    discriminants: of three classes or more, by name; see `pairs`.
     """
 
     weights: Literal["event", "training"] = "event"
@@ -39,6 +41,7 @@ class ClassificationOptions:
     profile_bins: Number = 8
     profile_at: Share = 0.5
     significances: Mapping[str, Counts] = field(default_factory=dict)
+    discriminants: Mapping[str, Discriminant] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         refuse_training_weights(self.weights, self.significances)

@@ -63,9 +63,10 @@ class Evaluation:
         return self.result
 
     def figure(self, name: str) -> Measurement | None:
-        """A figure by its name in any case, or None where it was not evaluated."""
-        figures = {key.lower(): found for key, found in self.result.figures().items()}
-        return figures.get(name.lower())
+        """A figure by its name, or by it in any case; None where it was not evaluated."""
+        figures = self.result.figures()
+        lower = {key.lower(): found for key, found in figures.items()}
+        return figures.get(name, lower.get(name.lower()))
 
     def to_json(self) -> str:
         """Indented JSON; floats keep all their digits."""

@@ -13,6 +13,7 @@ from rootloom.evaluation.classification_results import ClassificationResult, Dis
 from rootloom.evaluation.results import Evaluation
 from rootloom.report import classification_rows, figures
 from rootloom.report.figures import Line
+from rootloom.report.many_classes import ManyClassesSection, many_classes, require_alike
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import percent
 from rootloom.report.theme import as_png
@@ -53,6 +54,7 @@ class Classification:
                     found=f"{_efficiencies(other)}",
                     fix="evaluate all methods of a report with the same options",
                 )
+        require_alike(self.evaluations)
 
     def beside(self) -> dict[str, bytes]:
         """The rejection of the signal's background."""
@@ -63,6 +65,11 @@ class Classification:
         """One a discrimination, in their order."""
         numbers = range(len(self.evaluations[0].of(ClassificationResult).discriminations))
         return [self._section(number) for number in numbers]
+
+    @cached_property
+    def many(self) -> ManyClassesSection | None:
+        """Pairs of classes, discriminants and confusion; None of two classes."""
+        return many_classes(self.evaluations, self.lines, self.points)
 
     @property
     def main(self) -> Section:

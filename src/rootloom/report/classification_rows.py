@@ -97,6 +97,11 @@ def _rejection(point: WorkingPoint) -> Cell:
     return Cell(with_errors(point.rejection), count, hint)
 
 
+def rejection_cells(points: Sequence[WorkingPoint]) -> tuple[Cell, ...]:
+    """The rejection at each working point, with what survives."""
+    return tuple(_rejection(point) for point in points)
+
+
 def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """Column headings of the working points: signal efficiencies in per cent."""
     points = evaluations[0].of(ClassificationResult).discriminations[0].working_points

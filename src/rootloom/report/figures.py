@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from matplotlib import rcParams
@@ -48,8 +48,16 @@ class Line:
         return " ".join(f"{2 * length:g}" for length in self.look.dashes)
 
 
+class HasCurve(Protocol):
+    """What a ROC curve belongs to."""
+
+    @property
+    def curve(self) -> Curve:
+        """It."""
+
+
 @styled
-def rejection_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
+def rejection_curves(results: Sequence[tuple[Line, HasCurve]]) -> Figure:
     """1/ε_B against ε_S, logarithmic, with the statistical band."""
     figure, axes = canvas(WIDE)
     for line, result in results:
@@ -71,6 +79,17 @@ def rejection_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
     axes.set_ylim(bottom=1)
     _plain_log(axes)
     _legend(axes, "upper right")
+    return figure
+
+
+@styled
+def class_rejection_curves(
+    title: str, signal: str, results: Sequence[tuple[Line, HasCurve]]
+) -> Figure:
+    """Rejection of several classes, a line each, against the efficiency of one."""
+    figure = rejection_curves(results)
+    axes = figure.axes[0]
+    axes.set(title=title, xlabel=f"{signal} efficiency", ylabel="rejection")
     return figure
 
 
@@ -169,31 +188,61 @@ def efficiency_profile(
     figure, axes = canvas(WIDE)
     for line, result in results:
         found = result.profiles[number]
-        bins = getattr(found, kind)
-        centre = (np.array(found.edges[1:]) + np.array(found.edges[:-1])) / 2
-        # On a logarithmic axis a bin in which nothing passed has no place.
-        value = np.array([b[0] or np.nan for b in bins], dtype=float)
-        low, high = (np.array([b[i] for b in bins]) for i in (1, 2))
-        axes.errorbar(
-            centre,
-            value,
-            yerr=[np.fmax(value - low, 0), np.fmax(high - value, 0)],
-            color=line.colour,
-            linestyle=line.style,
-            linewidth=1.2,
-            elinewidth=0.9,
-            marker="o",
-            markersize=3,
-            label=line.label,
-        )
+        _efficiency_bars(axes, line, found.edges, getattr(found, kind))
     profile = results[0][1].profiles[number]
     axes.set(xlabel=profile.variable, ylabel=f"{kind} efficiency")
     if kind == "background":
-        axes.set_yscale("log", nonpositive="clip")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        _logarithmic_efficiency(axes)
     _legend(axes, "best")
     return figure
+
+
+@styled
+def class_efficiencies(
+    variable: str,
+    edges: Sequence[float],
+    classes: Sequence[tuple[Line, Sequence[tuple[float | None, float, float]]]],
+) -> Figure:
+    """Efficiency of each class in bins of a variable: (efficiency, low, high) a bin."""
+    figure, axes = canvas(WIDE)
+    for line, bins in classes:
+        _efficiency_bars(axes, line, edges, bins)
+    axes.set(xlabel=variable, ylabel="efficiency")
+    _logarithmic_efficiency(axes)
+    _legend(axes, "best", most=0)  # lines run through the whole width and height
+    return figure
+
+
+def _efficiency_bars(
+    axes: Axes,
+    line: Line,
+    edges: Sequence[float],
+    bins: Sequence[tuple[float | None, float, float]],
+) -> None:
+    centre = (np.array(edges[1:]) + np.array(edges[:-1])) / 2
+    # On a logarithmic axis a bin in which nothing passed has no place.
+    value = np.array([b[0] or np.nan for b in bins], dtype=float)
+    low, high = (np.array([b[i] for b in bins]) for i in (1, 2))
+    axes.errorbar(
+        centre,
+        value,
+        yerr=[np.fmax(value - low, 0), np.fmax(high - value, 0)],
+        color=line.colour,
+        linestyle=line.style,
+        linewidth=1.2,
+        elinewidth=0.9,
+        marker="o",
+        markersize=3,
+        label=line.label,
+    )
+
+
+def _logarithmic_efficiency(axes: Axes) -> None:
+    axes.set_yscale("log", nonpositive="clip")
+    # Few efficiencies span a power of ten: 0.2 and 0.5 are labelled as well.
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 @styled
@@ -253,10 +302,12 @@ def canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, place: Literal["upper right", "upper left", "best"]) -> None:
-    """A legend at that place of the axes or, of many lines, below them, where the figure grows."""
+def _legend(
+    axes: Axes, place: Literal["upper right", "upper left", "best"], most: int = CROWDED
+) -> None:
+    """A legend at that place of the axes or, of more lines, below them, where the figure grows."""
     handles, labels = axes.get_legend_handles_labels()
-    if len(handles) <= CROWDED:
+    if len(handles) <= most:
         axes.legend(loc=place)
         return
     figure = axes.get_figure(root=True)

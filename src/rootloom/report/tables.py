@@ -74,6 +74,14 @@ def metric_label(name: str) -> str:
     wanted = re.fullmatch(r"r(\d+)", name.lower())
     if wanted:
         return f"rejection at {wanted[1]}{THIN}%"
+    against = re.fullmatch(r"(.+)([./])(.+)\.r([\d.]+)", name, flags=re.IGNORECASE)
+    if against:
+        score, kind, rejected, point = against.groups()
+        by = f" by {score}" if kind == "." else f" for {score}"
+        return f"rejection of {rejected}{by} at {point}{THIN}%"
+    confused = re.fullmatch(r"confusion\.(.+)\.(.+)", name, flags=re.IGNORECASE)
+    if confused:
+        return f"share of {confused[1]} called {confused[2]}"
     return {"auc": "AUC"}.get(name.lower(), name)
 
 
