@@ -289,8 +289,11 @@ def test_score_histogram_and_calibration(written):
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, members):
-    """Members that score the same rows know the share of signal no better than one of them."""
-    ours = dataclasses.replace(rows(), weight=np.ones(2000))
+    """Members that score the same rows know the share of signal no better than one of them.
+
+    Nor do rows know it better that all weigh three.
+    """
+    ours = dataclasses.replace(rows(), weight=np.full(2000, 3.0))
     paths = [tmp_path / f"{m}.h5" for m in range(members)]
     for m, path in enumerate(paths):
         write_predictions(path, Predictions(dataclasses.replace(HEADER, member=m), ours))
