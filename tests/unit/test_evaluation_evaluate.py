@@ -305,11 +305,12 @@ def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, mem
     np.testing.assert_allclose(found.error, stats.binom(count, share).std() / count, rtol=1e-6)
 
 
-def test_scores_that_are_no_probabilities(written):
+@pytest.mark.parametrize("lowest", [-3, 0])
+def test_scores_that_are_no_probabilities(written, lowest):
     path = written()
     ours = rows()
     write_predictions(
-        path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores - 3))
+        path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores + lowest))
     )
     found = evaluate([path])
     assert found.result.accuracy is None
