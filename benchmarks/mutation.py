@@ -4,7 +4,8 @@
 
 A mutant is killed when a test file that imports the changed module or is named after it, itself or
 through modules of the same package, fails or runs out of time; the nearest one runs first. A seed
-and the code decide the mutants and their order, so that `--skip` goes on where a run ended.
+and the code decide the mutants and their order, so that `--skip` goes on where a run ended (and
+does not ask again whether the tests pass without a mutation).
 """
 
 from __future__ import annotations

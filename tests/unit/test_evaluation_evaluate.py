@@ -289,8 +289,11 @@ def test_score_histogram_and_calibration(written):
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, members):
-    """Members that score the same rows know the share of signal no better than one of them."""
-    ours = dataclasses.replace(rows(), weight=np.ones(2000))
+    """Members that score the same rows know the share of signal no better than one of them.
+
+    Nor do rows know it better that all weigh three.
+    """
+    ours = dataclasses.replace(rows(), weight=np.full(2000, 3.0))
     paths = [tmp_path / f"{m}.h5" for m in range(members)]
     for m, path in enumerate(paths):
         write_predictions(path, Predictions(dataclasses.replace(HEADER, member=m), ours))
@@ -302,11 +305,12 @@ def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, mem
     np.testing.assert_allclose(found.error, stats.binom(count, share).std() / count, rtol=1e-6)
 
 
-def test_scores_that_are_no_probabilities(written):
+@pytest.mark.parametrize("lowest", [-3, 0])
+def test_scores_that_are_no_probabilities(written, lowest):
     path = written()
     ours = rows()
     write_predictions(
-        path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores - 3))
+        path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores + lowest))
     )
     found = evaluate([path])
     assert found.result.accuracy is None
