@@ -113,7 +113,8 @@ def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
     target = np.minimum(np.asarray(signal_efficiency, dtype=np.float64), reached[-1])
     upper = np.maximum(np.searchsorted(reached, target, side="left"), 1)
     step = reached[upper] - reached[upper - 1]
-    return Crossing(upper, np.where(step > 0, (target - reached[upper - 1]) / step, 1.0))
+    share = np.divide(target - reached[upper - 1], step, out=np.ones_like(step), where=step > 0)
+    return Crossing(upper, share)
 
 
 def background_efficiency(curve: Roc, signal_efficiency: np.ndarray) -> np.ndarray:
