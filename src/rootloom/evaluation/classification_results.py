@@ -15,8 +15,9 @@ from rootloom.evaluation.measurement import Measurement, Quote, unrounded
 class WorkingPoint:
     """The background left at one signal efficiency.
 
-    rejection: 1/ε_B, with its lower limit where no background row survived. background_count, background_effective: surviving rows and (Σw)²/Σw², means over
-    members; background_total: rows before the cut. threshold: on the score, by member.
+    rejection: 1/ε_B, with its lower limit where no background row survived. background_count,
+    background_effective: surviving rows and (Σw)²/Σw², means over members; background_total: rows
+    before the cut. threshold: on the score, by member.
     """
 
     signal_efficiency: float

@@ -181,11 +181,14 @@ class _Shares(NamedTuple):
         found = [weighted_share(passed[member], rows.weight[member]) for member in classes]
         left = passed & ~rows.signal
         effective = [effective_rows(rows.weight[member]) for member in (*classes, left)]
+        signal, background = found
         return cls(
-            *(float(np.clip(share.value, 0.0, 1.0)) for share in found),
-            *(share.error for share in found),
-            int((left & (rows.weight != 0)).sum()),
-            (effective[0], effective[1], effective[2]),
+            signal=float(np.clip(signal.value, 0.0, 1.0)),
+            background=float(np.clip(background.value, 0.0, 1.0)),
+            signal_error=signal.error,
+            background_error=background.error,
+            background_rows=int((left & (rows.weight != 0)).sum()),
+            effective=(effective[0], effective[1], effective[2]),
         )
 
     def at(self, counts: Counts) -> float:
