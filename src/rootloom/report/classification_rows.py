@@ -134,7 +134,7 @@ def _significance(found: Significance) -> Cell:
 def reasons_of(ranked: Sequence[tuple[Line, Discrimination]]) -> list[str]:
     """Why figures of a section have no error, by method."""
     return reasons(
-        (f"{line.label}, {name}", found)
+        (f"{line.label} {name}", found)
         for line, result in ranked
         for name, found in (
             ("AUC", result.auc),

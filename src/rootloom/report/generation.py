@@ -106,7 +106,7 @@ class Generation:
         shown = [name for groups in (MAIN, FURTHER) for _, group in groups for name, _, _ in group]
         of = [(line.label, result.values) for line, result in self._results]
         return reasons(
-            (f"{label}, {name}", values[name])
+            (f"{label} {name}", values[name])
             for label, values in [*of, (FLOOR, self._results[0][1].floor.values)]
             for name in shown
         )

@@ -127,7 +127,7 @@ class Regression:
     def reasons(self) -> list[str]:
         """Why figures have no error, by method."""
         return reasons(
-            (f"{self.lines[one.method].label}, {name}", found)
+            (f"{self.lines[one.method].label} {name}", found)
             for one in self._best_first
             for name, found in one.result.figures().items()
         )
