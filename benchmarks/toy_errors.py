@@ -79,6 +79,13 @@ def significances(kind: str, rows: int, random: np.random.Generator) -> Iterator
         yield name, value, error, np.nan
 
 
+PARTS = {
+    "classes": (classes, (40, 200, 2000)),
+    "resolutions": (resolutions, (10, 40, 2000)),
+    "significances": (significances, (400, 2000, 10_000)),
+}
+
+
 def compare(
     make: Callable[[str, int, np.random.Generator], Iterator[Figure]],
     rows: int,
@@ -115,15 +122,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--toys", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=PARTS, help="one part of the table")
     options = parser.parse_args()
     print("| figure | weights | rows | error ÷ spread | inside, % | without, % |")
     print("|---|---|---|---|---|---|")
-    for rows in (40, 200, 2000):
-        compare(classes, rows, options.toys, options.seed)
-    for rows in (10, 40, 2000):
-        compare(resolutions, rows, options.toys, options.seed)
-    for rows in (400, 2000, 10_000):
-        compare(significances, rows, options.toys, options.seed)
+    for name in [options.only] if options.only else PARTS:
+        make, sizes = PARTS[name]
+        for rows in sizes:
+            compare(make, rows, options.toys, options.seed)
 
 
 if __name__ == "__main__":
