@@ -103,7 +103,7 @@ def representation():
 
 
 def reweight():
-    from rootloom.shards.weights import Reweight
+    from rootloom.shards.reweight import Reweight
 
     return Reweight("pt", bins=25, low=PT[0], high=PT[1], cap=10.0)
 
@@ -155,10 +155,12 @@ def prepare(folder: Path, count: int, files: int = FILES, root: bool = True) -> 
 def loader(folder: Path, pattern: str, batch_size: int, cache_bytes: int):
     from rootloom.batches.loader import Loader
     from rootloom.shards.statistics import Statistics
-    from rootloom.shards.weights import WeightTable
+    from rootloom.shards.weights import Weighting, WeightTable
 
     statistics = Statistics.from_json((folder / "statistics.json").read_text())
-    weights = WeightTable.from_statistics(statistics, dataset="jets", reweight=reweight())
+    weights = WeightTable.from_statistics(
+        statistics, dataset="jets", weighting=Weighting(reweight=reweight())
+    )
     return Loader(
         sorted(folder.glob(pattern)), representation(), "train", batch_size,
         weights=weights, cache_bytes=cache_bytes,

@@ -90,7 +90,7 @@ class Writers:
 
         empty = Statistics.empty(("qcd", "w"))
         sums = {"x": Moments.of(np.arange(100.0).reshape(50, 2))}
-        found = Statistics(empty.classes, empty.rows, empty.weights, sums)
+        found = Statistics(empty.classes, empty.samples, sums)
         content = json.loads(found.to_json()) | {"position": "0"}
         content["provenance"] = provenance.record(stage, dict(asked))
         write_text(path, json.dumps(content, sort_keys=True))

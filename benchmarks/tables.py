@@ -79,7 +79,7 @@ def our_epochs(
     state = initial_state(initial_params(task, next(loader.epoch(0)), 0), rule, 0)
     settled = resident.settle(loader, 1, 1 << 31, lambda: None)
     assert not isinstance(settled, str), settled
-    step = partial(train_step, task, rule)
+    step = partial(train_step, task, rule, loader.scale)
     ways = {
         "sent": Streamed(loader, step, updates=True),
         "resident": Resident(loader, settled[0], step, updates=True),

@@ -6,6 +6,6 @@ with running(snakemake.log[0]):
     index(
         snakemake.params.job,
         listing=snakemake.params.listing,
-        reader=snakemake.config["reader"],
+        readers=snakemake.config["readers"],
         output=snakemake.output.index,
     )

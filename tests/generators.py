@@ -45,7 +45,7 @@ def local(rows: np.ndarray) -> Batch:
 
 def full_and_partial(task: Any, params: Any, devices: int) -> Any:
     """The parameters after a step on a full batch and one on ten rows, on so many devices."""
-    step = parallel.on_every_device(partial(train_step, task, RULE))
+    step = parallel.on_every_device(partial(train_step, task, RULE, SIZE))
     state = parallel.replicate(initial_state(params, RULE, seed=0), devices)
     for rows in (SIZE, 10):
         state, _ = step(state, batch(np.arange(rows), devices))

@@ -12,6 +12,7 @@ import numpy as np
 from rootloom.batches.assemble import assemble, stack
 from rootloom.models.dnn import DNN
 from rootloom.representations.calorimeter import CalorimeterCells
+from rootloom.shards.weights import WeightTable
 from rootloom.tasks.classification import Classification
 from rootloom.types import Batch, Column, Features, Image, Named, NamedFeatures, Ragged
 
@@ -89,12 +90,14 @@ class Memory:
         shuffle: bool = True,
         seed: int = 0,
         targets: Sequence[str] = (),
+        weights: WeightTable | None = None,
     ) -> None:
-        self.columns, self.representation = columns, representation
+        self.columns, self.representation, self.weights = columns, representation, weights
         self.batch_size, self.devices, self.targets = batch_size, devices, targets
         self.shuffle, self.seed, self.waited_seconds = shuffle, seed, 0.0
         self.rows = len(columns["id"])
         self.batches_per_epoch = -(-self.rows // batch_size)
+        self.scale = float(min(batch_size, self.rows))
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         order = self.order(epoch)
@@ -121,7 +124,7 @@ class Memory:
             self.columns,
             rows,
             representation=self.representation,
-            weights=None,
+            weights=self.weights,
             targets=self.targets,
             devices=devices or self.devices,
             size=size or self.batch_size // self.devices,

@@ -11,18 +11,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import jsonschema
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from rootloom.errors import ConfigError, nearest, require_known
 from rootloom.types import TARGET
 
 Name = str
 Share = Annotated[float, Field(gt=0, le=1)]
+# A number is an expression as well: `weight: 1`.
+Expression = Annotated[str, BeforeValidator(lambda v: repr(v) if type(v) in (int, float) else v)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -68,18 +78,60 @@ class Simulation(Section):
     seed: int = 1
 
 
-class ClassRule(Section):
+class SumOfWeights(Section):
+    """Where a file keeps the sum of its event weights before any selection."""
+
+    tree: str = Field(description="such as NanoAOD's Runs")
+    branch: str = Field(description="such as genEventSumw; it is summed over the tree's entries")
+
+
+class FromFiles(Section):
+    """What files of one kind have of their own; anything else is the dataset's."""
+
+    files: list[str] | None = Field(None, description="paths, globs or URLs")
+    tree: str | None = Field(None, description="name of the TTree or RNTuple")
+    select: Expression | None = Field(None, description="expression, true for the rows to keep")
+    weight: Expression | None = Field(
+        None, description="expression of the event weight; null: 1, as of data"
+    )
+    training_weight: Expression | None = Field(None, description="as of the dataset; null: none")
+    variables: dict[Name, Expression] = Field({}, description="those read by other expressions")
+    objects: dict[Name, dict[Name, Expression]] = Field({}, description="likewise")
+    targets: dict[Name, Expression] = Field({}, description="likewise")
+    cross_section: float | None = Field(
+        None, gt=0, description="pb; event weights are scaled to it times the luminosity"
+    )
+    sum_of_weights: SumOfWeights | Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="of all generated events before any selection; counted in the files by default",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_scale(self) -> FromFiles:
+        if self.sum_of_weights is not None and self.cross_section is None:
+            raise ValueError("sum_of_weights needs a cross_section, which it divides")
+        return self
+
+
+class Sample(FromFiles):
+    """Files of one physics process."""
+
+    label: str | None = Field(
+        None, alias="class", description="class of all its rows; without one, `where` decides"
+    )
+
+    @model_validator(mode="after")
+    def _has_files(self) -> Sample:
+        if not self.files:
+            raise ValueError("a sample needs files")
+        return self
+
+
+class ClassRule(FromFiles):
     """Which rows belong to a class: of a process, of some files, or where an expression holds."""
 
     process: str | None = Field(None, description="process of the embedded source")
-    files: list[str] | None = Field(None, description="paths, globs or URLs")
     where: str | None = Field(None, description="expression, true for the class's rows")
-
-    @model_validator(mode="after")
-    def _some_rule(self) -> ClassRule:
-        if self.process is None and self.files is None and self.where is None:
-            raise ValueError("a class needs one of: process, files, where")
-        return self
 
 
 class Splits(Section):
@@ -118,6 +170,12 @@ class Dataset(Section):
     description: str = ""
     simulate: Simulation | None = None
     files: list[str] = Field([], description="paths, globs, root:// or https:// URLs")
+    samples: dict[Name, Sample] = Field(
+        {}, description="files by physics process, each with what it has of its own"
+    )
+    luminosity: float = Field(
+        1.0, gt=0, description="fb⁻¹; with a cross section, what event weights are scaled to"
+    )
     tree: str = Field("Events", description="name of the TTree or RNTuple")
     rows: str = Field("event", description="'event', or the collection whose objects are rows")
     select: str | None = Field(None, description="expression, true for the rows to keep")
@@ -126,22 +184,65 @@ class Dataset(Section):
     targets: dict[Name, str] = Field(
         {}, description="quantities of a row that a regression predicts; no network sees them"
     )
-    classes: dict[Name, ClassRule] = Field(min_length=1)
-    weight: str | None = Field(None, description="expression of the event weight")
+    classes: dict[Name, ClassRule] = Field(
+        {}, description="which rows belong to which class; by default those that samples name"
+    )
+    weight: Expression | None = Field(
+        None, description="expression of the event weight, which evaluation and reports use"
+    )
+    training_weight: Expression | None = Field(
+        None,
+        description="expression that takes the place of |event weight| in training, before balance "
+        "and reweighting",
+    )
+    negative_weights: Literal["absolute", "keep"] = Field(
+        "absolute", description="what training makes of them; evaluation keeps the sign"
+    )
     reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
-    balance: bool = Field(True, description="give every class the same sum of weights in training")
+    balance: bool = Field(True, description="give every class the same sum of training weights")
     splits: Splits = Splits()
     shards_per_file: int = Field(1, ge=1)
     on_bad_file: Literal["fail", "quarantine"] = "fail"
     step: int = Field(20_000, ge=1, description="entries read at a time")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _classes_of_samples(cls, data: Any) -> Any:
+        """Classes without a rule, and those that only samples name, need not be written out."""
+        if not isinstance(data, dict):
+            return data
+        classes, samples = data.get("classes") or {}, data.get("samples") or {}
+        if not (isinstance(classes, dict) and isinstance(samples, dict)):
+            return data
+        named = [s.get("class") for s in samples.values() if isinstance(s, dict)]
+        rules = {name: {} if rule is None else rule for name, rule in classes.items()}
+        if not rules:
+            rules = {name: {} for name in dict.fromkeys(named) if name is not None}
+        return {**data, "classes": rules}
+
     @model_validator(mode="after")
     def _one_source(self) -> Dataset:
+        if not self.classes:
+            raise ValueError("give classes, or the class of every sample")
         by_class = any(rule.files for rule in self.classes.values())
-        if sum((self.simulate is not None, bool(self.files), by_class)) != 1:
-            raise ValueError("give exactly one of: simulate, files, or files in every class")
+        given = (self.simulate is not None, bool(self.files), by_class, bool(self.samples))
+        if sum(given) != 1:
+            raise ValueError(
+                "give exactly one of: simulate, files, samples, or files in every class"
+            )
         if by_class and not all(rule.files for rule in self.classes.values()):
             raise ValueError("either every class has files or none has")
+        return self
+
+    @model_validator(mode="after")
+    def _every_class_has_a_rule(self) -> Dataset:
+        named = {sample.label for sample in self.samples.values()}
+        for name, rule in self.classes.items():
+            if not (rule.files or rule.process or rule.where) and name not in named:
+                raise ValueError(f"class '{name}' needs one of: process, files, where, a sample")
+            own = rule.model_fields_set - {"files", "process", "where"}
+            if own and not rule.files:
+                raise ValueError(f"class '{name}': {min(own)} needs files of its own, or a sample")
         return self
 
     @model_validator(mode="after")
@@ -149,6 +250,26 @@ class Dataset(Section):
         if TARGET.rstrip(".") in self.objects:
             raise ValueError("'target' is no name for objects: it is that of the targets")
         return self
+
+    def sources(self) -> dict[str, FromFiles]:
+        """Given files by the sample that they belong to: "" where the dataset tells none apart."""
+        if self.samples:
+            return dict(self.samples)
+        if self.files or self.simulate:
+            return {"": FromFiles.model_validate({"files": self.files})}
+        return dict(self.classes)
+
+    def class_of(self, sample: str) -> str | None:
+        """The class of all rows of a sample, if there is one."""
+        if self.samples:
+            return self.samples[sample].label
+        return sample or None
+
+    def by_files(self) -> set[str]:
+        """Classes that files decide: only rows of their files can belong to them."""
+        if self.simulate:
+            return set(self.classes)
+        return {label for label in map(self.class_of, self.sources()) if label is not None}
 
 
 class Table(Section):
@@ -284,11 +405,12 @@ def _unknown_keys(
 ) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
     if not isinstance(data, dict):
         return
+    fields = {field.alias or name: field for name, field in cls.model_fields.items()}
     for key, value in data.items():
-        if key not in cls.model_fields:
-            yield path, str(key), list(cls.model_fields)
+        if key not in fields:
+            yield path, str(key), list(fields)
             continue
-        below, many = _section_in(cls.model_fields[key].annotation)
+        below, many = _section_in(fields[key].annotation)
         if below is None:
             continue
         if many == "dict" and isinstance(value, dict):
@@ -335,7 +457,8 @@ class Library:
         """A dataset by name."""
         where = self._where("datasets", name)
         dataset = parse(Dataset, self._completed(name), where)
-        for key in (*dataset.classes, *dataset.variables, *dataset.objects, *dataset.targets):
+        names = (dataset.classes, dataset.variables, dataset.objects, dataset.targets)
+        for key in (*chain.from_iterable(names), *dataset.samples):
             check_name(key, where)
         if dataset.simulate:
             self.check("simulations", dataset.simulate.source, f"{where}: simulate.source")

@@ -27,13 +27,14 @@ _NUMBER = 16  # hexadecimal digits of a file's position, which begin its line
 class File(NamedTuple):
     """One ROOT file. label: its class when the file decides it.
 
-    identity: tells one content from another.
+    identity: tells one content from another. sample: the one it belongs to, if there are any.
     """
 
     key: str
     url: str
     label: str | None
     identity: str
+    sample: str = ""
 
 
 class Part(NamedTuple):

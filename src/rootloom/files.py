@@ -56,11 +56,14 @@ class Files(Selection):
     @cached_property
     def _question(self) -> str:
         """What decides, beside the disk, which files there are and how they are packed."""
-        files = {name: rule.files for name, rule in self.dataset.classes.items()}
+        files = [
+            (name, source.files, source.tree, self.dataset.class_of(name))
+            for name, source in self.dataset.sources().items()
+        ]
         simulate = self.dataset.simulate
-        source = simulate.model_dump() if simulate else self.dataset.files or files
+        source = simulate.model_dump() if simulate else files
         others = (self._rates.model_dump(), self.settings.model_dump())
-        return of_value([self.dataset_name, source, list(files), *others])
+        return of_value([self.dataset_name, source, list(self.dataset.classes), *others])
 
     @cached_property
     def _rates(self) -> Rates:
@@ -93,23 +96,20 @@ class Files(Selection):
     def _given(self) -> Iterator[tuple[File, float]]:
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self.root else self.root
-        for label, written in self._patterns():
-            for key, url in expand(written, base=base):
+        for sample, source in self.dataset.sources().items():
+            label = self.dataset.class_of(sample)
+            for named, url in expand(source.files or [], base=base):
+                # Several trees of one file may be samples.
+                key = f"{named}-{of_value(source.tree)[:4]}" if source.tree else named
                 identity, seconds = self._look(key, url)
-                yield File(key, url, label, identity), seconds
-
-    def _patterns(self) -> list[tuple[str | None, list[str]]]:
-        """Given files as the dataset names them, with the class that they decide."""
-        if self.dataset.files:
-            return [(None, self.dataset.files)]
-        return [(label, rule.files or []) for label, rule in self.dataset.classes.items()]
+                yield File(key, url, label, identity, sample), seconds
 
     def require_start_here(self) -> None:
         """Refuse a working directory other than the checkout: relative names must mean the same.
 
         For jobs that see neither. Raises ConfigError.
         """
-        named = [name for _, names in self._patterns() for name in names]
+        named = [name for source in self.dataset.sources().values() for name in source.files or []]
         local = self.dataset.simulate or not all(map(is_remote, named))
         if local and Path.cwd() != self.root:
             raise ConfigError(

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from rootloom import registry
+from rootloom.config import Dataset, FromFiles, SumOfWeights
 from rootloom.files import Files
 from rootloom.fingerprint import of_code, of_value
 from rootloom.selection import objects_read
@@ -18,6 +19,8 @@ from rootloom.selection import objects_read
 Job = dict[str, Any]
 # Section, modules whose code the job executes beside its stage, fingerprints upstream.
 Described = tuple[Job, list[str], list[str]]
+FB_PER_PB = 1000.0  # a cross section in pb, times this and a luminosity in fb⁻¹, is a number
+NOTHING_OWN = FromFiles.model_validate({})
 MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
 # Rules that make one file of what another makes for a whole pack, with the same code.
 SINGLE = {"shard": "preprocess", "friend": "friends"}
@@ -66,7 +69,7 @@ class Jobs(Files):
 
     def _index(self, pack: str) -> Described:
         section = {
-            "tree": self.dataset.tree,
+            "trees": {name: reader["tree"] for name, reader in self.readers().items()},
             "on_bad_file": self.dataset.on_bad_file,
             "files": self.listing.parts[pack].digest,
         }
@@ -88,7 +91,7 @@ class Jobs(Files):
             "dataset": self.dataset_name,
             "representation": fields,
             "parts": self.dataset.shards_per_file,
-            "reader": self.reader(fields),
+            "readers": self.readers(fields),
             "splits": self.dataset.splits.shares(),
             "step": self.dataset.step,
             "auxiliary": self.auxiliary(),
@@ -175,16 +178,17 @@ class Jobs(Files):
         return section, code, [upstream]
 
     def _friends(self, pack: str) -> Described:
-        section = {"files": self.listing.parts[pack].digest, "reader": self._bare_reader()}
+        section = {"files": self.listing.parts[pack].digest, "readers": self._bare_readers()}
         return section, [], self._all_predictions()
 
     def _friend(self, file: str) -> Described:
-        section = {"file": self.file(file)._asdict(), "reader": self._bare_reader()}
+        section = {"file": self.file(file)._asdict(), "readers": self._bare_readers()}
         return section, [], self._all_predictions()
 
-    def _bare_reader(self) -> Job:
-        """How rows are counted."""
-        return {**self.reader(), "variables": {}, "objects": {}, "targets": {}}
+    def _bare_readers(self) -> Job:
+        """How rows are counted, by sample."""
+        nothing: Job = {"variables": {}, "objects": {}, "targets": {}}
+        return {name: {**reader, **nothing} for name, reader in self.readers().items()}
 
     def _evaluate(self, method: str) -> Described:
         evaluation = self.library.evaluation(self.experiment)
@@ -241,6 +245,8 @@ class Jobs(Files):
             "image_half_width": self._of_images("half_width"),
             "image_channels": {k: len(v) for k, v in self._of_images("channels").items()},
             "expected": [entry.model_dump() for entry in experiment.expected],
+            "weighting": self.weighting(),
+            "weights": self._weights_in_words(),
         }
         rule = "fidelity" if self.makes_examples else "evaluate"
         return section, [], [self._fingerprint(rule, method=m) for m in self.all_methods]
@@ -255,40 +261,83 @@ class Jobs(Files):
             "classes": list(self.dataset.classes),
             "targets": list(self.dataset.targets),
             "representation": self._representation(self.representation_of(method)),
-            "reweight": self.dataset.reweight,
-            "balance": self.dataset.balance,
+            "weighting": self.weighting(),
+        }
+
+    def _weights_in_words(self) -> Job:
+        """What the dataset's file says of weights, for the reader of a report."""
+        dataset = self.dataset
+        sources = dataset.sources() if "" not in dataset.sources() else {}
+        return {
+            "event": dataset.weight,
+            "training": dataset.training_weight,
+            "luminosity": dataset.luminosity,
+            "samples": {
+                name: {"class": dataset.class_of(name), "cross_section": source.cross_section}
+                for name, source in sources.items()
+            },
+        }
+
+    def weighting(self) -> Job:
+        """How event and training weights follow from what shards hold."""
+        dataset = self.dataset
+        samples = {}
+        for name, source in dataset.sources().items():
+            if source.cross_section is not None:
+                given = source.sum_of_weights if isinstance(source.sum_of_weights, float) else None
+                expected = source.cross_section * dataset.luminosity * FB_PER_PB
+                samples[name] = {"expected": expected, "sum_of_weights": given}
+        return {
+            "balance": dataset.balance,
+            "reweight": dataset.reweight,
+            "negative": dataset.negative_weights,
+            "own": any(r["training_weight"] for r in self.readers().values()),
+            "samples": samples,
         }
 
     def _representation(self, name: str) -> Job:
         """Name and fields of a representation."""
         return {"name": name, **self.library.representation(name)}
 
-    def reader(self, representation: dict[str, Any] | None = None) -> Job:
-        """How rows are read; only what a representation uses, so that others keep their shards."""
+    def readers(self, representation: dict[str, Any] | None = None) -> dict[str, Job]:
+        """How the rows of each sample are read."""
+        return {name: self.reader(representation, name) for name in self.dataset.sources()}
+
+    def reader(self, representation: dict[str, Any] | None = None, sample: str = "") -> Job:
+        """How rows are read; only what a representation uses, so that others keep their shards.
+
+        sample: whose own expressions take the place of the dataset's.
+        """
         dataset = self.dataset
-        variables, objects = dataset.variables, dataset.objects
+        own = dataset.sources().get(sample, NOTHING_OWN)
+        variables = {**dataset.variables, **own.variables}
+        objects = {k: {**v, **own.objects.get(k, {})} for k, v in dataset.objects.items()}
         if representation is not None:
             wanted = self._variables_read(representation)
             variables = {k: v for k, v in variables.items() if k in wanted}
             read = objects_read(representation, self.properties(representation))
             objects = {k: v for k, v in objects.items() if k in read}
+        total = own.sum_of_weights
+        elsewhere = [total.tree, total.branch] if isinstance(total, SumOfWeights) else None
         return {
-            "tree": dataset.tree,
+            "tree": own.tree or dataset.tree,
             "rows": dataset.rows,
-            "select": dataset.select,
+            "select": _own(own, dataset, "select"),
             "variables": variables,
             "objects": objects,
-            "weight": dataset.weight,
+            "weight": _own(own, dataset, "weight"),
+            "training_weight": _own(own, dataset, "training_weight"),
+            "sum_of_weights": elsewhere,
             "splits": dataset.splits.expressions(),
-            "targets": dataset.targets,
+            "targets": {**dataset.targets, **own.targets},
             "classes": self._classes(),
         }
 
     def _classes(self) -> list[Job]:
         """Class rules; never the files, so that one more of them changes no other's shard."""
-        by_file = not self.dataset.files
+        by_file = self.dataset.by_files()
         return [
-            {"name": name, "where": rule.where, "by_file": by_file}
+            {"name": name, "where": rule.where, "by_file": name in by_file}
             for name, rule in self.dataset.classes.items()
         ]
 
@@ -318,6 +367,11 @@ class Jobs(Files):
             section = self.library.representation(name)
             found[name] = section.get(field, self.properties(section)[field]["default"])
         return found
+
+
+def _own(source: FromFiles, dataset: Dataset, key: str) -> Any:
+    """A key of a sample where it is given, also as null; else the dataset's."""
+    return getattr(source if key in source.model_fields_set else dataset, key)
 
 
 def seed_of(base: int, *names: str) -> int:

@@ -31,6 +31,7 @@ DECLARED = (
     "least",
     "most",
     "requires",
+    "signed",
     "yields",
     "role",
     "evaluation",
@@ -39,7 +40,7 @@ DECLARED = (
 # Classes that are configured but not chosen by a kind.
 SINGLE = {
     "training": "rootloom.training.options:TrainingOptions",
-    "reweight": "rootloom.shards.weights:Reweight",
+    "reweight": "rootloom.shards.reweight:Reweight",
 }
 
 

@@ -35,8 +35,8 @@ def write_predictions(
     """Score every row of a split, shard by shard; returns the number of rows.
 
     score: (shard columns, R) → (R, C) scores; called once a shard, in the shards' order. reads:
-    shard columns it needs beside `BASE`. A row's weight is its event weight times the table's
-    factor, so that classes and spectra are weighted as in training.
+    shard columns it needs beside `BASE`. table: makes a row's event weight, by which it is
+    evaluated, and its training weight, which is kept beside it.
     """
     owners = [_owner(path) for path in shards]
     files = {key: number for number, key in enumerate(dict.fromkeys(owners))}
@@ -44,7 +44,7 @@ def write_predictions(
     with prediction_writer(output, dataclasses.replace(header, files=tuple(files))) as writer:
         for path, key in zip(shards, owners, strict=True):
             with Shard(path) as shard:
-                columns = _columns(shard, header.split, reads)
+                columns = _columns(shard, header.split, (*table.reads, *reads))
             found = _rows(columns, files[key], table, score)
             writer.append(found)
             rows += len(found)
@@ -89,11 +89,12 @@ class LearningData:
         """The rows of a split, one sample a shard."""
         for path in self.shards:
             with Shard(path) as shard:
-                columns = _columns(shard, split, [f"x.{name}" for name in variables])
+                reads = [*self.table.reads, *(f"x.{name}" for name in variables)]
+                columns = _columns(shard, split, reads)
             yield Sample(
                 x=matrix(columns, variables),
                 target=(dense(columns, "label") == positive).astype(np.int8),
-                weight=dense(columns, "weight") * _factor(columns, self.table),
+                weight=self.table.training(columns),
                 names=tuple(variables),
             )
 
@@ -103,8 +104,11 @@ class LearningData:
         """See `Data`; shards without rows of the split are left out."""
         for path in self.shards:
             with Shard(path) as shard:
-                columns = _columns(shard, split, reads) if shard.rows(split) else {}
+                columns = {}
+                if shard.rows(split):
+                    columns = _columns(shard, split, (*self.table.reads, *reads))
             if columns:
+                columns["weight"] = self.table.training(columns)
                 truth = [dense(columns, f"{AUXILIARY}{TARGET}{name}") for name in self.targets]
                 yield columns, np.stack(truth, axis=1)
 
@@ -121,9 +125,11 @@ def _owner(path: str | Path) -> str:
 
 def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column]:
     if not shard.rows(split):
-        return {name: np.empty(0, np.float32) for name in (*BASE, *reads)}
+        whole = ("label", "entry", "object")
+        none = {name: np.empty(0, np.float32) for name in (*BASE, *reads)}
+        return {**none, **{name: np.empty(0, np.int64) for name in whole}}
     auxiliary = [name for name in shard.columns if name.startswith(AUXILIARY)]
-    return shard.read(split, [*BASE, *auxiliary, *reads])
+    return shard.read(split, dict.fromkeys([*BASE, *auxiliary, *reads]))
 
 
 def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: Scorer) -> Rows:
@@ -135,7 +141,8 @@ def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: S
     }
     return Rows(
         id=dense(columns, "id"),
-        weight=dense(columns, "weight") * _factor(columns, table),
+        weight=table.event(columns),
+        training_weight=table.training(columns),
         truth=dense(columns, "label"),
         scores=score(columns, length) if length else np.empty((0, 1), np.float32),
         file=np.full(length, file, np.int32),
@@ -143,14 +150,6 @@ def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: S
         object=dense(columns, "object"),
         aux=auxiliary,
     )
-
-
-def _factor(columns: Mapping[str, Column], table: WeightTable) -> np.ndarray:
-    label = dense(columns, "label")
-    if not len(label):
-        return np.empty(0, np.float32)
-    variable = table.variable
-    return table.factor(label, dense(columns, AUXILIARY + variable) if variable else None)
 
 
 def signal_of(section: Job) -> str:

@@ -112,9 +112,54 @@ class Selection:
             require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+        self._check_samples(where)
+        self._check_weights()
         self._check_compared(where)
         for name in self.experiment.methods:
             self._check_folds(name)
+
+    def _check_samples(self, where: str) -> None:
+        """Refuse a sample of no class, or with an expression for what nobody asks of it."""
+        dataset = self.dataset
+        for name, source in dataset.sources().items():
+            of = f"{where}: samples.{name}"
+            label = dataset.class_of(name)
+            named = [] if label is None else [label]
+            require_known(named, dataset.classes, f"{of}.class", "a class of the dataset")
+            for key in ("variables", "objects", "targets"):
+                known = getattr(dataset, key)
+                require_known(getattr(source, key), known, f"{of}.{key}", f"{key} of the dataset")
+            for group, members in source.objects.items():
+                known = dataset.objects[group]
+                require_known(members, known, f"{of}.objects.{group}", f"quantities of '{group}'")
+
+    def _check_weights(self) -> None:
+        """Refuse training weights that some samples have and others have not, and misused ones."""
+        dataset, sources = self.dataset, self.dataset.sources()
+        own = {
+            name: (
+                s.training_weight
+                if "training_weight" in s.model_fields_set
+                else dataset.training_weight
+            )
+            for name, s in sources.items()
+        }
+        without = [name for name, text in own.items() if text is None]
+        if without and len(without) < len(own):
+            raise ConfigError(
+                f"dataset '{self.dataset_name}': training_weight",
+                expected="one for every sample, or for none",
+                found=f"none for {', '.join(without)}",
+                fix=f"samples: {without[0]}: training_weight: 1",
+            )
+        evaluation = self.library.evaluation(self.experiment)
+        if evaluation.get("weights", "event") != "event" and evaluation.get("significances"):
+            raise ConfigError(
+                f"experiment '{self.name}': evaluation.significances",
+                expected="weights: event, as a significance is of numbers of events",
+                found=f"weights: {evaluation['weights']}",
+                fix="leave out `weights`, or give the significances an experiment of their own",
+            )
 
     def folds(self, method: str) -> int:
         """Folds of a method's cross-validation; 0 without one."""
@@ -190,7 +235,20 @@ class Selection:
                     found=f"{section['kind']}, which learns {found}",
                     fix=f"kinds that do: {', '.join(sorted(same)) or 'none'}",
                 )
+            self._check_signed(name, section["kind"])
             self._check_requires(name, known[section["kind"]].get("x-requires", {}))
+
+    def _check_signed(self, baseline: str, kind: str) -> None:
+        """Refuse training weights of both signs for a baseline that cannot take them."""
+        takes = self.library.schema["$defs"]["baselines"][kind].get("x-signed", True)
+        if self.dataset.negative_weights == "keep" and not takes:
+            raise ConfigError(
+                f"experiment '{self.name}': baselines.{baseline}",
+                expected="a baseline that takes weights of both signs, as the dataset "
+                f"'{self.dataset_name}' has `negative_weights: keep`",
+                found=f"{kind}, which takes none below zero",
+                fix="negative_weights: absolute (evaluation keeps the signs), or no such baseline",
+            )
 
     def _check_requires(self, baseline: str, requires: dict[str, Any]) -> None:
         """Refuse a representation that does not store what a baseline reads."""

@@ -71,8 +71,10 @@ class PackOfShards:
 
 def shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
     """The job of one shard, the same whether it is made with its pack or alone."""
-    section = {k: v for k, v in job["section"].items() if k not in ("files", "on_bad_file")}
+    shared = ("files", "on_bad_file", "readers")
+    section = {k: v for k, v in job["section"].items() if k not in shared}
     section |= {"file": file.key, "url": file.url, "file_class": file.label, "part": part}
+    section |= {"sample": file.sample, "reader": job["section"]["readers"][file.sample]}
     found = {"section": section, "code": job["code"], "upstream": file.identity}
     return {**found, "fingerprint": of_value(found)}
 
@@ -96,6 +98,7 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
         file_key=section["file"],
         splits=section["splits"],
         auxiliary=section["auxiliary"],
+        sample=section["sample"],
         attributes={"provenance": json.dumps(record, sort_keys=True)},
     )
     print(f"{output}: {read} columns read")
@@ -123,11 +126,12 @@ def _blocks(
     if header is None:
         return
     start, stop = entry_range(header, section["part"], section["parts"])
-    yield from reader.read(
+    yield from reader.fitted(header.branches).read(
         section["url"],
         start,
         stop,
         file_class=section["file_class"],
         columns=columns,
         step=section["step"],
+        part=section["part"],
     )

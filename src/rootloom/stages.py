@@ -27,7 +27,7 @@ from rootloom.types import SPLITS
 
 if TYPE_CHECKING:
     from rootloom.shards.statistics import Statistics
-    from rootloom.shards.weights import Reweight, WeightTable
+    from rootloom.shards.weights import WeightTable
     from rootloom.showers import Sampling
 
 __all__ = [
@@ -53,33 +53,34 @@ def simulate(job: Job, *, output: str) -> None:
     )
 
 
-def index(job: Job, *, listing: str, reader: Job, output: str) -> None:
+def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) -> None:
     """Read the headers of a pack's files; refuse those that are damaged or lack a branch.
 
-    listing: the list of all files. reader: how the dataset's rows are read; every branch it names
-    must be there. Files whose entry in an existing `output` is current are not opened.
+    listing: the list of all files. readers: how the rows of each sample are read; every branch
+    they name must be there. Files whose entry in an existing `output` is current are not opened.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
     from rootloom.rootio.header import inspect, require
     from rootloom.sections import reader_of
 
     section = job["section"]
-    branches = reader_of(reader).branches()
+    reader = {name: reader_of(fields) for name, fields in readers.items()}
     known, catalogue = Catalogue.read(output), Catalogue()
     refusals: dict[str, InputError] = {}
     files = files_of_job(listing, section["files"])
     for key, file in files.items():
-        identity = of_value([file.identity, section["tree"], job["code"]])
+        tree = section["trees"][file.sample]
+        identity = of_value([file.identity, tree, job["code"]])
         try:
             if known.has(key, identity):
                 header = known.header(key)
             else:
-                header = inspect(file.url, section["tree"])
+                header = inspect(file.url, tree)
                 print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
             if header is None:
                 catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
-            require(header, branches)
+            require(header, reader[file.sample].fitted(header.branches).branches())
             catalogue.add(key, identity, header)
         except InputError as refusal:
             refusals[key] = refusal
@@ -131,7 +132,10 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
     from rootloom.shards.statistics import merge_all, merge_by_position, shard_statistics
 
     section = job["section"]
-    representation, reweight = representation_of(section), _reweight(section)
+    from rootloom.shards.reweight import Reweight
+
+    representation = representation_of(section)
+    reweights = [Reweight(**section["reweight"])] if section["reweight"] else []
     files = [
         (
             position(key),
@@ -140,7 +144,7 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
                     path,
                     representation,
                     classes=section["classes"],
-                    reweights=[reweight] if reweight else [],
+                    reweights=reweights,
                 )
                 for path in shards
             ),
@@ -221,6 +225,8 @@ def train_process(
     parallel.connect()
     found = _statistics(paths["statistics"])
     options, weights = options_of(section), _weights(section, found)
+    if parallel.is_lead():
+        print("".join(f"reweighting: {line}\n" for line in weights.shortfalls()), end="")
     task = task_of(section, found.moments)
     result = fit(
         task,
@@ -332,32 +338,39 @@ def friends(
     """
     files = files_of_job(listing, job["section"]["files"])
     made = {key: of_file(friends, key) for key in files}
-    _write_friends(job, predictions, index, made)
+    _write_friends(job, predictions, index, files, made)
     record = provenance.record("friends", dict(job), inputs=identities(files))
     write_text(output, json.dumps({"files": made, "provenance": record}, indent=1))
 
 
 def friend(job: Job, *, predictions: Sequence[str], index: str, output: str) -> None:
     """Write one friend tree again that got lost after its pack was done."""
-    _write_friends(job, predictions, index, {job["section"]["file"]["key"]: output})
+    file = File(**job["section"]["file"])
+    _write_friends(job, predictions, index, {file.key: file}, {file.key: output})
 
 
 def _write_friends(
-    job: Job, predictions: Sequence[str], index: str, friends: Mapping[str, str]
+    job: Job,
+    predictions: Sequence[str],
+    index: str,
+    files: Mapping[str, File],
+    friends: Mapping[str, str],
 ) -> None:
     from rootloom.friends import Scores
     from rootloom.rootio.catalogue import Catalogue
     from rootloom.rootio.friends import write_friend
     from rootloom.sections import reader_of
 
-    reader, catalogue = reader_of(job["section"]["reader"]), Catalogue.read(index)
+    catalogue = Catalogue.read(index)
+    readers = {name: reader_of(fields) for name, fields in job["section"]["readers"].items()}
     scores = Scores(predictions, list(friends))
     for key, output in friends.items():
-        header = catalogue.header(key)
+        header, reader = catalogue.header(key), readers[files[key].sample]
         entry, number, columns = scores.of(key)
         counts = None
         if header and reader.rows != "event":
-            counts = reader.object_counts(header.url, 0, header.entries)
+            fitted = reader.fitted(header.branches)
+            counts = fitted.object_counts(header.url, 0, header.entries)
         write_friend(
             output,
             header.entries if header else 0,
@@ -503,18 +516,8 @@ def _write_statistics(output: str, content: dict[str, Any], stage: str, job: Job
     write_text(output, json.dumps(content, sort_keys=True))
 
 
-def _reweight(section: Job) -> Reweight | None:
-    from rootloom.shards.weights import Reweight
-
-    return Reweight(**section["reweight"]) if section["reweight"] else None
-
-
 def _weights(section: Job, found: Statistics) -> WeightTable:
-    from rootloom.shards.weights import WeightTable
+    from rootloom.shards.weights import Weighting, WeightTable
 
-    return WeightTable.from_statistics(
-        found,
-        dataset=section["dataset"],
-        balance=section["balance"],
-        reweight=_reweight(section),
-    )
+    weighting = Weighting.of(section["weighting"])
+    return WeightTable.from_statistics(found, dataset=section["dataset"], weighting=weighting)

@@ -55,6 +55,9 @@ class RowBlock:
              targets ("target.energy": (R,)).
     split:   (R,) int8, index into SPLITS, -1 where the hash of the event decides; None: it always
              does.
+    training_weight: (R,) float32, before balance and reweighting; None: it follows from `weight`.
+    entries, sum_of_weights: of all entries that were read for this block, selected or not: how many
+             they are, and Σ of their event weights (NaN where that is not one number an entry).
     """
 
     entry: np.ndarray
@@ -63,6 +66,9 @@ class RowBlock:
     weight: np.ndarray
     columns: Mapping[str, Column]
     split: np.ndarray | None = None
+    training_weight: np.ndarray | None = None
+    entries: int = 0
+    sum_of_weights: float = 0.0
 
     def __len__(self) -> int:
         return len(self.entry)

@@ -78,6 +78,8 @@ def _files(section: Mapping[str, Any], listing: FileList | None) -> list[File]:
 
 
 def _opens_root_files(section: Mapping[str, Any]) -> bool:
-    """Whether a job opens its ROOT files: for their headers, or for what its reader reads."""
-    reader = section.get("reader")
-    return not reader or bool(reader["variables"] or reader["objects"] or reader["rows"] != "event")
+    """Whether a job opens its ROOT files: for their headers, or for what its readers read."""
+    readers = section.get("readers")
+    return not readers or any(
+        r["variables"] or r["objects"] or r["rows"] != "event" for r in readers.values()
+    )

@@ -17,8 +17,9 @@ from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.shards.ids import event_ids, event_split, fold_of
+from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
-from rootloom.shards.weights import Reweight, WeightTable
+from rootloom.shards.weights import Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import Batch, Column, Ragged, RowBlock
 
@@ -371,7 +372,9 @@ def test_weights_multiply_and_average_to_one(shards) -> None:
         shard_statistics(p, Representation(), classes=("a", "b"), reweights=(reweight,))
         for p in shards
     )
-    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight)
+    factors = WeightTable.from_statistics(
+        statistics, dataset="d", weighting=Weighting(reweight=reweight)
+    )
     loader = Loader(shards, Representation(), "train", 128, weights=factors, **SMALL)
     wanted, got = truth(), []
     for batch in loader.epoch(0):

@@ -315,7 +315,7 @@ def test_a_job_on_rows_reads_the_shards_of_its_manifests(shards: list[str]) -> N
     manifest = Names(["results/same.txt"], manifests=shards[:1])
     rows = {"section": {"representation": {"name": "features"}}}
     assert read_by(job(manifest, job=rows), None) == sorted([*shards, "results/same.txt"])
-    page = {"section": {"representations": ["features"], "reader": EVENTS}}
+    page = {"section": {"representations": ["features"], "readers": {"": EVENTS}}}
     assert read_by(job(manifest, job=page), None) == [shards[0], "results/same.txt"]
 
 
@@ -342,16 +342,16 @@ def test_a_job_that_makes_shards_reads_root_files_and_shards_that_are_there(
     pattern = "results/shards/{file}.{part}.h5"
     digest = listing.parts["0-of-2"].digest
     reader = {**EVENTS, "variables": {"pt": "pt"}}
-    section: dict[str, Any] = {"files": digest, "reader": reader, "parts": 1}
+    section: dict[str, Any] = {"files": digest, "readers": {"": reader}, "parts": 1}
     expected = ["data/in.txt", shards[1]]
     asked = job(Names([]), job={"section": section}, shards=pattern)
     assert read_by(asked, listing) == expected
-    one = {"file": FILES[0]._asdict(), "reader": reader, "part": 0}
+    one = {"file": FILES[0]._asdict(), "readers": {"": reader}, "part": 0}
     assert read_by(job(Names([]), job={"section": one}), listing) == ["data/in.txt"]
     # Friend trees of events need the number of entries alone, those of objects their counts.
-    section["reader"] = EVENTS
+    section["readers"] = {"": EVENTS}
     assert read_by(job(Names([]), job={"section": section}), listing) == []
-    section["reader"] = {**EVENTS, "rows": "Jet"}
+    section["readers"] = {"": {**EVENTS, "rows": "Jet"}}
     assert read_by(job(Names([]), job={"section": section}), listing) == ["data/in.txt"]
 
 

@@ -314,7 +314,7 @@ def test_calibration_errors_are_of_the_rows_once() -> None:
     from rootloom.evaluation.distributions import calibrate
 
     weight = np.where(truth, 3.0, 1.0)
-    sample = Sample(score, truth, weight, one.id, {}, ("w", "qcd"))
+    sample = Sample(score, truth, weight, one.id, {}, ("w", "qcd"), weight)
     found, twice = calibrate([sample], 10), calibrate([sample, sample], 10)
     np.testing.assert_allclose(found.error, twice.error)
     number = 4

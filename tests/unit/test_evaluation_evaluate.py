@@ -85,7 +85,7 @@ def test_blocks_and_an_empty_split(tmp_path):
             fields = {
                 f.name: getattr(whole, f.name)[part]
                 for f in dataclasses.fields(Rows)
-                if f.name != "aux"
+                if f.name not in ("aux", "training_weight")
             }
             writer.append(Rows(aux={"pt": whole.aux["pt"][part]}, **fields))
     found = read_predictions(tmp_path / "blocks.h5").rows
@@ -282,7 +282,8 @@ def test_an_ensemble_is_judged_by_its_mean_score(written):
         written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(2)
     ]
     fields = {f.name: getattr(members[2], f.name) for f in dataclasses.fields(Rows)}
-    disordered = {k: v[shuffled] for k, v in fields.items() if k != "aux"}
+    given = {k: v for k, v in fields.items() if k not in ("aux", "training_weight")}
+    disordered = {k: v[shuffled] for k, v in given.items()}
     disordered["aux"] = {"pt": members[2].aux["pt"][shuffled]}
     paths.append(paths[0].with_name("2.h5"))
     header = dataclasses.replace(HEADER, member=2)

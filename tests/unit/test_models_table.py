@@ -49,7 +49,7 @@ class Case:
     columns: Any
 
     def __post_init__(self) -> None:
-        self.step = parallel.on_every_device(partial(train_step, self.task, RULE))
+        self.step = parallel.on_every_device(partial(train_step, self.task, RULE, SIZE))
         self.params = initial_params(self.task, self.batch(np.arange(SIZE)), seed=3)
 
         @jax.jit

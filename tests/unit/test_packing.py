@@ -73,7 +73,7 @@ def of_file(key: str) -> Statistics:
     random = np.random.default_rng(position(key))
     values = random.lognormal(sigma=3, size=(50, 2)).astype(np.float64)
     empty = Statistics.empty(("a", "b"))
-    return Statistics(empty.classes, empty.rows, empty.weights, {"x": Moments.of(values)})
+    return Statistics(empty.classes, {}, {"x": Moments.of(values)})
 
 
 @pytest.mark.parametrize("packs", [1, 2, 8, 64])

@@ -71,7 +71,7 @@ def write(path: Path, rows: int = 1000, step: int = 300, seed: int = 1, **attrib
         file_key="f.root",
         splits=FRACTIONS,
         auxiliary=("pt",),
-        attributes={"dataset": "jets", "entries": 3, "luminosity": 1.5, **attributes},
+        attributes={"dataset": "jets", "number": 3, "luminosity": 1.5, **attributes},
     ) as writer:
         for start in range(0, rows, step):
             writer.append(*cut(block, columns, start, min(start + step, rows)))
@@ -157,7 +157,7 @@ def test_plain_h5py_reads_a_shard(tmp_path: Path) -> None:
 def test_attributes_come_back_as_plain_values(tmp_path: Path) -> None:
     with Shard(write(tmp_path / "s.h5")) as shard:
         assert shard.attributes["dataset"] == "jets"
-        assert shard.attributes["entries"] == 3
+        assert shard.attributes["number"] == 3
         assert type(shard.attributes["luminosity"]) is float
         assert shard.attributes["file_key"] == "f.root"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
-from rootloom.errors import ConfigError, DataError
+from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.shards.ids import event_split
 from rootloom.shards.moments import Moments
+from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
-from rootloom.shards.weights import Reweight, WeightTable
+from rootloom.shards.sums import WHOLE, SampleSums, code_of, training_sums
+from rootloom.shards.weights import Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import Column, Ragged, RowBlock
 
@@ -105,16 +108,18 @@ def test_class_sums_means_and_histograms_equal_numpy(parts: list[Statistics]) ->
         for k in range(3):
             mine = there["label"] == k
             assert total.rows[split, k] == mine.sum()
-            assert np.isclose(total.weights[split, k], there["weight"][mine].sum(), rtol=1e-12)
+            assert np.isclose(
+                total.weights({"": 1.0})[split, k], there["weight"][mine].sum(), rtol=1e-12
+            )
     for k in range(3):
         mine = rows["label"] == k
         masked = np.ma.masked_invalid(rows["x"][mine])
         mean = np.ma.average(masked, axis=0, weights=np.repeat(rows["weight"][mine, None], 4, 1))
-        assert np.allclose(total.class_means["x"].mean[k], mean, rtol=1e-10)
+        assert np.allclose(total.means("x", {"": 1.0})[k], mean, rtol=1e-10)
         counts, _ = np.histogram(
             np.clip(rows["pt"][mine], 0, 399.999), 20, (0, 400), weights=rows["weight"][mine]
         )
-        assert np.allclose(total.histograms[PT.key][k], counts, rtol=1e-12)
+        assert np.allclose(total.samples[""].training[PT.key][0][k], counts, rtol=1e-12)
 
 
 def test_samples_that_are_not_one_a_row_have_no_class_means(parts: list[Statistics]) -> None:
@@ -180,7 +185,7 @@ def test_an_absent_feature_has_defined_moments() -> None:
 
 def test_balance_equals_scikit_learn_with_unit_weights() -> None:
     label = np.repeat([0, 1, 2], [700, 200, 100])
-    statistics = Statistics.of_rows(CLASSES, "train", label, np.ones(1000))
+    statistics = of_rows(CLASSES, label, np.ones(1000))
     table_ = WeightTable.from_statistics(statistics, dataset="d")
     wanted = compute_class_weight("balanced", classes=np.arange(3), y=label)
     assert np.allclose(table_.factor(np.arange(3)), wanted, rtol=1e-6)
@@ -193,7 +198,9 @@ def test_reweighted_spectra_have_the_target_shape(
 ) -> None:
     rows, total = together(), merge_all(parts)
     reweight = Reweight("pt", 20, 0.0, 400.0, target=target, cap=1e9)
-    factors = WeightTable.from_statistics(total, dataset="d", balance=balance, reweight=reweight)
+    factors = WeightTable.from_statistics(
+        total, dataset="d", weighting=Weighting(balance, reweight)
+    )
     weight = rows["weight"] * factors.factor(rows["label"], rows["pt"])
     assert np.isclose(weight.mean(), 1, rtol=1e-5)
     shape, sums = {}, np.zeros(3)
@@ -202,7 +209,7 @@ def test_reweighted_spectra_have_the_target_shape(
         spectrum, _ = np.histogram(
             np.clip(rows["pt"][mine], 0, 399.999), 20, (0, 400), weights=weight[mine]
         )
-        sums[k], filled = spectrum.sum(), total.histograms[PT.key][k] > 0
+        sums[k], filled = spectrum.sum(), total.samples[""].training[PT.key][0][k] > 0
         shape[k] = np.where(filled, spectrum / sums[k], np.nan)
     wanted = np.full(20, 0.05) if target == "flat" else shape[0]
     for k in range(3):
@@ -210,22 +217,35 @@ def test_reweighted_spectra_have_the_target_shape(
         assert np.allclose(
             shape[k][both] / shape[k][both].sum(), wanted[both] / wanted[both].sum(), 1e-4
         )
-    share = total.weights[0] / total.weights[0].sum()
+    share = total.weights({"": 1.0})[0] / total.weights({"": 1.0})[0].sum()
     assert np.allclose(sums / sums.sum(), np.full(3, 1 / 3) if balance else share, rtol=1e-4)
 
 
+def of_rows(classes: tuple[str, ...], label: np.ndarray, weight: np.ndarray) -> Statistics:
+    """Statistics of training rows with these labels and weights."""
+    counted = SampleSums.of_rows(classes, "train", label, weight)
+    training = {WHOLE: training_sums(weight, label, len(classes), 1)}
+    return Statistics(classes, {"": replace(counted, training=training)})
+
+
 def simple(sums: list[list[float]], reweight: Reweight) -> Statistics:
-    """Statistics of two classes with the given histograms and ten rows a class."""
+    """Statistics of two classes with the given sums of positive weights and ten rows a class."""
     sums_ = np.array(sums, np.float64)
-    empty = Statistics.empty(("a", "b"))
-    empty.rows[0], empty.weights[0] = 10, sums_.sum(axis=1)
-    return Statistics(("a", "b"), empty.rows, empty.weights, histograms={reweight.key: sums_})
+    empty = SampleSums.empty(2)
+    empty.rows[0] = 10
+    training = {reweight.key: np.stack([sums_, np.abs(sums_), sums_**2])}
+    return Statistics(("a", "b"), {"": replace(empty, training=training)})
+
+
+def table_of(statistics: Statistics, reweight: Reweight, negative: str = "absolute") -> WeightTable:
+    weighting = Weighting(reweight=reweight, negative=negative)
+    return WeightTable.from_statistics(statistics, dataset="d", weighting=weighting)
 
 
 def test_the_cap_bounds_rare_and_empty_bins() -> None:
     reweight = Reweight("pt", 4, 0.0, 4.0, cap=2.0)
     statistics = simple([[97, 1, 2, 0], [25, 25, 25, 25]], reweight)
-    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight).factors
+    factors = table_of(statistics, reweight).factors
     # ratios of densities: 0.25/0.97, then min(25, 2), min(12.5, 2) and, for the empty bin, 2
     assert np.allclose(factors[0] / factors[0][1], [0.25 / 0.97 / 2, 1, 1, 1])
     assert np.allclose(factors[1], factors[1][0])
@@ -235,16 +255,16 @@ def test_the_cap_bounds_rare_and_empty_bins() -> None:
 def test_bins_empty_in_the_target_class_weigh_nothing() -> None:
     reweight = Reweight("pt", 3, 0.0, 3.0, target="b")
     statistics = simple([[10, 10, 0], [0, 5, 5]], reweight)
-    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight).factors
+    factors = table_of(statistics, reweight).factors
     assert factors[0, 0] == 0
     assert factors[1, 0] == 0
     assert (factors[:, 1:] > 0).all()
 
 
-def test_a_bin_of_negative_total_weighs_nothing() -> None:
+def test_a_bin_of_negative_total_weighs_nothing_where_signs_are_kept() -> None:
     reweight = Reweight("pt", 3, 0.0, 3.0)
     statistics = simple([[10, 10, -1], [5, 5, 5]], reweight)
-    factors = WeightTable.from_statistics(statistics, dataset="d", reweight=reweight).factors
+    factors = table_of(statistics, reweight, "keep").factors
     assert factors[0, 2] == 0
     assert np.isfinite(factors).all()
 
@@ -261,33 +281,33 @@ def test_values_outside_count_in_the_edge_bins() -> None:
 
 
 def test_the_only_class_keeps_its_weights_and_must_have_some() -> None:
-    one = Statistics.of_rows(("muon",), "train", np.zeros(4, np.int32), np.float32([1, 2, 3, 2]))
+    one = of_rows(("muon",), np.zeros(4, np.int32), np.float32([1, 2, 3, 2]))
     factors = WeightTable.from_statistics(one, dataset="muons").factors
     np.testing.assert_allclose(factors, [[0.5]])  # a mean weight of 2 becomes 1
-    none = Statistics.of_rows(("muon",), "train", np.zeros(4, np.int32), np.zeros(4, np.float32))
+    none = of_rows(("muon",), np.zeros(4, np.int32), np.zeros(4, np.float32))
     with pytest.raises(DataError, match="one class"):
         WeightTable.from_statistics(none, dataset="muons")
 
 
 def test_data_that_cannot_train_are_refused(tmp_path: Path) -> None:
-    one = Statistics.of_rows(CLASSES, "train", np.zeros(5, np.int32), np.ones(5))
+    one = of_rows(CLASSES, np.zeros(5, np.int32), np.ones(5))
     with pytest.raises(DataError, match=r"'jets'[\s\S]*two classes[\s\S]*w: 0 rows"):
         WeightTable.from_statistics(one, dataset="jets")
     with pytest.raises(DataError, match=r"'jets', split 'train'[\s\S]*loosen the selection"):
         WeightTable.from_statistics(Statistics.empty(CLASSES), dataset="jets")
-    both = one.merge(Statistics.of_rows(CLASSES, "train", np.ones(5, np.int32), np.ones(5)))
+    both = one.merge(of_rows(CLASSES, np.ones(5, np.int32), np.ones(5)))
     with pytest.raises(DataError, match="histogram"):
-        WeightTable.from_statistics(both, dataset="jets", reweight=PT)
+        table_of(both, PT)
     apart = Reweight("pt", 2, 0.0, 2.0, target="b")
     with pytest.raises(DataError, match="no common bin for a"):
-        WeightTable.from_statistics(simple([[1, 0], [0, 1]], apart), dataset="d", reweight=apart)
+        table_of(simple([[1, 0], [0, 1]], apart), apart)
     other = Reweight("pt", 2, 0.0, 2.0, target="z")
     with pytest.raises(ConfigError, match="choose one of: a, b"):
-        WeightTable.from_statistics(simple([[1, 1], [1, 1]], other), dataset="d", reweight=other)
+        table_of(simple([[1, 1], [1, 1]], other), other)
     with pytest.raises(ConfigError, match="low < high"):
         Reweight("pt", 2, 1.0, 1.0)
     with pytest.raises(DataError, match="numbers from 0 to 2"):
-        Statistics.of_rows(CLASSES, "train", np.array([3]), np.ones(1))
+        of_rows(CLASSES, np.array([3]), np.ones(1))
 
 
 @pytest.mark.parametrize(
@@ -310,3 +330,112 @@ def test_values_no_training_can_use_are_refused_by_name(tmp_path: Path, spoil, w
         writer.append(block, columns)
     with pytest.raises(DataError, match=words):
         shard_statistics(tmp_path / "s.h5", Sampler(), classes=CLASSES, reweights=(PT,))
+
+
+def signed(rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (1 % of class 1) and weights, a fifth of them negative."""
+    rng = np.random.default_rng(5)
+    label = (rng.random(rows) < 0.01).astype(np.int32)
+    return label, (rng.exponential(30, rows) * rng.choice([1, -1], rows, p=[0.8, 0.2])).astype("f4")
+
+
+@pytest.mark.parametrize("negative", ["absolute", "keep"])
+def test_training_weights_have_an_absolute_mean_of_one_and_balanced_classes(negative: str) -> None:
+    label, weight = signed()
+    weighting = Weighting(negative=negative)
+    found = WeightTable.from_statistics(
+        of_rows(("a", "b"), label, weight), dataset="d", weighting=weighting
+    )
+    made = found.training({"label": label, "weight": weight}).astype(np.float64)
+    assert np.isclose(np.abs(made).mean(), 1.0, rtol=1e-6)
+    assert np.isclose(made[label == 0].sum(), made[label == 1].sum(), rtol=1e-5)
+    assert (made < 0).any() == (negative == "keep")
+    wanted = np.abs(weight) if negative == "absolute" else weight
+    ratio = made[label == 0] / wanted[label == 0]
+    assert np.allclose(ratio, ratio[0], rtol=1e-5)
+    effective = [made[label == k].sum() ** 2 / (made[label == k] ** 2).sum() for k in (0, 1)]
+    assert np.allclose(found.effective, effective, rtol=1e-5)
+
+
+def test_event_weights_stay_as_they_are_without_samples() -> None:
+    label, weight = signed()
+    found = WeightTable.from_statistics(of_rows(("a", "b"), label, weight), dataset="d")
+    assert np.array_equal(found.event({"label": label, "weight": weight}), weight)
+
+
+def test_a_training_weight_of_its_own_takes_the_place_of_the_event_weight() -> None:
+    label, weight = signed()
+    own = np.linspace(-1, 3, len(label)).astype("f4")
+    statistics = of_rows(("a", "b"), label, own)
+    table_ = WeightTable.from_statistics(statistics, dataset="d", weighting=Weighting(own=True))
+    made = table_.training({"label": label, "weight": weight, "training_weight": own})
+    factor = made[label == 0] / np.abs(own[label == 0])
+    assert np.allclose(factor, factor[0], rtol=1e-5)
+
+
+def two_samples() -> tuple[Statistics, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """A signal and two backgrounds, of 50, 200 and 50 rows, from more entries than rows."""
+    rows = {"sig": (1, 50, 2.0), "tt": (0, 200, 0.5), "w": (0, 50, 4.0)}
+    parts, columns = [], {}
+    for name, (k, count, weight) in rows.items():
+        label, w = np.full(count, k, np.int32), np.full(count, weight, np.float32)
+        one = of_rows(("b", "s"), label, w).samples[""]
+        sums = replace(one, entries=2 * count, before=2.0 * count * weight)
+        parts.append(Statistics(("b", "s"), {name: sums}))
+        columns[name] = label, w
+    return merge_all(parts), columns
+
+
+def test_samples_are_scaled_to_their_cross_sections() -> None:
+    statistics, columns = two_samples()
+    samples = {"tt": Normalisation(8000.0), "w": Normalisation(1000.0, sum_of_weights=500.0)}
+    found = WeightTable.from_statistics(
+        statistics, dataset="d", weighting=Weighting(samples=samples)
+    )
+    event = {
+        name: found.event({"label": k, "weight": w, "sample": np.full(len(k), code_of(name))})
+        for name, (k, w) in columns.items()
+    }
+    # Half of the entries are selected: half of what is expected; Σw = 500 was given, not counted.
+    assert np.isclose(event["tt"].sum(dtype=np.float64), 4000, rtol=1e-6)
+    assert np.isclose(event["w"].sum(dtype=np.float64), 200 * 1000 / 500, rtol=1e-6)
+    assert np.array_equal(event["sig"], columns["sig"][1])
+    training = {
+        name: found.training({"label": k, "weight": w, "sample": np.full(len(k), code_of(name))})
+        for name, (k, w) in columns.items()
+    }
+    sums = {name: float(t.sum(dtype=np.float64)) for name, t in training.items()}
+    assert np.isclose(sums["tt"] / sums["w"], 4000 / 400, rtol=1e-5)
+    assert np.isclose(sums["tt"] + sums["w"], sums["sig"], rtol=1e-5)
+    assert np.isclose(sum(sums.values()), 300, rtol=1e-5)
+    scales = found.scales
+    assert np.isclose(statistics.weights(scales)[0, 0], 4400, rtol=1e-6)
+    assert np.isclose(statistics.squares(scales)[0, 0], (event["tt"].astype("f8") ** 2).sum()
+                      + (event["w"].astype("f8") ** 2).sum(), rtol=1e-5)  # fmt: skip
+    with pytest.raises(DataError, match="rows of another sample"):
+        found.event({"label": [0], "weight": [1.0], "sample": np.array([7], np.uint32)})
+
+
+@pytest.mark.parametrize("before", [0.0, -3.0, np.nan, np.inf])
+def test_a_cross_section_needs_a_positive_sum_of_weights(before: float) -> None:
+    statistics, _ = two_samples()
+    sums = {**statistics.samples, "tt": replace(statistics.samples["tt"], before=before)}
+    weighting = Weighting(samples={"tt": Normalisation(8000.0)})
+    broken = Statistics.from_json(Statistics(statistics.classes, sums).to_json())
+    with pytest.raises(DataError, match=r"(?s)sample 'tt'.*sum_of_weights"):
+        WeightTable.from_statistics(broken, dataset="d", weighting=weighting)
+
+
+def test_a_cap_that_acts_says_what_it_left_undone() -> None:
+    reweight = Reweight("pt", 4, 0.0, 4.0, cap=2.0)
+    found = table_of(simple([[97, 1, 2, 0], [25, 25, 25, 25]], reweight), reweight)
+    (one,) = found.capped
+    after = np.array([97 * 0.25 / 0.97, 1 * 2, 2 * 2, 0])
+    assert (one.label, one.bins) == ("a", 3)
+    assert np.isclose(one.undone, 0.5 * np.abs(after / after.sum() - 0.25).sum())
+    assert table_of(simple([[20, 30, 20, 30], [25] * 4], reweight), reweight).capped == ()
+
+
+def test_statistics_of_an_earlier_version_are_refused() -> None:
+    with pytest.raises(InputError, match="earlier version"):
+        Statistics.from_json('{"classes": [], "rows": [], "weights": []}')

@@ -162,7 +162,7 @@ def trained(devices: int, steps: int) -> tuple[Any, list[float]]:
     """Parameters and losses of plain descent on the whole sample."""
     one, rule = task(), optax.sgd(0.05)
     params = initial_params(one, batch_of(np.arange(ROWS)), seed=1)
-    step = parallel.on_every_device(partial(train_step, one, rule))
+    step = parallel.on_every_device(partial(train_step, one, rule, ROWS))
     state, losses = parallel.replicate(initial_state(params, rule, seed=0), devices), []
     for _ in range(steps):
         state, sums = step(state, batch_of(np.arange(ROWS), devices=devices))

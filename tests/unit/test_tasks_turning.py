@@ -180,7 +180,7 @@ def test_turns_do_not_depend_on_the_devices() -> None:
     for devices in (1, 8):
         one, rule = task("random"), optax.sgd(0.05)
         params = initial_params(one, batch_of("random"), seed=1)
-        step = parallel.on_every_device(partial(train_step, one, rule))
+        step = parallel.on_every_device(partial(train_step, one, rule, ROWS))
         state = parallel.replicate(initial_state(params, rule, seed=0), devices)
         for _ in range(2):
             state, _ = step(state, batch_of("random", devices=devices))

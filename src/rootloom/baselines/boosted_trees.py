@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class BoostedTrees(Classifier):
     threads: of OpenMP; the result does not depend on it.
     max_rows, seed: a random part of larger samples.
     """
+
+    signed: ClassVar[bool] = False
 
     variables: tuple[str, ...] | None = None
     learning_rate: float = 0.1
@@ -90,7 +92,7 @@ class BoostedTrees(Classifier):
                 f"weights of {what}",
                 expected="no negative weights for boosted trees",
                 found=f"{int((sample.weight < 0).sum())} negative ones",
-                fix="take a weight expression with abs(), or another baseline",
+                fix="negative_weights: absolute, or another baseline",
             )
         # Infinite values count as absent, as in every other room.
         x = np.where(np.isfinite(sample.x), sample.x, np.nan)

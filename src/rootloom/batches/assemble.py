@@ -29,9 +29,10 @@ def assemble(
     """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
 
     targets: names of what is predicted, (B, T) in the batch; without any it is the label, (B,).
-    n ≤ devices * size. Each device's slice is collated by itself, then merged by the
-    representation's own `merge` if it has one, else by `stack`. share: (k, m) gives the k-th of m
-    equal parts of the devices only, with the shapes it has in the whole. draw: multiplies the
+    weights: makes training weights; None takes event weights as they are. n ≤ devices * size. Each
+    device's slice is collated by itself, then merged by the representation's own `merge` if it has
+    one, else by `stack`. share: (k, m) gives the k-th of m equal parts of the devices only, with
+    the shapes it has in the whole. draw: multiplies the
     weights, to choose rows for a member of an ensemble.
     """
     merge = getattr(representation, "merge", stack)
@@ -46,11 +47,10 @@ def assemble(
         inputs = type(inputs)(*(leaf[own.start : own.stop] for leaf in inputs))
     rows = rows[own.start * size : own.stop * size]
     devices = len(own)
-    label, weight, words = (np.asarray(columns[n])[rows] for n in ("label", "weight", "id"))
-    if weights is not None:
-        variable = weights.variable
-        values = np.asarray(columns[AUXILIARY + variable])[rows] if variable else None
-        weight = weight * weights.factor(label, values)
+    reads = ("label", "weight") if weights is None else weights.reads
+    own_columns = {name: np.asarray(columns[name])[rows] for name in reads}
+    label, words = own_columns["label"], np.asarray(columns["id"])[rows]
+    weight = own_columns["weight"] if weights is None else weights.training(own_columns)
     if draw is not None:
         weight = weight * draw(words)
 

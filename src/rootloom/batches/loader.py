@@ -19,7 +19,7 @@ from rootloom.batches.prefetch import prefetch as in_thread
 from rootloom.batches.store import Source, Store, join, take
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.representations.base import Representation
-from rootloom.shards.layout import AUXILIARY
+from rootloom.shards.layout import AUXILIARY, SAMPLE, TRAINING_WEIGHT
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
 from rootloom.types import TARGET, Batch, Column
@@ -27,7 +27,7 @@ from rootloom.types import TARGET, Batch, Column
 _WINDOW_BYTES = 64 << 20
 # Enough to mix files well, few enough that a block is long against the chunks it cuts at its ends.
 _BLOCKS_PER_WINDOW = 16
-_UNUSED = ("entry", "object")
+_UNUSED = ("entry", "object", SAMPLE, TRAINING_WEIGHT)
 # Rows of a block of `table`: the calls a block costs are few, and images of a block a few MB.
 _TABLE_ROWS = 1024
 
@@ -38,9 +38,9 @@ class Loader:
     batch_size: examples a step over all `devices`. share: (k, m) of the k-th of m processes, which
     gets the batches' rows of its own devices. cache_bytes: the split is kept decoded in
     memory when it fits; otherwise two windows of `window_bytes` are, whatever the data's size.
-    weights: factors on the event weights (None: event weights alone). targets: names of what is
-    predicted; without any it is the class. draw: see `assemble`. prefetch: batches made ahead in a
-    thread. waited_seconds: time that callers spent waiting for batches so far.
+    weights: makes training weights of a row's columns (None: event weights as they are). targets:
+    names of what is predicted; without any it is the class. draw: see `assemble`. prefetch: batches
+    made ahead in a thread. waited_seconds: time that callers spent waiting for batches so far.
     Batch j of an epoch is a pure function of (shards, seed, epoch, batch_size, window_bytes, j).
     Raises InputError for damaged shards, DataError when the split is empty, ConfigError when the
     batch does not divide among the devices.
@@ -75,10 +75,9 @@ class Loader:
         self._representation, self._weights, self._draw = representation, weights, draw
         self._targets = tuple(targets)
         self._devices, self._share, self._prefetch = devices, share, prefetch
-        auxiliary = [TARGET + name for name in self._targets]
-        if weights is not None and weights.variable is not None:
-            auxiliary.append(weights.variable)
-        survey = _survey(shards, representation, split, auxiliary)
+        extra = [AUXILIARY + TARGET + name for name in self._targets]
+        extra += weights.reads if weights is not None else ()
+        survey = _survey(shards, representation, split, extra)
         row_bytes = max(1, survey.nbytes // survey.rows)
         self._source = Source(survey.paths, split, survey.columns)
         self._plan = make_plan(
@@ -102,6 +101,15 @@ class Loader:
     def batches_per_epoch(self) -> int:
         """Batches an epoch, the last one partial unless rows divide evenly."""
         return -(-self.rows // self.batch_size)
+
+    @property
+    def scale(self) -> float:
+        """Rows of a full batch times the mean |weight| of the training split, which is 1.
+
+        A last, partial batch is divided by the same number: its rows weigh what others weigh. A
+        split smaller than a batch is one full batch.
+        """
+        return float(min(self.batch_size, self.rows))
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         """Batches `start_batch`, `start_batch` + 1, … of an epoch: host arrays (devices, B, …).
@@ -211,7 +219,7 @@ def _survey(
     shards: Sequence[str | Path],
     representation: Representation,
     split: str,
-    auxiliary: Sequence[str],
+    extra: Sequence[str],
 ) -> _Survey:
     """Shards that have rows in the split, what to read of them, and how much that is."""
     paths: list[Path] = []
@@ -222,7 +230,7 @@ def _survey(
         with Shard(path) as shard:
             if not shard.rows(split):
                 continue
-            columns = columns or _grouped(_needed(shard.columns, auxiliary), representation)
+            columns = columns or _grouped(_needed(shard.columns, extra), representation)
             paths.append(path)
             sizes.append(shard.rows(split))
             total += sum(_nbytes(shard, split, members) for members in columns.values())
@@ -236,10 +244,10 @@ def _survey(
     return _Survey(paths, sizes, columns, sum(sizes), total)
 
 
-def _needed(columns: Sequence[str], auxiliary: Sequence[str]) -> list[str]:
-    """The representation's columns, label, weight and id, and those of the auxiliary ones."""
+def _needed(columns: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """The representation's columns, label, weight and id, and the extra ones."""
     wanted = [c for c in columns if c not in _UNUSED and not c.startswith(AUXILIARY)]
-    return [*wanted, *(AUXILIARY + name for name in auxiliary)]
+    return list(dict.fromkeys([*wanted, *extra]))
 
 
 def _grouped(names: Sequence[str], representation: Representation) -> dict[str, tuple[str, ...]]:

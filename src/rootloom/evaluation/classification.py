@@ -15,7 +15,7 @@ from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, summarise
 from rootloom.evaluation.metrics import effective_rows, require_class
 from rootloom.evaluation.options import ClassificationOptions
-from rootloom.evaluation.predictions import Predictions
+from rootloom.evaluation.predictions import Predictions, Rows
 from rootloom.evaluation.uncertainties import all_passed_limit, too_few, weighted_share
 from rootloom.shards.ids import fold_of
 
@@ -32,7 +32,12 @@ class Classification(ClassificationOptions):
     def result(
         self, members: Sequence[Predictions], held_out: Sequence[Predictions]
     ) -> ClassificationResult:
-        """See `Evaluator`. Raises DataError for a class without rows and an unknown profile."""
+        """See `Evaluator`. Raises DataError for a class without rows and an unknown profile.
+
+        Also where figures by training weights are asked for and a file has none.
+        """
+        members = [self._weighted(member) for member in members]
+        held_out = [self._weighted(member) for member in held_out]
         header, rows = members[0].header, members[0].rows
         for index, name in enumerate(header.classes):
             of_class = rows.weight[rows.truth == index]
@@ -41,6 +46,7 @@ class Classification(ClassificationOptions):
             self._require_profiles(member)
         return ClassificationResult(
             signal=header.signal,
+            weights=self.weights,
             accuracy=_accuracy(members),
             discriminations=self._discriminate(members),
             ensemble=self._discriminate([_mean(members)]) if len(members) > 1 else (),
@@ -54,6 +60,20 @@ class Classification(ClassificationOptions):
             discriminate(positive, [_sample(m, positive) for m in members], self)
             for positive in positives
         )
+
+    def _weighted(self, member: Predictions) -> Predictions:
+        """The member's rows with the weight that figures are asked for by."""
+        if self.weights == "event":
+            return member
+        found = member.rows.training_weight
+        if found is None:
+            raise DataError(
+                f"predictions of {member.header.method}: training_weight",
+                expected="a data set of training weights, for `weights: training`",
+                found="none",
+                fix="write it, or evaluate by event weights",
+            )
+        return replace(member, rows=replace(member.rows, weight=found))
 
     def _require_profiles(self, member: Predictions) -> None:
         for variable in self.profiles:
@@ -94,7 +114,13 @@ def _sample(member: Predictions, positive: str) -> Sample:
         id=rows.id,
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
+        training=_training(rows).astype(np.float64),
     )
+
+
+def _training(rows: Rows) -> np.ndarray:
+    """Training weights (R,), or event weights where the file has no others."""
+    return rows.weight if rows.training_weight is None else rows.training_weight
 
 
 def _rest(classes: Sequence[str], positive: str) -> str:

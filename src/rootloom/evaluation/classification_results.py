@@ -115,9 +115,10 @@ class Discrimination:
 class ClassificationResult:
     """How well a method tells classes apart.
 
-    signal: one of the classes. accuracy: None when scores are no probabilities. discriminations:
-    one for two classes (the signal), else one per class; ensemble: the same of the mean score of
-    several members; cross_validation: of training rows, each scored by the member that left it out.
+    signal: one of the classes. weights: "event" or "training", by which all figures are. accuracy:
+    None when scores are no probabilities. discriminations: one for two classes (the signal), else
+    one per class; ensemble: the same of the mean score of several members; cross_validation: of
+    training rows, each scored by the member that left it out.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -127,6 +128,7 @@ class ClassificationResult:
     discriminations: tuple[Discrimination, ...]
     ensemble: tuple[Discrimination, ...] = ()
     cross_validation: tuple[Discrimination, ...] = ()
+    weights: Literal["event", "training"] = "event"
     kind: Literal["classification"] = "classification"
 
     @property

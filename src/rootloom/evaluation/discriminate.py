@@ -31,7 +31,8 @@ from rootloom.evaluation.uncertainties import (
 class Sample:
     """score, weight: (R,) float64; signal: (R,) bool; id: (R,); aux: name → (R,).
 
-    names: (signal, rest).
+    training: (R,) float64, training weights: a probability is one of the mixture of classes that
+    they make. names: (signal, rest).
     """
 
     score: np.ndarray
@@ -40,6 +41,7 @@ class Sample:
     id: np.ndarray
     aux: Mapping[str, np.ndarray]
     names: tuple[str, str]
+    training: np.ndarray
 
 
 @dataclass(frozen=True)

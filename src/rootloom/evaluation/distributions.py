@@ -43,12 +43,12 @@ def _density(score: np.ndarray, weight: np.ndarray, edges: np.ndarray) -> np.nda
 def calibrate(samples: Sequence[Sample], bins: int) -> Calibration:
     """Reliability in equal-width bins of the probability, and the expected calibration error.
 
-    ECE = Σ share · |observed − predicted| (Guo et al., arXiv:1706.04599, eq. 3), with weights: a
-    probability is judged against the weighted mixture of classes, on which it was trained.
+    ECE = Σ share · |observed − predicted| (Guo et al., arXiv:1706.04599, eq. 3), by training
+    weights: a probability is judged against the mixture of classes on which it was trained.
     """
     score = np.concatenate([s.score for s in samples])
     signal = np.concatenate([s.signal for s in samples])
-    weight = np.concatenate([s.weight for s in samples])
+    weight = np.concatenate([s.training for s in samples])
     index = np.minimum((score * bins).astype(int), bins - 1)
     total = np.bincount(index, weight, bins)
     used = total > 0

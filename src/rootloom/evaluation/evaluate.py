@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.evaluation.classification import Classification
+from rootloom.evaluation.metrics import effective_rows
 from rootloom.evaluation.predictions import Predictions, read_predictions
 from rootloom.evaluation.results import Evaluation, Result
 
@@ -51,14 +52,32 @@ def evaluate(
         members=tuple(m.header.member for m in members),
         parameters=header.parameters,
         training_seconds=float(np.mean(known)) if known else None,
-        rows={n: int((rows.truth == i).sum()) for i, n in enumerate(header.classes)},
-        weights={
-            n: float(rows.weight[rows.truth == i].sum(dtype=np.float64))
-            for i, n in enumerate(header.classes)
-        },
+        rows=_by_class(header.classes, rows.truth, np.ones(len(rows)), np.sum, int),
+        weights=_by_class(header.classes, rows.truth, rows.weight, np.sum),
+        effective=_by_class(header.classes, rows.truth, rows.weight, effective_rows),
+        training_effective={}
+        if rows.training_weight is None
+        else _by_class(header.classes, rows.truth, rows.training_weight, effective_rows),
+        negative=_by_class(header.classes, rows.truth, rows.weight < 0, _share),
         result=(evaluator or Classification()).result(members, _members(held_out)),
         provenance=dict(header.provenance),
     )
+
+
+def _by_class(
+    classes: Sequence[str],
+    truth: np.ndarray,
+    values: np.ndarray,
+    reduce: Callable[[np.ndarray], Any],
+    kind: type = float,
+) -> dict[str, Any]:
+    """A number of each class, of the values (R,) of its rows."""
+    values = values.astype(np.float64)
+    return {name: kind(reduce(values[truth == i])) for i, name in enumerate(classes)}
+
+
+def _share(flags: np.ndarray) -> float:
+    return float(flags.mean()) if len(flags) else 0.0
 
 
 def _members(paths: Sequence[str | Path]) -> list[Predictions]:
@@ -70,7 +89,9 @@ def _members(paths: Sequence[str | Path]) -> list[Predictions]:
 def _read(path: str | Path) -> Predictions:
     found = read_predictions(path)
     rows, header = found.rows, found.header
-    for name, values in (("score", rows.scores), ("weight", rows.weight)):
+    weights = {"weight": rows.weight, "training_weight": rows.training_weight}
+    checked = {"score": rows.scores, **{n: w for n, w in weights.items() if w is not None}}
+    for name, values in checked.items():
         finite = np.isfinite(values)
         finite = finite.all(axis=1) if finite.ndim == 2 else finite
         if not finite.all():

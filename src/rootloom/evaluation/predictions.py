@@ -33,6 +33,7 @@ _TYPES = {
     "truth": np.int32,
     "scores": np.float32,
 }
+TRAINING_WEIGHT = "training_weight"
 # What values of a data set may be, by NumPy's kinds, and what to write instead of others.
 _WHOLE = ("iu", "whole numbers of one integer type")
 _KINDS = {
@@ -41,6 +42,7 @@ _KINDS = {
     "entry": (*_WHOLE, "leave it out, or write int64"),
     "object": (*_WHOLE, "leave it out, or write int32"),
     "weight": ("fiu", "real numbers", "write float32 or float64"),
+    TRAINING_WEIGHT: ("fiu", "real numbers", "leave it out, or write float32"),
     "truth": ("iub", "whole numbers", "write the place of each row's class in 'classes', from 0"),
     "scores": ("fiu", "real numbers", "write float32 or float64"),
 }
@@ -70,7 +72,11 @@ class Header:
 
 @dataclass(frozen=True)
 class Rows:
-    """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,)."""
+    """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,).
+
+    weight: the event weight, signed. training_weight: (R,), what the row counts (or would count)
+    in training, with balance and reweighting; None where the file does not say.
+    """
 
     id: np.ndarray
     weight: np.ndarray
@@ -80,6 +86,7 @@ class Rows:
     entry: np.ndarray
     object: np.ndarray
     aux: Mapping[str, np.ndarray] = field(default_factory=dict)
+    training_weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.id)
@@ -111,6 +118,8 @@ class PredictionWriter:
         """Write R rows after those already there. Raises OSError when the disk is full."""
         for name, dtype in _TYPES.items():
             self._append(name, np.asarray(getattr(rows, name), dtype=dtype))
+        if rows.training_weight is not None:
+            self._append(TRAINING_WEIGHT, np.asarray(rows.training_weight, dtype=np.float32))
         for name, values in rows.aux.items():
             self._append(f"aux/{name}", np.asarray(values, dtype=np.float32))
         self._sink.check()
@@ -240,7 +249,7 @@ def _places(file: h5py.File, header: Header, only: Sequence[str] | None) -> list
 
 
 def _read_rows(where: str, file: h5py.File, places: Sequence[slice]) -> Rows:
-    stored = {name: file[name] for name in _TYPES if name in file}
+    stored = {name: file[name] for name in (*_TYPES, TRAINING_WEIGHT) if name in file}
     auxiliary = dict(file["aux"].items()) if "aux" in file else {}
     for name, column in stored.items():
         _require_numbers(f"{where}: {name}", column, _KINDS[name], 2 if name == "scores" else 1)

@@ -28,7 +28,9 @@ R = TypeVar("R", ClassificationResult, RegressionResult, GenerationResult)
 class Evaluation:
     """Everything known about one method on one split.
 
-    rows, weights: by class. parameters, training_seconds: None when the file does not say;
+    rows, weights: by class, the latter sums of event weights. effective: (Σw)²/Σw² of them, and
+    training_effective: of the training weights, by class. negative: share of the rows with a
+    negative event weight, by class. parameters, training_seconds: None when the file does not say;
     the seconds are the mean over members. result: what the evaluation's kind makes of the rows.
     """
 
@@ -44,6 +46,9 @@ class Evaluation:
     rows: dict[str, int]
     weights: dict[str, float]
     result: Result
+    effective: dict[str, float] = field(default_factory=dict)
+    training_effective: dict[str, float] = field(default_factory=dict)
+    negative: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 

@@ -18,8 +18,10 @@ from rootloom.report.inputs import (
     ReportInputs,
     read_history,
 )
+from rootloom.report.weights import summarise_weights
 from rootloom.shards.manifest import Manifest
 from rootloom.shards.statistics import Statistics
+from rootloom.shards.weights import Weighting
 from rootloom.types import SPLITS
 
 Job = Mapping[str, Any]
@@ -69,7 +71,7 @@ def _dataset(section: Job, statistics: Statistics, manifests: Sequence[str]) -> 
         name=section["dataset"] + size,
         description=section["dataset_description"],
         rows=_by_split(statistics.classes, statistics.rows),
-        weights=_by_split(statistics.classes, statistics.weights),
+        weights=summarise_weights(section, statistics),
         files=len(sizes),
         quarantined=dict(sorted(quarantined.items())),
         quarantined_share=len(quarantined) / len(sizes),
@@ -89,7 +91,9 @@ def _images(section: Job, statistics: Mapping[str, Statistics]) -> list[AverageI
     shown = []
     for moment, name in (section["images"] or {}).items():
         half = section["image_half_width"][name]
-        means = statistics[name].class_means["x"].mean
+        of = statistics[name]
+        scales = Weighting.of(section["weighting"]).scales(of.samples)
+        means = of.means("x", scales)
         side = math.isqrt(means.shape[1] // section["image_channels"][name])
         images = means.reshape(len(means), side, side, -1)[..., 0]
         shown.append(

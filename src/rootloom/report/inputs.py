@@ -12,6 +12,7 @@ import numpy as np
 
 from rootloom.errors import InputError
 from rootloom.evaluation.results import Evaluation
+from rootloom.report.weights import WeightsSummary
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,17 @@ class AverageImages:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """rows, weights: split → class → number. quarantined: file → reason.
+    """rows: split → class → number. weights: None where no method learns from weighted rows.
 
-    quarantined_share, quarantined_bytes: of the files and of their bytes, 0 … 1. How many events a
-    damaged file was meant to hold is not known; its share of the bytes is the nearest to it.
+    quarantined: file → reason. quarantined_share, quarantined_bytes: of the files and of their
+    bytes, 0 … 1. How many events a damaged file was meant to hold is not known; its share of the
+    bytes is the nearest to it.
     """
 
     name: str
     rows: Mapping[str, Mapping[str, int]]
-    weights: Mapping[str, Mapping[str, float]]
     files: int
+    weights: WeightsSummary | None = None
     description: str = ""
     quarantined: Mapping[str, str] = field(default_factory=dict)
     quarantined_share: float = 0.0

@@ -19,6 +19,7 @@ from rootloom.report.inputs import ReportInputs
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import grouped, percent
 from rootloom.report.theme import as_png, css_colour, css_variables, looks
+from rootloom.report.weights import weight_words
 
 
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
@@ -61,6 +62,9 @@ def render(inputs: ReportInputs, lines: dict[str, Line], chapter: Chapter) -> st
         images=_images(inputs),
         losses=_losses(inputs, lines),
         trainings=tables.training_rows(inputs.histories, lines),
+        weights_used=weight_words(
+            [getattr(e.result, "weights", "event") for e in inputs.evaluations]
+        ),
         splits=tables.split_rows(inputs.dataset) if inputs.dataset else [],
         provenance=_provenance(inputs),
     )

@@ -145,7 +145,7 @@ def training_rows(histories: Sequence[History], lines: dict[str, Line]) -> list[
 
 @dataclass(frozen=True)
 class SplitRow:
-    """Rows and weights of one split, by class."""
+    """Rows of one split, by class."""
 
     split: str
     cells: tuple[Cell, ...]
@@ -157,16 +157,8 @@ def split_rows(dataset: DatasetSummary) -> list[SplitRow]:
     return [
         SplitRow(
             split,
-            tuple(
-                Cell(grouped(number), f"weight {_weight(dataset.weights, split, name)}")
-                for name, number in by_class.items()
-            ),
+            tuple(Cell(grouped(number)) for number in by_class.values()),
             grouped(sum(by_class.values())),
         )
         for split, by_class in dataset.rows.items()
     ]
-
-
-def _weight(weights: object, split: str, name: str) -> str:
-    found = weights.get(split, {}).get(name) if isinstance(weights, dict) else None
-    return "–" if found is None else f"{found:.4g}"

@@ -7,9 +7,11 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import awkward as ak
+import numpy as np
 
 from rootloom.errors import InputError, nearest
-from rootloom.rootio.header import branch_names, cluster_offsets, fields_of, get_tree, resolve
+from rootloom.rootio.header import branch_names, cluster_offsets, fields_of, get_tree
+from rootloom.rootio.names import resolve
 from rootloom.rootio.remote import Retry, open_root
 from rootloom.rootio.staging import on_copy_if_needed
 
@@ -190,6 +192,26 @@ def chunks(
         finally:
             while opened:
                 opened.pop().close()
+
+
+def sum_of(url: str, tree: str, branch: str, *, retry: Retry | None = None) -> float:
+    """The sum of a branch over all entries of a tree, in float64.
+
+    Raises InputError for a file, tree or branch that is not there or cannot be read.
+    """
+
+    def read() -> float:
+        opened = TreeFile(url, tree, [branch])
+        try:
+            ranges = opened.steps(0, opened.entries, MAX_STEP)
+            parts = (opened.read(start, stop).arrays[branch] for start, stop in ranges)
+            return sum(
+                float(np.sum(ak.to_numpy(ak.ravel(part)), dtype=np.float64)) for part in parts
+            )
+        finally:
+            opened.close()
+
+    return (retry or Retry()).run(url, read)
 
 
 def _spelled(

@@ -38,7 +38,10 @@ def exclusive(
 
 def check_finite(block: RowBlock, url: str) -> None:
     """Refuse weights and columns that are not finite, naming the first such row."""
-    for name, column in {"weight": block.weight, **block.columns}.items():
+    weights: dict[str, Any] = {"weight": block.weight}
+    if block.training_weight is not None:
+        weights["training_weight"] = block.training_weight
+    for name, column in {**weights, **block.columns}.items():
         values = column.values if isinstance(column, Ragged) else column
         if values.dtype.kind != "f" or _all_finite(values):
             continue

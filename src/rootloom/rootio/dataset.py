@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ import awkward as ak
 import numpy as np
 
 from rootloom.errors import ConfigError, nearest
-from rootloom.rootio.arrays import Chunk, chunks
+from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.checks import check_finite, check_lengths, exclusive
-from rootloom.rootio.expressions import Expression
+from rootloom.rootio.expressions import Expression, choose
 from rootloom.rootio.remote import Retry
-from rootloom.rootio.rows import Layout, take
+from rootloom.rootio.rows import Layout, depth, take
 from rootloom.rootio.staging import staged
 from rootloom.types import SPLITS, TARGET, Column, RowBlock
 
@@ -38,8 +38,10 @@ class RowReader:
     rows. variables: name → expression, one number a row; of an event where rows are objects, it is
     repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
     select: expression, true for the rows to keep. classes: rows that match none are dropped.
-    weight: expression of the event weight, 1 when None. splits: split → expression, true for its
-    events, one value an event; rows for which none is true have no split yet. targets: like
+    weight: expression of the event weight, 1 when None. training_weight: expression of what takes
+    the place of its absolute value in training. sum_of_weights: (tree, branch) whose sum is that of
+    the event weights before any selection; None: it is counted. splits: split → expression, true
+    for its events, one value an event; rows for which none is true have no split yet. targets: like
     variables; their columns are called "target.<name>".
     """
 
@@ -50,9 +52,35 @@ class RowReader:
     select: str | None = None
     classes: tuple[ClassRule, ...] = ()
     weight: str | None = None
+    training_weight: str | None = None
+    sum_of_weights: tuple[str, str] | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     retry: Retry = field(default_factory=Retry)
+
+    def fitted(self, branches: Collection[str]) -> RowReader:
+        """The reader of a file with these branches: `branch("a", "b")` is the first that is there.
+
+        Raises InputError where none of the alternatives is.
+        """
+
+        def each(texts: Mapping[str, str]) -> dict[str, str]:
+            return {name: choose(text, branches, name) for name, text in texts.items()}
+
+        def one(text: str | None) -> str | None:
+            return choose(text, branches, text) if text else text
+
+        return replace(
+            self,
+            variables=each(self.variables),
+            objects={name: each(members) for name, members in self.objects.items()},
+            targets=each(self.targets),
+            splits=each(self.splits),
+            select=one(self.select),
+            weight=one(self.weight),
+            training_weight=one(self.training_weight),
+            classes=tuple(rule._replace(where=one(rule.where)) for rule in self.classes),
+        )
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Text of the expressions behind `columns` (all when None), by name."""
@@ -78,24 +106,33 @@ class RowReader:
         file_class: str | None = None,
         columns: Sequence[str] | None = None,
         step: int = 20_000,
+        part: int = 0,
     ) -> Iterator[RowBlock]:
         """Rows of entries [start, stop) of the file at `url`, in order; at least one block.
 
         file_class: class of the file's rows, for classes decided by file; columns: names to yield
-        ("pt", "constituents.px"), all when None; step: entries read at a time.
+        ("pt", "constituents.px"), all when None; step: entries read at a time;
+        part: number of this range among those of the file, the first of which counts what belongs
+        to the file as a whole.
         The file is read from a copy on scratch where the environment names one.
         Raises InputError for what cannot be read, DataError for non-finite values and for rows of
         two classes, ConfigError for expressions whose shape does not fit.
         """
         names = self.branches(columns)
         nothing: RowBlock | None = None
+        elsewhere = self.sum_of_weights if part == 0 else None
         with staged(url, retry=self.retry):
             for chunk in chunks(url, self.tree, names, start, stop, step=step, retry=self.retry):
                 block = self._block(chunk, url, file_class, columns)
+                if elsewhere is not None:
+                    total = sum_of(url, *elsewhere, retry=self.retry)
+                    block, elsewhere = replace(block, sum_of_weights=total), None
+                if nothing is not None:
+                    block = _counting(block, nothing)
                 if len(block):
                     nothing = None
                     yield block
-                elif nothing is None and chunk.start == start:
+                else:
                     nothing = block
         if nothing is not None:
             yield nothing
@@ -122,6 +159,7 @@ class RowReader:
     @cached_property
     def _deciding(self) -> dict[str, Expression]:
         texts = {"select": self.select, "weight": self.weight}
+        texts |= {"training_weight": self.training_weight}
         texts |= {f"class '{rule.name}'": rule.where for rule in self.classes}
         texts |= {f"split '{name}'": text for name, text in self.splits.items()}
         return {name: Expression(text, f"{name}: '{text}'") for name, text in texts.items() if text}
@@ -168,9 +206,9 @@ class RowReader:
             name: take(self._column(name, expression, layout, chunk), kept)
             for name, expression in chosen.items()
         }
-        weight = np.ones(len(keep), np.float32)
-        if self.weight:
-            weight = layout.scalar(self._deciding["weight"], chunk.arrays)
+        weight = self._weights("weight", layout, chunk)
+        own = self.training_weight
+        training = self._weights("training_weight", layout, chunk) if own else None
         block = RowBlock(
             entry=_pick(layout.entry, kept),
             object=_pick(layout.object, kept),
@@ -178,10 +216,29 @@ class RowReader:
             weight=_pick(weight, kept).astype(np.float32, copy=False),
             columns=found,
             split=_pick(self._splits(chunk, layout, url), kept) if self.splits else None,
+            training_weight=None if training is None else _pick(training, kept).astype(np.float32),
+            entries=chunk.stop - chunk.start,
+            sum_of_weights=self._sum_of_weights(chunk),
         )
         check_finite(block, url)
         check_lengths(block, self.objects, url)
         return block
+
+    def _weights(self, name: str, layout: Layout, chunk: Chunk) -> np.ndarray:
+        """Weights of all rows of a chunk, (R,); 1 where the dataset gives none."""
+        if name not in self._deciding:
+            return np.ones(layout.size, np.float32)
+        return layout.scalar(self._deciding[name], chunk.arrays)
+
+    def _sum_of_weights(self, chunk: Chunk) -> float:
+        """Of the entries of a chunk, before any selection; NaN for a weight of each object."""
+        if self.sum_of_weights is not None:
+            return 0.0  # it stands in another tree
+        weight = self._deciding.get("weight")
+        if weight and depth(weight.evaluate(chunk.arrays)) > 1:
+            return float("nan")
+        events = Layout.of(chunk.start, chunk.stop, None)
+        return float(self._weights("weight", events, chunk).sum(dtype=np.float64))
 
     def _column(self, name: str, expression: Expression, layout: Layout, chunk: Chunk) -> Column:
         if name in self.variables or name.startswith(TARGET):
@@ -210,6 +267,15 @@ class RowReader:
         ]
         split = exclusive("split", flags, events.entry, url).astype(np.int8)
         return split if layout.counts is None else np.repeat(split, layout.counts)
+
+
+def _counting(block: RowBlock, before: RowBlock) -> RowBlock:
+    """A block that also counts the entries of an empty one before it."""
+    return replace(
+        block,
+        entries=block.entries + before.entries,
+        sum_of_weights=block.sum_of_weights + before.sum_of_weights,
+    )
 
 
 def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:

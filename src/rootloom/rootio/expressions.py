@@ -1,21 +1,23 @@
 """Expressions over branches: a small language read with `ast` and never given to `eval`.
 
 Arithmetic, comparisons, `& | ~`, `and or not`, numbers, branch names (dots allowed, as RNTuple
-writes them), `branch("any name")`, `x[:, 0]`, `x[:, :3]`, and the functions of `FUNCTIONS`.
+writes them), `branch("any name")`, `branch("a", "b")` for the first that a file has, `x[:, 0]`,
+`x[:, :3]`, and the functions of `FUNCTIONS`.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, InputError, nearest
 from rootloom.rootio.functions import ARGUMENTS, FUNCTIONS, element
+from rootloom.rootio.names import resolve
 
 _MAX_LENGTH = 10_000
 _MAX_DEPTH = 100
@@ -117,9 +119,11 @@ class Expression:
     def _check_call(self, node: ast.Call) -> None:
         name = _dotted(node.func) or ast.unparse(node.func)
         if name == "branch":
-            literal = node.args[0] if len(node.args) == 1 and not node.keywords else None
-            if not (isinstance(literal, ast.Constant) and isinstance(literal.value, str)):
-                raise self._refuse('branch("name")', f"'{ast.unparse(node)}'")
+            if not _alternatives(node):
+                raise self._refuse(
+                    'branch("name"), or branch("name", "another") for the first that is there',
+                    f"'{ast.unparse(node)}'",
+                )
             return
         if name not in FUNCTIONS:
             raise self._refuse("a known function", f"'{name}'", nearest(name, FUNCTIONS))
@@ -179,6 +183,53 @@ class Expression:
         return arrays[name]
 
 
+def choose(text: str, branches: Collection[str], where: str) -> str:
+    """An expression in which `branch("a", "b")` names the first of them that a file has.
+
+    Raises InputError where it has none; whatever is not in the language is left to `Expression`.
+    """
+    if "branch" not in text:
+        return text
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return text
+    return ast.unparse(_Choice(branches, where).visit(tree))
+
+
+class _Choice(ast.NodeTransformer):
+    """Cuts alternatives down to the one that is there."""
+
+    def __init__(self, branches: Collection[str], where: str) -> None:
+        self._branches, self._where = branches, where
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """`branch("a", "b")` → `branch("a")`."""
+        self.generic_visit(node)
+        names = _alternatives(node)
+        if len(names) < 2:
+            return node
+        there = [name for name in names if resolve(self._branches, name) is not None]
+        if not there:
+            raise InputError(
+                f"'{self._where}': {ast.unparse(node)}",
+                expected="one of these branches in the file",
+                found=f"{len(self._branches)} branches without any of them",
+                fix=nearest(names[0], self._branches),
+            )
+        return ast.Call(node.func, [ast.Constant(there[0])], [])
+
+
+def _alternatives(node: ast.Call) -> list[str]:
+    """The names in `branch("a", "b", …)`; none for any other call."""
+    if not (isinstance(node.func, ast.Name) and node.func.id == "branch") or node.keywords:
+        return []
+    names = [a.value for a in node.args if isinstance(a, ast.Constant)]
+    if len(names) != len(node.args) or not all(isinstance(name, str) for name in names):
+        return []
+    return [str(name) for name in names]
+
+
 def _allowed(node: ast.expr) -> bool:
     if isinstance(node, ast.BinOp):
         return type(node.op) in _BINARY
@@ -213,9 +264,7 @@ def _names(node: ast.expr) -> Iterator[str]:
 def _name(node: ast.expr) -> str | None:
     """The branch a node names: `x`, `x.y` or `branch("x")`."""
     if isinstance(node, ast.Call):
-        if isinstance(node.func, ast.Name) and node.func.id == "branch":
-            return str(node.args[0].value) if isinstance(node.args[0], ast.Constant) else None
-        return None
+        return next(iter(_alternatives(node)), None)
     return _dotted(node)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rootloom.errors import InputError, nearest
+from rootloom.rootio.names import resolve
 from rootloom.rootio.remote import Retry, open_root
 from rootloom.rootio.staging import on_copy_if_needed, verified
 
@@ -102,19 +103,6 @@ def require(header: Header, names: Iterable[str]) -> None:
             found=f"{len(header.branches)} branches without them",
             fix="; ".join(f"{name}: {nearest(name, header.branches)}" for name in missing[:3]),
         )
-
-
-def resolve(branches: Iterable[str], name: str) -> str | None:
-    """How the file spells branch `name`, or None.
-
-    A jagged record is `cons_px` in a TTree and `cons.px` in an RNTuple: either spelling finds both.
-    """
-    known = branches if isinstance(branches, dict | set | frozenset) else set(branches)
-    if name in known:
-        return name
-    candidates = [name.replace(".", "_")]
-    candidates += [f"{name[:i]}.{name[i + 1 :]}" for i, c in enumerate(name) if c == "_"]
-    return next((c for c in candidates if c in known), None)
 
 
 def get_tree(directory: Any, url: str, tree: str) -> tuple[Any, Literal["ttree", "rntuple"]]:

@@ -48,13 +48,13 @@ class Layout:
     def scalar(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
         """One value a row (R,), in the dtype it comes in; an event's value is repeated."""
         value = expression.evaluate(arrays)
-        depth = _depth(value)
-        if depth == 0:
+        rank = depth(value)
+        if rank == 0:
             return np.full(self.size, value, np.float64)
-        if depth == 1:
+        if rank == 1:
             flat = _to_numpy(value, expression)
             return flat if self.counts is None else np.repeat(flat, self.counts)
-        if depth == 2 and self.counts is not None:
+        if rank == 2 and self.counts is not None:
             counts = ak.to_numpy(ak.num(value, axis=1))
             if np.array_equal(counts, self.counts):
                 return _to_numpy(ak.flatten(value, axis=1), expression)
@@ -68,12 +68,12 @@ class Layout:
     def ragged(self, expression: Expression, arrays: Mapping[str, Any]) -> Ragged:
         """Values of the objects inside each row."""
         value = expression.evaluate(arrays)
-        depth = _depth(value)
-        if self.counts is not None and depth == 3:
-            value, depth = ak.flatten(value, axis=1), 2
+        rank = depth(value)
+        if self.counts is not None and rank == 3:
+            value, rank = ak.flatten(value, axis=1), 2
         elif self.counts is not None:
-            depth = 0
-        if depth != 2:
+            rank = 0
+        if rank != 2:
             raise _misfit(expression, "a list of values a row", value)
         return _to_ragged(value, expression)
 
@@ -91,7 +91,8 @@ def take(column: Column, rows: np.ndarray | None) -> Column:
     return Ragged(column.values[index], offsets)
 
 
-def _depth(value: Any) -> int:
+def depth(value: Any) -> int:
+    """How many axes a value has: 0 of a number, 1 of one value an entry, 2 of lists."""
     return (
         int(ak.to_layout(value).purelist_depth) if isinstance(value, ak.Array) else np.ndim(value)
     )

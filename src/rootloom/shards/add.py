@@ -15,7 +15,7 @@ import numpy as np
 from rootloom.errors import InputError
 from rootloom.fileio import new_hdf5
 from rootloom.shards.ids import event_ids, event_split
-from rootloom.shards.layout import BASE_COLUMNS, unreadable
+from rootloom.shards.layout import BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT, unreadable
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import SplitColumns
 from rootloom.types import SPLITS, Column, RowBlock
@@ -67,7 +67,7 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
 
     def append(self, block: RowBlock, columns: Mapping[str, Column]) -> None:
         """New columns of R rows, in the ROOT file's order; `columns` must name no base column."""
-        fixed = sorted(set(columns) & set(BASE_COLUMNS))
+        fixed = sorted(set(columns) & {*BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT})
         if fixed:
             raise InputError(
                 str(self._path), expected="columns that may change", found=", ".join(fixed)

@@ -19,6 +19,8 @@ from rootloom.errors import InputError
 
 SCHEMA_VERSION = 1
 BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
+# Columns that only some datasets have: the code of the row's sample, and their own training weight.
+SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"
 AUXILIARY = "aux."
 # 256 kB fit the second-level cache while a chunk is decoded; 1 MB chunks read 10–30 % slower.
 _CHUNK_BYTES = 1 << 18

@@ -144,6 +144,10 @@ class ClassMeans:
         """Means of both samples together."""
         return type(self)(self.weight + other.weight, self.total + other.total)
 
+    def scaled(self, by: float) -> Self:
+        """The same with all weights multiplied by a number."""
+        return type(self)(self.weight * by, self.total * by)
+
     @property
     def mean(self) -> np.ndarray:
         """(K, F) float64; 0 where a class has no weight."""

@@ -1,24 +1,27 @@
 """What training must know of all shards together: a map over shards, then a merge.
 
-Moments, class means and histograms come from the training split only: a mean that has seen the
-test split is a leak. Row and weight counts are kept for every split.
+Moments, class means and sums of training weights come from the training split only: a mean that has
+seen the test split is a leak. Rows and event weights are counted for every split, and before any
+selection.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from rootloom.errors import DataError
-from rootloom.shards.layout import AUXILIARY
+from rootloom.errors import DataError, InputError
+from rootloom.shards.layout import AUXILIARY, TRAINING_WEIGHT
 from rootloom.shards.moments import ClassMeans, Moments
 from rootloom.shards.reader import Shard
-from rootloom.shards.weights import Reweight
+from rootloom.shards.reweight import Reweight
+from rootloom.shards.sums import WHOLE, SampleSums, training_sums
 from rootloom.types import SPLITS, TARGET, Column
 
 _BLOCK_ROWS = 8192
@@ -35,47 +38,51 @@ class Sampler(Protocol):
 class Statistics:
     """Exact sums over shards; `merge` agrees to rounding in any order, to the bit in one order.
 
-    classes: names, K of them. rows (3, K) int64, weights (3, K) float64: by split and class.
+    classes: names, K of them. samples: sums by sample; "" is that of files which are in none.
     moments: by the representation's sample names and, as "target.<name>", of the targets.
-    class_means: for those samples that have one entry a row. histograms: `Reweight.key` → sums of
-    weight (K, bins).
+    class_means: for those of these names that have one entry a row, by sample.
     """
 
     classes: tuple[str, ...]
-    rows: np.ndarray
-    weights: np.ndarray
+    samples: Mapping[str, SampleSums] = field(default_factory=dict)
     moments: Mapping[str, Moments] = field(default_factory=dict)
-    class_means: Mapping[str, ClassMeans] = field(default_factory=dict)
-    histograms: Mapping[str, np.ndarray] = field(default_factory=dict)
+    class_means: Mapping[str, Mapping[str, ClassMeans]] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, classes: Sequence[str]) -> Self:
         """Statistics of no rows: what merging starts from."""
-        shape = (len(SPLITS), len(classes))
-        return cls(tuple(classes), np.zeros(shape, np.int64), np.zeros(shape))
+        return cls(tuple(classes))
 
-    @classmethod
-    def of_rows(
-        cls, classes: Sequence[str], split: str, label: np.ndarray, weight: np.ndarray
-    ) -> Self:
-        """Counts of R rows of a split. Raises DataError for labels or weights out of range."""
-        if len(label) and not (label.min() >= 0 and label.max() < len(classes)):
-            raise DataError(
-                "labels",
-                expected=f"numbers from 0 to {len(classes) - 1} ({', '.join(classes)})",
-                found=f"numbers from {label.min()} to {label.max()}",
-            )
-        if not np.isfinite(weight).all():
-            raise DataError(
-                "event weights",
-                expected="finite numbers",
-                found=f"{int((~np.isfinite(weight)).sum())} of {len(weight)} are not",
-                fix="guard the weight expression or select finite weights",
-            )
-        result, index = cls.empty(classes), SPLITS.index(split)
-        result.rows[index] = np.bincount(label, minlength=len(classes))
-        result.weights[index] = np.bincount(label, weight.astype(np.float64), len(classes))
-        return result
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows by split and class, (3, K) int64, of all samples together."""
+        return self._total("rows", np.int64)
+
+    @property
+    def negative(self) -> np.ndarray:
+        """Rows of negative event weight by split and class, (3, K) int64."""
+        return self._total("negative", np.int64)
+
+    def weights(self, scales: Mapping[str, float]) -> np.ndarray:
+        """Sums of event weights by split and class, (3, K); scales: by sample."""
+        return self._total("weight", np.float64, scales)
+
+    def squares(self, scales: Mapping[str, float]) -> np.ndarray:
+        """Sums of squared event weights by split and class, (3, K); scales: by sample."""
+        return self._total("square", np.float64, {name: s * s for name, s in scales.items()})
+
+    def means(self, name: str, scales: Mapping[str, float]) -> np.ndarray:
+        """Means (K, F) of a sample of the representation, by event weights; scales: by sample."""
+        parts = [means.scaled(scales[s]) for s, means in sorted(self.class_means[name].items())]
+        return reduce(ClassMeans.merge, parts).mean
+
+    def _total(
+        self, name: str, dtype: type, scales: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        total: np.ndarray = np.zeros((len(SPLITS), len(self.classes)), dtype)
+        for sample, sums in sorted(self.samples.items()):
+            total += getattr(sums, name) * (scales[sample] if scales else 1)
+        return total
 
     def merge(self, other: Self) -> Self:
         """Statistics of both together. Raises DataError when their classes differ."""
@@ -88,42 +95,49 @@ class Statistics:
             )
         # A sample with one entry a row in some blocks only is not per row: its means are dropped.
         means = {
-            name: mean
-            for name, mean in _merged(self.class_means, other.class_means).items()
+            name: _merged(self.class_means.get(name, {}), other.class_means.get(name, {}))
+            for name in {**self.class_means, **other.class_means}
             if all(name in s.class_means or name not in s.moments for s in (self, other))
         }
         return type(self)(
             self.classes,
-            self.rows + other.rows,
-            self.weights + other.weights,
+            _merged(self.samples, other.samples),
             _merged(self.moments, other.moments),
             means,
-            _merged(self.histograms, other.histograms),
         )
 
     def to_json(self) -> str:
         """A JSON text that gives the same bits when read."""
         content = {
             "classes": list(self.classes),
-            "rows": self.rows.tolist(),
-            "weights": self.weights.tolist(),
+            "samples": {name: sums.to_json() for name, sums in self.samples.items()},
             "moments": {name: m.to_json() for name, m in self.moments.items()},
-            "class_means": {name: m.to_json() for name, m in self.class_means.items()},
-            "histograms": {name: h.tolist() for name, h in self.histograms.items()},
+            "class_means": {
+                name: {sample: m.to_json() for sample, m in means.items()}
+                for name, means in self.class_means.items()
+            },
         }
         return json.dumps(content, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The inverse of `to_json`, exactly."""
+        """The inverse of `to_json`, exactly. Raises InputError for an earlier version's."""
         content = json.loads(text)
+        if "samples" not in content:
+            raise InputError(
+                "statistics",
+                expected="sums by sample",
+                found="those of an earlier version, without",
+                fix="run snakemake again: what they belong to is made anew",
+            )
         return cls(
             tuple(content["classes"]),
-            np.array(content["rows"], np.int64),
-            np.array(content["weights"], np.float64),
+            {name: SampleSums.from_json(sums) for name, sums in content["samples"].items()},
             {name: Moments.from_json(m) for name, m in content["moments"].items()},
-            {name: ClassMeans.from_json(m) for name, m in content["class_means"].items()},
-            {name: np.array(h, np.float64) for name, h in content["histograms"].items()},
+            {
+                name: {sample: ClassMeans.from_json(m) for sample, m in means.items()}
+                for name, means in content["class_means"].items()
+            },
         )
 
 
@@ -162,13 +176,17 @@ def shard_statistics(
 
     Raises InputError for a damaged shard, DataError for values that no training can use.
     """
-    total = Statistics.empty(classes)
     with Shard(path) as shard:
+        sample = str(shard.attributes.get("sample", ""))
+        entries = int(shard.attributes.get("entries", 0))
+        before = float(shard.attributes.get("sum_of_weights", 0.0))
+        sums = replace(SampleSums.empty(len(classes)), entries=entries, before=before)
+        total = Statistics(tuple(classes), {sample: sums})
         for split in SPLITS:
             for start in range(0, shard.rows(split), _BLOCK_ROWS):
                 try:
                     total = total.merge(
-                        _block(shard, split, start, representation, classes, reweights)
+                        _block(shard, sample, split, start, representation, classes, reweights)
                     )
                 except DataError as error:
                     where = f"{path}, split '{split}': {error.where}"
@@ -180,6 +198,7 @@ def shard_statistics(
 
 def _block(
     shard: Shard,
+    sample: str,
     split: str,
     start: int,
     representation: Sampler,
@@ -190,26 +209,36 @@ def _block(
     names = None if training else ("label", "weight")
     columns = shard.read(split, names, start, start + _BLOCK_ROWS)
     label, weight = np.asarray(columns["label"]), np.asarray(columns["weight"])
-    counted = Statistics.of_rows(classes, split, label, weight)
+    counted = SampleSums.of_rows(classes, split, label, weight)
     if not training:
-        return counted
-    samples = representation.sample(columns)
-    moments = {name: Moments.of(x) for name, x in samples.items()}
+        return Statistics(tuple(classes), {sample: counted})
+    found = representation.sample(columns)
+    moments = {name: Moments.of(x) for name, x in found.items()}
     moments |= {
         name.removeprefix(AUXILIARY): Moments.of(np.asarray(column, np.float64)[:, None])
         for name, column in columns.items()
         if name.startswith(AUXILIARY + TARGET)
     }
-    histograms = {
-        r.key: r.histogram(_dense(shard, columns, r.variable), label, weight, len(classes))
-        for r in reweights
-    }
     means = {
-        name: ClassMeans.of(x, label, weight, len(classes))
-        for name, x in samples.items()
+        name: {sample: ClassMeans.of(x, label, weight, len(classes))}
+        for name, x in found.items()
         if len(x) == len(label)
     }
-    return Statistics(counted.classes, counted.rows, counted.weights, moments, means, histograms)
+    sums = replace(counted, training=_training(shard, columns, len(classes), reweights))
+    return Statistics(tuple(classes), {sample: sums}, moments, means)
+
+
+def _training(
+    shard: Shard, columns: Mapping[str, Column], classes: int, reweights: Sequence[Reweight]
+) -> dict[str, np.ndarray]:
+    """See `SampleSums.training`."""
+    base = np.asarray(columns.get(TRAINING_WEIGHT, columns["weight"]))
+    label = np.asarray(columns["label"], np.int64)
+    found = {WHOLE: training_sums(base, label, classes, 1)}
+    for reweight in reweights:
+        cells = reweight.cell_of(_dense(shard, columns, reweight.variable), label)
+        found[reweight.key] = training_sums(base, cells, classes, reweight.bins)
+    return found
 
 
 def _dense(shard: Shard, columns: Mapping[str, Column], variable: str) -> np.ndarray:
@@ -225,11 +254,5 @@ def _dense(shard: Shard, columns: Mapping[str, Column], variable: str) -> np.nda
 
 
 def _merged(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    """Both mappings, with what is in both merged (arrays are added)."""
-    result = {**a, **b}
-    for name in a.keys() & b.keys():
-        if isinstance(a[name], np.ndarray):
-            result[name] = a[name] + b[name]
-        else:
-            result[name] = a[name].merge(b[name])
-    return result
+    """Both mappings, with what is in both merged."""
+    return {**a, **b, **{name: a[name].merge(b[name]) for name in a.keys() & b.keys()}}

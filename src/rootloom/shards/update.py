@@ -45,6 +45,7 @@ def write_or_update(
     file_key: str,
     splits: Mapping[str, float],
     auxiliary: Sequence[str],
+    sample: str = "",
     attributes: Mapping[str, str | int | float],
 ) -> int:
     """Leave at `path` the shard of `representation`; returns how many source columns were read.
@@ -64,7 +65,12 @@ def write_or_update(
         return len(missing)
     read = [*dict.fromkeys([*recipe, *auxiliary])]
     with ShardWriter(
-        path, file_key=file_key, splits=splits, auxiliary=auxiliary, attributes=attributes
+        path,
+        file_key=file_key,
+        splits=splits,
+        auxiliary=auxiliary,
+        sample=sample,
+        attributes=attributes,
     ) as writer:
         for block in blocks(read):
             columns = {name: block.columns[name] for name in recipe}

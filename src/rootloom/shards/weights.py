@@ -1,122 +1,232 @@
-"""Training weights from statistics: class balance times kinematic reweighting."""
+"""The two weights of a row.
+
+The *event weight* is physics: what the dataset calls `weight`, signed, times the normalisation of
+the row's sample. Evaluation and reports use it. The *training weight* is a choice: by default
+|event weight| × class balance × kinematic reweighting. Both follow from a row's columns and from
+sums over all rows; its mean over the training split is 1 for the absolute training weight, so
+that a step need only count rows.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.shards.layout import AUXILIARY, SAMPLE, TRAINING_WEIGHT
+from rootloom.shards.reweight import Reweight
+from rootloom.shards.sums import WHOLE, SampleSums, code_of
 
 if TYPE_CHECKING:
     from rootloom.shards.statistics import Statistics
 
 
 @dataclass(frozen=True)
-class Reweight:
-    """Make the classes' spectra of one variable alike, so that a tagger cannot learn them.
+class Normalisation:
+    """A sample scaled to the events expected of it.
 
-    variable: an auxiliary column; bins of equal width on [low, high), values outside counted in
-    the first or last bin. target: "flat", or the class whose spectrum the others take.
-    cap: the largest ratio of spectra applied, which bounds the weight of rare bins.
+    expected: cross section times luminosity. sum_of_weights: of all its events before any
+    selection; None: as counted.
     """
 
-    variable: str
-    bins: int
-    low: float
-    high: float
-    target: str = "flat"
-    cap: float = 10.0
+    expected: float
+    sum_of_weights: float | None = None
 
-    def __post_init__(self) -> None:
-        if self.bins < 1 or not self.low < self.high or not self.cap > 0:
-            raise ConfigError(
-                f"reweighting in '{self.variable}'",
-                expected="bins ≥ 1, low < high and cap > 0",
-                found=f"bins {self.bins}, low {self.low:g}, high {self.high:g}, cap {self.cap:g}",
-            )
-
-    @property
-    def key(self) -> str:
-        """The name of its histogram in Statistics: variable and binning, not target or cap."""
-        return f"{self.variable}[{self.bins},{self.low!r},{self.high!r}]"
-
-    def bin_of(self, values: np.ndarray) -> np.ndarray:
-        """Bin numbers (R,) of values (R,). Raises DataError for NaN, which has no bin."""
-        values = np.asarray(values, np.float64)
-        if np.isnan(values).any():
+    def scale(self, sample: str, counted: float) -> float:
+        """What event weights are multiplied by. Raises DataError for a sum that is not positive."""
+        total = counted if self.sum_of_weights is None else self.sum_of_weights
+        if not (np.isfinite(total) and total > 0):
             raise DataError(
-                f"reweighting in '{self.variable}'",
-                expected="a number in every row",
-                found=f"{int(np.isnan(values).sum())} NaN of {len(values)} values",
-                fix=f"add a selection that keeps only rows with a finite '{self.variable}'",
+                f"sample '{sample}': sum of weights before the selection",
+                expected="a positive number, to divide the cross section by",
+                found="none: the weight is not one finite number an event"
+                if np.isnan(total)
+                else f"{total:g}",
+                fix="give `sum_of_weights`: a number, or the tree and branch that hold it",
             )
-        scaled = (values - self.low) * (self.bins / (self.high - self.low))
-        return np.clip(np.floor(scaled), 0, self.bins - 1).astype(np.int64)
+        return self.expected / total
 
-    def histogram(
-        self, values: np.ndarray, label: np.ndarray, weight: np.ndarray, classes: int
-    ) -> np.ndarray:
-        """Sums of weight by class and bin, (K, bins) float64."""
-        flat = np.asarray(label, np.int64) * self.bins + self.bin_of(values)
-        sums = np.bincount(flat, np.asarray(weight, np.float64), classes * self.bins)
-        return sums.reshape(classes, self.bins)
+
+@dataclass(frozen=True)
+class Weighting:
+    """What a dataset says of its weights.
+
+    balance: every class gets the same sum of training weights. negative: "absolute" trains on |w|,
+    "keep" on w. own: shards hold a training weight of their own. samples: normalisations by name;
+    the event weights of others stay as they are.
+    """
+
+    balance: bool = True
+    reweight: Reweight | None = None
+    negative: Literal["absolute", "keep"] = "absolute"
+    own: bool = False
+    samples: Mapping[str, Normalisation] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> Self:
+        """From the same fields as JSON data."""
+        reweight = section["reweight"]
+        return cls(
+            balance=section["balance"],
+            reweight=Reweight(**reweight) if reweight else None,
+            negative=section["negative"],
+            own=section["own"],
+            samples={name: Normalisation(**n) for name, n in section["samples"].items()},
+        )
+
+    def scales(self, samples: Mapping[str, SampleSums]) -> dict[str, float]:
+        """Factor on the event weights of each sample."""
+        return {
+            name: self.samples[name].scale(name, sums.before) if name in self.samples else 1.0
+            for name, sums in samples.items()
+        }
+
+
+@dataclass(frozen=True)
+class Capped:
+    """A class whose reweighting met the cap.
+
+    bins: how many of them. undone: the share of its training weight that is still in other bins
+    than the target would have it, ½ Σ |density − target| over the bins.
+    """
+
+    label: str
+    bins: int
+    undone: float
 
 
 @dataclass(frozen=True)
 class WeightTable:
-    """Factors (K, bins) that multiply event weights in training; their training mean is then 1."""
+    """Event and training weights of rows from their columns.
+
+    factors: (K, bins), on the absolute or signed base weight. scales: by sample; empty where no
+    sample is normalised. capped: classes that the reweighting left short of the target.
+    effective: (K,), (Σt)²/Σt² of the training weights t in the training split.
+    """
 
     factors: np.ndarray
-    reweight: Reweight | None = None
+    weighting: Weighting = Weighting()
+    scales: Mapping[str, float] = field(default_factory=dict)
+    capped: tuple[Capped, ...] = ()
+    effective: tuple[float, ...] = ()
 
     @property
     def variable(self) -> str | None:
-        """The auxiliary column that `factor` wants the values of, if any."""
-        return self.reweight.variable if self.reweight else None
+        """The auxiliary column that the reweighting reads, if any."""
+        return self.weighting.reweight.variable if self.weighting.reweight else None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The shard columns that weights are made of."""
+        own = [TRAINING_WEIGHT] if self.weighting.own else []
+        sample = [SAMPLE] if self.scales else []
+        auxiliary = [AUXILIARY + self.variable] if self.variable else []
+        return ("label", "weight", *own, *sample, *auxiliary)
+
+    def shortfalls(self) -> list[str]:
+        """What the cap of the reweighting left undone, a sentence a class that is concerned."""
+        reweight = self.weighting.reweight
+        if reweight is None:
+            return []
+        return [
+            f"{one.label}: {one.bins} of {reweight.bins} bins of {reweight.variable} hold too few "
+            f"rows for the cap of {reweight.cap:g}; {one.undone:.1%} of the class's training "
+            "weight is still elsewhere than the target has it"
+            for one in self.capped
+        ]
+
+    def event(self, columns: Mapping[str, Any]) -> np.ndarray:
+        """Event weights (R,) float32 of rows with these columns (R,)."""
+        weight = np.asarray(columns["weight"], np.float32)
+        if not self.scales:
+            return weight
+        codes, values = self._codes
+        at = np.minimum(np.searchsorted(codes, columns[SAMPLE]), len(codes) - 1)
+        if not np.array_equal(codes[at], columns[SAMPLE]):
+            raise DataError(
+                "samples of the rows",
+                expected=f"those of the statistics: {', '.join(self.scales)}",
+                found="rows of another sample",
+                fix="delete shards made with another configuration",
+            )
+        return (weight * values[at]).astype(np.float32)
+
+    def training(self, columns: Mapping[str, Any]) -> np.ndarray:
+        """Training weights (R,) float32 of rows with these columns (R,)."""
+        own = self.weighting.own
+        base = np.asarray(columns[TRAINING_WEIGHT]) if own else self.event(columns)
+        if self.weighting.negative == "absolute":
+            base = np.abs(base)
+        values = columns[AUXILIARY + self.variable] if self.variable else None
+        found: np.ndarray = (base * self.factor(columns["label"], values)).astype(np.float32)
+        return found
 
     def factor(self, label: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
-        """Factor of each row, (R,) float32, from labels (R,) and the variable's values (R,)."""
-        if self.reweight is None:
+        """Balance times reweighting (R,) float32, of labels (R,) and the variable's values (R,)."""
+        reweight = self.weighting.reweight
+        if reweight is None:
             return self.factors[label, 0].astype(np.float32)
         if values is None:
-            raise ValueError(f"this table needs the values of '{self.reweight.variable}'")
-        return self.factors[label, self.reweight.bin_of(values)].astype(np.float32)
+            raise ValueError(f"this table needs the values of '{reweight.variable}'")
+        return self.factors[label, reweight.bin_of(values)].astype(np.float32)
+
+    @cached_property
+    def _codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the samples, ascending, and their scales."""
+        pairs = sorted((code_of(name), scale) for name, scale in self.scales.items())
+        return np.array([c for c, _ in pairs], np.uint32), np.array([s for _, s in pairs])
 
     @classmethod
     def from_statistics(
-        cls,
-        statistics: Statistics,
-        *,
-        dataset: str,
-        balance: bool = True,
-        reweight: Reweight | None = None,
+        cls, statistics: Statistics, *, dataset: str, weighting: Weighting = Weighting()
     ) -> WeightTable:
         """The table for a dataset's training split.
 
         Within a class a bin's factor is target density / class density, at most `cap`; a bin
         without training weight takes `cap` where the target has any weight and 0 elsewhere, a bin
-        whose weights add up to less than nothing takes 0. Then
-        each class is scaled to its own sum of weights or, with `balance`, all to the same.
+        whose weights add up to less than nothing takes 0. Then each class is scaled to its own sum
+        of weights or, with `balance`, all to the same; last, all are, so that the mean of the
+        absolute training weight is 1.
         Raises DataError when nothing is selected, fewer than two classes (or the only one)
         have weight, or the statistics lack the histogram; ConfigError when the target is no class.
         """
-        sums = _histogram(statistics, dataset, reweight)
+        reweight, scales = weighting.reweight, weighting.scales(statistics.samples)
+        signed, absolute, squares = base_sums(statistics, dataset, weighting, scales)
+        sums = absolute if weighting.negative == "absolute" else signed
         totals = sums.sum(axis=1)
         _check_classes(statistics, dataset, totals)
         populated = totals > 0
-        factors = np.zeros_like(sums)
-        factors[populated] = _ratios(sums[populated], _target(statistics, sums, reweight), reweight)
+        factors, target = np.zeros_like(sums), _target(statistics, sums, reweight)
+        factors[populated] = _ratios(sums[populated], target, reweight)
         after = (factors * sums).sum(axis=1)
         _check_overlap(statistics, reweight, populated & ~(after > 0))
-        wanted = np.full(len(sums), totals[populated].mean()) if balance else totals
+        wanted = np.full(len(sums), totals[populated].mean()) if weighting.balance else totals
         factors[populated] *= (wanted[populated] / after[populated])[:, None]
-        rows = statistics.rows[0].sum()
-        return cls(factors * (rows / (factors * sums).sum()), reweight)
+        factors *= statistics.rows[0].sum() / (factors * absolute).sum()
+        capped = _capped(statistics.classes, sums, factors, target, reweight)
+        together, alone = (factors * sums).sum(axis=1), (factors**2 * squares).sum(axis=1)
+        effective = np.divide(together**2, alone, out=np.zeros_like(alone), where=alone > 0)
+        return cls(
+            factors,
+            weighting,
+            scales if weighting.samples else {},
+            capped,
+            tuple(effective.tolist()),
+        )
 
 
-def _histogram(statistics: Statistics, dataset: str, reweight: Reweight | None) -> np.ndarray:
+def base_sums(
+    statistics: Statistics, dataset: str, weighting: Weighting, scales: Mapping[str, float]
+) -> np.ndarray:
+    """Sums (3, K, bins) of b, |b| and b² over the training split, of all samples together.
+
+    b: the base of the training weight, before balance and reweighting. Raises DataError when there
+    are no rows, or no sums in the bins of the reweighting.
+    """
     if statistics.rows[0].sum() == 0:
         raise DataError(
             f"dataset '{dataset}', split 'train'",
@@ -124,16 +234,23 @@ def _histogram(statistics: Statistics, dataset: str, reweight: Reweight | None) 
             found="none",
             fix="loosen the selection, add files, or give 'train' a larger share of the splits",
         )
-    if reweight is None:
-        return statistics.weights[0][:, None].copy()
-    if reweight.key not in statistics.histograms:
-        raise DataError(
-            f"dataset '{dataset}': statistics",
-            expected=f"a histogram {reweight.key}",
-            found=f"{len(statistics.histograms)} others",
-            fix=nearest(reweight.key, statistics.histograms),
-        )
-    return statistics.histograms[reweight.key]
+    key = weighting.reweight.key if weighting.reweight else WHOLE
+    found = None
+    for name, sums in sorted(statistics.samples.items()):
+        if not sums.rows[0].sum():
+            continue
+        if key not in sums.training:
+            raise DataError(
+                f"dataset '{dataset}': statistics",
+                expected=f"a histogram {key}",
+                found=f"{len(sums.training)} others",
+                fix=nearest(key, sums.training),
+            )
+        scale = 1.0 if weighting.own else scales[name]
+        scaled = sums.training[key] * np.array([scale, abs(scale), scale**2])[:, None, None]
+        found = scaled if found is None else found + scaled
+    assert found is not None
+    return found
 
 
 def _check_classes(statistics: Statistics, dataset: str, totals: np.ndarray) -> None:
@@ -190,3 +307,24 @@ def _check_overlap(statistics: Statistics, reweight: Reweight | None, without: n
             found=f"no common bin for {', '.join(names)}",
             fix="widen the bins or choose the target 'flat'",
         )
+
+
+def _capped(
+    classes: tuple[str, ...],
+    sums: np.ndarray,
+    factors: np.ndarray,
+    target: np.ndarray,
+    reweight: Reweight | None,
+) -> tuple[Capped, ...]:
+    """Classes with bins whose ratio to the target exceeds the cap."""
+    found: list[Capped] = []
+    for name, own, factor in zip(classes, sums, factors, strict=True):
+        if reweight is None or not own.sum() > 0:
+            continue
+        # An empty bin cannot be filled by any factor: it counts like one that meets the cap.
+        bins = int((target * own.sum() > reweight.cap * np.maximum(own, 0.0)).sum())
+        after = np.maximum(own * factor, 0.0)
+        if bins:
+            undone = 0.5 * float(np.abs(after / after.sum() - target).sum())
+            found.append(Capped(name, bins, undone))
+    return tuple(found)

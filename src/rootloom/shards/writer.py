@@ -15,7 +15,14 @@ import numpy as np
 from rootloom.errors import DataError
 from rootloom.fileio import new_hdf5
 from rootloom.shards.ids import event_ids, event_split
-from rootloom.shards.layout import AUXILIARY, SCHEMA_VERSION, create
+from rootloom.shards.layout import (
+    AUXILIARY,
+    SAMPLE,
+    SCHEMA_VERSION,
+    TRAINING_WEIGHT,
+    create,
+)
+from rootloom.shards.sums import code_of
 from rootloom.types import SPLITS, Column, Ragged, RowBlock
 
 
@@ -25,6 +32,7 @@ class ShardWriter:
     file_key: names the ROOT file; with entry and object it makes the row ids.
     splits: fraction by split name, of the events whose block does not say what their split is.
     auxiliary: RowBlock columns to keep beside the representation's, as "aux.<name>".
+    sample: name of the sample that the file belongs to; a column "sample" holds its code, if any.
     attributes: stored at the file's root (dataset, representation, fingerprint, …).
     Memory: one chunk a column and split, plus the block in hand. Raises InputError when the disk
     is full, DataError for a column whose rows or type do not fit.
@@ -37,12 +45,15 @@ class ShardWriter:
         file_key: str,
         splits: Mapping[str, float],
         auxiliary: Sequence[str] = (),
+        sample: str = "",
         attributes: Mapping[str, str | int | float] | None = None,
     ) -> None:
         self._path, self._file_key, self._splits = Path(path), file_key, dict(splits)
-        self._auxiliary = tuple(auxiliary)
+        self._auxiliary, self._sample = tuple(auxiliary), sample
+        self._entries, self._sum_of_weights = 0, 0.0
         self._attributes = {
             **(attributes or {}),
+            "sample": sample,
             "schema_version": SCHEMA_VERSION,
             "file_key": file_key,
             "splits": json.dumps(self._splits),
@@ -51,6 +62,7 @@ class ShardWriter:
 
     def __enter__(self) -> Self:
         file, self._sink = self._stack.enter_context(new_hdf5(self._path))
+        self._file = file
         for name in sorted(self._attributes):
             file.attrs[name] = self._attributes[name]
         self._columns = {
@@ -69,6 +81,8 @@ class ShardWriter:
                 raise error
             for columns in self._columns.values():
                 columns.flush()
+            self._file.attrs["entries"] = self._entries
+            self._file.attrs["sum_of_weights"] = self._sum_of_weights
 
     def append(self, block: RowBlock, columns: Mapping[str, Column]) -> None:
         """Add R rows: `columns` is what the representation encoded from `block`."""
@@ -81,6 +95,12 @@ class ShardWriter:
             **{AUXILIARY + name: block.columns[name] for name in self._auxiliary},
             **columns,
         }
+        if self._sample:
+            table[SAMPLE] = np.full(len(block), code_of(self._sample), np.uint32)
+        if block.training_weight is not None:
+            table[TRAINING_WEIGHT] = np.asarray(block.training_weight, np.float32)
+        self._entries += block.entries
+        self._sum_of_weights += block.sum_of_weights
         split = event_split(self._file_key, block.entry, self._splits, block.split)
         for index, name in enumerate(SPLITS):
             self._columns[name].append(table, split == index)

@@ -36,6 +36,10 @@ class Batches(Protocol):
     def batches_per_epoch(self) -> int:
         """Batches of an epoch."""
 
+    @property
+    def scale(self) -> float:
+        """Rows of a full batch times the mean |weight| of the split: what a step divides by."""
+
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         """Batches of an epoch from `start_batch` on, leading axes (devices, B)."""
 

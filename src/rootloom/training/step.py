@@ -15,32 +15,36 @@ from rootloom.training.parallel import total
 from rootloom.training.state import TrainState
 from rootloom.types import Batch
 
-# Sums over a batch, of all devices together: "weight" Σw, the others Σw·value.
+# Sums over a batch, of all devices together: "weight" Σ|w|, the others Σw·value.
 Sums = dict[str, Array]
 # What a batch makes of a state, or of parameters that stay as they are, and the batch's sums.
 Step: TypeAlias = Callable[[Any, Batch], tuple[Any, Sums]]
 
 
 def train_step(
-    task: Task, optimizer: optax.GradientTransformation, state: TrainState, batch: Batch
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    scale: float,
+    state: TrainState,
+    batch: Batch,
 ) -> tuple[TrainState, Sums]:
-    """One update by the gradient of the weighted mean loss over the batch of all devices.
+    """One update by the gradient of Σw·loss / `scale` over the batch of all devices.
 
-    The mean divides by the global Σ|w|: for weights of one sign it is the weighted mean, and a
-    batch of signed generator weights that nearly cancel can neither blow up nor flip the step.
+    scale: N·⟨|w|⟩, the rows of a full batch times the mean |weight| of the training split. It is a
+    constant of the training, so that the steps of an epoch add up to the gradient of the split's
+    own mean loss. The weights of the batch at hand must not take its place: a rare, heavy row would
+    then weigh less in the batches that it is in, and the optimum would be that of another loss.
     """
-    gradients, sums = gradient(task, state, batch)
+    gradients, sums = gradient(task, scale, state, batch)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     sums["gradient_norm"] = optax.tree.norm(gradients) * sums["weight"]
     return TrainState(params, opt_state, state.step + 1, state.key), sums
 
 
-def gradient(task: Task, state: TrainState, batch: Batch) -> tuple[Any, Sums]:
-    """Gradient of the weighted mean loss, and the batch's sums."""
+def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple[Any, Sums]:
+    """Gradient of Σw·loss / `scale`, and the batch's sums."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    scale = total(jnp.sum(jnp.abs(batch.weight)))
-    scale = jnp.where(scale > 0, scale, 1.0)
 
     def objective(params: Any) -> tuple[Array, Sums]:
         loss, metrics = task.loss(params, batch, key, train=True)  # (B,) each
@@ -100,8 +104,11 @@ def pick(rows: Batch, order: Array, number: Array) -> Batch:
 
 
 def weighted_sums(weight: Array, values: dict[str, Array]) -> Sums:
-    """Σw and Σw·value over the first axis; rows of weight 0 never count, whatever their value."""
-    sums = {"weight": jnp.sum(weight)}
+    """Σ|w| and Σw·value over the first axis; rows of weight 0 never count, whatever their value.
+
+    Signed weights may cancel: Σ|w| is what a mean is divided by, as in the objective.
+    """
+    sums = {"weight": jnp.sum(jnp.abs(weight))}
     for name, value in values.items():
         column = weight.reshape(-1, *(1,) * (value.ndim - 1))
         sums[name] = jnp.sum(jnp.where(column != 0, column * value, 0.0), axis=0)

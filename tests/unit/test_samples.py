@@ -1,0 +1,248 @@
+# ruff: noqa: E501 (a table of datasets)
+"""Samples of a dataset: what a reader makes of each, and refusals before any job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+import yaml
+
+from rootloom.config import Dataset, parse
+from rootloom.errors import ConfigError, InputError
+from rootloom.plan import Plan
+from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.header import inspect
+
+ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = np.array([1.5, -2.0, 4.0, 0.25, -1.0, 3.0])
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("samples") / "in.root"
+    columns = {"x": np.arange(6.0), "w": WEIGHTS, "PFMET_pt": np.arange(6.0) * 10}
+    with uproot.recreate(path) as made:
+        made.mktree("Events", {k: v.dtype for k, v in columns.items()}).extend(columns)
+        made.mktree("Empty", {k: v.dtype for k, v in columns.items()})
+        sums = {"genEventSumw": np.array([100.0, 23.5])}
+        made.mktree("Runs", {"genEventSumw": np.dtype("f8")}).extend(sums)
+    return str(path)
+
+
+def reader(**fields: Any) -> RowReader:
+    given = {
+        "tree": "Events",
+        "variables": {"x": "x"},
+        "classes": (ClassRule("all"),),
+        "weight": "w",
+    }
+    return RowReader(**{**given, **fields})
+
+
+@pytest.mark.parametrize("step", [1, 2, 6])
+@pytest.mark.parametrize("select", [None, "x > 3", "x > 100"])
+def test_weights_are_counted_before_the_selection(file: str, step: int, select: str | None) -> None:
+    blocks = list(reader(select=select).read(file, 0, 6, step=step))
+    assert sum(block.entries for block in blocks) == 6
+    assert sum(block.sum_of_weights for block in blocks) == WEIGHTS.sum()
+    kept = WEIGHTS[{None: 0, "x > 3": 4, "x > 100": 6}[select] :]
+    assert np.concatenate([block.weight for block in blocks]).tolist() == kept.tolist()
+
+
+def test_a_sum_that_stands_in_another_tree_is_counted_once_a_file(file: str) -> None:
+    one = reader(sum_of_weights=("Runs", "genEventSumw"))
+    for part, total in ((0, 123.5), (1, 0.0)):
+        blocks = list(one.read(file, 0, 6, step=2, part=part))
+        assert sum(block.sum_of_weights for block in blocks) == total
+    empty = reader(tree="Empty", sum_of_weights=("Runs", "genEventSumw"))
+    assert [b.sum_of_weights for b in empty.read(file, 0, 0)] == [123.5]
+    with pytest.raises(InputError, match="'Runs'"):
+        list(reader(sum_of_weights=("Runz", "genEventSumw")).read(file, 0, 6))
+
+
+def test_entries_without_a_weight_count_as_one(file: str) -> None:
+    (block,) = reader(weight=None).read(file, 1, 6)
+    assert (block.entries, block.sum_of_weights) == (5, 5.0)
+
+
+def test_the_first_branch_that_is_there(file: str) -> None:
+    branches = inspect(file, "Events").branches
+    one = reader(variables={"met": 'branch("MET_pt", "PFMET_pt") / 10'}).fitted(branches)
+    assert set(one.branches()) == {"PFMET_pt", "w"}
+    (block,) = one.read(file, 0, 6)
+    assert block.columns["met"].tolist() == list(range(6))
+    both = reader(variables={"met": 'branch("x", "PFMET_pt")'}).fitted(branches)
+    assert set(both.branches()) == {"x", "w"}
+    with pytest.raises(InputError, match=r"(?s)MET_p.*'PFMET_pt'"):
+        reader(variables={"met": 'branch("MET_pt", "FMET_pt")'}).fitted(branches)
+
+
+SAMPLES = {
+    "data": {"files": ["data.root"], "class": "data", "weight": None},
+    "mc": {"files": ["mc.root"], "class": "mc", "tree": "nominal", "variables": {"x": "2 * y"}, "cross_section": 831.8, "sum_of_weights": {"tree": "Runs", "branch": "sumw"}},
+}  # fmt: skip
+
+
+def dataset(**changes: Any) -> Dataset:
+    given = {"samples": SAMPLES, "weight": "genWeight", "variables": {"x": "x"}}
+    return parse(Dataset, {**given, **changes}, "toy")
+
+
+def test_classes_follow_from_the_samples() -> None:
+    found = dataset()
+    assert list(found.classes) == ["data", "mc"]
+    assert found.by_files() == {"data", "mc"}
+    mixed = {**SAMPLES, "other": {"files": ["o.root"]}}
+    both = dataset(samples=mixed, classes={"data": {}, "mc": {}, "third": {"where": "x > 1"}})
+    assert both.by_files() == {"data", "mc"}
+    assert both.class_of("other") is None
+
+
+def plan(folder: Path, experiment: dict[str, Any] | None = None, **changes: Any) -> Plan:
+    """Of the default experiment on the dataset, or of another."""
+    for name in ("config", "config/datasets", "config/experiments"):
+        (folder / name).mkdir()
+    for entry in (ROOT / "config").iterdir():
+        if entry.name not in ("datasets", "experiments"):
+            (folder / "config" / entry.name).symlink_to(entry)
+    default = yaml.safe_load((ROOT / "config/experiments/default.yaml").read_text())
+    given = {"samples": SAMPLES, "weight": "genWeight", "variables": {"x": "x"}, **changes}
+    wanted = {**default, **(experiment or {}), "dataset": "toy"}
+    (folder / "config/datasets/toy.yaml").write_text(yaml.safe_dump(given))
+    (folder / "config/experiments/toy.yaml").write_text(yaml.safe_dump(wanted))
+    for name in ("data.root", "mc.root"):
+        (folder / name).touch()
+    return Plan({"experiment": "toy"}, folder)
+
+
+def test_each_sample_is_read_by_its_own_words(tmp_path: Path) -> None:
+    found = plan(tmp_path, luminosity=30)
+    readers = found.readers()
+    assert readers["data"]["weight"] is None
+    assert readers["mc"]["weight"] == "genWeight"
+    assert (readers["data"]["tree"], readers["mc"]["tree"]) == ("Events", "nominal")
+    assert (readers["data"]["variables"], readers["mc"]["variables"]) == (
+        {"x": "x"},
+        {"x": "2 * y"},
+    )
+    assert readers["mc"]["sum_of_weights"] == ["Runs", "sumw"]
+    expected = {"mc": {"expected": 831.8 * 30 * 1000, "sum_of_weights": None}}
+    assert found.weighting()["samples"] == expected
+    files = [file for pack in found.packs for file in found.files(pack).values()]
+    assert {(f.sample, f.label) for f in files} == {("data", "data"), ("mc", "mc")}
+
+
+def test_one_files_trees_may_be_two_samples(tmp_path: Path) -> None:
+    same = {
+        name: {"files": ["mc.root"], "class": name, "tree": name}
+        for name in ("signal", "background")
+    }
+    found = plan(tmp_path, samples=same)
+    files = [file for pack in found.packs for file in found.files(pack).values()]
+    assert sorted((f.sample, f.url) for f in files) == [
+        ("background", str(tmp_path / "mc.root")),
+        ("signal", str(tmp_path / "mc.root")),
+    ]
+    assert len({f.key for f in files}) == 2
+
+
+KEEP = {"negative_weights": "keep"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "experiment", "message"),
+    [
+        (
+            {"samples": {**SAMPLES, "mc": {"files": ["mc.root"], "clas": "mc"}}},
+            {},
+            "did you mean 'class'",
+        ),
+        (
+            {"classes": {"data": {}, "mcc": {"where": "x > 0"}}},
+            {},
+            "(?s)samples.mc.class.*'mc'.*did you mean 'mcc'",
+        ),
+        (
+            {
+                "samples": {
+                    **SAMPLES,
+                    "mc": {"files": ["mc.root"], "class": "mc", "variables": {"xx": "1"}},
+                }
+            },
+            {},
+            "(?s)samples.mc.variables.*'xx'.*'x'",
+        ),
+        ({"samples": {**SAMPLES, "mc": {"class": "mc"}}}, {}, "a sample needs files"),
+        (
+            {
+                "samples": {
+                    **SAMPLES,
+                    "mc": {"files": ["mc.root"], "class": "mc", "sum_of_weights": 3},
+                }
+            },
+            {},
+            "needs a cross_section",
+        ),
+        (
+            {
+                "samples": {
+                    **SAMPLES,
+                    "mc": {"files": ["mc.root"], "class": "mc", "cross_section": -3},
+                }
+            },
+            {},
+            "greater than 0",
+        ),
+        (
+            {
+                "samples": {
+                    **SAMPLES,
+                    "mc": {"files": ["mc.root"], "class": "mc", "training_weight": 1},
+                }
+            },
+            {},
+            "(?s)one for every sample.*none for data",
+        ),
+        ({"files": ["x.root"]}, {}, "exactly one of"),
+        ({"luminosity": 0}, {}, "greater than 0"),
+        ({"negative_weights": "keeep"}, {}, "'absolute' or 'keep'"),
+        (KEEP, {}, "(?s)boosted-trees.*both signs.*boosted_trees.*absolute"),
+        (
+            {},
+            {
+                "evaluation": {
+                    "weights": "training",
+                    "significances": {"z": {"signal": 1, "background": 1}},
+                }
+            },
+            "(?s)significances.*weights: event",
+        ),
+        ({}, {"evaluation": {"weights": "trainin"}}, "(?s)evaluation: weights.*event, training"),
+    ],
+)
+def test_wrong_samples_and_weights_are_refused_in_the_plan(
+    changes: dict[str, Any], experiment: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(tmp_path, experiment, **changes)
+
+
+def test_signs_may_be_kept_by_baselines_that_take_them(tmp_path: Path) -> None:
+    cut = {"baselines": {"cut": {"kind": "cut", "variable": "x"}}}
+    assert plan(tmp_path, cut, **KEEP).weighting()["negative"] == "keep"
+
+
+def test_a_new_cross_section_makes_no_shard_anew(tmp_path: Path) -> None:
+    jobs = []
+    for place, value in (("a", 831.8), ("b", 900.0)):
+        (tmp_path / place).mkdir()
+        samples = {**SAMPLES, "mc": {**SAMPLES["mc"], "cross_section": value}}
+        found = plan(tmp_path / place, samples=samples)
+        jobs.append((found, found.job("statistics", representation="features")["section"]))
+    assert jobs[0][1] == jobs[1][1]
+    trained = [found.job("train", method="dnn", member="0") for found, _ in jobs]
+    assert trained[0]["section"]["weighting"] != trained[1]["section"]["weighting"]
