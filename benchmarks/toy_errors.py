@@ -28,9 +28,9 @@ APART, SIGNIFICANT = 1.5, 2.0
 NEGATIVE = 0.15
 COUNTS = {
     "Z": Counts(100.0, 1000.0),
-    "Z, 5 % uncertainty": Counts(100.0, 1000.0, uncertainty=0.05),
-    "Z, 10 events added": Counts(100.0, 1000.0, regularisation=10.0),
-    "Z, both": Counts(100.0, 1000.0, uncertainty=0.05, regularisation=10.0),
+    "Z, 5 % uncertainty, 10 events added": Counts(
+        100.0, 1000.0, uncertainty=0.05, regularisation=10.0
+    ),
 }
 Figure = tuple[str, float, float, float]  # name, value, error, true value
 
@@ -123,12 +123,13 @@ def main() -> None:
     parser.add_argument("--toys", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=PARTS, help="one part of the table")
+    parser.add_argument("--rows", type=int, nargs="*", help="other numbers of rows")
     options = parser.parse_args()
     print("| figure | weights | rows | error ÷ spread | inside, % | without, % |")
     print("|---|---|---|---|---|---|")
     for name in [options.only] if options.only else PARTS:
         make, sizes = PARTS[name]
-        for rows in sizes:
+        for rows in options.rows or sizes:
             compare(make, rows, options.toys, options.seed)
 
 

@@ -69,7 +69,9 @@ def no_error(values: np.ndarray, weight: np.ndarray) -> str | None:
 def mean(values: np.ndarray, weight: np.ndarray) -> Estimate:
     """Weighted mean of (R,) and its error √Σw²(v − m)² / Σw, as n/(n − 1) at the effective n.
 
-    The error is NaN where `no_error` gives a reason, the value where there are no rows.
+    The error is NaN where `no_error` gives a reason, the value where there are no rows. By toys
+    (`benchmarks/toy_errors.py`) it is right to 6 % from 40 rows on; of 10 rows with exponential
+    weights it is 9 % too small, of 10 with signed weights half as much again too large.
     """
     total = float(weight.sum())
     if len(values) == 0 or total <= 0:
@@ -85,7 +87,9 @@ def mean(values: np.ndarray, weight: np.ndarray) -> Estimate:
 def root_mean_square(values: np.ndarray, weight: np.ndarray) -> Estimate:
     """√ of the weighted mean square; its error is that of the mean square over twice the root.
 
-    NaN where negative weights leave no positive mean square.
+    NaN where negative weights leave no positive mean square. By toys right to 4 % from 40 rows on,
+    of 10 rows 10 % (unit weights) to 18 % (exponential) too small; with signed weights 19 % too
+    large of 40 rows, and of no use of 10.
     """
     square = mean(values**2, weight)
     if not square.value > 0:
@@ -101,7 +105,8 @@ def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> Estimate:
     sum step back, what was reached counts. The error is half the distance of the quantiles at
     share ± √Σw²(1[below] − share)² / Σw: for unit weights √(share (1 − share) / n), an order
     statistic's binomial interval (Conover, Practical Nonparametric Statistics, section 3.2). It is
-    NaN where `no_error` gives a reason, and where that interval leaves the sample.
+    NaN where `no_error` gives a reason, and where that interval leaves the sample. By toys it is
+    right to 6 % for 2,000 rows, 8 to 17 % too large for 40, and 14 to 29 % for 10.
     """
     values, weight = values[weight != 0], weight[weight != 0]
     if len(values) == 0 or weight.sum() <= 0:

@@ -65,6 +65,8 @@ def auc_error(curve: Roc) -> float:
     variances are generalised to weights as those of a weighted mean, Σw²(V − A)²/(Σw)², with the
     n/(n − 1) correction at the effective count. Unit weights give DeLong's formula exactly.
     NaN where `no_auc_error` gives a reason.
+    By toys (`benchmarks/toy_errors.py`) it is right to 5 % from 200 rows on. Of 40 rows it covers
+    60 % of the time with exponential weights, and is 22 % too large with signed ones.
     """
     if no_auc_error(curve):
         return math.nan
@@ -173,7 +175,9 @@ def background_at(curve: Roc, signal_efficiency: np.ndarray) -> BackgroundAt:
 
     Two independent sources add in quadrature: the weighted binomial fluctuation of the background
     above the threshold, and the error of the threshold itself, which is the weighted binomial
-    fluctuation of the signal times the slope dε_B/dε_S of the curve.
+    fluctuation of the signal times the slope dε_B/dε_S of the curve. By toys (`benchmarks/
+    toy_errors.py`) it is right to 5 % with 67 surviving rows, and 10 % too large with 7 (30 % with
+    signed weights); the inverse, a rejection, has too long a tail then for a symmetric error.
     """
     at = crossing(curve, signal_efficiency)
     variance = _binomial_variance(curve.background, at)
