@@ -127,6 +127,8 @@ def test_two_hundred_toys_cover_the_significance() -> None:
         value = measure("z", [sample], [curve], counts, 5).value
         found.append((value.value, value.statistical))
     values, errors = np.array(found).T
+    # The spread of 200 is known to 5 %.
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(ddof=1), rel=0.15)
     inside = int((np.abs(values - values.mean()) < errors).sum())
     assert stats.binomtest(inside, 200, WITHIN).pvalue > 0.01, inside
 

@@ -30,7 +30,7 @@ LAYERS = ((3, 1), (1, 3), (3, 1))
 VARIABLES = {"energy": "energy", "total": "sum(cell_energy)", "hottest": "max(cell_energy)"}
 OBJECTS = {"cells": {"id": "cell_id", "energy": "cell_energy"}}
 READER = RowReader("showers", VARIABLES, OBJECTS, classes=(ClassRule("eplus", by_file=True),))
-FAST = Generation(bins=10, energy_bins=3, bootstrap=5, max_rows=150)
+FAST = Generation(bins=10, energy_bins=3, bootstrap=5, trainings=2, max_rows=150)
 
 
 def result(*members: int, evaluator: Generation = FAST, floor: int = 2) -> GenerationResult:
