@@ -110,9 +110,9 @@ def measure(
     The best of many thresholds looks better on the rows that chose it. Each half of the rows, by
     identity, is cut where the other half is best, so that the value is one of unseen data.
     The error is of the shares that pass, at the cuts as they are. By toys (`benchmarks/
-    toy_errors.py`) it is 0 to 15 % below the spread over samples where the cut is free, because
-    the choice of the cut fluctuates as well; where `MINIMUM_ROWS` stops the cut it is up to 70 %
-    above it, because the background that passes is then the same number of rows in every sample.
+    toy_errors.py`) it is 0 to 17 % below the spread over samples where the cut is free, because the
+    choice of the cut fluctuates as well; where `MINIMUM_ROWS` stops the cut it is 10 to 70 % above
+    it, because the background that passes is then the same number of rows in every sample.
     """
     cuts = [_cross_cut(member, counts) for member in members]
     shares = [_Shares.of(m, passed) for m, passed in zip(members, cuts, strict=True)]
