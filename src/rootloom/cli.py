@@ -230,12 +230,13 @@ def _generate(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from rootloom.evaluation.evaluate import evaluate
     from rootloom.fileio import write_text
+    from rootloom.report.tables import with_reason
 
     found = evaluate(options.predictions)
     if options.output:
         write_text(options.output, found.to_json())
         return 0
-    print("\n".join(found.result.lines()))
+    print("\n".join(found.result.lines(with_reason)))
     return 0
 
 

@@ -218,7 +218,8 @@ class Jobs(Files):
             "method": method,
             "classes": list(self.dataset.classes),
             "members": self.members(method),
-            # What generators need not write: which split a row is in, and how much it counts.
+            # What generators need not write: which split a row is in, and how much it counts,
+            # which the row says at whose energy it was made.
             "reader": {**self.reader(section["representation"]), "splits": {}, "weight": None},
         }
         upstream = [self._fingerprint("floor", representation=representation)]

@@ -45,10 +45,27 @@ def stored_showers(shards: Sequence[str | Path], split: str, sampling: Sampling)
 
 
 def written_showers(
-    path: str | Path, reader: RowReader, file_class: str, sampling: Sampling
+    path: str | Path,
+    reader: RowReader,
+    file_class: str,
+    sampling: Sampling,
+    weight: np.ndarray | None = None,
 ) -> Showers:
-    """Those of a ROOT file, whose rows are of class `file_class` where files decide."""
-    return _showers(_written(str(path), reader, file_class, sampling), sampling, str(path))
+    """Those of a ROOT file, whose rows are of class `file_class` where files decide.
+
+    weight: (N,) of the file's entries; None: the reader's.
+    Raises DataError when the file has another number of entries.
+    """
+    return _showers(_written(str(path), reader, file_class, sampling, weight), sampling, str(path))
+
+
+def stored_weights(shards: Sequence[str | Path], split: str) -> np.ndarray:
+    """Event weights (N,) of a split, in the order in which `energies_of_split` has its energies."""
+    found = [np.empty(0, np.float32)]
+    for path in shards:
+        with Shard(path) as shard:
+            found.append(np.asarray(shard.read(split, ["weight"])["weight"]))
+    return np.concatenate(found)
 
 
 def _stored(shards: Sequence[str | Path], split: str, sampling: Sampling) -> Iterator[Block]:
@@ -59,14 +76,28 @@ def _stored(shards: Sequence[str | Path], split: str, sampling: Sampling) -> Ite
                 yield {name: columns[AUXILIARY + name] for name in sampling.features}, columns
 
 
-def _written(path: str, reader: RowReader, file_class: str, sampling: Sampling) -> Iterator[Block]:
+def _written(
+    path: str,
+    reader: RowReader,
+    file_class: str,
+    sampling: Sampling,
+    weight: np.ndarray | None,
+) -> Iterator[Block]:
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = sampling.representation.needs(tuple(reader.variables), objects)
     columns = tuple(dict.fromkeys((*sampling.features, *needed)))
     entries = inspect(path, reader.tree).entries
+    if weight is not None and len(weight) != entries:
+        raise DataError(
+            path,
+            expected=f"{len(weight)} showers, one for each row they are made at the energy of",
+            found=str(entries),
+            fix="generate them again",
+        )
     for block in reader.read(path, 0, entries, file_class=file_class, columns=columns, step=_BLOCK):
         encoded = sampling.representation.encode({name: block.columns[name] for name in needed})
-        yield block.columns, {**encoded, "weight": block.weight}
+        counts = block.weight if weight is None else weight[block.entry]
+        yield block.columns, {**encoded, "weight": counts}
 
 
 def _showers(blocks: Iterable[Block], sampling: Sampling, where: str) -> Showers:
@@ -74,8 +105,8 @@ def _showers(blocks: Iterable[Block], sampling: Sampling, where: str) -> Showers
     first = next(samples, None)
     if first is None:
         raise DataError(where, expected="showers to compare", found="none")
-    kept = collect(chain([first], samples), sampling.rows, sampling.seed).x
-    energy, kept = kept[:, 0], kept[:, 1:]
+    drawn = collect(chain([first], samples), sampling.rows, sampling.seed)
+    energy, kept = drawn.x[:, 0], drawn.x[:, 1:]
     features, cells = np.split(kept, [len(sampling.features)], axis=1)
     return Showers(
         names=sampling.features,
@@ -83,6 +114,7 @@ def _showers(blocks: Iterable[Block], sampling: Sampling, where: str) -> Showers
         cells=cells,
         condition=energy.astype(np.float64),
         response=cells.sum(axis=1, dtype=np.float64),
+        event_weight=drawn.weight,
     )
 
 

@@ -429,7 +429,7 @@ def fidelity(
     """
     from rootloom.evaluation.results import Evaluation, read_floor
     from rootloom.sections import reader_of
-    from rootloom.showers import stored_showers, written_showers
+    from rootloom.showers import stored_showers, stored_weights, written_showers
     from rootloom.training import bundle
 
     section = job["section"]
@@ -437,7 +437,9 @@ def fidelity(
     reader, test = reader_of(section["reader"]), SPLITS[-1]
     real = stored_showers(shards, test, sampling)
     (label,) = section["classes"]
-    made = [written_showers(path, reader, label, sampling) for path in showers]
+    # A generated shower stands for the row at whose energy it was made, and counts as much.
+    weight = stored_weights(shards, test)
+    made = [written_showers(path, reader, label, sampling, weight) for path in showers]
     metrics = [bundle.load(path).metrics for path in models]
     layers = sampling.representation.layers
     evaluation = Evaluation(
@@ -449,7 +451,7 @@ def fidelity(
         parameters=metrics[0]["parameters"],
         training_seconds=sum(m["seconds"] for m in metrics) / len(metrics),
         rows={label: len(real)},
-        weights={label: float(len(real))},
+        weights={label: float(real.weight.sum())},
         result=evaluator.result(real, read_floor(Path(floor)), made, layers),
         provenance=provenance.record("fidelity", dict(job), seed=evaluator.seed),
     )

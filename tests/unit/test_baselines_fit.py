@@ -227,6 +227,34 @@ CLASSIFIERS = [n for n in registry.names("baselines")
                if registry.resolve("baselines", n).learns == "classes"]  # fmt: skip
 
 
+class Stored:
+    """`Data` of two classes in memory."""
+
+    classes, signal, targets = ("qcd", "w"), "w", ()
+
+    def variables(self):
+        return TRAIN.names
+
+    def samples(self, split, variables, positive):
+        sample = {"train": TRAIN, "validation": VALIDATION}[split].columns(variables)
+        return blocks(sample, [1000] * (len(sample) // 1000))
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_seed_decides_which_rows_of_a_larger_sample_are_learnt(name):
+    # The centre of a window is the median of the signal, another one for other rows.
+    fields = {"cut": {"variable": "mass", "window": True}, "likelihood": {"variables": ("mass",)}}
+
+    def scores(seed):
+        options = {**fields.get(name, {}), "max_rows": 3000, "seed": seed}
+        learned = registry.build("baselines", {"kind": name, **options}).learn(Stored())
+        columns = {f"x.{n}": values for n, values in zip(TEST.names, TEST.x.T, strict=True)}
+        return learned.predict(columns, len(TEST))
+
+    np.testing.assert_array_equal(scores(1), scores(1))
+    assert not np.array_equal(scores(1), scores(2))
+
+
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_registered_baseline_can_be_built(name):
     fields = {"cut": {"variable": "mass"}, "likelihood": {"variables": ("mass",)}}.get(name, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from tests.unit.test_evaluation_fidelity import showers
 from rootloom.errors import DataError, InputError
 from rootloom.evaluation.generation import Generation
 from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation, read_floor, to_json
 from rootloom.physics.calorimeter import Segmentation
+from rootloom.report.generation import _scaled
 from rootloom.report.inputs import History, ReportInputs
 from rootloom.report.page import write_report
 from rootloom.representations.calorimeter import CalorimeterCells
@@ -21,13 +24,13 @@ from rootloom.rootio.cells import cell_rows
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.writing import write_tree
 from rootloom.shards.writer import ShardWriter
-from rootloom.showers import Sampling, stored_showers, written_showers
+from rootloom.showers import Sampling, stored_showers, stored_weights, written_showers
 
 LAYERS = ((3, 1), (1, 3), (3, 1))
 VARIABLES = {"energy": "energy", "total": "sum(cell_energy)", "hottest": "max(cell_energy)"}
 OBJECTS = {"cells": {"id": "cell_id", "energy": "cell_energy"}}
 READER = RowReader("showers", VARIABLES, OBJECTS, classes=(ClassRule("eplus", by_file=True),))
-FAST = Generation(bins=10, energy_bins=3, bootstrap=5, max_rows=150)
+FAST = Generation(bins=10, energy_bins=3, bootstrap=5, trainings=2, max_rows=150)
 
 
 def result(*members: int, evaluator: Generation = FAST, floor: int = 2) -> GenerationResult:
@@ -159,6 +162,8 @@ def test_stored_and_written_showers_are_read_alike(tmp_path: Path) -> None:
     stored = stored_showers([shard], "test", sampling)
     for field in ("features", "cells", "condition", "response"):
         np.testing.assert_array_equal(getattr(stored, field), getattr(made, field))
+    np.testing.assert_array_equal(stored.weight, np.ones(50))
+    np.testing.assert_array_equal(stored_weights([shard, shard], "test"), np.ones(100))
     with pytest.raises(DataError, match="the train split"):
         stored_showers([shard], "train", sampling)
 
@@ -192,3 +197,25 @@ def test_of_many_showers_some_are_drawn(tmp_path: Path) -> None:
     np.testing.assert_array_equal(drawn[0].condition, drawn[1].condition)
     assert set(drawn[0].condition) != set(drawn[2].condition)
     assert len(set(drawn[0].condition) & set(energy.astype(np.float64))) == 150
+
+
+def test_generated_showers_count_as_the_rows_whose_energies_they_have(tmp_path: Path) -> None:
+    energy, found = cells(50)
+    path = written(tmp_path / "showers.root", energy, found)
+    weight = np.where(np.arange(50) % 7 == 0, -1.0, 1 + np.arange(50)).astype(np.float32)
+    weight[11] = 0  # a row of weight 0 does not exist, nor does its shower
+    sampling = Sampling(CalorimeterCells(layers=LAYERS, keep_bits=23), ("total",), 1000, 1)
+    # A selection drops rows; the others keep their own weights.
+    reader = dataclasses.replace(READER, select="energy > 20")
+    made = written_showers(path, reader, "eplus", sampling, weight)
+    kept = (energy > 20) & (weight != 0)
+    assert 10 < kept.sum() < 49
+    np.testing.assert_array_equal(made.weight, weight[kept])
+    np.testing.assert_array_equal(made.condition, energy[kept])
+    with pytest.raises(DataError, match="49 showers"):
+        written_showers(path, READER, "eplus", sampling, weight[:49])
+
+
+def test_tables_scale_limits_and_keep_reasons() -> None:
+    found = _scaled(Measurement(None, None, None, None, (None,), at_least=0.5, why="few"), 100.0)
+    assert (found.at_least, found.why) == (50.0, "few")

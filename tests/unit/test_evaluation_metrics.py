@@ -12,7 +12,6 @@ from rootloom.evaluation.bootstrap import poisson_bootstrap
 from rootloom.evaluation.distributions import efficiency_in_bins
 from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import (
-    accuracy,
     background_efficiency,
     effective_count,
     roc,
@@ -252,12 +251,7 @@ def test_rejection_limit_is_the_poisson_one():
     assert stats.poisson.pmf(0, mean) == pytest.approx(1 - stats.chi2.cdf(1, 1), rel=1e-3)
 
 
-def test_accuracy_and_significance_improvement():
-    random = np.random.default_rng(1)
-    truth, predicted = random.integers(3, size=(2, 500))
-    weight = random.random(500)
-    expected = reference.accuracy_score(truth, predicted, sample_weight=weight)
-    assert accuracy(predicted, truth, weight) == pytest.approx(expected)
+def test_significance_improvement():
     found = significance_improvement(np.array([0.5, 0.5]), np.array([0.01, 0.0]))
     assert found[0] == pytest.approx(5.0)
     assert np.isnan(found[1])

@@ -31,6 +31,7 @@ from rootloom.report.inputs import (
 from rootloom.report.page import method_lines, write_report
 from rootloom.report.rounding import measurement
 from rootloom.report.theme import as_svg
+from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 
 # name: (separation, members, parameters, seconds)
 METHODS = {
@@ -41,6 +42,13 @@ METHODS = {
     "boosted-trees": (1.2, 1, 5330, 2.1),
 }
 NASTY = "<script>alert(1)</script>"
+WEIGHTS = WeightsSummary(
+    event="weight, times cross section × 20 fb⁻¹ / Σw before the selection, by sample",
+    training="|event weight| × balance of the classes",
+    classes=(ClassRow("train", "qcd", "7,012", "8414.4", "6,950", "12.5 %", "6,800"),),
+    samples=(SampleRow("dijets", "qcd", "20,000", "1e+06", "831.8 pb", "16.6", "7,012"),),
+    capped=("qcd: 3 of 50 bins of pt hold too few rows for the cap of 10",),
+)
 TRAINED = ("cnn", "recnn-gated", "dnn")
 
 
@@ -137,7 +145,7 @@ def inputs(folder, **changes):
             name="w-jets (demo)",
             description="Leading anti-kT R = 1.0 jets at 13 TeV, Pythia 8.",
             rows={s: {"qcd": n, "w": n} for s, n in (("train", 7012), ("test", 1985))},
-            weights={s: {"qcd": 1.2 * n, "w": n} for s, n in (("train", 7012), ("test", 1985))},
+            weights=WEIGHTS,
             files=8,
             quarantined={"qcd_7.root": "bad <magic>: expected 'root'"},
             quarantined_share=0.125,

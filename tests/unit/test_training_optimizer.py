@@ -50,6 +50,8 @@ def test_each_group_has_its_rate() -> None:
         TrainingOptions(group_rates={"slow": 0.0})
     with pytest.raises(ConfigError, match="beta1"):
         TrainingOptions(beta1=1.0)
+    with pytest.raises(ConfigError, match=r"(?s)momentum.*optimizer 'adam'"):
+        TrainingOptions(momentum=0.9)
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])

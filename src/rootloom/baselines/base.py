@@ -114,11 +114,13 @@ class Baseline(Protocol):
 class Classifier:
     """What baselines share that tell one class from the rest by per-row variables.
 
-    Of more than two classes, each gets a fit of its own.
+    Of more than two classes, each gets a fit of its own. max_rows, seed: of larger samples, a part
+    drawn by the seed is kept.
     """
 
     learns: ClassVar[str] = "classes"
     max_rows: int
+    seed: int
 
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Which of the available variables it reads; raises ConfigError for one not there."""
@@ -135,7 +137,7 @@ class Classifier:
         for positive in [data.signal] if len(columns) == 1 else data.classes:
             number = data.classes.index(positive)
             train, validation = (
-                collect(data.samples(split, variables, number), self.max_rows)
+                collect(data.samples(split, variables, number), self.max_rows, self.seed)
                 for split in SPLITS[:2]
             )
             fits.append(self.fit(train, validation))

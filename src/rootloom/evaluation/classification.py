@@ -18,13 +18,17 @@ from rootloom.evaluation.confusion import confusion
 from rootloom.evaluation.discriminants import check_discriminants
 from rootloom.evaluation.discriminate import Sample, discriminate
 from rootloom.evaluation.distributions import is_probability
-from rootloom.evaluation.measurement import Measurement
-from rootloom.evaluation.members import summarise
-from rootloom.evaluation.metrics import accuracy, effective_rows, require_class
+from rootloom.evaluation.measurement import Estimate, Measurement
+from rootloom.evaluation.members import known, summarise
+from rootloom.evaluation.metrics import effective_rows, require_class
 from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.pairs import Scores, discriminant_results, pair_rejections
 from rootloom.evaluation.predictions import Predictions, Rows
+from rootloom.evaluation.uncertainties import all_passed_limit, too_few, weighted_share
 from rootloom.shards.ids import fold_of
+
+ALL_RIGHT = "all rows are in their most probable class"
+NONE_RIGHT = "no row is in its most probable class"
 
 
 @dataclass(frozen=True)
@@ -172,16 +176,32 @@ def _column(columns: Sequence[str], positive: str, member: Predictions) -> int:
 
 
 def _accuracy(members: Sequence[Predictions]) -> Measurement | None:
-    values = [_member_accuracy(m) for m in members]
-    if any(v is None for v in values):
+    right = [_is_right(member) for member in members]
+    found = [
+        _share_of(r, member.rows.weight.astype(np.float64))
+        for r, member in zip(right, members, strict=True)
+        if r is not None
+    ]
+    if len(found) < len(members):
         return None
-    # The binomial error of a weighted share, at the effective number of rows.
-    rows = effective_rows(members[0].rows.weight.astype(np.float64))
-    return summarise(values, [float(np.sqrt(v * (1 - v) / rows)) for v in values if v is not None])
+    shares, limits, why = zip(*found, strict=True)
+    errors = [known(share.error) for share in shares]
+    return summarise([share.value for share in shares], errors, limits=limits, why=why)
 
 
-def _member_accuracy(member: Predictions) -> float | None:
-    """Share of rows in their most probable class; None when scores are not probabilities."""
+def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | None, str | None]:
+    """The share of rows (R,) that are right, its lower limit where all are, and why no error."""
+    right, weight = right[weight != 0], weight[weight != 0]
+    share, rows = weighted_share(right, weight), effective_rows(weight)
+    if reason := too_few("test", rows):
+        return share, None, reason
+    if right.all():
+        return share, None if (weight < 0).any() else all_passed_limit(rows), ALL_RIGHT
+    return share, None, None if right.any() else NONE_RIGHT
+
+
+def _is_right(member: Predictions) -> np.ndarray | None:
+    """Which rows (R,) are in their most probable class; None when scores are no probabilities."""
     header, rows = member.header, member.rows
     if rows.scores.min() < 0 or rows.scores.max() > 1:
         return None
@@ -192,4 +212,5 @@ def _member_accuracy(member: Predictions) -> float | None:
     else:
         order = [_column(header.columns, name, member) for name in header.classes]
         predicted = np.argmax(rows.scores[:, order], axis=1)
-    return accuracy(predicted, rows.truth, rows.weight)
+    right: np.ndarray = predicted == rows.truth
+    return right

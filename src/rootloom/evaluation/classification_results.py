@@ -8,27 +8,31 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.measurement import Measurement, Quote, unrounded
 
 
 @dataclass(frozen=True)
 class WorkingPoint:
     """The background left at one signal efficiency.
 
-    rejection: 1/ε_B; at_least: its 68.27 % lower limit where no background row survived, else
-    None. background_count, background_effective: surviving rows and (Σw)²/Σw², means over
-    members; background_total: rows before the cut. threshold: on the score, by member.
+    rejection: 1/ε_B, with its lower limit where no background row survived. background_count,
+    background_effective: surviving rows and (Σw)²/Σw², means over members; background_total: rows
+    before the cut. threshold: on the score, by member.
     """
 
     signal_efficiency: float
     background_efficiency: Measurement
     rejection: Measurement
-    at_least: float | None
     significance_improvement: Measurement
     background_count: float
     background_effective: float
     background_total: int
     threshold: tuple[float, ...]
+
+    @property
+    def at_least(self) -> float | None:
+        """The rejection's 68.27 % lower limit where no background row survived, else None."""
+        return self.rejection.at_least
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,13 @@ class Histogram:
 class Calibration:
     """Reliability curve over occupied probability bins, and the expected calibration error.
 
-    predicted, observed: mean probability and signal share; error: binomial on `observed`;
-    share: of the weight.
+    predicted, observed: mean probability and signal share; error: binomial on `observed`, None for
+    a bin of one class or one effective row; share: of the weight.
     """
 
     predicted: tuple[float, ...]
     observed: tuple[float, ...]
-    error: tuple[float, ...]
+    error: tuple[float | None, ...]
     share: tuple[float, ...]
     expected_error: float
 
@@ -124,14 +128,13 @@ class PairRejection:
         for point in self.working_points:
             yield f"{name}.r{100 * point.signal_efficiency:g}", point.rejection
 
-    def lines(self) -> Iterator[str]:
-        """The rejections as plain text."""
+    def lines(self, quote: Quote = unrounded) -> Iterator[str]:
+        """The rejections as plain text, as `quote` writes them."""
         for point in self.working_points:
-            limit = "" if point.at_least is None else f", above {point.at_least:.4g}"
             yield (
-                f"  {self.signal} efficiency {point.signal_efficiency}: rejection of "
-                f"{self.background} {point.rejection.value} ± {point.rejection.statistical} "
-                f"({point.background_count:g} rows of {self.background} left{limit})"
+                f"  {self.signal} efficiency {100 * point.signal_efficiency:g} %: rejection of "
+                f"{self.background} {quote(point.rejection)}; {point.background_count:,.10g} of "
+                f"{point.background_total:,} rows of {self.background} left"
             )
 
 
@@ -202,22 +205,20 @@ class ManyClasses:
             found |= {f"confusion.{true}.{p}": s for p, s in zip(names, row, strict=True)}
         return found
 
-    def lines(self) -> Iterator[str]:
-        """The figures as plain text."""
+    def lines(self, quote: Quote = unrounded) -> Iterator[str]:
+        """The figures as plain text, as `quote` writes them."""
         for one in self.discriminants:
             yield f"{one.name} = {one.formula}"
             for pair in one.against:
-                yield from pair.lines()
+                yield from pair.lines(quote)
         if self.pairs:
             yield "pairs of classes, by their likelihood ratio"
         for pair in self.pairs:
-            yield from pair.lines()
+            yield from pair.lines(quote)
         yield "confusion: true class, then shares by predicted class"
         for true, shares in zip(self.confusion.classes, self.confusion.shares, strict=True):
             named = zip(self.confusion.classes, shares, strict=True)
-            yield f"  {true}: " + ", ".join(
-                f"{name} {share.value or 0:.4f}" for name, share in named
-            )
+            yield f"  {true}: " + ", ".join(f"{name} {quote(share)}" for name, share in named)
 
 
 @dataclass(frozen=True)
@@ -262,15 +263,22 @@ class ClassificationResult:
         figures |= {found.name: found.value for found in result.significances}
         return figures | (self.many.figures() if self.many else {})
 
-    def lines(self) -> Iterator[str]:
-        """The figures as plain text."""
+    def lines(self, quote: Quote = unrounded) -> Iterator[str]:
+        """The figures as plain text, as `quote` writes them."""
+        if self.accuracy is not None:
+            yield f"accuracy {quote(self.accuracy)}"
         for one in self.discriminations:
-            yield f"{one.positive}: AUC {one.auc.value} ± {one.auc.statistical}"
+            yield f"{one.positive}: AUC {quote(one.auc)}"
             for point in one.working_points:
                 yield (
-                    f"  signal efficiency {point.signal_efficiency}: "
-                    f"rejection {point.rejection.value} ± {point.rejection.statistical} "
-                    f"({point.background_count:g} background rows left)"
+                    f"  signal efficiency {100 * point.signal_efficiency:g} %: rejection "
+                    f"{quote(point.rejection)}; {point.background_count:,.10g} of "
+                    f"{point.background_total:,} background rows left"
+                )
+            for found in one.significances:
+                yield (
+                    f"  significance {found.name}: {quote(found.value)}; "
+                    f"{found.background_count:,.10g} background rows left"
                 )
         if self.many:
-            yield from self.many.lines()
+            yield from self.many.lines(quote)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rootloom.evaluation.bootstrap import poisson_bootstrap
 from rootloom.evaluation.classification_results import Curve, Discrimination, WorkingPoint
 from rootloom.evaluation.distributions import calibrate, histogram, is_probability, profile
-from rootloom.evaluation.members import summarise
+from rootloom.evaluation.members import known, summarise
 from rootloom.evaluation.metrics import Roc, roc, significance_improvement
 from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.significance import Sampled, measure
 from rootloom.evaluation.uncertainties import (
+    CANCELS,
+    NONE_LEFT,
     BackgroundAt,
     auc_error,
+    auc_limit,
     background_at,
+    no_auc_error,
+    no_background_error,
     rejection_limit,
 )
 
@@ -41,6 +46,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Member:
+    """auc_error: NaN where there is none."""
+
     curve: Roc
     auc_error: float
     at: BackgroundAt
@@ -54,7 +61,12 @@ def discriminate(
     probability = all(is_probability(sample.score) for sample in samples)
     return Discrimination(
         positive=positive,
-        auc=summarise([m.curve.auc for m in members], [m.auc_error for m in members]),
+        auc=summarise(
+            [m.curve.auc for m in members],
+            [known(m.auc_error) for m in members],
+            limits=[auc_limit(m.curve) for m in members],
+            why=[no_auc_error(m.curve) for m in members],
+        ),
         working_points=tuple(
             _working_point(index, target, members)
             for index, target in enumerate(options.working_points)
@@ -92,24 +104,46 @@ def _measure(sample: Sample, options: ClassificationOptions) -> _Member:
             replicas=options.bootstrap,
             seed=options.seed,
         )
-        at = BackgroundAt(at.efficiency, background_error, at.threshold, at.count, at.effective)
+        at = replace(at, error=background_error)
+        # All replicas of separated classes are separated: that is no spread.
+        error = error if no_auc_error(curve) is None else np.nan
     return _Member(curve, error, at)
 
 
 def _working_point(index: int, target: float, members: Sequence[_Member]) -> WorkingPoint:
+    why = [no_background_error(m.curve, m.at, index) for m in members]
     efficiency = [float(m.at.efficiency[index]) for m in members]
-    error = [float(m.at.error[index]) for m in members]
-    relative = [s / e if e > 0 else None for e, s in zip(efficiency, error, strict=True)]
-    rejection = [1 / e if e > 0 else None for e in efficiency]
-    sic = significance_improvement(target, np.array(efficiency))
-    improvement = [float(value) if np.isfinite(value) else None for value in sic]
+    positive = [
+        None if reason in (NONE_LEFT, CANCELS) else e
+        for e, reason in zip(efficiency, why, strict=True)
+    ]
+    error = [
+        None if reason else float(m.at.error[index]) for m, reason in zip(members, why, strict=True)
+    ]
+    relative = [
+        None if e is None or s is None else s / e for e, s in zip(positive, error, strict=True)
+    ]
+    rejection = [None if e is None else 1 / e for e in positive]
+    improvement = [
+        None if e is None else float(significance_improvement(target, np.array(e)))
+        for e in positive
+    ]
     background = members[0].curve.background
     return WorkingPoint(
         signal_efficiency=target,
-        background_efficiency=summarise(efficiency, error),
-        rejection=summarise(rejection, _product(rejection, relative, 1.0)),
-        at_least=None if all(rejection) else rejection_limit(members[0].curve),
-        significance_improvement=summarise(improvement, _product(improvement, relative, 0.5)),
+        background_efficiency=summarise(efficiency, error, why=why),
+        rejection=summarise(
+            rejection,
+            _product(rejection, relative, 1.0),
+            limits=[
+                rejection_limit(m.curve) if reason == NONE_LEFT else None
+                for m, reason in zip(members, why, strict=True)
+            ],
+            why=why,
+        ),
+        significance_improvement=summarise(
+            improvement, _product(improvement, relative, 0.5), why=why
+        ),
         background_count=float(np.mean([m.at.count[index] for m in members])),
         background_effective=float(np.mean([m.at.effective[index] for m in members])),
         background_total=int(background.count[-1]),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rootloom.evaluation.classification_results import Calibration, Histogram, Profile
-from rootloom.evaluation.metrics import Roc, crossing
+from rootloom.evaluation.members import known
+from rootloom.evaluation.metrics import Roc, crossing, effective_count
 from rootloom.evaluation.uncertainties import wilson
 
 if TYPE_CHECKING:
@@ -53,17 +54,33 @@ def calibrate(samples: Sequence[Sample], bins: int) -> Calibration:
     used = total > 0
     predicted = np.bincount(index, weight * score, bins)[used] / total[used]
     observed = np.bincount(index, weight * signal, bins)[used] / total[used]
-    # Binomial error at the effective count of one member's rows: the members share them.
-    rows = total[used] ** 2 / np.bincount(index, weight**2, bins)[used] / len(samples)
-    error = np.sqrt(np.clip(observed * (1 - observed), 0, None) / rows)
+    error = _share_errors(index, signal, weight, bins, len(samples))[used]
     share = total[used] / total[used].sum()
     return Calibration(
         predicted=tuple(predicted.tolist()),
         observed=tuple(observed.tolist()),
-        error=tuple(error.tolist()),
+        error=tuple(known(e) for e in error),
         share=tuple(share.tolist()),
         expected_error=float(np.sum(share * np.abs(observed - predicted))),
     )
+
+
+def _share_errors(
+    index: np.ndarray, signal: np.ndarray, weight: np.ndarray, bins: int, members: int
+) -> np.ndarray:
+    """Errors √Σw²(y − share)²/Σw of the signal's share in each bin, (bins,); NaN where none.
+
+    As of `weighted_share`, for rows (R,) pooled over members: they are the same test rows, which
+    count once. There is no error for a bin of one effective row, or of one class.
+    """
+    total, square = np.bincount(index, weight, bins), np.bincount(index, weight**2, bins)
+    ours = np.bincount(index, weight * signal, bins)
+    share = np.divide(ours, total, out=np.zeros(bins), where=total > 0)
+    variance = np.bincount(index, (weight * (signal - share[index])) ** 2, bins)
+    both = np.bincount(index, signal, bins) * np.bincount(index, ~signal, bins) > 0
+    known_there = both & (effective_count(total, square) > members * (1 + 1e-9)) & (total > 0)
+    error = np.sqrt(members * variance) / np.where(total > 0, total, 1.0)
+    return np.where(known_there, error, np.nan)
 
 
 def profile(sample: Sample, curve: Roc, variable: str, bins: int, target: float) -> Profile:

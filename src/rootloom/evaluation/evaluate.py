@@ -103,7 +103,23 @@ def _read(path: str | Path) -> Predictions:
                 f"{rows.describe(row, header.files)}",
                 fix="look at the inputs of that row" if name == "score" else "check the weights",
             )
+    _require_distinct(path, found)
     return found
+
+
+def _require_distinct(path: str | Path, found: Predictions) -> None:
+    """Refuse an id that two rows have: members could not be matched row by row."""
+    order = np.argsort(found.rows.id, kind="stable")
+    again = np.flatnonzero(np.diff(found.rows.id[order]) == 0)
+    if len(again):
+        first, second = (order[again[0] + k] for k in (0, 1))
+        raise DataError(
+            f"{path}: id",
+            expected="a number of its own for every row",
+            found=f"{len(again)} rows with that of another; the first two are rows {first} and "
+            f"{second}, {found.rows.describe(int(first), found.header.files)}",
+            fix="number the rows, for example numpy.arange(R, dtype='uint64')",
+        )
 
 
 def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import Field
 from rootloom.errors import DataError
 from rootloom.evaluation.marginals import Marginals, compare_marginals
 from rootloom.evaluation.measurement import Estimate
+from rootloom.evaluation.metrics import require_class
 from rootloom.evaluation.physics_distance import frechet_physics_distance, kernel_physics_distance
 from rootloom.evaluation.relations import (
     Correlations,
@@ -21,7 +23,7 @@ from rootloom.evaluation.relations import (
     energy_edges,
     response_in_bins,
 )
-from rootloom.evaluation.samples import Showers
+from rootloom.evaluation.samples import Showers, mean_of
 from rootloom.evaluation.two_sample import classifier_auc
 
 # Of fewer, halves, batches and bins hold too few to say anything.
@@ -33,12 +35,14 @@ class FidelityOptions:
     """How samples are compared.
 
     bins: of each feature's histogram; energy_bins: of the requested energy, for the response;
-    bootstrap: replicas behind the errors; seed: of them, of batches and of the classifiers.
+    bootstrap: replicas behind the errors; seed: of them, of batches and of the classifiers;
+    trainings: of each classifier, whose spread is part of its AUC's error.
     """
 
     bins: Annotated[int, Field(gt=1)] = 50
     energy_bins: Annotated[int, Field(gt=0)] = 8
     bootstrap: Annotated[int, Field(gt=1)] = 100
+    trainings: Annotated[int, Field(gt=1)] = 3
     seed: int = 1
 
 
@@ -64,36 +68,45 @@ def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparis
     auc_high, auc_low: of classifiers that see the features or the cells, and the requested energy;
     fpd, kpd: distances of the features; correlation: the largest difference of two coefficients;
     response, resolution: how far mean and width of seen over requested energy are off.
-    Raises DataError for too few rows and for features that are not finite.
+    Rows count by their event weights; classifiers learn from the absolute ones.
+    Raises DataError for too few rows, no positive sum of weights, and for features that are not
+    finite.
     """
     for name, sample in (("real", real), ("generated", other)):
         _check(name, sample)
-    seed, bootstrap = options.seed, options.bootstrap
+    seed, bootstrap, weights = options.seed, options.bootstrap, (real.weight, other.weight)
+    features = real.features, other.features
     marginals = {
         name: compare_marginals(
-            real.features[:, k], other.features[:, k], options.bins, bootstrap, seed
+            features[0][:, k], features[1][:, k], options.bins, bootstrap, seed, weights
         )
         for k, name in enumerate(real.names)
     }
-    correlations = compare_correlations(real.features, other.features, bootstrap, seed)
+    correlations = compare_correlations(*features, bootstrap, seed, weights)
     edges = energy_edges(real.condition, options.energy_bins)
     responses = (
-        response_in_bins(real.condition, real.response, edges),
-        response_in_bins(other.condition, other.response, edges),
+        response_in_bins(real.condition, real.response, edges, real.weight),
+        response_in_bins(other.condition, other.response, edges, other.weight),
     )
     response, resolution = compare_responses(*responses)
-    energies = (real.condition, other.condition)
+    judge = partial(
+        classifier_auc,
+        condition=(real.condition, other.condition),
+        seed=seed,
+        trainings=options.trainings,
+        weights=weights,
+    )
     figures = {
-        "auc_high": classifier_auc(real.features, other.features, energies, seed),
-        "auc_low": classifier_auc(real.cells, other.cells, energies, seed),
-        "fpd": frechet_physics_distance(real.features, other.features, bootstrap, seed),
-        "kpd": kernel_physics_distance(real.features, other.features, seed),
+        "auc_high": judge(*features),
+        "auc_low": judge(real.cells, other.cells),
+        "fpd": frechet_physics_distance(*features, bootstrap, seed, weights),
+        "kpd": kernel_physics_distance(*features, seed, weights),
         "correlation": correlations.difference,
         "response": response,
         "resolution": resolution,
         **_of_marginals(marginals),
     }
-    averages = (real.cells.mean(axis=0), other.cells.mean(axis=0))
+    averages = (mean_of(real.cells, real.weight), mean_of(other.cells, other.weight))
     return Comparison(figures, marginals, correlations, responses, averages)
 
 
@@ -115,6 +128,7 @@ def _check(name: str, sample: Showers) -> None:
             found=str(len(sample)),
             fix="more files, or a larger share for this split",
         )
+    require_class(f"{name} showers", int((sample.weight != 0).sum()), float(sample.weight.sum()))
     quantities = dict(zip(sample.names, sample.features.T, strict=True))
     for quantity, values in {**quantities, "the cells": sample.cells}.items():
         if not np.isfinite(values).all():

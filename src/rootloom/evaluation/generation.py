@@ -18,7 +18,7 @@ from rootloom.evaluation.generation_results import (
     GenerationResult,
     ResponseCurve,
 )
-from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import over_members
 from rootloom.evaluation.relations import Response
 from rootloom.evaluation.samples import Showers
@@ -73,7 +73,21 @@ class Generation(FidelityOptions):
 
 
 def _figures(found: Sequence[Comparison]) -> dict[str, Measurement]:
-    return {name: over_members([c.figures[name] for c in found]) for name in found[0].figures}
+    return {
+        name: over_members(
+            [c.figures[name] for c in found], [_no_error(c.figures[name]) for c in found]
+        )
+        for name in found[0].figures
+    }
+
+
+def _no_error(found: Estimate) -> str | None:
+    """Why a figure has no value or no error."""
+    if np.isfinite(found.error):
+        return None
+    if np.isfinite(found.value):
+        return "the trees tell all showers apart, or none"
+    return "too few showers, or their weights cancel"
 
 
 def _feature(name: str, found: Sequence[Comparison]) -> FeatureHistogram:

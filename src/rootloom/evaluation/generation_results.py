@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.measurement import Measurement, Quote, unrounded
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,7 @@ class GenerationResult:
         """auc_high, auc_low, fpd, kpd, separation, separation.FEATURE, …."""
         return self.values
 
-    def lines(self) -> Iterator[str]:
-        """The figures as plain text."""
+    def lines(self, quote: Quote = unrounded) -> Iterator[str]:
+        """The figures as plain text, as `quote` writes them."""
         for name, found in self.values.items():
-            floor = self.floor.values[name]
-            yield (
-                f"{name}: {found.value} ± {found.statistical} "
-                f"(real against real: {floor.value} ± {floor.statistical})"
-            )
+            yield f"{name}: {quote(found)}; real against real {quote(self.floor.values[name])}"

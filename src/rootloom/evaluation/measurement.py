@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ class Measurement:
 
     value: mean over members; statistical: error from the test sample's size; spread: standard
     deviation over members, None for one; None instead of an infinite or undefined value.
+    at_least: lower limit at 68.27 % confidence where there is no error but such a limit.
+    why: where value or error is missing, the reason in words.
     """
 
     value: float | None
@@ -26,3 +29,16 @@ class Measurement:
     spread: float | None
     median: float | None
     members: tuple[float | None, ...]
+    at_least: float | None = None
+    why: str | None = None
+
+
+# How a figure is written: as the log of a job does, or rounded as the report does.
+Quote = Callable[[Measurement], str]
+
+
+def unrounded(found: Measurement) -> str:
+    """All digits of value, error and spread, and the reason where one is missing."""
+    errors = "".join(f" ± {e}" for e in (found.statistical, found.spread) if e is not None)
+    limit = "" if found.at_least is None else f", above {found.at_least}"
+    return f"{found.value}{errors}{limit}" + (f" ({found.why})" if found.why else "")

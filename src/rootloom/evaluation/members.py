@@ -9,28 +9,54 @@ import numpy as np
 from rootloom.evaluation.measurement import Estimate, Measurement
 
 
-def summarise(values: Sequence[float | None], errors: Sequence[float | None]) -> Measurement:
+def summarise(
+    values: Sequence[float | None],
+    errors: Sequence[float | None],
+    *,
+    limits: Sequence[float | None] = (),
+    why: Sequence[str | None] = (),
+) -> Measurement:
     """One figure from M trainings: mean, mean statistical error, spread and median.
 
     The members see the same test rows, so their statistical errors do not average down. `None`
-    stands for a value that is infinite or undefined; one of them makes the mean undefined too.
+    stands for a value that is infinite or undefined, and for an error that cannot be given; one of
+    them makes the mean undefined too. limits, why: by member; the lowest limit holds for all, and
+    is given where every member has one; reasons are kept where value or error is missing.
     """
     known = [v for v in values if v is not None]
     complete = len(known) == len(values)
     known_errors = [e for e in errors if e is not None]
+    certain = complete and len(known_errors) == len(values)
     several = complete and len(values) > 1
+    known_limits = [limit for limit in limits if limit is not None]
+    limited = not certain and len(known_limits) == len(values)
     return Measurement(
         value=float(np.mean(known)) if complete else None,
-        statistical=float(np.mean(known_errors)) if complete and known_errors else None,
+        statistical=float(np.mean(known_errors)) if certain else None,
         spread=float(np.std(known, ddof=1)) if several else None,
         median=float(np.median(known)) if complete else None,
         members=tuple(values),
+        at_least=min(known_limits) if limited else None,
+        why=None if certain else _reasons(why),
     )
 
 
-def over_members(found: Sequence[Estimate]) -> Measurement:
-    """The same of estimates, one a training."""
-    return summarise([known(e.value) for e in found], [known(e.error) for e in found])
+def _reasons(why: Sequence[str | None]) -> str | None:
+    """Each reason once; of several members, how many it holds for."""
+    given = [reason for reason in why if reason]
+    counts = {reason: given.count(reason) for reason in given}
+    return (
+        "; ".join(
+            reason if number == len(why) else f"{number} of {len(why)} members: {reason}"
+            for reason, number in counts.items()
+        )
+        or None
+    )
+
+
+def over_members(found: Sequence[Estimate], why: Sequence[str | None] = ()) -> Measurement:
+    """The same of estimates, one a training; why: by member, where there is no error."""
+    return summarise([known(e.value) for e in found], [known(e.error) for e in found], why=why)
 
 
 def known(value: float) -> float | None:

@@ -130,11 +130,6 @@ def significance_improvement(
     return signal_efficiency / np.sqrt(safe)
 
 
-def accuracy(predicted: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted share of rows whose predicted class (R,) is the true one (R,)."""
-    return float(np.average(predicted == truth, weights=weight.astype(np.float64)))
-
-
 def effective_count(weight_sum: np.ndarray, square_sum: np.ndarray) -> np.ndarray:
     """(Σw)² / Σw²: how many unit-weight rows would fluctuate alike; 0 where there is no row."""
     return np.divide(weight_sum**2, square_sum, out=np.zeros_like(weight_sum), where=square_sum > 0)

@@ -34,6 +34,19 @@ _TYPES = {
     "scores": np.float32,
 }
 TRAINING_WEIGHT = "training_weight"
+# What values of a data set may be, by NumPy's kinds, and what to write instead of others.
+_WHOLE = ("iu", "whole numbers of one integer type")
+_KINDS = {
+    "id": (*_WHOLE, "number the rows, for example numpy.arange(R, dtype='uint64')"),
+    "file": (*_WHOLE, "leave it out, or write int32"),
+    "entry": (*_WHOLE, "leave it out, or write int64"),
+    "object": (*_WHOLE, "leave it out, or write int32"),
+    "weight": ("fiu", "real numbers", "write float32 or float64"),
+    TRAINING_WEIGHT: ("fiu", "real numbers", "leave it out, or write float32"),
+    "truth": ("iub", "whole numbers", "write the place of each row's class in 'classes', from 0"),
+    "scores": ("fiu", "real numbers", "write float32 or float64"),
+}
+_AUXILIARY = ("fiub", "real numbers", "leave the column out, or write float32")
 
 
 @dataclass(frozen=True)
@@ -164,7 +177,7 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
             header = _read_header(str(path), file)
             rows = _read_rows(str(path), file, _places(file, header, only))
     # A damaged file fails in several ways, depending on which of its parts is damaged.
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise InputError(
             str(path),
             expected=f"a readable HDF5 file of predictions: {REQUIREMENTS}",
@@ -210,14 +223,14 @@ def _read_header(where: str, file: h5py.File) -> Header:
         raise _incomplete(where, "attribute 'columns' of 'scores'", file["scores"].attrs)
     found = file.attrs
     return Header(
-        method=str(found["method"]),
+        method=_text(found["method"]),
         classes=_names(where, "classes", found["classes"]),
-        signal=str(found["signal"]),
+        signal=_text(found["signal"]),
         columns=_names(where, "columns", file["scores"].attrs["columns"]),
         files=_names(where, "files", found.get("files", "[]")),
-        experiment=str(found.get("experiment", "")),
+        experiment=_text(found.get("experiment", "")),
         member=int(found.get("member", 0)),
-        split=str(found.get("split", "test")),
+        split=_text(found.get("split", "test")),
         parameters=int(found["parameters"]) if "parameters" in found else None,
         training_seconds=float(found["training_seconds"]) if "training_seconds" in found else None,
         provenance=json.loads(found.get("provenance", "{}")),
@@ -236,9 +249,13 @@ def _places(file: h5py.File, header: Header, only: Sequence[str] | None) -> list
 
 
 def _read_rows(where: str, file: h5py.File, places: Sequence[slice]) -> Rows:
-    length = len(file["id"])
     stored = {name: file[name] for name in (*_TYPES, TRAINING_WEIGHT) if name in file}
     auxiliary = dict(file["aux"].items()) if "aux" in file else {}
+    for name, column in stored.items():
+        _require_numbers(f"{where}: {name}", column, _KINDS[name], 2 if name == "scores" else 1)
+    for name, column in auxiliary.items():
+        _require_numbers(f"{where}: aux/{name}", column, _AUXILIARY, 1)
+    length = len(file["id"])
     for name, column in (*stored.items(), *((f"aux/{k}", v) for k, v in auxiliary.items())):
         if len(column) != length:
             raise InputError(
@@ -250,11 +267,51 @@ def _read_rows(where: str, file: h5py.File, places: Sequence[slice]) -> Rows:
     columns: dict[str, Any] = {name: _taken(column, places) for name, column in stored.items()}
     absent = {name: _TYPES[name] for name in _TYPES if name not in stored}
     columns |= {name: np.full(len(columns["id"]), -1, dtype) for name, dtype in absent.items()}
+    if columns["id"].dtype != np.uint64:
+        _require_no_negative(f"{where}: id", columns["id"])
+        columns["id"] = columns["id"].astype(np.uint64)
+    if columns["truth"].dtype == bool:
+        columns["truth"] = columns["truth"].astype(np.int32)
     return Rows(aux={name: _taken(c, places) for name, c in auxiliary.items()}, **columns)
+
+
+def _require_numbers(where: str, column: Any, kinds: tuple[str, str, str], dimensions: int) -> None:
+    allowed, expected, fix = kinds
+    if not isinstance(column, h5py.Dataset):
+        raise InputError(where, expected="a data set", found="a group", fix="write an array there")
+    if column.ndim != dimensions:
+        shape = "(R, C), one column for each name in 'columns'" if dimensions == 2 else "(R,)"
+        raise InputError(
+            where,
+            expected=f"an array of shape {shape}",
+            found=f"shape {column.shape}",
+            fix="write two-dimensional scores, also for a single column"
+            if dimensions == 2
+            else "write one value a row",
+        )
+    if column.dtype.kind not in allowed:
+        text = h5py.check_string_dtype(column.dtype) is not None
+        raise InputError(
+            where, expected=expected, found="text" if text else str(column.dtype), fix=fix
+        )
+
+
+def _require_no_negative(where: str, ids: np.ndarray) -> None:
+    if len(ids) and ids.min() < 0:
+        raise InputError(
+            where,
+            expected="whole numbers from 0",
+            found=str(ids.min()),
+            fix="number the rows, for example numpy.arange(R, dtype='uint64')",
+        )
 
 
 def _taken(column: Any, places: Sequence[slice]) -> np.ndarray:
     return np.concatenate([column[:0], *(column[place] for place in places)])
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:

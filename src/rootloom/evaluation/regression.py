@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.evaluation import resolution
-from rootloom.evaluation.measurement import Estimate
+from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, over_members
 from rootloom.evaluation.predictions import Predictions
 from rootloom.evaluation.regression_results import (
@@ -27,6 +28,7 @@ Triple = tuple[str, str, str]
 Number = Annotated[int, Field(gt=0)]
 # Where histograms begin: at this share of the rows, and not so far below the largest value.
 _LOWEST, _DECADES = 0.002, 1e-5
+FEW_AROUND = "too few different values around the figure"
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,9 @@ class Regression:
         return Resolution(
             name=name,
             unit="°" if name.startswith("angle_") else self.unit,
-            mean=over_members([resolution.mean(e, w) for e, w in pairs]),
-            median=over_members([resolution.quantile(e, w, 0.5) for e, w in pairs]),
-            contained=over_members(
-                [resolution.quantile(e, w, resolution.CONTAINED) for e, w in pairs]
-            ),
+            mean=_measured(resolution.mean, pairs),
+            median=_measured(partial(resolution.quantile, share=0.5), pairs),
+            contained=_measured(partial(resolution.quantile, share=resolution.CONTAINED), pairs),
             spread=_spread(np.concatenate(errors), np.concatenate(weights), self.histogram_bins),
             profiles=tuple(
                 self._profile(axis, values, errors[0], weights[0]) for axis, values in axes.items()
@@ -178,8 +178,8 @@ class Regression:
         found = [(s.predicted_of(name) - s.truth_of(name), s.weight) for s in samples]
         return NumberError(
             name=name,
-            bias=over_members([resolution.mean(e, w) for e, w in found]),
-            rms=over_members([resolution.root_mean_square(e, w) for e, w in found]),
+            bias=_measured(resolution.mean, found),
+            rms=_measured(resolution.root_mean_square, found),
         )
 
 
@@ -222,6 +222,19 @@ class _Sample:
                 found=f"only {list(known)}",
                 fix=nearest(name, known),
             )
+
+
+def _measured(
+    figure: Callable[[np.ndarray, np.ndarray], Estimate],
+    samples: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> Measurement:
+    """A figure of values and weights (R,), one pair a member, and why it has no error."""
+    found = [figure(*sample) for sample in samples]
+    why = [
+        None if np.isfinite(one.error) else resolution.no_error(*sample) or FEW_AROUND
+        for one, sample in zip(found, samples, strict=True)
+    ]
+    return over_members(found, why)
 
 
 def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:

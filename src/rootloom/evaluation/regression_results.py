@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.measurement import Measurement, Quote, unrounded
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class RegressionResult:
             found[f"bias_{number.name}"], found[f"rms_{number.name}"] = number.bias, number.rms
         return found
 
-    def lines(self) -> Iterator[str]:
-        """The figures as plain text."""
+    def lines(self, quote: Quote = unrounded) -> Iterator[str]:
+        """The figures as plain text, as `quote` writes them."""
         for name, found in self.figures().items():
-            yield f"{name}: {found.value} ± {found.statistical}"
+            yield f"{name}: {quote(found)}"

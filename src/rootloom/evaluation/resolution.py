@@ -11,6 +11,7 @@ import numpy as np
 
 from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.metrics import effective_rows
+from rootloom.evaluation.uncertainties import too_few
 
 CONTAINED = 0.6827  # of a normal distribution, within one standard deviation
 _TINY = 1e-300
@@ -55,39 +56,72 @@ def from_meridian(point: np.ndarray) -> np.ndarray:
     return np.degrees(np.abs(np.arctan2(place[:, 1], place[:, 0])))
 
 
+def no_error(values: np.ndarray, weight: np.ndarray) -> str | None:
+    """Why figures of (R,) values have no error, or None where they may have one."""
+    values, weight = values[weight != 0], weight[weight != 0]
+    if len(values) == 0 or weight.sum() <= 0:
+        return "no rows with a positive sum of weights"
+    if reason := too_few("test", effective_rows(weight)):
+        return reason
+    return "all rows have the same value" if values.min() == values.max() else None
+
+
 def mean(values: np.ndarray, weight: np.ndarray) -> Estimate:
-    """Weighted mean of (R,) and its error √Σw²(v − m)² / Σw, as n/(n − 1) at the effective n."""
+    """Weighted mean of (R,) and its error √Σw²(v − m)² / Σw, as n/(n − 1) at the effective n.
+
+    The error is NaN where `no_error` gives a reason, the value where there are no rows. By toys
+    (`benchmarks/toy_errors.py`) it is right to 6 % from 40 rows on; of 10 rows with exponential
+    weights it is 9 % too small, of 10 with signed weights half as much again too large.
+    """
     total = float(weight.sum())
     if len(values) == 0 or total <= 0:
         return Estimate(np.nan, np.nan)
     found = float(np.sum(weight * values) / total)
+    if no_error(values, weight):
+        return Estimate(found, np.nan)
     variance = float(np.sum(weight**2 * (values - found) ** 2)) / total**2
     rows = effective_rows(weight)
-    return Estimate(found, np.sqrt(variance * rows / (rows - 1)) if rows > 1 else np.nan)
+    return Estimate(found, float(np.sqrt(variance * rows / (rows - 1))))
 
 
 def root_mean_square(values: np.ndarray, weight: np.ndarray) -> Estimate:
-    """√ of the weighted mean square; its error is that of the mean square over twice the root."""
+    """√ of the weighted mean square; its error is that of the mean square over twice the root.
+
+    NaN where negative weights leave no positive mean square. By toys right to 4 % from 40 rows on,
+    of 10 rows 10 % (unit weights) to 18 % (exponential) too small; with signed weights 19 % too
+    large of 40 rows, and of no use of 10.
+    """
     square = mean(values**2, weight)
-    root = np.sqrt(square.value)
-    return Estimate(float(root), float(square.error / (2.0 * max(root, _TINY))))
+    if not square.value > 0:
+        return Estimate(0.0 if square.value == 0 else np.nan, np.nan)
+    root = float(np.sqrt(square.value))
+    return Estimate(root, square.error / (2.0 * root))
 
 
 def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> Estimate:
     """The value below which a `share` of the weight lies, from (R,).
 
-    Rows stand at the middle of their weight, linearly in between. The error is half the distance of
-    the quantiles at share ± √(share (1 − share) / n), n the effective rows: an order statistic's
-    binomial interval (Conover, Practical Nonparametric Statistics, section 3.2).
+    Rows stand at the middle of their weight, linearly in between; where negative weights let the
+    sum step back, what was reached counts. The error is half the distance of the quantiles at
+    share ± √Σw²(1[below] − share)² / Σw: for unit weights √(share (1 − share) / n), an order
+    statistic's binomial interval (Conover, Practical Nonparametric Statistics, section 3.2). It is
+    NaN where `no_error` gives a reason, and where that interval leaves the sample. By toys it is
+    right to 6 % for 2,000 rows, 8 to 17 % too large for 40, and 14 to 29 % for 10.
     """
+    values, weight = values[weight != 0], weight[weight != 0]
     if len(values) == 0 or weight.sum() <= 0:
         return Estimate(np.nan, np.nan)
     order = np.argsort(values, kind="stable")
     value, part = values[order], weight[order]
-    place = (np.cumsum(part) - 0.5 * part) / part.sum()
-    half = np.sqrt(share * (1.0 - share) / effective_rows(weight))
-    at = np.interp([share - half, share, share + half], place, value)
-    return Estimate(float(at[1]), float(0.5 * (at[2] - at[0])))
+    place = np.maximum.accumulate((np.cumsum(part) - 0.5 * part) / part.sum())
+    found = float(np.interp(share, place, value))
+    below = value <= found
+    half = np.sqrt(np.sum((part * (below - share)) ** 2)) / part.sum()
+    low, high = share - half, share + half
+    if no_error(values, weight) or low < place[0] or high > place[-1]:
+        return Estimate(found, np.nan)
+    error = 0.5 * float(np.diff(np.interp([low, high], place, value))[0])
+    return Estimate(found, error if error > 0 else np.nan)
 
 
 def even_edges(values: np.ndarray, bins: int) -> np.ndarray:

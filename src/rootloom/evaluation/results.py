@@ -16,7 +16,7 @@ from rootloom.evaluation.generation_results import Floor, GenerationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.regression_results import RegressionResult
 
-SCHEMA = 2
+SCHEMA = 3
 
 # What evaluations of each kind found, told apart by their `kind`.
 Result = ClassificationResult | RegressionResult | GenerationResult

@@ -9,10 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Showers:
-    """R showers, which count alike.
+    """R showers.
 
     features: (R, F) float64, high-level quantities `names`; cells: (R, C) GeV; condition: (R,), the
-    energy that was asked for, GeV; response: (R,), what of it is seen, GeV.
+    energy that was asked for, GeV; response: (R,), what of it is seen, GeV. event_weight: (R,),
+    signed; None: all count alike.
     """
 
     names: tuple[str, ...]
@@ -20,9 +21,32 @@ class Showers:
     cells: np.ndarray
     condition: np.ndarray
     response: np.ndarray
+    event_weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.condition)
+
+    @property
+    def weight(self) -> np.ndarray:
+        """How much each counts, (R,) float64."""
+        if self.event_weight is None:
+            return np.ones(len(self))
+        return self.event_weight.astype(np.float64)
+
+
+# How much the rows of the real and of the other sample count, (R,) and (S,).
+Weights = tuple[np.ndarray, np.ndarray]
+
+
+def weights_of(weights: Weights | None, real: np.ndarray, other: np.ndarray) -> Weights:
+    """The weights of two samples, 1 where none are given."""
+    return weights or (np.ones(len(real)), np.ones(len(other)))
+
+
+def mean_of(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted mean over the rows of values (R, ...); NaN without a positive sum of weights."""
+    total = float(weight.sum())
+    return np.tensordot(weight, values, 1) / (total if total > 0 else np.nan)
 
 
 def replicas(rows: int, number: int, seed: int) -> np.ndarray:

@@ -3,6 +3,10 @@
 They describe another test sample of the same size, not another training: the spread over
 trainings is a separate figure (`members`). Weights are attributes of the rows and fluctuate
 with them, which is what the usual Σw² counts.
+
+A symmetric error is given only where the sample knows it. One effective row, or a class that lies
+wholly on one side of the other, has a variance of zero by every formula and tells nothing of its
+own uncertainty: then there is no error but a reason, and a limit where one is known to cover.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.metrics import (
     Crossing,
     Cumulative,
@@ -19,6 +24,7 @@ from rootloom.evaluation.metrics import (
     background_efficiency,
     crossing,
     effective_count,
+    effective_rows,
 )
 
 # Half-width in ε_S of the window in which the slope of the ROC curve is measured: wide enough to
@@ -26,6 +32,14 @@ from rootloom.evaluation.metrics import (
 SLOPE_WINDOW = 0.025
 # Upper limit on a Poisson mean of which nothing was seen, at 68.27 % confidence: −ln(1 − 0.6827).
 NOTHING_SEEN = 1.1479
+CONFIDENCE = 0.6827  # of limits and intervals: one standard deviation of a normal distribution
+# Below this effective count a sum of signed weights is the rounding of a sum that cancels.
+CANCELLED = 1e-9
+SEPARATED = "every signal row scores above every background row"
+REVERSED = "every background row scores above every signal row"
+ALL_EQUAL = "all scores are equal"
+NONE_LEFT = "no background row survives"
+CANCELS = "negative weights cancel the background above the cut"
 
 
 @dataclass(frozen=True)
@@ -50,11 +64,69 @@ def auc_error(curve: Roc) -> float:
     The placement value of a row is the share of the other class that it beats; the two sample
     variances are generalised to weights as those of a weighted mean, Σw²(V − A)²/(Σw)², with the
     n/(n − 1) correction at the effective count. Unit weights give DeLong's formula exactly.
+    NaN where `no_auc_error` gives a reason.
+    By toys (`benchmarks/toy_errors.py`) it is right to 5 % from 200 rows on. Of 40 rows it covers
+    60 % of the time with exponential weights, and is 22 % too large with signed ones.
     """
+    if no_auc_error(curve):
+        return math.nan
     return math.sqrt(
         _placement_variance(curve.signal, curve.background)
         + _placement_variance(curve.background, curve.signal)
     )
+
+
+def no_auc_error(curve: Roc) -> str | None:
+    """Why the AUC of this sample has no standard error, or None where it has one."""
+    signal, background = curve.signal, curve.background
+    if reason := too_few("signal", rows_of(signal)) or too_few("background", rows_of(background)):
+        return reason
+    if len(curve.threshold) == 2:
+        return ALL_EQUAL
+    if _is_above(signal, background):
+        return SEPARATED
+    return REVERSED if _is_above(background, signal) else None
+
+
+def auc_limit(curve: Roc) -> float | None:
+    """Lower limit on the AUC at 68.27 % confidence when the classes are separated, else None.
+
+    The smaller class has n effective rows. Paired off with rows of the other class, they are n
+    independent pairs, each in the right order with probability A at most; so separation has a
+    probability of Aⁿ at most, whatever the distributions, and A < (1 − 0.6827)^(1/n) is excluded.
+    """
+    if no_auc_error(curve) != SEPARATED or _any_negative(curve):
+        return None
+    return all_passed_limit(min(rows_of(curve.signal), rows_of(curve.background)))
+
+
+def all_passed_limit(rows: float) -> float:
+    """Lower limit at 68.27 % confidence on a share of which all effective `rows` > 0 passed.
+
+    Clopper and Pearson, Biometrika 26, 404 (1934), one-sided.
+    """
+    return float((1.0 - CONFIDENCE) ** (1.0 / rows))
+
+
+def rows_of(sums: Cumulative) -> float:
+    """Effective rows of a class."""
+    return float(effective_count(sums.weight[-1:], sums.square[-1:])[0])
+
+
+def too_few(what: str, rows: float) -> str | None:
+    """A reason for no error when that many effective rows of `what` are one or less."""
+    # The rounding of (Σw)²/Σw² must not make two rows of one.
+    return None if rows > 1 + 1e-9 else f"effective number of {what} rows {rows:.2g}, not above 1"
+
+
+def _is_above(one: Cumulative, other: Cumulative) -> bool:
+    """Whether all rows of a class score above all of the other."""
+    complete = int(np.searchsorted(one.count, one.count[-1]))
+    return bool(other.count[complete] == 0)
+
+
+def _any_negative(curve: Roc) -> bool:
+    return any((np.diff(sums.weight) < 0).any() for sums in (curve.signal, curve.background))
 
 
 def _placement_variance(own: Cumulative, other: Cumulative) -> float:
@@ -64,7 +136,7 @@ def _placement_variance(own: Cumulative, other: Cumulative) -> float:
     total, square = own.weight[-1], own.square[-1]
     variance = float(np.sum(np.diff(own.square) * (placement - mean) ** 2)) / total**2
     rows = total**2 / square
-    return variance * rows / (rows - 1) if rows > 1 else variance
+    return variance * rows / (rows - 1)
 
 
 def paired_areas(
@@ -103,7 +175,9 @@ def background_at(curve: Roc, signal_efficiency: np.ndarray) -> BackgroundAt:
 
     Two independent sources add in quadrature: the weighted binomial fluctuation of the background
     above the threshold, and the error of the threshold itself, which is the weighted binomial
-    fluctuation of the signal times the slope dε_B/dε_S of the curve.
+    fluctuation of the signal times the slope dε_B/dε_S of the curve. By toys (`benchmarks/
+    toy_errors.py`) it is right to 5 % with 67 surviving rows, and 10 % too large with 7 (30 % with
+    signed weights); the inverse, a rejection, has too long a tail then for a symmetric error.
     """
     at = crossing(curve, signal_efficiency)
     variance = _binomial_variance(curve.background, at)
@@ -119,6 +193,20 @@ def background_at(curve: Roc, signal_efficiency: np.ndarray) -> BackgroundAt:
         count=at.interpolate(curve.background.count),
         effective=effective_count(weight, at.interpolate(curve.background.square)),
     )
+
+
+def no_background_error(curve: Roc, at: BackgroundAt, index: int) -> str | None:
+    """Why ε_B at target number `index` has no error, or None where it has one.
+
+    `NONE_LEFT`: there is a limit instead, see `rejection_limit`. `CANCELS`: ε_B ≤ 0 from rows that
+    survive, of which neither a rejection nor a limit follows.
+    """
+    if at.count[index] == 0:
+        return NONE_LEFT
+    if at.efficiency[index] <= 0 or at.effective[index] < CANCELLED:
+        return CANCELS
+    surviving = too_few("surviving background", float(at.effective[index]))
+    return surviving or too_few("signal", rows_of(curve.signal))
 
 
 def _binomial_variance(sums: Cumulative, at: Crossing) -> np.ndarray:
@@ -139,6 +227,20 @@ def _slope(curve: Roc, targets: np.ndarray, signal_error: np.ndarray) -> np.ndar
     low, high = np.maximum(targets - half, 0.0), np.minimum(targets + half, 1.0)
     rise = background_efficiency(curve, high) - background_efficiency(curve, low)
     return rise / np.maximum(high - low, np.finfo(float).tiny)
+
+
+def weighted_share(passed: np.ndarray, weight: np.ndarray) -> Estimate:
+    """Share of the weight (R,) whose rows pass (R,), and its error √Σw²(p − share)²/Σw.
+
+    The error is NaN for one effective row or less, and where all rows pass or none.
+    """
+    passed, weight = passed[weight != 0], weight[weight != 0]
+    total = float(weight.sum(dtype=np.float64))
+    share = float(np.sum(weight * passed, dtype=np.float64) / total)
+    if too_few("", effective_rows(weight)) or passed.all() or not passed.any():
+        return Estimate(share, np.nan)
+    variance = float(np.sum((weight * (passed - share)) ** 2, dtype=np.float64)) / total**2
+    return Estimate(share, math.sqrt(variance))
 
 
 def rejection_limit(curve: Roc) -> float:

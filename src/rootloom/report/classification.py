@@ -32,6 +32,7 @@ class Section:
     profiles: Sequence[Picture]
     cuts: Sequence[Picture]
     expected: Sequence[classification_rows.SignificanceRow]
+    reasons: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class Classification:
             profiles=_profiles(ranked, key),
             cuts=_cuts(ranked, key),
             expected=classification_rows.significance_rows(ranked),
+            reasons=classification_rows.reasons_of(ranked),
         )
 
 

@@ -15,7 +15,7 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.figures import Line
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, places
-from rootloom.report.tables import Cell, parameters_of, with_errors
+from rootloom.report.tables import Cell, parameters_of, reasons, with_errors
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,11 @@ def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
         line=line,
         parameters=parameters_of(evaluation),
         time=duration(evaluation.training_seconds),
-        auc=Cell(with_errors(result.auc), f"{len(evaluation.members)} members" if several else ""),
+        auc=Cell(
+            with_errors(result.auc),
+            f"{len(evaluation.members)} members" if several else "",
+            result.auc.why or "",
+        ),
         points=tuple(_rejection(point) for point in result.working_points),
         members=tuple(
             (str(member), tuple(_alone(f, f.members[i]) for f in figures))
@@ -88,8 +92,9 @@ def _alone(found: Measurement, value: float | None) -> str:
 def _rejection(point: WorkingPoint) -> Cell:
     count = f"{grouped(point.background_count)} of {grouped(point.background_total)} left"
     if point.at_least is not None:
-        limit = measurement(point.at_least, point.at_least / 10)
-        return Cell(f">{THIN}{limit.split(THIN + '±')[0]}", count, "68.27 % confidence level")
+        return Cell(with_errors(point.rejection), count, "68.27 % confidence level")
+    if point.rejection.why:
+        return Cell(with_errors(point.rejection), count, point.rejection.why)
     hint = (
         f"effective count {grouped(point.background_effective)}; significance improvement "
         f"{with_errors(point.significance_improvement)}"
@@ -128,4 +133,20 @@ def significance_rows(ranked: Sequence[tuple[Line, Discrimination]]) -> list[Sig
 def _significance(found: Significance) -> Cell:
     share = f"{fixed(100 * found.signal_efficiency, 0)}{THIN}%"
     detail = f"{share} of signal, {grouped(found.background_count)} rows of background left"
-    return Cell(with_errors(found.value), detail)
+    return Cell(with_errors(found.value), detail, found.value.why or "")
+
+
+def reasons_of(ranked: Sequence[tuple[Line, Discrimination]]) -> list[str]:
+    """Why figures of a section have no error, by method."""
+    return reasons(
+        (f"{line.label} {name}", found)
+        for line, result in ranked
+        for name, found in (
+            ("AUC", result.auc),
+            *(
+                (f"rejection at {fixed(100 * p.signal_efficiency, 0)}{THIN}%", p.rejection)
+                for p in result.working_points
+            ),
+            *((found.name, found.value) for found in result.significances),
+        )
+    )

@@ -166,7 +166,7 @@ def reliability(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
         axes.errorbar(
             found.predicted,
             found.observed,
-            yerr=found.error,
+            yerr=np.array(found.error, dtype=float),  # None becomes NaN: no bar
             color=line.colour,
             linestyle=line.style,
             linewidth=1.2,

@@ -18,7 +18,7 @@ from rootloom.report.inputs import (
     ReportInputs,
     read_history,
 )
-from rootloom.report.weights import summarise_weights
+from rootloom.report.weight_rows import summarise_weights
 from rootloom.shards.manifest import Manifest
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import Weighting

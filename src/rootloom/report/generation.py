@@ -15,7 +15,7 @@ from rootloom.report import generation_figures as figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import THIN, duration
-from rootloom.report.tables import parameters_of, with_errors
+from rootloom.report.tables import parameters_of, reasons, with_errors
 from rootloom.report.theme import as_png
 
 # Figures of the tables, in groups: heading, then figure, its heading and what it is multiplied by.
@@ -100,6 +100,17 @@ class Generation:
         """Real showers, and those of the floor."""
         return self._results[0][1].floor.compared
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why figures of the tables have no error, by method."""
+        shown = [name for groups in (MAIN, FURTHER) for _, group in groups for name, _, _ in group]
+        of = [(line.label, result.values) for line, result in self._results]
+        return reasons(
+            (f"{label} {name}", values[name])
+            for label, values in [*of, (FLOOR, self._results[0][1].floor.values)]
+            for name in shown
+        )
+
     @cached_property
     def averages(self) -> Picture:
         """Mean showers."""
@@ -182,8 +193,8 @@ def _cells(
 
 
 def _scaled(found: Measurement, factor: float) -> Measurement:
-    value, statistical, spread, median = (
+    value, statistical, spread, median, at_least = (
         None if v is None else factor * v
-        for v in (found.value, found.statistical, found.spread, found.median)
+        for v in (found.value, found.statistical, found.spread, found.median, found.at_least)
     )
-    return Measurement(value, statistical, spread, median, found.members)
+    return Measurement(value, statistical, spread, median, found.members, at_least, found.why)

@@ -15,7 +15,7 @@ from rootloom.report import regression_figures as figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import duration
-from rootloom.report.tables import parameters_of, with_errors
+from rootloom.report.tables import parameters_of, reasons, with_errors
 from rootloom.report.theme import as_png
 
 _WORDS = {
@@ -122,6 +122,15 @@ class Regression:
         unit = result.resolutions[0].unit if result.resolutions else ""
         space = "" if unit == "°" else "\u2009"
         return line.label, name, f"{with_errors(_rank(result))}{space}{unit}"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why figures have no error, by method."""
+        return reasons(
+            (f"{self.lines[one.method].label} {name}", found)
+            for one in self._best_first
+            for name, found in one.result.figures().items()
+        )
 
     @cached_property
     def sections(self) -> list[Section]:

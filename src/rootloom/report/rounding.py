@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 THIN = "\u2009"  # thin space: groups digits, and keeps ± from breaking a line
 
@@ -44,6 +44,17 @@ def measurement(value: float | None, *errors: float | None) -> str:
     decimals = places(first)
     parts = [fixed(value, decimals), *(fixed(e, decimals) for e in known)]
     return f"{THIN}±{THIN}".join(parts)
+
+
+def above(limit: float) -> str:
+    """`> limit` of a lower limit, rounded down: what is printed holds as well.
+
+    Two or three digits: of the limit, or of what it lacks to 1 where that is less.
+    """
+    lacking = 1 - limit
+    decimals = places(min(limit / 10, lacking) if 0 < lacking < limit else limit / 10)
+    step = Decimal(1).scaleb(-decimals)
+    return f">{THIN}{fixed(float(Decimal(repr(limit)).quantize(step, ROUND_FLOOR)), decimals)}"
 
 
 def significant(value: float, digits: int) -> str:

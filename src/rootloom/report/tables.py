@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.figures import Line
 from rootloom.report.inputs import DatasetSummary, Expected, History
-from rootloom.report.rounding import THIN, duration, grouped, measurement, percent
+from rootloom.report.rounding import THIN, above, duration, grouped, measurement, percent
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,30 @@ def parameters_of(evaluation: Evaluation) -> str:
 
 
 def with_errors(found: Measurement) -> str:
-    """Value, statistical error and spread over members."""
-    return measurement(found.value, found.statistical, found.spread)
+    """Value, statistical error and spread over members; a lower limit where that is all there is.
+
+    A spread beside no statistical error has a dash before it: one ± is the statistical error.
+    """
+    if found.statistical is None and found.at_least is not None:
+        return above(found.at_least)
+    if found.value is None or found.statistical is not None or found.spread is None:
+        return measurement(found.value, found.statistical, found.spread)
+    value, plus_minus, spread = measurement(found.value, found.spread).partition(f"{THIN}±{THIN}")
+    return f"{value}{plus_minus}–{THIN}±{THIN}{spread}" if spread else value
+
+
+def with_reason(found: Measurement) -> str:
+    """The same, and why there is no error."""
+    return with_errors(found) + (f" ({found.why})" if found.why else "")
+
+
+def reasons(figures: Iterable[tuple[str, Measurement]]) -> list[str]:
+    """Why figures have no error or no value, each reason once, with the figures it is of."""
+    names: dict[str, list[str]] = {}
+    for name, found in figures:
+        if found.why:
+            names.setdefault(found.why, []).append(name)
+    return [f"{', '.join(of)}: {why}" for why, of in names.items()]
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,13 @@ class TrainingOptions:
                 raise ConfigError(
                     f"training.group_rates.{name}", expected="above zero", found=str(factor)
                 )
+        if self.momentum and self.optimizer != "sgd":
+            raise ConfigError(
+                "training.momentum",
+                expected=f"0 with optimizer '{self.optimizer}', which takes none",
+                found=f"{self.momentum:g}",
+                fix="set beta1, the memory of Adam and its kin, or take sgd",
+            )
         if self.clip_norm is not None:
             _refuse(self, ("clip_norm",), "above zero, or null", lambda value: value > 0)
 

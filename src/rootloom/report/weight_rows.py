@@ -1,0 +1,99 @@
+"""The weights of a data set, from its statistics to rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rootloom.report.rounding import grouped, percent
+from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
+from rootloom.shards.statistics import Statistics
+from rootloom.shards.weights import Weighting, WeightTable
+from rootloom.types import SPLITS
+
+
+def summarise_weights(section: Mapping[str, Any], statistics: Statistics) -> WeightsSummary:
+    """The weights of a data set.
+
+    section: "dataset", "weighting" (fields of `Weighting`) and "weights": the dataset's own words,
+    "event", "training", "luminosity" and "samples" (class and cross section by name).
+    """
+    weighting, words = Weighting.of(section["weighting"]), section["weights"]
+    table = WeightTable.from_statistics(statistics, dataset=section["dataset"], weighting=weighting)
+    scales = weighting.scales(statistics.samples)
+    return WeightsSummary(
+        event=_event(words, bool(weighting.samples)),
+        training=_training(words, weighting),
+        classes=tuple(_class_rows(statistics, scales, table)),
+        samples=tuple(_sample_rows(words, statistics, scales)),
+        capped=tuple(table.shortfalls()),
+    )
+
+
+def _event(words: Mapping[str, Any], scaled: bool) -> str:
+    text = words["event"] or "1"
+    if not scaled:
+        return text
+    luminosity = f"{words['luminosity']:g} fb⁻¹"
+    return f"{text}, times cross section × {luminosity} / Σw before the selection, by sample"
+
+
+def _training(words: Mapping[str, Any], weighting: Weighting) -> str:
+    base = words["training"] or "event weight"
+    text = f"|{base}|" if weighting.negative == "absolute" else base
+    if weighting.balance:
+        text += " × balance of the classes"
+    if weighting.reweight:
+        target = weighting.reweight.target
+        text += f" × reweighting in {weighting.reweight.variable} (target: {target})"
+    return text
+
+
+def _class_rows(
+    statistics: Statistics, scales: Mapping[str, float], table: WeightTable
+) -> list[ClassRow]:
+    rows, negative = statistics.rows, statistics.negative
+    weights, squares = statistics.weights(scales), statistics.squares(scales)
+    effective = np.divide(weights**2, squares, out=np.zeros_like(squares), where=squares > 0)
+    found = []
+    for s, split in enumerate(SPLITS):
+        for k, label in enumerate(statistics.classes):
+            share = negative[s, k] / rows[s, k] if rows[s, k] else 0.0
+            training = grouped(round(table.effective[k])) if s == 0 else "–"
+            found.append(
+                ClassRow(
+                    split=split,
+                    label=label,
+                    rows=grouped(int(rows[s, k])),
+                    total=f"{weights[s, k]:.5g}",
+                    effective=grouped(round(float(effective[s, k]))),
+                    negative=percent(share) if share else "none",
+                    training=training,
+                )
+            )
+    return found
+
+
+def _sample_rows(
+    words: Mapping[str, Any], statistics: Statistics, scales: Mapping[str, float]
+) -> list[SampleRow]:
+    found = []
+    for name, of in words["samples"].items():
+        sums = statistics.samples.get(name)
+        if sums is None:
+            continue
+        cross = of["cross_section"]
+        found.append(
+            SampleRow(
+                name=name,
+                label=of["class"] or "by expression",
+                entries=grouped(sums.entries),
+                before=f"{sums.before:.6g}" if np.isfinite(sums.before) else "–",
+                cross_section="–" if cross is None else f"{cross:g} pb",
+                scale=f"{scales[name]:.5g}",
+                rows=grouped(int(sums.rows.sum())),
+            )
+        )
+    return found
