@@ -55,6 +55,7 @@ class RowBlock:
              targets ("target.energy": (R,)).
     split:   (R,) int8, index into SPLITS, -1 where the hash of the event decides; None: it always
              does.
+    event:   (R, K) int64, the numbers that name the row's event; None: its entry does.
     """
 
     entry: np.ndarray
@@ -63,6 +64,7 @@ class RowBlock:
     weight: np.ndarray
     columns: Mapping[str, Column]
     split: np.ndarray | None = None
+    event: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.entry)

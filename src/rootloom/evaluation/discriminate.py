@@ -24,9 +24,9 @@ from rootloom.evaluation.uncertainties import (
 
 @dataclass(frozen=True)
 class Sample:
-    """score, weight: (R,) float64; signal: (R,) bool; id: (R,); aux: name → (R,).
+    """score, weight: (R,) float64; signal: (R,) bool; aux: name → (R,).
 
-    names: (signal, rest).
+    id: (R,) uint64, of the rows' events. names: (signal, rest).
     """
 
     score: np.ndarray

@@ -58,7 +58,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Rows:
-    """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,)."""
+    """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,).
+
+    id: of the row; with object it gives that of the event (`shards.ids.event_of`).
+    """
 
     id: np.ndarray
     weight: np.ndarray

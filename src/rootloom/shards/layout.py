@@ -17,7 +17,7 @@ import numpy as np
 
 from rootloom.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: the identity of a row is its event's and its object's number
 BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
 AUXILIARY = "aux."
 # 256 kB fit the second-level cache while a chunk is decoded; 1 MB chunks read 10–30 % slower.

@@ -11,6 +11,7 @@ from rootloom.errors import InputError
 from rootloom.fingerprint import of_value
 from rootloom.representations.base import Representation
 from rootloom.shards.add import add_columns
+from rootloom.shards.ids import Naming
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import RowBlock
@@ -44,6 +45,7 @@ def write_or_update(
     recipe: Mapping[str, str],
     file_key: str,
     splits: Mapping[str, float],
+    naming: Naming | None = None,
     auxiliary: Sequence[str],
     attributes: Mapping[str, str | int | float],
 ) -> int:
@@ -64,7 +66,12 @@ def write_or_update(
         return len(missing)
     read = [*dict.fromkeys([*recipe, *auxiliary])]
     with ShardWriter(
-        path, file_key=file_key, splits=splits, auxiliary=auxiliary, attributes=attributes
+        path,
+        file_key=file_key,
+        splits=splits,
+        naming=naming,
+        auxiliary=auxiliary,
+        attributes=attributes,
     ) as writer:
         for block in blocks(read):
             columns = {name: block.columns[name] for name in recipe}
