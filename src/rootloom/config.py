@@ -130,6 +130,9 @@ class Dataset(Section):
     weight: str | None = Field(None, description="expression of the event weight")
     reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
     balance: bool = Field(True, description="give every class the same sum of weights in training")
+    identity: list[str] = Field(
+        [], description="expressions, whole numbers that name an event: run, luminosityBlock, event"
+    )
     splits: Splits = Splits()
     shards_per_file: int = Field(1, ge=1)
     on_bad_file: Literal["fail", "quarantine"] = "fail"
@@ -142,6 +145,12 @@ class Dataset(Section):
             raise ValueError("give exactly one of: simulate, files, or files in every class")
         if by_class and not all(rule.files for rule in self.classes.values()):
             raise ValueError("either every class has files or none has")
+        return self
+
+    @model_validator(mode="after")
+    def _simulated_events_have_no_name(self) -> Dataset:
+        if self.simulate is not None and self.identity:
+            raise ValueError("'identity' is for given files: recipe and number name simulated ones")
         return self
 
     @model_validator(mode="after")

@@ -93,9 +93,12 @@ class Files(Selection):
     def _given(self) -> Iterator[tuple[File, float]]:
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self.root else self.root
+        seen: dict[object, str] = {}
         for label, written in self._patterns():
             for key, url in expand(written, base=base):
-                identity, seconds = self._look(key, url)
+                status = None if is_remote(url) else self._status(url)
+                _require_new(seen, url, status)
+                identity, seconds = self._look(key, url, status)
                 yield File(key, url, label, identity), seconds
 
     def _patterns(self) -> list[tuple[str | None, list[str]]]:
@@ -119,16 +122,20 @@ class Files(Selection):
                 fix=f"start it in {self.root}: nodes have no other folder in common",
             )
 
-    def _look(self, key: str, url: str) -> tuple[str, float]:
-        """A given file's identity, and the expected duration of the work on it."""
+    def _status(self, url: str) -> os.stat_result | None:
+        """Of a local file; None when it is gone."""
+        with suppress(OSError):
+            return os.stat(os.path.join(self.root, url))
+        return None
+
+    def _look(self, key: str, url: str, status: os.stat_result | None) -> tuple[str, float]:
+        """A given file's state, and the expected duration of the work on it."""
         identity, size = url, None
         if is_remote(url):
             size = checksums.split(url)[1].size
-        else:
-            with suppress(OSError):
-                status = os.stat(os.path.join(self.root, url))
-                size = status.st_size
-                identity = f"{size}-{status.st_mtime_ns}"
+        elif status is not None:
+            size = status.st_size
+            identity = f"{size}-{status.st_mtime_ns}"
         retry = self.retries.get(key)
         seconds = self._rates.seconds(size or 1e6 * self._rates.remote_megabytes)
         return f"{identity}, retry {retry}" if retry else identity, seconds
@@ -210,3 +217,22 @@ class Files(Selection):
         if aside:
             write_text(self.paths.retries(self.dataset_name), json.dumps(counts, indent=1))
         return sorted(aside)
+
+
+def _require_new(seen: dict[object, str], url: str, status: os.stat_result | None) -> None:
+    """Refuse a file that is among those `seen`, by whatever spelling, link or class; else add it.
+
+    status: of a local file. Copies are found when the files are indexed. Raises ConfigError.
+    """
+    place: object = checksums.split(url)[0]
+    if status is not None:
+        # Size and time too, for file systems that give one number to several files.
+        place = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if place in seen:
+        raise ConfigError(
+            f"files {seen[place]} and {url}",
+            expected="different files, each listed once",
+            found="one file under two names" if seen[place] != url else "one file, twice",
+            fix="leave one of them out: its events would count twice",
+        )
+    seen[place] = url

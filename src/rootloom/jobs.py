@@ -90,6 +90,7 @@ class Jobs(Files):
             "parts": self.dataset.shards_per_file,
             "reader": self.reader(fields),
             "splits": self.dataset.splits.shares(),
+            "simulated": self.dataset.simulate is not None,
             "step": self.dataset.step,
             "auxiliary": self.auxiliary(),
         }
@@ -184,7 +185,12 @@ class Jobs(Files):
 
     def _bare_reader(self) -> Job:
         """How rows are counted."""
-        return {**self.reader(), "variables": {}, "objects": {}, "targets": {}}
+        return {**self.reader(), "variables": {}, "objects": {}, "targets": {}, "identity": []}
+
+    def _reader_of_generated(self, representation: dict[str, Any]) -> Job:
+        """Without what generators need not write: an event's split, its weight and its name."""
+        without: Job = {"splits": {}, "weight": None, "identity": []}
+        return {**self.reader(representation), **without}
 
     def _evaluate(self, method: str) -> Described:
         evaluation = self.library.evaluation(self.experiment)
@@ -214,8 +220,7 @@ class Jobs(Files):
             "method": method,
             "classes": list(self.dataset.classes),
             "members": self.members(method),
-            # What generators need not write: which split a row is in, and how much it counts.
-            "reader": {**self.reader(section["representation"]), "splits": {}, "weight": None},
+            "reader": self._reader_of_generated(section["representation"]),
         }
         upstream = [self._fingerprint("floor", representation=representation)]
         upstream += [
@@ -280,6 +285,7 @@ class Jobs(Files):
             "weight": dataset.weight,
             "splits": dataset.splits.expressions(),
             "targets": dataset.targets,
+            "identity": dataset.identity,
             "classes": self._classes(),
         }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.rootio.arrays import Chunk, chunks
-from rootloom.rootio.checks import check_finite, check_lengths, exclusive
+from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
 from rootloom.rootio.expressions import Expression
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, take
@@ -40,7 +40,8 @@ class RowReader:
     select: expression, true for the rows to keep. classes: rows that match none are dropped.
     weight: expression of the event weight, 1 when None. splits: split → expression, true for its
     events, one value an event; rows for which none is true have no split yet. targets: like
-    variables; their columns are called "target.<name>".
+    variables; their columns are called "target.<name>". identity: expressions, one whole number an
+    event each, which together name it; without any its entry does.
     """
 
     tree: str
@@ -52,6 +53,7 @@ class RowReader:
     weight: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
+    identity: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
@@ -124,6 +126,7 @@ class RowReader:
         texts = {"select": self.select, "weight": self.weight}
         texts |= {f"class '{rule.name}'": rule.where for rule in self.classes}
         texts |= {f"split '{name}'": text for name, text in self.splits.items()}
+        texts |= {f"identity {number}": text for number, text in enumerate(self.identity)}
         return {name: Expression(text, f"{name}: '{text}'") for name, text in texts.items() if text}
 
     @cached_property
@@ -178,6 +181,7 @@ class RowReader:
             weight=_pick(weight, kept).astype(np.float32, copy=False),
             columns=found,
             split=_pick(self._splits(chunk, layout, url), kept) if self.splits else None,
+            event=_pick(self._names(chunk, layout, url), kept) if self.identity else None,
         )
         check_finite(block, url)
         check_lengths(block, self.objects, url)
@@ -210,6 +214,16 @@ class RowReader:
         ]
         split = exclusive("split", flags, events.entry, url).astype(np.int8)
         return split if layout.counts is None else np.repeat(split, layout.counts)
+
+    def _names(self, chunk: Chunk, layout: Layout, url: str) -> np.ndarray:
+        """The numbers that name the event of each row, (R, K) int64."""
+        events = Layout.of(chunk.start, chunk.stop, None)
+        found = []
+        for number, text in enumerate(self.identity):
+            values = events.scalar(self._deciding[f"identity {number}"], chunk.arrays)
+            found.append(whole_numbers(values, events.entry, f"{url}: identity '{text}'"))
+        names = np.stack(found, axis=1)
+        return names if layout.counts is None else np.repeat(names, layout.counts, axis=0)
 
 
 def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
