@@ -93,11 +93,11 @@ class Files(Selection):
     def _given(self) -> Iterator[tuple[File, float]]:
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self.root else self.root
-        seen: dict[object, str] = {}
+        seen: dict[tuple[str, object], str] = {}
         for label, written in self._patterns():
             for key, url in expand(written, base=base):
                 status = None if is_remote(url) else self._status(url)
-                _require_new(seen, url, status)
+                _require_new(seen, self.dataset.tree, url, status)
                 identity, seconds = self._look(key, url, status)
                 yield File(key, url, label, identity), seconds
 
@@ -219,20 +219,24 @@ class Files(Selection):
         return sorted(aside)
 
 
-def _require_new(seen: dict[object, str], url: str, status: os.stat_result | None) -> None:
-    """Refuse a file that is among those `seen`, by whatever spelling, link or class; else add it.
+def _require_new(
+    seen: dict[tuple[str, object], str], tree: str, url: str, status: os.stat_result | None
+) -> None:
+    """Refuse a tree of a file that is among those `seen`, by any spelling or link; else add it.
 
-    status: of a local file. Copies are found when the files are indexed. Raises ConfigError.
+    seen: addresses by tree and place. status: of a local file. Copies are found when the files are
+    indexed. Raises ConfigError.
     """
     place: object = checksums.split(url)[0]
     if status is not None:
         # Size and time too, for file systems that give one number to several files.
-        place = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    if place in seen:
+        numbers = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        place = ",".join(map(str, numbers))  # half the memory of the numbers
+    if (other := seen.get((tree, place))) is not None:
         raise ConfigError(
-            f"files {seen[place]} and {url}",
+            f"files {other} and {url}",
             expected="different files, each listed once",
-            found="one file under two names" if seen[place] != url else "one file, twice",
+            found="one file, twice" if other == url else "one file under two names",
             fix="leave one of them out: its events would count twice",
         )
-    seen[place] = url
+    seen[tree, place] = url
