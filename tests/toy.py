@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import NAMESPACE_OID, uuid5
 
 import awkward as ak
 import numpy as np
@@ -59,7 +60,9 @@ def write_jets(path: Path, signal: bool, jets: int, seed: int) -> None:
         typed = values.astype(types.get(name, np.float32))
         events[f"cons_{name}"] = ak.unflatten(typed, counts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with uproot.recreate(path) as file:
+    # The splits follow from the UUID: those of two runs of the tests are the same.
+    name = f"{path.name} {signal} {jets} {seed}"
+    with uproot.recreate(path, uuid_function=lambda: uuid5(NAMESPACE_OID, name)) as file:
         file.mktree("jets", {name: ak.type(ak.Array(a)).content for name, a in events.items()})
         # In clusters, as real files are: reading takes whole ones.
         for first in range(0, jets, CLUSTER):

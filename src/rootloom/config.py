@@ -200,6 +200,9 @@ class Dataset(Section):
     )
     reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
     balance: bool = Field(True, description="give every class the same sum of training weights")
+    identity: list[str] = Field(
+        [], description="expressions, whole numbers that name an event: run, luminosityBlock, event"
+    )
     splits: Splits = Splits()
     shards_per_file: int = Field(1, ge=1)
     on_bad_file: Literal["fail", "quarantine"] = "fail"
@@ -243,6 +246,12 @@ class Dataset(Section):
             own = rule.model_fields_set - {"files", "process", "where"}
             if own and not rule.files:
                 raise ValueError(f"class '{name}': {min(own)} needs files of its own, or a sample")
+        return self
+
+    @model_validator(mode="after")
+    def _simulated_events_have_no_name(self) -> Dataset:
+        if self.simulate is not None and self.identity:
+            raise ValueError("'identity' is for given files: recipe and number name simulated ones")
         return self
 
     @model_validator(mode="after")

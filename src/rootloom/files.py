@@ -96,12 +96,15 @@ class Files(Selection):
     def _given(self) -> Iterator[tuple[File, float]]:
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self.root else self.root
+        seen: dict[tuple[str, object], str] = {}
         for sample, source in self.dataset.sources().items():
-            label = self.dataset.class_of(sample)
+            label, tree = self.dataset.class_of(sample), source.tree or self.dataset.tree
             for named, url in expand(source.files or [], base=base):
                 # Several trees of one file may be samples.
                 key = f"{named}-{of_value(source.tree)[:4]}" if source.tree else named
-                identity, seconds = self._look(key, url)
+                status = None if is_remote(url) else self._status(url)
+                _require_new(seen, tree, url, status)
+                identity, seconds = self._look(key, url, status)
                 yield File(key, url, label, identity, sample), seconds
 
     def require_start_here(self) -> None:
@@ -119,16 +122,20 @@ class Files(Selection):
                 fix=f"start it in {self.root}: nodes have no other folder in common",
             )
 
-    def _look(self, key: str, url: str) -> tuple[str, float]:
-        """A given file's identity, and the expected duration of the work on it."""
+    def _status(self, url: str) -> os.stat_result | None:
+        """Of a local file; None when it is gone."""
+        with suppress(OSError):
+            return os.stat(os.path.join(self.root, url))
+        return None
+
+    def _look(self, key: str, url: str, status: os.stat_result | None) -> tuple[str, float]:
+        """A given file's state, and the expected duration of the work on it."""
         identity, size = url, None
         if is_remote(url):
             size = checksums.split(url)[1].size
-        else:
-            with suppress(OSError):
-                status = os.stat(os.path.join(self.root, url))
-                size = status.st_size
-                identity = f"{size}-{status.st_mtime_ns}"
+        elif status is not None:
+            size = status.st_size
+            identity = f"{size}-{status.st_mtime_ns}"
         retry = self.retries.get(key)
         seconds = self._rates.seconds(size or 1e6 * self._rates.remote_megabytes)
         return f"{identity}, retry {retry}" if retry else identity, seconds
@@ -210,3 +217,26 @@ class Files(Selection):
         if aside:
             write_text(self.paths.retries(self.dataset_name), json.dumps(counts, indent=1))
         return sorted(aside)
+
+
+def _require_new(
+    seen: dict[tuple[str, object], str], tree: str, url: str, status: os.stat_result | None
+) -> None:
+    """Refuse a tree of a file that is among those `seen`, by any spelling or link; else add it.
+
+    seen: addresses by tree and place. status: of a local file. Copies are found when the files are
+    indexed. Raises ConfigError.
+    """
+    place: object = checksums.split(url)[0]
+    if status is not None:
+        # Size and time too, for file systems that give one number to several files.
+        numbers = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        place = ",".join(map(str, numbers))  # half the memory of the numbers
+    if (other := seen.get((tree, place))) is not None:
+        raise ConfigError(
+            f"files {other} and {url}",
+            expected="different files, each listed once",
+            found="one file, twice" if other == url else "one file under two names",
+            fix="leave one of them out: its events would count twice",
+        )
+    seen[tree, place] = url

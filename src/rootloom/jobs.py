@@ -93,6 +93,7 @@ class Jobs(Files):
             "parts": self.dataset.shards_per_file,
             "readers": self.readers(fields),
             "splits": self.dataset.splits.shares(),
+            "simulated": self.dataset.simulate is not None,
             "step": self.dataset.step,
             "auxiliary": self.auxiliary(),
         }
@@ -187,8 +188,16 @@ class Jobs(Files):
 
     def _bare_readers(self) -> Job:
         """How rows are counted, by sample."""
-        nothing: Job = {"variables": {}, "objects": {}, "targets": {}}
+        nothing: Job = {"variables": {}, "objects": {}, "targets": {}, "identity": []}
         return {name: {**reader, **nothing} for name, reader in self.readers().items()}
+
+    def _reader_of_generated(self, representation: dict[str, Any]) -> Job:
+        """Without what generators need not write: an event's split and its name.
+
+        Nor its weight: a row counts as the one at whose energy it was made.
+        """
+        without: Job = {"splits": {}, "weight": None, "training_weight": None, "identity": []}
+        return {**self.reader(representation), **without}
 
     def _evaluate(self, method: str) -> Described:
         evaluation = self.library.evaluation(self.experiment)
@@ -218,9 +227,7 @@ class Jobs(Files):
             "method": method,
             "classes": list(self.dataset.classes),
             "members": self.members(method),
-            # What generators need not write: which split a row is in, and how much it counts,
-            # which the row says at whose energy it was made.
-            "reader": {**self.reader(section["representation"]), "splits": {}, "weight": None},
+            "reader": self._reader_of_generated(section["representation"]),
         }
         upstream = [self._fingerprint("floor", representation=representation)]
         upstream += [
@@ -330,6 +337,7 @@ class Jobs(Files):
             "sum_of_weights": elsewhere,
             "splits": dataset.splits.expressions(),
             "targets": {**dataset.targets, **own.targets},
+            "identity": dataset.identity,
             "classes": self._classes(),
         }
 

@@ -20,4 +20,5 @@ def representation_of(section: Section) -> Any:
 def reader_of(section: Section) -> RowReader:
     """The reader whose fields a section holds."""
     classes = tuple(ClassRule(**rule) for rule in section["classes"])
-    return RowReader(**{**section, "classes": classes})
+    identity = tuple(section["identity"])
+    return RowReader(**{**section, "classes": classes, "identity": identity})

@@ -171,12 +171,12 @@ class Selection:
 
     def _check_folds(self, method: str) -> None:
         folds, members = self.folds(method), len(self.members(method))
-        if folds and (folds != members or self.dataset.rows != "event"):
+        if folds and folds != members:
             raise ConfigError(
                 f"experiment '{self.name}': methods.{method}: training.folds",
-                expected="as many members as folds, and events as rows",
-                found=f"{folds} folds, {members} members, rows: {self.dataset.rows}",
-                fix=f"members: {folds}; rows of one event cannot be told apart by fold",
+                expected="as many members as folds",
+                found=f"{folds} folds, {members} members",
+                fix=f"members: {folds}",
             )
 
     def _check_tasks(self, where: str) -> None:

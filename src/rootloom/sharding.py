@@ -14,9 +14,11 @@ from rootloom.filelist import File
 from rootloom.fingerprint import of_value
 from rootloom.rootio.catalogue import Catalogue
 from rootloom.rootio.dataset import RowReader
-from rootloom.rootio.header import Header, entry_range
+from rootloom.rootio.header import Header, entry_range, events_of
 from rootloom.rootio.staging import held
 from rootloom.sections import reader_of, representation_of
+from rootloom.shards.events import require_one_entry_an_event
+from rootloom.shards.ids import Naming
 from rootloom.shards.manifest import Entry, relative
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.types import RowBlock
@@ -58,6 +60,8 @@ class PackOfShards:
                     if self._job["section"]["on_bad_file"] == "fail":
                         break
                     write_shard(part, self._representation, None, path)
+        if header and self._job["section"]["readers"][file.sample]["identity"]:
+            require_one_entry_an_event(paths, file.url)
         before = known.seconds if known else 0.0
         return Entry(
             file.url,
@@ -66,6 +70,7 @@ class PackOfShards:
             fingerprints,
             time.perf_counter() - started if made else before,
             reason,
+            events_of(header) if header else None,
         )
 
 
@@ -86,7 +91,7 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
     made_by = provenance.read(Path(output))
     if made_by and (made_by["fingerprint"], made_by["inputs"]) == (job["fingerprint"], inputs):
         return False
-    reader = reader_of(section["reader"])
+    reader, naming = reader_of(section["reader"]), naming_of(section, header)
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = representation.needs(tuple(reader.variables), objects)
     record = provenance.record("preprocess", dict(job), inputs=inputs)
@@ -94,9 +99,10 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
         Path(output),
         blocks=lambda columns: _blocks(section, reader, header, columns),
         representation=representation,
-        recipe=recipes(representation, reader.expressions(needed), _context(job)),
+        recipe=recipes(representation, reader.expressions(needed), _context(job, header)),
         file_key=section["file"],
         splits=section["splits"],
+        naming=naming,
         auxiliary=section["auxiliary"],
         sample=section["sample"],
         attributes={"provenance": json.dumps(record, sort_keys=True)},
@@ -105,18 +111,26 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
     return True
 
 
+def naming_of(section: Job, header: Header | None) -> Naming:
+    """How the events of a shard's file get their identities."""
+    if section["simulated"] or header is None:
+        return Naming.of_recipe(section["file"])
+    return Naming(section["file"], header.origin, header.first_entry, section["sample"])
+
+
 def _size(url: str) -> int:
     """Bytes of a file that could not be read; 0 of one behind a URL, or that is gone."""
     return Path(url).stat().st_size if Path(url).exists() else 0
 
 
-def _context(job: Job) -> list[Any]:
+def _context(job: Job, header: Header | None) -> list[Any]:
     """What decides a shard beside the expressions and fields of its columns."""
     section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
     reader = {k: v for k, v in section["reader"].items() if k not in ("variables", "objects")}
     variables = section["reader"]["variables"]
     auxiliary = {name: variables[name] for name in section["auxiliary"] if name in variables}
-    return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"]]
+    content = header.checksum if header else None
+    return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"], content]
 
 
 def _blocks(

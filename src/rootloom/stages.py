@@ -58,15 +58,18 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
 
     listing: the list of all files. readers: how the rows of each sample are read; every branch
     they name must be there. Files whose entry in an existing `output` is current are not opened.
+    Raises ConfigError for two files with the same events.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
-    from rootloom.rootio.header import inspect, require
+    from rootloom.rootio.header import events_of, inspect, require
+    from rootloom.rootio.origin import require_distinct
     from rootloom.sections import reader_of
 
     section = job["section"]
     reader = {name: reader_of(fields) for name, fields in readers.items()}
     known, catalogue = Catalogue.read(output), Catalogue()
     refusals: dict[str, InputError] = {}
+    headers = []
     files = files_of_job(listing, section["files"])
     for key, file in files.items():
         tree = section["trees"][file.sample]
@@ -82,10 +85,12 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
                 continue
             require(header, reader[file.sample].fitted(header.branches).branches())
             catalogue.add(key, identity, header)
+            headers.append(header)
         except InputError as refusal:
             refusals[key] = refusal
             catalogue.set_aside(key, identity, str(refusal))
     quarantine(refusals, len(files), section["on_bad_file"])
+    require_distinct(map(events_of, headers))
     catalogue.write(output, provenance.record("index", dict(job), inputs=identities(files)))
 
 
@@ -128,7 +133,7 @@ def shard(job: Job, *, index: str, output: str) -> None:
 def moments(job: Job, *, manifest: str, output: str) -> None:
     """Sum the statistics of a pack's shards."""
     from rootloom.sections import representation_of
-    from rootloom.shards.manifest import shards_by_file
+    from rootloom.shards.manifest import Manifest, shards_by_file
     from rootloom.shards.statistics import merge_all, merge_by_position, shard_statistics
 
     section = job["section"]
@@ -153,15 +158,25 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
     ]
     content = json.loads(merge_by_position(files).to_json())
     content["position"] = str(files[0][0])  # of any of its files: where the pack lies among packs
+    content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
     _write_statistics(output, content, "moments", job)
 
 
 def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
-    """Merge the statistics of all packs; refuse a training split without rows."""
+    """Merge the statistics of all packs; refuse a training split without rows.
+
+    It is the first to see all files: two with the same events, in whatever packs, are refused.
+    """
+    from rootloom.rootio.origin import Events, require_distinct
     from rootloom.shards.statistics import merge_by_position
 
-    packs = ((int(json.loads(Path(p).read_text())["position"]), _statistics(p)) for p in moments)
-    total = merge_by_position(list(packs))
+    packs, events = [], []
+    for path in moments:
+        content = json.loads(Path(path).read_text())
+        packs.append((int(content["position"]), _statistics(path)))
+        events += [Events(*one) for one in content["events"] if one]
+    require_distinct(events)
+    total = merge_by_position(packs)
     if not total.rows.sum():
         raise DataError(
             f"dataset '{job['section']['dataset']}'",

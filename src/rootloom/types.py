@@ -58,6 +58,7 @@ class RowBlock:
     training_weight: (R,) float32, before balance and reweighting; None: it follows from `weight`.
     entries, sum_of_weights: of all entries that were read for this block, selected or not: how many
              they are, and Σ of their event weights (NaN where that is not one number an entry).
+    event:   (R, K) int64, the numbers that name the row's event; None: its entry does.
     """
 
     entry: np.ndarray
@@ -69,6 +70,7 @@ class RowBlock:
     training_weight: np.ndarray | None = None
     entries: int = 0
     sum_of_weights: float = 0.0
+    event: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.entry)

@@ -16,7 +16,7 @@ from rootloom.batches import store
 from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.errors import ConfigError, DataError, InputError
-from rootloom.shards.ids import event_ids, event_split, fold_of
+from rootloom.shards.ids import event_ids, event_split, fold_of, row_ids
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
 from rootloom.shards.weights import Weighting, WeightTable
@@ -85,9 +85,9 @@ def truth() -> dict[int, tuple]:
     rows = {}
     for k, count in enumerate(ROWS):
         block, columns = table(count, k)
-        ids = event_ids(f"{k}", block.entry, block.object)
+        ids = event_ids(f"{k}", block.entry)
         objects = columns["objects"]
-        for i in np.flatnonzero(event_split(f"{k}", block.entry, SPLITS) == 0):
+        for i in np.flatnonzero(event_split(ids, SPLITS) == 0):
             total = objects.values[objects.offsets[i] : objects.offsets[i + 1]].sum()
             x = tuple(columns["x"][i].tolist())
             rows[int(ids[i])] = (x, total, block.label[i], block.weight[i], block.columns["pt"][i])
@@ -201,7 +201,7 @@ def test_epochs_and_seeds_differ_and_mix_the_files(shards) -> None:
 
     orders = [order(0, 0), order(0, 1), order(1, 0)]
     assert all((a != b).mean() > 0.99 for a, b in zip(orders, orders[1:] + orders[:1], strict=True))
-    first = set(event_ids("0", np.arange(3000), np.zeros(3000, np.int32)).tolist())
+    first = set(event_ids("0", np.arange(3000)).tolist())
     share = np.mean([i in first for i in orders[0][:1000].tolist()])
     assert 0.4 < share < 0.57  # 3000 of 6201 rows
 
@@ -489,12 +489,41 @@ def test_a_bag_draws_rows_with_replacement_and_the_same_ones_everywhere(shards) 
     assert abs(np.corrcoef(times, another)[0, 1]) < 4 / np.sqrt(len(times))
 
 
+@pytest.mark.parametrize("draw", [WithReplacement(3), OutsideFold(1, 3)])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30])
+def test_objects_of_one_event_are_drawn_together(
+    tmp_path: Path, draw: Draw, cache_bytes: int
+) -> None:
+    block, columns = table(900, 0)
+    event = np.repeat(np.arange(300), 3)
+    number = np.tile(np.arange(3, dtype=np.int32), 300)
+    weight = np.ones(900, np.float32)
+    block = RowBlock(event, number, block.label, weight, block.columns)
+    with ShardWriter(tmp_path / "s.h5", file_key="k", splits={"train": 1.0}) as writer:
+        writer.append(block, columns)
+    options = {"draw": draw, "cache_bytes": cache_bytes, **SMALL}
+    loader = Loader([tmp_path / "s.h5"], Representation(), "train", 64, **options)
+    found = {}
+    for batch in loader.epoch(0):
+        found |= dict(zip(ids_of(batch).tolist(), batch.weight.ravel().tolist(), strict=True))
+    ids = row_ids(event_ids("k", event), number)
+    factors = np.array([found[row] for row in ids.tolist()]).reshape(300, 3)
+    assert (factors == factors[:, :1]).all()
+    assert len(np.unique(factors)) > 1
+    np.testing.assert_allclose(factors[:, 0], draw(event_ids("k", np.arange(300))))
+    # The same rows in the same order as without a draw.
+    plain = Loader([tmp_path / "s.h5"], Representation(), "train", 64, **(options | {"draw": None}))
+    for one, other in zip(loader.epoch(2), plain.epoch(2), strict=True):
+        np.testing.assert_array_equal(one.id, other.id)
+
+
 def test_every_row_is_left_out_by_one_member_of_a_cross_validation(shards) -> None:
     plain = drawn_weights(shards, None)
     members = [drawn_weights(shards, OutsideFold(fold, 3)) for fold in range(3)]
     left_out = np.array([[member[row] == 0 for row in plain] for member in members])
     assert (left_out.sum(axis=0) == 1).all()
-    assert all(member[row] in (0, plain[row]) for member in members for row in plain)
+    kept = [member[row] / plain[row] for member in members for row in plain if member[row]]
+    np.testing.assert_allclose(kept, 3 / 2, rtol=1e-6)  # so that the mean of all is 1
     ids = np.array(list(plain), np.uint64)
     np.testing.assert_array_equal(np.argmax(left_out, axis=0), fold_of(ids, 3))
     assert chisquare(left_out.sum(axis=1)).pvalue > 1e-3

@@ -121,6 +121,18 @@ def test_folds_need_as_many_members(tmp_path: Path, folds: int) -> None:
     assert plan.held_out("resnet-all") == plan.held_out("trees-all") == []
 
 
+def test_objects_may_be_rows_of_a_cross_validation(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    file = tmp_path / "config" / "experiments" / "nano-btag.yaml"
+    experiment = yaml.safe_load(file.read_text())
+    (method,) = list(experiment["methods"])[:1]
+    experiment["methods"][method] |= {"members": 2, "training": {"folds": 2}}
+    file.write_text(yaml.safe_dump(experiment))
+    plan = Plan({"experiment": "nano-btag"}, tmp_path)
+    assert plan.dataset.rows == "Jet"
+    assert len(plan.held_out(method)) == 2
+
+
 def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     dataset = tmp_path / "config" / "datasets" / "calo.yaml"

@@ -26,7 +26,8 @@ from rootloom.evaluation.predictions import (
     write_predictions,
 )
 from rootloom.evaluation.results import Evaluation, read_evaluation
-from rootloom.shards.ids import fold_of
+from rootloom.evaluation.significance import Counts
+from rootloom.shards.ids import event_ids, fold_of, row_ids
 
 HEADER = Header(
     method="cnn",
@@ -365,6 +366,49 @@ def test_cross_validation_takes_each_row_from_the_member_that_left_it_out(writte
     assert found.result.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
     assert Evaluation.from_json(found.to_json()) == found
     assert evaluate(paths).result.cross_validation == ()
+
+
+def of_objects(content, event, number):
+    """The same rows as objects of events."""
+    return dataclasses.replace(content, id=row_ids(event, number), object=number)
+
+
+def test_objects_of_one_event_were_all_unseen_by_the_same_member(tmp_path):
+    event, number = np.repeat(event_ids("f", np.arange(500)), 4), np.tile(np.arange(4), 500)
+    paths, members = [], [of_objects(rows(seed=m), event, number) for m in range(2)]
+    for m, content in enumerate(members):
+        paths.append(tmp_path / f"{m}.h5")
+        header = dataclasses.replace(HEADER, member=m)
+        write_predictions(paths[m], Predictions(header, content))
+    fold = fold_of(event, 2)
+    score = np.array([members[f].scores[row, 0] for row, f in enumerate(fold)], np.float32)
+    weight = members[0].weight.astype(np.float32)
+    expected = metrics.roc_auc_score(members[0].truth, score, sample_weight=weight)
+    found = evaluate(paths, held_out=paths).result.cross_validation[0]
+    assert found.auc.value == pytest.approx(expected, abs=1e-7)
+
+
+def test_objects_of_one_event_choose_the_same_threshold(tmp_path):
+    event = np.repeat(event_ids("f", np.arange(500)), 4)
+    counts = Counts(signal=50, background=500)
+    found = []
+    for number in (np.tile(np.arange(4), 500), np.zeros(2000, np.int64)):
+        content = of_objects(rows(separation=0.5), event, number)
+        path = tmp_path / "p.h5"
+        write_predictions(path, Predictions(HEADER, content))
+        result = evaluate([path], Classification(significances={"z": counts})).result
+        found.append(result.discriminations[0].significances[0].value)
+    assert found[0] == found[1]
+
+
+def test_predictions_of_an_earlier_version_do_not_mix(tmp_path):
+    new = of_objects(rows(), event_ids("0f/Events", np.arange(2000)), np.zeros(2000, np.int64))
+    old = dataclasses.replace(rows(), id=event_ids("nano-0123abcd", np.arange(2000)))
+    for member, content in enumerate((new, old)):
+        header = dataclasses.replace(HEADER, member=member)
+        write_predictions(tmp_path / f"{member}.h5", Predictions(header, content))
+    with pytest.raises(DataError, match=r"1\.h5(.|\n)*identities are not those of earlier"):
+        evaluate([tmp_path / "0.h5", tmp_path / "1.h5"])
 
 
 def test_bootstrap_errors_are_near_the_formulas(written):

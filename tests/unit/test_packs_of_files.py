@@ -13,7 +13,8 @@ from rootloom.shards.manifest import Entry, Manifest, all_shards, relative
 
 
 def header(url: str, *branches: str) -> Header:
-    return Header(url, "t", "ttree", 10, 1000, (0, 10), dict.fromkeys(branches, "float"), "c0ffee")
+    types = dict.fromkeys(branches, "float")
+    return Header(url, "t", "ttree", 10, 1000, (0, 10), types, "c0ffee", f"{url}/t")
 
 
 def test_a_catalogue_comes_back_and_stores_branches_once(tmp_path: Path) -> None:

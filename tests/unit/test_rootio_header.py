@@ -130,7 +130,7 @@ _OFFSETS = st.lists(st.integers(1, 500), max_size=30).map(
 
 @given(_OFFSETS, st.integers(1, 40))
 def test_shards_are_disjoint_and_complete(clusters: tuple[int, ...], n: int) -> None:
-    header = Header("x", "t", "ttree", clusters[-1], 1, clusters, {}, "")
+    header = Header("x", "t", "ttree", clusters[-1], 1, clusters, {}, "", "x/t")
     ranges = [entry_range(header, k, n) for k in range(n)]
     assert ranges[0][0] == 0
     assert ranges[-1][1] == clusters[-1]

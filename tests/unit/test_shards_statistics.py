@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 
 from rootloom.errors import ConfigError, DataError, InputError
-from rootloom.shards.ids import event_split
+from rootloom.shards.ids import event_ids, event_split
 from rootloom.shards.moments import Moments
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
@@ -74,7 +74,7 @@ def together(split: int = 0) -> dict[str, np.ndarray]:
     found = []
     for k, rows in enumerate((20_000, 1, 0, 3000)):
         block, columns = table(rows, k)
-        keep = event_split(f"{k}.h5", block.entry, SPLITS) == split
+        keep = event_split(event_ids(f"{k}.h5", block.entry), SPLITS) == split
         objects = np.split(columns["objects"].values, columns["objects"].offsets[1:-1])
         chosen = [o for o, kept in zip(objects, keep, strict=False) if kept]
         found.append(

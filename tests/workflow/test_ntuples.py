@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import uproot
 
+from rootloom.shards.reader import content_digest
 from tests.workflow.project import ROOT, Project
 from tests.workflow.test_interruption import LONG, kill_and_run_again
 
@@ -43,6 +46,23 @@ def test_nanoaod_jets(fresh: Project) -> None:
     assert np.array_equal(ak.to_numpy(ak.flatten(used)), ak.to_numpy(scored))
     ours, theirs = scores["deepjet"][used], jets["Jet_btagDeepFlavB"][used]
     np.testing.assert_allclose(ak.flatten(ours), ak.flatten(theirs), rtol=1e-6)
+
+
+def test_a_copied_file_has_the_same_rows_in_the_same_splits(fresh: Project) -> None:
+    link_data(fresh)
+    fresh.edit("config/config.yaml", "experiment: toy", "experiment: nano-btag")
+    statistics = "results/datasets/nano-btag/features/statistics.json"
+    found = []
+    for name in ("tests/data/nano_tt_v12.root", str(fresh.path / "eos" / "copy.root")):
+        (fresh.path / "eos").mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / "tests/data/nano_tt_v12.root", fresh.path / "eos/copy.root")
+        fresh.edit("config/datasets/nano-btag.yaml", "tests/data/nano_tt_v12.root", name)
+        fresh.snakemake(statistics)
+        stem = Path(name).stem
+        (shard,) = (fresh.path / "results/datasets/nano-btag").rglob(f"{stem}-*.h5")
+        rows = json.loads((fresh.path / statistics).read_text())["rows"]
+        found.append((content_digest(shard), rows))
+    assert found[0] == found[1]
 
 
 def test_flat_lzma_file_with_the_default_experiment(fresh: Project) -> None:

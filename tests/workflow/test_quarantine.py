@@ -13,7 +13,7 @@ from rootloom.cli import main
 from rootloom.shards.manifest import Manifest, shards_by_file
 from rootloom.shards.reader import Shard
 from rootloom.types import SPLITS
-from tests.workflow.project import Project, make_project
+from tests.workflow.project import Project, add_file, make_project
 from tests.workflow.test_refusals import garble_baskets
 
 FILES, JETS = 200, 40
@@ -29,10 +29,9 @@ baselines:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("many") / "project", jets=JETS, files=1)
-    data = project.path / "data"
     for label in ("qcd", "w"):
         for number in range(1, FILES // 2):
-            (data / f"{label}-{number}.root").write_bytes((data / f"{label}-0.root").read_bytes())
+            add_file(project.path, label, number, JETS)
     (project.path / "config/config.yaml").write_text(CONFIG)
     (project.path / "config/experiments/toy.yaml").write_text(EXPERIMENT)
     project.edit(

@@ -12,7 +12,8 @@ import yaml
 
 from rootloom.batches.loader import Loader
 from rootloom.representations.features import FeatureVector
-from rootloom.shards.ids import event_split
+from rootloom.rootio.header import inspect
+from rootloom.shards.ids import event_ids, event_split
 from rootloom.shards.moments import Moments
 from rootloom.shards.reader import Shard
 from tests.workflow.project import ROOT, Project, make_project
@@ -38,8 +39,7 @@ def shards(project: Project) -> list[Path]:
 
 def expected(project: Project, path: Path) -> np.ndarray:
     """(E, 2): the targets of all entries of a shard's file, from the file."""
-    name = _key(path).rpartition("-")[0]
-    with uproot.open(project.path / "data" / f"{name}.root") as file:
+    with uproot.open(_source(project, path)) as file:
         mass, pt = (file["jets"][k].array(library="np") for k in ("trimmed_mass", "trimmed_pt"))
     return np.stack([mass / 80, np.log(pt)], axis=1)
 
@@ -49,7 +49,8 @@ def training(project: Project) -> np.ndarray:
     found = []
     for path in shards(project):
         truth = expected(project, path)
-        found.append(truth[event_split(_key(path), np.arange(len(truth)), SPLITS) == 0])
+        events = event_ids(inspect(_source(project, path), "jets").origin, np.arange(len(truth)))
+        found.append(truth[event_split(events, SPLITS) == 0])
     return np.concatenate(found)
 
 
@@ -88,6 +89,8 @@ def test_statistics_know_their_moments(learned: Project) -> None:
         np.testing.assert_allclose(found.std, truth[:, number].std(), rtol=1e-5)
 
 
-def _key(path: Path) -> str:
+def _source(project: Project, path: Path) -> str:
+    """The ROOT file of a shard."""
     with Shard(path) as shard:
-        return str(shard.attributes["file_key"])
+        name = str(shard.attributes["file_key"]).rpartition("-")[0]
+    return str(project.path / "data" / f"{name}.root")

@@ -9,6 +9,7 @@ import numpy as np
 
 from rootloom.batches.draws import Draw
 from rootloom.representations.base import Representation
+from rootloom.shards.ids import event_of
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.weights import WeightTable
 from rootloom.types import TARGET, Batch, Column
@@ -32,8 +33,8 @@ def assemble(
     weights: makes training weights; None takes event weights as they are. n ≤ devices * size. Each
     device's slice is collated by itself, then merged by the representation's own `merge` if it has
     one, else by `stack`. share: (k, m) gives the k-th of m equal parts of the devices only, with
-    the shapes it has in the whole. draw: multiplies the
-    weights, to choose rows for a member of an ensemble.
+    the shapes it has in the whole. draw: multiplies the weights, to choose events for a member of
+    an ensemble; it needs the column "object".
     """
     merge = getattr(representation, "merge", stack)
     number, shares = share
@@ -52,7 +53,7 @@ def assemble(
     label, words = own_columns["label"], np.asarray(columns["id"])[rows]
     weight = own_columns["weight"] if weights is None else weights.training(own_columns)
     if draw is not None:
-        weight = weight * draw(words)
+        weight = weight * draw(event_of(words, np.asarray(columns["object"])[rows]))
 
     def spread(array: np.ndarray, dtype: type) -> np.ndarray:
         out = np.zeros((devices * size, *array.shape[1:]), dtype)

@@ -1,4 +1,7 @@
-"""Which training rows a member of an ensemble sees, as weights by the rows' identities.
+"""Which training rows a member of an ensemble sees, as weights by the identities of their events.
+
+Objects of one event are drawn together: they are correlated, and would be seen in training if some
+of them were.
 
 A draw depends neither on batches nor on devices nor on where a training was interrupted.
 """
@@ -18,35 +21,39 @@ _CUMULATIVE = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(16)])
 
 
 class Draw(Protocol):
-    """Factors on the weights of rows."""
+    """Factors on the weights of rows, of mean 1 over many events."""
 
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """(R,) float32 for identities (R,) uint64."""
+    def __call__(self, events: np.ndarray) -> np.ndarray:
+        """(R,) float32 for the identities (R,) uint64 of the rows' events."""
 
 
 @dataclass(frozen=True)
 class WithReplacement:
-    """Independent Poisson(1) counts: the limit of drawing as many rows with replacement.
+    """Independent Poisson(1) counts: the limit of drawing as many events with replacement.
 
     Oza and Russell, "Online bagging and boosting" (2001). member: each draws its own.
     """
 
     member: int
 
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """(R,) float32 for identities (R,) uint64."""
-        bits = mix(np.asarray(ids, np.uint64) ^ mix(np.full(1, self.member, np.uint64)))
+    def __call__(self, events: np.ndarray) -> np.ndarray:
+        """(R,) float32 for the identities (R,) uint64 of the rows' events."""
+        bits = mix(np.asarray(events, np.uint64) ^ mix(np.full(1, self.member, np.uint64)))
         uniform = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
         return np.searchsorted(_CUMULATIVE, uniform, side="right").astype(np.float32)
 
 
 @dataclass(frozen=True)
 class OutsideFold:
-    """0 for the rows of one of several folds, which are then data that were never seen; else 1."""
+    """0 for the events of one of `folds` folds, which are then data that were never seen.
+
+    folds / (folds - 1) for all others, so that the mean is 1, as it is without folds.
+    """
 
     fold: int
     folds: int
 
-    def __call__(self, ids: np.ndarray) -> np.ndarray:
-        """(R,) float32 for identities (R,) uint64."""
-        return (fold_of(ids, self.folds) != self.fold).astype(np.float32)
+    def __call__(self, events: np.ndarray) -> np.ndarray:
+        """(R,) float32 for the identities (R,) uint64 of the rows' events."""
+        kept = fold_of(events, self.folds) != self.fold
+        return kept * np.float32(self.folds / (self.folds - 1))

@@ -79,7 +79,10 @@ class Loader:
         extra += weights.reads if weights is not None else ()
         survey = _survey(shards, representation, split, extra)
         row_bytes = max(1, survey.nbytes // survey.rows)
-        self._source = Source(survey.paths, split, survey.columns)
+        # What a draw reads is not counted in `row_bytes`, which decide the order of the rows: who
+        # draws, and who does not, sees them in the same one.
+        columns = survey.columns | ({"object": ("object",)} if draw is not None else {})
+        self._source = Source(survey.paths, split, columns)
         self._plan = make_plan(
             survey.sizes,
             block_rows=_power_of_two(window_bytes // _BLOCKS_PER_WINDOW // row_bytes),

@@ -25,7 +25,7 @@ from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.pairs import Scores, discriminant_results, pair_rejections
 from rootloom.evaluation.predictions import Predictions, Rows
 from rootloom.evaluation.uncertainties import all_passed_limit, too_few, weighted_share
-from rootloom.shards.ids import fold_of
+from rootloom.shards.ids import event_of, fold_of
 
 ALL_RIGHT = "all rows are in their most probable class"
 NONE_RIGHT = "no row is in its most probable class"
@@ -120,7 +120,7 @@ def _unseen(members: Sequence[Predictions]) -> Predictions:
     """Each row's score by the one member that did not train on it."""
     orders = [np.argsort(m.rows.id, kind="stable") for m in members]
     place = np.argsort(orders[0], kind="stable")
-    fold = fold_of(members[0].rows.id, len(members))
+    fold = fold_of(event_of(members[0].rows.id, members[0].rows.object), len(members))
     scores = np.stack([m.rows.scores[o][place] for m, o in zip(members, orders, strict=True)])
     rows = replace(members[0].rows, scores=scores[fold, np.arange(len(fold))])
     return replace(members[0], rows=rows)
@@ -132,7 +132,7 @@ def _sample(member: Predictions, positive: str) -> Sample:
         score=rows.scores[:, _column(header.columns, positive, member)].astype(np.float64),
         signal=rows.truth == header.classes.index(positive),
         weight=rows.weight.astype(np.float64),
-        id=rows.id,
+        id=event_of(rows.id, rows.object),
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
         training=_training(rows).astype(np.float64),

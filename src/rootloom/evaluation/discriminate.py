@@ -29,10 +29,10 @@ from rootloom.evaluation.uncertainties import (
 
 @dataclass(frozen=True)
 class Sample:
-    """score, weight: (R,) float64; signal: (R,) bool; id: (R,); aux: name → (R,).
+    """score, weight: (R,) float64; signal: (R,) bool; aux: name → (R,).
 
-    training: (R,) float64, training weights: a probability is one of the mixture of classes that
-    they make. names: (signal, rest).
+    id: (R,) uint64, of the rows' events. training: (R,) float64, training weights: a probability
+    is one of the mixture of classes that they make. names: (signal, rest).
     """
 
     score: np.ndarray

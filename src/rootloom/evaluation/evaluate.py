@@ -142,5 +142,6 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
                 str(path),
                 expected=f"the {len(first.rows)} rows of {paths[0]}",
                 found=f"{len(other.rows)} rows that are not the same ones",
-                fix="predict all members on the same split of the same data",
+                fix="predict all members on the same split of the same data, with one rootloom: "
+                "identities are not those of earlier versions",
             )

@@ -74,6 +74,7 @@ class Header:
 class Rows:
     """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,).
 
+    id: of the row; with object it gives that of the event (`shards.ids.event_of`).
     weight: the event weight, signed. training_weight: (R,), what the row counts (or would count)
     in training, with balance and reweighting; None where the file does not say.
     """

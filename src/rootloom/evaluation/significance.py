@@ -49,7 +49,10 @@ class Counts:
 
 
 class Sampled(NamedTuple):
-    """Rows of one member. score, weight: (R,) float64; signal: (R,) bool; id: (R,) uint64."""
+    """Rows of one member. score, weight: (R,) float64; signal: (R,) bool; id: (R,) uint64.
+
+    id: of the row's event: objects of one event stay together.
+    """
 
     score: np.ndarray
     signal: np.ndarray
@@ -107,7 +110,7 @@ def measure(
 ) -> Significance:
     """The significance of one method: value over members, and the scan of the threshold.
 
-    The best of many thresholds looks better on the rows that chose it. Each half of the rows, by
+    The best of many thresholds looks better on the rows that chose it. Each half of the events, by
     identity, is cut where the other half is best, so that the value is one of unseen data.
     The error is of the shares that pass, at the cuts as they are. By toys (`benchmarks/
     toy_errors.py`) it is 0 to 17 % below the spread over samples where the cut is free, because the

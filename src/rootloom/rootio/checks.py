@@ -79,3 +79,23 @@ def check_lengths(block: RowBlock, objects: Mapping[str, Any], url: str) -> None
                     found=f"{column.counts()[row]} and {reference.counts()[row]}",
                     fix="describe them as two collections",
                 )
+
+
+def whole_numbers(values: np.ndarray, entry: np.ndarray, where: str) -> np.ndarray:
+    """Numbers (R,) of any type as int64; unsigned ones beyond its range keep their bits.
+
+    entry: (R,). Raises DataError, naming the entry, for a number that is not whole or, as a float,
+    so large that its neighbour could be meant.
+    """
+    if values.dtype.kind == "f":
+        limit = 2.0 ** (np.finfo(values.dtype).nmant + 1)
+        good = (np.rint(values) == values) & (np.abs(values) < limit)
+        if not good.all():
+            row = int(np.argmin(good))
+            raise DataError(
+                f"{where}, entry {entry[row]}",
+                expected="a whole number, exact in its type",
+                found=f"{values[row]} ({values.dtype})",
+                fix="name events by integer branches, such as run, luminosityBlock, event",
+            )
+    return values.astype(np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
-from rootloom.rootio.checks import check_finite, check_lengths, exclusive
+from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
 from rootloom.rootio.expressions import Expression, choose
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, depth, take
@@ -42,7 +42,8 @@ class RowReader:
     the place of its absolute value in training. sum_of_weights: (tree, branch) whose sum is that of
     the event weights before any selection; None: it is counted. splits: split → expression, true
     for its events, one value an event; rows for which none is true have no split yet. targets: like
-    variables; their columns are called "target.<name>".
+    variables; their columns are called "target.<name>". identity: expressions, one whole number an
+    event each, which together name it; without any its entry does.
     """
 
     tree: str
@@ -56,6 +57,7 @@ class RowReader:
     sum_of_weights: tuple[str, str] | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
+    identity: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
 
     def fitted(self, branches: Collection[str]) -> RowReader:
@@ -80,6 +82,7 @@ class RowReader:
             weight=one(self.weight),
             training_weight=one(self.training_weight),
             classes=tuple(rule._replace(where=one(rule.where)) for rule in self.classes),
+            identity=tuple(choose(text, branches, text) for text in self.identity),
         )
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
@@ -162,6 +165,7 @@ class RowReader:
         texts |= {"training_weight": self.training_weight}
         texts |= {f"class '{rule.name}'": rule.where for rule in self.classes}
         texts |= {f"split '{name}'": text for name, text in self.splits.items()}
+        texts |= {f"identity {number}": text for number, text in enumerate(self.identity)}
         return {name: Expression(text, f"{name}: '{text}'") for name, text in texts.items() if text}
 
     @cached_property
@@ -219,6 +223,7 @@ class RowReader:
             training_weight=None if training is None else _pick(training, kept).astype(np.float32),
             entries=chunk.stop - chunk.start,
             sum_of_weights=self._sum_of_weights(chunk),
+            event=_pick(self._names(chunk, layout, url), kept) if self.identity else None,
         )
         check_finite(block, url)
         check_lengths(block, self.objects, url)
@@ -267,6 +272,16 @@ class RowReader:
         ]
         split = exclusive("split", flags, events.entry, url).astype(np.int8)
         return split if layout.counts is None else np.repeat(split, layout.counts)
+
+    def _names(self, chunk: Chunk, layout: Layout, url: str) -> np.ndarray:
+        """The numbers that name the event of each row, (R, K) int64."""
+        events = Layout.of(chunk.start, chunk.stop, None)
+        found = []
+        for number, text in enumerate(self.identity):
+            values = events.scalar(self._deciding[f"identity {number}"], chunk.arrays)
+            found.append(whole_numbers(values, events.entry, f"{url}: identity '{text}'"))
+        names = np.stack(found, axis=1)
+        return names if layout.counts is None else np.repeat(names, layout.counts, axis=0)
 
 
 def _counting(block: RowBlock, before: RowBlock) -> RowBlock:

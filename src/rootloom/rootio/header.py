@@ -13,6 +13,7 @@ import numpy as np
 
 from rootloom.errors import InputError, nearest
 from rootloom.rootio.names import resolve
+from rootloom.rootio.origin import Events, origin_of
 from rootloom.rootio.remote import Retry, open_root
 from rootloom.rootio.staging import on_copy_if_needed, verified
 
@@ -35,6 +36,9 @@ class Header:
     checksum: SHA-256 over file size, file UUID, and the stored bytes of the tree's object (TTree:
         positions and sizes of all baskets) or of the anchor and the footer (RNTuple: checksummed
         positions of all pages). A file that was written again has another UUID and checksum.
+    origin: what the identities of its events begin from, wherever the file lies: "UUID/tree" of the
+        file, or "table SHA-256" of the text table that it was imported from. first_entry: the
+        number of its first entry there, 0 unless it was imported.
     """
 
     url: str
@@ -45,6 +49,8 @@ class Header:
     clusters: tuple[int, ...]
     branches: dict[str, str]
     checksum: str
+    origin: str
+    first_entry: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
@@ -79,6 +85,11 @@ def inspect(url: str, tree: str, *, retry: Retry | None = None) -> Header:
     retry = retry or Retry()
     with verified(url, retry=retry), ExitStack() as stack:
         return on_copy_if_needed(stack, url, retry, read)
+
+
+def events_of(header: Header) -> Events:
+    """Which events the tree of a header holds."""
+    return Events(header.origin, header.first_entry, header.entries, header.url)
 
 
 def trees(url: str, *, retry: Retry | None = None) -> list[str]:
@@ -163,6 +174,8 @@ def _intersection(branches: Sequence[Any]) -> set[int]:
 
 def _read(directory: Any, url: str, name: str) -> Header:
     tree, container = get_tree(directory, url, name)
+    checksum = _checksum(directory, tree, name, container)
+    origin, first = origin_of(directory, name, int(tree.num_entries), checksum)
     return Header(
         url=url,
         tree=name,
@@ -171,7 +184,9 @@ def _read(directory: Any, url: str, name: str) -> Header:
         size=int(directory.file.source.num_bytes),
         clusters=tuple(cluster_offsets(tree, container)),
         branches=branch_types(tree, container),
-        checksum=_checksum(directory, tree, name, container),
+        checksum=checksum,
+        origin=origin,
+        first_entry=first,
     )
 
 

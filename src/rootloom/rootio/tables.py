@@ -7,22 +7,26 @@ A recipe (`config/tables`) says what the columns are called, of which type, and 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
 from rootloom.config import Table
 from rootloom.errors import ConfigError, DataError, InputError, nearest
 from rootloom.fileio import atomic_folder
+from rootloom.rootio.origin import table_note
 from rootloom.rootio.writing import Rows, write_tree
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _LINES = 20_000  # parsed at a time: what bounds the memory, and a basket
 _EXACT = 2**53 - 1  # fields are read as float64: the next whole number is no longer exact
+_HASHED = 1 << 16  # bytes of the uncompressed table at a time
 _SHOWN = 40  # characters of a bad field in a message
 
 Block = dict[str, np.ndarray]
@@ -40,21 +44,44 @@ def import_table(
 
     The folder appears whole or not at all; its files are called after the table, numbered in its
     order. Missing values become NaN. progress: called with the rows so far.
+    Beside each tree it is noted which rows of which table these are: events are then the same in
+    however many files the table is kept. The table is read twice for it, first for its checksum.
     Raises InputError for a table that cannot be read or does not have the recipe's columns, and
     DataError for a field that is not what the recipe says, naming the line.
     """
     source = Path(source)
+    checksum = content_checksum(source)
     stem = source.name.removesuffix(".gz").rpartition(".")[0] or source.name
     if rows_per_file < 1:
         raise ConfigError("rows per file", expected="at least 1", found=str(rows_per_file))
     written: list[Path] = []
     with atomic_folder(output) as folder:
         for number, blocks in enumerate(_runs(read_table(source, recipe), rows_per_file)):
-            path = folder / f"{stem}-{number:05d}.root"
-            rows = write_tree(path, recipe.tree, map(Rows, blocks), {"recipe": recipe.to_text()})
-            progress(number * rows_per_file + rows)
+            path, first = folder / f"{stem}-{number:05d}.root", number * rows_per_file
+            notes = table_note(checksum, recipe.tree, first, rows_per_file)
+            notes["recipe"] = recipe.to_text()
+            rows = write_tree(path, recipe.tree, map(Rows, blocks), notes)
+            progress(first + rows)
             written.append(Path(output) / path.name)
     return written
+
+
+def content_checksum(source: str | Path) -> str:
+    """SHA-256 of a table's bytes, uncompressed, in hexadecimal: gzipping it anew changes nothing.
+
+    Raises InputError for a table that is not there or whose archive is damaged.
+    """
+    source, lines = Path(source), 0
+    _separator(source)
+    digest = hashlib.sha256()
+    try:
+        with _opened(source) as file:
+            while block := file.read(_HASHED):
+                digest.update(block)
+                lines += block.count(b"\n")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(source, error, f"after line {lines}") from None
+    return digest.hexdigest()
 
 
 def read_table(source: str | Path, recipe: Table) -> Iterator[Block]:
@@ -66,7 +93,7 @@ def read_table(source: str | Path, recipe: Table) -> Iterator[Block]:
     parser = _Parser(source, recipe)
     rows = 0
     try:
-        with _opened(source) as file:
+        with TextIOWrapper(_opened(source), encoding="utf-8-sig") as file:
             first = parser.header(file) if recipe.header else 0
             while lines := list(islice(file, _LINES)):
                 block = parser.block(lines, first + rows)
@@ -76,12 +103,7 @@ def read_table(source: str | Path, recipe: Table) -> Iterator[Block]:
                 rows += len(lines)
                 yield block
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise InputError(
-            str(source),
-            expected="a complete text table" + (", gzipped" if source.suffix == ".gz" else ""),
-            found=f"{error} after line {rows}",
-            fix="fetch the file again and compare its size or checksum with the origin's",
-        ) from None
+        raise _damaged(source, error, f"after line {rows}") from None
     if not rows:
         raise InputError(str(source), expected="rows", found="none")
 
@@ -90,10 +112,21 @@ def _types(recipe: Table) -> dict[str, np.dtype]:
     return {name: np.dtype(kind) for name, kind in recipe.types().items()}
 
 
-def _opened(source: Path) -> TextIO:
-    open_text = gzip.open if source.suffix == ".gz" else open
+def _damaged(source: Path, error: Exception, where: str) -> InputError:
+    return InputError(
+        str(source),
+        expected="a complete text table" + (", gzipped" if source.suffix == ".gz" else ""),
+        found=f"{error} {where}",
+        fix="fetch the file again and compare its size or checksum with the origin's",
+    )
+
+
+def _opened(source: Path) -> BinaryIO:
+    """The uncompressed bytes of a table."""
+    opened: Any = gzip.open if source.suffix == ".gz" else open
     try:
-        return open_text(source, "rt", encoding="utf-8-sig", newline=None)
+        file: BinaryIO = opened(source, "rb")
+        return file
     except OSError as error:
         raise InputError(str(source), expected="a table", found=str(error.strerror)) from None
 

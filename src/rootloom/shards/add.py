@@ -14,7 +14,7 @@ import numpy as np
 
 from rootloom.errors import InputError
 from rootloom.fileio import new_hdf5
-from rootloom.shards.ids import event_ids, event_split
+from rootloom.shards.ids import Naming
 from rootloom.shards.layout import BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT, unreadable
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import SplitColumns
@@ -41,7 +41,7 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
 
     def __enter__(self) -> Self:
         with Shard(self._path) as shard:
-            self._file_key = shard.attributes["file_key"]
+            self._naming = Naming(**json.loads(shard.attributes["naming"]))
             self._splits = json.loads(shard.attributes["splits"])
             self._ids = {
                 split: np.asarray(shard.read(split, ["id"])["id"]) if shard.columns else _NONE
@@ -72,8 +72,7 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
             raise InputError(
                 str(self._path), expected="columns that may change", found=", ".join(fixed)
             )
-        ids = event_ids(self._file_key, block.entry, block.object)
-        split = event_split(self._file_key, block.entry, self._splits, block.split)
+        ids, split = self._naming.rows(block, self._splits)
         for index, name in enumerate(SPLITS):
             keep = split == index
             start, stop = self._done[name], self._done[name] + int(keep.sum())

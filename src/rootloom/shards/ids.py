@@ -1,84 +1,175 @@
-"""The identity of a row, and the split that follows from it.
+"""The identity of an event and of a row, and the split and fold that follow from it.
 
-Both are pure functions of (file key, entry, object): adding, removing or reordering files never
-moves an event between training, validation and test.
+All are pure functions of what the file itself says: its own identity and the entry's number, or the
+numbers that name the event. Moving, copying or spelling a file otherwise, and adding, removing or
+reordering files, never moves an event between training, validation and test.
+`docs/identity.md` describes every byte, with a program that is not this one and test vectors.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from rootloom.errors import ConfigError, DataError, nearest
-from rootloom.types import SPLITS
+from rootloom.types import SPLITS, RowBlock
 
+# Entries are numbered in the upper bits: the lower ones once held the object, and the identities of
+# simulated events are those of then.
 _OBJECT_BITS = 20
 _ENTRY_BITS = 64 - _OBJECT_BITS
 _FOLDS = np.uint64(0x466F6C6473)  # keeps folds apart from everything else that mixes identities
+_ZERO = np.zeros(1, np.uint64)
 
 
-def event_ids(file_key: str, entry: np.ndarray, object: np.ndarray) -> np.ndarray:
-    """64-bit identities, (R,) uint64, from entry (R,) and object (R,) numbers of one file.
+@dataclass(frozen=True)
+class Naming:
+    """How the events of one file get their identities.
 
-    Every step is a bijection of the packed (entry, object), so ids within a file never collide;
-    between files they collide as random 64-bit numbers do (3e-6 for ten million rows).
-    Raises DataError beyond 2^44 entries or 2^20 objects an entry.
+    key: names the file in messages. origin: text that is the same wherever the file lies
+    (`Header.origin`, or the key of a simulated file). first: number of its first entry among those
+    of its origin. sample: within which numbers name an event, where the dataset has `identity`.
     """
-    entry, object = np.asarray(entry), np.asarray(object)
-    _check_range(file_key, "entry", entry, _ENTRY_BITS)
-    _check_range(file_key, "object", object, _OBJECT_BITS)
-    digest = hashlib.blake2b(file_key.encode(), digest_size=16).digest()
+
+    key: str
+    origin: str
+    first: int = 0
+    sample: str = ""
+
+    @classmethod
+    def of_recipe(cls, key: str) -> Naming:
+        """That of a simulated file: its key says how it is made, and which of these files it is."""
+        return cls(key, key)
+
+    def rows(self, block: RowBlock, splits: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+        """Identities (R,) uint64 of a block's rows, and their splits (R,) int8.
+
+        Raises DataError as `event_split` does, naming file and entry.
+        """
+        events = self.events(block)
+        split = event_split(
+            events, splits, block.split, lambda row: f"{self.key}: entry {block.entry[row]}"
+        )
+        return row_ids(events, block.object), split
+
+    def events(self, block: RowBlock) -> np.ndarray:
+        """Identities of the events of a block's rows, (R,) uint64."""
+        if block.event is not None:
+            return named_event_ids(self.sample, block.event)
+        return event_ids(self.origin, np.asarray(block.entry, np.int64) + self.first)
+
+
+def event_ids(origin: str, entry: np.ndarray) -> np.ndarray:
+    """64-bit identities of entries (R,) of one origin, (R,) uint64.
+
+    Every step is a bijection of the entry's number, so events of one origin never collide; those of
+    different origins collide as random 64-bit numbers do (3e-6 for ten million events).
+    Raises DataError beyond 2^44 entries.
+    """
+    entry = np.asarray(entry)
+    if len(entry) and (entry.min() < 0 or int(entry.max()) >= 1 << _ENTRY_BITS):
+        raise DataError(
+            origin,
+            expected=f"entry numbers from 0 to 2^{_ENTRY_BITS} - 1",
+            found=f"numbers from {entry.min()} to {entry.max()}",
+        )
+    first, second = _words(origin)
+    return mix(mix((entry.astype(np.uint64) << np.uint64(_OBJECT_BITS)) ^ first) ^ second)
+
+
+def named_event_ids(sample: str, numbers: np.ndarray) -> np.ndarray:
+    """64-bit identities of events of a sample by what names them, (R, K) int64; (R,) uint64.
+
+    Two different names collide as random 64-bit numbers do.
+    """
+    first, second = _words(f"sample {sample}")
+    state = np.full(len(numbers), first)
+    for column in np.asarray(numbers, np.int64).astype(np.uint64).T:
+        # Mixed before it is added: neighbouring numbers must not cancel neighbouring states.
+        state = mix(state ^ mix(column))
+    return mix(state ^ second)
+
+
+def row_ids(events: np.ndarray, object: np.ndarray) -> np.ndarray:
+    """Identities of rows, (R,) uint64, from those of their events and the objects' numbers (R,).
+
+    That of object 0, and of a row that is an event, is the event's. Raises DataError for negative
+    numbers.
+    """
+    object = np.asarray(object)
+    if len(object) and object.min() < 0:
+        raise DataError(
+            "object numbers", expected="0 or more in each event", found=str(object.min())
+        )
+    return events ^ _of_objects(object)
+
+
+def event_of(ids: np.ndarray, object: np.ndarray) -> np.ndarray:
+    """Identities of the events that rows (R,) belong to: the inverse of `row_ids`, (R,) uint64.
+
+    object: -1, as in predictions of other programs that know none, counts as 0.
+    """
+    return np.asarray(ids, np.uint64) ^ _of_objects(np.maximum(object, 0))
+
+
+def _of_objects(object: np.ndarray) -> np.ndarray:
+    return mix(np.asarray(object).astype(np.uint64)) ^ mix(_ZERO)
+
+
+def _words(text: str) -> tuple[np.uint64, np.uint64]:
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
     first, second = (np.uint64(word) for word in np.frombuffer(digest, "<u8"))
-    packed = (entry.astype(np.uint64) << np.uint64(_OBJECT_BITS)) | object.astype(np.uint64)
-    return mix(mix(packed ^ first) ^ second)
+    return first, second
 
 
-def split_of(ids: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
-    """Index into SPLITS for each id, (R,) int8: the unit interval cut at the cumulative fractions.
+def split_of(events: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
+    """Index into SPLITS for each event, (R,) int8: [0, 1) cut at the cumulative fractions.
 
     splits: fraction by split name; missing ones are 0. Raises ConfigError unless they add up to 1.
     """
     edges = np.cumsum([_fractions(splits)[name] for name in SPLITS])[:-1]
     # 53 bits: the most that a float64 in [0, 1) holds exactly
-    uniform = (np.asarray(ids, np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    uniform = (np.asarray(events, np.uint64) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return np.searchsorted(edges, uniform, side="right").astype(np.int8)
 
 
-def fold_of(ids: np.ndarray, folds: int) -> np.ndarray:
-    """The fold of each row (R,) in 0 … folds − 1, for cross-validation; independent of its split.
+def fold_of(events: np.ndarray, folds: int) -> np.ndarray:
+    """The fold of each event (R,) in 0 … folds − 1, for cross-validation; independent of its split.
 
-    By row: objects of one event may fall into different folds.
+    events: identities of events; those of rows would part the objects of one event.
     """
     # Mixed once more: the bits of an event's own identity have decided its split.
-    bits = mix(np.asarray(ids, np.uint64) ^ _FOLDS) >> np.uint64(32)
+    bits = mix(np.asarray(events, np.uint64) ^ _FOLDS) >> np.uint64(32)
     return ((bits * np.uint64(folds)) >> np.uint64(32)).astype(np.int64)
 
 
 def event_split(
-    file_key: str,
-    entry: np.ndarray,
+    events: np.ndarray,
     splits: Mapping[str, float],
     declared: np.ndarray | None = None,
+    describe: Callable[[int], str] = "row {}".format,
 ) -> np.ndarray:
     """The split of each row's *event*, (R,) int8: the declared one, or by hash where that is -1.
 
-    Objects of one event share its pile-up and its recoil; were they split apart, the test set
-    would have been seen in training. Raises DataError when `splits` leaves nothing to the hash and
-    a row has no declared split.
+    events: identities (R,). describe: a row, in words. Objects of one event share its pile-up and
+    its recoil; were they split apart, the test set would have been seen in training. Raises
+    DataError, naming the first row, when `splits` leaves nothing to the hash and a row has no
+    declared split.
     """
-    open_ = np.ones(len(entry), bool) if declared is None else declared < 0
+    open_ = np.ones(len(events), bool) if declared is None else declared < 0
     if declared is not None and not open_.any():
         return declared
     if not splits:
         raise DataError(
-            f"{file_key}: entry {entry[np.argmax(open_)]}",
+            describe(int(np.argmax(open_))),
             expected="a split for every row, as all three are expressions",
-            found=f"none of them holds ({int(open_.sum())} such rows in {len(entry)})",
+            found=f"none of them holds ({int(open_.sum())} such rows in {len(events)})",
             fix="leave such rows out by `select`, or give one split a number: it takes the rest",
         )
-    by_hash = split_of(event_ids(file_key, entry, np.zeros(len(entry), np.int32)), splits)
+    by_hash = split_of(events, splits)
     return by_hash if declared is None else np.where(open_, by_hash, declared)
 
 
@@ -88,15 +179,6 @@ def mix(z: np.ndarray) -> np.ndarray:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-def _check_range(file_key: str, name: str, numbers: np.ndarray, bits: int) -> None:
-    if len(numbers) and (numbers.min() < 0 or int(numbers.max()) >= 1 << bits):
-        raise DataError(
-            file_key,
-            expected=f"{name} numbers from 0 to 2^{bits} - 1",
-            found=f"numbers from {numbers.min()} to {numbers.max()}",
-        )
 
 
 def _fractions(splits: Mapping[str, float]) -> dict[str, float]:

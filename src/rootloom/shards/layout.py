@@ -17,7 +17,7 @@ import numpy as np
 
 from rootloom.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: the identity of a row is its event's and its object's number
 BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
 # Columns that only some datasets have: the code of the row's sample, and their own training weight.
 SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"

@@ -11,6 +11,7 @@ from typing import Any
 
 from rootloom.errors import InputError
 from rootloom.fileio import intact, write_text
+from rootloom.rootio.origin import Events
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Entry:
     """One file. shards: relative to the manifest. fingerprints: of the shards.
 
     seconds: what it took when it was made; 0 when this is not known any more. quarantined: why the
-    file was set aside; its shards are there and have no rows.
+    file was set aside; its shards are there and have no rows. events: where its events are from,
+    None when it was set aside.
     """
 
     url: str
@@ -27,6 +29,7 @@ class Entry:
     fingerprints: tuple[str, ...]
     seconds: float
     quarantined: str | None = None
+    events: Events | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Manifest:
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
     tuples = {name: tuple(fields[name]) for name in ("shards", "fingerprints")}
-    return Entry(**{**fields, **tuples})
+    found = fields.get("events")
+    return Entry(**{**fields, **tuples, "events": Events(*found) if found else None})
 
 
 def relative(shards: Iterable[str], manifest: str | Path) -> tuple[str, ...]:

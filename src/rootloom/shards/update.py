@@ -11,6 +11,7 @@ from rootloom.errors import InputError
 from rootloom.fingerprint import of_value
 from rootloom.representations.base import Representation
 from rootloom.shards.add import add_columns
+from rootloom.shards.ids import Naming
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import RowBlock
@@ -44,6 +45,7 @@ def write_or_update(
     recipe: Mapping[str, str],
     file_key: str,
     splits: Mapping[str, float],
+    naming: Naming | None = None,
     auxiliary: Sequence[str],
     sample: str = "",
     attributes: Mapping[str, str | int | float],
@@ -68,6 +70,7 @@ def write_or_update(
         path,
         file_key=file_key,
         splits=splits,
+        naming=naming,
         auxiliary=auxiliary,
         sample=sample,
         attributes=attributes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -14,7 +15,7 @@ import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.fileio import new_hdf5
-from rootloom.shards.ids import event_ids, event_split
+from rootloom.shards.ids import Naming
 from rootloom.shards.layout import (
     AUXILIARY,
     SAMPLE,
@@ -29,7 +30,8 @@ from rootloom.types import SPLITS, Column, Ragged, RowBlock
 class ShardWriter:
     """Context manager that writes one shard; `append` takes blocks in the ROOT file's order.
 
-    file_key: names the ROOT file; with entry and object it makes the row ids.
+    file_key: names the ROOT file. naming: how its events get their identities; None: as those of
+    a simulated file, from its key.
     splits: fraction by split name, of the events whose block does not say what their split is.
     auxiliary: RowBlock columns to keep beside the representation's, as "aux.<name>".
     sample: name of the sample that the file belongs to; a column "sample" holds its code, if any.
@@ -44,11 +46,13 @@ class ShardWriter:
         *,
         file_key: str,
         splits: Mapping[str, float],
+        naming: Naming | None = None,
         auxiliary: Sequence[str] = (),
         sample: str = "",
         attributes: Mapping[str, str | int | float] | None = None,
     ) -> None:
-        self._path, self._file_key, self._splits = Path(path), file_key, dict(splits)
+        self._path, self._splits = Path(path), dict(splits)
+        self._naming = naming or Naming.of_recipe(file_key)
         self._auxiliary, self._sample = tuple(auxiliary), sample
         self._entries, self._sum_of_weights = 0, 0.0
         self._attributes = {
@@ -56,6 +60,7 @@ class ShardWriter:
             "sample": sample,
             "schema_version": SCHEMA_VERSION,
             "file_key": file_key,
+            "naming": json.dumps(asdict(self._naming)),
             "splits": json.dumps(self._splits),
         }
         self._stack = ExitStack()
@@ -86,12 +91,13 @@ class ShardWriter:
 
     def append(self, block: RowBlock, columns: Mapping[str, Column]) -> None:
         """Add R rows: `columns` is what the representation encoded from `block`."""
+        ids, split = self._naming.rows(block, self._splits)
         table: dict[str, Column] = {
             "entry": np.asarray(block.entry, np.int64),
             "object": np.asarray(block.object, np.int32),
             "label": np.asarray(block.label, np.int32),
             "weight": np.asarray(block.weight, np.float32),
-            "id": event_ids(self._file_key, block.entry, block.object),
+            "id": ids,
             **{AUXILIARY + name: block.columns[name] for name in self._auxiliary},
             **columns,
         }
@@ -101,7 +107,6 @@ class ShardWriter:
             table[TRAINING_WEIGHT] = np.asarray(block.training_weight, np.float32)
         self._entries += block.entries
         self._sum_of_weights += block.sum_of_weights
-        split = event_split(self._file_key, block.entry, self._splits, block.split)
         for index, name in enumerate(SPLITS):
             self._columns[name].append(table, split == index)
         self._sink.check()

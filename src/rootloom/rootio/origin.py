@@ -1,0 +1,92 @@
+"""Where a file's events are from, whatever the file is called; files that hold the same ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from rootloom.errors import ConfigError, InputError
+
+# Name of the note that `rootloom import` leaves beside a tree: which rows of which table these are.
+TABLE_NOTE = "rootloom_table"
+
+
+class Events(NamedTuple):
+    """The events of the file at `url`: entries `first`, `first` + 1, … of an origin.
+
+    origin: as in `Header`.
+    """
+
+    origin: str
+    first: int
+    entries: int
+    url: str
+
+
+def table_note(checksum: str, tree: str, first: int, most: int) -> dict[str, str]:
+    """The note beside a tree with at most `most` rows of a table, beginning with row `first`.
+
+    checksum: SHA-256 of the uncompressed table, in hexadecimal.
+    """
+    fields = {"sha256": checksum, "tree": tree, "first_row": first, "most_rows": most}
+    return {TABLE_NOTE: json.dumps(fields)}
+
+
+def origin_of(directory: Any, tree: str, entries: int, checksum: str) -> tuple[str, int]:
+    """Origin of a tree's entries, and the number of the first among those of its origin.
+
+    directory: uproot's, of the open file. entries: of the tree. checksum: of its header, which
+    stands in for the UUID that some writers leave at zero. Raises InputError for a table's note
+    that cannot be read.
+    """
+    found = _imported(directory, tree, entries)
+    if found is not None:
+        return found
+    uuid, name = directory.file.uuid, tree.partition(";")[0].strip("/")
+    return f"{uuid.hex if uuid.int else checksum}/{name}", 0
+
+
+def _imported(directory: Any, tree: str, entries: int) -> tuple[str, int] | None:
+    """What the note of an imported table says; None without one that is about this tree.
+
+    Files that were merged have several notes, or more entries than the note allows: such a file has
+    its own identity.
+    """
+    notes = [key for key in directory.keys(recursive=False) if key.partition(";")[0] == TABLE_NOTE]
+    if len(notes) != 1:
+        return None
+    try:
+        note = json.loads(str(directory[TABLE_NOTE]))
+        about, most = str(note["tree"]), int(note["most_rows"])
+        origin, first = f"table {note['sha256']}", int(note["first_row"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{directory.file.file_path}: '{TABLE_NOTE}'",
+            expected="the note that `rootloom import` leaves: sha256, tree, first_row, most_rows",
+            found=f"{type(error).__name__}: {error}",
+            fix="import the table again",
+        ) from None
+    return (origin, first) if about == tree.partition(";")[0] and entries <= most else None
+
+
+def require_distinct(files: Iterable[Events]) -> None:
+    """Raises ConfigError when two files hold the same events, naming both.
+
+    They do when they have the same origin and a common entry: one is a copy of the other, or the
+    same by another name, or both were imported from one table.
+    """
+    found = sorted(files)
+    for one, other in pairwise(found):
+        # A file without entries is compared too: it is no less a copy.
+        if one.origin == other.origin and other.first < one.first + max(one.entries, 1):
+            table = one.origin.startswith("table ")
+            raise ConfigError(
+                f"files {one.url} and {other.url}",
+                expected="files with different events, each listed once",
+                found=f"the same rows of one table, from row {other.first} on"
+                if table
+                else f"one file under two names: both have the identity {one.origin}",
+                fix="leave one of them out: its events would count twice",
+            )
