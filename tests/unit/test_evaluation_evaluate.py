@@ -392,7 +392,7 @@ def test_objects_of_one_event_choose_the_same_threshold(tmp_path):
     event = np.repeat(event_ids("f", np.arange(500)), 4)
     counts = Counts(signal=50, background=500)
     found = []
-    for number in (np.tile(np.arange(4), 500), np.zeros(2000, np.int64)):
+    for number in (np.tile(np.arange(4), 500), np.tile(np.arange(4, 8), 500)):
         content = of_objects(rows(separation=0.5), event, number)
         path = tmp_path / "p.h5"
         write_predictions(path, Predictions(HEADER, content))

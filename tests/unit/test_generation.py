@@ -45,14 +45,10 @@ BRANCHES = {
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with the parameters that a training begins with; energies were 5 to 50 GeV."""
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    statistics = Statistics.empty(["eplus"]).merge(
-        Statistics(
-            ("eplus",),
-            np.zeros((3, 1), np.int64),
-            np.zeros((3, 1)),
-            {"x": Moments.of(np.ones((2, CELLS))), "energy": Moments.of(np.array([[5.0], [50.0]]))},
-        )
-    )
+    moments = {
+        "x": Moments.of(np.ones((2, CELLS))), "energy": Moments.of(np.array([[5.0], [50.0]])),
+    }  # fmt: skip
+    statistics = Statistics(("eplus",), moments=moments)
     found = bundle.Bundle(
         params={},
         model={

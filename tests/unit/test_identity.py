@@ -60,8 +60,8 @@ class Run:
 
     def index(self, pack: str) -> str:
         output = self.plan.paths.index("mine", pack)
-        listing, reader = str(self.plan.list_path), self.plan.reader()
-        stages.index(**self._made("index", pack), listing=listing, reader=reader, output=output)
+        listing, readers = str(self.plan.list_path), self.plan.readers()
+        stages.index(**self._made("index", pack), listing=listing, readers=readers, output=output)
         return output
 
     def preprocess(self, pack: str) -> str:
