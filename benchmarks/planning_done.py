@@ -60,7 +60,7 @@ class Writers:
         for file in self.plan.files(job.wildcards.pack).values():
             branches = {f"branch_{number}": "float" for number in range(20)}
             header = Header(file.url, "jets", "ttree", 1000, 10**6, (0, 1000), branches, "0" * 64)
-            catalogue.add(file.key, file.identity, header)
+            catalogue.add(file.key, file.state, header)
         catalogue.write(str(job.output.index), self._record("index", job, asked))
 
     def preprocess(self, job: Any, asked: dict[str, Any]) -> None:
@@ -91,7 +91,7 @@ class Writers:
         empty = Statistics.empty(("qcd", "w"))
         sums = {"x": Moments.of(np.arange(100.0).reshape(50, 2))}
         found = Statistics(empty.classes, empty.samples, sums)
-        content = json.loads(found.to_json()) | {"position": "0"}
+        content = json.loads(found.to_json()) | {"position": "0", "events": []}
         content["provenance"] = provenance.record(stage, dict(asked))
         write_text(path, json.dumps(content, sort_keys=True))
 
@@ -154,8 +154,8 @@ class Writers:
         from rootloom import provenance
 
         files = self.plan.files(job.wildcards.pack)
-        identities = {key: file.identity for key, file in files.items()}
-        return provenance.record(stage, dict(asked), inputs=identities)
+        states = {key: file.state for key, file in files.items()}
+        return provenance.record(stage, dict(asked), inputs=states)
 
 
 def _touch(path: str) -> None:

@@ -236,7 +236,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.output:
         write_text(options.output, found.to_json())
         return 0
-    print("\n".join(found.result.lines(with_reason)))
+    print("\n".join([*found.statistics_lines(), *found.result.lines(with_reason)]))
     return 0
 
 

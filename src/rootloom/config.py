@@ -32,7 +32,9 @@ from rootloom.types import TARGET
 Name = str
 Share = Annotated[float, Field(gt=0, le=1)]
 # A number is an expression as well: `weight: 1`.
-Expression = Annotated[str, BeforeValidator(lambda v: repr(v) if type(v) in (int, float) else v)]
+ExpressionText = Annotated[
+    str, BeforeValidator(lambda v: repr(v) if type(v) in (int, float) else v)
+]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -90,14 +92,22 @@ class FromFiles(Section):
 
     files: list[str] | None = Field(None, description="paths, globs or URLs")
     tree: str | None = Field(None, description="name of the TTree or RNTuple")
-    select: Expression | None = Field(None, description="expression, true for the rows to keep")
-    weight: Expression | None = Field(
+    select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
+    weight: ExpressionText | None = Field(
         None, description="expression of the event weight; null: 1, as of data"
     )
-    training_weight: Expression | None = Field(None, description="as of the dataset; null: none")
-    variables: dict[Name, Expression] = Field({}, description="those read by other expressions")
-    objects: dict[Name, dict[Name, Expression]] = Field({}, description="likewise")
-    targets: dict[Name, Expression] = Field({}, description="likewise")
+    training_weight: ExpressionText | None = Field(
+        None, description="in place of the dataset's training_weight; null: none"
+    )
+    variables: dict[Name, ExpressionText] = Field(
+        {}, description="expressions in place of the dataset's for variables of these names"
+    )
+    objects: dict[Name, dict[Name, ExpressionText]] = Field(
+        {}, description="expressions in place of the dataset's for quantities of these collections"
+    )
+    targets: dict[Name, ExpressionText] = Field(
+        {}, description="expressions in place of the dataset's for targets of these names"
+    )
     cross_section: float | None = Field(
         None, gt=0, description="pb; event weights are scaled to it times the luminosity"
     )
@@ -131,7 +141,7 @@ class ClassRule(FromFiles):
     """Which rows belong to a class: of a process, of some files, or where an expression holds."""
 
     process: str | None = Field(None, description="process of the embedded source")
-    where: str | None = Field(None, description="expression, true for the class's rows")
+    where: ExpressionText | None = Field(None, description="expression, true for the class's rows")
 
 
 class Splits(Section):
@@ -178,19 +188,21 @@ class Dataset(Section):
     )
     tree: str = Field("Events", description="name of the TTree or RNTuple")
     rows: str = Field("event", description="'event', or the collection whose objects are rows")
-    select: str | None = Field(None, description="expression, true for the rows to keep")
-    variables: dict[Name, str] = Field({}, description="quantities of a row, by name")
-    objects: dict[Name, dict[Name, str]] = Field({}, description="jagged quantities of a row")
-    targets: dict[Name, str] = Field(
+    select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
+    variables: dict[Name, ExpressionText] = Field({}, description="quantities of a row, by name")
+    objects: dict[Name, dict[Name, ExpressionText]] = Field(
+        {}, description="jagged quantities of a row"
+    )
+    targets: dict[Name, ExpressionText] = Field(
         {}, description="quantities of a row that a regression predicts; no network sees them"
     )
     classes: dict[Name, ClassRule] = Field(
         {}, description="which rows belong to which class; by default those that samples name"
     )
-    weight: Expression | None = Field(
+    weight: ExpressionText | None = Field(
         None, description="expression of the event weight, which evaluation and reports use"
     )
-    training_weight: Expression | None = Field(
+    training_weight: ExpressionText | None = Field(
         None,
         description="expression that takes the place of |event weight| in training, before balance "
         "and reweighting",
@@ -200,7 +212,7 @@ class Dataset(Section):
     )
     reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
     balance: bool = Field(True, description="give every class the same sum of training weights")
-    identity: list[str] = Field(
+    identity: list[ExpressionText] = Field(
         [], description="expressions, whole numbers that name an event: run, luminosityBlock, event"
     )
     splits: Splits = Splits()
@@ -267,6 +279,10 @@ class Dataset(Section):
         if self.files or self.simulate:
             return {"": FromFiles.model_validate({"files": self.files})}
         return dict(self.classes)
+
+    def own(self, source: FromFiles, key: str) -> Any:
+        """A key of a sample where it is given, also as null; else the dataset's."""
+        return getattr(source if key in source.model_fields_set else self, key)
 
     def class_of(self, sample: str) -> str | None:
         """The class of all rows of a sample, if there is one."""

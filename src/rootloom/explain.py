@@ -98,7 +98,7 @@ def _why(job: Planned, plan: Plan, root: Path) -> list[str]:
     before, now = dict(old.get("section") or {}), json.loads(json.dumps(new["section"]))
     if "files" in now and before.get("files") != now["files"]:  # digests, which say nothing
         before["files"] = old["inputs"]
-        now["files"] = {k: file.identity for k, file in plan.files(wildcards["pack"]).items()}
+        now["files"] = {k: file.state for k, file in plan.files(wildcards["pack"]).items()}
     changed = list(_differences(before, now))
     if said or changed:
         return said + changed

@@ -27,13 +27,13 @@ _NUMBER = 16  # hexadecimal digits of a file's position, which begin its line
 class File(NamedTuple):
     """One ROOT file. label: its class when the file decides it.
 
-    identity: tells one content from another. sample: the one it belongs to, if there are any.
+    state: tells one content from another. sample: the one it belongs to, if there are any.
     """
 
     key: str
     url: str
     label: str | None
-    identity: str
+    state: str
     sample: str = ""
 
 
@@ -158,9 +158,9 @@ def files_of_job(path: str | Path, digest: str) -> dict[str, File]:
     return FileList.read(Path(path)).with_digest(digest)
 
 
-def identities(files: dict[str, File]) -> dict[str, str]:
+def states(files: dict[str, File]) -> dict[str, str]:
     """What a pack's output was made from, for whoever asks what has changed since."""
-    return {key: file.identity for key, file in files.items()}
+    return {key: file.state for key, file in files.items()}
 
 
 def _lines(files: Iterable[tuple[File, float]], loads: list[float]) -> Iterator[str]:

@@ -97,13 +97,21 @@ class Files(Selection):
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self.root else self.root
         seen: dict[tuple[str, object], str] = {}
+        keys: dict[str, str] = {}
         for sample, source in self.dataset.sources().items():
             label, tree = self.dataset.class_of(sample), source.tree or self.dataset.tree
             for named, url in expand(source.files or [], base=base):
                 # Several trees of one file may be samples.
-                key = f"{named}-{of_value(source.tree)[:4]}" if source.tree else named
+                key = f"{named}-{of_value(source.tree)[:12]}" if source.tree else named
                 status = None if is_remote(url) else self._status(url)
                 _require_new(seen, tree, url, status)
+                if (other := keys.setdefault(key, url)) != url:
+                    raise ConfigError(
+                        f"files {other} and {url}",
+                        expected="different files, with different keys",
+                        found=f"'{key}' for both",
+                        fix="rename one of them",
+                    )
                 identity, seconds = self._look(key, url, status)
                 yield File(key, url, label, identity, sample), seconds
 

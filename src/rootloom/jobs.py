@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from rootloom import registry
-from rootloom.config import Dataset, FromFiles, SumOfWeights
+from rootloom.config import FromFiles, SumOfWeights
 from rootloom.files import Files
 from rootloom.fingerprint import of_code, of_value
 from rootloom.selection import objects_read
@@ -19,7 +19,7 @@ from rootloom.selection import objects_read
 Job = dict[str, Any]
 # Section, modules whose code the job executes beside its stage, fingerprints upstream.
 Described = tuple[Job, list[str], list[str]]
-FB_PER_PB = 1000.0  # a cross section in pb, times this and a luminosity in fb⁻¹, is a number
+FB_PER_PB = 1000.0  # a cross section in pb times a luminosity in fb⁻¹ is this many events
 NOTHING_OWN = FromFiles.model_validate({})
 MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
 # Rules that make one file of what another makes for a whole pack, with the same code.
@@ -69,7 +69,10 @@ class Jobs(Files):
 
     def _index(self, pack: str) -> Described:
         section = {
-            "trees": {name: reader["tree"] for name, reader in self.readers().items()},
+            "trees": {
+                name: [reader["tree"], reader["sum_of_weights"]]
+                for name, reader in self.readers().items()
+            },
             "on_bad_file": self.dataset.on_bad_file,
             "files": self.listing.parts[pack].digest,
         }
@@ -329,11 +332,11 @@ class Jobs(Files):
         return {
             "tree": own.tree or dataset.tree,
             "rows": dataset.rows,
-            "select": _own(own, dataset, "select"),
+            "select": dataset.own(own, "select"),
             "variables": variables,
             "objects": objects,
-            "weight": _own(own, dataset, "weight"),
-            "training_weight": _own(own, dataset, "training_weight"),
+            "weight": dataset.own(own, "weight"),
+            "training_weight": dataset.own(own, "training_weight"),
             "sum_of_weights": elsewhere,
             "splits": dataset.splits.expressions(),
             "targets": {**dataset.targets, **own.targets},
@@ -375,11 +378,6 @@ class Jobs(Files):
             section = self.library.representation(name)
             found[name] = section.get(field, self.properties(section)[field]["default"])
         return found
-
-
-def _own(source: FromFiles, dataset: Dataset, key: str) -> Any:
-    """A key of a sample where it is given, also as null; else the dataset's."""
-    return getattr(source if key in source.model_fields_set else dataset, key)
 
 
 def seed_of(base: int, *names: str) -> int:

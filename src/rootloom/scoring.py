@@ -141,7 +141,7 @@ def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: S
     }
     return Rows(
         id=dense(columns, "id"),
-        weight=table.event(columns),
+        weight=table.events.of(columns),
         training_weight=table.training(columns),
         truth=dense(columns, "label"),
         scores=score(columns, length) if length else np.empty((0, 1), np.float32),

@@ -10,6 +10,7 @@ from typing import Any
 from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
 from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.discriminants import Discriminant, check_discriminants
+from rootloom.evaluation.options import refuse_training_weights
 from rootloom.paths import Paths
 from rootloom.types import TARGET
 
@@ -115,6 +116,7 @@ class Selection:
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
         self._check_samples(where)
+        self._check_scales(where)
         self._check_weights()
         self._check_compared(where)
         for name in self.experiment.methods:
@@ -123,8 +125,9 @@ class Selection:
     def _check_samples(self, where: str) -> None:
         """Refuse a sample of no class, or with an expression for what nobody asks of it."""
         dataset = self.dataset
+        word = "samples" if dataset.samples else "classes"
         for name, source in dataset.sources().items():
-            of = f"{where}: samples.{name}"
+            of = f"{where}: {word}.{name}"
             label = dataset.class_of(name)
             named = [] if label is None else [label]
             require_known(named, dataset.classes, f"{of}.class", "a class of the dataset")
@@ -135,33 +138,40 @@ class Selection:
                 known = dataset.objects[group]
                 require_known(members, known, f"{of}.objects.{group}", f"quantities of '{group}'")
 
+    def _check_scales(self, where: str) -> None:
+        """Refuse cross sections where showers are compared, which count by `weight` alone.
+
+        A single sample's factor cancels.
+        """
+        sources = self.dataset.sources()
+        scaled = [name for name, source in sources.items() if source.cross_section is not None]
+        if self.makes_examples and scaled and len(sources) > 1:
+            raise ConfigError(
+                f"{where}: samples.{scaled[0]}.cross_section",
+                expected="none beside generators, whose showers are compared by `weight` alone",
+                found=f"{len(scaled)} samples with one",
+                fix="write the normalisation into `weight`",
+            )
+
     def _check_weights(self) -> None:
         """Refuse training weights that some samples have and others have not, and misused ones."""
-        dataset, sources = self.dataset, self.dataset.sources()
-        own = {
-            name: (
-                s.training_weight
-                if "training_weight" in s.model_fields_set
-                else dataset.training_weight
-            )
-            for name, s in sources.items()
-        }
+        dataset = self.dataset
+        sources = dataset.sources().items()
+        own = {name: dataset.own(source, "training_weight") for name, source in sources}
         without = [name for name, text in own.items() if text is None]
         if without and len(without) < len(own):
             raise ConfigError(
                 f"dataset '{self.dataset_name}': training_weight",
                 expected="one for every sample, or for none",
                 found=f"none for {', '.join(without)}",
-                fix=f"samples: {without[0]}: training_weight: 1",
+                fix=f"training_weight: 1 of {without[0]}",
             )
         evaluation = self.library.evaluation(self.experiment)
-        if evaluation.get("weights", "event") != "event" and evaluation.get("significances"):
-            raise ConfigError(
-                f"experiment '{self.name}': evaluation.significances",
-                expected="weights: event, as a significance is of numbers of events",
-                found=f"weights: {evaluation['weights']}",
-                fix="leave out `weights`, or give the significances an experiment of their own",
-            )
+        refuse_training_weights(
+            evaluation.get("weights", "event"),
+            evaluation.get("significances", {}),
+            f"experiment '{self.name}': evaluation.significances",
+        )
 
     def folds(self, method: str) -> int:
         """Folds of a method's cross-validation; 0 without one."""

@@ -80,7 +80,7 @@ def shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
     section = {k: v for k, v in job["section"].items() if k not in shared}
     section |= {"file": file.key, "url": file.url, "file_class": file.label, "part": part}
     section |= {"sample": file.sample, "reader": job["section"]["readers"][file.sample]}
-    found = {"section": section, "code": job["code"], "upstream": file.identity}
+    found = {"section": section, "code": job["code"], "upstream": file.state}
     return {**found, "fingerprint": of_value(found)}
 
 
@@ -114,7 +114,7 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
 def naming_of(section: Job, header: Header | None) -> Naming:
     """How the events of a shard's file get their identities."""
     if section["simulated"] or header is None:
-        return Naming.of_recipe(section["file"])
+        return Naming.of_simulated(section["file"])
     return Naming(section["file"], header.origin, header.first_entry, section["sample"])
 
 

@@ -83,10 +83,11 @@ def _written(
     sampling: Sampling,
     weight: np.ndarray | None,
 ) -> Iterator[Block]:
+    header = inspect(path, reader.tree)
+    reader, entries = reader.fitted(header.branches), header.entries
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = sampling.representation.needs(tuple(reader.variables), objects)
     columns = tuple(dict.fromkeys((*sampling.features, *needed)))
-    entries = inspect(path, reader.tree).entries
     if weight is not None and len(weight) != entries:
         raise DataError(
             path,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError
 from rootloom.fileio import write_text
-from rootloom.filelist import File, files_of_job, identities
+from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
 from rootloom.packing import position
 from rootloom.paths import of_file
@@ -66,24 +66,27 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     from rootloom.sections import reader_of
 
     section = job["section"]
-    reader = {name: reader_of(fields) for name, fields in readers.items()}
+    by_sample = {name: reader_of(fields) for name, fields in readers.items()}
     known, catalogue = Catalogue.read(output), Catalogue()
     refusals: dict[str, InputError] = {}
     headers = []
     files = files_of_job(listing, section["files"])
     for key, file in files.items():
-        tree = section["trees"][file.sample]
-        identity = of_value([file.identity, tree, job["code"]])
+        reader = by_sample[file.sample]
+        identity = of_value([file.state, section["trees"][file.sample], job["code"]])
         try:
             if known.has(key, identity):
                 header = known.header(key)
             else:
-                header = inspect(file.url, tree)
+                header = inspect(file.url, reader.tree)
+                if reader.sum_of_weights is not None:
+                    elsewhere, branch = reader.sum_of_weights
+                    require(inspect(file.url, elsewhere), [branch])
                 print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
             if header is None:
                 catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
-            require(header, reader[file.sample].fitted(header.branches).branches())
+            require(header, reader.fitted(header.branches).branches())
             catalogue.add(key, identity, header)
             headers.append(header)
         except InputError as refusal:
@@ -91,7 +94,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
             catalogue.set_aside(key, identity, str(refusal))
     quarantine(refusals, len(files), section["on_bad_file"])
     require_distinct(map(events_of, headers))
-    catalogue.write(output, provenance.record("index", dict(job), inputs=identities(files)))
+    catalogue.write(output, provenance.record("index", dict(job), inputs=states(files)))
 
 
 def preprocess(job: Job, *, listing: str, index: str, shards: str, output: str) -> None:
@@ -113,7 +116,7 @@ def preprocess(job: Job, *, listing: str, index: str, shards: str, output: str) 
         paths = [of_file(shards, key, part) for part in range(section["parts"])]
         entries[key] = pack.entry(file, paths, output)
     quarantine(pack.refusals, len(entries), section["on_bad_file"])
-    record = provenance.record("preprocess", dict(job), inputs=identities(files))
+    record = provenance.record("preprocess", dict(job), inputs=states(files))
     Manifest(entries).write(output, record)
 
 
@@ -134,11 +137,10 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
     """Sum the statistics of a pack's shards."""
     from rootloom.sections import representation_of
     from rootloom.shards.manifest import Manifest, shards_by_file
+    from rootloom.shards.reweight import Reweight
     from rootloom.shards.statistics import merge_all, merge_by_position, shard_statistics
 
     section = job["section"]
-    from rootloom.shards.reweight import Reweight
-
     representation = representation_of(section)
     reweights = [Reweight(**section["reweight"])] if section["reweight"] else []
     files = [
@@ -354,7 +356,7 @@ def friends(
     files = files_of_job(listing, job["section"]["files"])
     made = {key: of_file(friends, key) for key in files}
     _write_friends(job, predictions, index, files, made)
-    record = provenance.record("friends", dict(job), inputs=identities(files))
+    record = provenance.record("friends", dict(job), inputs=states(files))
     write_text(output, json.dumps({"files": made, "provenance": record}, indent=1))
 
 

@@ -76,19 +76,16 @@ def test_few_methods_are_solid_and_baselines_dashed():
     assert {look.colour for look in found} == set(SERIES[:4])
 
 
-class Result:
-    """What `rejection_curves` reads of a discrimination."""
-
-    def __init__(self, power):
-        efficiency = np.linspace(0.02, 1, 50)
-        self.curve = Curve(efficiency, efficiency**power, 0.05 * efficiency**power)
+def curve_of(power):
+    efficiency = np.linspace(0.02, 1, 50)
+    return Curve(efficiency, efficiency**power, 0.05 * efficiency**power)
 
 
 @pytest.mark.parametrize("count", [3, 12])
 def test_the_legend_of_many_lies_below_the_axes(count):
     drawn = looks([False] * count)
     lines = [Line(f"a-method-{number}", look, False) for number, look in enumerate(drawn)]
-    results = [(line, Result(1.5 + 0.2 * number)) for number, line in enumerate(lines)]
+    results = [(line, curve_of(1.5 + 0.2 * number)) for number, line in enumerate(lines)]
     figure = figures.rejection_curves(results)
     figure.draw_without_rendering()
     axes = figure.axes[0]

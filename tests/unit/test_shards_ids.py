@@ -52,11 +52,11 @@ def digest(values: np.ndarray) -> str:
 
 def test_simulated_events_have_the_identities_they_always_had() -> None:
     entry = np.array([0, 1, 2, (1 << 44) - 1])
-    ids, split = Naming.of_recipe("w-00001").rows(block(entry), SHARES)
+    ids, split = Naming.of_simulated("w-00001").rows(block(entry), SHARES)
     assert ids.tolist() == SIMULATED
     assert split.tolist() == SIMULATED_SPLITS
     assert fold_of(ids, 5).tolist() == SIMULATED_FOLDS
-    ids, split = Naming.of_recipe("w-00001").rows(block(np.arange(100_000)), SHARES)
+    ids, split = Naming.of_simulated("w-00001").rows(block(np.arange(100_000)), SHARES)
     assert digest(ids.astype("<u8")) == IDS_OF_100_000
     assert digest(split) == SPLITS_OF_100_000
 

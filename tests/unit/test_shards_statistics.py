@@ -360,7 +360,7 @@ def test_training_weights_have_an_absolute_mean_of_one_and_balanced_classes(nega
 def test_event_weights_stay_as_they_are_without_samples() -> None:
     label, weight = signed()
     found = WeightTable.from_statistics(of_rows(("a", "b"), label, weight), dataset="d")
-    assert np.array_equal(found.event({"label": label, "weight": weight}), weight)
+    assert np.array_equal(found.events.of({"label": label, "weight": weight}), weight)
 
 
 def test_a_training_weight_of_its_own_takes_the_place_of_the_event_weight() -> None:
@@ -380,7 +380,7 @@ def two_samples() -> tuple[Statistics, dict[str, tuple[np.ndarray, np.ndarray]]]
     for name, (k, count, weight) in rows.items():
         label, w = np.full(count, k, np.int32), np.full(count, weight, np.float32)
         one = of_rows(("b", "s"), label, w).samples[""]
-        sums = replace(one, entries=2 * count, before=2.0 * count * weight)
+        sums = replace(one, entries=2 * count, sum_of_weights=2.0 * count * weight)
         parts.append(Statistics(("b", "s"), {name: sums}))
         columns[name] = label, w
     return merge_all(parts), columns
@@ -393,7 +393,7 @@ def test_samples_are_scaled_to_their_cross_sections() -> None:
         statistics, dataset="d", weighting=Weighting(samples=samples)
     )
     event = {
-        name: found.event({"label": k, "weight": w, "sample": np.full(len(k), code_of(name))})
+        name: found.events.of({"label": k, "weight": w, "sample": np.full(len(k), code_of(name))})
         for name, (k, w) in columns.items()
     }
     # Half of the entries are selected: half of what is expected; Σw = 500 was given, not counted.
@@ -408,18 +408,18 @@ def test_samples_are_scaled_to_their_cross_sections() -> None:
     assert np.isclose(sums["tt"] / sums["w"], 4000 / 400, rtol=1e-5)
     assert np.isclose(sums["tt"] + sums["w"], sums["sig"], rtol=1e-5)
     assert np.isclose(sum(sums.values()), 300, rtol=1e-5)
-    scales = found.scales
+    scales = found.events.scales
     assert np.isclose(statistics.weights(scales)[0, 0], 4400, rtol=1e-6)
     assert np.isclose(statistics.squares(scales)[0, 0], (event["tt"].astype("f8") ** 2).sum()
                       + (event["w"].astype("f8") ** 2).sum(), rtol=1e-5)  # fmt: skip
     with pytest.raises(DataError, match="rows of another sample"):
-        found.event({"label": [0], "weight": [1.0], "sample": np.array([7], np.uint32)})
+        found.events.of({"label": [0], "weight": [1.0], "sample": np.array([7], np.uint32)})
 
 
-@pytest.mark.parametrize("before", [0.0, -3.0, np.nan, np.inf])
-def test_a_cross_section_needs_a_positive_sum_of_weights(before: float) -> None:
+@pytest.mark.parametrize("total", [0.0, -3.0, np.nan, np.inf])
+def test_a_cross_section_needs_a_positive_sum_of_weights(total: float) -> None:
     statistics, _ = two_samples()
-    sums = {**statistics.samples, "tt": replace(statistics.samples["tt"], before=before)}
+    sums = {**statistics.samples, "tt": replace(statistics.samples["tt"], sum_of_weights=total)}
     weighting = Weighting(samples={"tt": Normalisation(8000.0)})
     broken = Statistics.from_json(Statistics(statistics.classes, sums).to_json())
     with pytest.raises(DataError, match=r"(?s)sample 'tt'.*sum_of_weights"):

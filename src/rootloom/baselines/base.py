@@ -67,7 +67,10 @@ class Data(Protocol):
     def rows(
         self, split: str, reads: Sequence[str]
     ) -> Iterable[tuple[Mapping[str, Column], np.ndarray]]:
-        """Shard columns, "weight" among them, and targets (R, T) of a split, shard by shard."""
+        """Shard columns and targets (R, T) of a split, shard by shard.
+
+        Among the columns is "weight", here the training weight.
+        """
 
 
 class Predictor(Protocol):

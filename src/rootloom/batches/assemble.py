@@ -49,9 +49,9 @@ def assemble(
     rows = rows[own.start * size : own.stop * size]
     devices = len(own)
     reads = ("label", "weight") if weights is None else weights.reads
-    own_columns = {name: np.asarray(columns[name])[rows] for name in reads}
-    label, words = own_columns["label"], np.asarray(columns["id"])[rows]
-    weight = own_columns["weight"] if weights is None else weights.training(own_columns)
+    of_rows = {name: np.asarray(columns[name])[rows] for name in reads}
+    label, words = of_rows["label"], np.asarray(columns["id"])[rows]
+    weight = of_rows["weight"] if weights is None else weights.training(of_rows)
     if draw is not None:
         weight = weight * draw(event_of(words, np.asarray(columns["object"])[rows]))
 

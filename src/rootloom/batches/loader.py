@@ -107,7 +107,7 @@ class Loader:
 
     @property
     def scale(self) -> float:
-        """Rows of a full batch times the mean |weight| of the training split, which is 1.
+        """Rows of a full batch times the mean |training weight| of the split, which is 1.
 
         A last, partial batch is divided by the same number: its rows weigh what others weigh. A
         split smaller than a batch is one full batch.

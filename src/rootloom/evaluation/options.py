@@ -47,11 +47,13 @@ class ClassificationOptions:
         refuse_training_weights(self.weights, self.significances)
 
 
-def refuse_training_weights(weights: str, significances: Collection[str]) -> None:
+def refuse_training_weights(
+    weights: str, significances: Collection[str], where: str = "evaluation: significances"
+) -> None:
     """Raise ConfigError for significances by training weights, which are no numbers of events."""
     if weights != "event" and significances:
         raise ConfigError(
-            "evaluation: significances",
+            where,
             expected="weights: event, as a significance is of numbers of events",
             found=f"weights: {weights}, with {', '.join(significances)}",
             fix="leave out `weights: training`, or give significances an experiment of their own",

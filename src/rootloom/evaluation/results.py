@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -67,6 +67,13 @@ class Evaluation:
         figures = self.result.figures()
         lower = {key.lower(): found for key, found in figures.items()}
         return figures.get(name, lower.get(name.lower()))
+
+    def statistics_lines(self) -> Iterator[str]:
+        """How many rows each class has, and what their event weights leave of them."""
+        for name, rows in self.rows.items():
+            negative = self.negative.get(name, 0.0)
+            signs = f", {negative:.1%} of negative weight" if negative else ""
+            yield f"{name}: {rows:,} rows, {self.effective.get(name, 0.0):,.0f} effective{signs}"
 
     def to_json(self) -> str:
         """Indented JSON; floats keep all their digits."""

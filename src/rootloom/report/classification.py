@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import ClassVar
 
 from rootloom.errors import DataError
-from rootloom.evaluation.classification_results import ClassificationResult, Discrimination
+from rootloom.evaluation.classification_results import ClassificationResult, Curve, Discrimination
 from rootloom.evaluation.results import Evaluation
 from rootloom.report import classification_rows, figures
 from rootloom.report.figures import Line
@@ -59,7 +59,7 @@ class Classification:
 
     def beside(self) -> dict[str, bytes]:
         """The rejection of the signal's background."""
-        return {"roc.png": as_png(figures.rejection_curves(self._ranked(self._main)))}
+        return {"roc.png": as_png(figures.rejection_curves(_curves(self._ranked(self._main))))}
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -107,7 +107,7 @@ class Classification:
         return Section(
             positive=positive,
             rejection=picture(
-                figures.rejection_curves(ranked),
+                figures.rejection_curves(_curves(ranked)),
                 f"{key}-rejection",
                 f"Background rejection against signal efficiency {figures_of}",
                 "Background rejection, the inverse of the background efficiency.",
@@ -139,6 +139,10 @@ class Classification:
             expected=classification_rows.significance_rows(ranked),
             reasons=classification_rows.reasons_of(ranked),
         )
+
+
+def _curves(ranked: Sequence[tuple[Line, Discrimination]]) -> list[tuple[Line, Curve]]:
+    return [(line, result.curve) for line, result in ranked]
 
 
 def _cuts(ranked: Sequence[tuple[Line, Discrimination]], key: str) -> list[Picture]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rcParams
@@ -48,20 +48,12 @@ class Line:
         return " ".join(f"{2 * length:g}" for length in self.look.dashes)
 
 
-class HasCurve(Protocol):
-    """What a ROC curve belongs to."""
-
-    @property
-    def curve(self) -> Curve:
-        """It."""
-
-
 @styled
-def rejection_curves(results: Sequence[tuple[Line, HasCurve]]) -> Figure:
+def rejection_curves(results: Sequence[tuple[Line, Curve]]) -> Figure:
     """1/ε_B against ε_S, logarithmic, with the statistical band."""
     figure, axes = canvas(WIDE)
-    for line, result in results:
-        efficiency, background, relative = _readable(result.curve)
+    for line, curve in results:
+        efficiency, background, relative = _readable(curve)
         axes.fill_between(
             efficiency,
             np.exp(-relative) / background,
@@ -84,7 +76,7 @@ def rejection_curves(results: Sequence[tuple[Line, HasCurve]]) -> Figure:
 
 @styled
 def class_rejection_curves(
-    title: str, signal: str, results: Sequence[tuple[Line, HasCurve]]
+    title: str, signal: str, results: Sequence[tuple[Line, Curve]]
 ) -> Figure:
     """Rejection of several classes, a line each, against the efficiency of one."""
     figure = rejection_curves(results)

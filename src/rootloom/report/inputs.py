@@ -32,7 +32,8 @@ class AverageImages:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """rows: split → class → number. weights: None where no method learns from weighted rows.
+    """rows: split → class → number. weights: None in a report that knows no
+    statistics.
 
     quarantined: file → reason. quarantined_share, quarantined_bytes: of the files and of their
     bytes, 0 … 1. How many events a damaged file was meant to hold is not known; its share of the

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from rootloom.errors import DataError
 from rootloom.evaluation.classification_results import (
     ClassificationResult,
     ClassProfile,
     Confusion,
-    Curve,
     DiscriminantResult,
     ManyClasses,
     PairRejection,
@@ -28,12 +26,6 @@ from rootloom.report.theme import looks
 
 # The share of colour in a cell that all rows of a class are in: text stays readable on it.
 FULL_SHADE = 55
-
-
-class Drawn(NamedTuple):
-    """A curve to be drawn."""
-
-    curve: Curve
 
 
 @dataclass(frozen=True)
@@ -183,7 +175,7 @@ def _class_lines(classes: Sequence[str]) -> dict[str, Line]:
 
 def _curves(line: Line, result: DiscriminantResult, key: str, classes: Sequence[str]) -> Picture:
     of_class = _class_lines(classes)
-    drawn = [(of_class[p.background], Drawn(p.curve)) for p in result.against if p.curve]
+    drawn = [(of_class[p.background], p.curve) for p in result.against if p.curve]
     return picture(
         figures.class_rejection_curves(line.label, result.signal, drawn),
         f"{key}-rejection",

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rootloom.evaluation.classification_results import ClassificationResult
 from rootloom.fileio import write_bytes, write_text
 from rootloom.report import figures, tables
 from rootloom.report.chapters import Chapter, chapter_of
@@ -62,12 +63,15 @@ def render(inputs: ReportInputs, lines: dict[str, Line], chapter: Chapter) -> st
         images=_images(inputs),
         losses=_losses(inputs, lines),
         trainings=tables.training_rows(inputs.histories, lines),
-        weights_used=weight_words(
-            [getattr(e.result, "weights", "event") for e in inputs.evaluations]
-        ),
+        weights_used=_weights_used(inputs),
         splits=tables.split_rows(inputs.dataset) if inputs.dataset else [],
         provenance=_provenance(inputs),
     )
+
+
+def _weights_used(inputs: ReportInputs) -> str:
+    results = [evaluation.result for evaluation in inputs.evaluations]
+    return weight_words([r.weights for r in results if isinstance(r, ClassificationResult)])
 
 
 def method_lines(inputs: ReportInputs) -> dict[str, Line]:

@@ -1,4 +1,4 @@
-"""The weights of a data set, from its statistics to rows of text."""
+"""The weights of a dataset, from its statistics to rows of text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rootloom.types import SPLITS
 
 
 def summarise_weights(section: Mapping[str, Any], statistics: Statistics) -> WeightsSummary:
-    """The weights of a data set.
+    """The weights of a dataset.
 
     section: "dataset", "weighting" (fields of `Weighting`) and "weights": the dataset's own words,
     "event", "training", "luminosity" and "samples" (class and cross section by name).
@@ -42,6 +42,8 @@ def _event(words: Mapping[str, Any], scaled: bool) -> str:
 
 def _training(words: Mapping[str, Any], weighting: Weighting) -> str:
     base = words["training"] or "event weight"
+    if words["training"] and weighting.samples:
+        base += ", not scaled to cross sections"
     text = f"|{base}|" if weighting.negative == "absolute" else base
     if weighting.balance:
         text += " × balance of the classes"
@@ -90,7 +92,9 @@ def _sample_rows(
                 name=name,
                 label=of["class"] or "by expression",
                 entries=grouped(sums.entries),
-                before=f"{sums.before:.6g}" if np.isfinite(sums.before) else "–",
+                sum_of_weights=f"{sums.sum_of_weights:.6g}"
+                if np.isfinite(sums.sum_of_weights)
+                else "–",
                 cross_section="–" if cross is None else f"{cross:g} pb",
                 scale=f"{scales[name]:.5g}",
                 rows=grouped(int(sums.rows.sum())),

@@ -1,4 +1,4 @@
-"""Which weights the rows of a data set have, and what they do to its statistics: text to print."""
+"""Which weights the rows of a dataset have, and what they do to its statistics: text to print."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SampleRow:
     name: str
     label: str
     entries: str
-    before: str
+    sum_of_weights: str
     cross_section: str
     scale: str
     rows: str

@@ -222,7 +222,7 @@ class RowReader:
             split=_pick(self._splits(chunk, layout, url), kept) if self.splits else None,
             training_weight=None if training is None else _pick(training, kept).astype(np.float32),
             entries=chunk.stop - chunk.start,
-            sum_of_weights=self._sum_of_weights(chunk),
+            sum_of_weights=self._sum_of_weights(chunk, layout, weight),
             event=_pick(self._names(chunk, layout, url), kept) if self.identity else None,
         )
         check_finite(block, url)
@@ -235,12 +235,17 @@ class RowReader:
             return np.ones(layout.size, np.float32)
         return layout.scalar(self._deciding[name], chunk.arrays)
 
-    def _sum_of_weights(self, chunk: Chunk) -> float:
-        """Of the entries of a chunk, before any selection; NaN for a weight of each object."""
+    def _sum_of_weights(self, chunk: Chunk, layout: Layout, weight: np.ndarray) -> float:
+        """Of the entries of a chunk, before any selection; NaN for a weight of each object.
+
+        weight: (R,), of all its rows.
+        """
         if self.sum_of_weights is not None:
             return 0.0  # it stands in another tree
-        weight = self._deciding.get("weight")
-        if weight and depth(weight.evaluate(chunk.arrays)) > 1:
+        if layout.counts is None:
+            return float(weight.sum(dtype=np.float64))
+        expression = self._deciding.get("weight")
+        if expression and depth(expression.evaluate(chunk.arrays)) > 1:
             return float("nan")
         events = Layout.of(chunk.start, chunk.stop, None)
         return float(self._weights("weight", events, chunk).sum(dtype=np.float64))

@@ -40,7 +40,7 @@ class Naming:
     sample: str = ""
 
     @classmethod
-    def of_recipe(cls, key: str) -> Naming:
+    def of_simulated(cls, key: str) -> Naming:
         """That of a simulated file: its key says how it is made, and which of these files it is."""
         return cls(key, key)
 

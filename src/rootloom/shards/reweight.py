@@ -1,4 +1,4 @@
-"""Kinematic reweighting: bins of one variable, and what each class has in them."""
+"""Kinematic reweighting: the variable, its bins and the spectrum that classes shall have."""
 
 from __future__ import annotations
 

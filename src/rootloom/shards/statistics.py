@@ -39,8 +39,8 @@ class Statistics:
     """Exact sums over shards; `merge` agrees to rounding in any order, to the bit in one order.
 
     classes: names, K of them. samples: sums by sample; "" is that of files which are in none.
-    moments: by the representation's sample names and, as "target.<name>", of the targets.
-    class_means: for those of these names that have one entry a row, by sample.
+    moments: by the names that the representation's `sample` gives and, as "target.<name>", of the
+    targets. class_means: of those names that have one entry a row, by name, then by sample.
     """
 
     classes: tuple[str, ...]
@@ -72,7 +72,10 @@ class Statistics:
         return self._total("square", np.float64, {name: s * s for name, s in scales.items()})
 
     def means(self, name: str, scales: Mapping[str, float]) -> np.ndarray:
-        """Means (K, F) of a sample of the representation, by event weights; scales: by sample."""
+        """Means (K, F) of what the representation calls `name`, by event weights.
+
+        scales: by sample.
+        """
         parts = [means.scaled(scales[s]) for s, means in sorted(self.class_means[name].items())]
         return reduce(ClassMeans.merge, parts).mean
 
@@ -93,7 +96,7 @@ class Statistics:
                 found=", ".join(other.classes),
                 fix="delete shards made with another configuration",
             )
-        # A sample with one entry a row in some blocks only is not per row: its means are dropped.
+        # A name with one entry a row in some blocks only is not per row: its means are dropped.
         means = {
             name: _merged(self.class_means.get(name, {}), other.class_means.get(name, {}))
             for name in {**self.class_means, **other.class_means}
@@ -179,8 +182,9 @@ def shard_statistics(
     with Shard(path) as shard:
         sample = str(shard.attributes.get("sample", ""))
         entries = int(shard.attributes.get("entries", 0))
-        before = float(shard.attributes.get("sum_of_weights", 0.0))
-        sums = replace(SampleSums.empty(len(classes)), entries=entries, before=before)
+        total_weight = float(shard.attributes.get("sum_of_weights", 0.0))
+        empty = SampleSums.empty(len(classes))
+        sums = replace(empty, entries=entries, sum_of_weights=total_weight)
         total = Statistics(tuple(classes), {sample: sums})
         for split in SPLITS:
             for start in range(0, shard.rows(split), _BLOCK_ROWS):

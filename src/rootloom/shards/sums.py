@@ -25,7 +25,7 @@ def code_of(sample: str) -> int:
 class SampleSums:
     """Sums over one sample (the files of one physics process), before any normalisation.
 
-    entries: entries of its trees, whether selected or not; before: the sum of their event weights,
+    entries: entries of its trees, whether selected or not; sum_of_weights: of their event weights,
     NaN where the weight is not one number an event.
     rows, negative: (3, K) int64, rows and those of negative weight by split and class; weight,
     square: (3, K) float64, sums of w and w². training: `Reweight.key` (or WHOLE, one bin) →
@@ -34,7 +34,7 @@ class SampleSums:
     """
 
     entries: int
-    before: float
+    sum_of_weights: float
     rows: np.ndarray
     negative: np.ndarray
     weight: np.ndarray
@@ -81,7 +81,7 @@ class SampleSums:
             training[key] = self.training[key] + other.training[key]
         return type(self)(
             self.entries + other.entries,
-            self.before + other.before,
+            self.sum_of_weights + other.sum_of_weights,
             self.rows + other.rows,
             self.negative + other.negative,
             self.weight + other.weight,
@@ -90,10 +90,10 @@ class SampleSums:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Lists of numbers; `before` is None where it is no number."""
+        """Lists of numbers; `sum_of_weights` is None where it is no number."""
         return {
             "entries": self.entries,
-            "before": self.before if np.isfinite(self.before) else None,
+            "sum_of_weights": self.sum_of_weights if np.isfinite(self.sum_of_weights) else None,
             "rows": self.rows.tolist(),
             "negative": self.negative.tolist(),
             "weight": self.weight.tolist(),
@@ -104,10 +104,10 @@ class SampleSums:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`, exactly."""
-        before = content["before"]
+        total = content["sum_of_weights"]
         return cls(
             int(content["entries"]),
-            float("nan") if before is None else float(before),
+            float("nan") if total is None else float(total),
             np.array(content["rows"], np.int64),
             np.array(content["negative"], np.int64),
             np.array(content["weight"], np.float64),
@@ -116,8 +116,8 @@ class SampleSums:
         )
 
 
-def training_sums(base: np.ndarray, flat: np.ndarray, classes: int, bins: int) -> np.ndarray:
-    """Sums (3, K, bins) of b, |b| and b², from b (R,) and flat class-and-bin numbers (R,)."""
+def training_sums(base: np.ndarray, cell: np.ndarray, classes: int, bins: int) -> np.ndarray:
+    """Sums (3, K, bins) of b, |b| and b², from b (R,) and cells (R,): label · bins + bin."""
     base = np.asarray(base, np.float64)
-    sums = [np.bincount(flat, term, classes * bins) for term in (base, np.abs(base), base**2)]
+    sums = [np.bincount(cell, term, classes * bins) for term in (base, np.abs(base), base**2)]
     return np.stack(sums).reshape(3, classes, bins)

@@ -1,10 +1,10 @@
 """The two weights of a row.
 
 The *event weight* is physics: what the dataset calls `weight`, signed, times the normalisation of
-the row's sample. Evaluation and reports use it. The *training weight* is a choice: by default
-|event weight| × class balance × kinematic reweighting. Both follow from a row's columns and from
-sums over all rows; its mean over the training split is 1 for the absolute training weight, so
-that a step need only count rows.
+the row's sample. Evaluation and reports use it, save for calibrations, which use the other. The
+*training weight* is a choice: by default |event weight| × class balance × kinematic reweighting.
+Both follow from a row's columns and from sums over all rows. The mean of the absolute training
+weight over the training split is 1, so that a step need only count rows.
 """
 
 from __future__ import annotations
@@ -81,65 +81,26 @@ class Weighting:
     def scales(self, samples: Mapping[str, SampleSums]) -> dict[str, float]:
         """Factor on the event weights of each sample."""
         return {
-            name: self.samples[name].scale(name, sums.before) if name in self.samples else 1.0
+            # A sample whose files are all empty has no weights to scale.
+            name: self.samples[name].scale(name, sums.sum_of_weights)
+            if name in self.samples and sums.entries
+            else 1.0
             for name, sums in samples.items()
         }
 
 
 @dataclass(frozen=True)
-class Capped:
-    """A class whose reweighting met the cap.
+class EventWeights:
+    """Event weights of rows. scales: by sample; empty where no sample is normalised."""
 
-    bins: how many of them. undone: the share of its training weight that is still in other bins
-    than the target would have it, ½ Σ |density − target| over the bins.
-    """
-
-    label: str
-    bins: int
-    undone: float
-
-
-@dataclass(frozen=True)
-class WeightTable:
-    """Event and training weights of rows from their columns.
-
-    factors: (K, bins), on the absolute or signed base weight. scales: by sample; empty where no
-    sample is normalised. capped: classes that the reweighting left short of the target.
-    effective: (K,), (Σt)²/Σt² of the training weights t in the training split.
-    """
-
-    factors: np.ndarray
-    weighting: Weighting = Weighting()
     scales: Mapping[str, float] = field(default_factory=dict)
-    capped: tuple[Capped, ...] = ()
-    effective: tuple[float, ...] = ()
-
-    @property
-    def variable(self) -> str | None:
-        """The auxiliary column that the reweighting reads, if any."""
-        return self.weighting.reweight.variable if self.weighting.reweight else None
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The shard columns that weights are made of."""
-        own = [TRAINING_WEIGHT] if self.weighting.own else []
-        sample = [SAMPLE] if self.scales else []
-        auxiliary = [AUXILIARY + self.variable] if self.variable else []
-        return ("label", "weight", *own, *sample, *auxiliary)
+        """The shard columns that they are made of."""
+        return ("weight", SAMPLE) if self.scales else ("weight",)
 
-    def shortfalls(self) -> list[str]:
-        """What the cap of the reweighting left undone, a sentence a class that is concerned."""
-        reweight = self.weighting.reweight
-        if reweight is None:
-            return []
-        return [
-            f"{one.label}: {one.bins} of {reweight.bins} bins of {reweight.variable} hold too few "
-            f"rows for the cap of {reweight.cap:g}; {one.undone:.1%} of the class's training "
-            "weight is still elsewhere than the target has it"
-            for one in self.capped
-        ]
-
-    def event(self, columns: Mapping[str, Any]) -> np.ndarray:
+    def of(self, columns: Mapping[str, Any]) -> np.ndarray:
         """Event weights (R,) float32 of rows with these columns (R,)."""
         weight = np.asarray(columns["weight"], np.float32)
         if not self.scales:
@@ -155,10 +116,68 @@ class WeightTable:
             )
         return (weight * values[at]).astype(np.float32)
 
+    @cached_property
+    def _codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the samples, ascending, and their scales."""
+        pairs = sorted((code_of(name), scale) for name, scale in self.scales.items())
+        return np.array([c for c, _ in pairs], np.uint32), np.array([s for _, s in pairs])
+
+
+@dataclass(frozen=True)
+class Capped:
+    """A class whose reweighting met the cap.
+
+    bins: how many of them. undone: the share of its training weight that would have to change bins
+    to reach the target, ½ Σ |density − target|.
+    """
+
+    label: str
+    bins: int
+    undone: float
+
+
+@dataclass(frozen=True)
+class WeightTable:
+    """Training weights of rows from their columns, and the event weights they come from.
+
+    factors: (K, bins), on the absolute or signed base weight. capped: classes that the reweighting
+    left short of the target. effective: (K,), (Σt)²/Σt² of the training weights t in the training split.
+    """
+
+    factors: np.ndarray
+    weighting: Weighting = Weighting()
+    events: EventWeights = EventWeights()
+    capped: tuple[Capped, ...] = ()
+    effective: tuple[float, ...] = ()
+
+    @property
+    def variable(self) -> str | None:
+        """The auxiliary column that the reweighting reads, if any."""
+        return self.weighting.reweight.variable if self.weighting.reweight else None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The shard columns that weights are made of."""
+        own = [TRAINING_WEIGHT] if self.weighting.own else []
+        auxiliary = [AUXILIARY + self.variable] if self.variable else []
+        return ("label", *self.events.reads, *own, *auxiliary)
+
+    def shortfalls(self) -> list[str]:
+        """Classes that the cap of the reweighting keeps from the target, a sentence each."""
+        reweight = self.weighting.reweight
+        if reweight is None:
+            return []
+        return [
+            f"{one.label}: {one.bins} of {reweight.bins} bins of {reweight.variable} hold too few "
+            f"rows for the cap of {reweight.cap:g}; {one.undone:.1%} of the class's training "
+            "weight would have to change bins to reach the target"
+            for one in self.capped
+        ]
+
     def training(self, columns: Mapping[str, Any]) -> np.ndarray:
         """Training weights (R,) float32 of rows with these columns (R,)."""
         own = self.weighting.own
-        base = np.asarray(columns[TRAINING_WEIGHT]) if own else self.event(columns)
+        base = np.asarray(columns[TRAINING_WEIGHT]) if own else self.events.of(columns)
         if self.weighting.negative == "absolute":
             base = np.abs(base)
         values = columns[AUXILIARY + self.variable] if self.variable else None
@@ -173,12 +192,6 @@ class WeightTable:
         if values is None:
             raise ValueError(f"this table needs the values of '{reweight.variable}'")
         return self.factors[label, reweight.bin_of(values)].astype(np.float32)
-
-    @cached_property
-    def _codes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Codes of the samples, ascending, and their scales."""
-        pairs = sorted((code_of(name), scale) for name, scale in self.scales.items())
-        return np.array([c for c, _ in pairs], np.uint32), np.array([s for _, s in pairs])
 
     @classmethod
     def from_statistics(
@@ -195,7 +208,7 @@ class WeightTable:
         have weight, or the statistics lack the histogram; ConfigError when the target is no class.
         """
         reweight, scales = weighting.reweight, weighting.scales(statistics.samples)
-        signed, absolute, squares = base_sums(statistics, dataset, weighting, scales)
+        signed, absolute, squares = _base_sums(statistics, dataset, weighting, scales)
         sums = absolute if weighting.negative == "absolute" else signed
         totals = sums.sum(axis=1)
         _check_classes(statistics, dataset, totals)
@@ -213,13 +226,13 @@ class WeightTable:
         return cls(
             factors,
             weighting,
-            scales if weighting.samples else {},
+            EventWeights(scales if weighting.samples else {}),
             capped,
             tuple(effective.tolist()),
         )
 
 
-def base_sums(
+def _base_sums(
     statistics: Statistics, dataset: str, weighting: Weighting, scales: Mapping[str, float]
 ) -> np.ndarray:
     """Sums (3, K, bins) of b, |b| and b² over the training split, of all samples together.
@@ -254,7 +267,7 @@ def base_sums(
 
 
 def _check_classes(statistics: Statistics, dataset: str, totals: np.ndarray) -> None:
-    # Where no class is told apart there may be one; one that alone has weight is a mistake.
+    # A dataset of one class trains on it alone; of several classes, two must have weight.
     least = min(2, len(totals))
     if (totals > 0).sum() < least:
         counts = zip(statistics.classes, statistics.rows[0], totals, strict=True)

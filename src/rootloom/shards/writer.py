@@ -52,7 +52,7 @@ class ShardWriter:
         attributes: Mapping[str, str | int | float] | None = None,
     ) -> None:
         self._path, self._splits = Path(path), dict(splits)
-        self._naming = naming or Naming.of_recipe(file_key)
+        self._naming = naming or Naming.of_simulated(file_key)
         self._auxiliary, self._sample = tuple(auxiliary), sample
         self._entries, self._sum_of_weights = 0, 0.0
         self._attributes = {
