@@ -141,7 +141,7 @@ class WeightTable:
     """Training weights of rows from their columns, and the event weights they come from.
 
     factors: (K, bins), on the absolute or signed base weight. capped: classes that the reweighting
-    left short of the target. effective: (K,), (Σt)²/Σt² of training weights t in the training split.
+    left short of the target. effective: (K,), (Σt)²/Σt² of training weights t of the split "train".
     """
 
     factors: np.ndarray
