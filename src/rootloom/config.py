@@ -23,6 +23,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -111,10 +112,18 @@ class FromFiles(Section):
     cross_section: float | None = Field(
         None, gt=0, description="pb; event weights are scaled to it times the luminosity"
     )
-    sum_of_weights: SumOfWeights | Annotated[float, Field(gt=0)] | None = Field(
+    sum_of_weights: SumOfWeights | float | None = Field(
         None,
         description="of all generated events before any selection; counted in the files by default",
     )
+
+    @field_validator("sum_of_weights", mode="before")
+    @classmethod
+    def _number_or_place(cls, value: Any) -> Any:
+        number = type(value) in (int, float) and value > 0
+        if not (value is None or number or isinstance(value, dict | SumOfWeights)):
+            raise ValueError("a positive number, or {tree: …, branch: …}")
+        return float(value) if number else value
 
     @model_validator(mode="after")
     def _something_to_scale(self) -> FromFiles:
@@ -252,6 +261,10 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _every_class_has_a_rule(self) -> Dataset:
         named = {sample.label for sample in self.samples.values()}
+        for name, sample in self.samples.items():
+            if sample.label is not None and sample.label not in self.classes:
+                hint = nearest(sample.label, self.classes)
+                raise ValueError(f"a class of the dataset for sample '{name}' ({hint})")
         for name, rule in self.classes.items():
             if not (rule.files or rule.process or rule.where) and name not in named:
                 raise ValueError(f"class '{name}' needs one of: process, files, where, a sample")
@@ -422,7 +435,9 @@ def parse(cls: type[S], data: Any, where: str) -> S:
 
 
 def _sentence(error: Any) -> str:
-    return "this key, which has no default" if error["type"] == "missing" else error["msg"]
+    if error["type"] == "missing":
+        return "this key, which has no default"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _unknown_keys(

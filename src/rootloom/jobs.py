@@ -283,7 +283,11 @@ class Jobs(Files):
             "training": dataset.training_weight,
             "luminosity": dataset.luminosity,
             "samples": {
-                name: {"class": dataset.class_of(name), "cross_section": source.cross_section}
+                name: {
+                    "class": dataset.class_of(name),
+                    "cross_section": source.cross_section,
+                    "weight": dataset.own(source, "weight"),
+                }
                 for name, source in sources.items()
             },
         }

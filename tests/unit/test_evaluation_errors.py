@@ -392,7 +392,7 @@ def test_the_command_rounds_as_the_report_does(
     evaluated(tmp_path, *cancelling([-1.0, -1, -1, -1, 1, 1]))
     assert main(["evaluate", str(tmp_path / "p.h5")]) == 0
     text = capsys.readouterr().out
-    assert f"50 %: rejection – ({CANCELS}); 6 of 406 background rows left" in text
+    assert f"50 %: rejection – ({CANCELS}); 6 (0.667 effective) of 406 background rows left" in text
 
 
 def test_the_example_of_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,9 @@ WEIGHTS = WeightsSummary(
     event="weight, times cross section × 20 fb⁻¹ / Σw before the selection, by sample",
     training="|event weight| × balance of the classes",
     classes=(ClassRow("train", "qcd", "7,012", "8414.4", "6,950", "12.5 %", "6,800"),),
-    samples=(SampleRow("dijets", "qcd", "20,000", "1e+06", "831.8 pb", "16.6", "7,012"),),
+    samples=(
+        SampleRow("dijets", "qcd", "genWeight", "20,000", "1e+06", "831.8 pb", "16.6", "7,012"),
+    ),
     capped=("qcd: 3 of 50 bins of pt hold too few rows for the cap of 10",),
 )
 TRAINED = ("cnn", "recnn-gated", "dnn")

@@ -17,14 +17,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_globs_lists_and_urls_sorted_and_unique(folder: Path) -> None:
+def test_globs_lists_and_urls_sorted(folder: Path) -> None:
     url = "root://eos.example//store/x.root"
-    found = expand(["b/**/*.root", "a/*.root", "a/x.root", url, url], base=folder)
+    found = expand(["b/**/*.root", "a/*.root", url], base=folder)
     names = [file.url for file in found]
     assert names[:-1] == [
         str(folder / n) for n in ("a/x.root", "a/y.root", "b/deep/z.root", "b/x.root")
     ]
     assert names[-1] == url
+
+
+@pytest.mark.parametrize(
+    "patterns", [["a/x.root", "a/x.root"], ["a/*.root", "a/x.root"], ["root://h//x.root"] * 2]
+)
+def test_a_file_that_two_entries_name_is_refused(folder: Path, patterns: list[str]) -> None:
+    with pytest.raises(InputError, match=r"x\.root\n.*listed once"):
+        expand(patterns, base=folder)
 
 
 def test_keys_depend_on_nothing_but_the_path_as_written(folder: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -26,7 +27,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("samples") / "in.root"
     columns = {"x": np.arange(6.0), "w": WEIGHTS, "PFMET_pt": np.arange(6.0) * 10}
     with uproot.recreate(path) as made:
-        made.mktree("Events", {k: v.dtype for k, v in columns.items()}).extend(columns)
+        events = made.mktree("Events", {k: v.dtype for k, v in columns.items()})
+        for start in (0, 2, 4):  # a basket each, so that a step reads one of them
+            events.extend({k: v[start : start + 2] for k, v in columns.items()})
+        jets = ak.Array([[1.0, 2.0], [], [3.0]])
+        made.mktree("Jets", {"Jet_w": ak.type(jets).content}).extend({"Jet_w": jets})
         made.mktree("Empty", {k: v.dtype for k, v in columns.items()})
         sums = {"genEventSumw": np.array([100.0, 23.5])}
         made.mktree("Runs", {"genEventSumw": np.dtype("f8")}).extend(sums)
@@ -44,13 +49,37 @@ def reader(**fields: Any) -> RowReader:
 
 
 @pytest.mark.parametrize("step", [1, 2, 6])
-@pytest.mark.parametrize("select", [None, "x > 3", "x > 100"])
+@pytest.mark.parametrize("select", [None, "x > 3", "x < 2", "x > 100"])
 def test_weights_are_counted_before_the_selection(file: str, step: int, select: str | None) -> None:
     blocks = list(reader(select=select).read(file, 0, 6, step=step))
+    assert len(blocks) == {None: 3, "x > 3": 1, "x < 2": 2, "x > 100": 1}[select] or step == 6
     assert sum(block.entries for block in blocks) == 6
     assert sum(block.sum_of_weights for block in blocks) == WEIGHTS.sum()
-    kept = WEIGHTS[{None: 0, "x > 3": 4, "x > 100": 6}[select] :]
+    kept = WEIGHTS[kept_by(select)]
     assert np.concatenate([block.weight for block in blocks]).tolist() == kept.tolist()
+
+
+def test_single_precision_does_not_round_the_sum(tmp_path: Path) -> None:
+    weight = np.array([2.0**25, *[1.0] * 7], np.float32)
+    with uproot.recreate(tmp_path / "w.root") as made:
+        columns = {"x": np.zeros(8), "w": weight}
+        made.mktree("Events", {k: v.dtype for k, v in columns.items()}).extend(columns)
+    (block,) = reader().read(str(tmp_path / "w.root"), 0, 8)
+    assert block.sum_of_weights == 2.0**25 + 7
+
+
+def test_weights_of_objects_have_no_sum_over_events(file: str) -> None:
+    jets = reader(tree="Jets", rows="Jet", variables={"w": "Jet_w"}, weight="Jet_w")
+    (block,) = jets.read(file, 0, 3)
+    assert block.weight.tolist() == [1.0, 2.0, 3.0]
+    assert np.isnan(block.sum_of_weights)
+
+
+def test_a_training_weight_is_read_beside_the_event_weight(file: str) -> None:
+    blocks = list(reader(training_weight="w * 2", select="x > 3").read(file, 0, 6))
+    training = np.concatenate([block.training_weight for block in blocks])
+    assert training.tolist() == (2 * WEIGHTS[4:]).tolist()
+    assert np.concatenate([block.weight for block in blocks]).tolist() == WEIGHTS[4:].tolist()
 
 
 def test_a_sum_that_stands_in_another_tree_is_counted_once_a_file(file: str) -> None:
@@ -85,6 +114,12 @@ SAMPLES = {
     "data": {"files": ["data.root"], "class": "data", "weight": None},
     "mc": {"files": ["mc.root"], "class": "mc", "tree": "nominal", "variables": {"x": "2 * y"}, "cross_section": 831.8, "sum_of_weights": {"tree": "Runs", "branch": "sumw"}},
 }  # fmt: skip
+
+
+def kept_by(select: str | None) -> np.ndarray:
+    """Which entries `select` keeps, of x = 0 … 5."""
+    kept = {None: range(6), "x > 3": (4, 5), "x < 2": (0, 1), "x > 100": ()}[select]
+    return np.array(kept, int)
 
 
 def dataset(**changes: Any) -> Dataset:
@@ -136,6 +171,18 @@ def test_each_sample_is_read_by_its_own_words(tmp_path: Path) -> None:
     assert {(f.sample, f.label) for f in files} == {("data", "data"), ("mc", "mc")}
 
 
+@pytest.mark.parametrize("number", [402.6, 402])
+def test_what_a_sample_says_for_itself_reaches_its_reader(tmp_path: Path, number: float) -> None:
+    own = {"training_weight": "abs(w)", "targets": {"t": "3 * t"}, "sum_of_weights": number}
+    samples = {"data": {**SAMPLES["data"], "training_weight": 1}, "mc": {**SAMPLES["mc"], **own}}
+    found = plan(tmp_path, samples=samples, targets={"t": "t"})
+    readers = found.readers()
+    assert [readers[name]["training_weight"] for name in ("data", "mc")] == ["1", "abs(w)"]
+    assert [readers[name]["targets"] for name in ("data", "mc")] == [{"t": "t"}, {"t": "3 * t"}]
+    assert found.weighting()["samples"]["mc"]["sum_of_weights"] == number
+    assert found.weighting()["own"]
+
+
 def test_one_files_trees_may_be_two_samples(tmp_path: Path) -> None:
     same = {
         name: {"files": ["mc.root"], "class": name, "tree": name}
@@ -164,7 +211,7 @@ KEEP = {"negative_weights": "keep"}
         (
             {"classes": {"data": {}, "mcc": {"where": "x > 0"}}},
             {},
-            "(?s)samples.mc.class.*'mc'.*did you mean 'mcc'",
+            "(?s)sample 'mc'.*did you mean 'mcc'",
         ),
         (
             {

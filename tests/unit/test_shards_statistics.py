@@ -386,6 +386,62 @@ def two_samples() -> tuple[Statistics, dict[str, tuple[np.ndarray, np.ndarray]]]
     return merge_all(parts), columns
 
 
+def test_sums_of_two_files_add_up() -> None:
+    one, other = (
+        replace(SampleSums.empty(1), entries=n, sum_of_weights=w) for n, w in ((3, 3.5), (5, 4.0))
+    )
+    both = one.merge(other)
+    assert (both.entries, both.sum_of_weights) == (8, 7.5)
+
+
+def test_a_training_weight_of_its_own_is_no_part_of_a_cross_section() -> None:
+    statistics, columns = two_samples()
+    weighting = Weighting(balance=False, own=True, samples={"tt": Normalisation(8000.0)})
+    found = WeightTable.from_statistics(statistics, dataset="d", weighting=weighting)
+    training = {
+        name: found.training({"label": k, "training_weight": w}).astype(np.float64)
+        for name, (k, w) in columns.items()
+    }
+    whole = np.concatenate(list(training.values()))
+    assert np.isclose(np.abs(whole).mean(), 1.0, rtol=1e-6)
+    sums = {name: (w.astype(np.float64)).sum() for name, (_, w) in columns.items()}
+    ratio = training["tt"].sum() / training["sig"].sum()
+    assert np.isclose(ratio, sums["tt"] / sums["sig"], rtol=1e-5)
+    background = np.concatenate([training["tt"], training["w"]])
+    effective = background.sum() ** 2 / (background**2).sum()
+    assert np.isclose(found.effective[0], effective, rtol=1e-5)
+
+
+def test_shards_keep_a_training_weight_of_their_own_apart(tmp_path: Path) -> None:
+    block, columns = table(200, 3)
+    own = np.linspace(-1, 2, 200).astype(np.float32)
+    with ShardWriter(tmp_path / "s.h5", file_key="k", splits={"train": 1.0}) as writer:
+        writer.append(replace(block, training_weight=own, columns={}), columns)
+    sums = shard_statistics(tmp_path / "s.h5", Sampler(), classes=CLASSES).samples[""]
+    for k in range(3):
+        mine = own[block.label == k].astype(np.float64)
+        wanted = [mine.sum(), np.abs(mine).sum(), (mine**2).sum()]
+        assert np.allclose(sums.training[WHOLE][:, k, 0], wanted, rtol=1e-12)
+
+
+def test_class_means_weigh_samples_by_their_scales_and_signs(tmp_path: Path) -> None:
+    parts, rows = [], []
+    for number, (name, scale) in enumerate((("a", 1.0), ("b", 50.0))):
+        block, columns = table(300, number)
+        weight = block.weight * np.where(np.arange(300) % 5, 1, -1).astype(np.float32)
+        path = tmp_path / f"{name}.h5"
+        with ShardWriter(path, file_key=name, splits={"train": 1.0}, sample=name) as writer:
+            writer.append(replace(block, weight=weight, columns={}), columns)
+        parts.append(shard_statistics(path, Sampler(), classes=CLASSES))
+        rows.append((block.label, columns["x"][:, 0], weight.astype(np.float64) * scale))
+    label, x, weight = (np.concatenate(column) for column in zip(*rows, strict=True))
+    found = merge_all(parts).means("x", {"a": 1.0, "b": 50.0})[:, 0]
+    for k in range(3):
+        mine = label == k
+        wanted = (x[mine] * weight[mine]).sum() / weight[mine].sum()
+        assert np.isclose(found[k], wanted, rtol=1e-9)
+
+
 def test_samples_are_scaled_to_their_cross_sections() -> None:
     statistics, columns = two_samples()
     samples = {"tt": Normalisation(8000.0), "w": Normalisation(1000.0, sum_of_weights=500.0)}
@@ -408,6 +464,9 @@ def test_samples_are_scaled_to_their_cross_sections() -> None:
     assert np.isclose(sums["tt"] / sums["w"], 4000 / 400, rtol=1e-5)
     assert np.isclose(sums["tt"] + sums["w"], sums["sig"], rtol=1e-5)
     assert np.isclose(sum(sums.values()), 300, rtol=1e-5)
+    background = np.concatenate([training["tt"], training["w"]]).astype(np.float64)
+    effective = background.sum() ** 2 / (background**2).sum()
+    assert np.isclose(found.effective[0], effective, rtol=1e-5)
     scales = found.events.scales
     assert np.isclose(statistics.weights(scales)[0, 0], 4400, rtol=1e-6)
     assert np.isclose(statistics.squares(scales)[0, 0], (event["tt"].astype("f8") ** 2).sum()

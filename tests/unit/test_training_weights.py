@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -21,7 +22,7 @@ from rootloom.training import parallel
 from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions
 from rootloom.training.state import initial_params, initial_state
-from rootloom.training.step import train_step
+from rootloom.training.step import train_step, weighted_sums
 
 CLASSES = ("background", "signal")
 PT = Reweight("pt", 10, 0.0, 5.0, target="signal", cap=100.0)
@@ -150,6 +151,12 @@ def test_the_steps_of_an_epoch_add_up_to_the_gradient_of_the_split(case: str, de
     wanted = -np.concatenate([slope @ columns["x"], [slope.sum()]])
     np.testing.assert_allclose(total, wanted, rtol=1e-4, atol=1e-5)
     assert np.isclose(np.abs(weight).mean(), 1.0, rtol=1e-6)
+
+
+def test_means_are_divided_by_absolute_weights() -> None:
+    sums = weighted_sums(jnp.array([1.0, -1.0, 2.0]), {"loss": jnp.array([1.0, 2.0, 3.0])})
+    assert float(sums["weight"]) == 4.0
+    assert float(sums["loss"]) == 5.0
 
 
 def test_a_split_smaller_than_a_batch_is_one_full_batch() -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from rootloom.evaluation.measurement import Measurement, Quote, unrounded
+from rootloom.evaluation.measurement import Measurement, Quote, survivors, unrounded
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class WorkingPoint:
     background_effective: float
     background_total: int
     threshold: tuple[float, ...]
+
+    @property
+    def left(self) -> str:
+        """The background rows that survive, out of all, in words."""
+        return survivors(self.background_count, self.background_effective, self.background_total)
 
     @property
     def at_least(self) -> float | None:
@@ -133,8 +138,8 @@ class PairRejection:
         for point in self.working_points:
             yield (
                 f"  {self.signal} efficiency {100 * point.signal_efficiency:g} %: rejection of "
-                f"{self.background} {quote(point.rejection)}; {point.background_count:,.10g} of "
-                f"{point.background_total:,} rows of {self.background} left"
+                f"{self.background} {quote(point.rejection)}; {point.left} rows of "
+                f"{self.background} left"
             )
 
 
@@ -272,13 +277,12 @@ class ClassificationResult:
             for point in one.working_points:
                 yield (
                     f"  signal efficiency {100 * point.signal_efficiency:g} %: rejection "
-                    f"{quote(point.rejection)}; {point.background_count:,.10g} of "
-                    f"{point.background_total:,} background rows left"
+                    f"{quote(point.rejection)}; {point.left} background rows left"
                 )
             for found in one.significances:
                 yield (
                     f"  significance {found.name}: {quote(found.value)}; "
-                    f"{found.background_count:,.10g} background rows left"
+                    f"{found.background_count:,.0f} background rows left"
                 )
         if self.many:
             yield from self.many.lines(quote)

@@ -52,7 +52,7 @@ def evaluate(
         members=tuple(m.header.member for m in members),
         parameters=header.parameters,
         training_seconds=float(np.mean(known)) if known else None,
-        rows=_by_class(header.classes, rows.truth, np.ones(len(rows)), np.sum, int),
+        rows=_by_class(header.classes, rows.truth, rows.weight != 0, np.sum, int),
         weights=_by_class(header.classes, rows.truth, rows.weight, np.sum),
         effective=_by_class(header.classes, rows.truth, rows.weight, effective_rows),
         training_effective={}

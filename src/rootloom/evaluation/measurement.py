@@ -37,6 +37,13 @@ class Measurement:
 Quote = Callable[[Measurement], str]
 
 
+def survivors(count: float, effective: float, total: int) -> str:
+    """How many of the background rows are left, and what they are worth where weights differ."""
+    left = f"{count:,.0f}" if count == round(count) else f"{count:,.1f}"
+    worth = f" ({effective:,.3g} effective)" if effective < 0.9 * count else ""
+    return f"{left}{worth} of {total:,}"
+
+
 def unrounded(found: Measurement) -> str:
     """All digits of value, error and spread, and the reason where one is missing."""
     errors = "".join(f" ± {e}" for e in (found.statistical, found.spread) if e is not None)

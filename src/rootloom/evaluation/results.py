@@ -28,10 +28,11 @@ R = TypeVar("R", ClassificationResult, RegressionResult, GenerationResult)
 class Evaluation:
     """Everything known about one method on one split.
 
-    rows, weights: by class, the latter sums of event weights. effective: (Σw)²/Σw² of them, and
-    training_effective: of the training weights, by class. negative: share of the rows with a
-    negative event weight, by class. parameters, training_seconds: None when the file does not say;
-    the seconds are the mean over members. result: what the evaluation's kind makes of the rows.
+    rows, weights: by class, rows of weight 0 left out, and sums of event weights. effective:
+    (Σw)²/Σw² of them, training_effective: of the training weights, by class. negative: share of the
+    rows with a negative event weight, by class. parameters, training_seconds: None when the file
+    does not say; the seconds are the mean over members. result: what the evaluation's kind makes of
+    the rows.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -91,6 +91,8 @@ def _alone(found: Measurement, value: float | None) -> str:
 
 def _rejection(point: WorkingPoint) -> Cell:
     count = f"{grouped(point.background_count)} of {grouped(point.background_total)} left"
+    if point.background_effective < 0.9 * point.background_count:
+        count += f" ({grouped(point.background_effective)} effective)"
     if point.at_least is not None:
         return Cell(with_errors(point.rejection), count, "68.27 % confidence level")
     if point.rejection.why:

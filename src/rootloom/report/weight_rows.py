@@ -33,7 +33,8 @@ def summarise_weights(section: Mapping[str, Any], statistics: Statistics) -> Wei
 
 
 def _event(words: Mapping[str, Any], scaled: bool) -> str:
-    text = words["event"] or "1"
+    own = {of["weight"] for of in words["samples"].values()}
+    text = (words["event"] or "1") if own <= {words["event"]} else "weight of the sample"
     if not scaled:
         return text
     luminosity = f"{words['luminosity']:g} fb⁻¹"
@@ -91,6 +92,7 @@ def _sample_rows(
             SampleRow(
                 name=name,
                 label=of["class"] or "by expression",
+                weight=of["weight"] or "1",
                 entries=grouped(sums.entries),
                 sum_of_weights=f"{sums.sum_of_weights:.6g}"
                 if np.isfinite(sums.sum_of_weights)

@@ -25,6 +25,7 @@ class SampleRow:
 
     name: str
     label: str
+    weight: str
     entries: str
     sum_of_weights: str
     cross_section: str

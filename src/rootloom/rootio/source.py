@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,17 +50,24 @@ def key_of(url: str) -> str:
 def expand(
     patterns: str | Sequence[str], base: str | os.PathLike[str] | None = None
 ) -> list[SourceFile]:
-    """Sorted, unique files behind paths, globs (`*`, `?`, `[…]`, `**`), URLs and lists of these.
+    """Sorted files behind paths, globs (`*`, `?`, `[…]`, `**`), URLs and lists of these.
 
     base: folder relative patterns start from; keys are made from the paths as written, so that a
     project that moves keeps them. Globs are not followed inside URLs. A name that ends in `.txt` is
     a list: a path, glob or URL a line, a URL with what is known of its content after it.
-    Raises InputError for a pattern that matches nothing, and for two files with one key;
-    ConfigError for a list that cannot be understood.
+    Raises InputError for a pattern that matches nothing, a file that is there twice and two files
+    with one key; ConfigError for a list that cannot be understood.
     """
     written = [patterns] if isinstance(patterns, str) else patterns
     written = [entry for pattern in written for entry in _entries(pattern, base)]
-    found = sorted({name for pattern in written for name in _matches(pattern, base)})
+    found = sorted(name for pattern in written for name in _matches(pattern, base))
+    if twice := next((a for a, b in pairwise(found) if a == b), None):
+        raise InputError(
+            f"file {twice}",
+            expected="each file listed once",
+            found="one that two entries of `files` name or match",
+            fix="leave one of them out: its events would count twice",
+        )
     files: dict[str, SourceFile] = {}
     for name in found:
         file = SourceFile(key_of(name), name if is_remote(name) else _located(name, base))

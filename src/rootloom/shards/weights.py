@@ -46,7 +46,8 @@ class Normalisation:
                 found="none: the weight is not one finite number an event"
                 if np.isnan(total)
                 else f"{total:g}",
-                fix="give `sum_of_weights`: a number, or the tree and branch that hold it",
+                fix="look at the sample's `weight`, or give `sum_of_weights`: a number, or the "
+                "tree and branch that hold it",
             )
         return self.expected / total
 
