@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -29,6 +28,7 @@ from rootloom.fileio import new_hdf5
 from rootloom.rootio import remote, staging
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, trees
+from rootloom.shards.statistics import Statistics
 from tests.cluster.daemons import Unavailable, skip_or_fail
 from tests.cluster.servers import Web, XRootD, adler32, make_certificate, relay, web, xrootd
 from tests.toy import write_jets
@@ -345,7 +345,7 @@ STATISTICS = "results/datasets/toy/features/statistics.json"
 
 
 def counts(project: Project) -> np.ndarray:
-    return np.array(json.loads((project.path / STATISTICS).read_text())["rows"])
+    return Statistics.from_json((project.path / STATISTICS).read_text()).rows
 
 
 def test_a_project_on_remote_files_with_faults(
@@ -398,7 +398,7 @@ def test_wrong_content_is_set_aside_where_asked_for(
         urls[label].append(f"{server.add(file)} adler32:{good}")
     project = remote_project(tmp_path / "project", urls, on_bad_file="quarantine")
     project.snakemake(STATISTICS)
-    assert np.sum(json.loads((project.path / STATISTICS).read_text())["rows"]) == 2 * 150
+    assert counts(project).sum() == 2 * 150
     indices = (project.path / "results" / "datasets" / "toy").rglob("*.json")
     text = "\n".join(path.read_text() for path in indices)
     assert all(digest in text for digest in wrong)

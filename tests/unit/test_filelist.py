@@ -51,7 +51,7 @@ def test_the_digest_of_all_does_not_depend_on_packs_or_order(packs: int) -> None
     assert found.digest == listed(500, 1).digest
 
 
-@pytest.mark.parametrize("field", ["url", "label", "identity"])
+@pytest.mark.parametrize("field", ["url", "label", "state", "sample"])
 def test_all_that_is_known_of_a_file_counts(field: str) -> None:
     ((file, seconds),) = files(1)
     other = file._replace(**{field: "other"})

@@ -14,6 +14,8 @@ import pytest
 from tests.trainings import MODEL, Training, naming, start, two_node_project
 from tests.workflow.project import Project
 
+from rootloom.shards.statistics import Statistics
+
 # Long enough to be disturbed; a signal or a failure ends it much earlier.
 LONG = 16
 MANY = 200  # where rows stay on the device and an epoch takes milliseconds
@@ -61,7 +63,7 @@ def test_two_processes_equal_one(project: Project, tmp_path: Path, devices: int)
     one = start(project, tmp_path / "one", nodes=1, section=section)
     assert one.wait() == 0
     file = project.path / "results/datasets/toy/features/statistics.json"
-    rows = sum(json.loads(file.read_text())["rows"][0])
+    rows = Statistics.from_json(file.read_text()).rows[0].sum()
     assert 0 < rows % 32 < 16  # in the last batch one of the processes has no rows
     assert len(one.history()) == 3
     assert one.history()[0]["loss"] > 1.01 * one.history()[2]["loss"]

@@ -11,6 +11,7 @@ import numpy as np
 import uproot
 
 from rootloom.shards.reader import content_digest
+from rootloom.shards.statistics import Statistics
 from tests.workflow.project import ROOT, Project
 from tests.workflow.test_interruption import LONG, kill_and_run_again
 
@@ -60,8 +61,8 @@ def test_a_copied_file_has_the_same_rows_in_the_same_splits(fresh: Project) -> N
         fresh.snakemake(statistics)
         stem = Path(name).stem
         (shard,) = (fresh.path / "results/datasets/nano-btag").rglob(f"{stem}-*.h5")
-        rows = json.loads((fresh.path / statistics).read_text())["rows"]
-        found.append((content_digest(shard), rows))
+        rows = Statistics.from_json((fresh.path / statistics).read_text()).rows
+        found.append((content_digest(shard), rows.tolist()))
     assert found[0] == found[1]
 
 
