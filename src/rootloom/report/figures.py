@@ -159,12 +159,7 @@ def reliability(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
             found.predicted,
             found.observed,
             yerr=np.array(found.error, dtype=float),  # None becomes NaN: no bar
-            color=line.colour,
-            linestyle=line.style,
-            linewidth=1.2,
-            elinewidth=0.9,
-            marker="o",
-            markersize=3,
+            **_points(line),
             label=f"{line.label}  (ECE {found.expected_error:.3f})",
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed share")
@@ -219,14 +214,17 @@ def _efficiency_bars(
         centre,
         value,
         yerr=[np.fmax(value - low, 0), np.fmax(high - value, 0)],
-        color=line.colour,
-        linestyle=line.style,
-        linewidth=1.2,
-        elinewidth=0.9,
-        marker="o",
-        markersize=3,
+        **_points(line),
         label=line.label,
     )
+
+
+def _points(line: Line) -> dict[str, Any]:
+    """How measured points with error bars are drawn in a method's line."""
+    return {
+        "color": line.colour, "linestyle": line.style, "linewidth": 1.2, "elinewidth": 0.9,
+        "marker": "o", "markersize": 3,
+    }  # fmt: skip
 
 
 def _logarithmic_efficiency(axes: Axes) -> None:
