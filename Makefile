@@ -3,6 +3,8 @@
 EXTRAS ?= simulate,remote
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+# Tests run side by side: one more than the cores of a small machine, since batch systems' tests wait.
+LANES ?= 3
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint requirements.lock
 
@@ -14,7 +16,7 @@ run: $(VENV)/.installed-run
 	$(BIN)/snakemake
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(LANES) --dist loadgroup --no-loadscope-reorder --durations 30
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

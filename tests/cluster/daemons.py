@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -20,13 +24,22 @@ def install(*packages: str) -> None:
         raise Unavailable(f"{', '.join(packages)}: not installed, and not root")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
-    for step in (["apt-get", "update", "-q"], command):
-        try:
-            done = subprocess.run(step, env=environment, capture_output=True, text=True)
-        except FileNotFoundError as error:
-            raise Unavailable(f"{', '.join(packages)}: no apt-get here") from error
+    with _one_at_a_time():
+        for step in (["apt-get", "update", "-q"], command):
+            try:
+                done = subprocess.run(step, env=environment, capture_output=True, text=True)
+            except FileNotFoundError as error:
+                raise Unavailable(f"{', '.join(packages)}: no apt-get here") from error
     if done.returncode:
         raise Unavailable(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Lanes of tests install one after the other: the package manager refuses a second one."""
+    with (Path(tempfile.gettempdir()) / "rootloom-tests-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def wait_until(true: Callable[[], bool], seconds: float, why: Callable[[], str] = str) -> None:
