@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -21,17 +22,21 @@ if not _LANE:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="rootloom-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
-# `make test` runs the tests in lanes, on few cores: most tests of batch systems wait. What one lane
-# runs in a row is a file, or all tests that share a fixture of the session that is dear to make.
+# `make test` runs the tests in lanes, since tests of batch systems wait most of the time. What one
+# lane runs in a row is a file, or all tests that share a fixture that is dear to make.
 _SHARED = ("finished",)
-# The longest first, so that no lane is left with one of them at the end.
-_FIRST = (
+# The longest first, so that no lane is left alone with one of them at the end.
+_LONG = (
     "tests/cluster/test_htcondor.py",
     "tests/cluster/test_htcondor_transfer.py",
     "tests/cluster/test_slurm.py",
-    "finished",
-    "tests/cluster",
-    "tests/workflow",
+    "tests/cluster/test_main_job.py",
+    "tests/workflow/finished",
+    "tests/workflow/test_shipped.py",
+    "tests/workflow/test_adversarial.py",
+    "tests/unit/test_training_resident.py",
+    "tests/unit/test_training_processes.py",
+    "tests/unit/test_tasks_adversarial.py",
 )
 
 
@@ -45,21 +50,29 @@ def strict() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    lanes = {item: _lane(item) for item in items}
-    items.sort(key=lambda item: _place(lanes[item]))  # stable: the order within a lane stays
+    """Put tests that run in one lane together, and tests of different folders side by side."""
+    parts: dict[str, list[pytest.Item]] = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(lanes[item]))
+        parts.setdefault(_part(item), []).append(item)
+    folders: dict[str, list[str]] = {}
+    for part in sorted(parts, key=_place):  # stable: short ones keep the order of their names
+        folders.setdefault(part.rpartition("/")[0], []).append(part)
+    items.clear()
+    for part in itertools.chain.from_iterable(itertools.zip_longest(*folders.values())):
+        for item in parts.get(part, ()):
+            item.add_marker(pytest.mark.xdist_group(part))
+            items.append(item)
 
 
-def _lane(item: pytest.Item) -> str:
+def _part(item: pytest.Item) -> str:
     """Name of what is run in one lane with a test."""
+    file = item.nodeid.partition("::")[0]
     shared = [name for name in _SHARED if name in getattr(item, "fixturenames", ())]
-    return shared[0] if shared else item.nodeid.partition("::")[0]
+    return f"{file.rpartition('/')[0]}/{shared[0]}" if shared else file
 
 
-def _place(lane: str) -> int:
-    places = [place for place, name in enumerate(_FIRST) if lane.startswith(name)]
-    return min(places, default=len(_FIRST))
+def _place(part: str) -> int:
+    return _LONG.index(part) if part in _LONG else len(_LONG)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -100,9 +100,9 @@ def untouched(apart_pool: Pool) -> Project:
 
 
 @pytest.fixture(scope="module")
-def finished(apart_pool: Pool, untouched: Project) -> PoolHead:
+def completed(apart_pool: Pool, untouched: Project) -> PoolHead:
     """A complete run whose training was evicted once."""
-    project = untouched.copy(apart_pool.folder / "finished")
+    project = untouched.copy(apart_pool.folder / "completed")
     apart_pool.own(project.path)
     head = apart_pool.head(project.path, PROFILE)
     process = head.start()
@@ -141,7 +141,7 @@ def test_an_evicted_training_ends_as_one_in_this_folder(
     here = untouched.copy(apart_pool.folder / "here")
     with ThreadPoolExecutor() as beside:
         trained = beside.submit(here.snakemake, model())
-        there = Project(request.getfixturevalue("finished").path)
+        there = Project(request.getfixturevalue("completed").path)
         trained.result()
     assert weights(there) == weights(here)
     (training,) = (j for j in apart_pool.everything(there.path) if j["rule"] == "train")
@@ -150,8 +150,8 @@ def test_an_evicted_training_ends_as_one_in_this_folder(
     assert f"epoch 1/{EPOCHS}" not in log.read_text()  # the checkpoint was used
 
 
-def test_everything_comes_back_once(apart_pool: Pool, finished: PoolHead) -> None:
-    there = Project(finished.path)
+def test_everything_comes_back_once(apart_pool: Pool, completed: PoolHead) -> None:
+    there = Project(completed.path)
     jobs = apart_pool.everything(there.path)
     assert len(jobs) == len(logs(there))
     results = there.path / "results"
@@ -161,7 +161,7 @@ def test_everything_comes_back_once(apart_pool: Pool, finished: PoolHead) -> Non
     assert [p.name for p in (there.path / SANDBOXES).rglob("*") if p.is_file()] == [
         p.name for p in (there.path / SANDBOXES).glob("code-*.tar.gz")
     ]
-    assert "Nothing to be done" in finished.run()
+    assert "Nothing to be done" in completed.run()
     assert len(apart_pool.everything(there.path)) == len(jobs)
 
 

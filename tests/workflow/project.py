@@ -18,6 +18,7 @@ from tests.toy import write_jets
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts", "src", "workflow")
 JETS = 150
+COMPILED = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
 TOY_EXPERIMENT = {
     "dataset": "toy",
@@ -111,10 +112,14 @@ class Project:
 
 
 def environment() -> dict[str, str]:
-    """The surroundings of a user without a GPU: nothing of the test run's JAX settings."""
+    """The surroundings of a user without a GPU: nothing of the test run's JAX settings.
+
+    But for the store of compiled programs, so that each is compiled once for all projects.
+    """
     dropped = ("XLA_FLAGS", "JAX_", "PJRT_", "PYTHONPATH", "SNAKEMAKE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
-    return kept | {"JAX_PLATFORMS": "cpu"}
+    stored = {name: os.environ[name] for name in COMPILED if name in os.environ}
+    return kept | stored | {"JAX_PLATFORMS": "cpu"}
 
 
 def make_project(
