@@ -493,6 +493,8 @@ def test_a_cap_that_acts_says_what_it_left_undone() -> None:
     assert (one.label, one.bins) == ("a", 3)
     assert np.isclose(one.undone, 0.5 * np.abs(after / after.sum() - 0.25).sum())
     assert table_of(simple([[20, 30, 20, 30], [25] * 4], reweight), reweight).capped == ()
+    # A bin whose ratio is the cap exactly reaches the target.
+    assert table_of(simple([[3, 1, 2, 2], [2] * 4], reweight), reweight).capped == ()
 
 
 def test_statistics_of_an_earlier_version_are_refused() -> None:
