@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import rootloom
 from rootloom.errors import RootloomError
@@ -137,15 +138,23 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from rootloom.rootio.header import inspect, trees
+    from rootloom.rootio.header import inspect, survey
 
     tree = options.tree
     if tree is None:
-        found = trees(options.file)
+        found = survey(options.file)
         if len(found) != 1:
-            print("trees: " + (", ".join(found) or "none"))
+            print(f"{options.file}: {len(found) or 'no'} trees")
+            for one in found:
+                what = one.problem or f"{one.entries} entries"
+                cycles = f", cycles {', '.join(map(str, one.cycles))}" if one.cycles[1:] else ""
+                print(f"  {one.name:40} {one.container:8} {what}{cycles}")
+            if found:
+                most = max(found, key=lambda one: one.entries or 0).name
+                print(f"branches and types of one: rootloom inspect {quote(options.file)} "
+                      f"--tree {quote(most)}")  # fmt: skip
             return 0 if found else 1
-        tree = found[0]
+        tree = found[0].name
     header = inspect(options.file, tree)
     print(f"{options.file}: {header.container} '{tree}', {header.entries} entries")
     for name, kind in sorted(header.branches.items()):

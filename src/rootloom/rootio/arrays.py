@@ -57,7 +57,9 @@ class TreeFile:
         """Close the file and its threads."""
         self._stack.close()
 
-    def steps(self, names: Sequence[str], start: int, stop: int, step: int) -> list[tuple[int, int]]:
+    def steps(
+        self, names: Sequence[str], start: int, stop: int, step: int
+    ) -> list[tuple[int, int]]:
         """[start, stop) cut at cluster boundaries into about `step` entries, at most MAX_BYTES."""
         sources = [self.places[name].source for name in names]
         offsets = cluster_offsets(self._tree, self.container, sources)

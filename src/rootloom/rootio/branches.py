@@ -71,7 +71,7 @@ def require_readable(kind: str, where: str) -> None:
             where,
             expected="a branch that uproot can read",
             found=kind.removeprefix(UNREADABLE),
-            fix="leave it out of the dataset's expressions, or write it as plain numbers or vectors",
+            fix="leave it out of the expressions, or write it as numbers or vectors",
         )
 
 
@@ -108,7 +108,9 @@ def _leaves(branch: Any) -> list[tuple[str, str]]:
 def _fields(ntuple: Any) -> Iterator[tuple[str, Place]]:
     # uproot's own `keys()` takes time quadratic in the number of fields.
     fields = {field.path: field for field in ntuple.all_fields if field.path}
-    shown = {path: path[found.end() :] if (found := _HIDDEN.match(path)) else path for path in fields}
+    shown = {
+        path: path[found.end() :] if (found := _HIDDEN.match(path)) else path for path in fields
+    }
     times = Counter(shown.values())
     for path, field in fields.items():
         yield shown[path] if times[shown[path]] == 1 else path, Place(field, path)
@@ -214,5 +216,3 @@ def _read_fields(chosen: list[Place], start: int, stop: int) -> dict[Place, Any]
         for path, place in asked.items():
             found[place] = record[parts[path]] if parts[path] else record
     return found
-
-

@@ -146,10 +146,7 @@ class RowReader:
         names = self.branches(columns)
         nothing: RowBlock | None = None
         elsewhere = self.sum_of_weights if part == 0 else None
-        beside = {
-            name: Friend((friends or {}).get(name, url), rule.tree, rule.by)
-            for name, rule in self.friends.items()
-        }
+        beside = self.beside(url, friends)
         with ExitStack() as stack:
             for place in dict.fromkeys([url, *(friend.url for friend in beside.values())]):
                 stack.enter_context(staged(place, retry=self.retry))
@@ -170,12 +167,23 @@ class RowReader:
         if nothing is not None:
             yield nothing
 
-    def object_counts(self, url: str, start: int, stop: int) -> np.ndarray:
-        """Objects of the row collection in each entry of [start, stop), selected or not; int64."""
-        found = [np.zeros(0, np.int64)]
-        for chunk in chunks(
-            url, self.tree, self._counters, start, stop, step=50_000, retry=self.retry
-        ):
+    def beside(self, url: str, files: Mapping[str, str] | None = None) -> dict[str, Friend]:
+        """The friend trees of the file at `url`; files: where they are, by name, if elsewhere."""
+        return {
+            name: Friend((files or {}).get(name, url), rule.tree, rule.by)
+            for name, rule in self.friends.items()
+        }
+
+    def object_counts(
+        self, url: str, start: int, stop: int, *, friends: Mapping[str, str] | None = None
+    ) -> np.ndarray:
+        """Objects of the row collection in each entry of [start, stop), selected or not; int64.
+
+        friends: as of `read`.
+        """
+        found, options = [np.zeros(0, np.int64)], {"step": 50_000, "retry": self.retry}
+        beside = self.beside(url, friends)
+        for chunk in chunks(url, self.tree, self._counters, start, stop, friends=beside, **options):
             found.append(ak.to_numpy(ak.num(self._counted(chunk), axis=1)).astype(np.int64))
         return np.concatenate(found)
 
@@ -200,7 +208,7 @@ class RowReader:
 
     @cached_property
     def _counters(self) -> tuple[str, ...]:
-        """Branches of which the first jagged one counts the rows of an entry; none where rows = events.
+        """Branches of which the first jagged one counts an entry's rows; none where rows = events.
 
         Raises ConfigError where no expression names one.
         """
@@ -228,8 +236,8 @@ class RowReader:
     def _counter_in(self, types: Mapping[str, str]) -> str:
         """The branch that counts rows in a file with branches of these types.
 
-        The first jagged one among those that expressions name, else that the file has; where all are
-        of fixed length, the first of those.
+        The first jagged one among those that expressions name, else that the file has; where all
+        are of fixed length, the first of those.
         """
         named = [name for name in self._used if self._is_of_collection(name)]
         spelled = {name: resolve(types, name) for name in named}
@@ -240,7 +248,9 @@ class RowReader:
         for path in (*filter(None, spelled.values()), *of_file):
             if is_jagged(types[path]) or (path in spelled.values() and "[" in types[path]):
                 return path
-        what = ", ".join(f"'{path}' of type {types[path]}" for path in (*spelled.values(), *of_file)[:4] if path)
+        what = ", ".join(
+            f"'{path}' of type {types[path]}" for path in (*spelled.values(), *of_file)[:4] if path
+        )
         jagged = [path for path, kind in types.items() if is_jagged(kind)]
         raise self._uncounted(what or "no such branch", jagged)
 
@@ -278,7 +288,7 @@ class RowReader:
     ) -> RowBlock:
         counter = None if self.rows == EVENT else self._counted(chunk)
         layout = Layout.of(chunk.start, chunk.stop, counter)
-        # Classes, splits and names are those of rows that are selected: others may have two of them.
+        # Classes, splits and names are those of selected rows: others may have two of them.
         selected = np.ones(layout.size, np.bool_)
         if self.select:
             selected = layout.flags(self._deciding["select"], chunk.arrays)

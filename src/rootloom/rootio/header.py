@@ -118,7 +118,9 @@ def with_friends(
     Raises InputError for a friend that is not there, has another number of entries where nothing
     says which belong together, or lacks what says it.
     """
-    found = {name: inspect(friend.url, friend.tree, retry=retry) for name, friend in friends.items()}
+    found = {
+        name: inspect(friend.url, friend.tree, retry=retry) for name, friend in friends.items()
+    }
     for name, friend in friends.items():
         require(header, friend.by)
         require(found[name], friend.by)
@@ -234,7 +236,9 @@ def _key_of(directory: Any, url: str, tree: str) -> Any:
         raise InputError(
             where,
             expected=f"a cycle of '{name}' with this number",
-            found="cycles " + ", ".join(map(str, cycles)) if len(cycles) > 1 else f"only {cycles[0]}",
+            found="cycles " + ", ".join(map(str, cycles))
+            if len(cycles) > 1
+            else f"only {cycles[0]}",
             fix=f"tree: {name} is the latest, cycle {cycles[-1]}",
         )
     return keys[cycles.index(cycle)]

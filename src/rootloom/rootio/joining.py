@@ -42,8 +42,8 @@ def require_entries(name: str, friend: Friend, found: int, url: str, entries: in
 def key_rows(arrays: Sequence[Any], by: Sequence[str], where: str, start: int) -> np.ndarray:
     """Keys of entries, (E, K) int64, from a branch for each part of the key.
 
-    start: the number of the first entry. Raises DataError for numbers that are not whole, InputError
-    for branches that have not one number an entry.
+    start: the number of the first entry. Raises DataError for numbers that are not whole,
+    InputError for branches that have not one number an entry.
     """
     found = []
     for name, values in zip(by, arrays, strict=True):
@@ -103,8 +103,7 @@ class Index:
             entry = int(np.argmin(there))
             raise DataError(
                 f"{url}: entry {start + entry}",
-                expected=f"an entry of the friend {self.where} with "
-                f"{_named(self.by, rows[entry])}",
+                expected=f"an entry of the friend {self.where} with {_named(self.by, rows[entry])}",
                 found=f"none among {len(self.keys)}",
                 fix="give the friend an entry for every event, or name other branches in `by`",
             )
