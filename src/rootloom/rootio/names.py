@@ -27,10 +27,13 @@ def resolve(branches: Iterable[str], name: str) -> str | None:
         if ends:
             return _only(ends, name)
     for head, tail in _cuts(name):
-        begin = head + INSIDE
-        below = {path[len(begin) :]: path for path in known if path.startswith(begin)}
+        below: dict[str, list[str]] = {}
+        for path in known:
+            _, found_inside, inside = f"{INSIDE}{path}".partition(f"{INSIDE}{head}{INSIDE}")
+            if found_inside:
+                below.setdefault(inside, []).append(path)
         if below and (found := resolve(below, tail)) is not None:
-            return below[found]
+            return _only(below[found], name)
     return None
 
 
