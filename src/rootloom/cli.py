@@ -7,9 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import rootloom
 from rootloom.errors import RootloomError
+
+if TYPE_CHECKING:
+    from rootloom.rootio.header import Tree
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,15 +148,7 @@ def _inspect(options: argparse.Namespace) -> int:
     if tree is None:
         found = survey(options.file)
         if len(found) != 1:
-            print(f"{options.file}: {len(found) or 'no'} trees")
-            for one in found:
-                what = one.problem or f"{one.entries} entries"
-                cycles = f", cycles {', '.join(map(str, one.cycles))}" if one.cycles[1:] else ""
-                print(f"  {one.name:40} {one.container:8} {what}{cycles}")
-            if found:
-                most = max(found, key=lambda one: one.entries or 0).name
-                print(f"branches and types of one: rootloom inspect {quote(options.file)} "
-                      f"--tree {quote(most)}")  # fmt: skip
+            print("\n".join(_trees(options.file, found)))
             return 0 if found else 1
         tree = found[0].name
     header = inspect(options.file, tree)
@@ -160,6 +156,23 @@ def _inspect(options: argparse.Namespace) -> int:
     for name, kind in sorted(header.branches.items()):
         print(f"  {name:40} {kind}")
     return 0
+
+
+def _trees(file: str, found: Sequence[Tree]) -> list[str]:
+    """The trees of a file, a line each, and how to see into one."""
+    if not found:
+        return [f"{file}: no TTree and no RNTuple"]
+    lines = [f"{file}: {len(found)} trees"]
+    for tree in found:
+        cycles = f", cycles {', '.join(map(str, tree.cycles))}" if len(tree.cycles) > 1 else ""
+        what = tree.problem or f"{tree.entries} entries, {tree.branches} branches"
+        lines.append(f"  {tree.name:40} {tree.container:8} {what}{cycles}")
+    widest = max(found, key=lambda tree: tree.branches).name
+    lines += [
+        f"branches and types of one: rootloom inspect {quote(file)} --tree {quote(widest)}",
+        f"rows of one: tree: {widest} in a file of config/datasets",
+    ]
+    return lines
 
 
 def _import(options: argparse.Namespace) -> int:

@@ -154,7 +154,9 @@ def test_a_name_of_two_friends_is_refused_and_so_is_a_friend_called_like_a_branc
     with pytest.raises(InputError, match=r"'score'(.|\n)*'a/score', 'b/score'"):
         read(asked, url)
     with pytest.raises(InputError, match="a name that no branch of the tree has"):
-        read(RowReader("Events", {"s": "x.score"}, classes=ALL, friends={"x": FriendRule("x")}), url)
+        read(
+            RowReader("Events", {"s": "x.score"}, classes=ALL, friends={"x": FriendRule("x")}), url
+        )
 
 
 # -- through the plan -----------------------------------------------------------------------------

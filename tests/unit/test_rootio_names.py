@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import struct
 from pathlib import Path
@@ -232,7 +233,7 @@ def test_a_version_of_any_sign_is_no_truncation(tmp_path: Path, version: int) ->
 
 
 def test_compression_flags_are_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import uproot.models.TBranch as module
+    module = importlib.import_module("uproot.models.TBranch")
 
     class AsTheFile:
         """Packs a branch's header with ROOT's −1: the file says how it is compressed."""

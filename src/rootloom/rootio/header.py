@@ -144,13 +144,14 @@ def events_of(header: Header) -> Events:
 class Tree(NamedTuple):
     """A tree of a file, in a few words. cycles: all that the file has, the latest last.
 
-    entries: None where it cannot be read, for the reason in `problem`.
+    branches: those at its top. problem: why it cannot be read, else "".
     """
 
     name: str
     container: Container
     cycles: tuple[int, ...]
-    entries: int | None = None
+    entries: int = 0
+    branches: int = 0
     problem: str = ""
 
 
@@ -307,12 +308,12 @@ def _in_a_few_words(name: str, keys: list[Any], url: str) -> Tree:
     cycles = tuple(abs(key.fCycle) for key in keys)
     container = CONTAINERS[keys[-1].fClassName]
     try:
-        entries = int(_opened(keys[-1], f"{url}: tree '{name}'").num_entries)
+        tree = _opened(keys[-1], f"{url}: tree '{name}'")
     except OSError:
         raise
     except Exception as error:
         return Tree(name, container, cycles, problem=brief(error))
-    return Tree(name, container, cycles, entries)
+    return Tree(name, container, cycles, int(tree.num_entries), len(tree))
 
 
 def cluster_offsets(
