@@ -530,8 +530,8 @@ class Library:
         where = self._where("datasets", name)
         dataset = parse(Dataset, self._completed(name), where)
         names = (dataset.classes, dataset.variables, dataset.objects, dataset.targets)
-        names = (*names, dataset.friends, *(s.friends for s in dataset.sources().values()))
-        for key in (*chain.from_iterable(names), *dataset.samples):
+        friends = (dataset.friends, *(source.friends for source in dataset.sources().values()))
+        for key in (*chain.from_iterable(names), *chain.from_iterable(friends), *dataset.samples):
             check_name(key, where)
         if dataset.simulate:
             self.check("simulations", dataset.simulate.source, f"{where}: simulate.source")

@@ -199,7 +199,8 @@ class _Joined:
         self._rules = friends
         self._indices: dict[str, Index] = {}
         self._require_entries()
-        own, known = self._names_of(self._main), {}
+        own = self._names_of(self._main)
+        known: dict[str, None] = {}
         for name, source in self._friends.items():
             known |= {f"{name}{INSIDE}{path}": None for path in self._names_of(source)}
         self._spelled = spell({**known, **own}, names, f"{url}: tree '{tree}'")

@@ -181,9 +181,11 @@ class RowReader:
 
         friends: as of `read`.
         """
-        found, options = [np.zeros(0, np.int64)], {"step": 50_000, "retry": self.retry}
+        found, names = [np.zeros(0, np.int64)], self._counters
         beside = self.beside(url, friends)
-        for chunk in chunks(url, self.tree, self._counters, start, stop, friends=beside, **options):
+        for chunk in chunks(
+            url, self.tree, names, start, stop, step=50_000, friends=beside, retry=self.retry
+        ):
             found.append(ak.to_numpy(ak.num(self._counted(chunk), axis=1)).astype(np.int64))
         return np.concatenate(found)
 
