@@ -268,3 +268,15 @@ def test_friends_of_a_sample_and_by_key(tmp_path: Path, monkeypatch: pytest.Monk
 def test_friends_that_make_no_sense(tmp_path: Path, friends: Any, message: str) -> None:
     with pytest.raises(RootloomError, match=message):
         plan_of(tmp_path, {"files": ["x.root"], "friends": friends})
+
+
+def test_rows_are_counted_alike_for_every_reader_of_a_dataset(tmp_path: Path) -> None:
+    (tmp_path / "in.root").touch()
+    dataset = {"files": ["in.root"], "rows": "Jet", "classes": {"a": {"where": "run > 0"}, "b": {}}}
+    dataset["classes"]["b"] = {"where": "run <= 0"}
+    plan = plan_of(tmp_path, {**dataset, "variables": {"pt": "Jet_pt", "met": "met + GenJet_n"}})
+    own = plan.reader({"kind": "features", "variables": ["pt"]})
+    less = plan.reader({"kind": "features", "variables": ["met"]})
+    (bare,) = plan.job("friends", pack=plan.packs[0])["section"]["readers"].values()
+    assert (own["mentions"], less["mentions"], bare["mentions"]) == ([], ["Jet_pt"], ["Jet_pt"])
+    assert bare["variables"] == {}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import uproot
 
-from rootloom.errors import ConfigError, InputError
+from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, require, survey, trees
 from rootloom.rootio.names import plain, resolve, split_cycle
@@ -309,3 +309,46 @@ def test_a_collection_that_is_not_there_names_the_nearest(jets: str) -> None:
             RowReader("t", variables, rows="Jets", classes=ALL).fitted(branches)
     with pytest.raises(ConfigError, match=r"rows: Jets(.|\n)*did you mean 'Jet'\?"):
         RowReader("t", {"pt": "Jet_pt"}, rows="Jets", classes=ALL).branches()
+
+
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Entries 1 and 3 are of two classes and splits and have no name; `good` leaves them out."""
+    path = tmp_path_factory.mktemp("flags") / "x.root"
+    columns = {
+        "good": np.array([1, 0, 1, 0], "i4"),
+        "a": np.array([1, 1, 0, 1], "i4"),
+        "b": np.array([0, 1, 1, 1], "i4"),
+        "event": np.array([7, np.nan, 8, 0.5], "f8"),
+        "Jet_pt": ak.Array([[1.0, 2.0], [3.0], [], [4.0]]),
+    }
+    with uproot.recreate(path) as file:
+        types = {k: getattr(v, "dtype", "var * float64") for k, v in columns.items()}
+        file.mktree("t", types).extend(columns)
+    return str(path)
+
+
+CLASSES = (ClassRule("a", "a == 1"), ClassRule("b", "b == 1"))
+SPLIT_RULES = {"train": "a == 1", "test": "b == 1"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"classes": CLASSES}, "one class a row"),
+        ({"classes": ALL, "splits": SPLIT_RULES}, "one split a row"),
+        ({"classes": ALL, "identity": ("event",)}, "a whole number"),
+    ],
+)
+@pytest.mark.parametrize("rows", ["event", "Jet"])
+def test_only_selected_rows_are_judged(flags: str, fields: dict, what: str, rows: str) -> None:
+    variables = {"x": "a" if rows == "event" else "Jet_pt"}
+    asked = RowReader("t", variables, rows=rows, select="good == 1", **fields)
+    (block,) = asked.read(flags, 0, 4)
+    np.testing.assert_array_equal(block.entry, [0, 2] if rows == "event" else [0, 0])
+    if block.split is not None:
+        np.testing.assert_array_equal(block.split, [0, 2] if rows == "event" else [0, 0])
+    if block.event is not None:
+        np.testing.assert_array_equal(block.event[:, 0], [7, 8] if rows == "event" else [7, 7])
+    with pytest.raises(DataError, match=what):
+        list(RowReader("t", variables, rows=rows, **fields).read(flags, 0, 4))
