@@ -97,8 +97,8 @@ class FriendTree(Section):
         "belongs to; by default that file itself",
     )
     tree: str | None = Field(None, description="name of the TTree or RNTuple; by default its own")
-    by: list[str] = Field(
-        [],
+    by: list[str] | None = Field(
+        None,
         description="branches of both trees, whole numbers that tell which entries match; "
         "without any, entry by entry",
     )

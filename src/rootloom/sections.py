@@ -22,7 +22,7 @@ def reader_of(section: Section) -> RowReader:
     classes = tuple(ClassRule(**rule) for rule in section["classes"])
     tuples = {name: tuple(section[name]) for name in ("identity", "mentions")}
     friends = {
-        name: FriendRule(rule["tree"], tuple(rule["by"]))
+        name: FriendRule(rule["tree"], None if rule["by"] is None else tuple(rule["by"]))
         for name, rule in section["friends"].items()
     }
     return RowReader(**{**section, **tuples, "classes": classes, "friends": friends})

@@ -145,6 +145,18 @@ def test_friends_that_do_not_fit(
         read(reader(rule, a=asked), url, tagger=other)
 
 
+def test_a_friend_with_an_index_of_its_own_is_not_joined_by_chance(tmp_path: Path) -> None:
+    other = str(ROOT / "tests/data/indexed_friend.root")
+    event = np.arange(10, dtype="i4")
+    url = write(tmp_path / "in.root", Events={"run": np.ones(10, "i4"), "event": event})
+    with pytest.raises(InputError, match=r"a TTreeIndex(.|\n)*by: \[run, event\]"):
+        read(reader(a="score"), url, tagger=other)
+    by = FriendRule("tagger", ("run", "event"))
+    np.testing.assert_array_equal(read(reader(by, a="score"), url, tagger=other)["a"], 9 - event)
+    by = FriendRule("tagger", ())
+    np.testing.assert_array_equal(read(reader(by, a="score"), url, tagger=other)["a"], event)
+
+
 def test_a_name_of_two_friends_is_refused_and_so_is_a_friend_called_like_a_branch(
     tmp_path: Path,
 ) -> None:

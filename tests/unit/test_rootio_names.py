@@ -175,6 +175,46 @@ def test_a_branch_whose_name_reads_like_a_formula_is_no_formula(tmp_path: Path, 
     np.testing.assert_array_equal(column(path, "t", f'branch("{name}")'), 4)
 
 
+KINDS = str(DATA / "kinds_of_trees.root")
+
+
+def test_kinds_of_trees_that_root_writes() -> None:
+    found = {tree.name: tree for tree in survey(KINDS)}
+    entries = {name: tree.entries for name, tree in found.items() if not tree.problem}
+    assert entries == {
+        "nobranch": 0, "ntuple": 1, "ntupled": 1, "d/e/deep": 1, "odd/name;2 x": 1, "objs": 3,
+    }  # fmt: skip
+    assert "TChain" in found["chain"].problem
+    with pytest.raises(InputError, match=r"a TChain(.|\n)*list those files"):
+        inspect(KINDS, "chain")
+    empty = inspect(KINDS, "nobranch")
+    assert (empty.branches, empty.clusters) == ({}, (0,))
+    with pytest.raises(InputError, match="0 branches without them"):
+        require(empty, ["x"])
+    np.testing.assert_array_equal(column(KINDS, "ntuple", "a + b + c"), [6])
+    np.testing.assert_array_equal(column(KINDS, "d/e/deep", "run"), [1])
+    np.testing.assert_array_equal(column(KINDS, "odd/name;2 x", "run"), [1])
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("sum(v)", [3, 3, 3]),
+        ("sum(m.second)", [0, 0, 0]),
+        ("dup", [1, 1, 1]),
+        ("late", r"branch 'late'(.|\n)*3 entries from 0 on(.|\n)*1"),
+        ("m", r"branch 'm'(.|\n)*a group of 2 branches"),
+        ("h", r"branch 'h'"),
+    ],
+)
+def test_branches_of_all_kinds_beside_each_other(expression: str, expected: list | str) -> None:
+    if isinstance(expected, str):
+        with pytest.raises(InputError, match=expected):
+            column(KINDS, "objs", expression)
+        return
+    np.testing.assert_array_equal(column(KINDS, "objs", expression), expected)
+
+
 def test_trees_without_entries(tmp_path: Path) -> None:
     path = str(tmp_path / "x.root")
     with uproot.recreate(path) as file:

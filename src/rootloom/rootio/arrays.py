@@ -204,7 +204,7 @@ class _Joined:
         for name, source in self._friends.items():
             known |= {f"{name}{INSIDE}{path}": None for path in self._names_of(source)}
         self._spelled = spell({**known, **own}, names, f"{url}: tree '{tree}'")
-        keys = [spell(own, friend.by, url) for friend in friends.values()]
+        keys = [spell(own, friend.by or (), url) for friend in friends.values()]
         self._keys = {name: path for spelled in keys for name, path in spelled.items()}
         # Names to read: of the tree itself, keys of friends included, and of each friend.
         paths = dict.fromkeys(self._spelled.values())

@@ -182,6 +182,13 @@ def read_arrays(
             for place in chosen
         }
     for place, values in found.items():
+        if isinstance(values, dict | tuple):
+            raise InputError(
+                f"branch '{place.path}'",
+                expected="a branch with values of its own",
+                found=f"a group of {len(values)} branches",
+                fix="name one of the branches inside it: rootloom inspect shows them",
+            )
         if len(values) != stop - start:
             raise InputError(
                 f"branch '{place.path}'",

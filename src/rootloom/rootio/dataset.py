@@ -38,7 +38,7 @@ class FriendRule(NamedTuple):
     """A tree beside the one that is read; by: see `Friend`."""
 
     tree: str
-    by: tuple[str, ...] = ()
+    by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

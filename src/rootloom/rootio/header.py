@@ -29,6 +29,8 @@ CONTAINERS: dict[str, Container] = {
     "ROOT::Experimental::RNTuple": "rntuple",
 }
 _RNTUPLE = "ROOT::"
+_CHAIN = "TChain"
+_INDEX = b"TTreeIndex"
 _FOLDERS = ("TDirectory", "TDirectoryFile")
 
 
@@ -122,8 +124,10 @@ def with_friends(
         name: inspect(friend.url, friend.tree, retry=retry) for name, friend in friends.items()
     }
     for name, friend in friends.items():
-        require(header, friend.by)
-        require(found[name], friend.by)
+        if friend.by is None:
+            _require_no_index(name, friend, retry)
+        require(header, friend.by or ())
+        require(found[name], friend.by or ())
         if not friend.by:
             require_entries(name, friend, found[name].entries, header.url, header.entries)
         if name in header.branches:
@@ -134,6 +138,26 @@ def with_friends(
                 fix="give the friend another name, and its own under `tree`",
             )
     return replace(header, friends=found)
+
+
+def _require_no_index(name: str, friend: Friend, retry: Retry | None) -> None:
+    """Refuse a friend that ROOT would join by its index, and nobody has said how to join it."""
+
+    def indexed(directory: Any) -> bool:
+        key = _key_of(directory, friend.url, friend.tree)
+        if CONTAINERS[key.fClassName] != "ttree":
+            return False
+        # uproot does not read the index of a tree; its class is named where there is one.
+        return _INDEX in _bytes(key.get_uncompressed_chunk_cursor()[0])
+
+    if _of_file(friend.url, indexed, retry):
+        raise InputError(
+            f"{friend.url}: tree '{friend.tree}', friend '{name}'",
+            expected="`by`, for a friend with an index of its own",
+            found="a TTreeIndex, and no `by`",
+            fix=f"{name}: {{by: [run, event], …}} with the index's branches; "
+            "by: [] goes entry by entry all the same",
+        )
 
 
 def events_of(header: Header) -> Events:
@@ -283,6 +307,13 @@ def _keys_of_trees(directory: Any) -> dict[str, list[Any]]:
 
 def _opened(key: Any, where: str) -> Any:
     """uproot's object. Raises InputError for a tree of a format that it does not know."""
+    if key.fClassName == _CHAIN:
+        raise InputError(
+            where,
+            expected="a tree with entries of its own",
+            found="a TChain, which names trees of other files",
+            fix="list those files under `files`",
+        )
     try:
         tree = key.get()
         if hasattr(tree, "num_entries"):
@@ -300,7 +331,7 @@ def _opened(key: Any, where: str) -> Any:
         where,
         expected="a TTree, or an RNTuple of version 1.0 (ROOT 6.34) or later",
         found=reason,
-        fix="write it again with a newer ROOT; of a TChain, list the files",
+        fix="write it again with a newer ROOT",
     )
 
 

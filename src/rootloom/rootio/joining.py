@@ -19,12 +19,12 @@ class Friend(NamedTuple):
     """A tree beside the one that is read.
 
     by: branches of both, whole numbers that tell which entries belong together; without any, entry
-    i belongs to entry i.
+    i belongs to entry i. None where nobody has said so: a friend with an index is then refused.
     """
 
     url: str
     tree: str
-    by: tuple[str, ...] = ()
+    by: tuple[str, ...] | None = None
 
 
 def require_entries(name: str, friend: Friend, found: int, url: str, entries: int) -> None:
