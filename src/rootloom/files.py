@@ -223,12 +223,14 @@ class Files(Selection):
         """The ROOT files as inputs the engine can watch: none for a URL.
 
         Nor for any given file where there are many: looking at each would be most of the plan, and
-        their sizes and times are in the fingerprints.
+        their sizes and times are in the fingerprints. Nor for a name with braces: the engine would
+        take them for wildcards, and knows no way to say that they are none.
         """
         if self.dataset.simulate:
             return [file.url for file in files]
         places = (url for file in files for url in (file.url, *file.friends.values()))
-        return [] if self.many else [url for url in dict.fromkeys(places) if not is_remote(url)]
+        known = (url for url in dict.fromkeys(places) if not is_remote(url) and "{" not in url)
+        return [] if self.many else list(known)
 
     @property
     def many(self) -> bool:
