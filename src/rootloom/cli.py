@@ -6,9 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
 
 import rootloom
 from rootloom.errors import RootloomError
+
+if TYPE_CHECKING:
+    from rootloom.rootio.header import Tree
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,20 +142,37 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from rootloom.rootio.header import inspect, trees
+    from rootloom.rootio.header import inspect, survey
 
     tree = options.tree
     if tree is None:
-        found = trees(options.file)
+        found = survey(options.file)
         if len(found) != 1:
-            print("trees: " + (", ".join(found) or "none"))
+            print("\n".join(_trees(options.file, found)))
             return 0 if found else 1
-        tree = found[0]
+        tree = found[0].name
     header = inspect(options.file, tree)
     print(f"{options.file}: {header.container} '{tree}', {header.entries} entries")
     for name, kind in sorted(header.branches.items()):
         print(f"  {name:40} {kind}")
     return 0
+
+
+def _trees(file: str, found: Sequence[Tree]) -> list[str]:
+    """The trees of a file, a line each, and how to see into one."""
+    if not found:
+        return [f"{file}: no TTree and no RNTuple"]
+    lines = [f"{file}: {len(found)} trees"]
+    for tree in found:
+        cycles = f", cycles {', '.join(map(str, tree.cycles))}" if len(tree.cycles) > 1 else ""
+        what = tree.problem or f"{tree.entries} entries, {tree.branches} branches"
+        lines.append(f"  {tree.name:40} {tree.container:8} {what}{cycles}")
+    widest = max(found, key=lambda tree: tree.branches).name
+    lines += [
+        f"branches and types of one: rootloom inspect {quote(file)} --tree {quote(widest)}",
+        f"rows of one: tree: {widest} in a file of config/datasets",
+    ]
+    return lines
 
 
 def _import(options: argparse.Namespace) -> int:

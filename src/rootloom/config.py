@@ -88,11 +88,34 @@ class SumOfWeights(Section):
     branch: str = Field(description="such as genEventSumw; it is summed over the tree's entries")
 
 
+class FriendTree(Section):
+    """A tree beside the dataset's; its branches are called by its name before theirs."""
+
+    file: str | None = Field(
+        None,
+        description="path or URL, in which {stem}, {folder} and {key} are those of the file it "
+        "belongs to; by default that file itself",
+    )
+    tree: str | None = Field(None, description="name of the TTree or RNTuple; by default its own")
+    by: list[str] | None = Field(
+        None,
+        description="branches of both trees, whole numbers that tell which entries match; "
+        "without any, entry by entry",
+    )
+
+
+# A path is a friend as well: `friends: {tagger: scores.root}`.
+Friend = Annotated[FriendTree, BeforeValidator(lambda v: {"file": v} if isinstance(v, str) else v)]
+
+
 class FromFiles(Section):
     """What files of one kind have of their own; anything else is the dataset's."""
 
     files: list[str] | None = Field(None, description="paths, globs or URLs")
     tree: str | None = Field(None, description="name of the TTree or RNTuple")
+    friends: dict[Name, Friend] = Field(
+        {}, description="in place of the dataset's friends, as a whole"
+    )
     select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
     weight: ExpressionText | None = Field(
         None, description="expression of the event weight; null: 1, as of data"
@@ -196,6 +219,9 @@ class Dataset(Section):
         1.0, gt=0, description="fb⁻¹; with a cross section, what event weights are scaled to"
     )
     tree: str = Field("Events", description="name of the TTree or RNTuple")
+    friends: dict[Name, Friend] = Field(
+        {}, description="trees beside it, by the name that their branches have before them"
+    )
     rows: str = Field("event", description="'event', or the collection whose objects are rows")
     select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
     variables: dict[Name, ExpressionText] = Field({}, description="quantities of a row, by name")
@@ -277,6 +303,12 @@ class Dataset(Section):
     def _simulated_events_have_no_name(self) -> Dataset:
         if self.simulate is not None and self.identity:
             raise ValueError("'identity' is for given files: recipe and number name simulated ones")
+        return self
+
+    @model_validator(mode="after")
+    def _friends_of_files(self) -> Dataset:
+        if self.simulate is not None and self.friends:
+            raise ValueError("'friends' are for given files: simulated ones have one tree")
         return self
 
     @model_validator(mode="after")
@@ -498,7 +530,8 @@ class Library:
         where = self._where("datasets", name)
         dataset = parse(Dataset, self._completed(name), where)
         names = (dataset.classes, dataset.variables, dataset.objects, dataset.targets)
-        for key in (*chain.from_iterable(names), *dataset.samples):
+        friends = (dataset.friends, *(source.friends for source in dataset.sources().values()))
+        for key in (*chain.from_iterable(names), *chain.from_iterable(friends), *dataset.samples):
             check_name(key, where)
         if dataset.simulate:
             self.check("simulations", dataset.simulate.source, f"{where}: simulate.source")

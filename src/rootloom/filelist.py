@@ -27,7 +27,9 @@ _NUMBER = 16  # hexadecimal digits of a file's position, which begin its line
 class File(NamedTuple):
     """One ROOT file. label: its class when the file decides it.
 
-    state: tells one content from another. sample: the one it belongs to, if there are any.
+    state: tells one content from another, that of its friends' files included. sample: the one it
+    belongs to, if there are any. friends: files of its friend trees, by their names; a tree of the
+    file itself is not among them.
     """
 
     key: str
@@ -35,6 +37,7 @@ class File(NamedTuple):
     label: str | None
     state: str
     sample: str = ""
+    friends: dict[str, str] = {}  # noqa: RUF012  (a default that nobody changes)
 
 
 class Part(NamedTuple):

@@ -12,13 +12,13 @@ from typing import Any
 
 from rootloom import packing
 from rootloom.cluster.ledger import FOLDER
-from rootloom.config import Rates
+from rootloom.config import FromFiles, Rates
 from rootloom.errors import ConfigError, nearest
 from rootloom.fileio import write_text
 from rootloom.filelist import File, FileList
 from rootloom.fingerprint import of_value
 from rootloom.rootio import checksums
-from rootloom.rootio.source import expand, is_remote
+from rootloom.rootio.source import beside, expand, is_remote
 from rootloom.selection import Selection
 
 MIN_RUNTIME = 30  # minutes asked for at least: a scheduler gains nothing from less
@@ -57,7 +57,16 @@ class Files(Selection):
     def _question(self) -> str:
         """What decides, beside the disk, which files there are and how they are packed."""
         files = [
-            (name, source.files, source.tree, self.dataset.class_of(name))
+            (
+                name,
+                source.files,
+                source.tree,
+                self.dataset.class_of(name),
+                [
+                    (friend, rule.file, bool(rule.by))
+                    for friend, rule in self.dataset.own(source, "friends").items()
+                ],
+            )
             for name, source in self.dataset.sources().items()
         ]
         simulate = self.dataset.simulate
@@ -113,7 +122,39 @@ class Files(Selection):
                         fix="rename one of them",
                     )
                 identity, seconds = self._look(key, url, status)
-                yield File(key, url, label, identity, sample), seconds
+                beside = self._friends_of(sample, source, key, url)
+                for name, place in beside.items():
+                    # Their content decides a shard as the file's own does.
+                    state, more = self._look("", place, self._status(place))
+                    identity, seconds = f"{identity}; {name}: {state}", seconds + more
+                yield File(key, url, label, identity, sample, beside), seconds
+
+    def _friends_of(self, sample: str, source: FromFiles, key: str, url: str) -> dict[str, str]:
+        """Files of a file's friend trees, by name, where they are not in the file itself."""
+        base = None if Path.cwd() == self.root else self.root
+        found, of = (
+            {},
+            f"dataset '{self.dataset_name}'" + (f", sample '{sample}'" if sample else ""),
+        )
+        for name, friend in self.dataset.own(source, "friends").items():
+            if friend.file is None:
+                continue
+            where = f"{of}: friends.{name}"
+            found[name] = place = beside(friend.file, url, key, base, where)
+            if (other := self._owners.setdefault((name, place), url)) != url and not friend.by:
+                raise ConfigError(
+                    f"{where}.file",
+                    expected="a file of its own for each file of the dataset, entry by entry",
+                    found=f"{place} for {other} and {url}",
+                    fix="write {stem}, {folder} or {key} for what differs, or name branches "
+                    "that tell which entries belong together: by: [run, event]",
+                )
+        return found
+
+    @cached_property
+    def _owners(self) -> dict[tuple[str, str], str]:
+        """Whose friend a file is, by the friend's name."""
+        return {}
 
     def require_start_here(self) -> None:
         """Refuse a working directory other than the checkout: relative names must mean the same.
@@ -182,11 +223,14 @@ class Files(Selection):
         """The ROOT files as inputs the engine can watch: none for a URL.
 
         Nor for any given file where there are many: looking at each would be most of the plan, and
-        their sizes and times are in the fingerprints.
+        their sizes and times are in the fingerprints. Nor for a name with braces: the engine would
+        take them for wildcards, and knows no way to say that they are none.
         """
         if self.dataset.simulate:
             return [file.url for file in files]
-        return [] if self.many else [file.url for file in files if not is_remote(file.url)]
+        places = (url for file in files for url in (file.url, *file.friends.values()))
+        known = (url for url in dict.fromkeys(places) if not is_remote(url) and "{" not in url)
+        return [] if self.many else list(known)
 
     @property
     def many(self) -> bool:

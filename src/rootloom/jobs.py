@@ -6,6 +6,7 @@ The fingerprint is of that section, of the code the job executes and of everythi
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -70,7 +71,7 @@ class Jobs(Files):
     def _index(self, pack: str) -> Described:
         section = {
             "trees": {
-                name: [reader["tree"], reader["sum_of_weights"]]
+                name: [reader["tree"], reader["sum_of_weights"], reader["friends"]]
                 for name, reader in self.readers().items()
             },
             "on_bad_file": self.dataset.on_bad_file,
@@ -190,9 +191,12 @@ class Jobs(Files):
         return section, [], self._all_predictions()
 
     def _bare_readers(self) -> Job:
-        """How rows are counted, by sample."""
+        """How rows are counted, by sample: what else names the row collection's branches stays."""
         nothing: Job = {"variables": {}, "objects": {}, "targets": {}, "identity": []}
-        return {name: {**reader, **nothing} for name, reader in self.readers().items()}
+        return {
+            name: {**reader, **nothing, "mentions": mentions(reader, {**reader, **nothing})}
+            for name, reader in self.readers().items()
+        }
 
     def _reader_of_generated(self, representation: dict[str, Any]) -> Job:
         """Without what generators need not write: an event's split and its name.
@@ -200,6 +204,7 @@ class Jobs(Files):
         Nor its weight: a row counts as the one at whose energy it was made.
         """
         without: Job = {"splits": {}, "weight": None, "training_weight": None, "identity": []}
+        without["friends"] = {}
         return {**self.reader(representation), **without}
 
     def _evaluate(self, method: str) -> Described:
@@ -326,6 +331,7 @@ class Jobs(Files):
         own = dataset.sources().get(sample, NOTHING_OWN)
         variables = {**dataset.variables, **own.variables}
         objects = {k: {**v, **own.objects.get(k, {})} for k, v in dataset.objects.items()}
+        whole: Job = {"variables": variables, "objects": objects}
         if representation is not None:
             wanted = self._variables_read(representation)
             variables = {k: v for k, v in variables.items() if k in wanted}
@@ -333,8 +339,12 @@ class Jobs(Files):
             objects = {k: v for k, v in objects.items() if k in read}
         total = own.sum_of_weights
         elsewhere = [total.tree, total.branch] if isinstance(total, SumOfWeights) else None
-        return {
+        found = {
             "tree": own.tree or dataset.tree,
+            "friends": {
+                name: {"tree": friend.tree or name, "by": friend.by}
+                for name, friend in dataset.own(own, "friends").items()
+            },
             "rows": dataset.rows,
             "select": dataset.own(own, "select"),
             "variables": variables,
@@ -347,6 +357,7 @@ class Jobs(Files):
             "identity": dataset.identity,
             "classes": self._classes(),
         }
+        return {**found, "mentions": mentions({**found, **whole}, found)}
 
     def _classes(self) -> list[Job]:
         """Class rules; never the files, so that one more of them changes no other's shard."""
@@ -382,6 +393,29 @@ class Jobs(Files):
             section = self.library.representation(name)
             found[name] = section.get(field, self.properties(section)[field]["default"])
         return found
+
+
+def mentions(whole: Job, part: Job) -> list[str]:
+    """Expressions of a dataset's reader that name its row collection, where no one of `part` does.
+
+    So that rows are counted alike whichever variables a representation reads.
+    """
+    collection = re.compile(rf"(?<![\w.]){re.escape(whole['rows'])}(?![A-Za-z0-9])")
+
+    def naming(reader: Job) -> list[str]:
+        return [text for text in texts(reader) if collection.search(text)]
+
+    return [] if whole["rows"] == "event" or naming(part) else naming(whole)
+
+
+def texts(reader: Job) -> list[str]:
+    """All expressions of a reader."""
+    found = [*reader["variables"].values(), *reader["targets"].values()]
+    found += [text for members in reader["objects"].values() for text in members.values()]
+    found += [reader["select"], reader["weight"], reader["training_weight"]]
+    found += [rule["where"] for rule in reader["classes"]]
+    found += [*reader["splits"].values(), *reader["identity"]]
+    return [text for text in found if text]
 
 
 def seed_of(base: int, *names: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rootloom import registry
-from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.dataset import ClassRule, FriendRule, RowReader
 
 Section = Mapping[str, Any]
 
@@ -20,5 +20,9 @@ def representation_of(section: Section) -> Any:
 def reader_of(section: Section) -> RowReader:
     """The reader whose fields a section holds."""
     classes = tuple(ClassRule(**rule) for rule in section["classes"])
-    identity = tuple(section["identity"])
-    return RowReader(**{**section, "classes": classes, "identity": identity})
+    tuples = {name: tuple(section[name]) for name in ("identity", "mentions")}
+    friends = {
+        name: FriendRule(rule["tree"], None if rule["by"] is None else tuple(rule["by"]))
+        for name, rule in section["friends"].items()
+    }
+    return RowReader(**{**section, **tuples, "classes": classes, "friends": friends})

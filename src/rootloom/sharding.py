@@ -79,6 +79,7 @@ def shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
     shared = ("files", "on_bad_file", "readers")
     section = {k: v for k, v in job["section"].items() if k not in shared}
     section |= {"file": file.key, "url": file.url, "file_class": file.label, "part": part}
+    section |= {"friends": file.friends}
     section |= {"sample": file.sample, "reader": job["section"]["readers"][file.sample]}
     found = {"section": section, "code": job["code"], "upstream": file.state}
     return {**found, "fingerprint": of_value(found)}
@@ -87,7 +88,7 @@ def shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
 def write_shard(job: Job, representation: Any, header: Header | None, output: str) -> bool:
     """One shard, without rows when its file was set aside; False when it was there and current."""
     section = job["section"]
-    inputs = {section["file"]: header.checksum if header else "none"}
+    inputs = {section["file"]: header.content() if header else "none"}
     made_by = provenance.read(Path(output))
     if made_by and (made_by["fingerprint"], made_by["inputs"]) == (job["fingerprint"], inputs):
         return False
@@ -129,7 +130,7 @@ def _context(job: Job, header: Header | None) -> list[Any]:
     reader = {k: v for k, v in section["reader"].items() if k not in ("variables", "objects")}
     variables = section["reader"]["variables"]
     auxiliary = {name: variables[name] for name in section["auxiliary"] if name in variables}
-    content = header.checksum if header else None
+    content = header.content() if header else None
     return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"], content]
 
 
@@ -140,7 +141,7 @@ def _blocks(
     if header is None:
         return
     start, stop = entry_range(header, section["part"], section["parts"])
-    yield from reader.fitted(header.branches).read(
+    yield from reader.fitted(header.all_branches()).read(
         section["url"],
         start,
         stop,
@@ -148,4 +149,5 @@ def _blocks(
         columns=columns,
         step=section["step"],
         part=section["part"],
+        friends=section["friends"],
     )

@@ -61,7 +61,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     Raises ConfigError for two files with the same events.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
-    from rootloom.rootio.header import events_of, inspect, require
+    from rootloom.rootio.header import events_of, inspect, require, with_friends
     from rootloom.rootio.origin import require_distinct
     from rootloom.sections import reader_of
 
@@ -79,6 +79,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
                 header = known.header(key)
             else:
                 header = inspect(file.url, reader.tree)
+                header = with_friends(header, reader.beside(file.url, file.friends))
                 if reader.sum_of_weights is not None:
                     elsewhere, branch = reader.sum_of_weights
                     require(inspect(file.url, elsewhere), [branch])
@@ -86,7 +87,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
             if header is None:
                 catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
-            require(header, reader.fitted(header.branches).branches())
+            require(header, reader.fitted(header.all_branches()).branches())
             catalogue.add(key, identity, header)
             headers.append(header)
         except InputError as refusal:
@@ -376,6 +377,7 @@ def _write_friends(
     from rootloom.friends import Scores
     from rootloom.rootio.catalogue import Catalogue
     from rootloom.rootio.friends import write_friend
+    from rootloom.rootio.names import plain
     from rootloom.sections import reader_of
 
     catalogue = Catalogue.read(index)
@@ -386,15 +388,16 @@ def _write_friends(
         entry, number, columns = scores.of(key)
         counts = None
         if header and reader.rows != "event":
-            fitted = reader.fitted(header.branches)
-            counts = fitted.object_counts(header.url, 0, header.entries)
+            fitted = reader.fitted(header.all_branches())
+            beside = files[key].friends
+            counts = fitted.object_counts(header.url, 0, header.entries, friends=beside)
         write_friend(
             output,
             header.entries if header else 0,
             entry,
             number,
             columns,
-            tree=f"{reader.tree}_scores",
+            tree=f"{plain(reader.tree)}_scores",
             counts=counts,
             notes=_notes("friends", job),
         )

@@ -30,6 +30,21 @@ def test_inspect_lists_branches(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"Jet_pt +float", text)
 
 
+def test_inspect_shows_all_trees_of_a_file_and_how_to_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = str(DATA / "nano_dy.root")
+    assert main(["inspect", file]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"Events +ttree +40 entries, \d+ branches", text)
+    assert re.search(r"Runs +ttree +1 entries", text)
+    (command,) = re.findall(r"rootloom (inspect .*)", text)
+    assert main(command.split()) == 0
+    assert re.search(r"Jet_pt +float", capsys.readouterr().out)
+    assert main(["inspect", str(DATA / "bad_delphes.root")]) == 1
+    assert "no TTree" in capsys.readouterr().out
+
+
 def test_inspect_refuses_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(DATA / "nano_tt_v12.root"), "--tree", "Event"]) == 1
     assert "did you mean 'Events'" in capsys.readouterr().err

@@ -109,3 +109,20 @@ def test_a_missing_list_names_the_nearest(folder: Path) -> None:
     (folder / "files.txt").touch()
     with pytest.raises(InputError, match=r"did you mean 'files\.txt'"):
         expand("file.txt", base=folder)
+
+
+def test_braces_and_brackets_are_characters_of_a_name(tmp_path: Path) -> None:
+    for name in ("a{1,2}.root", "b{x}.root", "c[1].root", "c1.root"):
+        (tmp_path / name).touch()
+    for pattern, names in {
+        "a{1,2}.root": ["a{1,2}.root"],
+        "b{x}.root": ["b{x}.root"],
+        "?{*.root": ["a{1,2}.root", "b{x}.root"],
+        "c[1].root": ["c[1].root"],  # a name that a file has is that file
+        "c[[]1].root": ["c[1].root"],
+        "c[0-9].root": ["c1.root"],
+    }.items():
+        found = [file.url for file in expand(pattern, base=tmp_path)]
+        assert found == [str(tmp_path / name) for name in names], pattern
+    with pytest.raises(InputError, match="one entry for each choice"):
+        expand("c{1,2}.root", base=tmp_path)

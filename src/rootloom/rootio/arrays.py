@@ -1,20 +1,24 @@
-"""Branches as arrays, a bounded range of entries at a time."""
+"""Branches as arrays, a bounded range of entries at a time, of a tree and of its friends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import InputError, nearest
-from rootloom.rootio.header import branch_names, cluster_offsets, fields_of, get_tree
-from rootloom.rootio.names import resolve
-from rootloom.rootio.remote import Retry, open_root
+from rootloom.errors import InputError, RootloomError
+from rootloom.rootio.branches import Place, compression_of, places, read_arrays
+from rootloom.rootio.header import cluster_offsets, get_tree, spell
+from rootloom.rootio.joining import Friend, Index, key_rows, require_entries
+from rootloom.rootio.names import INSIDE
+from rootloom.rootio.remote import Retry, TransferError, address, brief, open_root
+from rootloom.rootio.source import is_remote
 from rootloom.rootio.staging import on_copy_if_needed
 
+T = TypeVar("T")
 MAX_STEP = 50_000
 MAX_BYTES = 100_000_000
 
@@ -32,20 +36,19 @@ class Chunk(NamedTuple):
 
 
 class TreeFile:
-    """One open tree of one file, and how it spells the branches `names`.
+    """One open tree of one file.
 
-    Raises InputError for missing branches; what uproot raises for damage.
+    Raises InputError for a tree that is not there; what uproot raises for damage.
     """
 
-    def __init__(self, url: str, tree: str, names: Sequence[str]) -> None:
-        self._stack = ExitStack()
+    def __init__(self, url: str, tree: str) -> None:
+        self._stack, self._url, self._name = ExitStack(), url, tree
         try:
             self._directory = self._stack.enter_context(open_root(url))
             self._tree, self.container = get_tree(self._directory, url, tree)
             self.entries = int(self._tree.num_entries)
-            self._spelled = _spelled(self._tree, self.container, url, tree, names)
-            self._fields = fields_of(self._tree) if self.container == "rntuple" else {}
-            self._executor = self._decompression()
+            self.places = places(self._tree, self.container)
+            self._executor: Any = None
         except BaseException:
             self.close()
             raise
@@ -54,70 +57,73 @@ class TreeFile:
         """Close the file and its threads."""
         self._stack.close()
 
-    def steps(self, start: int, stop: int, step: int) -> list[tuple[int, int]]:
+    def steps(
+        self, names: Sequence[str], start: int, stop: int, step: int
+    ) -> list[tuple[int, int]]:
         """[start, stop) cut at cluster boundaries into about `step` entries, at most MAX_BYTES."""
-        names = list(self._spelled.values())
-        offsets = cluster_offsets(self._tree, self.container, names)
-        room = max(1, int(MAX_BYTES / max(self._bytes_per_entry(), 1e-9)))
+        sources = [self.places[name].source for name in names]
+        offsets = cluster_offsets(self._tree, self.container, sources)
+        room = max(1, int(MAX_BYTES / max(self._bytes_per_entry(sources), 1e-9)))
         return cut(offsets, start, stop, min(step, room), min(MAX_STEP, room))
 
-    def read(self, start: int, stop: int) -> Chunk:
-        """The arrays of entries [start, stop)."""
-        spelled = self._spelled
-        if self.container == "rntuple":
-            found = self._fields_read(start, stop)
-            arrays = {name: found[path] for name, path in spelled.items()}
-            return Chunk(start, stop, arrays)
-        found = self._tree.arrays(
-            list(spelled.values()),
-            entry_start=start,
-            entry_stop=stop,
-            decompression_executor=self._executor,
-            how=dict,
-        )
-        return Chunk(start, stop, {name: found[path] for name, path in spelled.items()})
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+        """The arrays of entries [start, stop), by the names of `places`.
 
-    def _fields_read(self, start: int, stop: int) -> dict[str, Any]:
-        """Path → array. A collection's fields come together, so that its lengths are read once.
-
-        The whole ntuple is never asked: uproot's search takes time quadratic in its fields.
+        Raises InputError for a branch that cannot be read, naming it.
         """
-        groups: dict[str, set[str]] = {}
-        for path in self._spelled.values():
-            groups.setdefault(path.partition(".")[0], set()).add(path)
-        found = {}
-        for top, paths in groups.items():
-            field = self._fields[top]
-            if paths == {top}:
-                found[top] = field.array(entry_start=start, entry_stop=stop)
-                continue
-            record = field.arrays(
-                filter_field=lambda f, p=paths: f.path in p, entry_start=start, entry_stop=stop
-            )
-            found |= {path: record[tuple(path.split("."))] for path in paths}
-        return found
+        chosen = {name: self.places[name] for name in names}
+        try:
+            found = self._arrays(list(chosen.values()), start, stop)
+        except (RootloomError, OSError, MemoryError):
+            raise
+        except Exception:
+            for name, place in chosen.items():
+                self._require(name, place, start, stop)
+            raise
+        return {name: found[place] for name, place in chosen.items()}
 
-    def _decompression(self) -> Any:
+    def _arrays(self, chosen: list[Place], start: int, stop: int) -> dict[Place, Any]:
+        executor = self._decompression(chosen)
+        return read_arrays(self._tree, self.container, chosen, start, stop, executor)
+
+    def _require(self, name: str, place: Place, start: int, stop: int) -> None:
+        """Read one branch alone, to say which of several it was."""
+        try:
+            self._arrays([place], start, stop)
+        except (RootloomError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            # What came over a network may come whole another time.
+            kind = TransferError if is_remote(self._url) else InputError
+            raise kind(
+                f"{address(self._url)}: tree '{self._name}': branch '{name}', "
+                f"entries {start} to {stop}",
+                expected="a branch that uproot can read, and undamaged records",
+                found=brief(error),
+                fix="copy the file again from its origin, leave the file out of the dataset, "
+                "or the branch out of its expressions",
+            ) from error
+
+    def _decompression(self, chosen: Sequence[Place]) -> Any:
         import uproot
 
         if self.container == "rntuple":
             return None
         # Branches may leave it to the file.
-        own = [self._tree[path].compression for path in self._spelled.values()]
-        found = [compression or self._tree.file.compression for compression in own]
-        if not any(c is not None and c.name in _THREADED for c in found):
+        found = {compression_of(p.source) or compression_of(self._tree.file) for p in chosen}
+        if not found & set(_THREADED):
             return None
-        executor = uproot.ThreadPoolExecutor(_THREADS)
-        self._stack.callback(executor.shutdown)
-        return executor
+        if self._executor is None:
+            self._executor = uproot.ThreadPoolExecutor(_THREADS)
+            self._stack.callback(self._executor.shutdown)
+        return self._executor
 
-    def _bytes_per_entry(self) -> float:
+    def _bytes_per_entry(self, sources: Sequence[Any]) -> float:
         entries = max(self.entries, 1)
         if self.container == "ttree":
-            branches = [self._tree[path] for path in self._spelled.values()]
-            return sum(branch.uncompressed_bytes for branch in branches) / entries
+            return sum(float(branch.uncompressed_bytes) for branch in sources) / entries
         # An RNTuple's field sizes are spread over its pages: three times its share of the file.
-        share = len(self._spelled) / max(len(self._fields), 1)
+        share = len(sources) / max(len(self.places), 1)
         return 3 * share * float(self._directory.file.source.num_bytes) / entries
 
 
@@ -145,6 +151,124 @@ def cut(
     return ranges
 
 
+class _Source:
+    """A tree that is opened again after a failure, and read again, where that may help."""
+
+    def __init__(self, stack: ExitStack, url: str, tree: str, retry: Retry) -> None:
+        self.url, self.tree, self._retry = url, tree, retry
+        self._opened: TreeFile | None = None
+        stack.callback(self._close)
+        on_copy_if_needed(stack, url, retry, lambda: self._attempt(lambda _: None))
+
+    def run(self, action: Callable[[TreeFile], T]) -> T:
+        """The result of `action` on the open tree."""
+        return self._retry.run(self.url, lambda: self._attempt(action))
+
+    def _attempt(self, action: Callable[[TreeFile], T]) -> T:
+        try:
+            if self._opened is None:
+                self._opened = TreeFile(self.url, self.tree)
+            return action(self._opened)
+        except Exception:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+
+class _Joined:
+    """A tree with its friends: every name is found in one of them."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        url: str,
+        tree: str,
+        names: Sequence[str],
+        friends: Mapping[str, Friend],
+        retry: Retry,
+    ) -> None:
+        self._main = _Source(stack, url, tree, retry)
+        self.entries = self._main.run(lambda opened: opened.entries)
+        self._friends = {
+            name: _Source(stack, friend.url, friend.tree, retry) for name, friend in friends.items()
+        }
+        self._rules = friends
+        self._indices: dict[str, Index] = {}
+        self._require_entries()
+        own = self._names_of(self._main)
+        known: dict[str, None] = {}
+        for name, source in self._friends.items():
+            known |= {f"{name}{INSIDE}{path}": None for path in self._names_of(source)}
+        self._spelled = spell({**known, **own}, names, f"{url}: tree '{tree}'")
+        keys = [spell(own, friend.by or (), url) for friend in friends.values()]
+        self._keys = {name: path for spelled in keys for name, path in spelled.items()}
+        # Names to read: of the tree itself, keys of friends included, and of each friend.
+        paths = dict.fromkeys(self._spelled.values())
+        self._own = list(dict.fromkeys([*(p for p in paths if p in own), *self._keys.values()]))
+        self._asked = {
+            name: [p.removeprefix(name + INSIDE) for p in paths if p not in own and _in(name, p)]
+            for name in self._friends
+        }
+
+    def steps(self, start: int, stop: int, step: int) -> list[tuple[int, int]]:
+        """As of the tree itself."""
+        return self._main.run(lambda opened: opened.steps(self._own, start, stop, step))
+
+    def read(self, start: int, stop: int) -> Chunk:
+        """The arrays of entries [start, stop)."""
+        found = self._main.run(lambda opened: opened.read(self._own, start, stop))
+        for name, asked in self._asked.items():
+            if asked:
+                arrays = self._read_friend(name, asked, found, start, stop)
+                found |= {name + INSIDE + path: values for path, values in arrays.items()}
+        return Chunk(start, stop, {name: found[path] for name, path in self._spelled.items()})
+
+    def _read_friend(
+        self, name: str, asked: list[str], main: Mapping[str, Any], start: int, stop: int
+    ) -> dict[str, Any]:
+        source, by = self._friends[name], self._rules[name].by
+        if not by:
+            return source.run(lambda opened: opened.read(asked, start, stop))
+        if name not in self._indices:
+            self._indices[name] = self._index_of(source, by)
+        keys = key_rows([main[self._keys[one]] for one in by], by, self._main.url, start)
+        place = self._indices[name].find(keys, start, self._main.url)
+        if not len(place):
+            return source.run(lambda opened: opened.read(asked, 0, 0))
+        first, last = int(place.min()), int(place.max()) + 1
+        arrays = source.run(lambda opened: opened.read(asked, first, last))
+        return {path: values[place - first] for path, values in arrays.items()}
+
+    def _index_of(self, source: _Source, by: Sequence[str]) -> Index:
+        where = f"{source.url}: tree '{source.tree}'"
+        spelled = list(spell(self._names_of(source), by, where).values())
+        entries = source.run(lambda opened: opened.entries)
+        ranges = source.run(lambda opened: opened.steps(spelled, 0, entries, MAX_STEP))
+        parts = []
+        for first, last in ranges:
+            arrays = source.run(lambda opened, a=first, b=last: opened.read(spelled, a, b))  # type: ignore[misc]
+            parts.append(key_rows([arrays[one] for one in spelled], by, where, first))
+        return Index.of(parts, by, where)
+
+    def _require_entries(self) -> None:
+        for name, source in self._friends.items():
+            if not self._rules[name].by:
+                found = source.run(lambda opened: opened.entries)
+                require_entries(name, self._rules[name], found, self._main.url, self.entries)
+
+    @staticmethod
+    def _names_of(source: _Source) -> dict[str, None]:
+        return dict.fromkeys(source.run(lambda opened: opened.places))
+
+
+def _in(friend: str, path: str) -> bool:
+    return path.startswith(friend + INSIDE)
+
+
 def chunks(
     url: str,
     tree: str,
@@ -153,45 +277,27 @@ def chunks(
     stop: int,
     *,
     step: int,
+    friends: Mapping[str, Friend] | None = None,
     retry: Retry | None = None,
 ) -> Iterator[Chunk]:
     """The branches `names` over entries [start, stop), in order; one empty chunk if none.
 
-    Raises InputError for a file, tree or branch that is not there or cannot be read; a remote
-    file is opened again, and only the failed range read again.
+    friends: trees beside it, by the name that their branches have before them.
+    Raises InputError for a file, tree or branch that is not there or cannot be read, and for a
+    friend whose entries are not those of the tree; a remote file is opened again, and only the
+    failed range read again.
     """
-    retry = retry or Retry()
-    opened: list[TreeFile] = []
-
-    def attempt(begin: int, end: int) -> Chunk:
-        try:
-            if not opened:
-                opened.append(TreeFile(url, tree, names))
-            return opened[0].read(begin, end)
-        except Exception:
-            while opened:
-                opened.pop().close()
-            raise
-
-    def plan() -> list[tuple[int, int]]:
-        if not opened:
-            opened.append(TreeFile(url, tree, names))
-        if stop > opened[0].entries:
+    with ExitStack() as stack:
+        joined = _Joined(stack, url, tree, names, friends or {}, retry or Retry())
+        if stop > joined.entries:
             raise InputError(
                 f"{url}: tree '{tree}'",
                 expected=f"{stop} entries, as when it was indexed",
-                found=f"{opened[0].entries} entries",
+                found=f"{joined.entries} entries",
                 fix="index the file again",
             )
-        return opened[0].steps(start, stop, step) or [(start, start)]
-
-    with ExitStack() as stack:
-        try:
-            for begin, end in on_copy_if_needed(stack, url, retry, plan):
-                yield retry.run(url, lambda b=begin, e=end: attempt(b, e))  # type: ignore[misc]
-        finally:
-            while opened:
-                opened.pop().close()
+        for begin, end in joined.steps(start, stop, step) or [(start, start)]:
+            yield joined.read(begin, end)
 
 
 def sum_of(url: str, tree: str, branch: str, *, retry: Retry | None = None) -> float:
@@ -199,32 +305,8 @@ def sum_of(url: str, tree: str, branch: str, *, retry: Retry | None = None) -> f
 
     Raises InputError for a file, tree or branch that is not there or cannot be read.
     """
-
-    def read() -> float:
-        opened = TreeFile(url, tree, [branch])
-        try:
-            ranges = opened.steps(0, opened.entries, MAX_STEP)
-            parts = (opened.read(start, stop).arrays[branch] for start, stop in ranges)
-            return sum(
-                float(np.sum(ak.to_numpy(ak.ravel(part)), dtype=np.float64)) for part in parts
-            )
-        finally:
-            opened.close()
-
-    return (retry or Retry()).run(url, read)
-
-
-def _spelled(
-    tree: Any, container: str, url: str, name: str, names: Sequence[str]
-) -> dict[str, str]:
-    known = branch_names(tree, container)
-    spelled = {wanted: resolve(known, wanted) for wanted in names}
-    missing = [wanted for wanted, found in spelled.items() if found is None]
-    if missing:
-        raise InputError(
-            f"{url}: tree '{name}'",
-            expected=f"branch '{missing[0]}'",
-            found=f"{len(known)} branches without it",
-            fix=nearest(missing[0], known),
-        )
-    return {wanted: found for wanted, found in spelled.items() if found is not None}
+    with ExitStack() as stack:
+        joined = _Joined(stack, url, tree, [branch], {}, retry or Retry())
+        ranges = joined.steps(0, joined.entries, MAX_STEP)
+        parts = (joined.read(start, stop).arrays[branch] for start, stop in ranges)
+        return sum(float(np.sum(ak.to_numpy(ak.ravel(part)), dtype=np.float64)) for part in parts)

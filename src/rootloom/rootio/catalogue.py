@@ -47,10 +47,7 @@ class Catalogue:
     def add(self, key: str, identity: str, header: Header) -> None:
         """The header of a file."""
         fields = header.to_dict()
-        text = json.dumps(fields["branches"], sort_keys=True)
-        digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-        self._branches[digest] = fields["branches"]
-        self._files[key] = {"identity": identity, "header": {**fields, "branches": digest}}
+        self._files[key] = {"identity": identity, "header": self._noted(fields)}
 
     def set_aside(self, key: str, identity: str, reason: str) -> None:
         """Why a file cannot be read."""
@@ -61,12 +58,24 @@ class Catalogue:
         fields = self._entry(key).get("header")
         if fields is None:
             return None
-        return Header.from_dict({**fields, "branches": self._branches[fields["branches"]]})
+        return Header.from_dict(self._whole(fields))
 
     def reason(self, key: str) -> str | None:
         """Why a file was set aside; None when it was not."""
         reason: str | None = self._entry(key).get("quarantined")
         return reason
+
+    def _noted(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A header with a digest in place of its branches, and so its friends'."""
+        text = json.dumps(fields["branches"], sort_keys=True)
+        digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        self._branches[digest] = fields["branches"]
+        friends = {name: self._noted(friend) for name, friend in fields["friends"].items()}
+        return {**fields, "branches": digest, "friends": friends}
+
+    def _whole(self, fields: dict[str, Any]) -> dict[str, Any]:
+        friends = {name: self._whole(friend) for name, friend in fields["friends"].items()}
+        return {**fields, "branches": self._branches[fields["branches"]], "friends": friends}
 
     def _entry(self, key: str) -> dict[str, Any]:
         if key not in self._files:

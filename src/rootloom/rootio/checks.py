@@ -12,18 +12,22 @@ from rootloom.types import Ragged, RowBlock
 
 
 def exclusive(
-    what: str, flags: Sequence[tuple[str, np.ndarray | None]], entry: np.ndarray, url: str
+    what: str,
+    flags: Sequence[tuple[str, np.ndarray | None]],
+    entry: np.ndarray,
+    url: str,
+    judged: np.ndarray,
 ) -> np.ndarray:
     """The number of the one alternative that holds in each row, -1 where none does; (R,) int32.
 
     flags: name and truth (R,) of each alternative, None for one that cannot hold; entry: (R,).
-    Raises DataError, naming the first row, where two hold.
+    Raises DataError, naming the first row, where two hold in a row that is `judged`, (R,) bool.
     """
     chosen = np.full(len(entry), -1, np.int32)
     for index, (name, here) in enumerate(flags):
         if here is None:
             continue
-        twice = here & (chosen >= 0)
+        twice = here & (chosen >= 0) & judged
         if twice.any():
             row = int(np.flatnonzero(twice)[0])
             raise DataError(

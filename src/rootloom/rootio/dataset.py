@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
+from rootloom.rootio.branches import is_jagged
 from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
 from rootloom.rootio.expressions import Expression, choose
+from rootloom.rootio.joining import Friend
+from rootloom.rootio.names import INSIDE, resolve
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, depth, take
 from rootloom.rootio.staging import staged
@@ -30,6 +34,13 @@ class ClassRule(NamedTuple):
     by_file: bool = False
 
 
+class FriendRule(NamedTuple):
+    """A tree beside the one that is read; by: see `Friend`."""
+
+    tree: str
+    by: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True)
 class RowReader:
     """Reads the rows a dataset describes.
@@ -43,7 +54,10 @@ class RowReader:
     the event weights before any selection; None: it is counted. splits: split → expression, true
     for its events, one value an event; rows for which none is true have no split yet. targets: like
     variables; their columns are called "target.<name>". identity: expressions, one whole number an
-    event each, which together name it; without any its entry does.
+    event each, which together name it; without any its entry does. friends: trees beside it, by the
+    name that their branches have before them. mentions: further expressions that say which branches
+    the row collection has. counter: the jagged branch that counts an entry's rows; None until a
+    file's types are known.
     """
 
     tree: str
@@ -58,12 +72,16 @@ class RowReader:
     splits: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     identity: tuple[str, ...] = ()
+    friends: Mapping[str, FriendRule] = field(default_factory=dict)
+    mentions: tuple[str, ...] = ()
+    counter: str | None = None
     retry: Retry = field(default_factory=Retry)
 
     def fitted(self, branches: Collection[str]) -> RowReader:
         """The reader of a file with these branches: `branch("a", "b")` is the first that is there.
 
-        Raises InputError where none of the alternatives is.
+        branches: full paths, with their types where these are known. Raises InputError where none
+        of the alternatives is there, ConfigError where nothing counts the objects that are rows.
         """
 
         def each(texts: Mapping[str, str]) -> dict[str, str]:
@@ -72,7 +90,7 @@ class RowReader:
         def one(text: str | None) -> str | None:
             return choose(text, branches, text) if text else text
 
-        return replace(
+        found = replace(
             self,
             variables=each(self.variables),
             objects={name: each(members) for name, members in self.objects.items()},
@@ -83,7 +101,11 @@ class RowReader:
             training_weight=one(self.training_weight),
             classes=tuple(rule._replace(where=one(rule.where)) for rule in self.classes),
             identity=tuple(choose(text, branches, text) for text in self.identity),
+            mentions=tuple(choose(text, branches, text) for text in self.mentions),
         )
+        if self.rows == EVENT or not isinstance(branches, Mapping):
+            return found
+        return replace(found, counter=found._counter_in(branches))
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Text of the expressions behind `columns` (all when None), by name."""
@@ -96,9 +118,7 @@ class RowReader:
         """
         parsed = [*self._chosen(columns).values(), *self._deciding.values()]
         names = [name for expression in parsed for name in expression.names]
-        if self.rows != EVENT:
-            names.append(self._counter)
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys([*names, *self._counters]))
 
     def read(
         self,
@@ -110,13 +130,15 @@ class RowReader:
         columns: Sequence[str] | None = None,
         step: int = 20_000,
         part: int = 0,
+        friends: Mapping[str, str] | None = None,
     ) -> Iterator[RowBlock]:
         """Rows of entries [start, stop) of the file at `url`, in order; at least one block.
 
         file_class: class of the file's rows, for classes decided by file; columns: names to yield
         ("pt", "constituents.px"), all when None; step: entries read at a time;
         part: number of this range among those of the file, the first of which counts what belongs
-        to the file as a whole.
+        to the file as a whole; friends: addresses of the files of the friend trees by name, the
+        file itself where none is given.
         The file is read from a copy on scratch where the environment names one.
         Raises InputError for what cannot be read, DataError for non-finite values and for rows of
         two classes, ConfigError for expressions whose shape does not fit.
@@ -124,8 +146,13 @@ class RowReader:
         names = self.branches(columns)
         nothing: RowBlock | None = None
         elsewhere = self.sum_of_weights if part == 0 else None
-        with staged(url, retry=self.retry):
-            for chunk in chunks(url, self.tree, names, start, stop, step=step, retry=self.retry):
+        beside = self.beside(url, friends)
+        with ExitStack() as stack:
+            for place in dict.fromkeys([url, *(friend.url for friend in beside.values())]):
+                stack.enter_context(staged(place, retry=self.retry))
+            for chunk in chunks(
+                url, self.tree, names, start, stop, step=step, friends=beside, retry=self.retry
+            ):
                 block = self._block(chunk, url, file_class, columns)
                 if elsewhere is not None:
                     total = sum_of(url, *elsewhere, retry=self.retry)
@@ -140,13 +167,26 @@ class RowReader:
         if nothing is not None:
             yield nothing
 
-    def object_counts(self, url: str, start: int, stop: int) -> np.ndarray:
-        """Objects of the row collection in each entry of [start, stop), selected or not; int64."""
-        found = [np.zeros(0, np.int64)]
+    def beside(self, url: str, files: Mapping[str, str] | None = None) -> dict[str, Friend]:
+        """The friend trees of the file at `url`; files: where they are, by name, if elsewhere."""
+        return {
+            name: Friend((files or {}).get(name, url), rule.tree, rule.by)
+            for name, rule in self.friends.items()
+        }
+
+    def object_counts(
+        self, url: str, start: int, stop: int, *, friends: Mapping[str, str] | None = None
+    ) -> np.ndarray:
+        """Objects of the row collection in each entry of [start, stop), selected or not; int64.
+
+        friends: as of `read`.
+        """
+        found, names = [np.zeros(0, np.int64)], self._counters
+        beside = self.beside(url, friends)
         for chunk in chunks(
-            url, self.tree, [self._counter], start, stop, step=50_000, retry=self.retry
+            url, self.tree, names, start, stop, step=50_000, friends=beside, retry=self.retry
         ):
-            found.append(ak.to_numpy(ak.num(chunk.arrays[self._counter], axis=1)).astype(np.int64))
+            found.append(ak.to_numpy(ak.num(self._counted(chunk), axis=1)).astype(np.int64))
         return np.concatenate(found)
 
     # -- parts ----------------------------------------------------------------------------------
@@ -169,18 +209,68 @@ class RowReader:
         return {name: Expression(text, f"{name}: '{text}'") for name, text in texts.items() if text}
 
     @cached_property
-    def _counter(self) -> str:
-        """The jagged branch whose lengths say how many rows an entry has."""
-        used = [*self._columns.values(), *self._deciding.values()]
-        for name in (name for expression in used for name in expression.names):
-            if name.startswith((f"{self.rows}_", f"{self.rows}.")):
-                return name
-        raise ConfigError(
-            f"rows: {self.rows}",
-            expected=f"an expression that reads a branch '{self.rows}_…' or '{self.rows}.…'",
-            found="none in variables, select, classes and weight",
-            fix=f"rows: {EVENT}, or the collection's name as its branches spell it",
+    def _counters(self) -> tuple[str, ...]:
+        """Branches of which the first jagged one counts an entry's rows; none where rows = events.
+
+        Raises ConfigError where no expression names one.
+        """
+        if self.rows == EVENT:
+            return ()
+        if self.counter is not None:
+            return (self.counter,)
+        found = tuple(name for name in self._used if self._is_of_collection(name))
+        if not found:
+            raise self._uncounted("none in variables, select, classes and weight", self._used)
+        return found
+
+    @cached_property
+    def _used(self) -> tuple[str, ...]:
+        """Branches that any expression names."""
+        more = [Expression(text) for text in self.mentions]
+        used = [*self._columns.values(), *self._deciding.values(), *more]
+        return tuple(dict.fromkeys(name for expression in used for name in expression.names))
+
+    def _is_of_collection(self, name: str) -> bool:
+        return name == self.rows or name.startswith(
+            tuple(self.rows + mark for mark in ("_", ".", INSIDE))
         )
+
+    def _counter_in(self, types: Mapping[str, str]) -> str:
+        """The branch that counts rows in a file with branches of these types.
+
+        The first jagged one among those that expressions name, else that the file has; where all
+        are of fixed length, the first of those.
+        """
+        named = [name for name in self._used if self._is_of_collection(name)]
+        spelled = {name: resolve(types, name) for name in named}
+        for name, path in spelled.items():
+            if path is None or is_jagged(types[path]):
+                return name  # one that is not there is refused as such
+        of_file = [path for path in types if self._is_of_collection(path.rpartition(INSIDE)[2])]
+        for path in (*filter(None, spelled.values()), *of_file):
+            if is_jagged(types[path]) or (path in spelled.values() and "[" in types[path]):
+                return path
+        what = ", ".join(
+            f"'{path}' of type {types[path]}" for path in (*spelled.values(), *of_file)[:4] if path
+        )
+        jagged = [path for path, kind in types.items() if is_jagged(kind)]
+        raise self._uncounted(what or "no such branch", jagged)
+
+    def _uncounted(self, found: str, known: Collection[str]) -> ConfigError:
+        ends = {path.rpartition(INSIDE)[2] for path in known}
+        collections = {name.partition(mark)[0] for name in ends for mark in "_." if mark in name}
+        return ConfigError(
+            f"rows: {self.rows}",
+            expected=f"a jagged branch '{self.rows}_…' or '{self.rows}.…', which counts the rows",
+            found=found,
+            fix=nearest(self.rows, collections) if collections else f"rows: {EVENT}",
+        )
+
+    def _counted(self, chunk: Chunk) -> Any:
+        """Lists as long as an entry has rows."""
+        found = [chunk.arrays[name] for name in self._counters]
+        jagged = [values for values in found if "var *" in str(ak.type(values))]
+        return (jagged or found)[0]
 
     def _chosen(self, columns: Sequence[str] | None) -> dict[str, Expression]:
         if columns is None:
@@ -198,12 +288,14 @@ class RowReader:
     def _block(
         self, chunk: Chunk, url: str, file_class: str | None, columns: Sequence[str] | None
     ) -> RowBlock:
-        counter = None if self.rows == EVENT else chunk.arrays[self._counter]
+        counter = None if self.rows == EVENT else self._counted(chunk)
         layout = Layout.of(chunk.start, chunk.stop, counter)
-        label = self._labels(chunk, layout, url, file_class)
-        keep = label >= 0
+        # Classes, splits and names are those of selected rows: others may have two of them.
+        selected = np.ones(layout.size, np.bool_)
         if self.select:
-            keep &= layout.flags(self._deciding["select"], chunk.arrays)
+            selected = layout.flags(self._deciding["select"], chunk.arrays)
+        label = self._labels(chunk, layout, url, file_class, selected)
+        keep = selected & (label >= 0)
         kept = None if keep.all() else np.flatnonzero(keep)
         chosen = self._chosen(columns)
         found = {
@@ -219,11 +311,11 @@ class RowReader:
             label=_pick(label, kept),
             weight=_pick(weight, kept).astype(np.float32, copy=False),
             columns=found,
-            split=_pick(self._splits(chunk, layout, url), kept) if self.splits else None,
+            split=_pick(self._splits(chunk, layout, url, selected), kept) if self.splits else None,
             training_weight=None if training is None else _pick(training, kept).astype(np.float32),
             entries=chunk.stop - chunk.start,
             sum_of_weights=self._sum_of_weights(chunk, layout, weight),
-            event=_pick(self._names(chunk, layout, url), kept) if self.identity else None,
+            event=_pick(self._names(chunk, layout, url, keep), kept) if self.identity else None,
         )
         check_finite(block, url)
         check_lengths(block, self.objects, url)
@@ -255,7 +347,14 @@ class RowReader:
             return layout.scalar(expression, chunk.arrays)
         return layout.ragged(expression, chunk.arrays)
 
-    def _labels(self, chunk: Chunk, layout: Layout, url: str, file_class: str | None) -> np.ndarray:
+    def _labels(
+        self,
+        chunk: Chunk,
+        layout: Layout,
+        url: str,
+        file_class: str | None,
+        selected: np.ndarray,
+    ) -> np.ndarray:
         flags: list[tuple[str, np.ndarray | None]] = []
         for rule in self.classes:
             here = None
@@ -264,26 +363,29 @@ class RowReader:
                 if rule.where:
                     here = layout.flags(self._deciding[f"class '{rule.name}'"], chunk.arrays)
             flags.append((rule.name, here))
-        return exclusive("class", flags, layout.entry, url)
+        return exclusive("class", flags, layout.entry, url, selected)
 
-    def _splits(self, chunk: Chunk, layout: Layout, url: str) -> np.ndarray:
+    def _splits(self, chunk: Chunk, layout: Layout, url: str, selected: np.ndarray) -> np.ndarray:
         # Laid out as events whatever the rows are: objects of one event must not be split apart.
         events = Layout.of(chunk.start, chunk.stop, None)
-        flags = [
-            (name, events.flags(self._deciding[f"split '{name}'"], chunk.arrays))
-            if name in self.splits
-            else (name, None)
-            for name in SPLITS
-        ]
-        split = exclusive("split", flags, events.entry, url).astype(np.int8)
-        return split if layout.counts is None else np.repeat(split, layout.counts)
+        flags: list[tuple[str, np.ndarray | None]] = []
+        for name in SPLITS:
+            here = None
+            if name in self.splits:
+                here = events.flags(self._deciding[f"split '{name}'"], chunk.arrays)
+                here = here if layout.counts is None else np.repeat(here, layout.counts)
+            flags.append((name, here))
+        return exclusive("split", flags, layout.entry, url, selected).astype(np.int8)
 
-    def _names(self, chunk: Chunk, layout: Layout, url: str) -> np.ndarray:
-        """The numbers that name the event of each row, (R, K) int64."""
+    def _names(self, chunk: Chunk, layout: Layout, url: str, keep: np.ndarray) -> np.ndarray:
+        """The numbers that name the event of each row, (R, K) int64; 0 of events without rows."""
         events = Layout.of(chunk.start, chunk.stop, None)
+        asked = np.zeros(events.size, np.bool_)
+        asked[layout.entry[keep] - chunk.start] = True
         found = []
         for number, text in enumerate(self.identity):
             values = events.scalar(self._deciding[f"identity {number}"], chunk.arrays)
+            values = np.where(asked, values, np.zeros((), values.dtype))
             found.append(whole_numbers(values, events.entry, f"{url}: identity '{text}'"))
         names = np.stack(found, axis=1)
         return names if layout.counts is None else np.repeat(names, layout.counts, axis=0)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from rootloom.errors import InputError, nearest
-from rootloom.rootio.names import resolve
+from rootloom.rootio.branches import Container, places, require_readable, types
+from rootloom.rootio.joining import Friend, require_entries
+from rootloom.rootio.names import INSIDE, nearest_branch, resolve, split_cycle
 from rootloom.rootio.origin import Events, origin_of
-from rootloom.rootio.remote import Retry, open_root
+from rootloom.rootio.remote import Retry, brief, open_root
 from rootloom.rootio.staging import on_copy_if_needed, verified
 
-_CONTAINERS: dict[str, Literal["ttree", "rntuple"]] = {
+T = TypeVar("T")
+CONTAINERS: dict[str, Container] = {
     "TTree": "ttree",
     "TNtuple": "ttree",
     "TNtupleD": "ttree",
@@ -25,6 +28,10 @@ _CONTAINERS: dict[str, Literal["ttree", "rntuple"]] = {
     "ROOT::RNTuple": "rntuple",
     "ROOT::Experimental::RNTuple": "rntuple",
 }
+_RNTUPLE = "ROOT::"
+_CHAIN = "TChain"
+_INDEX = b"TTreeIndex"
+_FOLDERS = ("TDirectory", "TDirectoryFile")
 
 
 @dataclass(frozen=True)
@@ -32,18 +39,19 @@ class Header:
     """Headers of one tree of one file.
 
     clusters: entries where all branches start a new basket, 0 and the number of entries included.
-    branches: name → type as ROOT spells it.
+    branches: full path → type as ROOT spells it (see `rootloom.rootio.branches`).
     checksum: SHA-256 over file size, file UUID, and the stored bytes of the tree's object (TTree:
         positions and sizes of all baskets) or of the anchor and the footer (RNTuple: checksummed
         positions of all pages). A file that was written again has another UUID and checksum.
     origin: what the identities of its events begin from, wherever the file lies: "UUID/tree" of the
         file, or "table SHA-256" of the text table that it was imported from. first_entry: the
         number of its first entry there, 0 unless it was imported.
+    friends: headers of the trees beside it, by the name that their branches have before them.
     """
 
     url: str
     tree: str
-    container: Literal["ttree", "rntuple"]
+    container: Container
     entries: int
     size: int
     clusters: tuple[int, ...]
@@ -51,6 +59,22 @@ class Header:
     checksum: str
     origin: str
     first_entry: int = 0
+    friends: Mapping[str, Header] = field(default_factory=dict)
+
+    def all_branches(self) -> dict[str, str]:
+        """Full path → type, friends' included: "friend/branch"; the tree's own come first."""
+        own = dict(self.branches)
+        for name, friend in self.friends.items():
+            for path, kind in friend.branches.items():
+                own.setdefault(f"{name}{INSIDE}{path}", kind)
+        return own
+
+    def content(self) -> str:
+        """What tells the content of the tree from any other, that of its friends included."""
+        if not self.friends:
+            return self.checksum
+        parts = [(name, friend.checksum) for name, friend in sorted(self.friends.items())]
+        return hashlib.sha256(json.dumps([self.checksum, *parts]).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON."""
@@ -59,7 +83,8 @@ class Header:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Header:
         """The header that `to_dict` described, also after a passage through JSON."""
-        return cls(**{**fields, "clusters": tuple(fields["clusters"])})
+        friends = {name: cls.from_dict(one) for name, one in fields.get("friends", {}).items()}
+        return cls(**{**fields, "clusters": tuple(fields["clusters"]), "friends": friends})
 
     def to_json(self) -> str:
         """JSON text of all fields."""
@@ -87,68 +112,260 @@ def inspect(url: str, tree: str, *, retry: Retry | None = None) -> Header:
         return on_copy_if_needed(stack, url, retry, read)
 
 
+def with_friends(
+    header: Header, friends: Mapping[str, Friend], *, retry: Retry | None = None
+) -> Header:
+    """A header with those of its friends.
+
+    Raises InputError for a friend that is not there, has another number of entries where nothing
+    says which belong together, or lacks what says it.
+    """
+    found = {
+        name: inspect(friend.url, friend.tree, retry=retry) for name, friend in friends.items()
+    }
+    for name, friend in friends.items():
+        if friend.by is None:
+            _require_no_index(name, friend, retry)
+        require(header, friend.by or ())
+        require(found[name], friend.by or ())
+        if not friend.by:
+            require_entries(name, friend, found[name].entries, header.url, header.entries)
+        if name in header.branches:
+            raise InputError(
+                f"{header.url}: tree '{header.tree}': friend '{name}'",
+                expected="a name that no branch of the tree has",
+                found=f"a branch of type {header.branches[name]}",
+                fix="give the friend another name, and its own under `tree`",
+            )
+    return replace(header, friends=found)
+
+
+def _require_no_index(name: str, friend: Friend, retry: Retry | None) -> None:
+    """Refuse a friend that ROOT would join by its index, and nobody has said how to join it."""
+
+    def indexed(directory: Any) -> bool:
+        key = _key_of(directory, friend.url, friend.tree)
+        if CONTAINERS[key.fClassName] != "ttree":
+            return False
+        # uproot does not read the index of a tree; its class is named where there is one.
+        return _INDEX in _bytes(key.get_uncompressed_chunk_cursor()[0])
+
+    if _of_file(friend.url, indexed, retry):
+        raise InputError(
+            f"{friend.url}: tree '{friend.tree}', friend '{name}'",
+            expected="`by`, for a friend with an index of its own",
+            found="a TTreeIndex, and no `by`",
+            fix=f"{name}: {{by: [run, event], …}} with the index's branches; "
+            "by: [] goes entry by entry all the same",
+        )
+
+
 def events_of(header: Header) -> Events:
     """Which events the tree of a header holds."""
     return Events(header.origin, header.first_entry, header.entries, header.url)
 
 
+class Tree(NamedTuple):
+    """A tree of a file, in a few words. cycles: all that the file has, the latest last.
+
+    branches: those at its top. problem: why it cannot be read, else "".
+    """
+
+    name: str
+    container: Container
+    cycles: tuple[int, ...]
+    entries: int = 0
+    branches: int = 0
+    problem: str = ""
+
+
 def trees(url: str, *, retry: Retry | None = None) -> list[str]:
     """Names of the TTrees and RNTuples in a file. Raises InputError when it cannot be read."""
+    return _of_file(url, lambda directory: list(_keys_of_trees(directory)), retry)
 
-    def read() -> list[str]:
+
+def survey(url: str, *, retry: Retry | None = None) -> list[Tree]:
+    """The TTrees and RNTuples in a file. Raises InputError when the file cannot be read."""
+
+    def read(directory: Any) -> list[Tree]:
+        found = _keys_of_trees(directory)
+        return [_in_a_few_words(name, keys, url) for name, keys in found.items()]
+
+    return _of_file(url, read, retry)
+
+
+def _of_file(url: str, action: Callable[[Any], T], retry: Retry | None) -> T:
+    def read() -> T:
         with open_root(url) as directory:
-            classes = directory.classnames(recursive=True, cycle=False)
-            return [name for name, kind in classes.items() if kind in _CONTAINERS]
+            return action(directory)
 
     with ExitStack() as stack:
         return on_copy_if_needed(stack, url, retry or Retry(), read)
 
 
 def require(header: Header, names: Iterable[str]) -> None:
-    """Raises InputError when a branch is missing; spellings that `resolve` accepts are present."""
-    missing = [name for name in names if resolve(header.branches, name) is None]
-    if missing:
-        raise InputError(
-            f"{header.url}: tree '{header.tree}'",
-            expected="branches " + ", ".join(f"'{name}'" for name in missing),
-            found=f"{len(header.branches)} branches without them",
-            fix="; ".join(f"{name}: {nearest(name, header.branches)}" for name in missing[:3]),
-        )
+    """Raises InputError when a branch is missing, means several, or is none that uproot can read.
 
-
-def get_tree(directory: Any, url: str, tree: str) -> tuple[Any, Literal["ttree", "rntuple"]]:
-    """uproot's tree and its container. Raises InputError, with the nearest name, without it."""
-    classes = directory.classnames(recursive=True, cycle=False)
-    trees = [name for name, kind in classes.items() if kind in _CONTAINERS]
-    if tree.partition(";")[0] not in trees:
-        others = [name for name in classes if name not in trees]
-        raise InputError(
-            f"{url}: tree '{tree}'",
-            expected="a TTree or RNTuple of that name",
-            found=f"trees: {', '.join(trees[:8])}"
-            if trees
-            else "no tree"
-            + (f", other objects: {', '.join(others[:8])}" if others else ", no object at all"),
-            fix=nearest(tree, trees) if trees else "is it a file of this dataset? leave it out",
-        )
-    return directory[tree], _CONTAINERS[classes[tree.partition(";")[0]]]
-
-
-def cluster_offsets(tree: Any, container: str, names: Sequence[str] | None = None) -> list[int]:
-    """Entries where all branches (or those in `names`) start a basket; first 0, last the entries.
-
-    Where no boundary is common, those of the branch that takes most bytes.
+    Spellings that `resolve` accepts are present.
     """
+    where, known = f"{header.url}: tree '{header.tree}'", header.all_branches()
+    spelled = spell(known, names, where)
+    for name, found in spelled.items():
+        require_readable(known[found], f"{where}: branch '{name}'")
+
+
+def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[str, str]:
+    """Name → its spelling in the file. Raises InputError, naming `where`, for those without one."""
+    spelled: dict[str, str | None] = {}
+    for name in names:
+        try:
+            spelled[name] = resolve(known, name)
+        except InputError as refusal:
+            raise InputError(
+                f"{where}: {refusal.where}",
+                expected=refusal.expected,
+                found=refusal.found,
+                fix=refusal.fix,
+            ) from None
+    if missing := [name for name, found in spelled.items() if found is None]:
+        raise InputError(
+            where,
+            expected="branches " + ", ".join(f"'{name}'" for name in missing),
+            found=f"{len(known)} branches without them",
+            fix="; ".join(f"{name}: {nearest_branch(name, known)}" for name in missing[:3]),
+        )
+    return {name: found for name, found in spelled.items() if found is not None}
+
+
+def get_tree(directory: Any, url: str, tree: str) -> tuple[Any, Container]:
+    """uproot's tree and its container.
+
+    Raises InputError for a tree or a cycle of it that the file has not, with what there is and the
+    nearest name, and for one of a format that cannot be read.
+    """
+    key = _key_of(directory, url, tree)
+    return _opened(key, f"{url}: tree '{tree}'"), CONTAINERS[key.fClassName]
+
+
+def _key_of(directory: Any, url: str, tree: str) -> Any:
+    found, where = _keys_of_trees(directory), f"{url}: tree '{tree}'"
+    keys = found.get(tree.strip(INSIDE))
+    name, cycle = (tree, None) if keys else split_cycle(tree)
+    keys = found.get(name.strip(INSIDE))
+    if not keys:
+        raise _no_tree(directory, where, name, list(found))
+    if cycle is None:
+        return keys[-1]
+    cycles = [abs(key.fCycle) for key in keys]
+    if cycle not in cycles:
+        raise InputError(
+            where,
+            expected=f"a cycle of '{name}' with this number",
+            found="cycles " + ", ".join(map(str, cycles))
+            if len(cycles) > 1
+            else f"only {cycles[0]}",
+            fix=f"tree: {name} is the latest, cycle {cycles[-1]}",
+        )
+    return keys[cycles.index(cycle)]
+
+
+def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> InputError:
+    if trees:
+        found = "trees: " + ", ".join(trees[:8]) + (", …" if len(trees) > 8 else "")
+        last = [tree for tree in trees if tree.rpartition(INSIDE)[2] == name]
+        fix = f"did you mean '{last[0]}'?" if last else nearest(name, trees)
+    else:
+        others = [path for path, _ in _keys(directory)]
+        found = "no tree, " + (
+            f"other objects: {', '.join(others[:8])}" if others else "no object at all"
+        )
+        fix = "is it a file of this dataset? leave it out"
+    return InputError(where, expected="a TTree or RNTuple of that name", found=found, fix=fix)
+
+
+def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Path, without cycle, and key of every object of a file, those in folders included.
+
+    uproot's own paths cannot tell a slash, colon or semicolon in a name from its own ones.
+    """
+    for key in directory._keys:
+        inside = f"{path}{key.fName}"
+        if key.fClassName in _FOLDERS:
+            yield from _keys(key.get(), inside + INSIDE)
+        else:
+            yield inside, key
+
+
+def _keys_of_trees(directory: Any) -> dict[str, list[Any]]:
+    """Path → keys of its cycles, the latest last."""
+    found: dict[str, list[Any]] = {}
+    for path, key in _keys(directory):
+        if key.fClassName in CONTAINERS:
+            found.setdefault(path, []).append(key)
+    return {path: sorted(keys, key=lambda key: abs(key.fCycle)) for path, keys in found.items()}
+
+
+def _opened(key: Any, where: str) -> Any:
+    """uproot's object. Raises InputError for a tree of a format that it does not know."""
+    if key.fClassName == _CHAIN:
+        raise InputError(
+            where,
+            expected="a tree with entries of its own",
+            found="a TChain, which names trees of other files",
+            fix="list those files under `files`",
+        )
+    try:
+        tree = key.get()
+        if hasattr(tree, "num_entries"):
+            tree.num_entries  # noqa: B018  (an RNTuple's header is read when it is first needed)
+            return tree
+        reason = f"a {key.fClassName} without entries of its own"
+    except OSError:
+        raise
+    except Exception as error:
+        if not key.fClassName.startswith(_RNTUPLE):
+            raise
+        # Versions before 1.0 promised nothing; damage looks the same.
+        reason = f"{key.fClassName} of an unknown version, or damaged ({brief(error)})"
+    raise InputError(
+        where,
+        expected="a TTree, or an RNTuple of version 1.0 (ROOT 6.34) or later",
+        found=reason,
+        fix="write it again with a newer ROOT",
+    )
+
+
+def _in_a_few_words(name: str, keys: list[Any], url: str) -> Tree:
+    cycles = tuple(abs(key.fCycle) for key in keys)
+    container = CONTAINERS[keys[-1].fClassName]
+    try:
+        tree = _opened(keys[-1], f"{url}: tree '{name}'")
+    except OSError:
+        raise
+    except Exception as error:
+        return Tree(name, container, cycles, problem=brief(error))
+    return Tree(name, container, cycles, int(tree.num_entries), len(tree))
+
+
+def cluster_offsets(
+    tree: Any, container: Container, branches: Sequence[Any] | None = None
+) -> list[int]:
+    """Entries where all `branches`, uproot's, start a basket; first 0, last the entries.
+
+    Of all branches where none is given. Where no boundary is common, those of the branch that takes
+    most bytes.
+    """
+    entries = int(tree.num_entries)
     if container == "rntuple":
         starts = {int(cluster.num_first_entry) for cluster in tree.cluster_summaries}
-        return sorted(starts | {0, int(tree.num_entries)})
-    chosen = [tree[name] for name in names] if names else list(tree.itervalues(recursive=True))
-    chosen = [branch for branch in chosen if branch.num_baskets > 0]
-    common = {int(i) for i in _intersection(chosen)} | {0, int(tree.num_entries)}
+        return sorted(starts | {0, entries})
+    chosen = [b for b in branches or tree.itervalues(recursive=True) if b.num_baskets > 0]
+    common = {int(i) for i in _intersection(chosen)} | {0, entries}
     if len(common) <= 2 and chosen:
         largest = max(chosen, key=lambda branch: branch.compressed_bytes)
         common |= {int(i) for i in largest.entry_offsets}
-    return sorted(common)
+    # A branch that was filled alone may have more entries than its tree.
+    return sorted(i for i in common if i <= entries)
 
 
 def entry_range(header: Header, k: int, n: int) -> tuple[int, int]:
@@ -173,8 +390,9 @@ def _intersection(branches: Sequence[Any]) -> set[int]:
 
 
 def _read(directory: Any, url: str, name: str) -> Header:
-    tree, container = get_tree(directory, url, name)
-    checksum = _checksum(directory, tree, name, container)
+    key = _key_of(directory, url, name)
+    tree, container = _opened(key, f"{url}: tree '{name}'"), CONTAINERS[key.fClassName]
+    checksum = _checksum(directory, tree, key, container)
     origin, first = origin_of(directory, name, int(tree.num_entries), checksum)
     return Header(
         url=url,
@@ -183,34 +401,15 @@ def _read(directory: Any, url: str, name: str) -> Header:
         entries=int(tree.num_entries),
         size=int(directory.file.source.num_bytes),
         clusters=tuple(cluster_offsets(tree, container)),
-        branches=branch_types(tree, container),
+        branches=types(places(tree, container)),
         checksum=checksum,
         origin=origin,
         first_entry=first,
     )
 
 
-def fields_of(ntuple: Any) -> dict[str, Any]:
-    """Dotted path → RField. uproot's own `keys()` takes time quadratic in the number of fields."""
-    return {field.path: field for field in ntuple.all_fields if field.path}
-
-
-def branch_names(tree: Any, container: str) -> set[str]:
-    """Names alone: types take a second for a thousand branches."""
-    if container == "rntuple":
-        return set(fields_of(tree))
-    return {branch.name for branch in tree.itervalues(recursive=True)}
-
-
-def branch_types(tree: Any, container: str) -> dict[str, str]:
-    """Branch or field name → type name."""
-    if container == "rntuple":
-        return {path: str(field.typename) for path, field in fields_of(tree).items()}
-    return {branch.name: str(branch.typename) for branch in tree.itervalues(recursive=True)}
-
-
-def _checksum(directory: Any, tree: Any, name: str, container: str) -> str:
-    file, key = directory.file, directory.key(name)
+def _checksum(directory: Any, tree: Any, key: Any, container: Container) -> str:
+    file = directory.file
     digest = hashlib.sha256(f"{file.source.num_bytes} {file.uuid} ".encode())
     digest.update(_bytes(file.source.chunk(key.fSeekKey, key.fSeekKey + key.fNbytes)))
     if container == "rntuple":

@@ -1,18 +1,76 @@
-"""How files spell the names of branches."""
+"""How files spell the names of trees and branches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
+
+from rootloom.errors import InputError, nearest
+
+# A full path names a branch inside another one, or a friend tree's, as ROOT writes it.
+INSIDE = "/"
+_SHOWN = 8
 
 
 def resolve(branches: Iterable[str], name: str) -> str | None:
     """How the file spells branch `name`, or None.
 
-    A jagged record is `cons_px` in a TTree and `cons.px` in an RNTuple: either spelling finds both.
+    branches: full paths, such as "muon/muon.pt". A path's last parts name it too ("muon.pt"), and
+    so does a dot in place of a slash. A jagged record is `cons_px` in a TTree and `cons.px` in an
+    RNTuple: either spelling finds both. Raises InputError for a name that means several branches.
     """
     known = branches if isinstance(branches, dict | set | frozenset) else set(branches)
-    if name in known:
-        return name
-    candidates = [name.replace(".", "_")]
-    candidates += [f"{name[:i]}.{name[i + 1 :]}" for i, c in enumerate(name) if c == "_"]
-    return next((c for c in candidates if c in known), None)
+    for spelling in (name, *_spellings(name)):
+        if spelling in known:
+            return spelling
+        ends = [path for path in known if path.endswith(INSIDE + spelling)]
+        if ends:
+            return _only(ends, name)
+    for head, tail in _cuts(name):
+        below: dict[str, list[str]] = {}
+        for path in known:
+            _, found_inside, inside = f"{INSIDE}{path}".partition(f"{INSIDE}{head}{INSIDE}")
+            if found_inside:
+                below.setdefault(inside, []).append(path)
+        if below and (found := resolve(below, tail)) is not None:
+            return _only(below[found], name)
+    return None
+
+
+def nearest_branch(name: str, branches: Collection[str]) -> str:
+    """A sentence naming branches close to `name`, by their last parts where these say it."""
+    return nearest(name, {*branches, *(path.rpartition(INSIDE)[2] for path in branches)})
+
+
+def plain(tree: str) -> str:
+    """The name of a tree without its cycle: "Events;2" → "Events"."""
+    return split_cycle(tree)[0]
+
+
+def split_cycle(tree: str) -> tuple[str, int | None]:
+    """Name and cycle of a tree; None for the latest cycle."""
+    name, separator, cycle = tree.rpartition(";")
+    digits = cycle.isascii() and cycle.isdecimal()
+    return (name, int(cycle)) if separator and digits else (tree, None)
+
+
+def _only(paths: list[str], name: str) -> str:
+    if len(paths) > 1:
+        shown = [f"'{path}'" for path in sorted(paths)]
+        raise InputError(
+            f"branch '{name}'",
+            expected="a name that means one branch",
+            found=", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else ""),
+            fix=f'name one by its full path: branch("{min(paths)}")',
+        )
+    return paths[0]
+
+
+def _spellings(name: str) -> Iterator[str]:
+    cuts = [(name[:i], name[i + 1 :]) for i, c in enumerate(name) if c == "_"]
+    return chain([name.replace(".", "_")], (f"{head}.{tail}" for head, tail in cuts))
+
+
+def _cuts(name: str) -> Iterator[tuple[str, str]]:
+    places = (i for i, c in enumerate(name) if c in f".{INSIDE}")
+    return ((name[:i], name[i + 1 :]) for i in places)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rootloom.errors import ConfigError, InputError
+from rootloom.rootio.names import plain
 
 # Name of the note that `rootloom import` leaves beside a tree: which rows of which table these are.
 TABLE_NOTE = "rootloom_table"
@@ -44,7 +45,7 @@ def origin_of(directory: Any, tree: str, entries: int, checksum: str) -> tuple[s
     found = _imported(directory, tree, entries)
     if found is not None:
         return found
-    uuid, name = directory.file.uuid, tree.partition(";")[0].strip("/")
+    uuid, name = directory.file.uuid, plain(tree).strip("/")
     return f"{uuid.hex if uuid.int else checksum}/{name}", 0
 
 
@@ -68,7 +69,7 @@ def _imported(directory: Any, tree: str, entries: int) -> tuple[str, int] | None
             found=f"{type(error).__name__}: {error}",
             fix="import the table again",
         ) from None
-    return (origin, first) if about == tree.partition(";")[0] and entries <= most else None
+    return (origin, first) if about == plain(tree) and entries <= most else None
 
 
 def require_distinct(files: Iterable[Events]) -> None:

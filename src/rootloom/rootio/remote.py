@@ -200,7 +200,8 @@ def _check_size(path: str) -> None:
             found=f"a file that starts with {head[:4]!r}",
             fix="leave it out of the dataset",
         )
-    wide = int.from_bytes(head[4:8], "big") >= 1_000_000
+    # The version is signed; one that is negative says nothing of the size of numbers.
+    wide = int.from_bytes(head[4:8], "big", signed=True) >= 1_000_000
     end = int.from_bytes(head[12:20] if wide else head[12:16], "big")
     if size < max(end, 20):
         raise InputError(

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from rootloom import packing
 from rootloom.errors import ConfigError, InputError, nearest
 from rootloom.rootio import checksums
 
@@ -18,6 +19,8 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _STEM_LENGTH = 48
 _LIST = ".txt"
+_PLACEHOLDER = re.compile(r"\{(stem|folder|key|key_folder)\}")
+_CHOICE = re.compile(r"\{[^{}]*,[^{}]*\}")
 _COMMENT = re.compile(r"(?:^|\s)#")
 
 
@@ -51,6 +54,9 @@ def expand(
     patterns: str | Sequence[str], base: str | os.PathLike[str] | None = None
 ) -> list[SourceFile]:
     """Sorted files behind paths, globs (`*`, `?`, `[…]`, `**`), URLs and lists of these.
+
+    A name that a file has is that file, whatever characters are in it. Braces are such characters:
+    `{a,b}` is no choice of two.
 
     base: folder relative patterns start from; keys are made from the paths as written, so that a
     project that moves keeps them. Globs are not followed inside URLs. A name that ends in `.txt` is
@@ -128,9 +134,10 @@ def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
     if is_remote(pattern):
         return [pattern]
     pattern = os.path.normpath(os.path.expanduser(pattern))
-    if not glob.has_magic(pattern):
-        names = [pattern] if os.path.isfile(_located(pattern, base)) else []
-    else:
+    if os.path.isfile(_located(pattern, base)):
+        return [pattern]
+    names: list[str] = []
+    if glob.has_magic(pattern):
         names = glob.glob(pattern, root_dir=base, recursive=True)
         names = [name for name in names if os.path.isfile(_located(name, base))]
     if not names:
@@ -138,9 +145,50 @@ def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
             f"files: '{pattern}'",
             expected="at least one file",
             found=f"no match in {os.path.abspath(base or '.')}",
-            fix=_nearest_path(_located(pattern, base)),
+            fix="braces are plain characters of a name: write one entry for each choice"
+            if _CHOICE.search(pattern)
+            else _nearest_path(_located(pattern, base)),
         )
     return names
+
+
+def beside(
+    pattern: str, url: str, key: str, base: str | os.PathLike[str] | None, where: str
+) -> str:
+    """The file of a friend tree of the file at `url`, whose key is `key`.
+
+    pattern: a path, glob or URL; in it `{stem}` is the file's name without ".root", `{folder}`
+    where it lies, `{key}` its key, `{key_folder}` the folder of its results where there are many
+    files.
+    Raises InputError, naming `where`, unless it is one file.
+    """
+    folder, _, name = checksums.split(url)[0].partition("?")[0].rpartition("/")
+    values = {"stem": name.removesuffix(".root"), "folder": folder or "."}
+    values |= {"key": key, "key_folder": packing.folder(key)}
+    plain = _PLACEHOLDER.sub(lambda found: values[found[1]], pattern)
+    if is_remote(plain):
+        return plain
+    if os.path.isfile(_located(plain, base)):
+        return _located(os.path.normpath(plain), base)
+    # What stands for a placeholder is no pattern, whatever characters are in it.
+    escaped = _PLACEHOLDER.sub(lambda found: glob.escape(values[found[1]]), pattern)
+    try:
+        names = _matches(escaped, base)
+    except InputError as refusal:
+        raise InputError(
+            f"{where}: '{plain}'",
+            expected=f"the file of the friend tree of {url}",
+            found=refusal.found,
+            fix=_nearest_path(_located(plain, base)),
+        ) from None
+    if len(names) > 1:
+        raise InputError(
+            f"{where}: '{plain}'",
+            expected=f"one file, for {url}",
+            found=", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else ""),
+            fix="say more of its name",
+        )
+    return _located(names[0], base)
 
 
 def _located(name: str, base: str | os.PathLike[str] | None) -> str:

@@ -1,0 +1,225 @@
+"""The branches of an open tree: what they are called, of what type they are, and their arrays."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rootloom.errors import InputError
+
+Container = Literal["ttree", "rntuple"]
+
+# Begins the type of a branch that uproot cannot interpret: nobody is refused who does not ask.
+UNREADABLE = "unreadable: "
+# Writers put the fields of a collection of nameless records behind such a name.
+_HIDDEN = re.compile(r"(?:_collection\d+\.)+")
+_LISTS = re.compile(
+    r"\[\]|\b(?:vector|RVec|list|deque|set|multiset|map|TClonesArray|TRefArray|TObjArray)\b"
+)
+_PLAIN_BRANCH = "TBranch"
+# ROOT's letters of the types of leaves.
+_LEAVES = {
+    "B": "int8_t", "S": "int16_t", "I": "int32_t", "L": "int64_t", "F": "float", "D": "double",
+    "O": "bool", "C": "char*", "G": "int64_t",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the values of a name are. source: uproot's TBranch or RField.
+
+    path: of the source. leaf: of a list of leaves, or of the parts of a field; "" for all of it.
+    """
+
+    source: Any
+    path: str
+    leaf: str = ""
+
+
+def places(tree: Any, container: Container) -> dict[str, Place]:
+    """Name → place, in the file's order; of two with one name the first, as ROOT finds them.
+
+    Names are full paths, "muon/muon.pt" for a branch inside another and "reco.x" for a leaf.
+    Types are not looked at: they take a second for a thousand branches.
+    """
+    found: dict[str, Place] = {}
+    for name, place in _fields(tree) if container == "rntuple" else _branches(tree):
+        found.setdefault(name, place)
+    return found
+
+
+def types(found: dict[str, Place]) -> dict[str, str]:
+    """Name → type as ROOT spells it, `[]` behind it for each collection that it lies in.
+
+    A branch that uproot cannot interpret has a text that begins with `UNREADABLE`.
+    """
+    return {name: _type(place) for name, place in found.items()}
+
+
+def is_jagged(kind: str) -> bool:
+    """Whether a type holds lists of any length an entry."""
+    return _LISTS.search(kind) is not None and not kind.startswith(UNREADABLE)
+
+
+def require_readable(kind: str, where: str) -> None:
+    """Raise InputError naming `where` for the type of a branch that uproot cannot interpret."""
+    if kind.startswith(UNREADABLE):
+        raise InputError(
+            where,
+            expected="a branch that uproot can read",
+            found=kind.removeprefix(UNREADABLE),
+            fix="leave it out of the expressions, or write it as numbers or vectors",
+        )
+
+
+def compression_of(source: Any) -> str:
+    """Name of the algorithm that a branch or file was set to; "" where that says nothing.
+
+    What basket was compressed how stands in the basket; these flags promise nothing: ROOT leaves -1
+    in the branches of a tree that was made in memory.
+    """
+    try:
+        found = source.compression
+    except (ValueError, KeyError):
+        return ""
+    return "" if found is None else str(found.name)
+
+
+def _branches(tree: Any) -> Iterator[tuple[str, Place]]:
+    for path, branch in tree.iteritems(recursive=True, full_paths=True):
+        yield path, Place(branch, path)
+        for name, leaf in _leaves(branch):
+            yield f"{path}.{name}", Place(branch, path, leaf)
+
+
+def _leaves(branch: Any) -> list[tuple[str, str]]:
+    """Names of a branch's leaves, where they say more than its own, and what to take of it."""
+    if branch.classname != _PLAIN_BRANCH:
+        return []
+    names = [leaf.member("fName") for leaf in branch.member("fLeaves")]
+    if len(names) > 1:
+        return [(name, name) for name in names]
+    return [(name, "") for name in names if name != branch.name]
+
+
+def _fields(ntuple: Any) -> Iterator[tuple[str, Place]]:
+    # uproot's own `keys()` takes time quadratic in the number of fields.
+    fields = {field.path: field for field in ntuple.all_fields if field.path}
+    shown = {
+        path: path[found.end() :] if (found := _HIDDEN.match(path)) else path for path in fields
+    }
+    times = Counter(shown.values())
+    for path, field in fields.items():
+        yield shown[path] if times[shown[path]] == 1 else path, Place(field, path)
+
+
+def _type(place: Place) -> str:
+    source = place.source
+    if not hasattr(type(source), "interpretation"):
+        return str(source.typename) + "[]" * _collections_around(source)
+    try:
+        interpretation = source.interpretation
+        if isinstance(interpretation, Exception):
+            raise interpretation
+    except Exception as error:  # uproot's own, and whatever its parsers of titles stumble over
+        return UNREADABLE + _reason(error)
+    if place.leaf:
+        return _type_of_leaf(source, place.leaf)
+    try:
+        return str(source.typename)
+    except Exception:  # it can be read; only its type has no name
+        return str(interpretation)
+
+
+def _type_of_leaf(branch: Any, name: str) -> str:
+    leaf = next(leaf for leaf in branch.member("fLeaves") if leaf.member("fName") == name)
+    kind = leaf.classname.removeprefix("TLeaf")
+    sizes = re.findall(r"\[[^\]]*\]", leaf.member("fTitle"))
+    fixed = [size if size[1:-1].isdecimal() else "[]" for size in sizes]
+    return _LEAVES.get(kind, kind) + "".join(fixed)
+
+
+def _collections_around(field: Any) -> int:
+    import uproot
+
+    found, parent = 0, field.parent
+    while hasattr(parent, "record"):
+        role = parent.record.struct_role
+        found += role == uproot.const.RNTupleFieldRole.COLLECTION
+        parent = parent.parent
+    return found
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def read_arrays(
+    tree: Any, container: Container, wanted: Iterable[Place], start: int, stop: int, executor: Any
+) -> dict[Place, Any]:
+    """The arrays of places over entries [start, stop).
+
+    executor: for decompression, None for none. Raises InputError for one that has fewer entries.
+    """
+    chosen = list(dict.fromkeys(wanted))
+    if container == "rntuple":
+        found = _read_fields(chosen, start, stop)
+    else:
+        paths = list(dict.fromkeys(place.path for place in chosen))
+        whole = tree.arrays(
+            paths,
+            entry_start=start,
+            entry_stop=stop,
+            decompression_executor=executor,
+            how=dict,
+        )
+        found = {
+            place: whole[place.path][place.leaf] if place.leaf else whole[place.path]
+            for place in chosen
+        }
+    for place, values in found.items():
+        if isinstance(values, dict | tuple):
+            raise InputError(
+                f"branch '{place.path}'",
+                expected="a branch with values of its own",
+                found=f"a group of {len(values)} branches",
+                fix="name one of the branches inside it: rootloom inspect shows them",
+            )
+        if len(values) != stop - start:
+            raise InputError(
+                f"branch '{place.path}'",
+                expected=f"{stop - start} entries from {start} on, as its tree has them",
+                found=f"{len(values)}",
+                fix="leave it out of the dataset's expressions, or write the file again",
+            )
+    return found
+
+
+def _read_fields(chosen: list[Place], start: int, stop: int) -> dict[Place, Any]:
+    """A collection's fields come together, so that its lengths are read once.
+
+    The whole ntuple is never asked: uproot's search takes time quadratic in its fields.
+    """
+    groups: dict[str, dict[str, Place]] = {}
+    for place in chosen:
+        groups.setdefault(place.path.partition(".")[0], {})[place.path] = place
+    found = {}
+    for top, asked in groups.items():
+        field = next(iter(asked.values())).source
+        while not field.top_level:
+            field = field.parent
+        if top in asked:
+            record = field.array(entry_start=start, entry_stop=stop)
+            parts = {path: tuple(path.split(".")[1:]) for path in asked}
+        else:
+            record = field.arrays(
+                filter_field=lambda f, p=asked: f.path in p, entry_start=start, entry_stop=stop
+            )
+            parts = {path: tuple(path.split(".")) for path in asked}
+        for path, place in asked.items():
+            found[place] = record[parts[path]] if parts[path] else record
+    return found

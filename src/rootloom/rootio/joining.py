@@ -1,0 +1,120 @@
+"""Which entry of a friend tree belongs to which entry of the tree that is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import awkward as ak
+import numpy as np
+
+from rootloom.errors import DataError, InputError
+from rootloom.rootio.checks import whole_numbers
+
+_SIGN = np.uint64(1 << 63)
+
+
+class Friend(NamedTuple):
+    """A tree beside the one that is read.
+
+    by: branches of both, whole numbers that tell which entries belong together; without any, entry
+    i belongs to entry i. None where nobody has said so: a friend with an index is then refused.
+    """
+
+    url: str
+    tree: str
+    by: tuple[str, ...] | None = None
+
+
+def require_entries(name: str, friend: Friend, found: int, url: str, entries: int) -> None:
+    """Raise InputError where a friend that goes entry by entry has not as many as the tree."""
+    if found != entries:
+        raise InputError(
+            f"{friend.url}: tree '{friend.tree}', friend '{name}' of {url}",
+            expected=f"{entries} entries, one for each of the tree that it belongs to",
+            found=f"{found} entries",
+            fix=f"name branches of both that tell which belong together: {name}: "
+            "{by: [run, event], …}",
+        )
+
+
+def key_rows(arrays: Sequence[Any], by: Sequence[str], where: str, start: int) -> np.ndarray:
+    """Keys of entries, (E, K) int64, from a branch for each part of the key.
+
+    start: the number of the first entry. Raises DataError for numbers that are not whole,
+    InputError for branches that have not one number an entry.
+    """
+    found = []
+    for name, values in zip(by, arrays, strict=True):
+        flat = np.asarray(values) if values.ndim == 1 and not values.fields else None
+        if flat is None or flat.dtype.kind not in "biuf":
+            raise InputError(
+                f"{where}: branch '{name}', which `by` names",
+                expected="one number an entry",
+                found=f"type {ak.type(values)}"[:200],
+                fix="name branches such as run, luminosityBlock, event",
+            )
+        entry = np.arange(start, start + len(flat))
+        found.append(whole_numbers(flat, entry, f"{where}: branch '{name}'"))
+    return np.stack(found, axis=1)
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where each key of a friend tree lies. keys: sorted, (F,) bytes; entries: (F,) of each."""
+
+    by: tuple[str, ...]
+    where: str
+    keys: np.ndarray
+    entries: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Sequence[np.ndarray], by: Sequence[str], where: str) -> Index:
+        """parts: keys of the friend's entries in order, (E, K) each.
+
+        Raises InputError for a key that two entries have.
+        """
+        rows = np.concatenate([np.empty((0, len(by)), np.int64), *parts])
+        keys = _sortable(rows)
+        order = np.argsort(keys, kind="stable")
+        twice = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+        if len(twice):
+            one, other = (int(order[twice[0] + i]) for i in (0, 1))
+            raise InputError(
+                where,
+                expected=f"one entry for each {_named(by, rows[one])}",
+                found=f"entries {one} and {other}",
+                fix="name more branches in `by`, or write each entry once",
+            )
+        return cls(tuple(by), where, keys[order], order)
+
+    def find(self, rows: np.ndarray, start: int, url: str) -> np.ndarray:
+        """The friend's entry for each key in `rows` (E, K): (E,) int64.
+
+        start: the number of the first entry of `url` among them. Raises DataError where there is
+        none.
+        """
+        wanted = _sortable(rows)
+        place = np.searchsorted(self.keys, wanted)
+        there = place < len(self.keys)
+        there[there] = self.keys[place[there]] == wanted[there]
+        if not there.all():
+            entry = int(np.argmin(there))
+            raise DataError(
+                f"{url}: entry {start + entry}",
+                expected=f"an entry of the friend {self.where} with {_named(self.by, rows[entry])}",
+                found=f"none among {len(self.keys)}",
+                fix="give the friend an entry for every event, or name other branches in `by`",
+            )
+        return np.asarray(self.entries[place], np.int64)
+
+
+def _sortable(rows: np.ndarray) -> np.ndarray:
+    """Rows of int64 as bytes that sort as the rows do, (E,)."""
+    unsigned = np.ascontiguousarray(rows).view(np.uint64) ^ _SIGN
+    return np.ascontiguousarray(unsigned.astype(">u8")).view(f"S{8 * rows.shape[1]}").ravel()
+
+
+def _named(by: Sequence[str], row: np.ndarray) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(by, row, strict=True))
