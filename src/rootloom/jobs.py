@@ -14,6 +14,7 @@ from rootloom import registry
 from rootloom.config import FromFiles, SumOfWeights
 from rootloom.files import Files
 from rootloom.fingerprint import of_code, of_value
+from rootloom.rootio.definitions import written_out
 from rootloom.selection import objects_read
 
 Job = dict[str, Any]
@@ -333,7 +334,7 @@ class Jobs(Files):
             objects = {k: v for k, v in objects.items() if k in read}
         total = own.sum_of_weights
         elsewhere = [total.tree, total.branch] if isinstance(total, SumOfWeights) else None
-        return {
+        reader = {
             "tree": own.tree or dataset.tree,
             "rows": dataset.rows,
             "select": dataset.own(own, "select"),
@@ -347,6 +348,12 @@ class Jobs(Files):
             "identity": dataset.identity,
             "classes": self._classes(),
         }
+        return written_out(reader, {**dataset.define, **own.define})
+
+    def readers_to_check(self) -> dict[str, Job]:
+        """How the rows of each sample are read, with the names that stand for no branch."""
+        defined = list(self.dataset.define)
+        return {name: {**reader, "defined": defined} for name, reader in self.readers().items()}
 
     def _classes(self) -> list[Job]:
         """Class rules; never the files, so that one more of them changes no other's shard."""

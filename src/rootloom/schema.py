@@ -15,6 +15,7 @@ from pydantic import ConfigDict, create_model
 
 from rootloom import registry
 from rootloom.config import Dataset, Experiment, Rates, Settings, Table
+from rootloom.rootio.functions.registry import signatures
 
 # Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
 # what a task is given by its method and dataset.
@@ -53,6 +54,7 @@ def generate() -> dict[str, Any]:
         definitions[name] = {name: of_class(registry.load(target))}
     for section in (Settings, Rates, Dataset, Experiment, Table):
         definitions[section.__name__.lower()] = section.model_json_schema()
+    definitions["functions"] = {name: s._asdict() for name, s in signatures().items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "rootloom configuration (generated: rootloom schema)",

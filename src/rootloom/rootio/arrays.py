@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class Chunk(NamedTuple):
 
     start: int
     stop: int
-    arrays: dict[str, ak.Array]
+    arrays: Mapping[str, ak.Array]
 
 
 class TreeFile:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, InputError, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
-from rootloom.rootio.expressions import Expression, choose
+from rootloom.rootio.expressions import Arrays, Expression, choose
+from rootloom.rootio.functions.values import depth
+from rootloom.rootio.names import resolve
 from rootloom.rootio.remote import Retry
-from rootloom.rootio.rows import Layout, depth, take
+from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.staging import staged
 from rootloom.types import SPLITS, TARGET, Column, RowBlock
 
@@ -43,7 +46,8 @@ class RowReader:
     the event weights before any selection; None: it is counted. splits: split → expression, true
     for its events, one value an event; rows for which none is true have no split yet. targets: like
     variables; their columns are called "target.<name>". identity: expressions, one whole number an
-    event each, which together name it; without any its entry does.
+    event each, which together name it; without any its entry does. defined: names that the dataset
+    gave to intermediate quantities, of which nothing is left in the expressions.
     """
 
     tree: str
@@ -58,13 +62,16 @@ class RowReader:
     splits: Mapping[str, str] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     identity: tuple[str, ...] = ()
+    defined: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
 
     def fitted(self, branches: Collection[str]) -> RowReader:
         """The reader of a file with these branches: `branch("a", "b")` is the first that is there.
 
-        Raises InputError where none of the alternatives is.
+        Raises InputError where none of the alternatives is, or a branch is not there whose name is
+        like one that the dataset defines; ConfigError for a defined name that is one of a branch.
         """
+        self._check_defined(branches)
 
         def each(texts: Mapping[str, str]) -> dict[str, str]:
             return {name: choose(text, branches, name) for name, text in texts.items()}
@@ -84,6 +91,24 @@ class RowReader:
             classes=tuple(rule._replace(where=one(rule.where)) for rule in self.classes),
             identity=tuple(choose(text, branches, text) for text in self.identity),
         )
+
+    def _check_defined(self, branches: Collection[str]) -> None:
+        for name in self.defined:
+            if name in branches:
+                raise ConfigError(
+                    f"define.{name}",
+                    expected="a name that no branch has",
+                    found=f"a branch '{name}' in the file",
+                    fix=f'another name; in expressions, branch("{name}") is the branch',
+                )
+        for name in self.branches() if self.defined else ():
+            if resolve(branches, name) is None and get_close_matches(name, self.defined):
+                raise InputError(
+                    f"tree '{self.tree}'",
+                    expected=f"a branch '{name}', or a definition of that name",
+                    found=f"{len(branches)} branches and {len(self.defined)} definitions",
+                    fix=nearest(name, {*branches, *self.defined}),
+                )
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Text of the expressions behind `columns` (all when None), by name."""
@@ -198,6 +223,7 @@ class RowReader:
     def _block(
         self, chunk: Chunk, url: str, file_class: str | None, columns: Sequence[str] | None
     ) -> RowBlock:
+        chunk = chunk._replace(arrays=Arrays(chunk.arrays))
         counter = None if self.rows == EVENT else chunk.arrays[self._counter]
         layout = Layout.of(chunk.start, chunk.stop, counter)
         label = self._labels(chunk, layout, url, file_class)
