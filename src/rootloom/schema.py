@@ -20,7 +20,17 @@ from rootloom.rootio.functions.registry import signatures
 # Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
 # what a task is given by its method and dataset.
 NOT_CONFIGURATION = frozenset(
-    {"parent", "name", "dtype", "model", "representation", "statistics", "classes", "targets"}
+    {
+        "parent",
+        "name",
+        "dtype",
+        "model",
+        "representation",
+        "statistics",
+        "classes",
+        "targets",
+        "reference",
+    }
 )
 # What a class declares to those that check and plan without importing it.
 DECLARED = (

@@ -33,6 +33,9 @@ class Representation(Protocol):
     `same_shape = True` says that batches have one shape whatever their rows; each process of a
     training then makes the inputs of its own devices only.
 
+    One that loses digits when inputs become float32 has `centred(statistics)`: the same
+    representation, which subtracts from them what it finds there before.
+
     One whose events may be turned about the z axis has `turned(inputs, draws)`, called before
     `normalise`: the inputs, turned or mirrored, and the `turning.Turn`, None if nothing was done;
     draws: (B,) uint32, random numbers of the examples while a network learns, else None.

@@ -315,6 +315,11 @@ def _masked(value: Any, mask: Any) -> Any:
     if not 2 <= depth(mask) <= depth(value):
         fix = "`select` leaves out entries; where(condition, x, 0) keeps them"
         raise refuse("x[mask]", "a truth of every object", mask, fix)
+    for axis in range(1, depth(mask)):
+        # Awkward would make numbers of places of a mask, and take what happens to lie there.
+        if not ak.all(ak.num(value, axis=axis) == ak.num(mask, axis=axis), axis=None):
+            fix = "a mask of the same collection, or take(x, place)"
+            raise refuse("x[mask]", "as many truths as objects in every entry", mask, fix)
     return value[mask]
 
 

@@ -337,8 +337,9 @@ def constant(node: ast.expr | None) -> int | float | bool | None:
 
 def word_of(node: ast.expr) -> str | None:
     """The word that stands there in quotes."""
-    is_word = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return node.value if is_word else None  # type: ignore[union-attr, return-value]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return None
 
 
 def is_word(node: ast.expr) -> bool:

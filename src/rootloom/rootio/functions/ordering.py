@@ -19,7 +19,9 @@ def sort(x: Any, by: Any = None, *, descending: bool = False) -> Any:
     """The objects in the order of `by` (of their own values without it), smallest first; equal ones
     keep their order.
     """
-    return objects("sort", x)[_order("sort", x if by is None else by, descending)]
+    by = x if by is None else by
+    _check_key("sort", x, by)
+    return x[_order("sort", by, descending)]
 
 
 @function(GROUP, "argsort(Jet_btag)", [[0, 2, 1], [], [0]])
@@ -43,12 +45,14 @@ def argmin(x: Any) -> Any:
 @function(GROUP, "max_by(Jet_pt, Jet_btag)", [50.0, np.nan, 100.0])
 def max_by(x: Any, by: Any) -> Any:
     """The object whose `by` is the largest, NaN of no object: `take(x, argmax(by))`."""
+    _check_key("max_by", x, by)
     return take(x, argmax(by))
 
 
 @function(GROUP, "min_by(Jet_pt, Jet_btag)", [80.0, np.nan, 100.0])
 def min_by(x: Any, by: Any) -> Any:
     """The object whose `by` is the smallest, NaN of no object: `take(x, argmin(by))`."""
+    _check_key("min_by", x, by)
     return take(x, argmin(by))
 
 
@@ -71,6 +75,13 @@ def take(x: Any, place: Any) -> Any:
     there = (place >= 0) & (place < ak.num(x, axis=1))
     found = x[ak.mask(place, there)]
     return filled(found, axis=1) if depth(x) == 2 else ak.fill_none(found, [], axis=1)
+
+
+def _check_key(what: str, x: Any, by: Any) -> None:
+    rank = depth(objects(what, by))
+    counts = ((ak.num(x, axis=axis), ak.num(by, axis=axis)) for axis in range(1, rank))
+    if depth(objects(what, x)) < rank or not all(ak.all(a == b, axis=None) for a, b in counts):
+        raise refuse(what, "as many keys as objects in every entry", by)
 
 
 def _order(what: str, by: Any, descending: bool) -> Any:
