@@ -14,6 +14,7 @@ from rootloom.representations.base import (
     require,
     require_declared,
     require_finite,
+    storable,
 )
 from rootloom.representations.padding import pad_masked_into
 from rootloom.types import Column, Features, Named, NamedFeatures, Ragged
@@ -198,20 +199,6 @@ class FeatureVector:
                 first = len(scalars) + k * width
                 chosen += range(first, first + width)
         return chosen
-
-
-def storable(values: np.ndarray) -> np.ndarray:
-    """Values (V,) in float32, or in float64 where that would make equal what is not.
-
-    That is: fewer than half of the distinct values would be left, or a single one that float32 does
-    not have and whose neighbours there are more than 1 away.
-    """
-    narrow = values.astype(np.float32)
-    if np.array_equal(narrow, values):
-        return narrow
-    distinct, left = len(np.unique(values)), len(np.unique(narrow))
-    lost = 2 * left < distinct or (distinct == 1 and np.spacing(np.abs(narrow[0])) > 1)
-    return values.astype(np.float64) if lost else narrow
 
 
 def _values(column: Column) -> np.ndarray:

@@ -248,7 +248,10 @@ def _combined(op: ast.operator, a: Any, b: Any) -> Any:
     if type(op) in _BITS:
         return _BITS[type(op)](*_bits(a, b))
     a, b = whole_or_real(a), whole_or_real(b)
-    if isinstance(op, ast.Pow | ast.Div) or not _exact(op, a, b):
+    exact = _exact(op, a, b)
+    if not exact and isinstance(op, ast.Add | ast.Sub | ast.Mult):
+        return _guarded(_ARITHMETIC[type(op)], a, b)
+    if isinstance(op, ast.Pow | ast.Div) or not exact:
         # Plain numbers stay Python's, which refuses what is too large and a division by 0.
         a, b = (float(v) if isinstance(v, int) else real(v) for v in (a, b))
     return _ARITHMETIC[type(op)](a, b)
@@ -267,14 +270,29 @@ def _exact(op: ast.operator, a: Any, b: Any) -> bool:
     return (one * other if isinstance(op, ast.Mult) else one + other) < _LARGEST
 
 
+def _guarded(of: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    """Whole numbers in float64: exact where the result is inside int64, rounded beyond it."""
+    near = of(real(a), real(b))
+    # Modulo 2^64 the machine is right, whatever it took the operands for.
+    exact = of(_modulo(a), _modulo(b))
+    inside = np.absolute(near) < _LARGEST / 2
+    if not isinstance(near, ak.Array):
+        return np.where(inside, as_type(exact, np.float64), near)
+    return ak.where(inside, as_type(exact, np.float64), near)
+
+
+def _modulo(value: Any) -> Any:
+    """Whole numbers modulo 2^64, in int64."""
+    if isinstance(value, int):
+        return np.int64((value + 2**63) % 2**64 - 2**63)
+    return as_type(value, np.int64)
+
+
 def _turned(op: ast.unaryop, value: Any) -> Any:
     if isinstance(op, ast.Invert | ast.Not):
         return np.logical_not(truth(value))
     value = whole_or_real(value)
-    if isinstance(op, ast.UAdd):
-        return value
-    unsigned = primitive(value) == np.uint64 and _bound(value) >= _LARGEST
-    return -real(value) if unsigned else -value
+    return value if isinstance(op, ast.UAdd) else _combined(ast.Sub(), 0, value)
 
 
 def _bits(a: Any, b: Any) -> tuple[Any, Any]:
@@ -297,7 +315,7 @@ def _shifted(op: ast.operator, a: Any, b: Any) -> Any:
         if kind is None or kind.kind not in "biu":
             raise refuse("<< and >>", "whole numbers", value)
     a, b = whole_or_real(a), as_type(b, np.int64)
-    if bool(ak.any(b < 0, axis=None)):
+    if bool(ak.any(b < 0, axis=None) if depth(b) else b < 0):
         raise refuse("<< and >>", "by 0 bits or more", b)
     if isinstance(op, ast.RShift):
         # Beyond the width of a number its sign is left; what the machine does there is not said.

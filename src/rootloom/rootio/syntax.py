@@ -428,9 +428,16 @@ def _parenthesised(text: str, side: ast.BinOp) -> str:
     parts = _split_at_bits(text)
     comparison = re.compile(r"[<>=!]=?|\b(not\s+)?in\b")
     if all(comparison.search(part) for part in parts[::2]):
-        return " ".join(f"({p.strip()})" if k % 2 == 0 else p for k, p in enumerate(parts))
+        return " ".join(p if k % 2 else _enclosed(p.strip()) for k, p in enumerate(parts))
     bits = ast.unparse(side)
     return f"({bits}) in parentheses, or parentheses around each comparison"
+
+
+def _enclosed(text: str) -> str:
+    """A text in parentheses, once."""
+    tree = parsed(text)
+    alone = tree is not None and text.startswith("(") and _span(text.encode(), tree.body)[0] > 0
+    return text if alone else f"({text})"
 
 
 def _split_at_bits(text: str) -> list[str]:
