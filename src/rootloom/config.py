@@ -732,7 +732,15 @@ def _schema_refusal(error: Any, where: str, fields: dict[str, Any]) -> ConfigErr
         f"{where}: {place}" if place else where,
         expected=_schema_sentence(error),
         found=repr(error.instance),
+        fix=_number_in_quotes(error.instance),
     )
+
+
+def _number_in_quotes(value: Any) -> str:
+    try:
+        return f"without quotes: {float(value):g}" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 def _schema_sentence(error: Any) -> str:

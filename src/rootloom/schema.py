@@ -7,7 +7,9 @@ importing the heavy packages behind the classes. A test compares it with what is
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -82,14 +84,32 @@ def of_class(cls: type) -> dict[str, Any]:
         fields[field.name] = (hints[field.name], _default(field))
     model = create_model(cls.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = model.model_json_schema()
+    _describe(schema, cls.__doc__ or "")
     for nested in schema.get("$defs", {}).values():
         if nested.get("type") == "object":
             nested["additionalProperties"] = False
+            _describe(nested, nested.get("description", ""))
     schema["description"] = (cls.__doc__ or "").strip().splitlines()[0]
     for attribute in DECLARED:
         if hasattr(cls, attribute):
             schema[f"x-{attribute}"] = getattr(cls, attribute)
     return schema
+
+
+def _describe(schema: dict[str, Any], docstring: str) -> None:
+    """Give the fields what the docstring says of them: `name: words`, `one, another: words`."""
+    fields = schema.get("properties", {})
+    one = "|".join(sorted(map(re.escape, fields), key=len, reverse=True))
+    if not fields:
+        return
+    entry = re.compile(rf"(?:^|(?<=[.;)]\s)|(?<=\n))((?:{one})(?:, (?:{one}))*):\s")
+    for paragraph in inspect.cleandoc(docstring).split("\n\n"):
+        found = list(entry.finditer(paragraph))
+        ends = [*(match.start() for match in found[1:]), len(paragraph)]
+        for match, end in zip(found, ends, strict=False):
+            words = " ".join(paragraph[match.end() : end].split()).rstrip(".;")
+            for name in match[1].split(", "):
+                fields[name].setdefault("description", words)
 
 
 def write(path: Path) -> None:
