@@ -46,9 +46,17 @@ def plan(folder: Path, **keys: Any) -> Plan:
         ({"variables": {"x": "sort(Jet_pt, down=True)"}}, "variables.x", "an option of 'sort'"),
         ({"targets": {"x": "Jet_pt[0]"}}, "targets.x", r"Jet_pt\[:, 0\]"),
         ({"objects": {"j": {"x": "a && b"}}}, "objects.j.x", "write and"),
-        ({"splits": {"test": "run ="}}, "splits.test", "an expression"),
+        (
+            {"splits": {"train": 0.9, "validation": 0.1, "test": "run ="}},
+            "splits.test",
+            "an expression",
+        ),
         ({"identity": ["run | 'x'"]}, "identity.0", "words"),
-        ({"classes": {"a": {"where": "x > 1 | y"}}}, "classes.a.where", "parentheses"),
+        (
+            {"classes": {"a": {"where": "x > 1 | y"}, "b": {"where": "x"}}},
+            "classes.a.where",
+            "parentheses",
+        ),
         ({"define": {"a": "b", "b": "2 * a"}}, "define", "b → a → b"),
         ({"define": {"a": "nJet > 4 & run"}}, "define.a", "parentheses"),
         ({"define": {"a-b": "1"}}, "define.a-b", "letters"),
@@ -78,7 +86,7 @@ def test_definitions_may_be_those_of_a_sample(tmp_path: Path) -> None:
     assert readers["a"]["variables"] == {"met": "((1) * MET_pt) + 1"}
     assert readers["b"]["variables"] == {"met": "((2) * MET_pt) + 1"}
     assert readers["b"]["weight"] == "(2)"
-    assert made.readers_to_check()["a"]["defined"] == ["scale", "met"]
+    assert made.readers_to_check()["a"]["defined"] == ["met", "scale"]
     samples["b"]["define"] = {"scael": "2"}
     with pytest.raises(ConfigError, match="did you mean 'scale'"):
         plan(tmp_path, **keys)
@@ -86,9 +94,9 @@ def test_definitions_may_be_those_of_a_sample(tmp_path: Path) -> None:
 
 def test_a_definition_decides_only_over_what_uses_it(tmp_path: Path) -> None:
     def jobs(**define: str) -> list[str]:
-        made = plan(
-            tmp_path, define={"a": "MET_pt", "b": "MET_phi", **define}, variables={"x": "a"}
-        )
+        defined = {"a": "MET_pt", "b": "MET_phi", **define}
+        files = [str(ROOT / path) for path in BASE["files"]]
+        made = plan(tmp_path, files=files, define=defined, variables={"x": "a"})
         (pack,) = made.packs
         return [
             made.job("index", pack=pack)["fingerprint"],
@@ -104,8 +112,8 @@ def test_a_definition_decides_only_over_what_uses_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("written", "number"),
-    [("1.0e9", 1e9), ("1e-3", 1e-3), ("1E5", 1e5), ("-2.5e+3", -2500.0), ("+1e3", 1e3), ("3e0", 3.0),
-     ("1.e4", 1e4), ("0.001", 0.001), ("12", 12)],
+    [("1.0e9", 1e9), ("1e-3", 1e-3), ("1E5", 1e5), ("-2.5e+3", -2500.0), ("+1e3", 1e3),
+     ("3e0", 3.0), ("1.e4", 1e4), ("0.001", 0.001), ("12", 12)],
 )  # fmt: skip
 def test_numbers_are_numbers(tmp_path: Path, written: str, number: float) -> None:
     path = tmp_path / "x.yaml"

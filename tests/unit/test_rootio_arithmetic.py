@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ import uproot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rootloom.errors import ConfigError
+from rootloom.errors import ConfigError, InputError
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.definitions import check, check_definitions, written_out
 from rootloom.rootio.expressions import Expression, choose
@@ -243,6 +244,30 @@ def test_alternatives_keep_the_rest_as_written() -> None:
     # Parentheses must not come from nowhere.
     with pytest.raises(ConfigError, match="parentheses"):
         Expression(choose('branch("a", "b") & 4 > 0', {"b"}, "x"))
+
+
+_WRITTEN = """x y.z 1 2.5 -1 'w' ( ) [ ] : , + - * ** / // % & | ^ ~ << >> < >= == != in not and or
+sum sort where branch axis= = . { } lambda if else * := ... f'' @ True None 1j é"""
+_TOKENS = st.sampled_from(_WRITTEN.split())
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_TOKENS, max_size=12))
+def test_any_text_is_an_expression_or_refused(tokens: list[str]) -> None:
+    text = " ".join(tokens)
+    arrays = {"x": np.arange(3), "y.z": ak.Array([[1.0, 2.0], [], [3.0]])}
+    for attempt in (lambda: Expression(choose(text, arrays, "x")).evaluate(arrays),
+                    lambda: Expression(inlined(text, {"x": "y.z + 1"}))):  # fmt: skip
+        with contextlib.suppress(ConfigError, InputError):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    "text", ["x[()]", "x[" + "-" * 2000 + "1]", "-" * 5000 + "x", "x in (" + "-" * 1500 + "1,)"]
+)
+def test_odd_texts_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        Expression(choose(text, {"x"}, "x"))
 
 
 DEFINE = {"boost": "pt / mass", "heavy": "boost > 2", "twice": "boost + boost"}

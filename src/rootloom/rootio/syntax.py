@@ -55,7 +55,10 @@ class Syntax:
         self.where = where or f"expression '{text}'"
         self._signatures = functions
         self._tree = self._parse()
-        self._check(self._tree)
+        try:
+            self._check(self._tree)
+        except RecursionError:
+            raise self.refuse(f"at most {MAX_DEPTH} nested operations", "more") from None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -154,7 +157,7 @@ class Syntax:
                     f"{ast.unparse(node.value)}[:, {ast.unparse(node.slice)}]",
                 )
             return
-        first, *others = indices(node)
+        first, *others = indices(node) or [node.slice]
         good = ast.unparse(first) == ":" and 0 < len(others) < 8
         if not good or any(position(index) is None for index in others):
             raise self.refuse(
@@ -263,7 +266,10 @@ def replaced(text: str, changes: Iterable[tuple[ast.expr, str]]) -> str:
 def calls_of_branch(text: str) -> list[ast.Call]:
     """The calls `branch("a", "b", …)` in a text that give more than one name."""
     tree = parsed(text)
-    nodes = [] if tree is None else _walk(tree.body)
+    try:
+        nodes = [] if tree is None else list(_walk(tree.body))
+    except RecursionError:
+        return []  # `Syntax` refuses it
     return [n for n in nodes if isinstance(n, ast.Call) and len(alternatives(n)) > 1]
 
 
