@@ -59,10 +59,16 @@ def test_signs_powers_and_comparisons(dtype: str) -> None:
     np.testing.assert_array_equal(np.asarray(value("-n", n=n), float), [-float(k) for k in numbers])
     np.testing.assert_allclose(value("n ** 2", n=n), [float(k) ** 2 for k in numbers], rtol=1e-15)
     assert value("n - 4 > 0", n=n).tolist() == [k > 4 for k in numbers]
-    assert value("n > -1", n=n).tolist() == [k > -1 for k in numbers]
-    assert value("n == -1", n=n).tolist() == [k == -1 for k in numbers]
-    assert value(f"n == {numbers[-1]}", n=n).tolist() == [k == numbers[-1] for k in numbers]
-    assert value("n in (0, 1)", n=n).tolist() == [k in (0, 1) for k in numbers]
+    limits = [-(2**80), -(2**63), -1, numbers[-1], 2**63 - 1, 2**63, 2**64 - 1, 2**80]
+    for array in (n, ak.Array(n), ak.unflatten(n, [2, 3])):
+        for limit in limits:
+            for sign, of in (("<", operator.lt), (">=", operator.ge), ("==", operator.eq)):
+                found = np.ravel(ak.flatten(value(f"n {sign} {limit}", n=array), axis=None))
+                assert found.tolist() == [of(k, limit) for k in numbers]
+                found = np.ravel(ak.flatten(value(f"{limit} {sign} n", n=array), axis=None))
+                assert found.tolist() == [of(limit, k) for k in numbers]
+        found = ak.flatten(value(f"n in (0, {numbers[-1]})", n=array), axis=None)
+        assert found.tolist() == [k in (0, numbers[-1]) for k in numbers]
     exact = [k % 7 for k in numbers]
     assert value("n % 7", n=n).tolist() == exact
     assert value("n // 7", n=n).tolist() == [k // 7 for k in numbers]

@@ -11,6 +11,7 @@ Values are those of real arithmetic: nothing wraps around, nothing is rounded to
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, reduce
@@ -223,7 +224,8 @@ class Expression(Syntax):
             return _of_words(values[0], op, words[0])
         if all(is_words(value) for value in values) and isinstance(op, syntax.OF_WORDS):
             return _COMPARE[type(op)](*values)
-        return _COMPARE[type(op)](*(whole_or_real(value) for value in values))
+        one, other = (whole_or_real(value) for value in values)
+        return _COMPARE[type(op)](_beside(one, other), _beside(other, one))
 
     def _of(self, arrays: Mapping[str, Any], name: str) -> Any:
         if name not in arrays:
@@ -232,9 +234,19 @@ class Expression(Syntax):
 
 
 def _number(value: Any) -> Any:
-    """A number that is written: one beyond 64 bits in float64."""
-    beyond = type(value) is int and not -_LARGEST <= value < 2 * _LARGEST
-    return float(value) if beyond else value
+    """A number that is written: one beyond int64 as an unsigned or a floating-point one."""
+    if type(value) is not int or -(2**63) <= value < 2**63:
+        return value
+    return np.uint64(value) if 0 < value < 2**64 else float(value)
+
+
+def _beside(value: Any, other: Any) -> Any:
+    """A whole number for a comparison: infinite where the type of the others ends before it."""
+    dtype = primitive(other)
+    if not isinstance(value, int | np.uint64) or dtype is None or dtype.kind not in "iu":
+        return value
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    return value if low <= value <= high else math.copysign(math.inf, value)
 
 
 def _combined(op: ast.operator, a: Any, b: Any) -> Any:
