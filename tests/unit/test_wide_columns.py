@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from rootloom.baselines.cut import Cut
 from rootloom.batches.loader import Loader
 from rootloom.representations.base import storable
 from rootloom.representations.features import FeatureVector
+from rootloom.representations.image import JetImage
+from rootloom.sharding import _noting
 from rootloom.shards.add import add_columns
 from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
@@ -148,6 +151,19 @@ def test_cuts_see_the_differences(shards: list[Path]) -> None:
     assert areas[0] == pytest.approx(areas[1], abs=1e-4)
     assert areas[0] == pytest.approx(norm.cdf(20 / (5 * np.sqrt(2))), abs=5e-3)
     assert Cut("shifted").fit(samples[0], samples[0]).origin == 0
+
+
+def test_who_cannot_keep_the_differences_is_named() -> None:
+    rows = block(0, 500)
+    targets = {"target.time": rows.columns["time"], "target.x": rows.columns["shifted"]}
+    both = dataclasses.replace(rows, columns={**rows.columns, **targets})
+    for representation, expected in (
+        (FEATURES, {"target.time"}),
+        (JetImage(), {"target.time", "time", "hits.t"}),
+    ):
+        found: set[str] = set()
+        assert list(_noting(iter([both]), representation, found)) == [both]
+        assert found == expected
 
 
 def test_ordinary_columns_stay_as_they_are() -> None:

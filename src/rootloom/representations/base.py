@@ -123,7 +123,8 @@ def storable(values: np.ndarray) -> np.ndarray:
     That is: fewer than half of the distinct values would be left, or a single one that float32 does
     not have and whose neighbours there are more than 1 away.
     """
-    narrow = values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
     if np.array_equal(narrow, values):
         return narrow
     distinct, left = len(np.unique(values)), len(np.unique(narrow))
