@@ -77,7 +77,7 @@ class Network:
             found = shard_statistics(shards[0], representation, classes=CLASSES)
             weights = WeightTable.from_statistics(found, dataset="higgs")
             task, options = task_of(section, found.moments), options_of(section)
-            batches = loaders_of(section, [str(shards[0])], weights, options, task.targets)
+            batches = loaders_of(section, [str(shards[0])], weights, options, task)
             result = fit(task, *batches, options, folder, fingerprint="", progress=False)
             scores = list(network_scores(task, result.params, [str(shards[1])], "test"))
         return np.concatenate(scores)[:, 0].astype(np.float64)

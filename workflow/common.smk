@@ -33,7 +33,7 @@ except RootloomError as refusal:
 PATHS = PLAN.paths
 
 # What `index` checks is not part of what it computes: a new variable must not index every file anew.
-config["readers"] = PLAN.readers()
+config["readers"] = PLAN.readers_to_check()
 
 
 def any_of(names):

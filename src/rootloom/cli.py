@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     retry = _add(commands, "retry", _retry, "look again at files that were set aside")
     retry.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
 
-    schema = _add(commands, "schema", _schema, "generate config/schema.json from the classes")
+    schema = _add(commands, "schema", _schema, "generate config/schema.json and two pages of docs")
     schema.add_argument("--check", action="store_true", help="compare only; fail if it differs")
 
     generate = _add(commands, "generate", _generate, "write showers of a trained generator to ROOT")
@@ -212,15 +212,22 @@ def _retry(options: argparse.Namespace) -> int:
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from rootloom import schema
+    import json
 
-    path = options.root / "config" / "schema.json"
-    if not options.check:
-        schema.write(path)
-        return 0
-    current = path.exists() and path.read_text() == schema.text()
-    print(f"{path.name} is {'current' if current else 'not current: run rootloom schema'}")
-    return 0 if current else 1
+    from rootloom import reference, schema
+
+    path, text = options.root / "config" / "schema.json", schema.text()
+    made = {path: text, **reference.pages(options.root, json.loads(text))}
+    stale = [p for p, content in made.items() if not p.exists() or p.read_text() != content]
+    for one in stale:
+        if not options.check:
+            one.write_text(made[one])
+    if options.check:
+        for one in made:
+            print(
+                f"{one.name} is {'not current: run rootloom schema' if one in stale else 'current'}"
+            )
+    return 1 if options.check and stale else 0
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -123,6 +123,9 @@ class FromFiles(Section):
     training_weight: ExpressionText | None = Field(
         None, description="in place of the dataset's training_weight; null: none"
     )
+    define: dict[Name, ExpressionText] = Field(
+        {}, description="expressions in place of the dataset's for definitions of these names"
+    )
     variables: dict[Name, ExpressionText] = Field(
         {}, description="expressions in place of the dataset's for variables of these names"
     )
@@ -224,6 +227,9 @@ class Dataset(Section):
     )
     rows: str = Field("event", description="'event', or the collection whose objects are rows")
     select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
+    define: dict[Name, ExpressionText] = Field(
+        {}, description="intermediate quantities, which every expression may name"
+    )
     variables: dict[Name, ExpressionText] = Field({}, description="quantities of a row, by name")
     objects: dict[Name, dict[Name, ExpressionText]] = Field(
         {}, description="jagged quantities of a row"
@@ -722,10 +728,21 @@ def check_name(name: str, where: str) -> None:
         )
 
 
+class Loader(yaml.SafeLoader):
+    """YAML as it is written today: 1e-3 and 1.0e9 are numbers, which YAML 1.1 takes for words."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*\.?[0-9_]*[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping; raises ConfigError naming the line of a syntax error."""
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(), Loader=Loader)
     except yaml.YAMLError as error:
         raise ConfigError(str(path), expected="valid YAML", found=str(error)) from None
     if not isinstance(data, dict):
@@ -748,7 +765,15 @@ def _schema_refusal(error: Any, where: str, fields: dict[str, Any]) -> ConfigErr
         f"{where}: {place}" if place else where,
         expected=_schema_sentence(error),
         found=repr(error.instance),
+        fix=_number_in_quotes(error.instance),
     )
+
+
+def _number_in_quotes(value: Any) -> str:
+    try:
+        return f"without quotes: {float(value):g}" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 def _schema_sentence(error: Any) -> str:

@@ -15,6 +15,7 @@ from rootloom import registry
 from rootloom.config import FromFiles, SumOfWeights
 from rootloom.files import Files
 from rootloom.fingerprint import of_code, of_value
+from rootloom.rootio.definitions import written_out
 from rootloom.selection import objects_read
 
 Job = dict[str, Any]
@@ -339,7 +340,7 @@ class Jobs(Files):
             objects = {k: v for k, v in objects.items() if k in read}
         total = own.sum_of_weights
         elsewhere = [total.tree, total.branch] if isinstance(total, SumOfWeights) else None
-        found = {
+        reader = {
             "tree": own.tree or dataset.tree,
             "friends": {
                 name: {"tree": friend.tree or name, "by": friend.by}
@@ -357,7 +358,14 @@ class Jobs(Files):
             "identity": dataset.identity,
             "classes": self._classes(),
         }
-        return {**found, "mentions": mentions({**found, **whole}, found)}
+        definitions = {**dataset.define, **own.define}
+        found = written_out(reader, definitions)
+        return {**found, "mentions": mentions(written_out({**reader, **whole}, definitions), found)}
+
+    def readers_to_check(self) -> dict[str, Job]:
+        """How the rows of each sample are read, with the names that stand for no branch."""
+        defined = list(self.dataset.define)
+        return {name: {**reader, "defined": defined} for name, reader in self.readers().items()}
 
     def _classes(self) -> list[Job]:
         """Class rules; never the files, so that one more of them changes no other's shard."""

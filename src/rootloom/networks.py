@@ -43,11 +43,17 @@ def task_of(section: Job, moments: Mapping[str, Any]) -> Any:
     learned = kind.learns  # type: ignore[attr-defined]
     given = {
         "model": registry.build("models", section["model"]),
-        "representation": representation_of(section),
+        "representation": _centred(representation_of(section), moments),
         "statistics": moments,
         learned: section[learned],
     }
     return registry.build("tasks", {**section["task"], **given})
+
+
+def _centred(representation: Any, moments: Mapping[str, Any]) -> Any:
+    """A representation that knows the moments of what it lays out, if it wants to."""
+    centred = getattr(representation, "centred", None)
+    return centred(moments) if centred else representation
 
 
 def moments_of(trained: bundle.Bundle) -> Mapping[str, Any]:
@@ -60,14 +66,13 @@ def loaders_of(
     shards: Sequence[str],
     weights: WeightTable,
     options: TrainingOptions,
-    targets: Sequence[str],
+    task: Any,
 ) -> tuple[Loader, Loader]:
     """Shuffled training batches and ordered validation batches, weighted alike."""
-    representation = representation_of(section)
     train, validation = (
         Loader(
             shards,
-            representation,
+            task.representation,
             split,
             options.batch_size,
             devices=parallel.all_devices(),
@@ -75,7 +80,7 @@ def loaders_of(
             seed=options.seed,
             shuffle=split == SPLITS[0],
             weights=weights,
-            targets=targets,
+            targets=task.targets,
             draw=draw_of(options, section["member"]) if split == SPLITS[0] else None,
         )
         for split in SPLITS[:2]

@@ -7,7 +7,9 @@ importing the heavy packages behind the classes. A test compares it with what is
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -15,11 +17,22 @@ from pydantic import ConfigDict, create_model
 
 from rootloom import registry
 from rootloom.config import Dataset, Experiment, Rates, Settings, Table
+from rootloom.rootio.functions.registry import signatures
 
 # Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
 # what a task is given by its method and dataset.
 NOT_CONFIGURATION = frozenset(
-    {"parent", "name", "dtype", "model", "representation", "statistics", "classes", "targets"}
+    {
+        "parent",
+        "name",
+        "dtype",
+        "model",
+        "representation",
+        "statistics",
+        "classes",
+        "targets",
+        "reference",
+    }
 )
 # What a class declares to those that check and plan without importing it.
 DECLARED = (
@@ -53,6 +66,7 @@ def generate() -> dict[str, Any]:
         definitions[name] = {name: of_class(registry.load(target))}
     for section in (Settings, Rates, Dataset, Experiment, Table):
         definitions[section.__name__.lower()] = section.model_json_schema()
+    definitions["functions"] = {name: s._asdict() for name, s in signatures().items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "rootloom configuration (generated: rootloom schema)",
@@ -70,14 +84,32 @@ def of_class(cls: type) -> dict[str, Any]:
         fields[field.name] = (hints[field.name], _default(field))
     model = create_model(cls.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = model.model_json_schema()
+    _describe(schema, cls.__doc__ or "")
     for nested in schema.get("$defs", {}).values():
         if nested.get("type") == "object":
             nested["additionalProperties"] = False
+            _describe(nested, nested.get("description", ""))
     schema["description"] = (cls.__doc__ or "").strip().splitlines()[0]
     for attribute in DECLARED:
         if hasattr(cls, attribute):
             schema[f"x-{attribute}"] = getattr(cls, attribute)
     return schema
+
+
+def _describe(schema: dict[str, Any], docstring: str) -> None:
+    """Give the fields what the docstring says of them: `name: words`, `one, another: words`."""
+    fields = schema.get("properties", {})
+    one = "|".join(sorted(map(re.escape, fields), key=len, reverse=True))
+    if not fields:
+        return
+    entry = re.compile(rf"(?:^|(?<=[.;)]\s)|(?<=\n))((?:{one})(?:, (?:{one}))*):\s")
+    for paragraph in inspect.cleandoc(docstring).split("\n\n"):
+        found = list(entry.finditer(paragraph))
+        ends = [*(match.start() for match in found[1:]), len(paragraph)]
+        for match, end in zip(found, ends, strict=False):
+            words = " ".join(paragraph[match.end() : end].split()).rstrip(".;")
+            for name in match[1].split(", "):
+                fields[name].setdefault("description", words)
 
 
 def write(path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
+from rootloom.config import Dataset, Experiment, FromFiles, Library, Method, Settings, parse
 from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.options import refuse_training_weights
 from rootloom.paths import Paths
+from rootloom.rootio.definitions import check, check_definitions
+from rootloom.rootio.syntax import Signature
 from rootloom.types import TARGET
 
 
@@ -116,6 +118,7 @@ class Selection:
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
         self._check_samples(where)
+        self._check_expressions(where)
         self._check_scales(where)
         self._check_weights()
         self._check_compared(where)
@@ -131,12 +134,27 @@ class Selection:
             label = dataset.class_of(name)
             named = [] if label is None else [label]
             require_known(named, dataset.classes, f"{of}.class", "a class of the dataset")
-            for key in ("variables", "objects", "targets"):
+            for key in ("define", "variables", "objects", "targets"):
                 known = getattr(dataset, key)
                 require_known(getattr(source, key), known, f"{of}.{key}", f"{key} of the dataset")
             for group, members in source.objects.items():
                 known = dataset.objects[group]
                 require_known(members, known, f"{of}.objects.{group}", f"quantities of '{group}'")
+
+    def _check_expressions(self, where: str) -> None:
+        """Refuse expressions outside the language; only files know which branches there are."""
+        known = self.library.schema["$defs"]["functions"]
+        functions = {name: Signature(**signature) for name, signature in known.items()}
+        word = "samples" if self.dataset.samples else "classes"
+        check_definitions(self.dataset.define, functions, where)
+        for place, text in _expressions(self.dataset):
+            check(text, self.dataset.define, functions, f"{where}: {place}")
+        for name, source in self.dataset.sources().items():
+            of, define = f"{where}: {word}.{name}", {**self.dataset.define, **source.define}
+            if source.define:
+                check_definitions(define, functions, of)
+            for place, text in _expressions(source):
+                check(text, define, functions, f"{of}.{place}")
 
     def _check_scales(self, where: str) -> None:
         """Refuse cross sections where showers are compared, which count by `weight` alone.
@@ -293,6 +311,21 @@ class Selection:
             for key, value in requires.items()
             if key != "kind"
         )
+
+
+def _expressions(of: FromFiles | Dataset) -> Iterator[tuple[str, str]]:
+    """The expressions of a dataset or of one of its samples, each with its place."""
+    for key in ("select", "weight", "training_weight"):
+        if (text := getattr(of, key)) is not None:
+            yield key, text
+    for key in ("variables", "targets"):
+        yield from ((f"{key}.{name}", text) for name, text in getattr(of, key).items())
+    for group, members in of.objects.items():
+        yield from ((f"objects.{group}.{name}", text) for name, text in members.items())
+    if isinstance(of, Dataset):
+        yield from ((f"splits.{n}", text) for n, text in of.splits.expressions().items())
+        yield from ((f"identity.{n}", text) for n, text in enumerate(of.identity))
+        yield from ((f"classes.{n}.where", r.where) for n, r in of.classes.items() if r.where)
 
 
 def _fields(values: dict[str, Any]) -> str:

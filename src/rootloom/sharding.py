@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rootloom import provenance
 from rootloom.errors import InputError
 from rootloom.filelist import File
 from rootloom.fingerprint import of_value
+from rootloom.representations.base import storable
 from rootloom.rootio.catalogue import Catalogue
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import Header, entry_range, events_of
@@ -21,9 +24,10 @@ from rootloom.shards.events import require_one_entry_an_event
 from rootloom.shards.ids import Naming
 from rootloom.shards.manifest import Entry, relative
 from rootloom.shards.update import recipes, write_or_update
-from rootloom.types import RowBlock
+from rootloom.types import TARGET, Ragged, RowBlock
 
 Job = Mapping[str, Any]
+_LOOKED_AT = 20_000  # values of a block; sorting all hits of a large one would take longer than it
 
 
 class PackOfShards:
@@ -96,9 +100,12 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = representation.needs(tuple(reader.variables), objects)
     record = provenance.record("preprocess", dict(job), inputs=inputs)
+    coarse: set[str] = set()
     read = write_or_update(
         Path(output),
-        blocks=lambda columns: _blocks(section, reader, header, columns),
+        blocks=lambda columns: _noting(
+            _blocks(section, reader, header, columns), representation, coarse
+        ),
         representation=representation,
         recipe=recipes(representation, reader.expressions(needed), _context(job, header)),
         file_key=section["file"],
@@ -109,6 +116,11 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
         attributes={"provenance": json.dumps(record, sort_keys=True)},
     )
     print(f"{output}: {read} columns read")
+    for name in sorted(coarse):
+        print(
+            f"warning: '{name}' of {section['url']} has values that float32, in which it is used, "
+            "cannot tell apart: subtract a constant in its expression, as in time - 1.75e9"
+        )
     return True
 
 
@@ -132,6 +144,22 @@ def _context(job: Job, header: Header | None) -> list[Any]:
     auxiliary = {name: variables[name] for name in section["auxiliary"] if name in variables}
     content = header.content() if header else None
     return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"], content]
+
+
+def _noting(
+    blocks: Iterator[RowBlock], representation: Any, coarse: set[str]
+) -> Iterator[RowBlock]:
+    """The same blocks; names of columns that lose their differences go to `coarse`.
+
+    A representation with `centred` keeps those of its inputs.
+    """
+    for block in blocks:
+        for name, column in block.columns.items():
+            kept = hasattr(representation, "centred") and not name.startswith(TARGET)
+            values = column.values if isinstance(column, Ragged) else column
+            if not kept and storable(values[:_LOOKED_AT]).dtype == np.float64:
+                coarse.add(name)
+        yield block
 
 
 def _blocks(

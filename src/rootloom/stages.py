@@ -248,7 +248,7 @@ def train_process(
     task = task_of(section, found.moments)
     result = fit(
         task,
-        *loaders_of(section, paths["shards"], weights, options, task.targets),
+        *loaders_of(section, paths["shards"], weights, options, task),
         options,
         paths["directory"],
         fingerprint=job["fingerprint"],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rootloom import schema
+from rootloom import reference, schema
 from rootloom.config import Dataset, Experiment, Library, Settings, Splits, parse
 from rootloom.errors import ConfigError
 from rootloom.plan import Plan
@@ -21,7 +21,10 @@ LIBRARY = Library(ROOT / "config")
 
 
 def test_the_stored_schema_is_the_generated_one() -> None:
-    assert (ROOT / "config" / "schema.json").read_text() == schema.text(), "run rootloom schema"
+    text = schema.text()
+    assert (ROOT / "config" / "schema.json").read_text() == text, "run rootloom schema"
+    for path, page in reference.pages(ROOT, json.loads(text)).items():
+        assert path.read_text() == page, f"{path.name}: run rootloom schema"
 
 
 @pytest.mark.parametrize("name", [n for n in LIBRARY.names("experiments") if n != "default"])

@@ -14,17 +14,19 @@ from rootloom.errors import DataError
 
 @dataclass(frozen=True)
 class FittedCut:
-    """score = sign · x, or −|x − centre| for a window; absent values score `lowest`."""
+    """score = sign · (x − origin), or −|x − centre| for a window; absent values score `lowest`."""
 
     column: int
     sign: float
     centre: float | None
     lowest: float
     parameters: int
+    origin: float = 0.0
 
     def score(self, columns: np.ndarray) -> np.ndarray:
         """(R, F) → (R,); see `FittedBaseline`."""
-        value = _score(columns[:, self.column].astype(np.float64), self.sign, self.centre)
+        x = columns[:, self.column].astype(np.float64)
+        value = _score(x - self.origin, self.sign, self.centre)
         # An absent value never passes before one that was measured in training.
         return np.where(np.isfinite(value), value, self.lowest)
 
@@ -61,9 +63,9 @@ class Cut(Classifier):
             centre = self._centre(x[signal], weight[signal])
             score = _score(x, 1.0, centre)
             return FittedCut(column, 1.0, centre, float(score.min()), int(self.centre is None))
-        sign = self._sign(x, signal, weight)
-        lowest = float(_score(x, sign, None).min())
-        return FittedCut(column, sign, None, lowest, int(self.direction == "auto"))
+        sign, origin = self._sign(x, signal, weight), _origin(x)
+        lowest = float(_score(x - origin, sign, None).min())
+        return FittedCut(column, sign, None, lowest, int(self.direction == "auto"), origin)
 
     def _centre(self, x: np.ndarray, weight: np.ndarray) -> float:
         if self.centre is not None:
@@ -89,6 +91,12 @@ class Cut(Classifier):
         above = np.average(rank[signal], weights=weight[signal])
         below = np.average(rank[~signal], weights=weight[~signal])
         return 1.0 if above >= below else -1.0
+
+
+def _origin(x: np.ndarray) -> float:
+    """Where scores begin: 0, or among the values that float32, in which they are kept, confuses."""
+    steps = np.spacing(np.abs(x).max().astype(np.float32))
+    return float(np.median(x)) if steps > np.std(x) * 2.0**-12 else 0.0
 
 
 def _score(x: np.ndarray, sign: float, centre: float | None) -> np.ndarray:

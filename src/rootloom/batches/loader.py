@@ -82,7 +82,7 @@ class Loader:
         # What a draw reads is not counted in `row_bytes`, which decide the order of the rows: who
         # draws, and who does not, sees them in the same one.
         columns = survey.columns | ({"object": ("object",)} if draw is not None else {})
-        self._source = Source(survey.paths, split, columns)
+        self._source = Source(survey.paths, split, columns, survey.types)
         self._plan = make_plan(
             survey.sizes,
             block_rows=_power_of_two(window_bytes // _BLOCKS_PER_WINDOW // row_bytes),
@@ -216,6 +216,7 @@ class _Survey(NamedTuple):
     columns: dict[str, tuple[str, ...]]
     rows: int
     nbytes: int
+    types: dict[str, np.dtype]
 
 
 def _survey(
@@ -228,6 +229,7 @@ def _survey(
     paths: list[Path] = []
     sizes: list[int] = []
     columns: dict[str, tuple[str, ...]] = {}
+    types: dict[str, np.dtype] = {}
     total = 0
     for path in map(Path, shards):
         with Shard(path) as shard:
@@ -237,6 +239,11 @@ def _survey(
             paths.append(path)
             sizes.append(shard.rows(split))
             total += sum(_nbytes(shard, split, members) for members in columns.values())
+            for name, (first, *_) in columns.items():
+                # A column is wide in those shards only whose values need it.
+                types[name] = np.result_type(
+                    types.get(name, shard.dtype(first)), shard.dtype(first)
+                )
     if not paths:
         raise DataError(
             f"split '{split}' of {len(shards)} shards",
@@ -244,7 +251,7 @@ def _survey(
             found="none",
             fix=f"loosen the selection, add files, or give '{split}' a larger share of the splits",
         )
-    return _Survey(paths, sizes, columns, sum(sizes), total)
+    return _Survey(paths, sizes, columns, sum(sizes), total, types)
 
 
 def _needed(columns: Sequence[str], extra: Sequence[str]) -> list[str]:

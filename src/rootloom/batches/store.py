@@ -20,12 +20,18 @@ class Source:
 
     columns: what a Store holds: a name, and the shard columns that make it; several are laid side
     by side, (V, C), which a batch then gathers in one go (three times as fast as one by one).
+    types: of what a Store holds, where it is not that of the first shard.
     """
 
     def __init__(
-        self, paths: Sequence[Path], split: str, columns: Mapping[str, tuple[str, ...]]
+        self,
+        paths: Sequence[Path],
+        split: str,
+        columns: Mapping[str, tuple[str, ...]],
+        types: Mapping[str, np.dtype] | None = None,
     ) -> None:
         self.paths, self.split, self.columns = tuple(paths), split, dict(columns)
+        self.types = dict(types or {})
         self._open: OrderedDict[int, Shard] = OrderedDict()
 
     def shard(self, index: int) -> Shard:
@@ -57,7 +63,7 @@ class Store:
         self._loaded = np.zeros(len(blocks), bool)
         self.columns: dict[str, Column] = {}
         for name, members in source.columns.items():
-            self.columns[name] = self._room(members)
+            self.columns[name] = self._room(name, members)
 
     def load(self, positions: np.ndarray) -> None:
         """Read the blocks at these positions of `blocks`, unless they are there already."""
@@ -72,20 +78,22 @@ class Store:
         ranges = [np.arange(self.first[p], self.first[p + 1]) for p in positions]
         return np.concatenate([np.zeros(0, np.int64), *ranges])
 
-    def _room(self, members: tuple[str, ...]) -> Column:
-        name = members[0]
+    def _room(self, whole: str, members: tuple[str, ...]) -> Column:
+        name, types = members[0], self._source.types
         shards = self._plan.shard[self._blocks]
         first = int(shards[0])
         if not self._source.shard(first).is_ragged(name):
-            return self._source.shard(first).empty(name, int(self.first[-1]))
+            room = self._source.shard(first).empty(name, int(self.first[-1]))
+            return room.astype(types.get(whole, room.dtype), copy=False)
         offsets = np.zeros(self.first[-1] + 1, np.int64)
         for position, shard in enumerate(shards):
             start, stop = self._range(position)
-            found = self._source.shard(int(shard)).offsets(self._source.split, name, start, stop)
+            part = self._source.shard(int(shard)).offsets(self._source.split, name, start, stop)
             before = self.first[position]
-            offsets[before + 1 : before + len(found)] = found[1:] - found[0] + offsets[before]
+            offsets[before + 1 : before + len(part)] = part[1:] - part[0] + offsets[before]
         # Not the shard of above: it is closed where there are many.
         values = self._source.shard(first).empty(name, int(offsets[-1]))
+        values = values.astype(types.get(whole, values.dtype), copy=False)
         if len(members) > 1:
             values = np.empty((len(values), len(members)), values.dtype)
         return Ragged(values, offsets)

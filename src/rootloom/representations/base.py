@@ -33,6 +33,9 @@ class Representation(Protocol):
     `same_shape = True` says that batches have one shape whatever their rows; each process of a
     training then makes the inputs of its own devices only.
 
+    One that loses digits when inputs become float32 has `centred(statistics)`: the same
+    representation, which subtracts from them what it finds there before.
+
     One whose events may be turned about the z axis has `turned(inputs, draws)`, called before
     `normalise`: the inputs, turned or mirrored, and the `turning.Turn`, None if nothing was done;
     draws: (B,) uint32, random numbers of the examples while a network learns, else None.
@@ -112,6 +115,21 @@ def require_finite(name: str, column: Column) -> None:
         found=f"{values[bad]} there, {int((~usable).sum())} such values in the block",
         fix="select finite rows, or guard the expression (a logarithm or ratio of 0?)",
     )
+
+
+def storable(values: np.ndarray) -> np.ndarray:
+    """Values (V,) in float32, or in float64 where that would make equal what is not.
+
+    That is: fewer than half of the distinct values would be left, or a single one that float32 does
+    not have and whose neighbours there are more than 1 away.
+    """
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    if np.array_equal(narrow, values):
+        return narrow
+    distinct, left = len(np.unique(values)), len(np.unique(narrow))
+    lost = 2 * left < distinct or (distinct == 1 and np.spacing(np.abs(narrow[0])) > 1)
+    return values.astype(np.float64) if lost else narrow
 
 
 def ragged(columns: Mapping[str, Column], name: str) -> Ragged:

@@ -14,11 +14,14 @@ from rootloom.representations.base import (
     require,
     require_declared,
     require_finite,
+    storable,
 )
 from rootloom.representations.padding import pad_masked_into
 from rootloom.types import Column, Features, Named, NamedFeatures, Ragged
 
 _WHO = "features"
+# Steps of float32 this small against the spread of a feature are nothing to a network.
+_FINE = 2.0**-12
 _PREFIX = "x."  # keeps a variable called "weight" apart from the shard's own column
 
 
@@ -33,20 +36,25 @@ class FeatureVector:
     log:         names (of either kind) replaced by sign(x) log(1 + |x|), defined everywhere.
     clip:        largest |x| after standardisation; None does not clip.
 
-    Shards hold one float32 column a name, untransformed: another variable is another column.
-    Non-finite values are refused; only padding counts as absent.
+    reference:   subtracted from each of the F features before they become float32; `centred` finds
+                 it, no configuration does.
+
+    Shards hold one float32 column a name, untransformed: another variable is another column. One
+    whose values float32 cannot tell apart, such as absolute times, is float64 there and in batches
+    the distance from its mean. Non-finite values are refused; only padding counts as absent.
     """
 
     kind: ClassVar[str] = "features"
     same_shape: ClassVar[bool] = True
     # Fields that do not change a stored column: shards gain columns without touching others.
-    not_encoded: ClassVar[tuple[str, ...]] = ("variables", "objects", "log", "clip")
+    not_encoded: ClassVar[tuple[str, ...]] = ("variables", "objects", "log", "clip", "reference")
 
     variables: tuple[str, ...] | None = None
     objects: tuple[str, ...] = ()
     max_objects: int = 8
     log: tuple[str, ...] = ()
     clip: float | None = None
+    reference: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         require(_WHO, "max_objects", self.max_objects > 0, "a positive number", self.max_objects)
@@ -82,7 +90,7 @@ class FeatureVector:
         )
 
     def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
-        """One float32 column a name: (R,), or Ragged cut to the leading objects."""
+        """One column a name: (R,), or Ragged cut to the leading objects; see `storable`."""
         scalars = (name for name in columns if not isinstance(columns[name], Ragged))
         chosen = sorted(scalars) if self.variables is None else self.variables
         encoded: dict[str, Column] = {}
@@ -91,9 +99,9 @@ class FeatureVector:
             require_finite(name, column)
             if isinstance(column, Ragged):
                 column = _leading(column, self.max_objects)
-                encoded[_PREFIX + name] = Ragged(column.values.astype(np.float32), column.offsets)
+                encoded[_PREFIX + name] = Ragged(storable(column.values), column.offsets)
             else:
-                encoded[_PREFIX + name] = column.astype(np.float32)
+                encoded[_PREFIX + name] = storable(column)
         return encoded
 
     def names(self, columns: Mapping[str, Column]) -> tuple[str, ...]:
@@ -103,9 +111,31 @@ class FeatureVector:
 
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Features:
         """x and mask (size, F) float32."""
+        x, mask = self._laid(columns, rows, size)
+        if self.reference:
+            x[: len(rows)] -= np.asarray(self.reference, x.dtype) * mask[: len(rows)]
+        return Features(x.astype(np.float32, copy=False), mask)
+
+    def centred(self, statistics: Mapping[str, MomentsLike]) -> FeatureVector:
+        """The same, with the means as reference of features that float32 could not tell apart.
+
+        statistics: as `normalise` gets them.
+        """
+        if "x" not in statistics:
+            return self
+        mean, std = (np.asarray(getattr(statistics["x"], n), np.float64) for n in ("mean", "std"))
+        coarse = (std > 0) & (np.spacing(np.abs(mean).astype(np.float32)) > _FINE * std)
+        return replace(self, reference=tuple(np.where(coarse, mean, 0.0)) if coarse.any() else ())
+
+    def _laid(
+        self, columns: Mapping[str, Column], rows: np.ndarray, size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """x and mask (size, F), x in float64 where one of the columns is."""
         scalars = self._scalars(columns)
         width = len(scalars) + len(self.objects) * self.max_objects
-        x = np.zeros((size, width), np.float32)
+        names = [_PREFIX + name for name in (*scalars, *self.objects)]
+        types = [_values(columns[name]).dtype for name in names]
+        x = np.zeros((size, width), np.float64 if np.float64 in types else np.float32)
         mask = np.zeros((size, width), np.float32)
         for k, name in enumerate(scalars):
             values = columns[_PREFIX + name]
@@ -120,24 +150,25 @@ class FeatureVector:
             )
         for k in self._logarithmic(scalars):
             x[:, k] = np.copysign(np.log1p(np.abs(x[:, k])), x[:, k])
-        return Features(x, mask)
+        return x, mask
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
         """{"x": (R, F)}, NaN where padded."""
         rows = len(next(iter(columns.values())))
-        inputs = self.collate(columns, np.arange(rows), rows)
-        return {"x": np.where(inputs.mask > 0, inputs.x.astype(np.float64), np.nan)}
+        x, mask = self._laid(columns, np.arange(rows), rows)
+        return {"x": np.where(mask > 0, x.astype(np.float64), np.nan)}
 
     def normalise(self, inputs: Features, statistics: Mapping[str, MomentsLike]) -> NamedFeatures:
         """(x − mean) / std, clipped; a constant feature becomes 0. With features by their names."""
         moments = statistics["x"]
-        mean = np.asarray(moments.mean, np.float32)
+        mean = np.asarray(np.asarray(moments.mean) - (self.reference or 0.0), np.float32)
         std = np.asarray(moments.std, np.float32)
         x = (inputs.x - mean) / np.where(std > 0, std, np.float32(1))
         if self.clip is not None:
             x = x.clip(-self.clip, self.clip)
         x = x * inputs.mask
-        return NamedFeatures(x, inputs.mask, self._named(inputs.x, x))
+        unscaled = inputs.x + np.asarray(self.reference, np.float32) if self.reference else inputs.x
+        return NamedFeatures(x, inputs.mask, self._named(unscaled, x))
 
     def _named(self, unscaled: Any, x: Any) -> dict[str, Named]:
         """Columns of both (B, F) by name, the unscaled ones without logarithm."""
@@ -168,6 +199,10 @@ class FeatureVector:
                 first = len(scalars) + k * width
                 chosen += range(first, first + width)
         return chosen
+
+
+def _values(column: Column) -> np.ndarray:
+    return column.values if isinstance(column, Ragged) else column
 
 
 def _without_log(x: Any) -> Any:

@@ -32,7 +32,7 @@ class Chunk(NamedTuple):
 
     start: int
     stop: int
-    arrays: dict[str, ak.Array]
+    arrays: Mapping[str, ak.Array]
 
 
 class TreeFile:

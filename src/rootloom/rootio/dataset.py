@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import ConfigError, InputError, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.branches import is_jagged
 from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
-from rootloom.rootio.expressions import Expression, choose
+from rootloom.rootio.expressions import Arrays, Expression, choose
+from rootloom.rootio.functions.values import depth
 from rootloom.rootio.joining import Friend
 from rootloom.rootio.names import INSIDE, resolve
 from rootloom.rootio.remote import Retry
-from rootloom.rootio.rows import Layout, depth, take
+from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.staging import staged
 from rootloom.types import SPLITS, TARGET, Column, RowBlock
 
@@ -57,7 +59,8 @@ class RowReader:
     event each, which together name it; without any its entry does. friends: trees beside it, by the
     name that their branches have before them. mentions: further expressions that say which branches
     the row collection has. counter: the jagged branch that counts an entry's rows; None until a
-    file's types are known.
+    file's types are known. defined: names that the dataset gave to intermediate quantities, of
+    which nothing is left in the expressions.
     """
 
     tree: str
@@ -75,14 +78,18 @@ class RowReader:
     friends: Mapping[str, FriendRule] = field(default_factory=dict)
     mentions: tuple[str, ...] = ()
     counter: str | None = None
+    defined: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
 
     def fitted(self, branches: Collection[str]) -> RowReader:
         """The reader of a file with these branches: `branch("a", "b")` is the first that is there.
 
         branches: full paths, with their types where these are known. Raises InputError where none
-        of the alternatives is there, ConfigError where nothing counts the objects that are rows.
+        of the alternatives is there, or a branch is not there whose name is like one that the
+        dataset defines; ConfigError where nothing counts the objects that are rows, and for a
+        defined name that is one of a branch.
         """
+        self._check_defined(branches)
 
         def each(texts: Mapping[str, str]) -> dict[str, str]:
             return {name: choose(text, branches, name) for name, text in texts.items()}
@@ -106,6 +113,24 @@ class RowReader:
         if self.rows == EVENT or not isinstance(branches, Mapping):
             return found
         return replace(found, counter=found._counter_in(branches))
+
+    def _check_defined(self, branches: Collection[str]) -> None:
+        for name in self.defined:
+            if name in branches:
+                raise ConfigError(
+                    f"define.{name}",
+                    expected="a name that no branch has",
+                    found=f"a branch '{name}' in the file",
+                    fix=f'another name; in expressions, branch("{name}") is the branch',
+                )
+        for name in self.branches() if self.defined else ():
+            if resolve(branches, name) is None and get_close_matches(name, self.defined):
+                raise InputError(
+                    f"tree '{self.tree}'",
+                    expected=f"a branch '{name}', or a definition of that name",
+                    found=f"{len(branches)} branches and {len(self.defined)} definitions",
+                    fix=nearest(name, {*branches, *self.defined}),
+                )
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Text of the expressions behind `columns` (all when None), by name."""
@@ -288,6 +313,7 @@ class RowReader:
     def _block(
         self, chunk: Chunk, url: str, file_class: str | None, columns: Sequence[str] | None
     ) -> RowBlock:
+        chunk = chunk._replace(arrays=Arrays(chunk.arrays))
         counter = None if self.rows == EVENT else self._counted(chunk)
         layout = Layout.of(chunk.start, chunk.stop, counter)
         # Classes, splits and names are those of selected rows: others may have two of them.

@@ -1,39 +1,44 @@
 """Expressions over branches: a small language read with `ast` and never given to `eval`.
 
-Arithmetic, comparisons, `& | ~`, `and or not`, numbers, branch names (dots allowed, as RNTuple
-writes them), `branch("any name")`, `branch("a", "b")` for the first that a file has, `x[:, 0]`,
-`x[:, :3]`, and the functions of `FUNCTIONS`.
+Arithmetic, comparisons, `& | ~ ^ << >>`, `and or not`, numbers, branch names (dots allowed, as
+RNTuple writes them), `branch("any name")`, `branch("a", "b")` for the first that a file has,
+`x[:, 0]`, `x[:, :3]`, `x[:, :, 0]`, `x[mask]`, words compared with branches of words, and the
+functions of `rootloom.rootio.functions`. docs/expressions.md has all of it.
+
+Values are those of real arithmetic: nothing wraps around, nothing is rounded to fewer than 53 bits.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, reduce
 from typing import Any
 
+import awkward as ak
 import numpy as np
 
 from rootloom.errors import ConfigError, InputError, nearest
-from rootloom.rootio.functions import ARGUMENTS, FUNCTIONS, element
+from rootloom.rootio import syntax
+from rootloom.rootio.functions import FUNCTIONS
+from rootloom.rootio.functions.registry import signatures
+from rootloom.rootio.functions.values import (
+    as_type,
+    depth,
+    element,
+    is_vector,
+    is_words,
+    primitive,
+    real,
+    refuse,
+    truth,
+    whole_or_real,
+)
 from rootloom.rootio.names import resolve
+from rootloom.rootio.syntax import Syntax
 
-_MAX_LENGTH = 10_000
-_MAX_DEPTH = 100
-
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor,
-}
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -42,145 +47,324 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Invert: np.logical_not,
-    ast.Not: np.logical_not,
+_BITS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
 }
+_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_LARGEST = 2.0**63
 
 
-class Expression:
+class Arrays(Mapping[str, Any]):
+    """Branches of a run of entries, and what expressions made of them.
+
+    Whole numbers are widened to int64 and others to float64 when an expression first calculates
+    with them. Values of one number an entry are kept: what several expressions share is calculated
+    once.
+    """
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self._raw = raw
+        self._wide: dict[str, Any] = {}
+        self.known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._raw[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def wide(self, name: str) -> Any:
+        """A branch as expressions calculate with it."""
+        if name not in self._wide:
+            self._wide[name] = widened(self._raw[name])
+        return self._wide[name]
+
+
+def widened(value: Any) -> Any:
+    """A branch in int64 or float64; truths, words and records as they are.
+
+    Unsigned 64-bit numbers stay what they are where one of them is beyond int64. Axes of fixed
+    length become lists: what has one value an entry meets them entry by entry.
+    """
+    if np.ndim(value) > 1 if isinstance(value, np.ndarray) else depth(value) > 1:
+        value = ak.from_regular(ak.Array(value), axis=None)
+    dtype = primitive(value)
+    if dtype is None or dtype.kind == "b":
+        return value
+    if dtype.kind == "f":
+        return as_type(value, np.float64)
+    if dtype == np.uint64 and _bound(value) >= _LARGEST:
+        return value
+    return as_type(value, np.int64) if dtype.kind in "iu" else value
+
+
+class Expression(Syntax):
     """A parsed expression. Raises ConfigError for anything outside the language.
 
     text: the expression as written; where: what to call it in messages.
     """
 
     def __init__(self, text: str, where: str = "") -> None:
-        self.text = text
-        self.where = where or f"expression '{text}'"
-        self._tree = self._parse()
-        self._check(self._tree)
+        super().__init__(text, signatures(), where)
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Branches the expression reads, in order of appearance."""
-        return tuple(dict.fromkeys(_names(self._tree)))
 
     def evaluate(self, arrays: Mapping[str, Any]) -> Any:
         """The value over `arrays` (branch name → NumPy or Awkward array of E entries).
 
         Returns an array of E entries, jagged where its operands are, or a plain number when no
-        branch is named. Raises ConfigError for an unknown name or operands that do not fit.
+        branch is named; a branch alone in the type it comes in, anything else in bool, int64 or
+        float64. Raises ConfigError for an unknown name or operands that do not fit.
         """
+        if self.bare is not None:
+            return self._of(arrays, self.bare)
+        if not isinstance(arrays, Arrays):
+            arrays = Arrays(arrays)
         try:
             with np.errstate(all="ignore"):
                 return self._value(self._tree, arrays)
-        except ConfigError:
-            raise
+        except ConfigError as error:
+            if error.where == self.where:
+                raise
+            found = f"{error.found}, in {error.where}"
+            raise self.refuse(error.expected, found, error.fix) from error
         except Exception as error:  # Awkward raises many kinds for shapes that do not fit
-            raise self._refuse(
-                "operands that fit together", str(error).strip().partition("\n")[0]
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise self.refuse(
+                "operands that fit together", lines[0] if lines else type(error).__name__
             ) from error
 
-    def _refuse(self, expected: str, found: str, fix: str = "") -> ConfigError:
-        return ConfigError(self.where, expected=expected, found=found, fix=fix)
+    @cached_property
+    def _keys(self) -> dict[int, str]:
+        """What calls are written like, by node."""
+        calls = (node for node in ast.walk(self._tree) if isinstance(node, ast.Call))
+        return {id(node): ast.unparse(node) for node in calls}
 
-    def _parse(self) -> ast.expr:
-        if not self.text.strip() or len(self.text) > _MAX_LENGTH:
-            raise self._refuse("an expression", f"{len(self.text)} characters")
-        try:
-            return ast.parse(self.text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            reason = getattr(error, "msg", None) or str(error) or type(error).__name__
-            raise self._refuse("an expression", f"'{self.text[:80]}' ({reason})") from error
-
-    def _check(self, node: ast.expr, depth: int = 0) -> None:
-        if depth > _MAX_DEPTH:
-            raise self._refuse(f"at most {_MAX_DEPTH} nested operations", "more")
+    def _value(self, node: ast.expr, arrays: Arrays) -> Any:
         if isinstance(node, ast.Constant):
-            if not isinstance(node.value, bool | int | float):
-                raise self._refuse("numbers and branches", f"{node.value!r}")
-        elif isinstance(node, ast.Call):
-            self._check_call(node)
-        elif isinstance(node, ast.Subscript):
-            self._subscript(node)
-        elif not (_allowed(node) or _dotted(node)):
-            raise self._refuse(
-                "arithmetic, comparisons, & | ~, numbers, branches and functions",
-                f"'{ast.unparse(node)}' ({type(node).__name__})",
-            )
-        for child in _operands(node):
-            self._check(child, depth + 1)
-
-    def _check_call(self, node: ast.Call) -> None:
-        name = _dotted(node.func) or ast.unparse(node.func)
-        if name == "branch":
-            if not _alternatives(node):
-                raise self._refuse(
-                    'branch("name"), or branch("name", "another") for the first that is there',
-                    f"'{ast.unparse(node)}'",
-                )
-            return
-        if name not in FUNCTIONS:
-            raise self._refuse("a known function", f"'{name}'", nearest(name, FUNCTIONS))
-        if node.keywords or len(node.args) != ARGUMENTS[name]:
-            raise self._refuse(
-                f"{ARGUMENTS[name]} argument(s) for '{name}'", f"'{ast.unparse(node)}'"
-            )
-
-    def _subscript(self, node: ast.Subscript) -> tuple[int, int] | tuple[None, slice]:
-        """(position, 1) for `[:, i]`, (None, slice) for `[:, a:b]`."""
-        index = node.slice
-        if (
-            isinstance(index, ast.Tuple)
-            and len(index.elts) == 2
-            and ast.unparse(index.elts[0]) == ":"
-        ):
-            second = index.elts[1]
-            if (position := _integer(second)) is not None:
-                return position, 1
-            if isinstance(second, ast.Slice):
-                bounds = [_integer(b) for b in (second.lower, second.upper, second.step)]
-                return None, slice(*bounds)
-        raise self._refuse("x[:, i] or x[:, a:b] with numbers", f"'{ast.unparse(node)}'")
-
-    def _value(self, node: ast.expr, arrays: Mapping[str, Any]) -> Any:
-        if isinstance(node, ast.Constant):
-            return node.value
-        if (name := _name(node)) is not None:
-            return self._branch(name, arrays)
+            return _number(node.value)
+        if (name := syntax.branch_of(node)) is not None:
+            self._of(arrays, name)
+            return arrays.wide(name)
         if isinstance(node, ast.Call):
-            values = [self._value(argument, arrays) for argument in node.args]
-            return FUNCTIONS[_dotted(node.func) or ""](*values)
+            return self._call(node, arrays)
         if isinstance(node, ast.Subscript):
-            position, part = self._subscript(node)
-            value = self._value(node.value, arrays)
-            return value[:, part] if position is None else element(value, position)
-        return self._operation(node, arrays)
-
-    def _operation(self, node: ast.expr, arrays: Mapping[str, Any]) -> Any:
-        values = [self._value(operand, arrays) for operand in _operands(node)]
+            return self._chosen(node, arrays)
+        if isinstance(node, ast.Compare):
+            return self._compared(node, arrays)
+        values = [self._value(operand, arrays) for operand in syntax.operands(node)]
         if isinstance(node, ast.BinOp):
-            if isinstance(node.op, ast.Pow):
-                # Python integers grow without limit: 9**9**9 would never end.
-                values = [float(v) if isinstance(v, int) else v for v in values]
-            return _BINARY[type(node.op)](*values)
+            return _combined(node.op, *values)
         if isinstance(node, ast.UnaryOp):
-            return _UNARY[type(node.op)](values[0])
-        if isinstance(node, ast.BoolOp):
-            return reduce(np.logical_and if isinstance(node.op, ast.And) else np.logical_or, values)
-        assert isinstance(node, ast.Compare)
-        pairs = zip(node.ops, values, values[1:], strict=False)
-        return reduce(np.logical_and, [_COMPARE[type(op)](a, b) for op, a, b in pairs])
+            return _turned(node.op, values[0])
+        assert isinstance(node, ast.BoolOp)
+        of = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+        return reduce(of, [truth(value) for value in values])
 
-    def _branch(self, name: str, arrays: Mapping[str, Any]) -> Any:
+    def _call(self, node: ast.Call, arrays: Arrays) -> Any:
+        key = self._keys[id(node)]
+        if key in arrays.known:
+            return arrays.known[key]
+        values = [self._value(argument, arrays) for argument in node.args]
+        options = {str(k.arg): syntax.constant(k.value) for k in node.keywords}
+        found = FUNCTIONS[syntax.dotted(node.func) or ""].call(*values, **options)
+        if not is_vector(found) and depth(found) == 1:
+            arrays.known[key] = found
+        return found
+
+    def _chosen(self, node: ast.Subscript, arrays: Arrays) -> Any:
+        """`x[mask]`, or `x[:, i, a:b]` last axis first, so that the others keep their numbers."""
+        value = self._value(node.value, arrays)
+        if (mask := syntax.mask_of(node)) is not None:
+            return _masked(value, self._value(mask, arrays))
+        chosen = [syntax.position(index) for index in syntax.indices(node)]
+        for axis in range(len(chosen) - 1, 0, -1):
+            part = chosen[axis]
+            if isinstance(part, int):
+                value = element(value, part, axis)
+            elif part != slice(None):
+                if depth(value) <= axis:
+                    raise refuse(ast.unparse(node), f"at least {axis + 1} axes", value)
+                value = value[(*(slice(None),) * axis, part)]
+        return value
+
+    def _compared(self, node: ast.Compare, arrays: Arrays) -> Any:
+        sides = [node.left, *node.comparators]
+        found = []
+        for op, left, right in zip(node.ops, sides, sides[1:], strict=False):
+            if isinstance(op, syntax.MEMBERSHIP):
+                assert isinstance(right, ast.Tuple | ast.List)
+                is_one = [self._pair(ast.Eq(), left, one, arrays) for one in right.elts]
+                inside = reduce(np.logical_or, is_one)
+                found.append(inside if isinstance(op, ast.In) else np.logical_not(inside))
+            else:
+                found.append(self._pair(op, left, right, arrays))
+        return reduce(np.logical_and, found)
+
+    def _pair(self, op: ast.cmpop, left: ast.expr, right: ast.expr, arrays: Arrays) -> Any:
+        words = [word for s in (left, right) if (word := syntax.word_of(s)) is not None]
+        values = [self._value(s, arrays) for s in (left, right) if not syntax.is_word(s)]
+        if words:
+            if not is_words(values[0]):
+                raise refuse(f"== '{words[0]}'", "a branch of words", values[0])
+            return _of_words(values[0], op, words[0])
+        if all(is_words(value) for value in values) and isinstance(op, syntax.OF_WORDS):
+            return _COMPARE[type(op)](*values)
+        one, other = (whole_or_real(value) for value in values)
+        return _COMPARE[type(op)](_beside(one, other), _beside(other, one))
+
+    def _of(self, arrays: Mapping[str, Any], name: str) -> Any:
         if name not in arrays:
-            raise self._refuse("a known branch", f"'{name}'", nearest(name, arrays))
+            raise self.refuse("a known branch", f"'{name}'", nearest(name, arrays))
         return arrays[name]
+
+
+def _number(value: Any) -> Any:
+    """A number that is written: one beyond int64 as an unsigned or a floating-point one."""
+    if type(value) is not int or -(2**63) <= value < 2**63:
+        return value
+    return np.uint64(value) if 0 < value < 2**64 else float(value)
+
+
+def _beside(value: Any, other: Any) -> Any:
+    """A whole number for a comparison: infinite where the type of the others ends before it."""
+    dtype = primitive(other)
+    if not isinstance(value, int | np.uint64) or dtype is None or dtype.kind not in "iu":
+        return value
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    return value if low <= value <= high else math.copysign(math.inf, value)
+
+
+def _combined(op: ast.operator, a: Any, b: Any) -> Any:
+    """Two operands; in float64 where whole numbers would wrap around or divide by 0."""
+    if is_vector(a) or is_vector(b):
+        if isinstance(op, ast.Add | ast.Sub) and is_vector(a) and is_vector(b):
+            return _ARITHMETIC[type(op)](a, b)
+        raise refuse("arithmetic", "v + w and v - w of four-vectors", a if is_vector(a) else b)
+    if isinstance(op, ast.LShift | ast.RShift):
+        return _shifted(op, a, b)
+    if type(op) in _BITS:
+        return _BITS[type(op)](*_bits(a, b))
+    a, b = whole_or_real(a), whole_or_real(b)
+    exact = _exact(op, a, b)
+    if not exact and isinstance(op, ast.Add | ast.Sub | ast.Mult):
+        return _guarded(_ARITHMETIC[type(op)], a, b)
+    if isinstance(op, ast.Pow | ast.Div) or not exact:
+        # Plain numbers stay Python's, which refuses what is too large and a division by 0.
+        a, b = (float(v) if isinstance(v, int) else real(v) for v in (a, b))
+    return _ARITHMETIC[type(op)](a, b)
+
+
+def _exact(op: ast.operator, a: Any, b: Any) -> bool:
+    """Whether an operation on whole numbers stays one inside int64."""
+    kinds = [primitive(value) for value in (a, b)]
+    if any(kind is None or kind.kind not in "iu" for kind in kinds):
+        return True  # floating-point numbers say themselves what they hold
+    if isinstance(op, ast.FloorDiv | ast.Mod):
+        # By an array, whose zeros are no whole number's affair, types must not follow the values.
+        unsigned = kinds[0] == np.uint64 and _bound(a) >= _LARGEST
+        return isinstance(b, int) and b != 0 and not (unsigned and b < 0)
+    one, other = _bound(a), _bound(b)
+    return (one * other if isinstance(op, ast.Mult) else one + other) < _LARGEST
+
+
+def _guarded(of: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+    """Whole numbers in float64: exact where the result is inside int64, rounded beyond it."""
+    near = of(real(a), real(b))
+    # Modulo 2^64 the machine is right, whatever it took the operands for.
+    exact = of(_modulo(a), _modulo(b))
+    inside = np.absolute(near) < _LARGEST / 2
+    if not isinstance(near, ak.Array):
+        return np.where(inside, as_type(exact, np.float64), near)
+    return ak.where(inside, as_type(exact, np.float64), near)
+
+
+def _modulo(value: Any) -> Any:
+    """Whole numbers modulo 2^64, in int64."""
+    if isinstance(value, int):
+        return np.int64((value + 2**63) % 2**64 - 2**63)
+    return as_type(value, np.int64)
+
+
+def _turned(op: ast.unaryop, value: Any) -> Any:
+    if isinstance(op, ast.Invert | ast.Not):
+        return np.logical_not(truth(value))
+    value = whole_or_real(value)
+    return value if isinstance(op, ast.UAdd) else _combined(ast.Sub(), 0, value)
+
+
+def _bits(a: Any, b: Any) -> tuple[Any, Any]:
+    """Operands of & | ^: both truths, or both whole numbers of one type."""
+    kinds = [primitive(value) for value in (a, b)]
+    for value, kind in zip((a, b), kinds, strict=True):
+        if kind is None or kind.kind not in "biu":
+            fix = "compare them first: (x > 0) & (y > 0)"
+            raise refuse("& | ^", "truths or whole numbers", value, fix)
+    if all(kind == np.bool_ for kind in kinds):
+        return a, b
+    wide = np.uint64 if max(_bound(a), _bound(b)) >= _LARGEST else np.int64
+    return as_type(a, wide), as_type(b, wide)
+
+
+def _shifted(op: ast.operator, a: Any, b: Any) -> Any:
+    """a · 2^b, or its whole part for `>>`; of whole numbers."""
+    for value in (a, b):
+        kind = primitive(value)
+        if kind is None or kind.kind not in "biu":
+            raise refuse("<< and >>", "whole numbers", value)
+    a, b = whole_or_real(a), as_type(b, np.int64)
+    if bool(ak.any(b < 0, axis=None) if depth(b) else b < 0):
+        raise refuse("<< and >>", "by 0 bits or more", b)
+    if isinstance(op, ast.RShift):
+        # Beyond the width of a number its sign is left; what the machine does there is not said.
+        return a >> as_type(np.minimum(b, 63), primitive(a) or np.int64)
+    if _bound(a) * 2.0 ** _bound(b) < _LARGEST:
+        return as_type(a, np.int64) << b
+    return real(a) * np.power(2.0, real(b))
+
+
+def _masked(value: Any, mask: Any) -> Any:
+    """The objects for which a mask holds; entries stay."""
+    if primitive(mask) != np.bool_:
+        fix = "compare it: x[flag != 0]; take(x, place) takes objects by their place"
+        raise refuse("x[mask]", "a truth of every object", mask, fix)
+    if not 2 <= depth(mask) <= depth(value):
+        fix = "`select` leaves out entries; where(condition, x, 0) keeps them"
+        raise refuse("x[mask]", "a truth of every object", mask, fix)
+    for axis in range(1, depth(mask)):
+        # Awkward would make numbers of places of a mask, and take what happens to lie there.
+        if not ak.all(ak.num(value, axis=axis) == ak.num(mask, axis=axis), axis=None):
+            fix = "a mask of the same collection, or take(x, place)"
+            raise refuse("x[mask]", "as many truths as objects in every entry", mask, fix)
+    return value[mask]
+
+
+def _of_words(value: Any, op: ast.cmpop, word: str) -> Any:
+    same = (value == word) if isinstance(value, np.ndarray) else ak.Array(value) == word
+    return np.logical_not(same) if isinstance(op, ast.NotEq) else same
+
+
+def _bound(value: Any) -> float:
+    """The largest absolute value; 0 of none."""
+    if isinstance(value, bool | int | float):
+        return abs(float(value))
+    flat = ak.to_numpy(ak.ravel(value)) if isinstance(value, ak.Array) else np.ravel(value)
+    flat = np.ma.compressed(flat) if isinstance(flat, np.ma.MaskedArray) else flat
+    return max(abs(float(flat.max())), abs(float(flat.min()))) if len(flat) else 0.0
 
 
 def choose(text: str, branches: Collection[str], where: str) -> str:
@@ -190,95 +374,16 @@ def choose(text: str, branches: Collection[str], where: str) -> str:
     """
     if "branch" not in text:
         return text
-    try:
-        tree = ast.parse(text.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return text
-    return ast.unparse(_Choice(branches, where).visit(tree))
-
-
-class _Choice(ast.NodeTransformer):
-    """Cuts alternatives down to the one that is there."""
-
-    def __init__(self, branches: Collection[str], where: str) -> None:
-        self._branches, self._where = branches, where
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        """`branch("a", "b")` → `branch("a")`."""
-        self.generic_visit(node)
-        names = _alternatives(node)
-        if len(names) < 2:
-            return node
-        there = [name for name in names if resolve(self._branches, name) is not None]
+    changes = []
+    for call in syntax.calls_of_branch(text):
+        names = syntax.alternatives(call)
+        there = [name for name in names if resolve(branches, name) is not None]
         if not there:
             raise InputError(
-                f"'{self._where}': {ast.unparse(node)}",
+                f"'{where}': {ast.unparse(call)}",
                 expected="one of these branches in the file",
-                found=f"{len(self._branches)} branches without any of them",
-                fix=nearest(names[0], self._branches),
+                found=f"{len(branches)} branches without any of them",
+                fix=nearest(names[0], branches),
             )
-        return ast.Call(node.func, [ast.Constant(there[0])], [])
-
-
-def _alternatives(node: ast.Call) -> list[str]:
-    """The names in `branch("a", "b", …)`; none for any other call."""
-    if not (isinstance(node.func, ast.Name) and node.func.id == "branch") or node.keywords:
-        return []
-    names = [a.value for a in node.args if isinstance(a, ast.Constant)]
-    if len(names) != len(node.args) or not all(isinstance(name, str) for name in names):
-        return []
-    return [str(name) for name in names]
-
-
-def _allowed(node: ast.expr) -> bool:
-    if isinstance(node, ast.BinOp):
-        return type(node.op) in _BINARY
-    if isinstance(node, ast.UnaryOp):
-        return type(node.op) in _UNARY
-    if isinstance(node, ast.Compare):
-        return all(type(op) in _COMPARE for op in node.ops)
-    return isinstance(node, ast.BoolOp)
-
-
-def _operands(node: ast.expr) -> list[ast.expr]:
-    if isinstance(node, ast.BinOp):
-        return [node.left, node.right]
-    if isinstance(node, ast.UnaryOp):
-        return [node.operand]
-    if isinstance(node, ast.BoolOp):
-        return node.values
-    if isinstance(node, ast.Compare):
-        return [node.left, *node.comparators]
-    if isinstance(node, ast.Call):
-        return [] if _name(node) is not None else node.args
-    return [node.value] if isinstance(node, ast.Subscript) else []
-
-
-def _names(node: ast.expr) -> Iterator[str]:
-    if (name := _name(node)) is not None:
-        yield name
-    for child in _operands(node):
-        yield from _names(child)
-
-
-def _name(node: ast.expr) -> str | None:
-    """The branch a node names: `x`, `x.y` or `branch("x")`."""
-    if isinstance(node, ast.Call):
-        return next(iter(_alternatives(node)), None)
-    return _dotted(node)
-
-
-def _dotted(node: ast.expr) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and (base := _dotted(node.value)) is not None:
-        return f"{base}.{node.attr}"
-    return None
-
-
-def _integer(node: ast.expr | None) -> int | None:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = _integer(node.operand)
-        return None if value is None else -value
-    plain = isinstance(node, ast.Constant) and type(node.value) is int
-    return node.value if plain else None  # type: ignore[union-attr]
+        changes.append((call, f"branch({ast.unparse(ast.Constant(there[0]))})"))
+    return syntax.replaced(text, changes) if changes else text

@@ -11,6 +11,7 @@ import numpy as np
 
 from rootloom.errors import ConfigError
 from rootloom.rootio.expressions import Expression
+from rootloom.rootio.functions.values import depth, is_vector, is_words
 from rootloom.types import Column, Ragged
 
 
@@ -46,7 +47,10 @@ class Layout:
         return len(self.entry)
 
     def scalar(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
-        """One value a row (R,), in the dtype it comes in; an event's value is repeated."""
+        """One value a row (R,); an event's value is repeated.
+
+        In bool, int64 or float64, a branch alone in the type it comes in.
+        """
         value = expression.evaluate(arrays)
         rank = depth(value)
         if rank == 0:
@@ -91,13 +95,6 @@ def take(column: Column, rows: np.ndarray | None) -> Column:
     return Ragged(column.values[index], offsets)
 
 
-def depth(value: Any) -> int:
-    """How many axes a value has: 0 of a number, 1 of one value an entry, 2 of lists."""
-    return (
-        int(ak.to_layout(value).purelist_depth) if isinstance(value, ak.Array) else np.ndim(value)
-    )
-
-
 def _to_numpy(value: Any, expression: Expression) -> np.ndarray:
     try:
         flat = np.asarray(ak.to_numpy(value, allow_missing=False))
@@ -120,9 +117,9 @@ def _to_ragged(value: Any, expression: Expression) -> Ragged:
 
 def _misfit(expression: Expression, expected: str, value: Any) -> ConfigError:
     kind = ak.type(value) if isinstance(value, ak.Array) else type(value).__name__
-    return ConfigError(
-        expression.where,
-        expected=expected,
-        found=f"type {kind}"[:200],
-        fix="`first`, `x[:, 0]`, `sum` or `count` make one value of an event's objects",
-    )
+    fix = "`first`, `x[:, 0]`, `sum` or `count` make one value of an event's objects"
+    if is_words(value):
+        fix = 'words can only be compared: sample == "wjets"'
+    elif is_vector(value):
+        fix = "`pt`, `mass` and their like make numbers of four-vectors"
+    return ConfigError(expression.where, expected=expected, found=f"type {kind}"[:200], fix=fix)

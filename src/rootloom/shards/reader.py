@@ -84,6 +84,10 @@ class Shard:
         dataset = self._dataset(SPLITS[0], name)
         return np.empty((length, *dataset.shape[1:]), dataset.dtype)
 
+    def dtype(self, name: str) -> np.dtype:
+        """A column's type, or that of a ragged one's values."""
+        return self._dataset(SPLITS[0], name).dtype
+
     def offsets(self, split: str, name: str, start: int, stop: int) -> np.ndarray:
         """Positions of rows [start, stop) in a ragged column's values, (rows + 1,) int64."""
         out = np.empty(stop - start + 1, np.int64)

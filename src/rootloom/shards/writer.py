@@ -130,13 +130,25 @@ class SplitColumns:
                 found=f"a block with {', '.join(sorted(table))}",
             )
         for name, growing in self._growing.items():
-            self._check(name, table[name], growing.sample, len(keep))
-            growing.append(select(table[name], keep))
+            column = self._at_one_width(growing, table[name])
+            self._check(name, column, growing.sample, len(keep))
+            growing.append(select(column, keep))
 
     def flush(self) -> None:
         """Write what is left below a whole chunk."""
         for growing in self._growing.values():
             growing.flush()
+
+    def _at_one_width(self, growing: _Appendable, column: Column) -> Column:
+        """A column as wide as what is there, which gets as wide as a column in float64."""
+        widths = [_values(growing.sample).dtype, _values(column).dtype]
+        if widths == [np.float32, np.float64]:
+            growing.widen()
+        if widths != [np.float64, np.float32]:
+            return column
+        if isinstance(column, Ragged):
+            return Ragged(column.values.astype(np.float64), column.offsets)
+        return column.astype(np.float64)
 
     def _create(self, name: str, column: Column) -> _Appendable:
         dtype = column.values.dtype if isinstance(column, Ragged) else column.dtype
@@ -167,6 +179,8 @@ class _Appendable(Protocol):
 
     def flush(self) -> None: ...
 
+    def widen(self) -> None: ...
+
 
 class Growing:
     """A dataset that is written in whole chunks, each once, however small the pieces come."""
@@ -175,6 +189,7 @@ class Growing:
         self, group: h5py.Group, name: str, first: np.ndarray, *, per_row: bool = True
     ) -> None:
         self.sample = first[:0]
+        self._group, self._name, self._per_row = group, name, per_row
         self._dataset = create(group, name, first.dtype, first.shape[1:], per_row=per_row)
         self._pending: list[np.ndarray] = []
 
@@ -188,6 +203,20 @@ class Growing:
     def flush(self) -> None:
         """Write all that waits."""
         self._write(sum(map(len, self._pending)))
+
+    def widen(self) -> None:
+        """Go on in float64, in which what is there keeps its values."""
+        self.sample = self.sample.astype(np.float64)
+        self._pending = [rows.astype(np.float64) for rows in self._pending]
+        narrow, wider = self._dataset, f"{self._name}~"
+        self._dataset = create(
+            self._group, wider, self.sample.dtype, self.sample.shape[1:], per_row=self._per_row
+        )
+        self._dataset.resize(len(narrow), axis=0)
+        for start in range(0, len(narrow), chunk := self._dataset.chunks[0]):
+            self._dataset[start : start + chunk] = narrow[start : start + chunk]
+        del self._group[self._name]
+        self._group.move(wider, self._name)
 
     def _write(self, count: int) -> None:
         if count:
@@ -214,10 +243,19 @@ class GrowingRagged:
         self._offsets.append(rows.offsets[1:] + self._last)
         self._last += len(rows.values)
 
+    def widen(self) -> None:
+        """See `Growing`."""
+        self._values.widen()
+        self.sample = Ragged(self._values.sample, self.sample.offsets)
+
     def flush(self) -> None:
         """Write all that waits."""
         self._values.flush()
         self._offsets.flush()
+
+
+def _values(column: Column) -> np.ndarray:
+    return column.values if isinstance(column, Ragged) else column
 
 
 def _layout(column: Column) -> str:

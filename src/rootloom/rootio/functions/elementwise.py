@@ -1,0 +1,108 @@
+"""Functions of numbers, one by one; truths count as 0 and 1, and what comes out is float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from rootloom.rootio.functions.registry import function, of_numpy
+from rootloom.rootio.functions.values import is_vector, real, refuse, truth, whole_or_real
+
+GROUP = "Numbers one by one"
+
+for _ufunc, _doc, _example, _gives in (
+    (np.sqrt, "Square root; NaN below 0.", "sqrt(MET_pt + 9)", [7.0, 5.831, 8.3066]),
+    (np.cbrt, "Cube root.", "cbrt(MET_pt + 24)", [4.0, 3.6593, 4.3795]),
+    (np.log, "Natural logarithm; NaN below 0.", "log(MET_pt)", [3.6889, 3.2189, 4.0943]),
+    (np.log2, "Logarithm to base 2.", "log2(MET_pt - 24)", [4.0, 0.0, 5.1699]),
+    (np.log10, "Logarithm to base 10.", "log10(MET_pt + 40)", [1.9031, 1.8129, 2.0]),
+    (np.log1p, "log(1 + x), exact for small x.", "log1p(MET_pt)", [3.7136, 3.2581, 4.1109]),
+    (np.exp, "Exponential.", "exp(-MET_pt / 10)", [0.0183, 0.0821, 0.0025]),
+    (np.expm1, "exp(x) - 1, exact for small x.", "expm1(MET_pt / 100)", [0.4918, 0.284, 0.8221]),
+    (np.sin, "Sine of an angle in rad.", "sin(MET_phi)", [0.1411, -0.1411, 0.4794]),
+    (np.cos, "Cosine of an angle in rad.", "cos(MET_phi)", [-0.99, -0.99, 0.8776]),
+    (np.tan, "Tangent of an angle in rad.", "tan(MET_phi)", [-0.1425, 0.1425, 0.5463]),
+    (np.sinh, "Hyperbolic sine.", "sinh(MET_phi)", [10.0179, -10.0179, 0.5211]),
+    (np.cosh, "Hyperbolic cosine.", "cosh(MET_phi)", [10.0677, 10.0677, 1.1276]),
+    (np.tanh, "Hyperbolic tangent.", "tanh(MET_phi)", [0.9951, -0.9951, 0.4621]),
+    (np.arcsin, "Inverse of sin, in [-π/2, π/2].",
+     "arcsin(MET_phi / 6)", [0.5236, -0.5236, 0.0834]),
+    (np.arccos, "Inverse of cos, in [0, π].", "arccos(MET_phi / 3)", [0.0, 3.1416, 1.4033]),
+    (np.arctan, "Inverse of tan, in (-π/2, π/2).", "arctan(MET_phi)", [1.249, -1.249, 0.4636]),
+    (np.arcsinh, "Inverse of sinh.", "arcsinh(MET_phi)", [1.8184, -1.8184, 0.4812]),
+    (np.arccosh, "Inverse of cosh, 1 and above.", "arccosh(MET_pt)", [4.3819, 3.9116, 4.7874]),
+    (np.arctanh, "Inverse of tanh, in (-1, 1).", "arctanh(MET_phi / 4)", [0.973, -0.973, 0.1257]),
+    (np.floor, "The next whole number below.", "floor(MET_phi)", [3.0, -3.0, 0.0]),
+    (np.ceil, "The next whole number above.", "ceil(MET_phi)", [3.0, -3.0, 1.0]),
+    (np.arctan2, "Angle of the point (y, x) in (-π, π], y first.",
+     "arctan2(MET_phi, run)", [1.249, -1.249, 0.245]),
+    (np.hypot, "sqrt(x² + y²).", "hypot(MET_pt, 3 * run)", [40.1123, 25.1794, 60.2993]),
+):  # fmt: skip
+    of_numpy(GROUP, _ufunc, _doc, _example, _gives)
+
+
+@function(GROUP, "abs(MET_phi)", [3.0, 3.0, 0.5], name="abs")
+def _abs(x: Any) -> Any:
+    """Absolute value."""
+    return np.absolute(whole_or_real(x))
+
+
+@function(GROUP, "sign(MET_phi)", [1.0, -1.0, 1.0])
+def sign(x: Any) -> Any:
+    """-1, 0 or 1."""
+    return np.sign(whole_or_real(x))
+
+
+@function(GROUP, "round(MET_pt / 7)", [6.0, 4.0, 9.0], name="round")
+def _round(x: Any) -> Any:
+    """The nearest whole number; of two, the even one."""
+    return np.rint(real(x))
+
+
+@function(GROUP, "isfinite(log(MET_phi))", [True, False, True])
+def isfinite(x: Any) -> Any:
+    """False for NaN, as an absent object is, and infinities."""
+    return np.isfinite(real(x))
+
+
+@function(GROUP, "isnan(log(MET_phi))", [False, True, False])
+def isnan(x: Any) -> Any:
+    """True for NaN, as an absent object is."""
+    return np.isnan(real(x))
+
+
+@function(GROUP, "minimum(MET_pt, 50)", [40.0, 25.0, 50.0])
+def minimum(x: Any, y: Any) -> Any:
+    """The smaller of two numbers."""
+    return np.minimum(whole_or_real(x), whole_or_real(y))
+
+
+@function(GROUP, "maximum(MET_pt, 50)", [50.0, 50.0, 60.0])
+def maximum(x: Any, y: Any) -> Any:
+    """The larger of two numbers."""
+    return np.maximum(whole_or_real(x), whole_or_real(y))
+
+
+@function(GROUP, "clip(MET_pt, 30, 50)", [40.0, 30.0, 50.0])
+def clip(x: Any, low: Any, high: Any) -> Any:
+    """`x` brought into [low, high]."""
+    return np.minimum(np.maximum(whole_or_real(x), whole_or_real(low)), whole_or_real(high))
+
+
+@function(GROUP, "pow(MET_pt, 2)", [1600.0, 625.0, 3600.0], name="pow")
+def power(x: Any, y: Any) -> Any:
+    """x to the power y, as `x ** y`."""
+    return np.power(real(x), real(y))
+
+
+@function(GROUP, "where(MET_pt > 30, MET_pt, -1)", [40.0, -1.0, 60.0])
+def where(condition: Any, yes: Any, no: Any) -> Any:
+    """`yes` where the condition holds, else `no`."""
+    for value in (yes, no):
+        if is_vector(value):
+            raise refuse("where", "numbers to choose from", value)
+    if not any(isinstance(value, ak.Array) for value in (condition, yes, no)):
+        return np.where(truth(condition), yes, no)
+    return ak.where(truth(condition), yes, no)

@@ -1,0 +1,131 @@
+"""Every function with its signature, its sentence and an example: one decorator says all of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rootloom.rootio.syntax import Signature
+
+# What examples read: three entries, the second without any muon and jet.
+EXAMPLE: dict[str, Any] = {
+    "MET_pt": [40.0, 25.0, 60.0],
+    "MET_phi": [3.0, -3.0, 0.5],
+    "run": [1, 1, 2],
+    "sample": ["wjets", "ttbar", "wjets"],
+    "Jet_pt": [[80.0, 50.0, 30.0], [], [100.0]],
+    "Jet_eta": [[0.0, 1.0, -2.0], [], [0.5]],
+    "Jet_phi": [[0.0, 3.0, -1.0], [], [2.0]],
+    "Jet_mass": [[8.0, 5.0, 3.0], [], [10.0]],
+    "Jet_btag": [[0.1, 0.9, 0.4], [], [0.7]],
+    "Jet_hits": [[[1, 2], [], [3]], [], [[4, 5, 6]]],
+    "Muon_pt": [[25.0, 10.0], [], [30.0]],
+    "Muon_eta": [[1.1, -2.0], [], [-1.5]],
+    "Muon_phi": [[2.9, -0.9], [], [1.0]],
+    "Muon_jetIdx": [[1, -1], [], [0]],
+}
+_KINDS = {"int": "whole number", "bool": "True or False", "float | None": "number"}
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of expressions.
+
+    call: takes arrays of entries, and its options by name. group: the heading it is listed under.
+    example, gives: an expression over EXAMPLE and its value.
+    """
+
+    name: str
+    signature: Signature
+    group: str
+    doc: str
+    example: str
+    gives: Sequence[Any]
+    call: Callable[..., Any]
+
+    @property
+    def usage(self) -> str:
+        """How it is written: `sort(x, by, descending=False)`."""
+        least = self.signature.counts[0]
+        names = [*self.signature.arguments[:least]]
+        rest = self.signature.arguments[least:]
+        text = ", ".join(names) + (f"[, {', '.join(rest)}]" if rest else "")
+        parameters = inspect.signature(self.call).parameters
+        options = [f"{name}={parameters[name].default}" for name in self.signature.options]
+        return f"{self.name}({', '.join([text, *options])})"
+
+
+FUNCTIONS: dict[str, Function] = {}
+
+Call = Callable[..., Any]
+
+
+def function(
+    group: str,
+    example: str,
+    gives: Sequence[Any],
+    *,
+    name: str = "",
+    counts: tuple[int, ...] = (),
+) -> Callable[[Call], Call]:
+    """Make a function known to expressions, under its own name or `name`.
+
+    Its positional parameters are the arguments; those with a default may be left out, any number
+    of them or, with `counts`, so that these numbers are given. Its keyword-only parameters are
+    options, given as plain numbers. The first paragraph of its docstring is what the user reads.
+    """
+
+    def register(call: Call) -> Call:
+        known = name or call.__name__.strip("_")
+        parameters = inspect.signature(call).parameters.values()
+        named = [p for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD]
+        least = sum(p.default is p.empty for p in named)
+        signature = Signature(
+            tuple(p.name for p in named),
+            counts or tuple(range(least, len(named) + 1)),
+            {p.name: _KINDS[p.annotation] for p in parameters if p.kind == p.KEYWORD_ONLY},
+        )
+        assert known not in FUNCTIONS, f"two functions called {known}"
+        paragraph, _, _ = inspect.cleandoc(call.__doc__ or "").partition("\n\n")
+        doc = " ".join(paragraph.split())
+        FUNCTIONS[known] = Function(known, signature, group, doc, example, gives, call)
+        return call
+
+    return register
+
+
+def signatures() -> dict[str, Signature]:
+    """How every function is called."""
+    return {name: known.signature for name, known in sorted(FUNCTIONS.items())}
+
+
+def of_numpy(
+    group: str, ufunc: Any, doc: str, example: str, gives: Sequence[Any], *, name: str = ""
+) -> None:
+    """Make a function of NumPy known, in float64."""
+    from rootloom.rootio.functions.values import real
+
+    if ufunc.nin == 1:
+
+        def call(x: Any) -> Any:
+            return ufunc(real(x))
+    else:
+
+        def call(x: Any, y: Any) -> Any:  # type: ignore[misc]
+            return ufunc(real(x), real(y))
+
+    call.__doc__ = doc
+    function(group, example, gives, name=name or ufunc.__name__)(call)
+
+
+def rounded(values: Any, digits: int = 4) -> Any:
+    """Nested lists with their numbers rounded, as pages show them."""
+    if isinstance(values, list | tuple):
+        return [rounded(value, digits) for value in values]
+    if isinstance(values, float) and np.isfinite(values):
+        return round(values, digits) + 0.0  # no -0.0
+    return values

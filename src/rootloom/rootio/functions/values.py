@@ -1,0 +1,167 @@
+"""What all functions share: number types, axes and absent objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from rootloom.errors import ConfigError
+
+
+def refuse(what: str, expected: str, value: Any, fix: str = "") -> ConfigError:
+    """A refusal of a value inside an expression, to be raised."""
+    found = str(ak.type(value))[:200] if isinstance(value, ak.Array | np.ndarray) else repr(value)
+    return ConfigError(what, expected=expected, found=found, fix=fix)
+
+
+def depth(value: Any) -> int:
+    """How many axes a value has: 0 of a number, 1 of one value an entry, 2 of lists."""
+    return (
+        int(ak.to_layout(value).purelist_depth) if isinstance(value, ak.Array) else np.ndim(value)
+    )
+
+
+def primitive(value: Any) -> np.dtype | None:
+    """The type of a value's numbers; None where it is not of numbers alone."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype
+    if not isinstance(value, ak.Array):
+        return np.result_type(value) if isinstance(value, bool | int | float) else None
+    return _primitive(ak.to_layout(value))
+
+
+def _primitive(layout: Any) -> np.dtype | None:
+    while not layout.is_numpy:
+        if layout.is_unknown:
+            return np.dtype(np.float64)
+        if layout.parameter("__array__") in ("string", "bytestring", "char") or not (
+            layout.is_list or layout.is_option or layout.is_indexed
+        ):
+            return None
+        layout = layout.content
+    found: np.dtype = layout.dtype
+    return None if layout.parameter("__array__") in ("char", "byte") else found
+
+
+def is_words(value: Any) -> bool:
+    """Whether a value is a branch of words."""
+    if not isinstance(value, ak.Array):
+        return isinstance(value, np.ndarray) and value.dtype.kind in "US"
+    layout = ak.to_layout(value)
+    while layout.parameter("__array__") not in ("string", "bytestring"):
+        if not (layout.is_list or layout.is_option or layout.is_indexed):
+            return False
+        layout = layout.content
+    return True
+
+
+def is_vector(value: Any) -> bool:
+    """Whether a value is made of four-vectors."""
+    return isinstance(value, ak.Array | ak.Record) and bool(ak.fields(value))
+
+
+def as_type(value: Any, dtype: Any) -> Any:
+    """Numbers of any shape in another type."""
+    if primitive(value) == np.dtype(dtype):
+        return value
+    if isinstance(value, ak.Array):
+        return ak.values_astype(value, dtype)
+    return np.asarray(value, dtype)[()]
+
+
+def whole_or_real(value: Any) -> Any:
+    """Numbers to calculate with: truths count as 0 and 1, in int64."""
+    return as_type(value, np.int64) if _numbers(value).kind == "b" else value
+
+
+def real(value: Any) -> Any:
+    """Numbers in float64."""
+    _numbers(value)
+    return as_type(value, np.float64)
+
+
+def whole(what: str, value: Any) -> Any:
+    """Whole numbers in int64."""
+    if _numbers(value).kind not in "biu":
+        raise refuse(what, "whole numbers", value)
+    return as_type(value, np.int64)
+
+
+def truth(value: Any) -> Any:
+    """True where a number is neither 0 nor NaN."""
+    kind = _numbers(value).kind
+    if kind == "b":
+        return value
+    return (value != 0) & (value == value) if kind == "f" else value != 0
+
+
+def _numbers(value: Any) -> np.dtype:
+    dtype = primitive(value)
+    if dtype is None or dtype.kind not in "biuf":
+        fix = "mass(v), pt(v) and their like make numbers of four-vectors"
+        if is_words(value):
+            fix = 'words can only be compared: sample == "wjets"'
+        raise refuse("a calculation", "numbers", value, fix)
+    return dtype
+
+
+def objects(what: str, value: Any) -> Any:
+    """A value that has several objects an entry. Raises ConfigError for one that has not."""
+    if depth(value) < 2:
+        raise refuse(what, "several objects an entry", value, "one value an entry needs no such")
+    return value
+
+
+def axis_of(what: str, value: Any, axis: int) -> int:
+    """An axis counted from the outside: 1 of an entry's objects, 2 of what is inside them.
+
+    Raises ConfigError for that of the entries, and one that is not there.
+    """
+    rank = depth(objects(what, value))
+    found = axis + rank if axis < 0 else axis
+    if not 1 <= found < rank:
+        raise refuse(
+            f"{what}: axis={axis}",
+            f"1 to {rank - 1}, or -1 for the innermost: entries (axis 0) stay apart",
+            value,
+        )
+    return found
+
+
+def filled(value: Any, axis: int | None = -1) -> Any:
+    """NaN for absent numbers, false for truths, "" for words, NaN in all parts for four-vectors."""
+    if is_vector(value):
+        parts = {name: filled(value[name], axis) for name in ak.fields(value)}
+        return ak.zip(parts, with_name="Momentum4D", behavior=value.behavior)
+    if is_words(value):
+        return ak.fill_none(value, "", axis=axis)
+    if primitive(value) == np.bool_:
+        return ak.fill_none(value, False, axis=axis)
+    return ak.fill_none(real(value), np.nan, axis=axis)
+
+
+def element(values: Any, position: int, axis: int = 1) -> Any:
+    """Object number `position` of every list; NaN where there are fewer, or an empty list."""
+    what = f"[{', '.join([*':' * axis, str(position)])}]"
+    rank = depth(objects(what, values))
+    if axis >= rank:
+        raise refuse(what, f"at least {axis + 1} axes", values)
+    length = position + 1 if position >= 0 else -position
+    before = (slice(None),) * axis
+    # From the end, padding must come first: reversed, the last object is the first.
+    turned = values if position >= 0 else values[(*before, slice(None, None, -1))]
+    found = ak.pad_none(turned, length, axis=axis)[(*before, length - 1)]
+    if axis == rank - 1:
+        return filled(found)
+    return ak.fill_none(found, [], axis=axis - 1)
+
+
+def each(values: Any, of: Callable[[Any], Any]) -> Any:
+    """A function of lists, on lists inside lists too."""
+    if depth(values) <= 2:
+        return of(values)
+    counts = ak.num(values, axis=1)
+    return ak.unflatten(each(ak.flatten(values, axis=1), of), counts)
