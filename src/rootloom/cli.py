@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rootloom
+from rootloom import faults
 from rootloom.errors import RootloomError
 
 
@@ -22,6 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.command(options))
     except RootloomError as refusal:
         print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    except (OSError, MemoryError) as error:
+        of_machine = faults.of_system(error, "this command")
+        if of_machine is None:
+            raise
+        print(f"error: {of_machine}", file=sys.stderr)
         return 1
 
 
