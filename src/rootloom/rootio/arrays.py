@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import InputError, nearest
-from rootloom.rootio.header import branch_names, cluster_offsets, fields_of, get_tree
+from rootloom.errors import ChangedError, InputError, nearest
+from rootloom.rootio.header import (
+    branch_names,
+    cluster_offsets,
+    fields_of,
+    get_tree,
+    require_unchanged,
+)
 from rootloom.rootio.names import resolve
 from rootloom.rootio.remote import Retry, open_root
+from rootloom.rootio.source import is_remote
 from rootloom.rootio.staging import on_copy_if_needed
 
 MAX_STEP = 50_000
@@ -34,14 +41,21 @@ class Chunk(NamedTuple):
 class TreeFile:
     """One open tree of one file, and how it spells the branches `names`.
 
-    Raises InputError for missing branches; what uproot raises for damage.
+    checksum: of its header when it was indexed; None to read whatever is there.
+    Raises ChangedError for another checksum, InputError for missing branches; what uproot raises
+    for damage.
     """
 
-    def __init__(self, url: str, tree: str, names: Sequence[str]) -> None:
+    def __init__(
+        self, url: str, tree: str, names: Sequence[str], checksum: str | None = None
+    ) -> None:
         self._stack = ExitStack()
         try:
             self._directory = self._stack.enter_context(open_root(url))
             self._tree, self.container = get_tree(self._directory, url, tree)
+            if checksum is not None:
+                opened = self._directory, self._tree
+                require_unchanged(*opened, url, tree, self.container, checksum)
             self.entries = int(self._tree.num_entries)
             self._spelled = _spelled(self._tree, self.container, url, tree, names)
             self._fields = fields_of(self._tree) if self.container == "rntuple" else {}
@@ -145,6 +159,55 @@ def cut(
     return ranges
 
 
+class _Range:
+    """Entries [start, stop) of a tree whose file is opened again after a failure.
+
+    checksum: as in `TreeFile`.
+    """
+
+    def __init__(self, url: str, tree: str, names: Sequence[str], checksum: str | None) -> None:
+        self._url, self._tree, self._names, self._checksum = url, tree, names, checksum
+        self._file: TreeFile | None = None
+
+    def open(self) -> TreeFile:
+        """The open file."""
+        if self._file is None:
+            self._file = TreeFile(self._url, self._tree, self._names, self._checksum)
+        return self._file
+
+    def close(self) -> None:
+        """Close it; the next read opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def read(self, start: int, stop: int) -> Chunk:
+        """A chunk; after any failure the file is closed."""
+        try:
+            return self.open().read(start, stop)
+        except Exception:
+            self.close()
+            raise
+
+    def plan(self, start: int, stop: int, step: int) -> list[tuple[int, int]]:
+        """The ranges to read, one at least. Raises ChangedError when there are fewer entries."""
+        file = self.open()
+        if stop > file.entries:
+            raise ChangedError(
+                f"{self._url}: tree '{self._tree}'",
+                expected=f"{stop} entries, as when it was indexed",
+                found=f"{file.entries} entries",
+                fix="start again: the file is indexed anew",
+            )
+        return file.steps(start, stop, step) or [(start, start)]
+
+    def compare(self) -> None:
+        """Open a local file once more, to see whether it is still the same."""
+        if self._checksum is not None and not is_remote(self._url):
+            self.close()
+            self.open()
+
+
 def chunks(
     url: str,
     tree: str,
@@ -154,44 +217,28 @@ def chunks(
     *,
     step: int,
     retry: Retry | None = None,
+    checksum: str | None = None,
 ) -> Iterator[Chunk]:
     """The branches `names` over entries [start, stop), in order; one empty chunk if none.
 
-    Raises InputError for a file, tree or branch that is not there or cannot be read; a remote
-    file is opened again, and only the failed range read again.
+    checksum: as in `TreeFile`; compared each time the file is opened, and once more after the last
+    chunk, as a local file may have been written over meanwhile.
+    Raises ChangedError where it differs, and what `rootloom.rootio.remote.unreadable` says of a
+    file, tree or branch that is not there or cannot be read; a remote file is opened again, and
+    only the failed range read again.
     """
     retry = retry or Retry()
-    opened: list[TreeFile] = []
-
-    def attempt(begin: int, end: int) -> Chunk:
+    with closing(_Range(url, tree, names, checksum)) as opened, ExitStack() as stack:
         try:
-            if not opened:
-                opened.append(TreeFile(url, tree, names))
-            return opened[0].read(begin, end)
-        except Exception:
-            while opened:
-                opened.pop().close()
+            ranges = on_copy_if_needed(stack, url, retry, lambda: opened.plan(start, stop, step))
+            for begin, end in ranges:
+                yield retry.run(url, lambda b=begin, e=end: opened.read(b, e))  # type: ignore[misc]
+        except ChangedError:
             raise
-
-    def plan() -> list[tuple[int, int]]:
-        if not opened:
-            opened.append(TreeFile(url, tree, names))
-        if stop > opened[0].entries:
-            raise InputError(
-                f"{url}: tree '{tree}'",
-                expected=f"{stop} entries, as when it was indexed",
-                found=f"{opened[0].entries} entries",
-                fix="index the file again",
-            )
-        return opened[0].steps(start, stop, step) or [(start, start)]
-
-    with ExitStack() as stack:
-        try:
-            for begin, end in on_copy_if_needed(stack, url, retry, plan):
-                yield retry.run(url, lambda b=begin, e=end: attempt(b, e))  # type: ignore[misc]
-        finally:
-            while opened:
-                opened.pop().close()
+        except InputError:
+            retry.run(url, opened.compare)  # what looks like damage may be half of another file
+            raise
+        retry.run(url, opened.compare)
 
 
 def sum_of(url: str, tree: str, branch: str, *, retry: Retry | None = None) -> float:

@@ -110,22 +110,26 @@ class RowReader:
         columns: Sequence[str] | None = None,
         step: int = 20_000,
         part: int = 0,
+        checksum: str | None = None,
     ) -> Iterator[RowBlock]:
         """Rows of entries [start, stop) of the file at `url`, in order; at least one block.
 
         file_class: class of the file's rows, for classes decided by file; columns: names to yield
         ("pt", "constituents.px"), all when None; step: entries read at a time;
         part: number of this range among those of the file, the first of which counts what belongs
-        to the file as a whole.
+        to the file as a whole; checksum: of the header when the file was indexed, None for any.
         The file is read from a copy on scratch where the environment names one.
-        Raises InputError for what cannot be read, DataError for non-finite values and for rows of
+        Raises ChangedError for a file with another checksum, InputError for what cannot be read,
+        ResourceError where the machine is at fault, DataError for non-finite values and for rows of
         two classes, ConfigError for expressions whose shape does not fit.
         """
         names = self.branches(columns)
         nothing: RowBlock | None = None
         elsewhere = self.sum_of_weights if part == 0 else None
         with staged(url, retry=self.retry):
-            for chunk in chunks(url, self.tree, names, start, stop, step=step, retry=self.retry):
+            for chunk in chunks(
+                url, self.tree, names, start, stop, step=step, retry=self.retry, checksum=checksum
+            ):
                 block = self._block(chunk, url, file_class, columns)
                 if elsewhere is not None:
                     total = sum_of(url, *elsewhere, retry=self.retry)
@@ -140,11 +144,23 @@ class RowReader:
         if nothing is not None:
             yield nothing
 
-    def object_counts(self, url: str, start: int, stop: int) -> np.ndarray:
-        """Objects of the row collection in each entry of [start, stop), selected or not; int64."""
+    def object_counts(
+        self, url: str, start: int, stop: int, *, checksum: str | None = None
+    ) -> np.ndarray:
+        """Objects of the row collection in each entry of [start, stop), selected or not; int64.
+
+        checksum: as in `read`, and what is raised.
+        """
         found = [np.zeros(0, np.int64)]
         for chunk in chunks(
-            url, self.tree, [self._counter], start, stop, step=50_000, retry=self.retry
+            url,
+            self.tree,
+            [self._counter],
+            start,
+            stop,
+            step=50_000,
+            retry=self.retry,
+            checksum=checksum,
         ):
             found.append(ak.to_numpy(ak.num(chunk.arrays[self._counter], axis=1)).astype(np.int64))
         return np.concatenate(found)

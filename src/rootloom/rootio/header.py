@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rootloom.errors import InputError, nearest
+from rootloom.errors import ChangedError, InputError, nearest
 from rootloom.rootio.names import resolve
 from rootloom.rootio.origin import Events, origin_of
 from rootloom.rootio.remote import Retry, open_root
@@ -174,7 +174,7 @@ def _intersection(branches: Sequence[Any]) -> set[int]:
 
 def _read(directory: Any, url: str, name: str) -> Header:
     tree, container = get_tree(directory, url, name)
-    checksum = _checksum(directory, tree, name, container)
+    checksum = checksum_of(directory, tree, name, container)
     origin, first = origin_of(directory, name, int(tree.num_entries), checksum)
     return Header(
         url=url,
@@ -209,7 +209,27 @@ def branch_types(tree: Any, container: str) -> dict[str, str]:
     return {branch.name: str(branch.typename) for branch in tree.itervalues(recursive=True)}
 
 
-def _checksum(directory: Any, tree: Any, name: str, container: str) -> str:
+def require_unchanged(
+    directory: Any, tree: Any, url: str, name: str, container: str, checksum: str
+) -> None:
+    """Raises ChangedError when the open file is not the one that was indexed with `checksum`.
+
+    Size and time do not tell: another file may have both.
+    """
+    found = checksum_of(directory, tree, name, container)
+    if found != checksum:
+        raise ChangedError(
+            f"{url}: tree '{name}'",
+            expected=f"the file that was indexed: its header sums up to {checksum[:16]}…",
+            found=f"{found[:16]}…: it was replaced or written again since",
+            fix="start again, once the file is complete: it is then indexed anew, and what was "
+            "made of it is made anew",
+            checksum=found,
+        )
+
+
+def checksum_of(directory: Any, tree: Any, name: str, container: str) -> str:
+    """The `checksum` of a `Header`, from an open file."""
     file, key = directory.file, directory.key(name)
     digest = hashlib.sha256(f"{file.source.num_bytes} {file.uuid} ".encode())
     digest.update(_bytes(file.source.chunk(key.fSeekKey, key.fSeekKey + key.fNbytes)))
