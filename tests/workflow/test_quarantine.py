@@ -18,7 +18,7 @@ from tests.workflow.project import Project, add_file, make_project
 from tests.workflow.test_refusals import garble_baskets
 
 FILES, JETS = 40, 40
-CONFIG = "experiment: toy\njob_minutes: 0.02\n"  # so that the files fall into a few packs
+CONFIG = "experiment: toy\njob_minutes: 0.4\n"  # so that the files fall into a few packs
 EXPERIMENT = """
 dataset: toy
 task: {kind: classification, signal: w}
