@@ -59,6 +59,7 @@ rule friends:
         job=job_of("friends"),
         listing=str(PLAN.list_path),
         friends=lambda wildcards: PLAN.friend("{file}"),
+        changed=lambda wildcards: PATHS.changed(PLAN.dataset_name, "{file}"),
     script:
         "../scripts/friends.py"
 
@@ -86,5 +87,6 @@ rule friend:
         disk_mb=1000,
     params:
         job=job_of("friend"),
+        changed=lambda wildcards: PATHS.changed(PLAN.dataset_name, "{file}"),
     script:
         "../scripts/friend.py"

@@ -30,6 +30,7 @@ rule preprocess:
         shards=lambda wildcards: PATHS.shard(
             wildcards.dataset, wildcards.representation, "{file}", "{part}"
         ),
+        changed=lambda wildcards: PATHS.changed(wildcards.dataset, "{file}"),
     script:
         "../scripts/preprocess.py"
 
@@ -57,5 +58,6 @@ rule shard:
         disk_mb=1000,
     params:
         job=job_of("shard"),
+        changed=lambda wildcards: PATHS.changed(wildcards.dataset, "{file}"),
     script:
         "../scripts/shard.py"

@@ -7,5 +7,6 @@ with running(snakemake.log[0]):
         snakemake.params.job,
         predictions=snakemake.input.predictions,
         index=snakemake.input.index,
+        changed=snakemake.params.changed,
         output=snakemake.output.friend,
     )

@@ -9,5 +9,6 @@ with running(snakemake.log[0]):
         predictions=snakemake.input.predictions,
         index=snakemake.input.index,
         friends=snakemake.params.friends,
+        changed=snakemake.params.changed,
         output=snakemake.output.manifest,
     )

@@ -8,5 +8,6 @@ with running(snakemake.log[0]):
         listing=snakemake.params.listing,
         index=snakemake.input.index,
         shards=snakemake.params.shards,
+        changed=snakemake.params.changed,
         output=snakemake.output.manifest,
     )

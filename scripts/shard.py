@@ -6,5 +6,6 @@ with running(snakemake.log[0]):
     shard(
         snakemake.params.job,
         index=snakemake.input.index,
+        changed=snakemake.params.changed,
         output=snakemake.output.shard,
     )

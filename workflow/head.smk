@@ -2,10 +2,15 @@
 
 from snakemake.logging import logger
 
+from snakemake.jobs import Job
+
+from rootloom.cluster.attempts import spare_refused
 from rootloom.cluster.head import Lease
 from rootloom.processes import announce_engine
 
 announce_engine()
+
+spare_refused(Job)
 
 # Before anything is planned. Jobs parse this file too, and are no heads.
 HEAD = Lease(Path(".snakemake", "rootloom")) if workflow.is_main_process else None

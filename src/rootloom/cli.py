@@ -10,6 +10,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 import rootloom
+from rootloom import faults
 from rootloom.errors import RootloomError
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.command(options))
     except RootloomError as refusal:
         print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    except (OSError, MemoryError) as error:
+        of_machine = faults.of_system(error, "this command")
+        if of_machine is None:
+            raise
+        print(f"error: {of_machine}", file=sys.stderr)
         return 1
 
 

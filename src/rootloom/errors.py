@@ -1,13 +1,28 @@
-"""One kind of refusal: what was expected, what came, where, and the nearest fix."""
+"""Refusals: what was expected, what came, where, the nearest fix, and who is at fault."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from typing import ClassVar, Literal
+
+# What a run does after a refusal depends on it.
+# "input": one file cannot be used, whoever reads it: `on_bad_file: quarantine` may set it aside.
+# "machine": the node, a disk, the network, or a result on disk. It says nothing of any input: the
+#     run stops, keeps everything, sets nothing aside, and goes on when it is started again.
+# "request": what was asked for cannot be done with these data.
+Fault = Literal["input", "machine", "request"]
 
 
 class RootloomError(Exception):
-    """A refusal that a user can act on; the command line prints it without a traceback."""
+    """A refusal that a user can act on; the command line prints it without a traceback.
+
+    fault: who is to blame. passes: whether the same job may succeed although nobody did anything;
+    only then is it worth another attempt.
+    """
+
+    fault: ClassVar[Fault] = "request"
+    passes: ClassVar[bool] = False
 
     def __init__(self, where: str, *, expected: str, found: str, fix: str = "") -> None:
         self.where, self.expected, self.found, self.fix = where, expected, found, fix
@@ -30,7 +45,36 @@ class ConfigError(RootloomError):
 
 
 class InputError(RootloomError):
-    """A ROOT file or shard is missing, damaged, or lacks what the dataset file names."""
+    """A file that was given is missing, damaged, or lacks what the dataset file names."""
+
+    fault: ClassVar[Fault] = "input"
+
+
+class UnsteadyError(InputError):
+    """A file that its server did not deliver whole this time, however often it was asked."""
+
+    passes = True
+
+
+class ResultError(InputError):
+    """A file that an earlier job has written is missing, damaged or of another version."""
+
+    fault = "machine"
+
+
+class ChangedError(InputError):
+    """A file is not the one that was indexed: not a bad one, but one to be indexed again.
+
+    checksum: of its header, as it is now.
+    """
+
+    fault = "machine"
+
+    def __init__(
+        self, where: str, *, expected: str, found: str, fix: str = "", checksum: str = ""
+    ) -> None:
+        super().__init__(where, expected=expected, found=found, fix=fix)
+        self.checksum = checksum
 
 
 class DataError(RootloomError):
@@ -38,11 +82,49 @@ class DataError(RootloomError):
 
 
 class ResourceError(RootloomError):
-    """The machine is not the one that was asked for."""
+    """The machine is not what it should be: devices, memory, open files, a file server."""
+
+    fault = "machine"
+    passes = True
+
+
+class StorageError(ResourceError):
+    """A file cannot be written or read until somebody makes room or gives the right to."""
+
+    passes = False
 
 
 class TrainingError(RootloomError):
     """Training cannot go on, or a checkpoint cannot be used."""
+
+
+class LostError(TrainingError):
+    """A process of a training ended without a word: another attempt goes on where it was."""
+
+    fault = "machine"
+    passes = True
+
+
+def to_dict(refusal: RootloomError) -> dict[str, str]:
+    """A refusal as JSON data, for another process to raise."""
+    fields = ("where", "expected", "found", "fix")
+    return {"kind": type(refusal).__name__, **{name: getattr(refusal, name) for name in fields}}
+
+
+def from_dict(fields: Mapping[str, str]) -> RootloomError:
+    """The refusal that `to_dict` described; a kind of another module becomes the nearest here."""
+    given = dict(fields)
+    named = globals().get(given.pop("kind"))
+    kind: type[RootloomError] = TrainingError
+    if isinstance(named, type) and issubclass(named, RootloomError):
+        kind = named
+    return kind(**given)
+
+
+def require_fault_of_file(refusal: InputError) -> None:
+    """Raise a refusal again unless a file itself is at fault: only then may it be set aside."""
+    if refusal.fault != "input":
+        raise refusal
 
 
 def require(where: str, holds: bool, expected: str, found: object) -> None:

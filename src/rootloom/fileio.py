@@ -7,19 +7,17 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootloom import scratch
-from rootloom.errors import InputError
+from rootloom import faults, scratch
+from rootloom.errors import ConfigError, ResultError
+from rootloom.faults import is_full
 
 if TYPE_CHECKING:
     import h5py
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL_TEXTS = tuple(f"errno = {code}" for code in _FULL) + tuple(os.strerror(c) for c in _FULL)
 
 
 @contextmanager
@@ -29,7 +27,8 @@ def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path
     It lies beside `path`, or on scratch where the environment names one (see `rootloom.scratch`).
     The content is synced to the disk of `path` before it is renamed; on any error the temporary
     file is removed and `path` stays as it was. `needed`: bytes to be written, where known.
-    Raises InputError when the disk, quota or file size limit is exhausted.
+    Raises StorageError when the disk, quota or file size limit is exhausted, and for a folder that
+    cannot be written to; ResourceError for other faults of the machine.
     """
     with _draft(Path(path), needed) as draft:
         yield draft.path
@@ -39,28 +38,31 @@ def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends without an error.
 
-    On any error it is removed with all that is in it. Raises InputError when `path` is there
-    already and is not an empty folder.
+    On any error it is removed with all that is in it. Raises ConfigError when `path` is there
+    already and is not an empty folder, and what `atomic_path` does for faults of the machine.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not (path.is_dir() and not any(path.iterdir())):
-        require_absent(path, "a new or empty folder")
-    _remove_leftovers(path)
     folder = _beside(path)
-    folder.mkdir()
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (path.is_dir() and not any(path.iterdir())):
+            require_absent(path, "a new or empty folder")
+        _remove_leftovers(path)
+        folder.mkdir()
         yield folder
         os.replace(folder, path)
         _sync(path.parent)
+    except Exception as error:
+        _refuse(error, path, folder)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def require_absent(path: Path, expected: str = "a new file") -> None:
-    """Raises InputError when something is there already."""
+    """Raises ConfigError when something is there already."""
     if path.exists():
-        raise InputError(
+        raise ConfigError(
             str(path),
             expected=expected,
             found="something there already",
@@ -74,7 +76,7 @@ def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
 
     Yields the open file and its sink; `sink.check()` after each write stops at once when the disk
     is full instead of at the end. Should scratch fill, the file goes on where `path` will be.
-    Raises InputError when there is no room, and then leaves nothing.
+    Raises what `atomic_path` does when it cannot be written, and then leaves nothing.
     """
     import h5py  # here, because this module is also imported where start-up time matters
 
@@ -105,14 +107,14 @@ class Draft:
 
     def leave_scratch(self) -> None:
         """Go on beside the final name."""
+        here, self.path = self.path, self.beside  # first: should there be no room, it is there
         try:
-            self.path.rename(self.beside)
+            here.rename(self.beside)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            shutil.copyfile(self.path, self.beside)
-            self.path.unlink()
-        self.path = self.beside
+            shutil.copyfile(here, self.beside)
+            here.unlink()
 
     def publish(self) -> None:
         """Give the complete content its final name, in one step and on its own file system."""
@@ -125,20 +127,38 @@ class Draft:
 
 @contextmanager
 def _draft(path: Path, needed: int | None, *, small: bool = False) -> Iterator[Draft]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not small:
-        _remove_leftovers(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not small:
+            _remove_leftovers(path)
+    except OSError as error:
+        _refuse(error, path, _beside(path), needed)
+        raise
     with nullcontext() if small else scratch.folder(needed) as folder:
         draft = Draft(path, folder)
         try:
             yield draft
             draft.publish()
         except Exception as error:
-            if is_full(error):
-                raise _no_space(draft, needed) from error
+            _refuse(error, path, draft.path, needed)
             raise
         finally:
-            draft.beside.unlink(missing_ok=True)
+            _remove(draft.beside)
+
+
+def _refuse(error: Exception, path: Path, at: Path, needed: int | None = None) -> None:
+    """Raise the refusal for an output that cannot be written `at` a place; return from a defect."""
+    on_scratch = at.parent != path.parent
+    advice = f"free space there, or leave {scratch.VARIABLE} unset" if on_scratch else ""
+    refusal = faults.of_writing(error, path, at=at, needed=needed, advice=advice)
+    if refusal is not None:
+        raise refusal from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that may be there; a disk that refuses even that is named by another error."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _beside(final: Path) -> Path:
@@ -230,24 +250,26 @@ class Sink:
 def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
     """Refuse a file that turns out not to be what is `expected` while the block reads it.
 
-    Raises InputError in place of what missing, cut or foreign content of JSON leads to.
+    Raises ResultError in place of what missing, cut or foreign content of JSON leads to, and
+    ResourceError for a fault of the machine, after which the file may be whole.
     """
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        faults.pass_on(error, str(path))
         found = f"{type(error).__name__}: {error}"
-        raise InputError(str(path), expected=expected, found=found, fix=fix) from None
+        raise ResultError(str(path), expected=expected, found=found, fix=fix) from None
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a whole file atomically. Raises InputError when there is no room for it."""
+    """Write a whole file atomically. Raises what `atomic_path` does."""
     # What is written in one go gains nothing by way of scratch.
     with _draft(Path(path), len(data), small=True) as draft:
         draft.path.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a whole UTF-8 text file atomically. Raises InputError when there is no room for it."""
+    """Write a whole UTF-8 text file atomically. Raises what `atomic_path` does."""
     write_bytes(path, text.encode())
 
 
@@ -257,26 +279,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, a quota or a file size limit is exhausted."""
-    # HDF5 reports a full disk as text inside OSError or RuntimeError, without an errno.
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    return isinstance(error, OSError | RuntimeError) and any(t in str(error) for t in _FULL_TEXTS)
-
-
-def _no_space(draft: Draft, needed: int | None) -> InputError:
-    """The refusal for a full disk: scratch, or that of the final name."""
-    written = draft.path.stat().st_size if draft.path.exists() else 0
-    folder, fix = draft.path.parent, "free space there, or point the output folder at another disk"
-    if draft.on_scratch:
-        fix = f"free space there, or leave {scratch.VARIABLE} unset"
-    return InputError(
-        str(draft.final),
-        expected=f"room for {needed} bytes" if needed else f"room for more than {written} bytes",
-        found=f"{shutil.disk_usage(folder).free} bytes free on the file system of {folder}, "
-        "or a quota or limit reached",
-        fix=f"{fix}, and run again",
-    )

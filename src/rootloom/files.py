@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rootloom import packing
+from rootloom import faults, packing
 from rootloom.cluster.ledger import FOLDER
 from rootloom.config import FromFiles, Rates
 from rootloom.errors import ConfigError, nearest
-from rootloom.fileio import write_text
+from rootloom.fileio import intact, write_text
 from rootloom.filelist import File, FileList
 from rootloom.fingerprint import of_value
 from rootloom.rootio import checksums
@@ -172,10 +171,12 @@ class Files(Selection):
             )
 
     def _status(self, url: str) -> os.stat_result | None:
-        """Of a local file; None when it is gone."""
-        with suppress(OSError):
+        """Of a local file; None when it is gone. Raises ResourceError when nobody can say."""
+        try:
             return os.stat(os.path.join(self.root, url))
-        return None
+        except OSError as error:
+            faults.pass_on(error, url)
+            return None
 
     def _look(self, key: str, url: str, status: os.stat_result | None) -> tuple[str, float]:
         """A given file's state, and the expected duration of the work on it."""
@@ -185,6 +186,8 @@ class Files(Selection):
         elif status is not None:
             size = status.st_size
             identity = f"{size}-{status.st_mtime_ns}"
+        if key in self.changed:
+            identity = f"{identity}, content {self.changed[key][:16]}"
         retry = self.retries.get(key)
         seconds = self._rates.seconds(size or 1e6 * self._rates.remote_megabytes)
         return f"{identity}, retry {retry}" if retry else identity, seconds
@@ -246,6 +249,20 @@ class Files(Selection):
         return [self.paths.friends(self.name, pack) for pack in self.packs]
 
     @cached_property
+    def changed(self) -> dict[str, str]:
+        """Checksums of files that jobs found to be others than those indexed, by key.
+
+        A file that was replaced may have its predecessor's name, size and time; who opens it knows.
+        """
+        folder = Path(self.paths.changed(self.dataset_name, "")).parent
+        paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+        found = {}
+        for path in paths:
+            with intact(path, "a note on a file that has changed", fix="delete it and run again"):
+                found[path.stem] = str(json.loads(path.read_text())["checksum"])
+        return found
+
+    @cached_property
     def retries(self) -> dict[str, int]:
         """Files that were set aside and are to be looked at again, and how often so far."""
         path = Path(self.paths.retries(self.dataset_name))
@@ -265,10 +282,18 @@ class Files(Selection):
             for key, entry in json.loads(Path(path).read_text())["files"].items()
             if entry["quarantined"]
         }
+        aside |= {key for key in self._marked() if key in self.files(self.pack_of(key))}
         counts = {**self.retries, **{key: self.retries.get(key, 0) + 1 for key in aside}}
         if aside:
             write_text(self.paths.retries(self.dataset_name), json.dumps(counts, indent=1))
         return sorted(aside)
+
+    def _marked(self) -> Iterator[str]:
+        """Files with a mark in place of their shards, whether or not a manifest tells of them."""
+        for name in self.representations:
+            shard = self.paths.shard(self.dataset_name, name, "{file}", 0)
+            for path in Path(shard.partition("{")[0]).rglob("*.aside.json"):
+                yield path.name.partition(".")[0]
 
 
 def _require_new(

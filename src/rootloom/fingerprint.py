@@ -21,7 +21,7 @@ PACKAGE = "rootloom"
 NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
-        "cli", "config", "doctor", "errors", "explain", "fileio", "filelist", "files",
+        "cli", "config", "doctor", "errors", "explain", "faults", "fileio", "filelist", "files",
         "fingerprint", "jobs", "packing", "paths", "plan", "provenance", "registry", "running",
         "schema", "selection", "training.launch", "training.lock",
     )

@@ -22,18 +22,22 @@ class Scores:
     def __init__(self, predictions: Sequence[str | Path], keys: Sequence[str]) -> None:
         self._files = [read_predictions(path, keys) for path in predictions]
         self._members: dict[str, int] = {}
+        self._read: dict[str, set[str]] = {}
         for found in self._files:
             method, member = found.header.method, found.header.member
             self._members[method] = max(self._members.get(method, 0), member)
+            self._read.setdefault(method, set()).update(found.header.files)
 
     def of(self, key: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """entry (R,), object (R,) and branches name → (R,) of the rows of the input file `key`.
 
         A branch is METHOD for one member and METHOD_MEMBER for several, with the class behind it
         when there are more than two, or a regression's target. Rows are sorted by entry and object.
+        A method for whose representation the file was set aside gives NaN.
         Raises DataError when methods scored different rows.
         """
         pieces: dict[str, list[Piece]] = {}
+        unread: dict[str, None] = {}
         for found in self._files:
             rows = _rows_of(found, key)
             place = np.stack([found.rows.entry[rows], found.rows.object[rows]], axis=1)
@@ -41,8 +45,13 @@ class Scores:
             for number, column in enumerate(found.header.columns):
                 behind = column.removeprefix("score_")
                 branch = name if column == "score" else f"{name}_{behind}"
+                if key not in self._read[found.header.method]:
+                    unread[branch] = None
+                    continue
                 pieces.setdefault(branch, []).append((place, found.rows.scores[rows, number]))
-        return _aligned(pieces, key)
+        entry, objects, branches = _aligned(pieces, key)
+        nothing = np.full(len(entry), np.nan, np.float32)
+        return entry, objects, {**branches, **dict.fromkeys(unread, nothing)}
 
     def _branch(self, found: Predictions) -> str:
         name = found.header.method.replace("-", "_").replace(".", "_")

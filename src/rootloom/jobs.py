@@ -184,20 +184,24 @@ class Jobs(Files):
         return section, code, [upstream]
 
     def _friends(self, pack: str) -> Described:
-        section = {"files": self.listing.parts[pack].digest, "readers": self._bare_readers()}
+        section = {"files": self.listing.parts[pack].digest, **self._rows_counted()}
         return section, [], self._all_predictions()
 
     def _friend(self, file: str) -> Described:
-        section = {"file": self.file(file)._asdict(), "readers": self._bare_readers()}
+        section = {"file": self.file(file)._asdict(), **self._rows_counted()}
         return section, [], self._all_predictions()
 
-    def _bare_readers(self) -> Job:
-        """How rows are counted, by sample: what else names the row collection's branches stays."""
+    def _rows_counted(self) -> Job:
+        """How rows are counted, by sample, and of which files.
+
+        What else names the row collection's branches stays.
+        """
         nothing: Job = {"variables": {}, "objects": {}, "targets": {}, "identity": []}
-        return {
+        readers = {
             name: {**reader, **nothing, "mentions": mentions(reader, {**reader, **nothing})}
             for name, reader in self.readers().items()
         }
+        return {"readers": readers, "simulated": self.dataset.simulate is not None}
 
     def _reader_of_generated(self, representation: dict[str, Any]) -> Job:
         """Without what generators need not write: an event's split and its name.

@@ -42,6 +42,10 @@ class Paths:
         """How often files that were set aside have been given another chance."""
         return self._at("datasets", dataset, "retries.json")
 
+    def changed(self, dataset: str, file: str) -> str:
+        """That a file is not the one that was indexed, though its size and time may be the same."""
+        return self._at("datasets", dataset, "changed", f"{file}.json")
+
     def manifest(self, dataset: str, representation: str, pack: str) -> str:
         """The shards of a pack's files: what was written, and what was set aside."""
         return self._at("datasets", dataset, representation, "packs", f"{pack}.json")

@@ -6,12 +6,14 @@ for its `job`, whose fingerprint, not a file's time, decides what is stale.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from rootloom import provenance
+from rootloom.fileio import intact
 from rootloom.jobs import Job, Jobs, seed_of
 from rootloom.paths import of_file
 
@@ -84,11 +86,19 @@ class Plan(Jobs):
             made = manifest(pack)
             if not os.path.exists(made):
                 continue
-            paths = (of_file(one, key) for key in self.files(pack) for one in outputs)
-            gone = [path for path in paths if not present.has(path)]
+            paths = ((key, of_file(one, key)) for key in self.files(pack) for one in outputs)
+            gone = [(key, path) for key, path in paths if not present.has(path)]
             if gone and self.is_current(rule, made, pack=pack, **wildcards):
-                lost += gone
+                kept = _not_aside(made)
+                lost += [path for key, path in gone if key in kept]
         return lost
+
+
+def _not_aside(manifest: str) -> set[str]:
+    """Files of which a pack's job made shards, or friend trees: those it could read."""
+    with intact(manifest, "what a pack's job left", fix="delete it and run again"):
+        files = json.loads(Path(manifest).read_text())["files"]
+        return {key for key, made in files.items() if not isinstance(made, dict) or made["shards"]}
 
 
 class _Folder:

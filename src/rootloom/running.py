@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import platform
@@ -16,10 +15,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from typing import TextIO
 
+from rootloom import faults
 from rootloom.cluster import outcomes
 from rootloom.cluster.ledger import FOLDER
-from rootloom.errors import RootloomError
-from rootloom.fileio import is_full
+from rootloom.errors import ResourceError, RootloomError
 from rootloom.processes import announced_engine
 
 EXIT_REFUSED = 1
@@ -52,10 +51,8 @@ class _Tee(io.TextIOBase):
         for stream in tuple(self._streams):
             try:
                 action(stream)
-            except OSError as error:
+            except OSError:
                 # A closed terminal, a dead head, a full disk: what a job says is not its work.
-                if error.errno not in (errno.EPIPE, errno.EIO) and not is_full(error):
-                    raise
                 self._streams.remove(stream)
 
 
@@ -63,14 +60,22 @@ class _Tee(io.TextIOBase):
 def running(log: str) -> Iterator[None]:
     """Run a job with its output in `log` and on the terminal.
 
-    A refusal is printed without a traceback and exits with
-    code 1, a preemption with code 75; anything else is a defect and keeps its traceback. When the
-    engine that started the job is gone, the job is sent SIGTERM: nobody waits for it, and a
-    restarted engine will run it again.
+    A refusal, and an error that is the machine's, is printed without a traceback and exits with
+    code 1, a preemption with code 75; anything else is a defect and keeps its traceback. Of a
+    refusal that no other attempt can lift, a note stays for the engine. When the engine that
+    started the job is gone, the job is sent SIGTERM: nobody waits for it, and a restarted engine
+    will run it again.
     """
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    outcomes.clear_stopped(log)
-    with _opened(log) as file:
+    try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        outcomes.clear(log)
+        file = Path(log).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 (see `_closing`)
+    except OSError as error:
+        print(
+            f"error: {faults.of_writing(error, Path(log), at=Path(log)) or error}", file=sys.stderr
+        )
+        sys.exit(EXIT_REFUSED)
+    with _closing(file):
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         tee = _Tee(file, sys.stderr)
         _Tee(file).write(f"{STARTED} {now} on {platform.node()}, process {os.getpid()}\n")
@@ -79,23 +84,38 @@ def running(log: str) -> Iterator[None]:
         with redirect_stdout(tee), redirect_stderr(tee), _ends_with_its_engine():
             try:
                 yield
-            except RootloomError as refusal:
-                print(f"error: {refusal}")
-                sys.exit(EXIT_REFUSED)
             except Preempted as stop:
                 print(f"stopped: {stop}")
-                outcomes.note_stopped(log)
+                _note(outcomes.STOPPED, log)
                 sys.exit(EXIT_PREEMPTED)
-            except Exception:
-                traceback.print_exc()
+            except Exception as error:
+                refusal = refusal_of(error, log)
+                if refusal is None:
+                    traceback.print_exc()
+                    sys.exit(EXIT_REFUSED)
+                print(f"error: {refusal}")
+                if not refusal.passes:
+                    _note(outcomes.REFUSED, log)
                 sys.exit(EXIT_REFUSED)
+
+
+def refusal_of(error: Exception, where: str) -> RootloomError | None:
+    """What to tell the user of an error; None for a defect, of which the traceback tells most."""
+    return error if isinstance(error, RootloomError) else faults.of_system(error, where)
+
+
+def _note(what: outcomes.Note, log: str) -> None:
+    """Leave word for the engine. Where that has no room either, it learns less and goes on."""
+    try:
+        outcomes.note(what, log)
+    except ResourceError as refusal:
+        print(f"note: {refusal}")
 
 
 @contextmanager
-def _opened(log: str) -> Iterator[TextIO]:
-    file = Path(log).open("a", encoding="utf-8", buffering=1)  # noqa: SIM115 (see below)
+def _closing(file: TextIO) -> Iterator[None]:
     try:
-        yield file
+        yield
     finally:
         with suppress(OSError):  # closing tries once more to write what had no room
             file.close()

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rootloom import provenance
-from rootloom.errors import InputError
+from rootloom.errors import InputError, require_fault_of_file
 from rootloom.filelist import File
 from rootloom.fingerprint import of_value
 from rootloom.representations.base import storable
-from rootloom.rootio.catalogue import Catalogue
+from rootloom.rootio.catalogue import Catalogue, aside_before
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import Header, entry_range, events_of
+from rootloom.rootio.joining import NO_CHECKSUMS, Checksums
 from rootloom.rootio.staging import held
 from rootloom.sections import reader_of, representation_of
 from rootloom.shards.events import require_one_entry_an_event
 from rootloom.shards.ids import Naming
-from rootloom.shards.manifest import Entry, relative
+from rootloom.shards.manifest import Entry, Mark, mark_beside, relative
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.types import TARGET, Ragged, RowBlock
 
@@ -33,7 +35,8 @@ _LOOKED_AT = 20_000  # values of a block; sorting all hits of a large one would 
 class PackOfShards:
     """The shards of a pack, file by file.
 
-    known: entries of an earlier manifest. refusals: why files could not be read, so far.
+    known: entries of an earlier manifest. refusals: why files could not be read, so far; only what
+    is a file's own fault comes to be there.
     """
 
     def __init__(self, job: Job, catalogue: Catalogue, known: Mapping[str, Entry]) -> None:
@@ -41,41 +44,64 @@ class PackOfShards:
         self._representation = representation_of(job["section"])
         self.refusals: dict[str, InputError] = {}
 
-    def entry(self, file: File, paths: Sequence[str], manifest: str) -> Entry:
+    def entry(self, file: File, paths: Sequence[str], manifest: str) -> Entry | None:
         """Make the shards of a file that are not there and current; what the manifest says of it.
 
-        paths: of its shards. One that cannot be read has shards without rows.
+        paths: of its shards. One that cannot be read has a mark in their place, and none of them;
+        where it may not be set aside there is nothing to say of it (None). Raises what is not the
+        fault of the file: then it stays as it is, to be read again.
         """
         started = time.perf_counter()
         parts = [shard_job(self._job, file, part) for part in range(len(paths))]
         fingerprints = tuple(part["fingerprint"] for part in parts)
-        known = self._known.get(file.key)
-        header, reason = self._catalogue.header(file.key), self._catalogue.reason(file.key)
-        # A file stays aside until it changes or is retried: what follows was made without it.
-        if known and known.quarantined and known.fingerprints == fingerprints:
-            header, reason = None, known.quarantined
+        header, reason = self._catalogue.header(file.key), self._aside(file, paths, fingerprints)
         made = False
-        with held(file.url):
-            for part, path in zip(parts, paths, strict=True):
-                try:
-                    made |= write_shard(part, self._representation, header, path)
-                except InputError as refusal:
-                    self.refusals[file.key], header, reason = refusal, None, str(refusal)
-                    if self._job["section"]["on_bad_file"] == "fail":
-                        break
-                    write_shard(part, self._representation, None, path)
-        if header and self._job["section"]["readers"][file.sample]["identity"]:
+        if reason and self._job["section"]["on_bad_file"] == "fail":
+            self.refusals |= aside_before(file.key, file.url, reason, "fail")
+            return None
+        if header and not reason:
+            try:
+                with held(file.url):
+                    for part, path in zip(parts, paths, strict=True):
+                        made |= write_shard(part, self._representation, header, path)
+            except InputError as refusal:
+                require_fault_of_file(refusal)
+                self.refusals[file.key], reason = refusal, str(refusal)
+                if self._job["section"]["on_bad_file"] == "fail":
+                    return None
+        if header is None or reason:
+            if file.key not in self.refusals:
+                print(f"'{file.key}' stays aside")
+            reason = reason or self._catalogue.reason(file.key) or ""
+            self._set_aside(Mark(file.url, reason, fingerprints), paths)
+            return Entry(file.url, _size(file.url), (), fingerprints, 0.0, reason)
+        mark_beside(paths[0]).unlink(missing_ok=True)
+        if self._job["section"]["readers"][file.sample]["identity"]:
             require_one_entry_an_event(paths, file.url)
-        before = known.seconds if known else 0.0
+        known = self._known.get(file.key)
         return Entry(
             file.url,
-            header.size if header else _size(file.url),
+            header.size,
             relative(paths, manifest),
             fingerprints,
-            time.perf_counter() - started if made else before,
-            reason,
-            events_of(header) if header else None,
+            time.perf_counter() - started if made else known.seconds if known else 0.0,
+            events=events_of(header),
         )
+
+    def _aside(self, file: File, paths: Sequence[str], fingerprints: tuple[str, ...]) -> str | None:
+        """Why a file was set aside before. It stays so until it changes or is retried."""
+        mark, known = Mark.read(mark_beside(paths[0])), self._known.get(file.key)
+        if mark and mark.fingerprints == fingerprints:
+            return mark.reason
+        return known.quarantined if known and known.fingerprints == fingerprints else None
+
+    def _set_aside(self, mark: Mark, paths: Sequence[str]) -> None:
+        """Leave the mark, then remove shards of a time when the file, or a part, could be read."""
+        at = mark_beside(paths[0])
+        if Mark.read(at) != mark:
+            mark.write(at, provenance.record("preprocess", dict(self._job)))
+        for path in paths:
+            Path(path).unlink(missing_ok=True)
 
 
 def shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
@@ -89,10 +115,14 @@ def shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
     return {**found, "fingerprint": of_value(found)}
 
 
-def write_shard(job: Job, representation: Any, header: Header | None, output: str) -> bool:
-    """One shard, without rows when its file was set aside; False when it was there and current."""
+def write_shard(job: Job, representation: Any, header: Header, output: str) -> bool:
+    """One shard; False when it was there and current.
+
+    Raises ChangedError for a file that is not the one of the header, and what `RowReader.read` and
+    `ShardWriter` raise.
+    """
     section = job["section"]
-    inputs = {section["file"]: header.content() if header else "none"}
+    inputs = {section["file"]: header.content()}
     made_by = provenance.read(Path(output))
     if made_by and (made_by["fingerprint"], made_by["inputs"]) == (job["fingerprint"], inputs):
         return False
@@ -104,7 +134,7 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
     read = write_or_update(
         Path(output),
         blocks=lambda columns: _noting(
-            _blocks(section, reader, header, columns), representation, coarse
+            _blocks(job, reader, header, columns), representation, coarse
         ),
         representation=representation,
         recipe=recipes(representation, reader.expressions(needed), _context(job, header)),
@@ -124,25 +154,27 @@ def write_shard(job: Job, representation: Any, header: Header | None, output: st
     return True
 
 
-def naming_of(section: Job, header: Header | None) -> Naming:
+def naming_of(section: Job, header: Header) -> Naming:
     """How the events of a shard's file get their identities."""
-    if section["simulated"] or header is None:
+    if section["simulated"]:
         return Naming.of_simulated(section["file"])
     return Naming(section["file"], header.origin, header.first_entry, section["sample"])
 
 
 def _size(url: str) -> int:
     """Bytes of a file that could not be read; 0 of one behind a URL, or that is gone."""
-    return Path(url).stat().st_size if Path(url).exists() else 0
+    with suppress(OSError):
+        return Path(url).stat().st_size
+    return 0
 
 
-def _context(job: Job, header: Header | None) -> list[Any]:
+def _context(job: Job, header: Header) -> list[Any]:
     """What decides a shard beside the expressions and fields of its columns."""
     section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
     reader = {k: v for k, v in section["reader"].items() if k not in ("variables", "objects")}
     variables = section["reader"]["variables"]
     auxiliary = {name: variables[name] for name in section["auxiliary"] if name in variables}
-    content = header.content() if header else None
+    content = header.content()
     return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"], content]
 
 
@@ -163,11 +195,10 @@ def _noting(
 
 
 def _blocks(
-    section: Job, reader: RowReader, header: Header | None, columns: Sequence[str]
+    job: Job, reader: RowReader, header: Header, columns: Sequence[str]
 ) -> Iterator[RowBlock]:
-    """Rows of a shard's range of entries; none of a file that was set aside."""
-    if header is None:
-        return
+    """Rows of a shard's range of entries."""
+    section = job["section"]
     start, stop = entry_range(header, section["part"], section["parts"])
     yield from reader.fitted(header.all_branches()).read(
         section["url"],
@@ -178,4 +209,17 @@ def _blocks(
         step=section["step"],
         part=section["part"],
         friends=section["friends"],
+        checksums=checksums_wanted(header, job["upstream"] if section["simulated"] else None),
     )
+
+
+def checksums_wanted(header: Header, recipe: str | None) -> Checksums:
+    """What a file's header, and those of its friends, must sum up to when they are read.
+
+    recipe: of a simulated file. One that was made again by it has other bytes and the same events.
+    """
+    if recipe is not None:
+        made_by = provenance.read(Path(header.url))
+        if made_by and made_by["fingerprint"] == recipe:
+            return NO_CHECKSUMS
+    return Checksums(header.checksum, {name: one.checksum for name, one in header.friends.items()})

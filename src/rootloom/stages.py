@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rootloom import provenance, registry
-from rootloom.errors import DataError, InputError
+from rootloom.errors import (
+    ChangedError,
+    DataError,
+    InputError,
+    ResultError,
+    require_fault_of_file,
+)
 from rootloom.fileio import write_text
 from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
@@ -58,9 +64,10 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
 
     listing: the list of all files. readers: how the rows of each sample are read; every branch
     they name must be there. Files whose entry in an existing `output` is current are not opened.
-    Raises ConfigError for two files with the same events.
+    Raises ConfigError for two files with the same events, ResourceError where the machine is at
+    fault: then nothing is set aside.
     """
-    from rootloom.rootio.catalogue import Catalogue, quarantine
+    from rootloom.rootio.catalogue import Catalogue, aside_before, quarantine
     from rootloom.rootio.header import events_of, inspect, require, with_friends
     from rootloom.rootio.origin import require_distinct
     from rootloom.sections import reader_of
@@ -85,12 +92,14 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
                     require(inspect(file.url, elsewhere), [branch])
                 print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
             if header is None:
+                refusals |= aside_before(key, file.url, known.reason(key), section["on_bad_file"])
                 catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
             require(header, reader.fitted(header.all_branches()).branches())
             catalogue.add(key, identity, header)
             headers.append(header)
         except InputError as refusal:
+            require_fault_of_file(refusal)
             refusals[key] = refusal
             catalogue.set_aside(key, identity, str(refusal))
     quarantine(refusals, len(files), section["on_bad_file"])
@@ -98,31 +107,45 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     catalogue.write(output, provenance.record("index", dict(job), inputs=states(files)))
 
 
-def preprocess(job: Job, *, listing: str, index: str, shards: str, output: str) -> None:
+def preprocess(
+    job: Job, *, listing: str, index: str, shards: str, changed: str, output: str
+) -> None:
     """Turn a pack's files into shards; those that are there and current are kept.
 
-    listing: the list of all files. shards: pattern of their paths. A file that cannot be read does
-    not keep the others from being done: it is refused, or set aside, at the end.
+    listing: the list of all files. shards: pattern of their paths. changed: pattern of the notes on
+    files that are not those that were indexed. A file that cannot be read does not keep the others
+    from being done: it is refused, or set aside, at the end. A disk without room does, and so do
+    other faults of the machine (ResourceError).
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
     from rootloom.sharding import PackOfShards
-    from rootloom.shards.manifest import Manifest
+    from rootloom.shards.manifest import Entry, Manifest
 
     section = job["section"]
     files = files_of_job(listing, section["files"])
     known = Manifest.read(output).files if Path(output).exists() else {}
     pack = PackOfShards(job, Catalogue.read(index), known)
-    entries = {}
+    entries: dict[str, Entry] = {}
+    changes: dict[str, ChangedError] = {}
     for key, file in files.items():
         paths = [of_file(shards, key, part) for part in range(section["parts"])]
-        entries[key] = pack.entry(file, paths, output)
-    quarantine(pack.refusals, len(entries), section["on_bad_file"])
+        try:
+            entry = pack.entry(file, paths, output)
+            entries |= {key: entry} if entry else {}
+        except ChangedError as change:
+            changes[key] = change
+    _refuse_changed(changes, changed)
+    quarantine(pack.refusals, len(files), section["on_bad_file"])
     record = provenance.record("preprocess", dict(job), inputs=states(files))
     Manifest(entries).write(output, record)
 
 
-def shard(job: Job, *, index: str, output: str) -> None:
-    """Make one shard again that got lost after its pack was done."""
+def shard(job: Job, *, index: str, changed: str, output: str) -> None:
+    """Make one shard again that got lost after its pack was done.
+
+    changed: as in `preprocess`. Raises InputError for a file that cannot be read any more, whatever
+    `on_bad_file` says: what follows was made with it.
+    """
     from rootloom.rootio.catalogue import Catalogue
     from rootloom.sections import representation_of
     from rootloom.sharding import shard_job, write_shard
@@ -131,7 +154,17 @@ def shard(job: Job, *, index: str, output: str) -> None:
     file = File(**section["file"])
     one = shard_job(job, file, section["part"])
     header = Catalogue.read(index).header(file.key)
-    write_shard(one, representation_of(section), header, output)
+    if header is None:
+        raise ResultError(
+            output,
+            expected="a shard of a file that can be read",
+            found=f"{file.url}, which was set aside",
+            fix="start again: files that were set aside have no shards",
+        )
+    try:
+        write_shard(one, representation_of(section), header, output)
+    except ChangedError as change:
+        _refuse_changed({file.key: change}, changed)
 
 
 def moments(job: Job, *, manifest: str, output: str) -> None:
@@ -139,11 +172,17 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
     from rootloom.sections import representation_of
     from rootloom.shards.manifest import Manifest, shards_by_file
     from rootloom.shards.reweight import Reweight
-    from rootloom.shards.statistics import merge_all, merge_by_position, shard_statistics
+    from rootloom.shards.statistics import (
+        Statistics,
+        merge_all,
+        merge_by_position,
+        shard_statistics,
+    )
 
     section = job["section"]
     representation = representation_of(section)
     reweights = [Reweight(**section["reweight"])] if section["reweight"] else []
+    by_file = shards_by_file([manifest])
     files = [
         (
             position(key),
@@ -157,10 +196,13 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
                 for path in shards
             ),
         )
-        for key, shards in shards_by_file([manifest]).items()
+        for key, shards in by_file.items()
+        if shards
     ]
-    content = json.loads(merge_by_position(files).to_json())
-    content["position"] = str(files[0][0])  # of any of its files: where the pack lies among packs
+    total = merge_by_position(files) if files else Statistics.empty(section["classes"])
+    content = json.loads(total.to_json())
+    # Of any of its files: where the pack lies among packs.
+    content["position"] = str(position(next(iter(by_file))))
     content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
     _write_statistics(output, content, "moments", job)
 
@@ -173,19 +215,22 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
     from rootloom.rootio.origin import Events, require_distinct
     from rootloom.shards.statistics import merge_by_position
 
-    packs, events = [], []
+    packs, events, files = [], [], 0
     for path in moments:
         content = json.loads(Path(path).read_text())
         packs.append((int(content["position"]), _statistics(path)))
         events += [Events(*one) for one in content["events"] if one]
+        files += len(content["events"])
     require_distinct(events)
-    total = merge_by_position(packs)
+    total, aside = merge_by_position(packs), files - len(events)
     if not total.rows.sum():
+        without = f", {aside} of {files} files were set aside" if aside else ""
         raise DataError(
             f"dataset '{job['section']['dataset']}'",
             expected="rows that pass the selection and belong to a class",
-            found="none in any file",
-            fix="loosen `select`, or check the expressions of the classes",
+            found=f"none in any file{without}",
+            fix="loosen `select`, or check the expressions of the classes"
+            + (" and what the logs of `index` and `preprocess` say of the files" if aside else ""),
         )
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
@@ -348,23 +393,31 @@ def baseline(
 
 
 def friends(
-    job: Job, *, listing: str, predictions: Sequence[str], index: str, friends: str, output: str
+    job: Job,
+    *,
+    listing: str,
+    predictions: Sequence[str],
+    index: str,
+    friends: str,
+    changed: str,
+    output: str,
 ) -> None:
     """Write the friend trees of a pack's files: a branch a method and member.
 
-    listing: the list of all files. friends: pattern of their paths.
+    listing: the list of all files. friends: pattern of their paths. changed: as in `preprocess`.
+    A file without a header in the index was set aside, and has none.
     """
     files = files_of_job(listing, job["section"]["files"])
-    made = {key: of_file(friends, key) for key in files}
-    _write_friends(job, predictions, index, files, made)
+    asked = {key: of_file(friends, key) for key in files}
+    made = _write_friends(job, predictions, index, files, asked, changed)
     record = provenance.record("friends", dict(job), inputs=states(files))
     write_text(output, json.dumps({"files": made, "provenance": record}, indent=1))
 
 
-def friend(job: Job, *, predictions: Sequence[str], index: str, output: str) -> None:
+def friend(job: Job, *, predictions: Sequence[str], index: str, changed: str, output: str) -> None:
     """Write one friend tree again that got lost after its pack was done."""
     file = File(**job["section"]["file"])
-    _write_friends(job, predictions, index, {file.key: file}, {file.key: output})
+    _write_friends(job, predictions, index, {file.key: file}, {file.key: output}, changed)
 
 
 def _write_friends(
@@ -373,27 +426,39 @@ def _write_friends(
     index: str,
     files: Mapping[str, File],
     friends: Mapping[str, str],
-) -> None:
+    changed: str,
+) -> dict[str, str]:
+    """The paths that were written, by file."""
     from rootloom.friends import Scores
     from rootloom.rootio.catalogue import Catalogue
     from rootloom.rootio.friends import write_friend
     from rootloom.rootio.names import plain
     from rootloom.sections import reader_of
+    from rootloom.sharding import checksums_wanted
 
     catalogue = Catalogue.read(index)
     readers = {name: reader_of(fields) for name, fields in job["section"]["readers"].items()}
-    scores = Scores(predictions, list(friends))
+    scores, made = Scores(predictions, list(friends)), {}
     for key, output in friends.items():
         header, reader = catalogue.header(key), readers[files[key].sample]
+        if header is None:
+            continue
         entry, number, columns = scores.of(key)
         counts = None
-        if header and reader.rows != "event":
-            fitted = reader.fitted(header.all_branches())
-            beside = files[key].friends
-            counts = fitted.object_counts(header.url, 0, header.entries, friends=beside)
+        if reader.rows != "event":
+            fitted, beside = reader.fitted(header.all_branches()), files[key].friends
+            recipe = files[key].state if job["section"]["simulated"] else None
+            wanted = checksums_wanted(header, recipe)
+            try:
+                counts = fitted.object_counts(
+                    header.url, 0, header.entries, friends=beside, checksums=wanted
+                )
+            except ChangedError as change:
+                _refuse_changed({key: change}, changed)
+        made[key] = output
         write_friend(
             output,
-            header.entries if header else 0,
+            header.entries,
             entry,
             number,
             columns,
@@ -401,6 +466,7 @@ def _write_friends(
             counts=counts,
             notes=_notes("friends", job),
         )
+    return made
 
 
 def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output: str) -> None:
@@ -518,6 +584,25 @@ def report(
 
 
 # -- what the stages share ----------------------------------------------------------------------
+
+
+def _refuse_changed(changes: Mapping[str, ChangedError], pattern: str) -> None:
+    """Raise ChangedError if files are not those that were indexed, and leave a note on each.
+
+    The next plan reads the notes (see `Files.changed`): it may see the same sizes and times.
+    """
+    for key, change in changes.items():
+        if change.checksum:
+            write_text(of_file(pattern, key), json.dumps({"checksum": change.checksum}))
+    if len(changes) > 1:
+        raise ChangedError(
+            f"{len(changes)} files",
+            expected="the files that were indexed",
+            found="\n".join(str(change) for change in changes.values()),
+            fix="start again, once the files are complete: they are then indexed anew",
+        )
+    for change in changes.values():
+        raise change
 
 
 def _notes(stage: str, job: Job, seed: int | None = None) -> dict[str, str]:

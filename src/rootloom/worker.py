@@ -15,9 +15,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rootloom.errors import RootloomError
+from rootloom.errors import to_dict
 from rootloom.fileio import write_text
-from rootloom.running import EXIT_PREEMPTED, EXIT_REFUSED, Preempted
+from rootloom.running import EXIT_PREEMPTED, EXIT_REFUSED, Preempted, refusal_of
 from rootloom.stages import train_process
 from rootloom.training import signals
 
@@ -36,11 +36,12 @@ def main(arguments: list[str]) -> int:
     except Preempted as stop:
         _say(place, number, {"preempted": str(stop)})
         return EXIT_PREEMPTED
-    except RootloomError as refusal:
-        fields = ("where", "expected", "found", "fix")
-        _say(place, number, {"refused": {name: getattr(refusal, name) for name in fields}})
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        refusal = refusal_of(error, str(place.parent))
+        if refusal is None:
+            traceback.print_exc()
+        else:
+            _say(place, number, {"refused": to_dict(refusal)})
     else:
         return 0
     _leave(EXIT_REFUSED)

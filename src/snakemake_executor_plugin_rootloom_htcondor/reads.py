@@ -12,7 +12,7 @@ from rootloom.cluster.ledger import FOLDER
 from rootloom.filelist import File, FileList
 from rootloom.paths import of_file
 from rootloom.rootio.source import is_remote
-from rootloom.shards.manifest import shards_by_file
+from rootloom.shards.manifest import mark_beside, shards_by_file
 
 OUTCOMES = FOLDER / "outcomes.json"
 
@@ -21,9 +21,9 @@ def read_by(job: JobExecutorInterface, listing: FileList | None) -> list[str]:
     """Files that a job may read, as far as they are there, sorted.
 
     Its inputs; outputs of an earlier run, which it may keep or update; ROOT files, shards and a
-    directory of checkpoints that its parameters name; the shards of its manifests, where it works
-    on rows of a representation; why it ended before. listing: the data set's files, where the
-    workflow has one. Raises InputError for a damaged manifest.
+    directory of checkpoints that its parameters name, and why files were set aside; the shards of
+    its manifests, where it works on rows of a representation; why it ended before. listing: the
+    data set's files, where the workflow has one. Raises ResultError for a damaged manifest.
     """
     found = {str(OUTCOMES), *(path for one in _each(job) for path in _named_by(one, listing))}
     return sorted(path for path in found if Path(path).is_file())
@@ -60,6 +60,7 @@ def _named_by(job: JobExecutorInterface, listing: FileList | None) -> Iterator[s
     if pattern := job.params.get("shards"):
         parts = range(section["parts"])
         yield from (of_file(pattern, file.key, part) for file in files for part in parts)
+        yield from (str(mark_beside(of_file(pattern, file.key))) for file in files)
     if "representation" in section:
         manifests = [path for path in job.input.get("manifests", ()) if path.endswith(".json")]
         for shards in shards_by_file(manifests).values():

@@ -63,7 +63,7 @@ class Watching(Submission):
             ending,
             memory=asked.get("mem_mb"),
             runtime=asked.get("runtime"),
-            stopped=log is not None and outcomes.was_stopped(log),
+            stopped=log is not None and outcomes.noted(outcomes.STOPPED, log),
         )
 
     # -- called by the engine and by the published executor --------------------------------------

@@ -259,6 +259,6 @@ class Executor(Adopting, _Submission):
         return queue.cause_of(
             state,
             info.aux["slurm_logfile"],
-            stopped=log is not None and outcomes.was_stopped(log),
+            stopped=log is not None and outcomes.noted(outcomes.STOPPED, log),
             lead=script.lead(info.job.resources.get("runtime")),
         )

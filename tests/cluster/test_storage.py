@@ -23,7 +23,13 @@ import uproot
 import yaml
 
 from rootloom import scratch
-from rootloom.errors import InputError
+from rootloom.errors import (
+    InputError,
+    ResourceError,
+    RootloomError,
+    StorageError,
+    UnsteadyError,
+)
 from rootloom.fileio import new_hdf5
 from rootloom.rootio import remote, staging
 from rootloom.rootio.dataset import ClassRule, RowReader
@@ -173,16 +179,25 @@ def be_unavailable(https: Web) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "found"), [(hang, "timed out"), (lie_about_size, "bytes"), (be_unavailable, "503")]
+    ("fault", "found", "kind"),
+    [
+        (hang, "timed out", ResourceError),
+        (lie_about_size, "bytes", UnsteadyError),
+        (be_unavailable, "503", ResourceError),
+    ],
 )
 def test_patience_ends_with_the_address(
-    https: Web, fault: Callable[[Web], None], found: str, monkeypatch: pytest.MonkeyPatch
+    https: Web,
+    fault: Callable[[Web], None],
+    found: str,
+    kind: type[RootloomError],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ROOTLOOM_ATTEMPTS", "2")
     monkeypatch.setenv("ROOTLOOM_TIMEOUT", "1")
     url = https.add(HZZ)
     fault(https)
-    with pytest.raises(InputError, match=found) as refusal:
+    with pytest.raises(kind, match=found) as refusal:
         inspect(url, "events")
     assert url in str(refusal.value)
     assert "2 attempts" in str(refusal.value)
@@ -196,7 +211,7 @@ def test_a_server_that_hangs_ends_an_xrootd_read(monkeypatch: pytest.MonkeyPatch
         blocks = reader().read(url, 0, ENTRIES, step=100)
         next(blocks)
         server.signal(signal.SIGSTOP)
-        with pytest.raises(InputError, match="expired") as refusal:
+        with pytest.raises(ResourceError, match="expired") as refusal:
             list(blocks)
         assert url in str(refusal.value)
         server.signal(signal.SIGCONT)
@@ -213,14 +228,14 @@ def test_hopeless_cases_are_not_tried_again(
         assert "attempts" not in str(refusal.value)
     assert https.faults.requests == 1
     if os.getuid() == 0:  # only root's server gives up a right that it had
-        with pytest.raises(InputError, match="credentials"):
+        with pytest.raises(StorageError, match="credentials"):
             inspect(one_xrootd.url("secret.root"), "events")
     https.faults.token = "abc"
-    with pytest.raises(InputError, match="credentials"):
+    with pytest.raises(StorageError, match="credentials"):
         inspect(https.add(HZZ), "events")
     monkeypatch.delenv("SSL_CERT_FILE")
     before = https.faults.requests
-    with pytest.raises(InputError, match="SSL_CERT_FILE"):
+    with pytest.raises(StorageError, match="SSL_CERT_FILE"):
         inspect(https.add(HZZ), "events")
     assert https.faults.requests == before
 
@@ -252,7 +267,7 @@ def test_certificates_of_both_sides(
                 user.setenv("X509_USER_PROXY", str(certificate))
                 assert inspect(url, "events").entries == ENTRIES
                 user.delenv("X509_USER_PROXY")
-                with pytest.raises(InputError, match=r"uproot-HZZ-lzma\.root"):
+                with pytest.raises(RootloomError, match=r"uproot-HZZ-lzma\.root"):
                     inspect(url, "events")
 
 

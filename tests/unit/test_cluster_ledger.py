@@ -120,8 +120,8 @@ def test_memory_and_time_are_doubled_apart_and_up_to_a_limit(tmp_path: Path) -> 
 
 
 def test_a_stop_is_noted_by_the_job_and_read_by_the_head(tmp_path: Path) -> None:
-    outcomes.note_stopped("results/logs/train/a.log", folder=tmp_path)
-    assert outcomes.was_stopped("results/logs/train/a.log", folder=tmp_path)
-    assert not outcomes.was_stopped("results/logs/train/b.log", folder=tmp_path)
-    outcomes.clear_stopped("results/logs/train/a.log", folder=tmp_path)
-    assert not outcomes.was_stopped("results/logs/train/a.log", folder=tmp_path)
+    outcomes.note(outcomes.STOPPED, "results/logs/train/a.log", folder=tmp_path)
+    assert outcomes.noted(outcomes.STOPPED, "results/logs/train/a.log", folder=tmp_path)
+    assert not outcomes.noted(outcomes.STOPPED, "results/logs/train/b.log", folder=tmp_path)
+    outcomes.clear("results/logs/train/a.log", folder=tmp_path)
+    assert not outcomes.noted(outcomes.STOPPED, "results/logs/train/a.log", folder=tmp_path)

@@ -210,6 +210,7 @@ def preprocess(plan: Plan) -> dict[str, np.ndarray]:
             index=index,
             shards=plan.paths.shard("mine", "features", "{file}", "{part}"),
             output=manifest,
+            changed=plan.paths.changed("mine", "{file}"),
         )
         entries = json.loads(Path(manifest).read_text())["files"]
         for key in sorted(entries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from collections.abc import Iterator
@@ -14,10 +15,25 @@ import pytest
 
 pytest.importorskip("requests")
 
-from rootloom.errors import ConfigError, InputError
+from rootloom.errors import (
+    ConfigError,
+    InputError,
+    ResourceError,
+    RootloomError,
+    StorageError,
+    UnsteadyError,
+)
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
-from rootloom.rootio.remote import Retry, TransferError, address, scheme, timeout
+from rootloom.rootio.remote import (
+    COPIES,
+    Retry,
+    TransferError,
+    address,
+    scheme,
+    timeout,
+    unreadable,
+)
 
 FILE = Path(__file__).parents[1] / "data" / "uproot-HZZ-lzma.root"
 
@@ -161,29 +177,99 @@ def test_patience_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("error", "tried", "fix"),
+    ("error", "tried", "kind", "fix"),
     [
-        (OSError("[ERROR] Server responded: [3011] no such file"), 1, "check the path"),
-        (FileNotFoundError("file not found ([FATAL] Invalid address)"), 3, "server"),
-        (FileNotFoundError("gone"), 1, "check the path"),
-        (OSError("[FATAL] Auth failed: No protocols left"), 1, "X509_USER_PROXY"),
-        (OSError("[ERROR] Server responded: [3010] permission denied"), 1, "credentials"),
-        (ModuleNotFoundError("No module named 'XRootD'"), 1, r"rootloom\[remote\]"),
-        (TimeoutError("[ERROR] Operation expired"), 3, "server"),
-        (TransferError("x", expected="a", found="b", fix="another copy"), 3, "another copy"),
-        (InputError("x", expected="a", found="b", fix="no attempt"), 1, "no attempt"),
+        (OSError("[ERROR] Server responded: [3011] no such file"), 1, InputError, "check the path"),
+        (FileNotFoundError("file not found ([FATAL] Invalid address)"), 3, ResourceError, "server"),
+        (FileNotFoundError("gone"), 1, InputError, "check the path"),
+        (OSError("[FATAL] Auth failed: No protocols left"), 1, StorageError, "X509_USER_PROXY"),
+        (OSError("[ERROR] Server responded: [3010] denied"), 1, StorageError, "credentials"),
+        (PermissionError("HTTP 403 Forbidden"), 1, StorageError, "credentials"),
+        (ModuleNotFoundError("No module named 'XRootD'"), 1, ResourceError, r"rootloom\[remote\]"),
+        (TimeoutError("[ERROR] Operation expired"), 3, ResourceError, "nothing is set aside"),
+        (OSError("HTTP 503 Service Unavailable"), 3, ResourceError, "nothing is set aside"),
+        (OSError("HTTP 500 Internal Server Error"), 3, UnsteadyError, "server"),
+        (ConnectionResetError(104, "reset by peer"), 3, UnsteadyError, "server"),
+        (ConnectionRefusedError(111, "refused"), 3, ResourceError, "nothing is set aside"),
+        (OSError("[FATAL] Connection error"), 3, ResourceError, "nothing is set aside"),
+        (OSError("host='h' (Caused by NameResolutionError('h'))"), 3, ResourceError, "network"),
+        (OSError("[Errno 101] Network is unreachable"), 3, ResourceError, "network"),
+        (OSError(24, "Too many open files"), 3, ResourceError, "ulimit -n"),
+        (MemoryError(), 1, ResourceError, "mem_mb"),
+        (RuntimeError("can't start new thread"), 3, ResourceError, "ulimit -u"),
+        (TransferError("x", expected="a", found="b", fix="another copy"), 3, TransferError, "copy"),
+        (InputError("x", expected="a", found="b", fix="no attempt"), 1, InputError, "no attempt"),
     ],
 )
-def test_only_what_may_pass_is_tried_again(error: Exception, tried: int, fix: str) -> None:
+def test_only_what_may_pass_is_tried_again_and_whose_fault_it_is(
+    error: Exception, tried: int, kind: type[RootloomError], fix: str
+) -> None:
     calls = []
 
     def fail() -> None:
         calls.append(1)
         raise error
 
-    with pytest.raises(InputError, match=fix):
+    with pytest.raises(RootloomError, match=fix) as refusal:
         Retry(attempts=3, wait=0.001).run("root://host//x.root", fail)
     assert len(calls) == tried
+    assert type(refusal.value) is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "input"),  # a block of this file
+        (ValueError("cannot decompress"), "input"),
+        (FileNotFoundError(errno.ENOENT, "gone"), "input"),
+        (PermissionError(errno.EACCES, "denied"), "machine"),
+        (OSError(errno.ESTALE, "Stale file handle"), "machine"),
+        (OSError(errno.ENOTCONN, "Transport endpoint is not connected"), "machine"),
+        (OSError(errno.EMFILE, "Too many open files"), "machine"),
+        (OSError(errno.ETIMEDOUT, "Connection timed out"), "machine"),
+        (MemoryError(), "machine"),
+    ],
+)
+def test_whose_fault_it_is_that_a_local_file_cannot_be_read(
+    tmp_path: Path, error: Exception, fault: str
+) -> None:
+    (tmp_path / "other.root").touch()
+    url = str(tmp_path / "x.root")
+    for one in (error, wrapped(error)):
+        refusal = unreadable(url, one)
+        assert (refusal.fault, isinstance(refusal, InputError)) == (fault, fault == "input")
+        assert url in str(refusal)
+
+
+def wrapped(error: Exception) -> Exception:
+    """As libraries between the system and us pass it on."""
+    if isinstance(error, FileNotFoundError):
+        return error
+    try:
+        try:
+            raise error
+        except Exception as inner:
+            raise ValueError("while reading a basket") from inner
+    except ValueError as outer:
+        return outer
+
+
+def test_a_folder_that_is_not_mounted_is_no_missing_file(tmp_path: Path) -> None:
+    gone = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "nowhere"):
+        refusal = unreadable(str(tmp_path / folder / "x.root"), gone)
+        assert refusal.fault == "machine"
+        assert "mount" in str(refusal)
+
+
+def test_a_copy_that_is_gone_from_scratch_is_no_missing_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(COPIES, "root://host//x.root", "/scratch/copy.root")
+    refusal = unreadable("root://host//x.root", FileNotFoundError(errno.ENOENT, "gone"))
+    assert refusal.fault == "machine"
+    assert "ROOTLOOM_SCRATCH" in str(refusal)
 
 
 def test_spellings_of_protocols() -> None:

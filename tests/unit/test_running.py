@@ -35,9 +35,9 @@ def test_a_stop_is_noted_until_the_next_start() -> None:
     with pytest.raises(SystemExit) as stop, running(LOG):
         raise Preempted("step 3")
     assert stop.value.code == EXIT_PREEMPTED
-    assert outcomes.was_stopped(LOG)
+    assert outcomes.noted(outcomes.STOPPED, LOG)
     with running(LOG):
-        assert not outcomes.was_stopped(LOG)
+        assert not outcomes.noted(outcomes.STOPPED, LOG)
 
 
 def test_a_terminal_that_is_gone_does_not_end_a_job() -> None:
@@ -64,6 +64,28 @@ def test_a_log_that_cannot_grow_hides_no_refusal(capsys: pytest.CaptureFixture[s
         raise DataError("here", expected="a", found="b")
     assert stop.value.code == EXIT_REFUSED
     assert "error: here" in capsys.readouterr().err
+
+
+def test_an_error_of_the_machine_is_said_without_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as stop, running(LOG):
+        raise PermissionError(13, "Permission denied", "results/report.html")
+    assert stop.value.code == EXIT_REFUSED
+    said = capsys.readouterr().err
+    assert "error: results/report.html\n" in said
+    assert "Permission denied" in said
+    assert "Traceback" not in said
+    with pytest.raises(SystemExit), running(LOG):
+        raise ValueError("a defect")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_place_for_logs_that_cannot_be_made_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop, running("/proc/none/a.log"):
+        raise AssertionError
+    assert stop.value.code == EXIT_REFUSED
+    assert "error: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("gone_before", [False, True])

@@ -11,8 +11,8 @@ import h5py
 import pytest
 
 from rootloom import scratch
-from rootloom.errors import InputError
-from rootloom.fileio import atomic_path, new_hdf5, write_bytes, write_text
+from rootloom.errors import ResourceError, StorageError
+from rootloom.fileio import atomic_folder, atomic_path, new_hdf5, write_bytes, write_text
 
 
 def test_content_appears_only_when_complete(tmp_path: Path) -> None:
@@ -53,18 +53,57 @@ def test_a_full_disk_names_file_need_and_room(tmp_path: Path, error: OSError) ->
         with atomic_path(tmp_path / "a.bin", needed=12345):
             raise error
 
-    with pytest.raises(InputError, match=r"a\.bin[\s\S]*12345 bytes[\s\S]*\d+ bytes free"):
+    with pytest.raises(StorageError, match=r"a\.bin[\s\S]*12345 bytes[\s\S]*\d+ bytes free"):
         fail()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_other_errors_keep_their_type(tmp_path: Path) -> None:
-    def fail() -> None:
-        with atomic_path(tmp_path / "a.bin"):
-            raise PermissionError(errno.EACCES, "denied")
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (errno.EACCES, StorageError, r"place to write to[\s\S]*Permission denied: .*bytes free"),
+        (errno.EPERM, StorageError, "Operation not permitted"),
+        (errno.EROFS, StorageError, "Read-only file system"),
+        (errno.EFBIG, StorageError, "limit reached"),
+        (errno.EIO, ResourceError, "Input/output error"),
+        (errno.ESTALE, ResourceError, r"Stale file handle[\s\S]*all is kept"),
+        (errno.EMFILE, ResourceError, "ulimit -n"),
+        (errno.ENOMEM, ResourceError, "mem_mb"),
+        (errno.ENOTCONN, ResourceError, "file server"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_no_fault_of_any_input(
+    tmp_path: Path, code: int, kind: type[ResourceError], words: str
+) -> None:
+    """Whichever way the system, HDF5 or a wrapping library says so."""
+    text = f"Unable to write (errno = {code}, error message = '{os.strerror(code)}')"
+    wrapped = ValueError("cannot write")
+    wrapped.__cause__ = OSError(code, os.strerror(code))
+    for error in (OSError(code, os.strerror(code)), OSError(text), RuntimeError(text)):
+        with pytest.raises(kind, match=words) as refusal, atomic_path(tmp_path / "a.bin"):
+            raise error
+        assert (refusal.value.fault, refusal.value.where) == ("machine", str(tmp_path / "a.bin"))
+        assert refusal.value.passes == (kind is ResourceError)
+        with pytest.raises(kind), atomic_folder(tmp_path / "folder"):
+            raise error
+    assert list(tmp_path.iterdir()) == []
 
-    with pytest.raises(PermissionError):
-        fail()
+
+def test_a_place_that_takes_nothing_is_named(tmp_path: Path) -> None:
+    """The folder for the results cannot be made: a file is in its way, or it is of the system."""
+    for path in (Path("/proc/none/a.json"), Path("/sys/kernel/a.json")):
+        with pytest.raises((StorageError, FileNotFoundError)) as refusal:
+            write_text(path, "x")
+        if isinstance(refusal.value, StorageError):
+            assert str(path) in str(refusal.value)
+
+
+def test_errors_of_something_else_keep_their_type(tmp_path: Path) -> None:
+    """A defect, and a file elsewhere that was read on the way."""
+    elsewhere = PermissionError(errno.EACCES, "denied", "/elsewhere/input.root")
+    for error in (FileNotFoundError(errno.ENOENT, "gone"), KeyError("x"), elsewhere):
+        with pytest.raises(type(error)), atomic_path(tmp_path / "a.bin"):
+            raise error
 
 
 def test_bytes_are_written_and_replaced(tmp_path: Path) -> None:
@@ -100,7 +139,7 @@ def test_hdf5_survives_a_disk_that_fills(tmp_path: Path, monkeypatch: pytest.Mon
                 sink.check()
                 steps.append(k)
 
-    with pytest.raises(InputError, match="bytes free"):
+    with pytest.raises(StorageError, match="bytes free"):
         fill()
     assert 0 < len(steps) < 99
     assert list(tmp_path.iterdir()) == []
@@ -154,7 +193,7 @@ def test_an_error_on_scratch_keeps_what_was_there(tmp_path: Path, node: Path) ->
 def test_a_full_scratch_is_named(tmp_path: Path, node: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     with (
-        pytest.raises(InputError, match=rf"{node}[\s\S]*{scratch.VARIABLE}"),
+        pytest.raises(StorageError, match=rf"{node}[\s\S]*{scratch.VARIABLE}"),
         atomic_path(tmp_path / "a.bin"),
     ):
         raise full

@@ -12,7 +12,7 @@ import hdf5plugin  # noqa: F401 (registers the filters for plain h5py)
 import numpy as np
 import pytest
 
-from rootloom.errors import DataError, InputError
+from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.shards.add import add_columns
 from rootloom.shards.ids import event_ids, event_split, row_ids
 from rootloom.shards.reader import Shard, content_digest
@@ -358,7 +358,7 @@ def test_new_columns_of_other_rows_are_refused_and_change_nothing(tmp_path: Path
     part, some = cut(block, columns, 0, 500)
     with pytest.raises(InputError, match="were not given"), add_columns(path) as adder:
         adder.append(part, {"y": some["x"]})
-    with pytest.raises(InputError, match="label"), add_columns(path) as adder:
+    with pytest.raises(ConfigError, match="label"), add_columns(path) as adder:
         adder.append(block, {"label": block.label})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
@@ -367,12 +367,13 @@ def test_new_columns_of_other_rows_are_refused_and_change_nothing(tmp_path: Path
 FULL = """
 import resource, sys
 from pathlib import Path
+from rootloom import errors
 sys.path.insert(0, {tests!r})
 import test_shards_format as t
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     t.write(Path({path!r}), rows=50_000, step=10_000)
-except t.InputError as error:
+except errors.StorageError as error:
     print(error)
 """
 

@@ -157,7 +157,7 @@ class Adopting(RemoteExecutor):
         )
         log = log_of(job)
         if log is not None:
-            outcomes.clear_stopped(log)
+            outcomes.clear(log)
         self.ledger.settle(key)
         self._due.append((time.monotonic() + delay, job))
 

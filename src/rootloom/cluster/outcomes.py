@@ -13,10 +13,16 @@ from typing import Literal
 
 from rootloom import fileio
 from rootloom.cluster.ledger import FOLDER
+from rootloom.errors import ResourceError
 
 # "lost": preempted, evicted, node failure, removed by hand, or stopped with its state saved.
 Cause = Literal["memory", "time", "lost", "failed"]
 LARGEST_FACTOR = 16
+# What a job says of its own end. "stopped": on a signal, with its state saved. "refused": by what
+# no other attempt can lift.
+Note = Literal["stopped", "refused"]
+STOPPED: Note = "stopped"
+REFUSED: Note = "refused"
 
 _Counts = dict[str, dict[str, int]]
 _cache: dict[Path, tuple[tuple[int, int], _Counts]] = {}
@@ -38,36 +44,52 @@ def factor(
 
 
 def record(cause: Cause, rule: str, wildcards: Mapping[str, str], *, folder: Path = FOLDER) -> None:
-    """Note that a job ended for this cause; only "memory" and "time" are kept."""
+    """Note that a job ended for this cause; only "memory" and "time" are kept.
+
+    Where that has no room, the next attempt asks for no more than this one did.
+    """
     if cause not in ("memory", "time"):
         return
     counts = _read(folder)
     of_job = counts.setdefault(_name(rule, wildcards), {})
     of_job[cause] = of_job.get(cause, 0) + 1
-    fileio.write_text(folder / "outcomes.json", json.dumps(counts, indent=1, sort_keys=True))
+    try:
+        fileio.write_text(folder / "outcomes.json", json.dumps(counts, indent=1, sort_keys=True))
+    except ResourceError as refusal:
+        print(f"note: {refusal}")
 
 
-def note_stopped(log: str | Path, *, folder: Path = FOLDER) -> None:
-    """Say that the job of this log file stopped on a signal with its state saved.
+def note(what: Note, log: str | Path, *, folder: Path = FOLDER) -> None:
+    """Say how the job of this log file ended.
 
     Written by the job itself: its exit code does not reach the batch system, because the engine in
     between ends with a code of its own.
     """
-    fileio.write_text(_stopped(log, folder), "")
+    fileio.write_text(_place(what, log, folder), "")
 
 
-def clear_stopped(log: str | Path, *, folder: Path = FOLDER) -> None:
-    """Forget an earlier stop of the job of this log file."""
-    _stopped(log, folder).unlink(missing_ok=True)
+def clear(log: str | Path, *, folder: Path = FOLDER) -> None:
+    """Forget how the job of this log file ended before."""
+    for what in (STOPPED, REFUSED):
+        take(what, log, folder=folder)
 
 
-def was_stopped(log: str | Path, *, folder: Path = FOLDER) -> bool:
-    """Whether the job of this log file last stopped on a signal with its state saved."""
-    return _stopped(log, folder).exists()
+def noted(what: Note, log: str | Path, *, folder: Path = FOLDER) -> bool:
+    """Whether the job of this log file last said so of its end."""
+    return _place(what, log, folder).exists()
 
 
-def _stopped(log: str | Path, folder: Path) -> Path:
-    return folder / "stopped" / hashlib.sha256(str(log).encode()).hexdigest()[:20]
+def take(what: Note, log: str | Path, *, folder: Path = FOLDER) -> bool:
+    """Whether it said so; forget it."""
+    try:
+        _place(what, log, folder).unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _place(what: Note, log: str | Path, folder: Path) -> Path:
+    return folder / what / hashlib.sha256(str(log).encode()).hexdigest()[:20]
 
 
 def _name(rule: str, wildcards: Mapping[str, str]) -> str:

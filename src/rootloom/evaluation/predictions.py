@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from rootloom import faults
 from rootloom.errors import InputError, nearest
 from rootloom.fileio import Sink, new_hdf5
 
@@ -179,6 +180,7 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
             rows = _read_rows(str(path), file, _places(file, header, only))
     # A damaged file fails in several ways, depending on which of its parts is damaged.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        faults.pass_on(error, str(path))
         raise InputError(
             str(path),
             expected=f"a readable HDF5 file of predictions: {REQUIREMENTS}",

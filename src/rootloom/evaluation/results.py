@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from rootloom import faults
 from rootloom.errors import DataError, InputError
 from rootloom.evaluation.classification_results import ClassificationResult
 from rootloom.evaluation.generation_results import Floor, GenerationResult
@@ -127,6 +128,7 @@ def _text(path: Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
+        faults.pass_on(error, str(path))
         raise InputError(
             str(path), expected="an evaluation JSON file", found=str(error.strerror)
         ) from None

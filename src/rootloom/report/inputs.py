@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rootloom import faults
 from rootloom.errors import InputError
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.weights import WeightsSummary
@@ -125,6 +126,7 @@ def _lines(path: str | Path) -> list[str]:
     try:
         text = Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
+        faults.pass_on(error, str(path))
         raise InputError(
             str(path), expected="a training log of JSON lines", found=str(error)
         ) from None

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import InputError, RootloomError
+from rootloom.errors import ChangedError, InputError, RootloomError
 from rootloom.rootio.branches import Place, compression_of, places, read_arrays
-from rootloom.rootio.header import cluster_offsets, get_tree, spell
+from rootloom.rootio.header import cluster_offsets, get_tree, require_unchanged, spell
 from rootloom.rootio.joining import Friend, Index, key_rows, require_entries
 from rootloom.rootio.names import INSIDE
 from rootloom.rootio.remote import Retry, TransferError, address, brief, open_root
@@ -38,14 +38,19 @@ class Chunk(NamedTuple):
 class TreeFile:
     """One open tree of one file.
 
-    Raises InputError for a tree that is not there; what uproot raises for damage.
+    checksum: of its header when it was indexed; None to read whatever is there.
+    Raises ChangedError for another checksum, InputError for a tree that is not there; what uproot
+    raises for damage.
     """
 
-    def __init__(self, url: str, tree: str) -> None:
+    def __init__(self, url: str, tree: str, checksum: str | None = None) -> None:
         self._stack, self._url, self._name = ExitStack(), url, tree
         try:
             self._directory = self._stack.enter_context(open_root(url))
             self._tree, self.container = get_tree(self._directory, url, tree)
+            if checksum is not None:
+                opened = self._directory, self._tree
+                require_unchanged(*opened, url, tree, self.container, checksum)
             self.entries = int(self._tree.num_entries)
             self.places = places(self._tree, self.container)
             self._executor: Any = None
@@ -154,8 +159,10 @@ def cut(
 class _Source:
     """A tree that is opened again after a failure, and read again, where that may help."""
 
-    def __init__(self, stack: ExitStack, url: str, tree: str, retry: Retry) -> None:
-        self.url, self.tree, self._retry = url, tree, retry
+    def __init__(
+        self, stack: ExitStack, url: str, tree: str, retry: Retry, checksum: str | None
+    ) -> None:
+        self.url, self.tree, self._retry, self._checksum = url, tree, retry, checksum
         self._opened: TreeFile | None = None
         stack.callback(self._close)
         on_copy_if_needed(stack, url, retry, lambda: self._attempt(lambda _: None))
@@ -164,10 +171,16 @@ class _Source:
         """The result of `action` on the open tree."""
         return self._retry.run(self.url, lambda: self._attempt(action))
 
+    def compare(self) -> None:
+        """Open a local file once more, to see whether it is still the same."""
+        if self._checksum is not None and not is_remote(self.url):
+            self._close()
+            self.run(lambda _: None)
+
     def _attempt(self, action: Callable[[TreeFile], T]) -> T:
         try:
             if self._opened is None:
-                self._opened = TreeFile(self.url, self.tree)
+                self._opened = TreeFile(self.url, self.tree, self._checksum)
             return action(self._opened)
         except Exception:
             self._close()
@@ -190,11 +203,13 @@ class _Joined:
         names: Sequence[str],
         friends: Mapping[str, Friend],
         retry: Retry,
+        checksum: str | None = None,
     ) -> None:
-        self._main = _Source(stack, url, tree, retry)
+        self._main = _Source(stack, url, tree, retry, checksum)
         self.entries = self._main.run(lambda opened: opened.entries)
         self._friends = {
-            name: _Source(stack, friend.url, friend.tree, retry) for name, friend in friends.items()
+            name: _Source(stack, friend.url, friend.tree, retry, friend.checksum)
+            for name, friend in friends.items()
         }
         self._rules = friends
         self._indices: dict[str, Index] = {}
@@ -217,6 +232,11 @@ class _Joined:
     def steps(self, start: int, stop: int, step: int) -> list[tuple[int, int]]:
         """As of the tree itself."""
         return self._main.run(lambda opened: opened.steps(self._own, start, stop, step))
+
+    def compare(self) -> None:
+        """Raise ChangedError if a local file is not what it was when it was opened first."""
+        for source in (self._main, *self._friends.values()):
+            source.compare()
 
     def read(self, start: int, stop: int) -> Chunk:
         """The arrays of entries [start, stop)."""
@@ -279,25 +299,35 @@ def chunks(
     step: int,
     friends: Mapping[str, Friend] | None = None,
     retry: Retry | None = None,
+    checksum: str | None = None,
 ) -> Iterator[Chunk]:
     """The branches `names` over entries [start, stop), in order; one empty chunk if none.
 
-    friends: trees beside it, by the name that their branches have before them.
-    Raises InputError for a file, tree or branch that is not there or cannot be read, and for a
-    friend whose entries are not those of the tree; a remote file is opened again, and only the
-    failed range read again.
+    friends: trees beside it, by the name that their branches have before them. checksum: as in
+    `TreeFile`; compared each time the file is opened, and once more after the last chunk, as a
+    local file may have been written over meanwhile.
+    Raises ChangedError where it differs, what `rootloom.rootio.remote.unreadable` says of a file,
+    tree or branch that is not there or cannot be read, and InputError for a friend whose entries
+    are not those of the tree; a remote file is opened again, and only the failed range read again.
     """
     with ExitStack() as stack:
-        joined = _Joined(stack, url, tree, names, friends or {}, retry or Retry())
-        if stop > joined.entries:
-            raise InputError(
-                f"{url}: tree '{tree}'",
-                expected=f"{stop} entries, as when it was indexed",
-                found=f"{joined.entries} entries",
-                fix="index the file again",
-            )
-        for begin, end in joined.steps(start, stop, step) or [(start, start)]:
-            yield joined.read(begin, end)
+        joined = _Joined(stack, url, tree, names, friends or {}, retry or Retry(), checksum)
+        try:
+            if stop > joined.entries:
+                raise ChangedError(
+                    f"{url}: tree '{tree}'",
+                    expected=f"{stop} entries, as when it was indexed",
+                    found=f"{joined.entries} entries",
+                    fix="start again: the file is indexed anew",
+                )
+            for begin, end in joined.steps(start, stop, step) or [(start, start)]:
+                yield joined.read(begin, end)
+        except ChangedError:
+            raise
+        except InputError:
+            joined.compare()  # what looks like damage may be half of another file
+            raise
+        joined.compare()
 
 
 def sum_of(url: str, tree: str, branch: str, *, retry: Retry | None = None) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rootloom.errors import InputError
+from rootloom.errors import InputError, ResultError, UnsteadyError
 from rootloom.fileio import intact, write_text
 from rootloom.rootio.header import Header
 
@@ -26,7 +26,7 @@ class Catalogue:
 
     @classmethod
     def read(cls, path: str | Path) -> Catalogue:
-        """What a file holds; nothing when it is not there. Raises InputError when it is damaged."""
+        """What a file holds; nothing without one. Raises ResultError when it is damaged."""
         found = cls()
         if not Path(path).exists():
             return found
@@ -79,13 +79,29 @@ class Catalogue:
 
     def _entry(self, key: str) -> dict[str, Any]:
         if key not in self._files:
-            raise InputError(
+            raise ResultError(
                 f"file '{key}'",
                 expected="an entry in its pack's index",
                 found=f"{len(self._files)} others",
                 fix="run snakemake again: it indexes files that are new",
             )
         return self._files[key]
+
+
+def aside_before(key: str, url: str, reason: str | None, on_bad_file: str) -> dict[str, InputError]:
+    """The refusal, by the file's key, of a file that was set aside before; none where it may be.
+
+    It is not looked at again as long as it looks the same: what follows was made without it.
+    """
+    if on_bad_file != "fail":
+        return {}
+    refusal = InputError(
+        url,
+        expected="a readable file with the branches that the dataset names",
+        found=f"it was set aside by an earlier run: {reason}",
+        fix="mend or remove it; or run `rootloom retry`, to look at it again as it is",
+    )
+    return {key: refusal}
 
 
 def quarantine(refusals: Mapping[str, InputError], files: int, on_bad_file: str) -> None:
@@ -95,7 +111,8 @@ def quarantine(refusals: Mapping[str, InputError], files: int, on_bad_file: str)
     if on_bad_file == "fail":
         if len(refusals) == 1:
             raise next(iter(refusals.values()))
-        raise InputError(
+        passes = any(refusal.passes for refusal in refusals.values())
+        raise (UnsteadyError if passes else InputError)(
             f"{len(refusals)} of {files} files",
             expected="readable files with the branches that the dataset names",
             found="\n".join(str(refusal) for refusal in refusals.values()),

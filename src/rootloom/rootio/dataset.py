@@ -18,7 +18,7 @@ from rootloom.rootio.branches import is_jagged
 from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
 from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
-from rootloom.rootio.joining import Friend
+from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
 from rootloom.rootio.names import INSIDE, resolve
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, take
@@ -156,6 +156,7 @@ class RowReader:
         step: int = 20_000,
         part: int = 0,
         friends: Mapping[str, str] | None = None,
+        checksums: Checksums = NO_CHECKSUMS,
     ) -> Iterator[RowBlock]:
         """Rows of entries [start, stop) of the file at `url`, in order; at least one block.
 
@@ -163,20 +164,29 @@ class RowReader:
         ("pt", "constituents.px"), all when None; step: entries read at a time;
         part: number of this range among those of the file, the first of which counts what belongs
         to the file as a whole; friends: addresses of the files of the friend trees by name, the
-        file itself where none is given.
+        file itself where none is given; checksums: of the headers when the file was indexed.
         The file is read from a copy on scratch where the environment names one.
-        Raises InputError for what cannot be read, DataError for non-finite values and for rows of
+        Raises ChangedError for a file with another checksum, InputError for what cannot be read,
+        ResourceError where the machine is at fault, DataError for non-finite values and for rows of
         two classes, ConfigError for expressions whose shape does not fit.
         """
         names = self.branches(columns)
         nothing: RowBlock | None = None
         elsewhere = self.sum_of_weights if part == 0 else None
-        beside = self.beside(url, friends)
+        beside = self.beside(url, friends, checksums)
         with ExitStack() as stack:
             for place in dict.fromkeys([url, *(friend.url for friend in beside.values())]):
                 stack.enter_context(staged(place, retry=self.retry))
             for chunk in chunks(
-                url, self.tree, names, start, stop, step=step, friends=beside, retry=self.retry
+                url,
+                self.tree,
+                names,
+                start,
+                stop,
+                step=step,
+                friends=beside,
+                retry=self.retry,
+                checksum=checksums.own,
             ):
                 block = self._block(chunk, url, file_class, columns)
                 if elsewhere is not None:
@@ -192,24 +202,43 @@ class RowReader:
         if nothing is not None:
             yield nothing
 
-    def beside(self, url: str, files: Mapping[str, str] | None = None) -> dict[str, Friend]:
+    def beside(
+        self,
+        url: str,
+        files: Mapping[str, str] | None = None,
+        checksums: Checksums = NO_CHECKSUMS,
+    ) -> dict[str, Friend]:
         """The friend trees of the file at `url`; files: where they are, by name, if elsewhere."""
         return {
-            name: Friend((files or {}).get(name, url), rule.tree, rule.by)
+            name: Friend((files or {}).get(name, url), rule.tree, rule.by, checksums.friend(name))
             for name, rule in self.friends.items()
         }
 
     def object_counts(
-        self, url: str, start: int, stop: int, *, friends: Mapping[str, str] | None = None
+        self,
+        url: str,
+        start: int,
+        stop: int,
+        *,
+        friends: Mapping[str, str] | None = None,
+        checksums: Checksums = NO_CHECKSUMS,
     ) -> np.ndarray:
         """Objects of the row collection in each entry of [start, stop), selected or not; int64.
 
-        friends: as of `read`.
+        friends, checksums: as of `read`, and what is raised.
         """
         found, names = [np.zeros(0, np.int64)], self._counters
-        beside = self.beside(url, friends)
+        beside = self.beside(url, friends, checksums)
         for chunk in chunks(
-            url, self.tree, names, start, stop, step=50_000, friends=beside, retry=self.retry
+            url,
+            self.tree,
+            names,
+            start,
+            stop,
+            step=50_000,
+            friends=beside,
+            retry=self.retry,
+            checksum=checksums.own,
         ):
             found.append(ak.to_numpy(ak.num(self._counted(chunk), axis=1)).astype(np.int64))
         return np.concatenate(found)

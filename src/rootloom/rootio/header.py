@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from rootloom.errors import InputError, nearest
+from rootloom.errors import ChangedError, InputError, nearest
 from rootloom.rootio.branches import Container, places, require_readable, types
 from rootloom.rootio.joining import Friend, require_entries
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve, split_cycle
@@ -406,6 +406,25 @@ def _read(directory: Any, url: str, name: str) -> Header:
         origin=origin,
         first_entry=first,
     )
+
+
+def require_unchanged(
+    directory: Any, tree: Any, url: str, name: str, container: Container, checksum: str
+) -> None:
+    """Raises ChangedError when the open file is not the one that was indexed with `checksum`.
+
+    Size and time do not tell: another file may have both.
+    """
+    found = _checksum(directory, tree, _key_of(directory, url, name), container)
+    if found != checksum:
+        raise ChangedError(
+            f"{url}: tree '{name}'",
+            expected=f"the file that was indexed: its header sums up to {checksum[:16]}…",
+            found=f"{found[:16]}…: it was replaced or written again since",
+            fix="start again, once the file is complete: it is then indexed anew, and what was "
+            "made of it is made anew",
+            checksum=found,
+        )
 
 
 def _checksum(directory: Any, tree: Any, key: Any, container: Container) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -20,11 +21,27 @@ class Friend(NamedTuple):
 
     by: branches of both, whole numbers that tell which entries belong together; without any, entry
     i belongs to entry i. None where nobody has said so: a friend with an index is then refused.
+    checksum: of its header when it was indexed; None for any.
     """
 
     url: str
     tree: str
     by: tuple[str, ...] | None = None
+    checksum: str | None = None
+
+
+class Checksums(NamedTuple):
+    """What the header of a tree, and those of its friends by name, summed up to; None for any."""
+
+    own: str | None = None
+    friends: Mapping[str, str] = MappingProxyType({})
+
+    def friend(self, name: str) -> str | None:
+        """That of a friend."""
+        return self.friends.get(name)
+
+
+NO_CHECKSUMS = Checksums()
 
 
 def require_entries(name: str, friend: Friend, found: int, url: str, entries: int) -> None:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from rootloom.errors import ConfigError, InputError, RootloomError
+from rootloom import faults
+from rootloom.errors import (
+    ConfigError,
+    InputError,
+    ResourceError,
+    RootloomError,
+    StorageError,
+    UnsteadyError,
+)
 from rootloom.rootio import checksums
 from rootloom.rootio.source import is_remote
 
 T = TypeVar("T")
 _LONGEST_WAIT = 60.0
+_DENIED = re.compile(r"\[3010\]|Auth failed")
 
 # How other spellings of the protocols are known to the libraries.
 _SCHEMES = {"davs": "https", "dav": "http", "xroot": "root", "xroots": "roots"}
@@ -24,12 +34,14 @@ HTTP, XROOTD = ("http", "https"), ("root", "roots")
 COPIES: dict[str, str] = {}
 
 
-class TransferError(InputError):
+class TransferError(UnsteadyError):
     """A refusal that another attempt may lift: what came over the network was not what was sent."""
 
 
 class WholeFilesOnlyError(InputError):
     """A server that cannot send a part of a file: it has to be copied before it can be read."""
+
+    fault = "machine"
 
 
 class HopelessError(OSError):
@@ -79,17 +91,18 @@ class Retry:
     def run(self, url: str, action: Callable[[], T]) -> T:
         """The result of `action`; what another attempt may lift is tried again for a URL.
 
-        Raises InputError naming `url` and the last failure.
+        Raises what `unreadable` says of the last failure.
         """
         attempts = self.attempts if is_remote(url) else 1
         for attempt in range(1, attempts + 1):
             try:
                 return action()
             except Exception as error:  # every layer below has its own kinds
-                refused = isinstance(error, RootloomError | MemoryError)
+                refused = isinstance(error, RootloomError)
                 if refused and not isinstance(error, TransferError):
                     raise
-                if attempt == attempts or hopeless(error) is not None:
+                short = isinstance(error, MemoryError)
+                if attempt == attempts or short or hopeless(error) is not None:
                     if refused:
                         raise
                     raise unreadable(url, error, attempt) from error
@@ -107,7 +120,7 @@ def hopeless(error: Exception) -> str | None:
     text = str(error)
     if isinstance(error, ImportError):
         return "install what remote files need: pip install 'rootloom[remote]'"
-    if "[3010]" in text or "Auth failed" in text or isinstance(error, PermissionError):
+    if _DENIED.search(text) or isinstance(error, PermissionError):
         return "renew your credentials (a proxy in X509_USER_PROXY, a token in BEARER_TOKEN)"
     # XRootD's "[FATAL] Invalid address" comes as a missing file, but name servers recover.
     if "[3011]" in text or (isinstance(error, FileNotFoundError) and "[FATAL]" not in text):
@@ -124,16 +137,60 @@ def brief(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def unreadable(url: str, error: Exception, attempts: int = 1) -> InputError:
-    """The refusal for a file that cannot be opened or read."""
+def unreadable(url: str, error: Exception, attempts: int = 1) -> RootloomError:
+    """The refusal for a file that cannot be opened or read, by who is at fault.
+
+    The file (InputError): it is not there, damaged, or on a block that cannot be read; or its
+    server, which can be reached, does not deliver it (UnsteadyError). The machine (ResourceError):
+    a server or file system that does not answer at all, memory, open files. The account
+    (StorageError): the right to read it, or credentials. Of the last two no file is set aside.
+    """
     tries = f", {attempts} attempts" if attempts > 1 else ""
+    if (at_fault := _of_surroundings(url, error, f"{brief(error)}{tries}")) is not None:
+        return at_fault
+    kind = InputError
     if is_remote(url):
-        fix = hopeless(error) or "check the address and the server, or copy the file"
+        lasting = hopeless(error)
+        kind = InputError if lasting else UnsteadyError
+        fix = lasting or "check the address and the server, or copy the file"
     else:
         fix = "copy the file again from its origin, or leave it out of the dataset"
-    return InputError(
+    return kind(
         address(url), expected="a readable ROOT file", found=f"{brief(error)}{tries}", fix=fix
     )
+
+
+def _of_surroundings(url: str, error: Exception, found: str) -> RootloomError | None:
+    """The refusal for what says nothing of the file itself; None for what does."""
+    where, fix = address(url), hopeless(error) or "check the network and the server"
+    wanted = "a server that answers"
+    if where in COPIES and isinstance(error, OSError):
+        fix = "leave ROOTLOOM_SCRATCH unset, or start again"
+        return ResourceError(where, expected="its copy on scratch", found=found, fix=fix)
+    if is_remote(url):
+        if isinstance(error, PermissionError | HopelessError) or _DENIED.search(str(error)):
+            wanted = "the right to read this file, from a server that can be trusted"
+            return StorageError(where, expected=wanted, found=found, fix=fix)
+        if faults.is_unreached(error):
+            fix = f"{fix}; then start again: nothing is set aside (leave the file out if the "
+            fix += "server answers for others)"
+            return ResourceError(where, expected=wanted, found=found, fix=fix)
+    elif isinstance(error, FileNotFoundError) and _is_away(os.path.dirname(where)):
+        return ResourceError(
+            where,
+            expected="the folder of this file, with the files in it",
+            found=found,
+            fix="mount its file system on this machine; then start again",
+        )
+    return faults.of_system(error, where)
+
+
+def _is_away(folder: str) -> bool:
+    """Whether a folder is not there, or as empty as the place of a file system not mounted."""
+    try:
+        return not os.listdir(folder or ".")
+    except OSError:
+        return True
 
 
 def address(url: str) -> str:

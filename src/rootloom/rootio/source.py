@@ -6,12 +6,13 @@ import glob
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from rootloom import packing
+from rootloom import faults, packing
 from rootloom.errors import ConfigError, InputError, nearest
 from rootloom.rootio import checksums
 
@@ -62,7 +63,8 @@ def expand(
     project that moves keeps them. Globs are not followed inside URLs. A name that ends in `.txt` is
     a list: a path, glob or URL a line, a URL with what is known of its content after it.
     Raises InputError for a pattern that matches nothing, a file that is there twice and two files
-    with one key; ConfigError for a list that cannot be understood.
+    with one key; ConfigError for a list that cannot be understood; ResourceError for a file or
+    folder that cannot be looked at.
     """
     written = [patterns] if isinstance(patterns, str) else patterns
     written = [entry for pattern in written for entry in _entries(pattern, base)]
@@ -134,12 +136,13 @@ def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
     if is_remote(pattern):
         return [pattern]
     pattern = os.path.normpath(os.path.expanduser(pattern))
-    if os.path.isfile(_located(pattern, base)):
+    if _is_file(_located(pattern, base)):
         return [pattern]
     names: list[str] = []
     if glob.has_magic(pattern):
+        _require_listable(_located(pattern, base))
         names = glob.glob(pattern, root_dir=base, recursive=True)
-        names = [name for name in names if os.path.isfile(_located(name, base))]
+        names = [name for name in names if _is_file(_located(name, base))]
     if not names:
         raise InputError(
             f"files: '{pattern}'",
@@ -189,6 +192,47 @@ def beside(
             fix="say more of its name",
         )
     return _located(names[0], base)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path is a file, or a link to one.
+
+    Raises InputError for a link to nothing, ResourceError for what cannot be looked at: neither may
+    drop out of a data set without a word.
+    """
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        if not os.path.islink(path):
+            return False
+        raise InputError(
+            f"file {path}",
+            expected="a file, or a link to one",
+            found=f"a link to {os.readlink(path)}, where nothing is",
+            fix="mount what it leads to, or remove it",
+        ) from None
+    except OSError as error:
+        raise faults.of_system(error, path, writing=True) or error from None
+
+
+def _require_listable(pattern: str) -> None:
+    """Raises ResourceError for a folder that a glob would pass by because it cannot be listed."""
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return
+        raise faults.of_system(error, str(error.filename), writing=True) or error from None
+
+    above, _, below = pattern.partition("**")
+    if below:
+        for _ in os.walk(os.path.dirname(above) or ".", onerror=refuse):
+            pass
+        return
+    for folder in glob.glob(os.path.dirname(pattern)) or ["."]:
+        try:
+            os.scandir(folder).close()
+        except OSError as error:
+            refuse(error)
 
 
 def _located(name: str, base: str | os.PathLike[str] | None) -> str:

@@ -10,12 +10,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from rootloom import scratch
-from rootloom.errors import ConfigError, InputError, nearest
-from rootloom.fileio import is_full
+from rootloom.errors import ConfigError, InputError, ResourceError, nearest
+from rootloom.faults import is_full
 from rootloom.rootio.checksums import Content, of_file, split
 from rootloom.rootio.remote import (
     COPIES,
@@ -59,8 +60,8 @@ class _Local:
             shutil.copyfileobj(file, sink, _PROGRESS)
 
 
-class _FullError(InputError):
-    """Scratch is full: a reason to do without it."""
+class _ScratchError(ResourceError):
+    """Scratch is full, or cannot be written or read: a reason to do without it."""
 
 
 class _Copy:
@@ -93,9 +94,9 @@ class _Copy:
         wanted = Content(facts.size, expected.digests or facts.digests)
         try:
             retry.run(self.url, lambda: _fetch(self.url, remote, path, wanted, retry))
-        except _FullError as full:
+        except _ScratchError as refusal:
             self.stack.close()
-            scratch.note(full.found, root)
+            scratch.note(refusal.found, root)
             return
         COPIES[address(self.url)] = str(path)
         self.stack.callback(COPIES.pop, address(self.url))
@@ -192,18 +193,56 @@ def _transport(url: str, *, verify: bool = False) -> Transport | None:
     return None if kind else _Local(url)
 
 
+class _Sink(FileIO):
+    """A copy on scratch. What goes wrong in it is no fault of the file that is copied.
+
+    Raises _ScratchError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _blaming_scratch(path):
+            super().__init__(path, "wb")
+
+    def write(self, data: Any) -> int:
+        """Write all of it."""
+        view = memoryview(data).cast("B")
+        done = 0
+        with _blaming_scratch(self._path):
+            while done < len(view):
+                done += super().write(view[done:]) or 0
+        return done
+
+
+@contextmanager
+def _blaming_scratch(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _scratch_error(path, error) from error
+
+
+def _scratch_error(path: Path, error: Exception) -> _ScratchError:
+    found = str(getattr(error, "strerror", None) or error)
+    if is_full(error):
+        found = f"full, {shutil.disk_usage(path.parent).free} bytes free"
+    return _ScratchError(str(path), expected="a copy on scratch", found=found)
+
+
 def _fetch(url: str, remote: Transport, path: Path, wanted: Content, retry: Retry) -> None:
     """Copy, going on where a connection was lost, and compare what arrived."""
-    with path.open("wb", buffering=0) as sink:
+    with _Sink(path) as sink:
         reached = 0
 
         def go_on() -> int:
             start = sink.seek(0, os.SEEK_END)
             try:
                 remote.copy(sink, start)
+            except _ScratchError:
+                raise
             except Exception as error:
-                if is_full(error):
-                    raise _full(path, wanted) from error
+                if is_full(error):  # where a library writes by itself
+                    raise _scratch_error(path, error) from error
                 if sink.seek(0, os.SEEK_END) < reached + _PROGRESS:
                     raise
             return sink.seek(0, os.SEEK_END)
@@ -213,14 +252,9 @@ def _fetch(url: str, remote: Transport, path: Path, wanted: Content, retry: Retr
             if now <= reached:
                 break
             reached = now
-    _compare(url, wanted, of_file(path, wanted.digests), "in the copy", TransferError)
-
-
-def _full(path: Path, wanted: Content) -> _FullError:
-    free = shutil.disk_usage(path.parent).free
-    return _FullError(
-        str(path), expected=f"room for {wanted.size} bytes", found=f"full, {free} bytes free"
-    )
+    with _blaming_scratch(path):
+        found = of_file(path, wanted.digests)
+    _compare(url, wanted, found, "in the copy", TransferError)
 
 
 def _compare(

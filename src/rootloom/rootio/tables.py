@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
+from rootloom import faults
 from rootloom.config import Table
 from rootloom.errors import ConfigError, DataError, InputError, nearest
 from rootloom.fileio import atomic_folder
@@ -128,6 +129,7 @@ def _opened(source: Path) -> BinaryIO:
         file: BinaryIO = opened(source, "rb")
         return file
     except OSError as error:
+        faults.pass_on(error, str(source))
         raise InputError(str(source), expected="a table", found=str(error.strerror)) from None
 
 

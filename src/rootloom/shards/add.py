@@ -12,7 +12,7 @@ from typing import Self
 import h5py
 import numpy as np
 
-from rootloom.errors import InputError
+from rootloom.errors import ConfigError, ResultError
 from rootloom.fileio import new_hdf5
 from rootloom.shards.ids import Naming
 from rootloom.shards.layout import BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT, unreadable
@@ -28,7 +28,7 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
 
     Columns that are not given again are copied as they lie on disk, compressed chunk by chunk;
     the shard is replaced as a whole on a clean exit and untouched on an error. `attributes`
-    replaces or adds root attributes, with no `append` those alone. Raises InputError when the
+    replaces or adds root attributes, with no `append` those alone. Raises ResultError when the
     shard is damaged or the rows appended are not the shard's rows, in its order.
     """
 
@@ -69,7 +69,7 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
         """New columns of R rows, in the ROOT file's order; `columns` must name no base column."""
         fixed = sorted(set(columns) & {*BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT})
         if fixed:
-            raise InputError(
+            raise ConfigError(
                 str(self._path), expected="columns that may change", found=", ".join(fixed)
             )
         ids, split = self._naming.rows(block, self._splits)
@@ -102,8 +102,8 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]
 
-    def _other_rows(self, found: str) -> InputError:
-        return InputError(
+    def _other_rows(self, found: str) -> ResultError:
+        return ResultError(
             str(self._path),
             expected="exactly the rows the shard holds, in its order",
             found=found,

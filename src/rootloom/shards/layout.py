@@ -15,7 +15,8 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from rootloom.errors import InputError
+from rootloom import faults
+from rootloom.errors import ResultError
 
 SCHEMA_VERSION = 2  # 2: the identity of a row is its event's and its object's number
 BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
@@ -63,9 +64,14 @@ def read_slice(dataset: h5py.Dataset, start: int, stop: int, out: np.ndarray) ->
     dataset.id.read(h5py.h5s.create_simple((stop - start, *trailing)), file_space, out)
 
 
-def unreadable(path: Any, error: BaseException | str) -> InputError:
-    """The refusal for a shard that is damaged, with the way out."""
-    return InputError(
+def unreadable(path: Any, error: BaseException | str) -> ResultError:
+    """The refusal for a shard that is damaged, with the way out.
+
+    Raises ResourceError where the machine is at fault: the shard may be whole.
+    """
+    if isinstance(error, BaseException):
+        faults.pass_on(error, str(path))
+    return ResultError(
         str(path),
         expected=f"an intact shard (HDF5, schema version {SCHEMA_VERSION})",
         found=str(error),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rootloom.errors import InputError
+from rootloom.errors import ResultError
 from rootloom.fileio import intact, write_text
 from rootloom.rootio.origin import Events
 
@@ -19,8 +19,8 @@ class Entry:
     """One file. shards: relative to the manifest. fingerprints: of the shards.
 
     seconds: what it took when it was made; 0 when this is not known any more. quarantined: why the
-    file was set aside; its shards are there and have no rows. events: where its events are from,
-    None when it was set aside.
+    file was set aside: it then has no shards. events: where its events are from, None when it was
+    set aside.
     """
 
     url: str
@@ -40,7 +40,7 @@ class Manifest:
 
     @classmethod
     def read(cls, path: str | Path) -> Manifest:
-        """Raises InputError when it is not there or no manifest."""
+        """Raises ResultError when it is not there or no manifest."""
         fix = "delete it and run again: shards that are whole are kept"
         with intact(path, "the manifest of a pack of shards", fix=fix):
             found = json.loads(Path(path).read_text())["files"]
@@ -50,6 +50,39 @@ class Manifest:
         """Write it whole or not at all."""
         files = {key: asdict(entry) for key, entry in self.files.items()}
         write_text(path, json.dumps({"files": files, "provenance": provenance}, indent=1))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """That a file was set aside, and why: what lies where its shards would.
+
+    No shard without rows stands in for a file that was not read: it would be a good file without
+    rows to everybody who has not read the manifest. fingerprints: of the shards that could not be
+    made. As long as they are what is asked for, the file stays aside, whatever becomes of the
+    manifest: what follows was made without it.
+    """
+
+    url: str
+    reason: str
+    fingerprints: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Mark | None:
+        """The mark at `path`; None without one. Raises ResultError for what is none."""
+        if not path.exists():
+            return None
+        with intact(path, "why a file was set aside", fix="delete it: the file is read again"):
+            found = json.loads(path.read_text())
+            return cls(found["url"], found["reason"], tuple(found["fingerprints"]))
+
+    def write(self, path: Path, provenance: Mapping[str, Any]) -> None:
+        """Write it whole or not at all."""
+        write_text(path, json.dumps({**asdict(self), "provenance": provenance}, indent=1))
+
+
+def mark_beside(shard: str | Path) -> Path:
+    """Where the mark of a file is, by the path of any of its shards."""
+    return Path(shard).with_name(f"{Path(shard).name.partition('.')[0]}.aside.json")
 
 
 def _entry(fields: Mapping[str, Any]) -> Entry:
@@ -64,7 +97,10 @@ def relative(shards: Iterable[str], manifest: str | Path) -> tuple[str, ...]:
 
 
 def shards_by_file(manifests: Iterable[str | Path]) -> dict[str, list[str]]:
-    """Paths of the shards in the manifests, by file, in the order of the files' keys."""
+    """Paths of the shards in the manifests, by file, in the order of the files' keys.
+
+    A file that was set aside has none.
+    """
     found: dict[str, list[str]] = {}
     for path in manifests:
         below = Path(path).parent
@@ -76,13 +112,13 @@ def shards_by_file(manifests: Iterable[str | Path]) -> dict[str, list[str]]:
 def all_shards(paths: Sequence[str | Path], files: int) -> list[str]:
     """Shards of all files of a data set, in the order of the files' keys, whatever the packs.
 
-    paths: its manifests; single shards, which they name, may stand among them. Raises InputError
+    paths: its manifests; single shards, which they name, may stand among them. Raises ResultError
     when they do not hold `files` files: training on less would go unnoticed.
     """
     manifests = [path for path in paths if Path(path).suffix == ".json"]
     found = shards_by_file(manifests)
     if len(found) != files:
-        raise InputError(
+        raise ResultError(
             f"{len(manifests)} manifests of shards",
             expected=f"{files} files",
             found=str(len(found)),

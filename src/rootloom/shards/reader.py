@@ -12,7 +12,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from rootloom.errors import InputError, nearest
+from rootloom.errors import ResultError, nearest
 from rootloom.shards.layout import SCHEMA_VERSION, read_slice, unreadable
 from rootloom.types import SPLITS, Column, Ragged
 
@@ -22,14 +22,16 @@ class Shard:
 
     attributes: what the writer stored, plain Python values.
     columns: all column names, sorted; empty when the shard has no rows at all.
-    Every method raises InputError, naming the file and the way out, when the file is missing,
+    Every method raises ResultError, naming the file and the way out, when the file is missing,
     truncated, damaged, of another schema version, or lacks a column.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise InputError(str(path), expected="a shard", found="no such file")
+            raise ResultError(
+                str(path), expected="a shard", found="no such file", fix="run snakemake again"
+            )
         with self._refusing():
             # Blocks are long and read once: a cache of chunks (8 MB a column and file by default)
             # would only grow with the number of files.
@@ -127,7 +129,7 @@ class Shard:
         key = f"{split}/{name}/{part}"
         if key not in self._opened:
             if name not in self.columns:
-                raise InputError(
+                raise ResultError(
                     str(self.path),
                     expected=f"a column '{name}'",
                     found=f"{len(self.columns)} other columns",
@@ -161,7 +163,7 @@ def content_digest(path: str | Path) -> str:
     """SHA-256 over splits, column names, types and array content, in hexadecimal.
 
     Equal for equal content however the file was chunked or compressed; reading everything, it
-    also verifies every checksum. Raises InputError for a damaged shard.
+    also verifies every checksum. Raises ResultError for a damaged shard.
     """
     digest = hashlib.sha256()
     with Shard(path) as shard:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rootloom.errors import InputError
+from rootloom.errors import ResultError
 from rootloom.fingerprint import of_value
 from rootloom.representations.base import Representation
 from rootloom.shards.add import add_columns
@@ -61,10 +61,13 @@ def write_or_update(
     missing = [name for name in recipe if name not in kept]
     if kept and hasattr(representation, "only"):
         part = representation.only(missing)
-        with add_columns(path, attributes=attributes) as adder:
-            for block in blocks(missing) if missing else ():
-                adder.append(block, part.encode(block.columns))
-        return len(missing)
+        try:
+            with add_columns(path, attributes=attributes) as adder:
+                for block in blocks(missing) if missing else ():
+                    adder.append(block, part.encode(block.columns))
+            return len(missing)
+        except ResultError as damage:
+            print(f"note: {path} is written anew: {damage.found}")
     read = [*dict.fromkeys([*recipe, *auxiliary])]
     with ShardWriter(
         path,
@@ -88,7 +91,7 @@ def _kept(path: Path, recipe: Mapping[str, str]) -> frozenset[str]:
     try:
         with Shard(path) as shard:
             stored: dict[str, str] = json.loads(shard.attributes.get("recipes", "{}"))
-    except InputError:
+    except ResultError:
         return frozenset()  # damaged: it is written anew
     same = all(recipe.get(name) == made_by for name, made_by in stored.items())
     return frozenset(stored) if same else frozenset()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rootloom.errors import TrainingError
+from rootloom.errors import LostError, from_dict
 from rootloom.fileio import write_text
 from rootloom.running import EXIT_PREEMPTED, Preempted
 from rootloom.training import signals
@@ -50,7 +50,7 @@ def launch(
 
     directory: where the processes find their order and leave word; all machines must see it.
     held: descriptors that local processes inherit. Raises Preempted when a signal ended the
-    training, the first process's own refusal where one refused, else TrainingError.
+    training, the first process's own refusal where one refused, else LostError.
     """
     # A job that is itself a task of a step has one machine, whatever its allocation.
     step = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
@@ -183,13 +183,13 @@ def _judge(
     words = [json.loads(path.read_text()) for path in sorted(place.glob("said-*.json"))]
     for word in words:
         if "refused" in word:
-            raise TrainingError(**word["refused"])
+            raise from_dict(word["refused"])
     if not any(codes):
         return
     preempted = [word["preempted"] for word in words if "preempted" in word]
     if preempted or interrupt or EXIT_PREEMPTED in codes:
         raise Preempted(next(iter(preempted), f"{interrupt.name}, before a step was made"))
-    raise TrainingError(
+    raise LostError(
         f"training in {layout.processes} processes",
         expected="all of them to reach the end",
         found=", ".join(filter(None, map(_ended, range(len(codes)), codes))),

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from rootloom import faults
 from rootloom.errors import TrainingError
 from rootloom.fileio import write_bytes
 
@@ -42,6 +43,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             raise ValueError("a checksum that does not match the content")
         return arrays, json.loads(text)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
+        faults.pass_on(error, str(path))
         raise TrainingError(
             str(path), expected="a whole safetensors file of this program", found=str(error)
         ) from error

@@ -1,0 +1,207 @@
+"""Whose fault an error of the operating system is, and the refusal that says so.
+
+The same errors reach us as OSError, as text (HDF5, XRootD, requests), and wrapped in the errors of
+the libraries in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from rootloom.errors import ResourceError, RootloomError, StorageError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# The process or the node has no more of something.
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK})
+# A file system or a network that is not there, or not any more.
+_AWAY = frozenset({
+    errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNREFUSED,
+    errno.ENONET, errno.EREMOTEIO, errno.ENOMEDIUM,
+})  # fmt: skip
+_ANYWHERE = _FULL | _DENIED | _SHORT | _AWAY
+_NUMBERS = re.compile(r"errno = (\d+)|\[Errno (\d+)\]")
+_TEXTS = {os.strerror(code): code for code in (*_FULL, errno.EMFILE, errno.ESTALE, errno.EROFS)}
+# What requests and XRootD say when a server as a whole cannot be reached, or does not answer.
+_UNREACHED = re.compile(
+    r"\[FATAL\]|NameResolutionError|Name or service not known|getaddrinfo failed"
+    r"|Temporary failure in name resolution|Cannot connect to proxy"
+    r"|timed out|Operation expired|^HTTP 50[234]\b"
+)
+_NO_THREAD = "can't start new thread"
+_DEPTH = 10  # of errors that wrap each other
+
+
+def errno_of(error: BaseException) -> int | None:
+    """The number of the system's error behind `error`; None when there is none."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if not isinstance(error, OSError | RuntimeError):
+        return None
+    text = str(error)
+    if found := _NUMBERS.search(text):
+        return int(found[1] or found[2])
+    return next((code for words, code in _TEXTS.items() if words in text), None)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, a quota or a file size limit is exhausted."""
+    return errno_of(error) in _FULL
+
+
+def is_of_machine(error: BaseException, *, writing: bool = False) -> bool:
+    """Whether an error says nothing of a file's content: it is the machine's or the account's.
+
+    A block that cannot be read (EIO) is a damaged file; one that cannot be written is not.
+    """
+    # Not one behind it: libraries try imports, and go on.
+    return isinstance(error, ImportError) or any(_is_lack(one, writing) for one in _chain(error))
+
+
+def _is_lack(error: BaseException, writing: bool) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        return True
+    code = errno_of(error)
+    return code in _ANYWHERE or (writing and code == errno.EIO)
+
+
+def is_unreached(error: BaseException) -> bool:
+    """Whether a server, or the network before it, did not answer at all.
+
+    One that answers 500, or breaks off, has at least looked for the file.
+    """
+    return any(
+        type(one).__name__.endswith(("Timeout", "TimeoutError"))
+        or (isinstance(one, OSError) and (errno_of(one) in _AWAY or _UNREACHED.search(str(one))))
+        for one in _chain(error)
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those behind it."""
+    one: BaseException | None = error
+    for _ in range(_DEPTH):
+        if one is None:
+            return
+        yield one
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+
+
+def of_writing(
+    error: BaseException, path: Path, *, at: Path, needed: int | None = None, advice: str = ""
+) -> RootloomError | None:
+    """The refusal for an output at `path` that cannot be written; None for a defect.
+
+    at: where it is being written, beside it or on scratch. needed: bytes, where known. advice:
+    what else helps against a full disk.
+    """
+    if isinstance(error, RootloomError) or not _concerns(error, path, at):
+        return None
+    code = errno_of(error)
+    if code in _FULL:
+        return _no_room(path, at, needed, advice)
+    if code in _DENIED:
+        return StorageError(
+            str(path),
+            expected="a place to write to",
+            found=f"{_words(code)}: {at.parent}, {_room(at.parent)}",
+            fix="make the folder writable for you (a mount may have become read-only), or point "
+            "`results` at another place; then start again",
+        )
+    return of_system(error, str(path), writing=True) if code is not None else None
+
+
+def of_system(error: BaseException, where: str, *, writing: bool = False) -> RootloomError | None:
+    """The refusal for an error that is the machine's; None for any other.
+
+    where: the file or job in hand.
+    """
+    if not is_of_machine(error, writing=writing):
+        return None
+    behind = next((one for one in _chain(error) if _is_lack(one, writing)), error)
+    code, named = errno_of(behind), getattr(behind, "filename", None)
+    where = str(named or where)
+    if code in _FULL:
+        return _no_room(Path(where), Path(where), None, "")
+    if code in _DENIED:
+        return StorageError(
+            where,
+            expected="the right to use this file",
+            found=_words(code),
+            fix="ask for the right, or renew your ticket or token; then start again",
+        )
+    if isinstance(behind, ImportError):
+        return ResourceError(
+            where,
+            expected="the packages that this needs",
+            found=str(behind),
+            fix="install them; what remote files need: pip install 'rootloom[remote]'",
+        )
+    return ResourceError(
+        where,
+        expected="a machine with memory, open files and file systems to spare",
+        found=_words(code) if code else f"{type(behind).__name__}: {behind}".rstrip(": "),
+        fix=_fix_of(code, behind),
+    )
+
+
+def pass_on(error: BaseException, where: str) -> None:
+    """Raise the refusal for an error met while reading a result, if it is the machine's.
+
+    Such a result may be whole: it is neither to be deleted nor to be made anew.
+    """
+    refusal = of_system(error, where, writing=True)
+    if refusal is not None:
+        raise refusal from error
+
+
+def _fix_of(code: int | None, error: BaseException) -> str:
+    if code in (errno.EMFILE, errno.ENFILE):
+        return "raise the limit of open files (ulimit -n), then start again"
+    if code == errno.ENOMEM or isinstance(error, MemoryError):
+        return "ask for more memory (`mem_mb`, or fewer jobs at a time), then start again"
+    if _NO_THREAD in str(error):
+        return "raise the limit of processes (ulimit -u), then start again"
+    return "start again once the disk, the file server and the network answer: all is kept"
+
+
+def _no_room(path: Path, at: Path, needed: int | None, advice: str) -> StorageError:
+    written = at.stat().st_size if at.is_file() else 0
+    return StorageError(
+        str(path),
+        expected=f"room for {needed} bytes" if needed else f"room for more than {written} bytes",
+        found=f"{_room(at.parent)} on the file system of {at.parent}, or a quota or limit reached",
+        fix=(advice or "free space there, or point the output folder at another disk")
+        + ", and run again",
+    )
+
+
+def _room(folder: Path) -> str:
+    """How much is free where a folder is, or would be."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return f"{shutil.disk_usage(folder).free} bytes free"
+    except OSError as error:
+        return f"room unknown ({error.strerror})"
+
+
+def _words(code: int | None) -> str:
+    return os.strerror(code) if code else "no reason given"
+
+
+def _concerns(error: BaseException, path: Path, at: Path) -> bool:
+    """Whether the files that an error names are where one is being written; so if it names none."""
+    names = [getattr(error, name, None) for name in ("filename", "filename2")]
+    named = [Path(os.path.abspath(n)) for n in names if isinstance(n, str | os.PathLike)]
+    folders = [Path(os.path.abspath(one.parent)) for one in (path, at)]
+    pairs = [(one, folder) for one in named for folder in folders]
+    return not named or any(o.is_relative_to(f) or f.is_relative_to(o) for o, f in pairs)

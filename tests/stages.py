@@ -1,0 +1,87 @@
+"""A project without Snakemake: its stages up to the statistics, in this process."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from rootloom import stages
+from rootloom.plan import Plan
+from rootloom.shards.manifest import Manifest
+from rootloom.shards.reader import Shard
+from rootloom.types import SPLITS
+
+ROOT = Path(__file__).resolve().parents[1]
+Shards = dict[tuple[int, int], tuple[int, int]]
+
+
+class Run:
+    """A project without Snakemake: its stages up to the statistics, in this process."""
+
+    def __init__(self, folder: Path, dataset: dict[str, Any], minutes: float = 2) -> None:
+        if not (folder / "config").exists():
+            shutil.copytree(ROOT / "config", folder / "config")
+        (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
+        self.plan = Plan({"experiment": "mine", "job_minutes": minutes}, folder)
+        self.plan.note_files()
+
+    def _made(self, rule: str, pack: str, **wildcards: str) -> dict[str, Any]:
+        return {"job": self.plan.job(rule, pack=pack, **wildcards)}
+
+    def index(self, pack: str) -> str:
+        output = self.plan.paths.index("mine", pack)
+        listing, readers = str(self.plan.list_path), self.plan.readers()
+        stages.index(**self._made("index", pack), listing=listing, readers=readers, output=output)
+        return output
+
+    def preprocess(self, pack: str) -> str:
+        paths, named = self.plan.paths, ("mine", "features")
+        output = paths.manifest(*named, pack)
+        stages.preprocess(
+            **self._made("preprocess", pack, representation="features"),
+            listing=str(self.plan.list_path),
+            index=self.index(pack),
+            shards=paths.shard(*named, "{file}", "{part}"),
+            changed=paths.changed("mine", "{file}"),
+            output=output,
+        )
+        return output
+
+    def statistics(self) -> str:
+        paths, named, moments = self.plan.paths, ("mine", "features"), []
+        for pack in self.plan.packs:
+            moments.append(paths.moments(*named, pack))
+            stages.moments(
+                **self._made("moments", pack, representation="features"),
+                manifest=self.preprocess(pack),
+                output=moments[-1],
+            )
+        job = self.plan.job("statistics", representation="features")
+        stages.statistics(job, moments=moments, output=paths.statistics(*named))
+        return paths.statistics(*named)
+
+    def rows(self) -> Shards:
+        """(entry, object) → (id, split) of all rows of all files."""
+        found: Shards = {}
+        for pack in self.plan.packs:
+            manifest = Path(self.preprocess(pack))
+            for entry in Manifest.read(manifest).files.values():
+                for shard in entry.shards:
+                    found |= rows_of(manifest.parent / shard)
+        return found
+
+
+def rows_of(path: Path) -> Shards:
+    found: Shards = {}
+    with Shard(path) as shard:
+        for number, split in enumerate(SPLITS):
+            columns = shard.read(split, ["entry", "object", "id"])
+            entry, obj, ids = (np.asarray(columns[k]).tolist() for k in ("entry", "object", "id"))
+            found |= {
+                (e, o): (i, number) for e, o, i in zip(entry, obj, ids, strict=True)
+            }  # fmt: skip
+    return found
