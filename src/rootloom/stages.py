@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError
-from rootloom.fileio import write_text
+from rootloom.fileio import read_json, sealed, write_json, write_text
 from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
 from rootloom.packing import position
@@ -26,6 +26,7 @@ from rootloom.shards.manifest import all_shards
 from rootloom.types import SPLITS
 
 if TYPE_CHECKING:
+    from rootloom.rootio.origin import Events
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.weights import WeightTable
     from rootloom.showers import Sampling
@@ -67,7 +68,8 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
 
     section = job["section"]
     by_sample = {name: reader_of(fields) for name, fields in readers.items()}
-    known, catalogue = Catalogue.read(output), Catalogue()
+    known = Catalogue.read(output) if _is_ours(output) else Catalogue()
+    catalogue = Catalogue()
     refusals: dict[str, InputError] = {}
     headers = []
     files = files_of_job(listing, section["files"])
@@ -109,7 +111,7 @@ def preprocess(job: Job, *, listing: str, index: str, shards: str, output: str) 
 
     section = job["section"]
     files = files_of_job(listing, section["files"])
-    known = Manifest.read(output).files if Path(output).exists() else {}
+    known = Manifest.read(output).files if _is_ours(output) else {}
     pack = PackOfShards(job, Catalogue.read(index), known)
     entries = {}
     for key, file in files.items():
@@ -158,7 +160,7 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
         )
         for key, shards in shards_by_file([manifest]).items()
     ]
-    content = json.loads(merge_by_position(files).to_json())
+    content = merge_by_position(files).content()
     content["position"] = str(files[0][0])  # of any of its files: where the pack lies among packs
     content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
     _write_statistics(output, content, "moments", job)
@@ -169,14 +171,14 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
 
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
-    from rootloom.rootio.origin import Events, require_distinct
+    from rootloom.rootio.origin import require_distinct
     from rootloom.shards.statistics import merge_by_position
 
     packs, events = [], []
     for path in moments:
-        content = json.loads(Path(path).read_text())
-        packs.append((int(content["position"]), _statistics(path)))
-        events += [Events(*one) for one in content["events"] if one]
+        position, part, found = read_json(path, "the moments of a pack of files", _moments)
+        packs.append((position, part))
+        events += found
     require_distinct(events)
     total = merge_by_position(packs)
     if not total.rows.sum():
@@ -189,7 +191,8 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    _write_statistics(output, json.loads(total.to_json()), "statistics", job)
+    packs_of = Path(moments[0]).stem.rpartition("-of-")[2]  # which division of the files
+    _write_statistics(output, total.content(), "statistics", job, {"packs": packs_of})
 
 
 class TrainingPaths(TypedDict):
@@ -254,7 +257,8 @@ def train_process(
     )
     if parallel.is_lead():
         write_model(job, found, result, options.seed, paths["model"])
-        write_text(paths["history"], result.history_lines())
+        history = sealed(result.history_lines(), job["fingerprint"], lines=True)
+        write_text(paths["history"], history)
     parallel.meet()
 
 
@@ -357,7 +361,7 @@ def friends(
     made = {key: of_file(friends, key) for key in files}
     _write_friends(job, predictions, index, files, made)
     record = provenance.record("friends", dict(job), inputs=states(files))
-    write_text(output, json.dumps({"files": made, "provenance": record}, indent=1))
+    write_json(output, {"files": made, "provenance": record})
 
 
 def friend(job: Job, *, predictions: Sequence[str], index: str, output: str) -> None:
@@ -406,11 +410,12 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     held_out: predictions for the training split of members that each left a fold of it out.
     """
     from rootloom.evaluation.evaluate import evaluate as figures
+    from rootloom.evaluation.results import write_result
 
     evaluator = registry.parse("evaluations", job["section"]["evaluation"])
     found = figures(predictions, evaluator, held_out)
     record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
-    write_text(output, dataclasses.replace(found, provenance=record).to_json())
+    write_result(output, dataclasses.replace(found, provenance=record))
 
 
 def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
@@ -418,7 +423,7 @@ def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
 
     shards: real showers: those of the test split are compared with as many of the training split.
     """
-    from rootloom.evaluation.results import to_json
+    from rootloom.evaluation.results import write_result
     from rootloom.showers import stored_showers
 
     evaluator, sampling = _comparison(job["section"])
@@ -427,7 +432,7 @@ def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
     other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
     record = provenance.record("floor", dict(job), seed=evaluator.seed)
     found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
-    write_text(output, to_json(found))
+    write_result(output, found)
 
 
 def fidelity(
@@ -444,7 +449,7 @@ def fidelity(
     showers: ROOT files by member; models: bundles by member. floor: what real showers beside real
     ones gave. shards: real showers, of which those of the test split are compared with.
     """
-    from rootloom.evaluation.results import Evaluation, read_floor
+    from rootloom.evaluation.results import Evaluation, read_floor, write_result
     from rootloom.sections import reader_of
     from rootloom.showers import stored_showers, stored_weights, written_showers
     from rootloom.training import bundle
@@ -472,7 +477,7 @@ def fidelity(
         result=evaluator.result(real, read_floor(Path(floor)), made, layers),
         provenance=provenance.record("fidelity", dict(job), seed=evaluator.seed),
     )
-    write_text(output, evaluation.to_json())
+    write_result(output, evaluation)
     print("\n".join(evaluation.result.lines()))
 
 
@@ -509,7 +514,7 @@ def report(
     )
     aside = inputs.dataset.quarantined if inputs.dataset else {}
     content = {"files": dict(aside), "provenance": provenance.record("report", dict(job))}
-    write_text(quarantined, json.dumps(content, indent=1))
+    write_json(quarantined, content)
     for path in write_report(output, inputs):
         print(path)
 
@@ -522,15 +527,35 @@ def _notes(stage: str, job: Job, seed: int | None = None) -> dict[str, str]:
     return {"provenance": json.dumps(provenance.record(stage, dict(job), seed=seed))}
 
 
+def _is_ours(output: str) -> bool:
+    """Whether there is an output of an earlier run to go on from, of this version's format."""
+    return provenance.fingerprint(Path(output)) is not None
+
+
 def _statistics(path: str) -> Statistics:
     from rootloom.shards.statistics import Statistics
 
-    return Statistics.from_json(Path(path).read_text())
+    return Statistics.read(path)
 
 
-def _write_statistics(output: str, content: dict[str, Any], stage: str, job: Job) -> None:
-    content["provenance"] = provenance.record(stage, dict(job))
-    write_text(output, json.dumps(content, sort_keys=True))
+def _moments(content: dict[str, Any]) -> tuple[int, Statistics, list[Events]]:
+    """Where a pack lies among all, its statistics and the events of its files."""
+    from rootloom.rootio.origin import Events
+    from rootloom.shards.statistics import Statistics
+
+    events = [Events(*one) for one in content["events"] if one]
+    return int(content["position"]), Statistics.of_content(content), events
+
+
+def _write_statistics(
+    output: str,
+    content: dict[str, Any],
+    stage: str,
+    job: Job,
+    inputs: dict[str, Any] | None = None,
+) -> None:
+    content["provenance"] = provenance.record(stage, dict(job), inputs=inputs)
+    write_json(output, content, indent=None)
 
 
 def _weights(section: Job, found: Statistics) -> WeightTable:

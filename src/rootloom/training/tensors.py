@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rootloom.errors import TrainingError
-from rootloom.fileio import write_bytes
+from rootloom.fileio import REMAKE, write_bytes
 
 _HEADER = "rootloom"
 
@@ -41,9 +41,12 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if header["sha256"] != _checksum(arrays, text):
             raise ValueError("a checksum that does not match the content")
         return arrays, json.loads(text)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise TrainingError(
-            str(path), expected="a whole safetensors file of this program", found=str(error)
+            str(path),
+            expected="a whole safetensors file of this program",
+            found=str(error),
+            fix=REMAKE,
         ) from error
 
 
