@@ -31,5 +31,5 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        PLAN.targets(),
-        PLAN.lost() if workflow.is_main_process else [],
+        lambda wildcards: PLAN.targets(),
+        lambda wildcards: PLAN.lost(),

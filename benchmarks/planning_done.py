@@ -84,19 +84,20 @@ class Writers:
 
     def _statistics(self, path: str, stage: str, asked: dict[str, Any]) -> None:
         from rootloom import provenance
-        from rootloom.fileio import write_text
+        from rootloom.fileio import write_json
         from rootloom.shards.moments import Moments
         from rootloom.shards.statistics import Statistics
 
         empty = Statistics.empty(("qcd", "w"))
         sums = {"x": Moments.of(np.arange(100.0).reshape(50, 2))}
         found = Statistics(empty.classes, empty.samples, sums)
-        content = json.loads(found.to_json()) | {"position": "0", "events": []}
+        content = found.content() | {"position": "0", "events": []}
         content["provenance"] = provenance.record(stage, dict(asked))
-        write_text(path, json.dumps(content, sort_keys=True))
+        write_json(path, content, indent=None)
 
     def train(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom import provenance
+        from rootloom.fileio import sealed, write_text
         from rootloom.training import bundle
 
         section = asked["section"]
@@ -111,7 +112,7 @@ class Writers:
                 **named,
             ),
         )
-        _touch(str(job.output.history))
+        write_text(str(job.output.history), sealed("", asked["fingerprint"], lines=True))
 
     def predict(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom import provenance
@@ -146,9 +147,9 @@ class Writers:
         self._json(str(job.output.quarantined), {}, provenance.record("report", dict(asked)))
 
     def _json(self, path: str, files: dict[str, Any], record: dict[str, Any]) -> None:
-        from rootloom.fileio import write_text
+        from rootloom.fileio import write_json
 
-        write_text(path, json.dumps({"files": files, "provenance": record}, indent=1))
+        write_json(path, {"files": files, "provenance": record})
 
     def _record(self, stage: str, job: Any, asked: dict[str, Any]) -> dict[str, Any]:
         from rootloom import provenance

@@ -15,7 +15,7 @@ PATTERNS = (
     "datasets/**/*.json", "datasets/**/*.h5", "*/models/**/*.safetensors",
     "*/predictions/**/*.h5", "*/evaluation/*.json",
 )  # fmt: skip
-_TIMES = ("provenance", "seconds", "waiting")  # keys that hold, or end with, these words
+_TIMES = ("provenance", "seconds", "waiting", "digest")  # keys that are, or end with, these words
 
 
 def digests(results: Path) -> dict[str, str]:

@@ -6,10 +6,8 @@ Its predictions have the format of a network's, so that everything after treats 
 
 rule baseline:
     input:
-        manifests=shards_for(
-            "baseline", PATHS.predictions("{experiment}", "{method}", "0", "test")
-        ),
-        statistics=lambda wildcards: statistics_of(wildcards.method),
+        manifests=shards_for("baseline"),
+        statistics=reads("baseline", statistics_of),
     output:
         **{
             split: PATHS.predictions("{experiment}", "{method}", "0", split)

@@ -6,8 +6,10 @@ Reads prediction files only: an external tagger is evaluated by supplying the sa
 
 rule evaluate:
     input:
-        predictions=lambda wildcards: PLAN.predictions(wildcards.method),
-        held_out=lambda wildcards: PLAN.held_out(wildcards.method),
+        predictions=reads(
+            "evaluate", lambda wildcards: PLAN.predictions(wildcards.method)
+        ),
+        held_out=reads("evaluate", lambda wildcards: PLAN.held_out(wildcards.method)),
     output:
         evaluation=PATHS.evaluation("{experiment}", "{method}"),
     log:

@@ -7,7 +7,7 @@ floor. The outcome has the place and the format of any other evaluation.
 
 rule floor:
     input:
-        manifests=shards_for("floor", PATHS.floor("{experiment}", "{representation}")),
+        manifests=shards_for("floor"),
     output:
         floor=PATHS.floor("{experiment}", "{representation}"),
     log:
@@ -30,15 +30,15 @@ rule floor:
 
 rule fidelity:
     input:
-        showers=lambda wildcards: PLAN.generated(wildcards.method),
-        models=lambda wildcards: [
-            PATHS.model(PLAN.name, wildcards.method, member)
-            for member in PLAN.members(wildcards.method)
-        ],
-        floor=lambda wildcards: PATHS.floor(
-            PLAN.name, PLAN.representation_of(wildcards.method)
+        showers=reads("fidelity", lambda wildcards: PLAN.generated(wildcards.method)),
+        models=reads("fidelity", lambda wildcards: PLAN.models(wildcards.method)),
+        floor=reads(
+            "fidelity",
+            lambda wildcards: PATHS.floor(
+                PLAN.name, PLAN.representation_of(wildcards.method)
+            ),
         ),
-        manifests=shards_for("fidelity", PATHS.evaluation("{experiment}", "{method}")),
+        manifests=shards_for("fidelity"),
     output:
         evaluation=PATHS.evaluation("{experiment}", "{method}"),
     log:

@@ -6,10 +6,8 @@ A ROOT file a member, which the dataset's own reader reads like the real ones.
 
 rule generate:
     input:
-        model=PATHS.model("{experiment}", "{method}", "{member}"),
-        manifests=shards_for(
-            "generate", PATHS.generated("{experiment}", "{method}", "{member}")
-        ),
+        model=reads("generate", model_of),
+        manifests=shards_for("generate"),
     output:
         showers=PATHS.generated("{experiment}", "{method}", "{member}"),
     log:

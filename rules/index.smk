@@ -8,7 +8,7 @@ changed keep their entry.
 
 rule index:
     input:
-        root=files_of,
+        root=reads("index", files_of),
     output:
         index=update(PATHS.index("{dataset}", "{pack}")),
     log:

@@ -7,12 +7,9 @@ input's entry order, with a branch a method; `friend` makes one that got lost.
 
 rule predict:
     input:
-        model=PATHS.model("{experiment}", "{method}", "{member}"),
-        manifests=shards_for(
-            "predict",
-            PATHS.predictions("{experiment}", "{method}", "{member}", "test"),
-        ),
-        statistics=lambda wildcards: statistics_of(wildcards.method),
+        model=reads("predict", model_of),
+        manifests=shards_for("predict"),
+        statistics=reads("predict", statistics_of),
     output:
         **{
             split: PATHS.predictions("{experiment}", "{method}", "{member}", split)
@@ -40,8 +37,11 @@ rule predict:
 
 rule friends:
     input:
-        predictions=all_predictions,
-        index=PATHS.index(PLAN.dataset_name, "{pack}"),
+        predictions=reads("friends", all_predictions),
+        index=reads(
+            "friends",
+            lambda wildcards: PATHS.index(PLAN.dataset_name, wildcards.pack),
+        ),
     output:
         manifest=PATHS.friends(PLAN.name, "{pack}"),
     log:
@@ -66,10 +66,8 @@ rule friends:
 
 rule friend:
     input:
-        predictions=all_predictions,
-        index=lambda wildcards: PATHS.index(
-            PLAN.dataset_name, PLAN.pack_of(wildcards.file)
-        ),
+        predictions=reads("friend", all_predictions),
+        index=reads("friend", index_of_file),
     output:
         friend=PLAN.friend("{file}"),
     log:

@@ -9,8 +9,11 @@ changed stay as they are, only the others are computed. `shard` makes one that g
 
 rule preprocess:
     input:
-        root=files_of,
-        index=PATHS.index("{dataset}", "{pack}"),
+        root=reads("preprocess", files_of),
+        index=reads(
+            "preprocess",
+            lambda wildcards: PATHS.index(PLAN.dataset_name, wildcards.pack),
+        ),
     output:
         manifest=update(PATHS.manifest("{dataset}", "{representation}", "{pack}")),
     log:
@@ -37,10 +40,10 @@ rule preprocess:
 
 rule shard:
     input:
-        root=lambda wildcards: PLAN.root_inputs([PLAN.file(wildcards.file)]),
-        index=lambda wildcards: PATHS.index(
-            wildcards.dataset, PLAN.pack_of(wildcards.file)
+        root=reads(
+            "shard", lambda wildcards: PLAN.root_inputs([PLAN.file(wildcards.file)])
         ),
+        index=reads("shard", index_of_file),
     output:
         shard=PATHS.shard("{dataset}", "{representation}", "{file}", "{part}"),
     log:

@@ -3,19 +3,22 @@
 
 rule report:
     input:
-        evaluations=[PATHS.evaluation(PLAN.name, method) for method in PLAN.all_methods],
-        histories=[
-            PATHS.history(PLAN.name, method, member)
-            for method in PLAN.experiment.methods
-            for member in PLAN.members(method)
-        ],
-        statistics=[
-            PATHS.statistics(PLAN.dataset_name, name) for name in PLAN.representations
-        ],
-        manifests=unless_current(
+        evaluations=reads(
             "report",
-            PATHS.report(PLAN.name, "quarantined.json"),
-            lambda wildcards: PLAN.all_manifests(),
+            lambda wildcards: [
+                PATHS.evaluation(PLAN.name, method) for method in PLAN.all_methods
+            ],
+        ),
+        histories=reads("report", lambda wildcards: PLAN.histories()),
+        statistics=reads(
+            "report",
+            lambda wildcards: [
+                PATHS.statistics(PLAN.dataset_name, name)
+                for name in PLAN.representations
+            ],
+        ),
+        manifests=reads(
+            "report", lambda wildcards: PLAN.all_manifests(), same_again=True
         ),
     output:
         report=PATHS.report(PLAN.name),

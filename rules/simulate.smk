@@ -6,6 +6,8 @@ data set is its number of files, so a larger one keeps every file that exists.
 
 
 rule simulate:
+    input:
+        reads("simulate", lambda wildcards: []),
     output:
         root=PATHS.simulated("{dataset}", "{file}"),
     log:

@@ -7,11 +7,7 @@ files alone, so that the result has the same bits however they are packed.
 
 rule moments:
     input:
-        manifests=unless_current(
-            "moments",
-            PATHS.moments("{dataset}", "{representation}", "{pack}"),
-            lambda wildcards: [PATHS.manifest(**wildcards)],
-        ),
+        manifests=reads("moments", shards_of_pack, same_again=True),
     output:
         moments=PATHS.moments("{dataset}", "{representation}", "{pack}"),
     log:
@@ -33,13 +29,13 @@ rule moments:
 
 rule statistics:
     input:
-        moments=unless_current(
+        moments=reads(
             "statistics",
-            PATHS.statistics("{dataset}", "{representation}"),
             lambda wildcards: [
                 PATHS.moments(wildcards.dataset, wildcards.representation, pack)
                 for pack in PLAN.packs
             ],
+            same_again=True,
         ),
     output:
         statistics=PATHS.statistics("{dataset}", "{representation}"),

@@ -7,10 +7,8 @@ outputs of a failed job, and a checkpoint is what a restarted job needs.
 
 rule train:
     input:
-        manifests=shards_for(
-            "train", PATHS.model("{experiment}", "{method}", "{member}")
-        ),
-        statistics=lambda wildcards: statistics_of(wildcards.method),
+        manifests=shards_for("train"),
+        statistics=reads("train", statistics_of),
     output:
         model=PATHS.model("{experiment}", "{method}", "{member}"),
         history=PATHS.history("{experiment}", "{method}", "{member}"),

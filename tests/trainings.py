@@ -82,7 +82,7 @@ class Training:
     def history(self) -> list[dict[str, float]]:
         """What is noted of each epoch."""
         lines = (self.path / "history.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines[:-1]]
+        return [json.loads(line) for line in lines[:-2]]  # then the whole, and the digest
 
     def same_bits(self, other: Training) -> bool:
         """Whether both trained the very same parameters."""

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 # The workflow runs the library it was checked out with, in this process and in every job.
@@ -20,7 +21,7 @@ from snakemake.exceptions import WorkflowError
 
 from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
-from rootloom.plan import Plan
+from rootloom.plan import Plan, State
 from rootloom.types import SPLITS
 
 try:
@@ -31,6 +32,8 @@ except RootloomError as refusal:
     raise WorkflowError(str(refusal)) from None
 
 PATHS = PLAN.paths
+# Jobs parse this file too: what has to run was decided by the head.
+HEAD_PLANS = workflow.is_main_process
 
 # What `index` checks is not part of what it computes: a new variable must not index every file anew.
 config["readers"] = PLAN.readers_to_check()
@@ -71,22 +74,59 @@ def all_predictions(wildcards):
     ]
 
 
-def unless_current(rule, output, paths, lost=lambda wildcards: []):
-    """Input function: `paths(wildcards)`, without their times once they cannot matter.
+def reads(rule, paths, same_again=False):
+    """Input function of a rule: `paths(wildcards)`, whose times do not count.
 
-    `lost(wildcards)` has to be made again before the job, if it runs.
+    What its outputs were made from, they say themselves. A job whose outputs are not those of this
+    very job is told to run. One whose outputs are current waits for nobody: the time of an input
+    says nothing, and one that is not there comes back, if it does, without leading to new outputs.
 
-    Once its output was made by the very job that would make it now, a pack that is made again, or
-    that another division of the files has made superfluous, is no reason to run the job: it waits
-    for nobody's pack and looks at nobody's time. Everything that can change is in the fingerprint.
+    same_again: these come back with the content they had, also when a user forces it.
     """
 
     def inputs(wildcards):
-        if not PLAN.is_current(rule, output.format(**wildcards), **wildcards):
-            return [*paths(wildcards), *lost(wildcards)]
-        return [ancient(path) for path in paths(wildcards) if Path(path).exists()]
+        found = paths(wildcards)
+        if not HEAD_PLANS or to_run(rule, wildcards):
+            return found
+        again = rule in followers()
+        if again and not same_again:
+            return found  # the engine follows what the user forces, file by file
+        names = [found] if isinstance(found, str) else found
+        kept = [ancient(name) for name in names if forcing() or Path(name).exists()]
+        return kept[0] if isinstance(found, str) and kept else kept
 
     return inputs
+
+
+def to_run(rule, wildcards):
+    """Whether a job has to run. The engine is told where it does not see it by itself."""
+    outputs = outputs_of(rule, wildcards)
+    state = PLAN.state(rule, outputs, **wildcards)
+    if state is State.STALE:
+        workflow.dag.forcefiles.update(outputs)
+    return state is not State.CURRENT
+
+
+def outputs_of(rule, wildcards):
+    """Paths of a job's outputs."""
+    declared = workflow.get_rule(rule).output
+    return [str(output.apply_wildcards(wildcards)) for output in declared]
+
+
+def forcing():
+    """Whether the user wants something made again, whatever there is."""
+    asked = workflow.dag_settings
+    return bool(asked.forcerun or asked.forceall or asked.forcetargets)
+
+
+@cache
+def followers():
+    """Rules that run again because the user forces one that they read."""
+    forced = set()
+    for name in workflow.dag_settings.forcerun:
+        makers = [rule.name for rule in workflow.rules if rule.is_producer(name)]
+        forced.update(makers or [name])
+    return PLAN.followers(forced)
 
 
 def machines(experiment):
@@ -106,18 +146,16 @@ def machines(experiment):
     return found
 
 
-def shards_for(rule, output):
+def shards_for(rule):
     """Input function: the manifests of the shards that a job reads, and lost shards."""
 
-    def manifests(wildcards):
-        return PLAN.manifests(representation_read(wildcards))
-
-    def lost_shards(wildcards):
-        """To be made again; jobs on other machines need not ask."""
+    def paths(wildcards):
         name = representation_read(wildcards)
-        return PLAN.lost_shards[name] if workflow.is_main_process else []
+        # Jobs on other machines need not ask.
+        lost = PLAN.lost_shards[name] if HEAD_PLANS else []
+        return [*PLAN.manifests(name), *lost]
 
-    return unless_current(rule, output, manifests, lost_shards)
+    return reads(rule, paths, same_again=True)
 
 
 def representation_read(wildcards):
@@ -126,9 +164,27 @@ def representation_read(wildcards):
     return named if named is not None else PLAN.representation_of(wildcards.method)
 
 
-def statistics_of(method):
+def statistics_of(wildcards):
     """Statistics of the representation a method reads."""
-    return PATHS.statistics(PLAN.dataset_name, PLAN.representation_of(method))
+    return PATHS.statistics(PLAN.dataset_name, PLAN.representation_of(wildcards.method))
+
+
+def model_of(wildcards):
+    """The model that a job applies."""
+    return PATHS.model(PLAN.name, wildcards.method, wildcards.member)
+
+
+def index_of_file(wildcards):
+    """The index of the pack of a file."""
+    return PATHS.index(PLAN.dataset_name, PLAN.pack_of(wildcards.file))
+
+
+def shards_of_pack(wildcards):
+    """The manifest of a pack, and lost shards of it."""
+    lost = []
+    if HEAD_PLANS:
+        lost = PLAN.lost_shards_of(wildcards.representation, wildcards.pack)
+    return [PATHS.manifest(**wildcards), *lost]
 
 
 wildcard_constraints:

@@ -1,11 +1,14 @@
 """One head a directory at a time, and jobs that end with the process that started them."""
 
+import time
+
 from snakemake.logging import logger
 
 from snakemake.jobs import Job
 
 from rootloom.cluster.attempts import spare_refused
 from rootloom.cluster.head import Lease
+from rootloom.fileio import date_back
 from rootloom.processes import announce_engine
 
 announce_engine()
@@ -21,6 +24,11 @@ def take_lease():
     try:
         note = HEAD.take()
         PLAN.note_files()
+        planned = list(workflow.dag.needrun_jobs())
+        date_back({str(path) for job in planned for path in job.input}, time.time())
+        PLAN.note_code(
+            (job.rule.name, job.wildcards) for job in planned if not job.is_norun
+        )
     except RootloomError as refusal:
         raise WorkflowError(str(refusal)) from None
     if note:

@@ -265,12 +265,12 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from rootloom.evaluation.evaluate import evaluate
-    from rootloom.fileio import write_text
+    from rootloom.evaluation.results import write_result
     from rootloom.report.tables import with_reason
 
     found = evaluate(options.predictions)
     if options.output:
-        write_text(options.output, found.to_json())
+        write_result(options.output, found)
         return 0
     print("\n".join([*found.statistics_lines(), *found.result.lines(with_reason)]))
     return 0

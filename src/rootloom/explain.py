@@ -1,7 +1,7 @@
-"""What would run for a target, and why, in words.
+"""What would run for a target, and why: a line a stage.
 
-The engine decides (`snakemake --dry-run`); this reads its reasons and, where it says only that
-parameters changed, compares the configuration stored in the old output with today's.
+The engine says which jobs (`snakemake --dry-run`); why follows from what the old outputs say of the
+job that made them, compared with today's: its configuration, its code, its files, what it reads.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rootloom.errors import ConfigError
-from rootloom.plan import Plan
+from rootloom.errors import ConfigError, InputError
+from rootloom.fileio import read_json
+from rootloom.filelist import states
+from rootloom.fingerprint import Definitions
+from rootloom.plan import READS, Job, Plan
 from rootloom.provenance import read
 
-EXAMPLES = 3  # jobs named per rule; the count says how many more there are
-_FIELD = re.compile(r"^    (output|reason|wildcards): (.*)$")
+EXAMPLES = 3  # files or definitions that a line names; it says how many more there are
+LOOKED_AT = 200  # jobs of a rule whose old outputs are read
+_FIELD = re.compile(r"^    (output|wildcards): (.*)$")
 
 
 @dataclass
@@ -29,7 +34,6 @@ class Planned:
 
     rule: str
     output: str = ""
-    reason: str = ""
     wildcards: str = ""
 
 
@@ -49,7 +53,7 @@ def explain(root: Path, target: str, config: Sequence[str]) -> list[str]:
     if not jobs:
         return [f"{target}: nothing to do, everything is there and current"]
     plan = Plan(settings(root, config), root)
-    return [f"{target}: {len(jobs)} jobs would run", *_by_rule(jobs, plan, root)]
+    return [f"{target}: {len(jobs)} to run", *_by_rule(jobs, plan, root)]
 
 
 def settings(root: Path, config: Sequence[str]) -> dict[str, Any]:
@@ -78,42 +82,83 @@ def _jobs(text: str) -> Iterator[Planned]:
 
 
 def _by_rule(jobs: list[Planned], plan: Plan, root: Path) -> Iterator[str]:
-    for rule in dict.fromkeys(job.rule for job in jobs):
+    rules = list(dict.fromkeys(job.rule for job in jobs))
+    for rule in rules:
         of_rule = [job for job in jobs if job.rule == rule]
-        yield f"{rule}: {len(of_rule)}"
-        for job in of_rule[:EXAMPLES]:
-            yield f"  {job.output.split(', ')[0]}"
-            yield from (f"    {line}" for line in _why(job, plan, root))
-        if len(of_rule) > EXAMPLES:
-            yield f"  … and {len(of_rule) - EXAMPLES} more"
+        causes = Counter(
+            cause for job in of_rule[:LOOKED_AT] for cause in _causes(job, plan, root, rules)
+        )
+        several = [f"{n} of {len(of_rule)}: " if n < len(of_rule) else "" for n in causes.values()]
+        said = "; ".join(f"{of}{cause}" for of, cause in zip(several, causes, strict=True))
+        yield f"{rule}: {len(of_rule)} job{'s' if len(of_rule) > 1 else ''}: {said}"
 
 
-def _why(job: Planned, plan: Plan, root: Path) -> list[str]:
-    said = [] if "Params have changed" in job.reason else [job.reason]
-    old = read(root / job.output.split(", ")[0].removesuffix(" (update)"))
+def _causes(job: Planned, plan: Plan, root: Path, rules: Sequence[str]) -> list[str]:
+    """Why a job would run. rules: all that would."""
+    outputs = [output.removesuffix(" (update)") for output in job.output.split(", ")]
+    there = [output for output in outputs if (root / output).exists()]
+    old = next(filter(None, (read(root / output) for output in there)), None)
+    gone = [Path(output).name for output in outputs if output not in there]
+    deleted = [f"not there: {_listed(gone)}"] if gone and there else []
+    if not there:
+        return ["not there"]
     if old is None:
-        return said or ["the configuration or the code changed since it was made"]
+        return deleted or ["what is there does not say what it was made from"]
     wildcards = dict(item.split("=", 1) for item in job.wildcards.split(", ") if "=" in item)
     new = plan.job(job.rule, **wildcards)
+    changed = _of_section(old, new, plan, wildcards)
+    if old.get("code") != new["code"]:
+        changed.append(f"code: {_of_code(plan, root, str(old.get('code')), new['code'])}")
+    if not changed and old.get("upstream") != new["upstream"]:
+        above = [rule for rule in READS.get(job.rule, ()) if rule in rules]
+        changed.append(f"follows from {', '.join(above)}" if above else "what it reads changed")
+    return [*changed, *deleted] or ["asked for, though nothing changed"]
+
+
+def _of_section(
+    old: Mapping[str, Any], new: Job, plan: Plan, wildcards: Mapping[str, str]
+) -> list[str]:
     before, now = dict(old.get("section") or {}), json.loads(json.dumps(new["section"]))
     if "files" in now and before.get("files") != now["files"]:  # digests, which say nothing
         before["files"] = old["inputs"]
-        now["files"] = {k: file.state for k, file in plan.files(wildcards["pack"]).items()}
-    changed = list(_differences(before, now))
-    if said or changed:
-        return said + changed
-    parts = {"code": "the code it executes changed", "upstream": "something upstream of it changed"}
-    return [text for key, text in parts.items() if old.get(key) != new[key]] or [job.reason]
+        now["files"] = states(plan.files(wildcards["pack"]))
+    return list(_differences(before, now))
+
+
+def _of_code(plan: Plan, root: Path, old: str, new: str) -> str:
+    """Which definitions changed, as far as what the head noted when they ran says it."""
+    before, now = _noted(root / plan.paths.code(old)), plan.definitions(new)
+    if before is None:
+        return "it changed"
+    changed = []
+    for module in sorted({*before, *now}):
+        names = {name for name, _ in before.get(module, {}).items() ^ now.get(module, {}).items()}
+        if names:
+            changed.append(f"{module.partition(':')[0]} ({_listed(sorted(names))})")
+    return _listed(list(dict.fromkeys(changed)))
+
+
+def _noted(path: Path) -> Definitions | None:
+    try:
+        return read_json(path, "the definitions of a version of the code", lambda c: c["modules"])
+    except InputError:
+        return None
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - EXAMPLES
+    return ", ".join(names[:EXAMPLES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
     if old == new:
         return
     if path == "files" and isinstance(old, dict) and isinstance(new, dict):
-        changed = sum(old[key] != new[key] for key in old.keys() & new.keys())
+        fresh, gone = new.keys() - old.keys(), old.keys() - new.keys()
+        changed = {key for key in old.keys() & new.keys() if old[key] != new[key]}
         yield (
-            f"files: {len(new.keys() - old.keys())} new, {changed} changed, "
-            f"{len(old.keys() - new.keys())} gone"
+            f"files: {len(fresh)} new, {len(changed)} changed, {len(gone)} gone "
+            f"({_listed(sorted({*fresh, *changed, *gone}))})"
         )
     elif isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):

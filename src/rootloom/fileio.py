@@ -1,16 +1,22 @@
-"""Files that are either whole or absent: nothing partial ever bears a final name."""
+"""Files that are either whole or absent, and results that say when a bit of them has changed.
+
+Nothing partial ever bears a final name. A JSON result ends with its digest, of every byte before
+it; an HDF5 result holds one of its attributes, while the format itself checks arrays and structure.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rootloom import faults, scratch
 from rootloom.errors import ConfigError, ResultError
@@ -18,6 +24,22 @@ from rootloom.faults import is_full
 
 if TYPE_CHECKING:
     import h5py
+
+# What damaged, cut or foreign content of JSON leads to, in whatever reads it.
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
+    RecursionError,
+)  # fmt: skip
+REMAKE = "delete it and run snakemake again: it is made anew"
+_DIGEST = "digest"
+_DIGITS = 32  # hexadecimal, of a digest
+# Ends a JSON result. The fingerprint stands here too, so that a plan need not read the rest.
+_SEAL = re.compile(
+    rb'\{?"digest": \{"fingerprint": "([^"\\]*)", "blake2b": "([0-9a-f]{%d})"\}\}\n' % _DIGITS
+)
+_SEAL_BYTES = 256  # no seal is longer
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -85,6 +107,7 @@ def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
             # HDF5 1.10's metadata carries checksums (older layouts do not) and is widely readable.
             with h5py.File(sink, "w", libver=("v110", "v110")) as file:
                 yield file, sink
+                _seal_attributes(file)
         finally:
             sink.check()
 
@@ -255,10 +278,117 @@ def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         faults.pass_on(error, str(path))
         found = f"{type(error).__name__}: {error}"
         raise ResultError(str(path), expected=expected, found=found, fix=fix) from None
+
+
+def write_json(path: str | Path, content: Mapping[str, Any], *, indent: int | None = 1) -> None:
+    """Write a JSON result with its digest. content: of one entry or more.
+
+    Raises what `atomic_path` does.
+    """
+    record = content.get("provenance") or {}
+    text = json.dumps(content, indent=indent)
+    write_text(path, sealed(text, str(record.get("fingerprint", ""))))
+
+
+def read_json(
+    path: str | Path, expected: str, parse: Callable[[Any], T], *, fix: str = REMAKE
+) -> T:
+    """What `parse` makes of a JSON result.
+
+    Raises ResultError, naming the file, when it is not there, when any of its bytes has changed
+    since it was written, and when it is not what is `expected`.
+    """
+    with intact(path, expected, fix=fix):
+        return parse(json.loads(unsealed(path)))
+
+
+def sealed(text: str, fingerprint: str = "", *, lines: bool = False) -> str:
+    """A JSON object with its digest as one more entry at the end.
+
+    lines: there are several, one a line, and the digest is another one. fingerprint: of the job
+    that made it.
+    """
+    start = text + "{" if lines else f"{text.rstrip()[:-1].rstrip()},\n"
+    start += f'"{_DIGEST}": {{"fingerprint": "{fingerprint}", "blake2b": "'
+    return f'{start}{_digest(start.encode())}"}}}}\n'
+
+
+def unsealed(path: str | Path) -> str:
+    """The text of a JSON result without its digest.
+
+    Raises ValueError, which `intact` translates, when it has none or does not match it.
+    """
+    data = Path(path).read_bytes()
+    found = _SEAL.search(data, max(0, len(data) - _SEAL_BYTES))
+    if found is None or found.end() != len(data):
+        raise ValueError("no digest at its end: it was cut, or an earlier version made it")
+    if _digest(data[: found.start(2)]) != found[2].decode():
+        raise ValueError("content that does not match its digest: it has changed on the disk")
+    rest = data[: found.start()].decode()
+    return rest if found[0].startswith(b"{") else rest.removesuffix(",\n") + "}"
+
+
+def fingerprint_at_end(path: Path) -> str | None:
+    """The fingerprint of the job that made a JSON result; None when it does not say.
+
+    Reads the last bytes only, and therefore sees no damage before them.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _SEAL_BYTES))
+        end = file.read()
+    found = _SEAL.search(end)
+    return found[1].decode() if found and found.end() == len(end) else None
+
+
+def attributes_of(file: h5py.File, *items: str) -> dict[str, Any]:
+    """Attributes of an HDF5 result, by name.
+
+    items: what else at its top has attributes, which are checked with them. HDF5 has checksums of
+    its own for all but their texts. Raises ValueError when they have changed since they were
+    written; a file of another program has no digest.
+    """
+    found = dict(file.attrs)
+    digest = found.pop(_DIGEST, None)
+    others = {name: dict(file[name].attrs) for name in items if name in file}
+    if digest is not None and digest != _digest_of_attributes(found, others):
+        raise ValueError("attributes that do not match their digest")
+    return found if digest is None else {**found, _DIGEST: digest}
+
+
+def _seal_attributes(file: h5py.File) -> None:
+    root = {name: value for name, value in file.attrs.items() if name != _DIGEST}
+    others = {name: dict(item.attrs) for name, item in file.items() if len(item.attrs)}
+    file.attrs[_DIGEST] = _digest_of_attributes(root, others)
+
+
+def _digest_of_attributes(root: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+    text = json.dumps([root, others], sort_keys=True, default=_plain)
+    return _digest(text.encode())
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=_DIGITS // 2).hexdigest()
+
+
+def date_back(paths: Iterable[str | Path], now: float) -> None:
+    """Give files that are dated later than `now` (seconds since 1970) the present time.
+
+    The engine takes an input that is younger than the output made from it for a fault of clocks,
+    and throws the output away.
+    """
+    for path in paths:
+        with suppress(OSError):  # gone, or not ours: then the engine says what is wrong
+            if os.stat(path).st_mtime > now:
+                os.utime(path)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -2,7 +2,8 @@
 
 To look for the files, and at each of them, takes minutes where there are a million; a job does not
 need it, and on a node it may find another answer. So a list is written once, as one file: a first
-line that says where each pack's part lies and what its hash is, and then the parts, a line a file.
+line that says where each pack's part lies and what its hash is, with a hash of its own, and then
+the parts, a line a file.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ class FileList:
         """Its first line only. Raises InputError when it is not there or damaged."""
         with intact(path, _EXPECTED, fix=_FIX):
             with path.open("rb") as file:
-                found = json.loads(file.readline())
+                text, _, digest = file.readline().rstrip(b"\n").rpartition(b" ")
+            if _digest(text) != digest.decode():
+                raise ValueError("a first line that does not match its digest")
+            found = json.loads(text)
             parts = {pack: Part(*part) for pack, part in found.pop("parts").items()}
             return cls(**found, parts=parts, body=path)
 
@@ -100,7 +104,8 @@ class FileList:
 
     def _head(self) -> bytes:
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "body"}
-        return json.dumps(content).encode() + b"\n"
+        text = json.dumps(content).encode()
+        return text + f" {_digest(text)}\n".encode()
 
     def excerpt(self, digests: Collection[str]) -> bytes:
         """What a job needs of the list that works on the packs with these digests alone."""

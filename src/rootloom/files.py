@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -13,12 +12,13 @@ from rootloom import faults, packing
 from rootloom.cluster.ledger import FOLDER
 from rootloom.config import FromFiles, Rates
 from rootloom.errors import ConfigError, nearest
-from rootloom.fileio import intact, write_text
+from rootloom.fileio import read_json, write_json
 from rootloom.filelist import File, FileList
 from rootloom.fingerprint import of_value
 from rootloom.rootio import checksums
 from rootloom.rootio.source import beside, expand, is_remote
 from rootloom.selection import Selection
+from rootloom.shards.manifest import Manifest
 
 MIN_RUNTIME = 30  # minutes asked for at least: a scheduler gains nothing from less
 RUNTIME_MARGIN = 5  # asked for over expected: rates are those of another machine
@@ -223,17 +223,12 @@ class Files(Selection):
         return [path for name in self.representations for path in self.manifests(name)]
 
     def root_inputs(self, files: Iterable[File]) -> list[str]:
-        """The ROOT files as inputs the engine can watch: none for a URL.
+        """The ROOT files that the workflow makes.
 
-        Nor for any given file where there are many: looking at each would be most of the plan, and
-        their sizes and times are in the fingerprints. Nor for a name with braces: the engine would
-        take them for wildcards, and knows no way to say that they are none.
+        Given ones are no inputs of the engine, which would compare their times with the clock:
+        their names, sizes and times are in the fingerprints.
         """
-        if self.dataset.simulate:
-            return [file.url for file in files]
-        places = (url for file in files for url in (file.url, *file.friends.values()))
-        known = (url for url in dict.fromkeys(places) if not is_remote(url) and "{" not in url)
-        return [] if self.many else list(known)
+        return [file.url for file in files] if self.dataset.simulate else []
 
     @property
     def many(self) -> bool:
@@ -258,16 +253,25 @@ class Files(Selection):
         paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
         found = {}
         for path in paths:
-            with intact(path, "a note on a file that has changed", fix="delete it and run again"):
-                found[path.stem] = str(json.loads(path.read_text())["checksum"])
+            found[path.stem] = read_json(
+                path,
+                "a note on a file that has changed",
+                lambda note: str(note["checksum"]),
+                fix="delete it and run again",
+            )
         return found
 
     @cached_property
     def retries(self) -> dict[str, int]:
         """Files that were set aside and are to be looked at again, and how often so far."""
         path = Path(self.paths.retries(self.dataset_name))
-        found: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-        return found
+        if not path.exists():
+            return {}
+        expected = "how often files that were set aside were tried again"
+        fix = "delete it: they stay aside until `rootloom retry`"
+        return read_json(
+            path, expected, lambda found: {k: int(n) for k, n in found["files"].items()}, fix=fix
+        )
 
     def retry(self) -> list[str]:
         """Give every file that was set aside another chance in the next run; their keys.
@@ -279,13 +283,13 @@ class Files(Selection):
             key
             for path in self.all_manifests()
             if Path(path).exists()
-            for key, entry in json.loads(Path(path).read_text())["files"].items()
-            if entry["quarantined"]
+            for key, entry in Manifest.read(path).files.items()
+            if entry.quarantined
         }
         aside |= {key for key in self._marked() if key in self.files(self.pack_of(key))}
         counts = {**self.retries, **{key: self.retries.get(key, 0) + 1 for key in aside}}
         if aside:
-            write_text(self.paths.retries(self.dataset_name), json.dumps(counts, indent=1))
+            write_json(self.paths.retries(self.dataset_name), {"files": counts})
         return sorted(aside)
 
     def _marked(self) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "rootloom"
+Definitions = dict[str, dict[str, str]]
 
 # These say what is asked for, how a refusal reads or how a file is written, never what a number is:
 # a new registry entry or a better message must not recompute a data set.
@@ -50,6 +51,24 @@ def of_code(*targets: str) -> str:
 def modules_of(*targets: str) -> list[str]:
     """Names of what `of_code` hashes, for `rootloom explain`."""
     return sorted(_closure(targets))
+
+
+def definitions(*targets: str) -> Definitions:
+    """Hashes of what `of_code` covers, by module and definition, to say what has changed."""
+    found: Definitions = {}
+    for target in _closure(targets):
+        module, _, function = target.partition(":")
+        tree = ast.parse(_source(module).read_text())
+        nodes = _reachable(tree, function, target) if function else tree.body
+        named: dict[str, list[str]] = {}
+        for node in nodes:
+            words: list[str] = []
+            _describe(node, words, set())
+            imports = isinstance(node, ast.Import | ast.ImportFrom)
+            name = "imports" if imports else ", ".join(_names_bound(node)) or "statements"
+            named.setdefault(name, []).extend(words)
+        found[target] = {name: of_value(words) for name, words in named.items()}
+    return found
 
 
 def _closure(targets: Iterable[str]) -> dict[str, str]:

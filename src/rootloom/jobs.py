@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from rootloom import registry
 from rootloom.config import FromFiles, SumOfWeights
+from rootloom.fileio import write_json
 from rootloom.files import Files
-from rootloom.fingerprint import of_code, of_value
+from rootloom.fingerprint import Definitions, definitions, of_code, of_value
 from rootloom.rootio.definitions import written_out
 from rootloom.selection import objects_read
 
@@ -36,11 +38,39 @@ class Jobs(Files):
     def job(self, rule: str, **wildcards: str) -> Job:
         """What a rule's job is given: its section and the fingerprint that decides its fate."""
         describe: Callable[..., Described] = getattr(self, f"_{rule}")
-        relevant = {k: v for k, v in wildcards.items() if k not in IMPLIED}
-        section, modules, upstream = describe(**relevant)
-        code = of_code(f"rootloom.stages:{SINGLE.get(rule, rule)}", *modules)
+        section, modules, upstream = describe(**self._relevant(wildcards))
+        targets = (f"rootloom.stages:{SINGLE.get(rule, rule)}", *modules)
+        code = of_code(*targets)
+        self._targets[code] = targets
         job = {"section": section, "code": code, "upstream": of_value(upstream)}
         return {**job, "fingerprint": of_value(job)}
+
+    @cached_property
+    def _targets(self) -> dict[str, tuple[str, ...]]:
+        """What the hashes of code are of, as far as jobs were asked for."""
+        return {}
+
+    def definitions(self, code: str) -> Definitions:
+        """What a hash of code, which a job has, is made from."""
+        return definitions(*self._targets[code])
+
+    def note_code(self, jobs: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+        """Write down the definitions that these jobs execute, by rule and wildcards.
+
+        A hash of code says that something changed; compared with this, also what.
+        """
+        known: dict[tuple[str, ...], Mapping[str, str]] = {}
+        for rule, wildcards in jobs:
+            names = (wildcards.get(kind, "") for kind in ("method", "representation"))
+            known.setdefault((rule, *names), wildcards)
+        for (rule, *_), wildcards in known.items():
+            code = self.job(rule, **wildcards)["code"]
+            path = Path(self.paths.code(code))
+            if not path.exists():
+                write_json(path, {"modules": self.definitions(code)})
+
+    def _relevant(self, wildcards: Mapping[str, str]) -> dict[str, str]:
+        return {k: v for k, v in wildcards.items() if k not in IMPLIED}
 
     def _fingerprint(self, rule: str, **wildcards: str) -> str:
         known = (rule, *sorted(wildcards.items()))
@@ -83,11 +113,12 @@ class Jobs(Files):
     def _preprocess(self, representation: str, pack: str) -> Described:
         section, modules = self._shards_of(representation)
         section["files"] = self.listing.parts[pack].digest
-        return {**section, "on_bad_file": self.dataset.on_bad_file}, modules, []
+        return {**section, "on_bad_file": self.dataset.on_bad_file}, modules, [_index_code()]
 
     def _shard(self, representation: str, file: str, part: str) -> Described:
         section, modules = self._shards_of(representation)
-        return {**section, "file": self.file(file)._asdict(), "part": int(part)}, modules, []
+        section |= {"file": self.file(file)._asdict(), "part": int(part)}
+        return section, modules, [_index_code()]
 
     def _shards_of(self, representation: str) -> tuple[Job, list[str]]:
         """The section, but for the files, and the modules of shards of any files."""
@@ -134,7 +165,8 @@ class Jobs(Files):
     def _shard_fingerprint(self, representation: str, files: str) -> str:
         """Fingerprint of the shards of the files with this digest."""
         section, modules = self._shards_of(representation)
-        return of_value([section, files, of_code("rootloom.stages:preprocess", *modules)])
+        code = of_code("rootloom.stages:preprocess", *modules)
+        return of_value([section, files, _index_code(), code])
 
     def _train(self, method: str, member: str) -> Described:
         network = self.method(method)
@@ -185,11 +217,11 @@ class Jobs(Files):
 
     def _friends(self, pack: str) -> Described:
         section = {"files": self.listing.parts[pack].digest, **self._rows_counted()}
-        return section, [], self._all_predictions()
+        return section, [], [_index_code(), *self._all_predictions()]
 
     def _friend(self, file: str) -> Described:
         section = {"file": self.file(file)._asdict(), **self._rows_counted()}
-        return section, [], self._all_predictions()
+        return section, [], [_index_code(), *self._all_predictions()]
 
     def _rows_counted(self) -> Job:
         """How rows are counted, by sample, and of which files.
@@ -269,7 +301,12 @@ class Jobs(Files):
             "weights": self._weights_in_words(),
         }
         rule = "fidelity" if self.makes_examples else "evaluate"
-        return section, [], [self._fingerprint(rule, method=m) for m in self.all_methods]
+        upstream = [self._fingerprint(rule, method=m) for m in self.all_methods]
+        # It shows class means of representations that no method reads.
+        upstream += [
+            self._fingerprint("statistics", representation=name) for name in self.representations
+        ]
+        return section, [], upstream
 
     def _scored(self, method: str) -> Job:
         """What training, prediction and baselines share: inputs, classes and weights."""
@@ -434,6 +471,11 @@ def seed_of(base: int, *names: str) -> int:
     """A seed in 1 … 900,000,000 for a job, by hash: neighbours share nothing."""
     text = "\0".join((str(base), *names)).encode()
     return 1 + int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") % MAX_SEED
+
+
+def _index_code() -> str:
+    """What shards and friend trees take from the index: not how files were divided for it."""
+    return of_code("rootloom.stages:index")
 
 
 def _module(group: str, section: dict[str, Any]) -> str:

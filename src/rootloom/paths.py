@@ -111,6 +111,10 @@ class Paths:
         return self._at(experiment, name)
 
     # -- beside the outputs ---------------------------------------------------------------------
+    def code(self, digest: str) -> str:
+        """The definitions behind a hash of code that outputs carry."""
+        return self._at("code", f"{digest}.json")
+
     def log(self, rule: str, *wildcards: str) -> str:
         """Log file of a rule's job."""
         return self._at("logs", rule, *wildcards[:-1], f"{wildcards[-1]}.log")

@@ -6,12 +6,14 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import rootloom
+from rootloom import fileio
 
 PACKAGES = (
     "awkward", "fastjet", "flax", "h5py", "jax", "jaxlib", "numba", "numpy", "optax",
@@ -23,13 +25,14 @@ def record(
     stage: str,
     job: dict[str, Any],
     *,
-    inputs: dict[str, str] | None = None,
+    inputs: dict[str, Any] | None = None,
     seed: int | None = None,
 ) -> dict[str, Any]:
     """The provenance of one output: what was asked, by which code, from which inputs.
 
     job: section, code, upstream and fingerprint, as the plan gives them to a rule.
-    inputs: checksums by name. The machine is named by its kind only: outputs are shared.
+    inputs: checksums by name, or what else tells them from others. The machine is named by its kind
+    only: outputs are shared.
     """
     return {
         "stage": stage,
@@ -89,14 +92,45 @@ def read(path: Path) -> dict[str, Any] | None:
         ".safetensors": _from_safetensors,
         ".root": _from_root,
     }
-    reader = readers.get(path.suffix)
+    found = _read(readers.get(path.suffix), path)
+    return found if isinstance(found, dict) else None
+
+
+def fingerprint(path: Path) -> str | None:
+    """The fingerprint of the job that made an output; None when it does not say, or is damaged.
+
+    Of JSON it looks at the end alone: a plan asks thousands of files.
+    """
+    if path.suffix in (".json", ".jsonl"):
+        found = _read(fileio.fingerprint_at_end, path)
+        return found if isinstance(found, str) else None
+    made_by = read(path)
+    return str(made_by["fingerprint"]) if made_by and "fingerprint" in made_by else None
+
+
+def is_current(outputs: Sequence[str], made_from: str) -> bool:
+    """Whether all outputs exist and those that say so were made by this fingerprint.
+
+    False when none says it: then nothing tells which job wrote them.
+    """
+    paths = [Path(output) for output in outputs]
+    if not made_from or not all(path.exists() for path in paths):
+        return False
+    carriers = [path for path in paths if path.suffix in _CARRIERS]
+    return bool(carriers) and all(fingerprint(path) == made_from for path in carriers)
+
+
+# What names its job, if it is whole.
+_CARRIERS = (".json", ".jsonl", ".h5", ".safetensors", ".root")
+
+
+def _read(reader: Callable[[Path], Any] | None, path: Path) -> Any:
     if reader is None or not path.exists():
         return None
     try:
-        found = reader(path)
-    except (OSError, ValueError, KeyError):
+        return reader(path)
+    except Exception:  # a damaged file fails in as many ways as it has readers
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _from_json(path: Path) -> Any:
@@ -120,5 +154,7 @@ def _from_root(path: Path) -> Any:
 def _from_safetensors(path: Path) -> Any:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            return None
         metadata = json.loads(file.read(length))["__metadata__"]
     return json.loads(json.loads(metadata["rootloom"])["record"])["provenance"]

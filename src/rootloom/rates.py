@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from rootloom.config import Rates
 from rootloom.errors import DataError
+from rootloom.shards.manifest import Manifest
 
 ENTRIES = 3  # of one data set and representation: with fewer, start-up effects decide
 
@@ -40,10 +40,10 @@ def _fits(results: Path) -> Iterator[tuple[float, float]]:
 
     for folder in sorted(results.glob("datasets/*/*/packs")):
         files = {
-            key: (entry["bytes"] / 1e6, entry["seconds"])
+            key: (entry.bytes / 1e6, entry.seconds)
             for path in sorted(folder.rglob("*.json"))
-            for key, entry in json.loads(path.read_text())["files"].items()
-            if entry["seconds"] and not entry["quarantined"]
+            for key, entry in Manifest.read(path).files.items()
+            if entry.seconds and not entry.quarantined
         }
         if len(files) >= ENTRIES:
             size, seconds = np.array(list(files.values())).T

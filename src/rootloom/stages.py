@@ -22,7 +22,7 @@ from rootloom.errors import (
     ResultError,
     require_fault_of_file,
 )
-from rootloom.fileio import write_text
+from rootloom.fileio import read_json, sealed, write_json, write_text
 from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
 from rootloom.packing import position
@@ -32,6 +32,7 @@ from rootloom.shards.manifest import all_shards
 from rootloom.types import SPLITS
 
 if TYPE_CHECKING:
+    from rootloom.rootio.origin import Events
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.weights import WeightTable
     from rootloom.showers import Sampling
@@ -74,7 +75,8 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
 
     section = job["section"]
     by_sample = {name: reader_of(fields) for name, fields in readers.items()}
-    known, catalogue = Catalogue.read(output), Catalogue()
+    known = Catalogue.read(output) if _is_ours(output) else Catalogue()
+    catalogue = Catalogue()
     refusals: dict[str, InputError] = {}
     headers = []
     files = files_of_job(listing, section["files"])
@@ -123,7 +125,7 @@ def preprocess(
 
     section = job["section"]
     files = files_of_job(listing, section["files"])
-    known = Manifest.read(output).files if Path(output).exists() else {}
+    known = Manifest.read(output).files if _is_ours(output) else {}
     pack = PackOfShards(job, Catalogue.read(index), known)
     entries: dict[str, Entry] = {}
     changes: dict[str, ChangedError] = {}
@@ -200,7 +202,7 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
         if shards
     ]
     total = merge_by_position(files) if files else Statistics.empty(section["classes"])
-    content = json.loads(total.to_json())
+    content = total.content()
     # Of any of its files: where the pack lies among packs.
     content["position"] = str(position(next(iter(by_file))))
     content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
@@ -212,15 +214,15 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
 
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
-    from rootloom.rootio.origin import Events, require_distinct
+    from rootloom.rootio.origin import require_distinct
     from rootloom.shards.statistics import merge_by_position
 
     packs, events, files = [], [], 0
     for path in moments:
-        content = json.loads(Path(path).read_text())
-        packs.append((int(content["position"]), _statistics(path)))
-        events += [Events(*one) for one in content["events"] if one]
-        files += len(content["events"])
+        position, part, found = read_json(path, "the moments of a pack of files", _moments)
+        packs.append((position, part))
+        events += [one for one in found if one]
+        files += len(found)
     require_distinct(events)
     total, aside = merge_by_position(packs), files - len(events)
     if not total.rows.sum():
@@ -235,7 +237,8 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    _write_statistics(output, json.loads(total.to_json()), "statistics", job)
+    packs_of = Path(moments[0]).stem.rpartition("-of-")[2]  # which division of the files
+    _write_statistics(output, total.content(), "statistics", job, {"packs": packs_of})
 
 
 class TrainingPaths(TypedDict):
@@ -300,7 +303,8 @@ def train_process(
     )
     if parallel.is_lead():
         write_model(job, found, result, options.seed, paths["model"])
-        write_text(paths["history"], result.history_lines())
+        history = sealed(result.history_lines(), job["fingerprint"], lines=True)
+        write_text(paths["history"], history)
     parallel.meet()
 
 
@@ -411,7 +415,7 @@ def friends(
     asked = {key: of_file(friends, key) for key in files}
     made = _write_friends(job, predictions, index, files, asked, changed)
     record = provenance.record("friends", dict(job), inputs=states(files))
-    write_text(output, json.dumps({"files": made, "provenance": record}, indent=1))
+    write_json(output, {"files": made, "provenance": record})
 
 
 def friend(job: Job, *, predictions: Sequence[str], index: str, changed: str, output: str) -> None:
@@ -475,11 +479,12 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     held_out: predictions for the training split of members that each left a fold of it out.
     """
     from rootloom.evaluation.evaluate import evaluate as figures
+    from rootloom.evaluation.results import write_result
 
     evaluator = registry.parse("evaluations", job["section"]["evaluation"])
     found = figures(predictions, evaluator, held_out)
     record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
-    write_text(output, dataclasses.replace(found, provenance=record).to_json())
+    write_result(output, dataclasses.replace(found, provenance=record))
 
 
 def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
@@ -487,7 +492,7 @@ def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
 
     shards: real showers: those of the test split are compared with as many of the training split.
     """
-    from rootloom.evaluation.results import to_json
+    from rootloom.evaluation.results import write_result
     from rootloom.showers import stored_showers
 
     evaluator, sampling = _comparison(job["section"])
@@ -496,7 +501,7 @@ def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
     other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
     record = provenance.record("floor", dict(job), seed=evaluator.seed)
     found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
-    write_text(output, to_json(found))
+    write_result(output, found)
 
 
 def fidelity(
@@ -513,7 +518,7 @@ def fidelity(
     showers: ROOT files by member; models: bundles by member. floor: what real showers beside real
     ones gave. shards: real showers, of which those of the test split are compared with.
     """
-    from rootloom.evaluation.results import Evaluation, read_floor
+    from rootloom.evaluation.results import Evaluation, read_floor, write_result
     from rootloom.sections import reader_of
     from rootloom.showers import stored_showers, stored_weights, written_showers
     from rootloom.training import bundle
@@ -541,7 +546,7 @@ def fidelity(
         result=evaluator.result(real, read_floor(Path(floor)), made, layers),
         provenance=provenance.record("fidelity", dict(job), seed=evaluator.seed),
     )
-    write_text(output, evaluation.to_json())
+    write_result(output, evaluation)
     print("\n".join(evaluation.result.lines()))
 
 
@@ -578,7 +583,7 @@ def report(
     )
     aside = inputs.dataset.quarantined if inputs.dataset else {}
     content = {"files": dict(aside), "provenance": provenance.record("report", dict(job))}
-    write_text(quarantined, json.dumps(content, indent=1))
+    write_json(quarantined, content)
     for path in write_report(output, inputs):
         print(path)
 
@@ -593,7 +598,7 @@ def _refuse_changed(changes: Mapping[str, ChangedError], pattern: str) -> None:
     """
     for key, change in changes.items():
         if change.checksum:
-            write_text(of_file(pattern, key), json.dumps({"checksum": change.checksum}))
+            write_json(of_file(pattern, key), {"checksum": change.checksum})
     if len(changes) > 1:
         raise ChangedError(
             f"{len(changes)} files",
@@ -610,15 +615,35 @@ def _notes(stage: str, job: Job, seed: int | None = None) -> dict[str, str]:
     return {"provenance": json.dumps(provenance.record(stage, dict(job), seed=seed))}
 
 
+def _is_ours(output: str) -> bool:
+    """Whether there is an output of an earlier run to go on from, of this version's format."""
+    return provenance.fingerprint(Path(output)) is not None
+
+
 def _statistics(path: str) -> Statistics:
     from rootloom.shards.statistics import Statistics
 
-    return Statistics.from_json(Path(path).read_text())
+    return Statistics.read(path)
 
 
-def _write_statistics(output: str, content: dict[str, Any], stage: str, job: Job) -> None:
-    content["provenance"] = provenance.record(stage, dict(job))
-    write_text(output, json.dumps(content, sort_keys=True))
+def _moments(content: dict[str, Any]) -> tuple[int, Statistics, list[Events | None]]:
+    """Where a pack lies among all, its statistics and the events of its files, set aside or not."""
+    from rootloom.rootio.origin import Events
+    from rootloom.shards.statistics import Statistics
+
+    events = [Events(*one) if one else None for one in content["events"]]
+    return int(content["position"]), Statistics.of_content(content), events
+
+
+def _write_statistics(
+    output: str,
+    content: dict[str, Any],
+    stage: str,
+    job: Job,
+    inputs: dict[str, Any] | None = None,
+) -> None:
+    content["provenance"] = provenance.record(stage, dict(job), inputs=inputs)
+    write_json(output, content, indent=None)
 
 
 def _weights(section: Job, found: Statistics) -> WeightTable:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from rootloom.cluster import outcomes
-from rootloom.cluster.ledger import Ledger, Place, is_current, key_of, run_name
+from rootloom.cluster.ledger import Ledger, Place, key_of, run_name
+from rootloom.fileio import write_json
+from rootloom.provenance import is_current
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_the_name_of_a_run_is_that_of_its_folder_and_user(tmp_path: Path) -> Non
 def test_outputs_are_current_only_when_whole_and_of_this_fingerprint(tmp_path: Path) -> None:
     made, plain = tmp_path / "made.json", tmp_path / "plain.txt"
     outputs = [str(made), str(plain)]
-    made.write_text(json.dumps({"provenance": {"fingerprint": "f"}}))
+    write_json(made, {"provenance": {"fingerprint": "f"}})
     assert not is_current(outputs, "f")  # one is missing
     plain.write_text("")
     assert is_current(outputs, "f")

@@ -25,8 +25,9 @@ from rootloom.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
-from rootloom.evaluation.results import Evaluation, read_evaluation
+from rootloom.evaluation.results import Evaluation, read_evaluation, write_result
 from rootloom.evaluation.significance import Counts
+from rootloom.fileio import sealed
 from rootloom.shards.ids import event_ids, fold_of, row_ids
 
 HEADER = Header(
@@ -115,13 +116,14 @@ import resource, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_evaluation_evaluate as t
+from rootloom.errors import StorageError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     with t.prediction_writer(Path({path!r}), t.HEADER) as writer:
         for block in range(100):
             print(block)
             writer.append(t.rows(10_000, seed=block))
-except t.InputError as error:
+except StorageError as error:
     print(error)
 """
 
@@ -442,11 +444,11 @@ def test_three_classes_are_each_against_the_rest(tmp_path):
 def test_json_round_trip(written, tmp_path):
     found = evaluate([written()], Classification(profiles=("pt",)))
     assert Evaluation.from_json(found.to_json()) == found
-    (tmp_path / "e.json").write_text(found.to_json())
+    write_result(tmp_path / "e.json", found)
     assert read_evaluation(tmp_path / "e.json") == found
     json.loads(found.to_json(), parse_constant=lambda name: pytest.fail(name))
     broken = {**json.loads(found.to_json()), "method": None}
-    (tmp_path / "e.json").write_text(json.dumps(broken))
+    (tmp_path / "e.json").write_text(sealed(json.dumps(broken)))
     with pytest.raises(InputError, match=r"(?s)e\.json.*method"):
         read_evaluation(tmp_path / "e.json")
     with pytest.raises(InputError, match="No such file"):

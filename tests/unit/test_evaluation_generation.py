@@ -14,7 +14,8 @@ from rootloom.errors import DataError, InputError
 from rootloom.evaluation.generation import Generation
 from rootloom.evaluation.generation_results import GenerationResult
 from rootloom.evaluation.measurement import Measurement
-from rootloom.evaluation.results import Evaluation, read_floor, to_json
+from rootloom.evaluation.results import Evaluation, read_floor, to_json, write_result
+from rootloom.fileio import sealed
 from rootloom.physics.calorimeter import Segmentation
 from rootloom.report.generation import _scaled
 from rootloom.report.inputs import History, ReportInputs
@@ -92,9 +93,9 @@ def test_a_floor_survives_its_file_and_a_broken_one_is_refused(
     tmp_path: Path, one: GenerationResult
 ) -> None:
     file = tmp_path / "calorimeter.json"
-    file.write_text(to_json(one.floor))
+    write_result(file, one.floor)
     assert read_floor(file) == one.floor
-    file.write_text(file.read_text().replace('"compared"', '"compares"'))
+    file.write_text(sealed(to_json(one.floor).replace('"compared"', '"compares"')))
     with pytest.raises(InputError, match=f"{file}(.|\n)*comparison of real showers(.|\n)*compare"):
         read_floor(file)
     with pytest.raises(InputError, match=r"absent\.json"):

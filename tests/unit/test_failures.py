@@ -196,7 +196,7 @@ def test_a_pack_of_bad_files_among_good_ones(here: Path) -> None:
     packed = json.loads(Path(bad.statistics()).read_text())
     alone = json.loads(Path(run(here, files=["data/c.root"]).statistics()).read_text())
     for one in (packed, alone):
-        del one["provenance"]
+        del one["provenance"], one["digest"]
     assert packed == alone
 
 
@@ -544,8 +544,8 @@ def test_what_looks_like_damage_may_be_another_file(
         raise ValueError("half a basket")
 
     monkeypatch.setattr(arrays.TreeFile, "read", read)
+    reader = RowReader("events", {"x": "x"})
     with pytest.raises(ChangedError):
-        reader = RowReader("events", {"x": "x"})
         list(reader.read(url, 0, ROWS, checksums=Checksums(header.checksum)))
 
 
@@ -662,7 +662,7 @@ def test_a_result_that_the_machine_cannot_read_is_not_called_damaged(
     def failing(*_: Any, **__: Any) -> Any:
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr(Path, "read_text", failing)
+    monkeypatch.setattr(Path, "read_bytes", failing)
     index = at.plan.paths.index("mine", at.plan.packs[0])
     for read in (Catalogue.read, Manifest.read):
         with pytest.raises(ResourceError, match="Stale file handle") as refusal:

@@ -83,7 +83,7 @@ def test_a_job_of_an_earlier_plan_is_refused(tmp_path: Path) -> None:
         files_of_job(path, digest)
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "header", "other"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "flipped", "header", "count", "other"])
 def test_a_damaged_list_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "toy.list"
     made = listed(50, 1)
@@ -99,6 +99,8 @@ def test_a_damaged_list_is_refused(tmp_path: Path, damage: str) -> None:
             path.write_bytes(content)
         case "header":
             path.write_bytes(content[:20])
+        case "count":
+            path.write_bytes(content.replace(b'"files": 50', b'"files": 51'))
         case "other":
             path.write_text("[1, 2]\n")
     with pytest.raises(InputError, match=r"toy\.list\n(.|\n)*delete it and run snakemake again"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,25 @@ def test_stages_cover_the_rooms_they_run() -> None:
     assert {"rootloom.representations.pixels", "rootloom.physics.clustering"} <= set(modules)
     assert "rootloom.shards.writer" in modules
     assert not any("tree" in name or "training" in name for name in modules)
+
+
+def test_definitions_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    target = "rootloom.stages:preprocess"
+    before = fingerprint.definitions(target)
+    assert sorted(before) == fingerprint.modules_of(target)
+    assert {"ShardWriter", "imports"} <= set(before["rootloom.shards.writer"])
+    assert set(before[target]) >= {"preprocess", "_is_ours"}
+    assert "train" not in before[target]  # another function of its module
+    changed = tmp_path / "writer.py"
+    source = fingerprint._source("rootloom.shards.writer").read_text()
+    changed.write_text(source.replace("class Growing:", "class Growing:\n    more = 1\n"))
+    real = fingerprint._source
+    monkeypatch.setattr(
+        fingerprint, "_source", lambda m: changed if m == "rootloom.shards.writer" else real(m)
+    )
+    after = fingerprint.definitions(target)
+    differ = {(m, n) for m in after for n in after[m] if after[m][n] != before[m].get(n)}
+    assert differ == {("rootloom.shards.writer", "Growing")}
 
 
 def test_neutral_modules_are_left_out() -> None:

@@ -19,6 +19,7 @@ from rootloom.evaluation.classification import Classification
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.significance import Counts
+from rootloom.fileio import sealed
 from rootloom.report.images import average_images
 from rootloom.report.inputs import (
     AverageImages,
@@ -357,15 +358,16 @@ def test_history_is_read(tmp_path):
         {"seconds": 4.0, "waiting": 0.15, "stopped": "all epochs done"},
     ]
     path = tmp_path / "history.jsonl"
-    path.write_text("\n".join(map(json.dumps, records)) + "\n")
+    lines = [f"{json.dumps(record)}\n" for record in records]
+    path.write_text(sealed("".join(lines), lines=True))
     found = read_history(path, "cnn", 2)
     assert found.train_loss == [0.7, 0.5]
     assert found.validation_loss[0] == 0.6
     assert np.isnan(found.validation_loss[1])
     assert found.seconds == 4.0
     assert found.wait_share == 0.15
-    path.write_text(json.dumps(records[0]) + "\n{half")
-    with pytest.raises(InputError, match="line 2"):
+    path.write_text(sealed(lines[0] + "{half\n", lines=True))
+    with pytest.raises(InputError, match=r"history\.jsonl"):
         read_history(path, "cnn", 2)
     with pytest.raises(InputError, match=r"no\.jsonl"):
         read_history(tmp_path / "no.jsonl", "cnn", 2)

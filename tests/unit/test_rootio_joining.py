@@ -231,10 +231,6 @@ def test_files_beside_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     friends = {"tagger": {"file": "{folder}/../scores/{stem}_tagger.root", "tree": "best"}}
     dataset = {"files": ["data/*.root"], "friends": friends}
     plan = plan_of(tmp_path, dataset)
-    # The engine watches both, but for names that it would take for patterns of its own.
-    assert set(plan.root_inputs(plan.files(plan.packs[0]).values())) == {
-        "data/one.root", "scores/one_tagger.root",
-    }  # fmt: skip
     found = preprocess(plan)
     np.testing.assert_array_equal(found["x"], DATA["x"])
     np.testing.assert_array_equal(found["score"], SCORE)

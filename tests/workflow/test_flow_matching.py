@@ -37,7 +37,7 @@ def test_a_training_by_flow_matching(fresh: Project) -> None:
     fresh.snakemake("results/datasets/calo-eplus/calorimeter-cells/statistics.json")
     kill_and_run_again(fresh, MODEL, "results/flow/training/flow/0")
     (history,) = fresh.path.glob("results/flow/**/history.jsonl")
-    *epochs, whole = map(json.loads, history.read_text().splitlines())
+    *epochs, whole, _ = map(json.loads, history.read_text().splitlines())
     assert whole["epochs"] == len(epochs) == 40
     for figure in ("energies", "cells"):
         assert epochs[-1][figure] < 0.9 * epochs[0][figure]

@@ -6,6 +6,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,10 @@ import pytest
 from rootloom.explain import explain
 from rootloom.shards.reader import content_digest
 from rootloom.training import bundle, tensors
-from tests.workflow.project import Project, add_file
+from tests.workflow.project import Project, add_file, environment
 
 AFTER_TRAINING = {"predict", "evaluate", "friends", "report"}
+DAYS = 2 * 86_400.0
 IMAGE_CODE = "rootloom/representations/pixels.py"
 
 
@@ -49,16 +53,35 @@ def test_explain_names_the_changed_key(project: Project) -> None:
         "all: nothing to do, everything is there and current"
     ]
     project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
-    text = "\n".join(explain(project.path, "all", []))
-    assert "train: 4\n" in text
-    assert "training.learning_rate: null → 0.002" in text
+    lines = explain(project.path, "all", [])
+    assert lines[0] == "all: 13 to run"
+    assert lines[1] == "train: 4 jobs: training.learning_rate: null → 0.002"
+    assert "predict: 4 jobs: follows from train" in lines
+    assert "evaluate: 3 jobs: follows from predict" in lines
 
 
 def test_explain_counts_files(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.path)
     add_file(project.path, "w", 7)
-    text = "\n".join(explain(project.path, "all", []))
-    assert "files: 1 new, 0 changed, 0 gone" in text
+    lines = explain(project.path, "all", [])
+    assert lines[1].startswith("index: 1 job: files: 1 new, 0 changed, 0 gone (w-7-")
+    assert "statistics: 4 jobs: follows from moments" in lines
+
+
+def test_explain_names_the_changed_definition(project: Project) -> None:
+    project.edit_code(IMAGE_CODE, "\n_A_NEW_CONSTANT = 1\n")
+    target = "results/datasets/toy/toy-image/statistics.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "rootloom.cli", "explain", target],
+        capture_output=True,
+        text=True,
+        env=environment() | {"PYTHONPATH": str(project.path / "src")},
+        cwd=project.path,
+        check=True,
+    )
+    changed = "code: rootloom.representations.pixels (_A_NEW_CONSTANT)"
+    assert f"preprocess: 1 job: {changed}\n" in done.stdout
+    assert f"moments: 1 job: {changed}\n" in done.stdout
 
 
 def test_another_tree_is_looked_at_anew(project: Project) -> None:
@@ -86,6 +109,8 @@ def test_an_edit_of_the_image_code_redoes_images_not_trees(project: Project) -> 
 
 def test_one_more_file_adds_its_shards_and_what_follows(project: Project) -> None:
     add_file(project.path, "w", 7)
+    ahead = time.time() + DAYS  # as from a machine whose clock is wrong
+    os.utime(project.path / "data" / "w-7.root", (ahead, ahead))
     planned = project.planned()
     assert len(planned["index"]) == 1
     assert len(planned["preprocess"]) == 4  # one pack of each representation
@@ -145,6 +170,50 @@ def test_a_deleted_manifest_comes_back_and_keeps_its_shards(project: Project) ->
     text = project.snakemake()
     assert "columns read" not in text
     assert shards(project) == before
+    assert project.planned() == {}
+
+
+def test_times_of_results_decide_nothing(project: Project) -> None:
+    shutil.rmtree(project.path / ".snakemake")  # nor does what the engine noted of them
+    for number, path in enumerate(sorted((project.path / "results").rglob("*"))):
+        moment = time.time() + DAYS * (number * 7 % 5 - 2)
+        os.utime(path, (moment, moment))
+    assert project.planned() == {}
+    project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
+    assert set(project.planned()) == {"train", *AFTER_TRAINING}
+
+
+def test_everything_deleted_comes_back_and_nothing_else(project: Project) -> None:
+    toy = project.path / "results/toy"
+    for path in (
+        "models/tree/0/history.jsonl",
+        "predictions/mass/0/test.h5",
+        "predictions/dense/1/train.h5",
+        "evaluation/dense.json",
+        "roc.png",
+        "friends/packs",
+    ):
+        (shutil.rmtree if (toy / path).is_dir() else os.remove)(toy / path)
+    shutil.rmtree(project.path / "results/datasets")
+    planned = project.planned()
+    assert {rule: len(jobs) for rule, jobs in planned.items()} == {
+        "index": 1, "preprocess": 4, "moments": 4, "statistics": 4, "train": 1, "baseline": 1,
+        "predict": 1, "evaluate": 1, "report": 1, "friends": 1,
+    }  # fmt: skip
+
+
+def test_what_is_deleted_comes_back_in_one_run_with_the_same_content(project: Project) -> None:
+    data = project.path / "results/datasets/toy"
+    before = {path: digest(path) for path in data.rglob("*.*") if path.is_file()}
+    shutil.rmtree(data / "toy-image")
+    shutil.rmtree(data / "features" / "moments")
+    next((data / "features" / "shards").rglob("*.h5")).unlink()  # which these moments are of
+    ahead = time.time() + DAYS
+    for path in data.rglob("*.json"):
+        os.utime(path, (ahead, ahead))
+    text = project.snakemake()
+    assert not re.search(r"^rule (train|predict|evaluate|report):", text, re.MULTILINE)
+    assert {path: digest(path) for path in before} == before
     assert project.planned() == {}
 
 
@@ -230,6 +299,17 @@ def shards(project: Project) -> dict[str, int]:
     """Shards and when they were written."""
     found = (project.path / "results/datasets/toy").rglob("*.h5")
     return {str(path.relative_to(project.path)): path.stat().st_mtime_ns for path in found}
+
+
+def digest(path: Path) -> str:
+    """Of all that a result says but for when and how fast it was made."""
+    if path.suffix == ".h5":
+        return str(content_digest(path))
+    content = json.loads(path.read_text())
+    for entry in content["files"].values() if "files" in content else ():
+        entry.pop("seconds", None)
+    del content["digest"]
+    return json.dumps(content)
 
 
 def contents(path: Path) -> str:

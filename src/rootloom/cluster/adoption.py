@@ -20,8 +20,9 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from rootloom.cluster import outcomes
-from rootloom.cluster.ledger import FOLDER, Ledger, Place, is_current, key_of
+from rootloom.cluster.ledger import FOLDER, Ledger, Place, key_of
 from rootloom.cluster.outcomes import Cause
+from rootloom.provenance import is_current
 
 MAX_LOSSES = 20  # a job lost more often than this is reported as failed
 LONGEST_DELAY = 300.0  # seconds before a job that was lost again and again is submitted anew

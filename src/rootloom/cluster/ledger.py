@@ -16,9 +16,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from rootloom import fileio, provenance
+from rootloom import fileio
 
 FOLDER = Path(".snakemake", "rootloom")
 
@@ -149,15 +148,3 @@ def run_name(folder: Path, user: str) -> str:
     """The name that every job of a working directory bears in the queue, whichever head it has."""
     digest = hashlib.sha256(f"{folder.resolve()}\0{user}".encode()).hexdigest()
     return f"rootloom-{digest[:12]}"
-
-
-def is_current(outputs: Sequence[str], fingerprint: str) -> bool:
-    """Whether all outputs exist and those that carry a record were made by this fingerprint.
-
-    False when none carries a record: then nothing says which job wrote them.
-    """
-    paths = [Path(output) for output in outputs]
-    if not fingerprint or not all(path.exists() for path in paths):
-        return False
-    records: list[dict[str, Any]] = [r for r in map(provenance.read, paths) if r is not None]
-    return bool(records) and all(r.get("fingerprint") == fingerprint for r in records)

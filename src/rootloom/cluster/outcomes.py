@@ -6,7 +6,6 @@ The head process writes; rules, in the head and in every job, read.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -54,7 +53,7 @@ def record(cause: Cause, rule: str, wildcards: Mapping[str, str], *, folder: Pat
     of_job = counts.setdefault(_name(rule, wildcards), {})
     of_job[cause] = of_job.get(cause, 0) + 1
     try:
-        fileio.write_text(folder / "outcomes.json", json.dumps(counts, indent=1, sort_keys=True))
+        fileio.write_json(folder / "outcomes.json", {"jobs": counts})
     except ResourceError as refusal:
         print(f"note: {refusal}")
 
@@ -104,5 +103,7 @@ def _read(folder: Path) -> _Counts:
         return {}
     version = (state.st_mtime_ns, state.st_ino)
     if path not in _cache or _cache[path][0] != version:
-        _cache[path] = version, json.loads(path.read_text(encoding="utf-8"))
+        expected = "which jobs ran out of memory or time"
+        fix = "delete it: jobs then ask for what they asked for at first"
+        _cache[path] = version, fileio.read_json(path, expected, lambda c: dict(c["jobs"]), fix=fix)
     return _cache[path][1]

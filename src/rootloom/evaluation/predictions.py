@@ -17,7 +17,7 @@ import numpy as np
 
 from rootloom import faults
 from rootloom.errors import InputError, nearest
-from rootloom.fileio import Sink, new_hdf5
+from rootloom.fileio import Sink, attributes_of, new_hdf5
 
 REQUIREMENTS = (
     "data sets id (R,) uint64, weight (R,) float, truth (R,) int index into the classes, and "
@@ -178,14 +178,15 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
         with h5py.File(path, "r") as file:
             header = _read_header(str(path), file)
             rows = _read_rows(str(path), file, _places(file, header, only))
+            attributes_of(file, "scores")
     # A damaged file fails in several ways, depending on which of its parts is damaged.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         faults.pass_on(error, str(path))
         raise InputError(
             str(path),
             expected=f"a readable HDF5 file of predictions: {REQUIREMENTS}",
             found=str(error).splitlines()[0],
-            fix="write it again; a run interrupted while writing leaves no such file",
+            fix="if it is one of ours, delete it and run snakemake again; else write it again",
         ) from None
     _check(str(path), header, rows)
     return Predictions(header, rows)

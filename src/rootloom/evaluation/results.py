@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from rootloom import faults
 from rootloom.errors import DataError, InputError
 from rootloom.evaluation.classification_results import ClassificationResult
 from rootloom.evaluation.generation_results import Floor, GenerationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.regression_results import RegressionResult
+from rootloom.fileio import REMAKE, intact, sealed, unsealed, write_text
 
 SCHEMA = 3
 
@@ -90,19 +90,19 @@ class Evaluation:
                 where,
                 expected=f"schema {SCHEMA}",
                 found=f"schema {found.schema}",
-                fix="run the evaluation again with this version",
+                fix=REMAKE,
             )
         return found
 
 
 def read_evaluation(path: Path) -> Evaluation:
     """The evaluation in a JSON file; raises InputError naming the file."""
-    return Evaluation.from_json(_text(path), where=str(path))
+    return Evaluation.from_json(_text(path, "an evaluation"), where=str(path))
 
 
 def read_floor(path: Path) -> Floor:
     """The comparison of real showers in a JSON file; raises InputError naming the file."""
-    return _from_json(Floor, _text(path), where=str(path))
+    return _from_json(Floor, _text(path, "a comparison of real showers"), where=str(path))
 
 
 def to_json(record: Evaluation | Floor) -> str:
@@ -119,19 +119,19 @@ def _from_json(kind: type[Record], text: str | bytes, where: str) -> Record:
             where,
             expected=f"{_CALLED[kind]} written by rootloom",
             found=f"{'.'.join(map(str, first['loc'])) or 'text'}: {first['msg']}",
-            fix="run the evaluation again",
+            fix=REMAKE,
         ) from None
     return found
 
 
-def _text(path: Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        faults.pass_on(error, str(path))
-        raise InputError(
-            str(path), expected="an evaluation JSON file", found=str(error.strerror)
-        ) from None
+def write_result(path: str | Path, record: Evaluation | Floor) -> None:
+    """Write an evaluation or a comparison of real showers, with its digest."""
+    write_text(path, sealed(to_json(record), str(record.provenance.get("fingerprint", ""))))
+
+
+def _text(path: Path, called: str) -> str:
+    with intact(path, f"{called} written by rootloom", fix=REMAKE):
+        return unsealed(path)
 
 
 _adapter: Callable[[type], TypeAdapter[Any]] = cache(TypeAdapter)

@@ -42,7 +42,7 @@ def gather(
     """
     section = job["section"]
     found = {
-        name: Statistics.from_json(Path(path).read_text())
+        name: Statistics.read(path)
         for name, path in zip(section["representations"], statistics, strict=True)
     }
     results = [read_evaluation(Path(path)) for path in evaluations]

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rootloom import faults
-from rootloom.errors import InputError
 from rootloom.evaluation.results import Evaluation
+from rootloom.fileio import REMAKE, intact, unsealed
 from rootloom.report.weights import WeightsSummary
 
 
@@ -92,23 +91,14 @@ class ReportInputs:
 
 
 def read_history(path: str | Path, method: str, member: int) -> History:
-    """A training log of JSON lines; raises InputError naming the file and line.
+    """A training log of JSON lines; raises InputError naming the file.
 
     A line with "epoch" is an epoch, of which "training_loss" and "loss" (validation) are taken; a
     line with "seconds" and "waiting" (a share) tells the time of the whole training.
     """
     epochs: list[dict[str, Any]] = []
     totals: dict[str, float] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            record = dict(json.loads(line))
-        except (ValueError, TypeError):
-            raise InputError(
-                f"{path}, line {number}",
-                expected="a JSON object",
-                found=line[:60],
-                fix="delete the log and train again, or remove the line",
-            ) from None
+    for record in _records(path):
         if "epoch" in record:
             epochs.append(record)
         totals |= {k: record[k] for k in ("seconds", "waiting") if record.get(k) is not None}
@@ -122,15 +112,9 @@ def read_history(path: str | Path, method: str, member: int) -> History:
     )
 
 
-def _lines(path: str | Path) -> list[str]:
-    try:
-        text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        faults.pass_on(error, str(path))
-        raise InputError(
-            str(path), expected="a training log of JSON lines", found=str(error)
-        ) from None
-    return [line for line in text.splitlines() if line.strip()]
+def _records(path: str | Path) -> list[dict[str, Any]]:
+    with intact(path, "a training log of JSON lines", fix=REMAKE):
+        return [dict(json.loads(line)) for line in unsealed(path).splitlines()]
 
 
 def _number(record: Mapping[str, Any], name: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.errors import InputError, ResultError, UnsteadyError
-from rootloom.fileio import intact, write_text
+from rootloom.fileio import read_json, write_json
 from rootloom.rootio.header import Header
 
 
@@ -27,18 +27,20 @@ class Catalogue:
     @classmethod
     def read(cls, path: str | Path) -> Catalogue:
         """What a file holds; nothing without one. Raises ResultError when it is damaged."""
-        found = cls()
         if not Path(path).exists():
-            return found
-        with intact(path, "the headers of a pack of files", fix="delete it and run again"):
-            content = json.loads(Path(path).read_text())
-            found._files, found._branches = content["files"], content["branches"]
+            return cls()
+        return read_json(path, "the headers of a pack of files", cls._of)
+
+    @classmethod
+    def _of(cls, content: dict[str, Any]) -> Catalogue:
+        found = cls()
+        found._files, found._branches = dict(content["files"]), dict(content["branches"])
         return found
 
     def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
         """Write it whole or not at all."""
         content = {"files": self._files, "branches": self._branches, "provenance": provenance}
-        write_text(path, json.dumps(content, indent=1, sort_keys=True))
+        write_json(path, content)
 
     def has(self, key: str, identity: str) -> bool:
         """Whether this very content was looked at, be it that it was set aside."""

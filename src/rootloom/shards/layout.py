@@ -18,7 +18,8 @@ import numpy as np
 from rootloom import faults
 from rootloom.errors import ResultError
 
-SCHEMA_VERSION = 2  # 2: the identity of a row is its event's and its object's number
+# 2: the identity of a row is its event's and its object's number; 3: a digest of the attributes
+SCHEMA_VERSION = 3
 BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
 # Columns that only some datasets have: the code of the row's sample, and their own training weight.
 SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"
@@ -75,5 +76,5 @@ def unreadable(path: Any, error: BaseException | str) -> ResultError:
         str(path),
         expected=f"an intact shard (HDF5, schema version {SCHEMA_VERSION})",
         found=str(error),
-        fix="delete this file and run again: it is made anew from its ROOT file",
+        fix="delete this file and run snakemake again: it is made anew from its ROOT file",
     )

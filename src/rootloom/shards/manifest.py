@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.errors import ResultError
-from rootloom.fileio import intact, write_text
+from rootloom.fileio import read_json, write_json
 from rootloom.rootio.origin import Events
 
 
@@ -41,15 +40,17 @@ class Manifest:
     @classmethod
     def read(cls, path: str | Path) -> Manifest:
         """Raises ResultError when it is not there or no manifest."""
-        fix = "delete it and run again: shards that are whole are kept"
-        with intact(path, "the manifest of a pack of shards", fix=fix):
-            found = json.loads(Path(path).read_text())["files"]
-            return cls({key: _entry(fields) for key, fields in found.items()})
+        fix = "delete it and run snakemake again: shards that are whole are kept"
+        return read_json(path, "the manifest of a pack of shards", cls._of, fix=fix)
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> Manifest:
+        return cls({key: _entry(fields) for key, fields in content["files"].items()})
 
     def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
         """Write it whole or not at all."""
         files = {key: asdict(entry) for key, entry in self.files.items()}
-        write_text(path, json.dumps({"files": files, "provenance": provenance}, indent=1))
+        write_json(path, {"files": files, "provenance": provenance})
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,16 @@ class Mark:
         """The mark at `path`; None without one. Raises ResultError for what is none."""
         if not path.exists():
             return None
-        with intact(path, "why a file was set aside", fix="delete it: the file is read again"):
-            found = json.loads(path.read_text())
-            return cls(found["url"], found["reason"], tuple(found["fingerprints"]))
+        fix = "delete it: the file is read again"
+        return read_json(path, "why a file was set aside", cls._of, fix=fix)
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> Mark:
+        return cls(content["url"], content["reason"], tuple(content["fingerprints"]))
 
     def write(self, path: Path, provenance: Mapping[str, Any]) -> None:
         """Write it whole or not at all."""
-        write_text(path, json.dumps({**asdict(self), "provenance": provenance}, indent=1))
+        write_json(path, {**asdict(self), "provenance": provenance})
 
 
 def mark_beside(shard: str | Path) -> Path:

@@ -1,4 +1,8 @@
-"""Columns out of a shard. Every chunk's checksum is verified by HDF5 as it is read."""
+"""Columns out of a shard.
+
+HDF5 verifies every chunk's checksum as it is read, and those of its own structure; the attributes
+have a digest, which is verified when the file is opened.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import h5py
 import numpy as np
 
 from rootloom.errors import ResultError, nearest
+from rootloom.fileio import attributes_of
 from rootloom.shards.layout import SCHEMA_VERSION, read_slice, unreadable
 from rootloom.types import SPLITS, Column, Ragged
 
@@ -142,20 +147,22 @@ class Shard:
 
     def _check_version(self) -> dict[str, Any]:
         with self._refusing():
-            attributes = {name: _plain(value) for name, value in self._file.attrs.items()}
-        found = attributes.get("schema_version")
-        if found != SCHEMA_VERSION:
-            raise unreadable(
-                self.path,
-                "no schema version: not a shard" if found is None else f"schema version {found}",
-            )
+            version = self._file.attrs.get("schema_version")
+        if version != SCHEMA_VERSION:
+            none = "no schema version: not a shard"
+            raise unreadable(self.path, none if version is None else f"schema version {version}")
+        with self._refusing():
+            found = attributes_of(self._file)
+            attributes = {name: _plain(value) for name, value in found.items()}
+        if "digest" not in attributes:
+            raise unreadable(self.path, "attributes without a digest")
         return attributes
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise unreadable(self.path, error) from error
 
 

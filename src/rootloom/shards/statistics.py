@@ -17,6 +17,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from rootloom.errors import DataError, InputError
+from rootloom.fileio import read_json
 from rootloom.shards.layout import AUXILIARY, TRAINING_WEIGHT
 from rootloom.shards.moments import ClassMeans, Moments
 from rootloom.shards.reader import Shard
@@ -109,9 +110,9 @@ class Statistics:
             means,
         )
 
-    def to_json(self) -> str:
-        """A JSON text that gives the same bits when read."""
-        content = {
+    def content(self) -> dict[str, Any]:
+        """JSON data that give the same bits when read."""
+        return {
             "classes": list(self.classes),
             "samples": {name: sums.to_json() for name, sums in self.samples.items()},
             "moments": {name: m.to_json() for name, m in self.moments.items()},
@@ -120,7 +121,15 @@ class Statistics:
                 for name, means in self.class_means.items()
             },
         }
-        return json.dumps(content, sort_keys=True, allow_nan=False)
+
+    def to_json(self) -> str:
+        """A JSON text that gives the same bits when read."""
+        return json.dumps(self.content(), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Those in a file. Raises InputError, naming it, when it is damaged."""
+        return read_json(path, "statistics of a data set", cls.of_content)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -133,6 +142,11 @@ class Statistics:
                 found="those of an earlier version, without",
                 fix="run snakemake again: what they belong to is made anew",
             )
+        return cls.of_content(content)
+
+    @classmethod
+    def of_content(cls, content: Mapping[str, Any]) -> Self:
+        """The inverse of `content`, exactly."""
         return cls(
             tuple(content["classes"]),
             {name: SampleSums.from_json(sums) for name, sums in content["samples"].items()},

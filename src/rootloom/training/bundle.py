@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from rootloom.errors import TrainingError
+from rootloom.fileio import REMAKE
 from rootloom.tasks.base import Task
 from rootloom.training import tensors
 from rootloom.types import Batch
@@ -54,6 +55,9 @@ def load(path: str | Path) -> Bundle:
     found = record.pop("schema", None)
     if found != SCHEMA:
         raise TrainingError(
-            str(path), expected=f"a model bundle of schema {SCHEMA}", found=f"schema {found}"
+            str(path),
+            expected=f"a model bundle of schema {SCHEMA}",
+            found=f"schema {found}",
+            fix=REMAKE,
         )
     return Bundle(params=tensors.unflatten(arrays, "params"), **record)

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from rootloom import faults
 from rootloom.errors import TrainingError
-from rootloom.fileio import write_bytes
+from rootloom.fileio import REMAKE, write_bytes
 
 _HEADER = "rootloom"
 
@@ -42,10 +42,13 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if header["sha256"] != _checksum(arrays, text):
             raise ValueError("a checksum that does not match the content")
         return arrays, json.loads(text)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         faults.pass_on(error, str(path))
         raise TrainingError(
-            str(path), expected="a whole safetensors file of this program", found=str(error)
+            str(path),
+            expected="a whole safetensors file of this program",
+            found=str(error),
+            fix=REMAKE,
         ) from error
 
 
