@@ -182,17 +182,21 @@ class Jobs(Files):
         return section, code, [upstream]
 
     def _friends(self, pack: str) -> Described:
-        section = {"files": self.listing.parts[pack].digest, "readers": self._bare_readers()}
+        section = {"files": self.listing.parts[pack].digest, **self._read_by_friends()}
         return section, [], self._all_predictions()
 
     def _friend(self, file: str) -> Described:
-        section = {"file": self.file(file)._asdict(), "readers": self._bare_readers()}
+        section = {"file": self.file(file)._asdict(), **self._read_by_friends()}
         return section, [], self._all_predictions()
 
-    def _bare_readers(self) -> Job:
-        """How rows are counted, by sample."""
-        nothing: Job = {"variables": {}, "objects": {}, "targets": {}, "identity": []}
-        return {name: {**reader, **nothing} for name, reader in self.readers().items()}
+    def _read_by_friends(self) -> Job:
+        """What names and fills branches: any expression may hold the branch that counts rows."""
+        folds = {method: self.folds(method) for method in self.experiment.methods}
+        return {
+            "experiment": self.name,
+            "folds": {method: number for method, number in folds.items() if number},
+            "readers": self.readers(),
+        }
 
     def _reader_of_generated(self, representation: dict[str, Any]) -> Job:
         """Without what generators need not write: an event's split and its name.

@@ -112,7 +112,7 @@ def write_model(job: Job, found: Statistics, result: Result, seed: int, model: s
 def network_scores(
     task: Any, params: Any, shards: Sequence[str], split: str
 ) -> Iterator[np.ndarray]:
-    """Scores (r, C) of a split's rows, in the order of the shards."""
+    """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
     devices = parallel.device_count()
     loader = Loader(
         shards,

@@ -148,4 +148,5 @@ def _blocks(
         columns=columns,
         step=section["step"],
         part=section["part"],
+        unlabelled=True,
     )

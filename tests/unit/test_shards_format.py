@@ -270,7 +270,7 @@ def test_other_files_and_versions_are_refused(tmp_path: Path) -> None:
         other = write(tmp_path / f"{version}.h5")
         with h5py.File(other, "a") as file:
             file.attrs["schema_version"] = version
-        with pytest.raises(InputError, match=rf"schema version 2(.|\n)*schema version {version}"):
+        with pytest.raises(InputError, match=rf"schema version 3(.|\n)*schema version {version}"):
             Shard(other)
 
 

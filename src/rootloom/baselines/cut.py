@@ -22,6 +22,13 @@ class FittedCut:
     lowest: float
     parameters: int
 
+    @property
+    def turned(self) -> str:
+        """How the score differs from the variable, whose name it must then not bear."""
+        if self.centre is not None:
+            return "minus_distance"
+        return "negated" if self.sign < 0 else ""
+
     def score(self, columns: np.ndarray) -> np.ndarray:
         """(R, F) → (R,); see `FittedBaseline`."""
         value = _score(columns[:, self.column].astype(np.float64), self.sign, self.centre)

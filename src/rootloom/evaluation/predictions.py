@@ -17,6 +17,7 @@ import numpy as np
 
 from rootloom.errors import InputError, nearest
 from rootloom.fileio import Sink, new_hdf5
+from rootloom.types import NO_CLASS, UNLABELLED
 
 REQUIREMENTS = (
     "data sets id (R,) uint64, weight (R,) float, truth (R,) int index into the classes, and "
@@ -54,7 +55,8 @@ class Header:
     """What a predictions file says about all its rows.
 
     columns: names of the C scores; files: keys that `file` points into; classes: names that
-    `truth` points into; signal: one of them. parameters, training_seconds: None when unknown.
+    `truth` points into; signal: one of them. split: "none" of rows of no class, whose truth is -1.
+    parameters, training_seconds: None when unknown. turned: see `baselines.base.Predictor`.
     """
 
     method: str
@@ -68,6 +70,7 @@ class Header:
     parameters: int | None = None
     training_seconds: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    turned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,8 @@ def _attributes(header: Header) -> dict[str, Any]:
         "files": json.dumps(header.files),
         "provenance": json.dumps(dict(header.provenance), sort_keys=True),
     }
+    if header.turned:
+        values["turned"] = json.dumps(header.turned)
     if header.parameters is not None:
         values["parameters"] = header.parameters
     if header.training_seconds is not None:
@@ -235,6 +240,7 @@ def _read_header(where: str, file: h5py.File) -> Header:
         parameters=int(found["parameters"]) if "parameters" in found else None,
         training_seconds=float(found["training_seconds"]) if "training_seconds" in found else None,
         provenance=json.loads(found.get("provenance", "{}")),
+        turned=_names(where, "turned", found.get("turned", "[]")),
     )
 
 
@@ -355,7 +361,8 @@ def _check(where: str, header: Header, rows: Rows) -> None:
             found=f"shape {rows.scores.shape}",
             fix="write two-dimensional scores, also for a single column",
         )
-    outside = (rows.truth < 0) | (rows.truth >= len(header.classes))
+    lowest = NO_CLASS if header.split == UNLABELLED else 0
+    outside = (rows.truth < lowest) | (rows.truth >= len(header.classes))
     if outside.any():
         row = int(np.argmax(outside))
         raise InputError(

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
-from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
+from rootloom.rootio.checks import (
+    check_finite,
+    check_lengths,
+    exclusive,
+    undefined,
+    whole_numbers,
+)
 from rootloom.rootio.expressions import Expression, choose
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, depth, take
 from rootloom.rootio.staging import staged
-from rootloom.types import SPLITS, TARGET, Column, RowBlock
+from rootloom.types import NO_CLASS, SPLITS, TARGET, Column, RowBlock
 
 EVENT = "event"
 
@@ -37,7 +43,8 @@ class RowReader:
     tree: name of the TTree or RNTuple. rows: "event", or the collection ("Jet") whose objects are
     rows. variables: name → expression, one number a row; of an event where rows are objects, it is
     repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
-    select: expression, true for the rows to keep. classes: rows that match none are dropped.
+    select: expression, true for the rows to keep. classes: rows that match none are dropped, unless
+    they are asked for.
     weight: expression of the event weight, 1 when None. training_weight: expression of what takes
     the place of its absolute value in training. sum_of_weights: (tree, branch) whose sum is that of
     the event weights before any selection; None: it is counted. splits: split → expression, true
@@ -110,13 +117,16 @@ class RowReader:
         columns: Sequence[str] | None = None,
         step: int = 20_000,
         part: int = 0,
+        unlabelled: bool = False,
     ) -> Iterator[RowBlock]:
         """Rows of entries [start, stop) of the file at `url`, in order; at least one block.
 
         file_class: class of the file's rows, for classes decided by file; columns: names to yield
         ("pt", "constituents.px"), all when None; step: entries read at a time;
         part: number of this range among those of the file, the first of which counts what belongs
-        to the file as a whole.
+        to the file as a whole;
+        unlabelled: yield rows of no class, too, but those with an input that is not finite; their
+        weights and targets may be anything.
         The file is read from a copy on scratch where the environment names one.
         Raises InputError for what cannot be read, DataError for non-finite values and for rows of
         two classes, ConfigError for expressions whose shape does not fit.
@@ -126,7 +136,7 @@ class RowReader:
         elsewhere = self.sum_of_weights if part == 0 else None
         with staged(url, retry=self.retry):
             for chunk in chunks(url, self.tree, names, start, stop, step=step, retry=self.retry):
-                block = self._block(chunk, url, file_class, columns)
+                block = self._block(chunk, url, file_class, columns, unlabelled)
                 if elsewhere is not None:
                     total = sum_of(url, *elsewhere, retry=self.retry)
                     block, elsewhere = replace(block, sum_of_weights=total), None
@@ -196,12 +206,17 @@ class RowReader:
         return {name: self._columns[name] for name in dict.fromkeys(columns)}
 
     def _block(
-        self, chunk: Chunk, url: str, file_class: str | None, columns: Sequence[str] | None
+        self,
+        chunk: Chunk,
+        url: str,
+        file_class: str | None,
+        columns: Sequence[str] | None,
+        unlabelled: bool,
     ) -> RowBlock:
         counter = None if self.rows == EVENT else chunk.arrays[self._counter]
         layout = Layout.of(chunk.start, chunk.stop, counter)
         label = self._labels(chunk, layout, url, file_class)
-        keep = label >= 0
+        keep = np.full(layout.size, True) if unlabelled else label != NO_CLASS
         if self.select:
             keep &= layout.flags(self._deciding["select"], chunk.arrays)
         kept = None if keep.all() else np.flatnonzero(keep)
@@ -225,6 +240,8 @@ class RowReader:
             sum_of_weights=self._sum_of_weights(chunk, layout, weight),
             event=_pick(self._names(chunk, layout, url), kept) if self.identity else None,
         )
+        if unlabelled and (without := undefined(block)).any():
+            block = _rows(block, np.flatnonzero(~without))
         check_finite(block, url)
         check_lengths(block, self.objects, url)
         return block
@@ -296,6 +313,15 @@ def _counting(block: RowBlock, before: RowBlock) -> RowBlock:
         entries=block.entries + before.entries,
         sum_of_weights=block.sum_of_weights + before.sum_of_weights,
     )
+
+
+def _rows(block: RowBlock, kept: np.ndarray) -> RowBlock:
+    """Some rows of a block, which counts the same entries."""
+    names = ("entry", "object", "label", "weight", "split", "training_weight", "event")
+    found = {name: getattr(block, name) for name in names}
+    chosen: dict[str, Any] = {n: None if v is None else v[kept] for n, v in found.items()}
+    columns = {name: take(column, kept) for name, column in block.columns.items()}
+    return replace(block, **chosen, columns=columns)
 
 
 def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:

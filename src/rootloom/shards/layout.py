@@ -3,6 +3,7 @@
     /<split>/<column>           dense column, (R, ...)
     /<split>/<column>/values    ragged column, (V, ...)
     /<split>/<column>/offsets   (R + 1,) int64: row i is values[offsets[i]:offsets[i + 1]]
+    /none/…                     the same, of rows that `select` keeps and no class claims; label -1
 
 Plain `h5py` with `import hdf5plugin` reads it.
 """
@@ -17,7 +18,8 @@ import numpy as np
 
 from rootloom.errors import InputError
 
-SCHEMA_VERSION = 2  # 2: the identity of a row is its event's and its object's number
+# 2: the identity of a row is its event's and its object's number. 3: rows of no class, in "none".
+SCHEMA_VERSION = 3
 BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
 # Columns that only some datasets have: the code of the row's sample, and their own training weight.
 SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"

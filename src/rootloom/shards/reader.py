@@ -14,7 +14,7 @@ import numpy as np
 
 from rootloom.errors import InputError, nearest
 from rootloom.shards.layout import SCHEMA_VERSION, read_slice, unreadable
-from rootloom.types import SPLITS, Column, Ragged
+from rootloom.types import GROUPS, SPLITS, Column, Ragged
 
 
 class Shard:
@@ -59,7 +59,7 @@ class Shard:
         self._file.close()
 
     def rows(self, split: str) -> int:
-        """Number of rows in a split."""
+        """Number of rows in a split, or of those of no class ("none")."""
         return self._dataset(split, "id").shape[0] if self.columns else 0
 
     def nbytes(self, split: str, names: Sequence[str]) -> int:
@@ -156,12 +156,13 @@ class Shard:
 def content_digest(path: str | Path) -> str:
     """SHA-256 over splits, column names, types and array content, in hexadecimal.
 
-    Equal for equal content however the file was chunked or compressed; reading everything, it
-    also verifies every checksum. Raises InputError for a damaged shard.
+    Rows of no class count as a split. Equal for equal content however the file was chunked or
+    compressed; reading everything, it also verifies every checksum. Raises InputError for a damaged
+    shard.
     """
     digest = hashlib.sha256()
     with Shard(path) as shard:
-        for split in SPLITS:
+        for split in GROUPS:
             rows = shard.rows(split)
             for name in shard.columns:
                 digest.update(f"{split}/{name}:{rows}".encode())
