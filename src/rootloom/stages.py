@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rootloom import provenance, registry
 from rootloom.errors import DataError, InputError
-from rootloom.fileio import write_text
+from rootloom.fileio import sweep, write_text
 from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
 from rootloom.packing import position
@@ -213,6 +213,7 @@ def train(job: Job, **paths: Unpack[TrainingPaths]) -> None:
 
     section, directory = job["section"], Path(paths["directory"])
     with signals.leave_at_once(), alone_in(directory) as held:
+        sweep(Path(paths["model"]).parent)
         if section["nodes"] == 1:
             train_process(job, **paths)
         else:
@@ -271,13 +272,12 @@ def predict(
 
     section = job["section"]
     configure(cpus=section["threads"])
-    from rootloom.networks import moments_of, network_scores, task_of
+    from rootloom.networks import network_scores, task_in
     from rootloom.scoring import header_of, rows_of, score_stream, write_predictions
     from rootloom.training import bundle
 
     trained = bundle.load(model)
-    whole = {**section, **{k: getattr(trained, k) for k in ("model", "representation", "task")}}
-    task = task_of(whole, moments_of(trained))
+    task = task_in(trained, model, section)
     found = _statistics(statistics)
     present = [*found.rows.sum(axis=1), rows_of(shards, UNLABELLED)]
     for split, some in zip(GROUPS, present, strict=True):

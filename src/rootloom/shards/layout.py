@@ -20,7 +20,13 @@ from rootloom.errors import InputError
 
 # 2: the identity of a row is its event's and its object's number. 3: rows of no class, in "none".
 SCHEMA_VERSION = 3
-BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
+BASE_COLUMNS = {
+    "entry": np.dtype(np.int64),
+    "object": np.dtype(np.int32),
+    "label": np.dtype(np.int32),
+    "weight": np.dtype(np.float32),
+    "id": np.dtype(np.uint64),
+}
 # Columns that only some datasets have: the code of the row's sample, and their own training weight.
 SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"
 AUXILIARY = "aux."
