@@ -22,7 +22,7 @@ NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         "cli", "config", "doctor", "errors", "explain", "fileio", "filelist", "files",
-        "fingerprint", "jobs", "packing", "paths", "plan", "provenance", "registry", "running",
+        "fingerprint", "hdf5", "jobs", "packing", "paths", "plan", "provenance", "registry", "running",
         "schema", "selection", "training.launch", "training.lock",
     )
 )  # fmt: skip

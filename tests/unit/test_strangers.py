@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from rootloom import scratch
-from rootloom.errors import InputError, RootloomError, TrainingError
+from rootloom.errors import DataError, InputError, RootloomError, TrainingError
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.rootio.header import inspect
 from rootloom.rootio.remote import Retry
@@ -206,6 +206,16 @@ def test_attributes_of_predictions(tmp_path: Path, name: str, value: object, wor
         evaluate([path])
 
 
+@pytest.mark.parametrize("name", ["weight", "scores", "aux/pt"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_numbers_that_are_none(tmp_path: Path, name: str, value: float) -> None:
+    path = predictions(tmp_path / "p.h5")
+    with h5py.File(path, "a") as file:
+        file[name][7] = value
+    with pytest.raises(DataError, match=rf"{name.rstrip('s')}(.|\n)*finite(.|\n)*id 7 "):
+        evaluate([path])
+
+
 def test_a_column_named_twice(tmp_path: Path) -> None:
     path = predictions(tmp_path / "p.h5")
     with h5py.File(path, "a") as file:
@@ -362,7 +372,7 @@ def liar() -> Iterator[str]:
 
 @pytest.fixture
 def bounded() -> Iterator[None]:
-    """No answer is taken whole: what a server can send is what fits between the two, and no more."""
+    """No answer is taken whole: a server can send what fits between the two, and no more."""
     Liar.sent = 0
     yield
     assert Liar.sent < HUGE // 4

@@ -99,6 +99,7 @@ def _read(path: str | Path) -> Predictions:
         )
     weights = {"weight": rows.weight, "training_weight": rows.training_weight}
     checked = {"score": rows.scores, **{n: w for n, w in weights.items() if w is not None}}
+    checked |= {f"aux/{name}": values for name, values in rows.aux.items()}
     for name, values in checked.items():
         finite = np.isfinite(values)
         finite = finite.all(axis=1) if finite.ndim == 2 else finite

@@ -25,6 +25,7 @@ _BLOCK = 1 << 20
 _CONNECTIONS = 8
 _MOST_REDIRECTIONS = 10
 _REDIRECTION_BYTES = 1 << 16
+_TARGETS = requests.sessions.SessionRedirectMixin()
 _WITHOUT_HEAD = (403, 405, 501)  # what servers answer that know GET only
 _HEADER_NAMES = {"adler32": "adler32", "md5": "md5", "sha256": "sha-256"}
 
@@ -99,7 +100,7 @@ class Web:
         try:
             for _ in range(1 + _MOST_REDIRECTIONS):
                 with self._once(method, url, headers) as answer:
-                    place = _session_here().get_redirect_target(answer)
+                    place = _TARGETS.get_redirect_target(answer)
                     if place is None:
                         _check(answer)
                         yield answer
@@ -201,6 +202,13 @@ class WebSource(uproot.source.chunk.Source):
         return found
 
 
+class _Session(requests.Session):
+    """Follows no redirection, and so reads none's body, not even to learn where it would lead."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """See requests, which reads a body whole before it asks for the next one's place."""
+
+
 class _Adapter(requests.adapters.HTTPAdapter):
     """Connections that trust a site's own certificates too, also by way of a proxy."""
 
@@ -234,12 +242,12 @@ def _blocks(answer: requests.Response, count: int | None = None) -> Iterator[byt
         yield block
 
 
-def _session_here() -> requests.Session:
+def _session_here() -> _Session:
     return _session(os.getpid(), tuple(os.environ.get(name) for name in _TLS_VARIABLES))
 
 
 @lru_cache(maxsize=1)
-def _session(process: int, tls: tuple[str | None, ...]) -> requests.Session:
+def _session(process: int, tls: tuple[str | None, ...]) -> _Session:
     """Connections of this process under these variables, kept alive between files.
 
     Proxies come from the environment, as everywhere.
@@ -253,7 +261,7 @@ def _session(process: int, tls: tuple[str | None, ...]) -> requests.Session:
     proxy = os.environ.get("X509_USER_PROXY", "")
     if Path(proxy).is_file():
         context.load_cert_chain(proxy)
-    session = requests.Session()
+    session = _Session()
     session.mount("https://", _Adapter(context))
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=2 * _CONNECTIONS))
     return session
