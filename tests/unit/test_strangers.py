@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rootloom import scratch
+from rootloom import provenance, scratch
 from rootloom.errors import DataError, InputError, RootloomError, TrainingError
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.rootio.header import inspect
@@ -224,6 +224,23 @@ def test_a_column_named_twice(tmp_path: Path) -> None:
         file["scores"].attrs["columns"] = '["score", "score"]'
     with pytest.raises(InputError, match="'score' twice"):
         evaluate([path])
+
+
+@pytest.mark.parametrize("make", [predictions, shard])
+def test_a_heap_that_leads_nowhere_ends_in_a_refusal(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    path = make(tmp_path / "x.h5")
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    at = heap + 16
+    while data[at] or data[at + 1]:
+        at += 16 + -(-int.from_bytes(data[at + 8 : at + 16], "little") // 8) * 8
+    data[at + 8 : at + 16] = bytes(8)  # the library would never come back
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"global heap at byte {heap}"):
+        evaluate([path]) if make is predictions else Shard(path)
+    assert provenance.read(path) is None
 
 
 # -- bundles -----------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class Shard:
         if not self.path.is_file():
             raise InputError(str(path), expected="a shard", found="no such file")
         with self._refusing():
+            # Attributes are written first or last, and a shard is opened often.
+            hdf5.require_sound_heaps(self.path, ends=True)
             # Blocks are long and read once: a cache of chunks (8 MB a column and file by default)
             # would only grow with the number of files.
             self._file = h5py.File(self.path, "r", rdcc_nbytes=0)
