@@ -459,3 +459,48 @@ def test_json_is_never_code(tmp_path: Path) -> None:
 
     with pytest.raises(RootloomError, match="os:system"):
         task_in(bundle.load(path), json.dumps("x"))
+
+
+def test_a_model_of_other_shapes_scores_nothing(tmp_path: Path) -> None:
+    import jax
+
+    from rootloom.batches.loader import Loader
+    from rootloom.networks import network_scores, task_in
+    from rootloom.representations.features import FeatureVector
+    from rootloom.scoring import rows_of
+    from rootloom.shards.statistics import shard_statistics
+
+    path = tmp_path / "s.h5"
+    block = RowBlock(
+        np.arange(ROWS),
+        np.zeros(ROWS, np.int32),
+        (np.arange(ROWS) % 3 - 1).astype(np.int32),
+        np.ones(ROWS, np.float32),
+        {},
+    )
+    with ShardWriter(path, file_key="f", splits={"train": 1.0}) as writer:
+        writer.append(block, {"x.pt": np.arange(ROWS, dtype=np.float32)})
+    features = FeatureVector(variables=("pt",))
+    found = shard_statistics(path, features, classes=("a", "b"))
+    record = {
+        **RECORD,
+        "model": {"kind": "dnn", "hidden": [4]},
+        "representation": {"name": "features", "kind": "features", "variables": ["pt"]},
+        "task": {"kind": "classification"},
+        "statistics": json.loads(found.to_json()),
+    }
+    file = tmp_path / "model.safetensors"
+    tensors.write(file, ARRAYS, record)
+    other = bundle.load(file)
+    task = task_in(other, str(file))
+    with pytest.raises(TrainingError, match="bundle: params/"):
+        list(network_scores(task, other.params, [path], "train"))
+    loader = Loader([path], features, "none", ROWS, shuffle=False, cache_bytes=0)
+    example = jax.tree.map(lambda leaf: leaf[0], next(loader.epoch(0)))
+    params = task.init(jax.random.key(0), example)
+    scores = {
+        s: np.concatenate(list(network_scores(task, params, [path], s))) for s in ("train", "none")
+    }
+    assert {s: len(v) for s, v in scores.items()} == {"train": 40, "none": 20}
+    assert rows_of([path], "none") == 20
+    assert np.isfinite(scores["none"]).all()
