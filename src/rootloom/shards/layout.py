@@ -20,7 +20,7 @@ from rootloom.errors import InputError
 
 # 2: the identity of a row is its event's and its object's number. 3: rows of no class, in "none".
 SCHEMA_VERSION = 3
-BASE_COLUMNS = {
+BASE_COLUMNS: dict[str, np.dtype[Any]] = {
     "entry": np.dtype(np.int64),
     "object": np.dtype(np.int32),
     "label": np.dtype(np.int32),

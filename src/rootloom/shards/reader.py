@@ -153,14 +153,16 @@ class Shard:
             raise ValueError(f"'{found.name}' has no rows")
         if part == "offsets" or not ragged:
             self._check_rows(split, name, found, more=int(ragged))
-        wanted = np.dtype(np.int64) if part == "offsets" else BASE_COLUMNS.get(name)
+        wanted: np.dtype[Any] | None = BASE_COLUMNS.get(name)
+        if part == "offsets":
+            wanted = np.dtype(np.int64)
         if split != SPLITS[0]:
             first = self._dataset(SPLITS[0], name, part)
             wanted = first.dtype
             if found.shape[1:] != first.shape[1:] or found.name.count("/") != first.name.count("/"):
                 raise ValueError(f"'{found.name}' is not shaped like '{first.name}'")
         if wanted is not None and found.dtype != wanted:
-            raise ValueError(f"'{found.name}' holds {found.dtype}, not {np.dtype(wanted)}")
+            raise ValueError(f"'{found.name}' holds {found.dtype}, not {wanted}")
         return found
 
     def _check_rows(self, split: str, name: str, found: h5py.Dataset, *, more: int) -> None:
