@@ -11,7 +11,7 @@ rule baseline:
     output:
         **{
             split: PATHS.predictions("{experiment}", "{method}", "0", split)
-            for split in SPLITS
+            for split in GROUPS
         },
     log:
         PATHS.log("baseline", "{experiment}", "{method}"),

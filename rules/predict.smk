@@ -13,7 +13,7 @@ rule predict:
     output:
         **{
             split: PATHS.predictions("{experiment}", "{method}", "{member}", split)
-            for split in SPLITS
+            for split in GROUPS
         },
     log:
         PATHS.log("predict", "{experiment}", "{method}", "{member}"),

@@ -22,7 +22,7 @@ from snakemake.exceptions import WorkflowError
 from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
 from rootloom.plan import Plan, State
-from rootloom.types import SPLITS
+from rootloom.types import GROUPS
 
 try:
     # Jobs parse this file too: they read the list of files that the head has written.
@@ -65,11 +65,11 @@ def files_of(wildcards):
 
 
 def all_predictions(wildcards):
-    """Prediction files of every method, member and split."""
+    """Prediction files of every method and member, for every split and the rows of no class."""
     return [
         path
         for method in PLAN.all_methods
-        for split in SPLITS
+        for split in GROUPS
         for path in PLAN.predictions(method, split)
     ]
 

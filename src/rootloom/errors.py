@@ -13,6 +13,17 @@ from typing import ClassVar, Literal
 # "request": what was asked for cannot be done with these data.
 Fault = Literal["input", "machine", "request"]
 
+# Whatever damaged or foreign content of HDF5, safetensors and JSON leads to where it is read.
+FAULTS = (
+    OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError,
+    MemoryError,
+)  # fmt: skip
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
 
 class RootloomError(Exception):
     """A refusal that a user can act on; the command line prints it without a traceback.

@@ -191,11 +191,25 @@ def _beside(final: Path) -> Path:
 
 def _remove_leftovers(path: Path) -> None:
     """Remove what killed processes of this host left under temporary names beside `path`."""
-    host = os.uname().nodename
-    owned = re.compile(rf"\.{re.escape(path.name)}\.{re.escape(host)}-(\d+)\.partial")
-    for old in path.parent.iterdir():
+    _sweep(path.parent, re.escape(path.name))
+
+
+def sweep(folder: Path, *, alone: bool = False) -> None:
+    """Remove what killed processes left under temporary names in `folder`.
+
+    alone: nobody else writes there now, on any host; otherwise it is known of this host's only.
+    """
+    if folder.is_dir():
+        _sweep(folder, ".+", alone=alone)
+
+
+def _sweep(folder: Path, name: str, *, alone: bool = False) -> None:
+    """name: pattern of final names."""
+    host = ".+" if alone else re.escape(os.uname().nodename)
+    owned = re.compile(rf"\.{name}\.{host}-(\d+)\.partial")
+    for old in folder.iterdir():
         found = owned.fullmatch(old.name)
-        if found and not _is_running(int(found[1])):
+        if found and (alone or not _is_running(int(found[1]))):
             shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
 
 

@@ -23,8 +23,8 @@ NEUTRAL = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         "cli", "config", "doctor", "errors", "explain", "faults", "fileio", "filelist", "files",
-        "fingerprint", "jobs", "packing", "paths", "plan", "provenance", "registry", "running",
-        "schema", "selection", "training.launch", "training.lock",
+        "fingerprint", "hdf5", "jobs", "packing", "paths", "plan", "provenance", "registry",
+        "running", "schema", "selection", "training.launch", "training.lock",
     )
 )  # fmt: skip
 

@@ -2,85 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.evaluation.predictions import Predictions, read_predictions
+from rootloom.evaluation.predictions import Header, Predictions, read_predictions
+from rootloom.rootio.names import friend_branch, identifier
+from rootloom.shards.ids import event_of, fold_of
+from rootloom.types import GROUPS, score_columns
 
-Piece = tuple[np.ndarray, np.ndarray]
+NOT_SCORED = -1
+SPLIT_LEGEND = (
+    ", ".join(f"{number} {name}" for number, name in enumerate(GROUPS))
+    + f" (kept by `select`, of no class: in no split); {NOT_SCORED} dropped by `select`, not scored"
+)
+
+
+@dataclass(frozen=True)
+class FriendRows:
+    """The scored rows of one input file, sorted by entry and object.
+
+    entry, object: (R,); branches: name → (R,), float32 of scores and int32 of splits and folds.
+    """
+
+    entry: np.ndarray
+    object: np.ndarray
+    branches: dict[str, np.ndarray]
 
 
 class Scores:
-    """The predictions for some input files, in memory: 4 bytes a score, 24 a row and method.
+    """The predictions for some input files, in memory: 4 bytes a score, 33 a row and method.
 
-    keys: of the input files.
+    keys: of the input files. experiment: begins the name of every branch. folds: of the methods
+    that are cross-validated, by name.
     """
 
-    def __init__(self, predictions: Sequence[str | Path], keys: Sequence[str]) -> None:
-        self._files = [read_predictions(path, keys) for path in predictions]
-        self._members: dict[str, int] = {}
-        self._read: dict[str, set[str]] = {}
-        for found in self._files:
-            method, member = found.header.method, found.header.member
-            self._members[method] = max(self._members.get(method, 0), member)
-            self._read.setdefault(method, set()).update(found.header.files)
+    def __init__(
+        self,
+        predictions: Sequence[str | Path],
+        keys: Sequence[str],
+        experiment: str,
+        folds: Mapping[str, int],
+    ) -> None:
+        self._experiment, self._folds = experiment, folds
+        self._split = f"{identifier(experiment)}_split"
+        # By method and member: a file of each split, and one of the rows of no class.
+        self._files: dict[str, dict[int, list[Predictions]]] = {}
+        for path in predictions:
+            found = read_predictions(path, keys)
+            members = self._files.setdefault(found.header.method, {})
+            members.setdefault(found.header.member, []).append(found)
 
-    def of(self, key: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        """entry (R,), object (R,) and branches name → (R,) of the rows of the input file `key`.
+    def of(self, key: str) -> FriendRows:
+        """The rows of the input file `key`; `legend` says what the branches are.
 
-        A branch is METHOD for one member and METHOD_MEMBER for several, with the class behind it
-        when there are more than two, or a regression's target. Rows are sorted by entry and object.
-        A method for whose representation the file was set aside gives NaN.
-        Raises DataError when methods scored different rows.
+        Raises DataError when methods scored different rows, or put them into different splits.
         """
-        pieces: dict[str, list[Piece]] = {}
-        unread: dict[str, None] = {}
-        for found in self._files:
-            rows = _rows_of(found, key)
-            place = np.stack([found.rows.entry[rows], found.rows.object[rows]], axis=1)
-            name = self._branch(found)
-            for number, column in enumerate(found.header.columns):
-                behind = column.removeprefix("score_")
-                branch = name if column == "score" else f"{name}_{behind}"
-                if key not in self._read[found.header.method]:
-                    unread[branch] = None
+        places, ids = np.empty((0, 3), np.int64), np.empty(0, np.uint64)
+        scored: dict[str, dict[int, np.ndarray]] = {}
+        for method, members in self._read(key).items():
+            scored[method] = {}
+            for member, files in members.items():
+                found, ids, scored[method][member] = _rows_of(files, key)
+                if len(scored) + len(scored[method]) > 2 and not np.array_equal(places, found):
+                    raise _other_rows(key, f"{method} {member}", len(found), len(places))
+                places = found
+        branches = {self._split: places[:, 2].astype(np.int32)}
+        for method, members in self._files.items():
+            header, folds = self._header(method), self._folds.get(method, 0)
+            nothing = np.full((len(places), len(header.columns)), np.nan, np.float32)
+            fold = fold_of(event_of(ids, places[:, 1]), folds) if folds else None
+            scores = scored.get(method) or dict.fromkeys(members, nothing)
+            branches |= self._of_method(header, scores, fold)
+        return FriendRows(places[:, 0], places[:, 1], branches)
+
+    def _read(self, key: str) -> dict[str, dict[int, list[Predictions]]]:
+        """Files of the methods that have read an input file, rows or none.
+
+        For the representation of another it was set aside.
+        """
+        return {
+            method: members
+            for method, members in self._files.items()
+            if any(key in one.header.files for files in members.values() for one in files)
+        }
+
+    def legend(self) -> dict[str, str]:
+        """What each branch holds, by name."""
+        found = {self._split: f"split: {SPLIT_LEGEND}"}
+        for method, members in self._files.items():
+            header, folds = self._header(method), self._folds.get(method, 0)
+            for number in range(len(header.columns)):
+                name = self._branch(header, number)
+                what = f"{method}: {_meaning(header, number)}"
+                if len(members) == 1:
+                    found[name] = what
                     continue
-                pieces.setdefault(branch, []).append((place, found.rows.scores[rows, number]))
-        entry, objects, branches = _aligned(pieces, key)
-        nothing = np.full(len(entry), np.nan, np.float32)
-        return entry, objects, {**branches, **dict.fromkeys(unread, nothing)}
+                found |= {f"{name}__{m}": f"{what}, of member {m}" for m in members}
+                found[f"{name}__mean"] = f"{what}, mean of {len(members)} members"
+                if folds:
+                    found[f"{name}__left_out"] = f"{what}, of the member that left the fold out"
+            if folds:
+                name = friend_branch(self._experiment, method, "fold")
+                found[name] = f"{method}: fold of the event, 0 to {folds - 1}; {NOT_SCORED} none"
+        return found
 
-    def _branch(self, found: Predictions) -> str:
-        name = found.header.method.replace("-", "_").replace(".", "_")
-        several = self._members[found.header.method] > 0
-        return f"{name}_{found.header.member}" if several else name
+    def _of_method(
+        self, header: Header, scores: Mapping[int, np.ndarray], fold: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Branches of one method. scores: (R, C) by member; fold: (R,) of cross-validation."""
+        branches: dict[str, np.ndarray] = {}
+        members = np.stack(list(scores.values()))  # (M, R, C)
+        for number in range(len(header.columns)):
+            name = self._branch(header, number)
+            if len(members) == 1:
+                branches[name] = members[0, :, number]
+                continue
+            column = members[:, :, number]
+            branches |= {f"{name}__{m}": column[k] for k, m in enumerate(scores)}
+            branches[f"{name}__mean"] = column.mean(axis=0, dtype=np.float64).astype(np.float32)
+            if fold is not None:
+                left_out = np.array([list(scores).index(f) for f in range(len(scores))])[fold]
+                branches[f"{name}__left_out"] = column[left_out, np.arange(column.shape[1])]
+        if fold is not None:
+            name = friend_branch(self._experiment, header.method, "fold")
+            branches[name] = fold.astype(np.int32)
+        return branches
+
+    def _header(self, method: str) -> Header:
+        return next(iter(self._files[method].values()))[0].header
+
+    def _branch(self, header: Header, number: int) -> str:
+        """The branch of a column, but for the member."""
+        column, parts = header.columns[number], [header.method]
+        if header.columns == score_columns(header.classes):
+            column = column.removeprefix("score").removeprefix("_")
+        if column:
+            parts.append(column)
+        if number < len(header.turned) and header.turned[number]:
+            parts.append(header.turned[number])
+        return friend_branch(self._experiment, *parts)
 
 
-def _rows_of(found: Predictions, key: str) -> np.ndarray:
-    if key not in found.header.files:
-        return np.empty(0, np.int64)
-    return np.flatnonzero(found.rows.file == found.header.files.index(key))
+def _meaning(header: Header, number: int) -> str:
+    column = header.columns[number]
+    if header.columns != score_columns(header.classes):
+        return f"predicted '{column}'"
+    name = header.signal if column == "score" else column.removeprefix("score_")
+    turned = header.turned[number] if number < len(header.turned) else ""
+    how = f" (the variable, {turned.replace('_', ' ')})" if turned else ""
+    return f"score, high for '{name}'{how}"
 
 
-def _aligned(
-    pieces: dict[str, list[Piece]], key: str
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    places = np.empty((0, 2), np.int64)
-    branches: dict[str, np.ndarray] = {}
-    for name, parts in pieces.items():
-        place = np.concatenate([p for p, _ in parts])
-        scores = np.concatenate([s for _, s in parts])
-        order = np.lexsort((place[:, 1], place[:, 0]))
-        if branches and not np.array_equal(places, place[order]):
-            raise DataError(
-                f"friend tree of '{key}'",
-                expected="the same rows scored by every method",
-                found=f"{len(place)} rows of '{name}' against {len(places)}",
-                fix="predictions of different runs are mixed: run predict again",
-            )
-        places = place[order]
-        branches[name] = scores[order]
-    return places[:, 0], places[:, 1], branches
+def _rows_of(files: Sequence[Predictions], key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Entry, object and split (R, 3), id (R,) and scores (R, C) of the rows of an input file."""
+    places, ids, scores = [], [], []
+    for found in files:
+        number = found.header.files.index(key) if key in found.header.files else -2
+        rows = np.flatnonzero(found.rows.file == number)
+        split = np.full(len(rows), GROUPS.index(found.header.split))
+        places.append(np.stack([found.rows.entry[rows], found.rows.object[rows], split], axis=1))
+        ids.append(found.rows.id[rows])
+        scores.append(found.rows.scores[rows].astype(np.float32))
+    place = np.concatenate(places)
+    order = np.lexsort((place[:, 1], place[:, 0]))
+    return place[order], np.concatenate(ids)[order], np.concatenate(scores)[order]
+
+
+def _other_rows(key: str, name: str, rows: int, wanted: int) -> DataError:
+    return DataError(
+        f"friend tree of '{key}'",
+        expected="the same rows in the same splits, scored by every method",
+        found=f"{rows} rows of '{name}' against {wanted}",
+        fix="predictions of different runs are mixed: run predict again",
+    )

@@ -15,7 +15,7 @@ from rootloom import provenance, registry
 from rootloom.batches.loader import Loader
 from rootloom.errors import ConfigError, DataError, InputError, require
 from rootloom.fingerprint import of_value
-from rootloom.networks import PREDICT_ROWS, moments_of, task_of
+from rootloom.networks import PREDICT_ROWS, moments_of, task_in
 from rootloom.rootio.cells import TREE
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, trees
@@ -79,7 +79,7 @@ class Request:
 def load_generator(path: str | Path) -> Generator:
     """The generator in a model bundle. Raises ConfigError for a model that makes no examples."""
     found = bundle.load(path)
-    kind: Any = registry.resolve("tasks", found.task["kind"])
+    kind: Any = registry.resolve("tasks", found.task.get("kind", ""))
     if kind.yields != EXAMPLES:
         raise ConfigError(
             f"model {path}",
@@ -87,10 +87,8 @@ def load_generator(path: str | Path) -> Generator:
             found=f"task '{found.task['kind']}', which yields {kind.yields}",
             fix="name a model.safetensors of an experiment with a generating task",
         )
-    moments = moments_of(found)
-    section = {name: getattr(found, name) for name in ("model", "representation", "task")}
-    task = task_of({**section, kind.learns: getattr(found, kind.learns)}, moments)
-    energy = moments["energy"]
+    task = task_in(found, str(path))
+    energy = moments_of(found)["energy"]
     return Generator(task, found.params, (float(energy.low[0]), float(energy.high[0])), found)
 
 

@@ -216,12 +216,21 @@ class Jobs(Files):
         return section, code, [upstream]
 
     def _friends(self, pack: str) -> Described:
-        section = {"files": self.listing.parts[pack].digest, **self._rows_counted()}
+        section = {"files": self.listing.parts[pack].digest, **self._read_by_friends()}
         return section, [], [_index_code(), *self._all_predictions()]
 
     def _friend(self, file: str) -> Described:
-        section = {"file": self.file(file)._asdict(), **self._rows_counted()}
+        section = {"file": self.file(file)._asdict(), **self._read_by_friends()}
         return section, [], [_index_code(), *self._all_predictions()]
+
+    def _read_by_friends(self) -> Job:
+        """What names and fills branches."""
+        folds = {method: self.folds(method) for method in self.experiment.methods}
+        return {
+            "experiment": self.name,
+            "folds": {method: number for method, number in folds.items() if number},
+            **self._rows_counted(),
+        }
 
     def _rows_counted(self) -> Job:
         """How rows are counted, by sample, and of which files.

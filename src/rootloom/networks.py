@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from rootloom import provenance, registry
 from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
+from rootloom.errors import FAULTS, TrainingError, reason
 from rootloom.sections import representation_of
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from rootloom.training.options import TrainingOptions
 
 Job = Mapping[str, Any]
+_DESCRIBED = ("model", "representation", "task")
 PREDICT_ROWS = 512  # rows a device scores at a time: past that a step no longer gets cheaper
 
 
@@ -54,6 +58,26 @@ def _centred(representation: Any, moments: Mapping[str, Any]) -> Any:
     """A representation that knows the moments of what it lays out, if it wants to."""
     centred = getattr(representation, "centred", None)
     return centred(moments) if centred else representation
+
+
+def task_in(trained: bundle.Bundle, path: str, section: Job | None = None) -> Any:
+    """The task that a bundle's sections describe, with its model.
+
+    section: has what the bundle has not. Raises TrainingError for sections that describe none.
+    """
+    whole = {**(section or {}), **{k: getattr(trained, k) for k in _DESCRIBED}}
+    try:
+        kind: Any = registry.resolve("tasks", whole["task"]["kind"])
+        if section is None:
+            whole[kind.learns] = getattr(trained, kind.learns)
+        return task_of(whole, moments_of(trained))
+    except FAULTS as error:
+        raise TrainingError(
+            path,
+            expected="sections and statistics that describe a network of this version",
+            found=f"{type(error).__name__}: {reason(error)}",
+            fix="take the model.safetensors that a training wrote, unchanged",
+        ) from error
 
 
 def moments_of(trained: bundle.Bundle) -> Mapping[str, Any]:
@@ -117,7 +141,7 @@ def write_model(job: Job, found: Statistics, result: Result, seed: int, model: s
 def network_scores(
     task: Any, params: Any, shards: Sequence[str], split: str
 ) -> Iterator[np.ndarray]:
-    """Scores (r, C) of a split's rows, in the order of the shards."""
+    """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
     devices = parallel.device_count()
     loader = Loader(
         shards,
@@ -128,5 +152,9 @@ def network_scores(
         shuffle=False,
         cache_bytes=0,
     )
+    if split == SPLITS[0]:
+        # Once a model: tracing a network takes seconds.
+        with closing(loader.epoch(0)) as batches:
+            bundle.check(task, params, jax.tree.map(lambda leaf: leaf[0], next(batches)))
     for columns, _ in predict(task, params, loader):
         yield np.stack([columns[name] for name in task.columns()], axis=1)

@@ -18,7 +18,7 @@ from rootloom import provenance
 from rootloom.fileio import read_json
 from rootloom.jobs import Job, Jobs, seed_of
 from rootloom.paths import of_file
-from rootloom.types import SPLITS
+from rootloom.types import GROUPS
 
 __all__ = ["Job", "Plan", "State", "seed_of"]
 
@@ -76,7 +76,7 @@ class Plan(Jobs):
                 yield self.paths.floor(self.name, self.representation_of(method))
                 yield from self.generated(method)
             else:
-                yield from (one for split in SPLITS for one in self.predictions(method, split))
+                yield from (one for split in GROUPS for one in self.predictions(method, split))
 
     def _of_files(self) -> Iterator[str]:
         if self.dataset.simulate:

@@ -140,6 +140,9 @@ def _from_json(path: Path) -> Any:
 def _from_hdf5(path: Path) -> Any:
     import h5py
 
+    from rootloom import hdf5
+
+    hdf5.require_sound_heaps(path, ends=True)
     with h5py.File(path, "r") as file:
         return json.loads(file.attrs["provenance"])
 

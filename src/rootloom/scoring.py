@@ -16,7 +16,7 @@ from rootloom.evaluation.predictions import Header, Rows, prediction_writer
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
-from rootloom.types import TARGET, Column
+from rootloom.types import TARGET, UNLABELLED, Column
 
 BASE = ("id", "entry", "object", "label", "weight")
 Job = Mapping[str, Any]
@@ -32,7 +32,7 @@ def write_predictions(
     *,
     reads: Sequence[str] = (),
 ) -> int:
-    """Score every row of a split, shard by shard; returns the number of rows.
+    """Score every row of a split or of no class, shard by shard; returns the number of rows.
 
     score: (shard columns, R) → (R, C) scores; called once a shard, in the shards' order. reads:
     shard columns it needs beside `BASE`. table: makes a row's event weight, by which it is
@@ -45,7 +45,7 @@ def write_predictions(
         for path, key in zip(shards, owners, strict=True):
             with Shard(path) as shard:
                 columns = _columns(shard, header.split, (*table.reads, *reads))
-            found = _rows(columns, files[key], table, score)
+            found = _rows(columns, files[key], header.split, table, score)
             writer.append(found)
             rows += len(found)
     return rows
@@ -132,7 +132,18 @@ def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column
     return shard.read(split, dict.fromkeys([*BASE, *auxiliary, *reads]))
 
 
-def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: Scorer) -> Rows:
+def rows_of(shards: Sequence[str | Path], group: str) -> int:
+    """Rows of a split, or of no class, in all shards."""
+    total = 0
+    for path in shards:
+        with Shard(path) as shard:
+            total += shard.rows(group)
+    return total
+
+
+def _rows(
+    columns: Mapping[str, Column], file: int, group: str, table: WeightTable, score: Scorer
+) -> Rows:
     length = len(columns["id"])
     auxiliary = {
         name.removeprefix(AUXILIARY): dense(columns, name)
@@ -142,7 +153,8 @@ def _rows(columns: Mapping[str, Column], file: int, table: WeightTable, score: S
     return Rows(
         id=dense(columns, "id"),
         weight=table.events.of(columns),
-        training_weight=table.training(columns),
+        # That of a class, which these rows have not.
+        training_weight=None if group == UNLABELLED else table.training(columns),
         truth=dense(columns, "label"),
         scores=score(columns, length) if length else np.empty((0, 1), np.float32),
         file=np.full(length, file, np.int32),
@@ -163,6 +175,8 @@ def header_of(
     columns: Sequence[str],
     parameters: int,
     seconds: float,
+    *,
+    turned: Sequence[str] = (),
 ) -> Header:
     """What a prediction file of this job says of itself."""
     section = job["section"]
@@ -177,4 +191,5 @@ def header_of(
         parameters=parameters,
         training_seconds=seconds,
         provenance=provenance.record("predict", dict(job)),
+        turned=tuple(turned),
     )

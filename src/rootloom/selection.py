@@ -13,6 +13,7 @@ from rootloom.evaluation.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.options import refuse_training_weights
 from rootloom.paths import Paths
 from rootloom.rootio.definitions import check, check_definitions
+from rootloom.rootio.names import identifier
 from rootloom.rootio.syntax import Signature
 from rootloom.types import TARGET
 
@@ -121,6 +122,7 @@ class Selection:
         self._check_expressions(where)
         self._check_scales(where)
         self._check_weights()
+        self._check_branches(where)
         self._check_compared(where)
         for name in self.experiment.methods:
             self._check_folds(name)
@@ -155,6 +157,29 @@ class Selection:
                 check_definitions(define, functions, of)
             for place, text in _expressions(source):
                 check(text, define, functions, f"{of}.{place}")
+
+    def _check_branches(self, where: str) -> None:
+        """Refuse names that friend trees would spell alike."""
+        experiment = self.experiment
+        for of, names in (
+            (f"experiment '{self.name}': methods", [*experiment.methods, *experiment.baselines]),
+            (
+                f"{where}: classes",
+                list(self.dataset.classes) if len(self.dataset.classes) > 2 else [],
+            ),
+            (f"{where}: targets", list(self.dataset.targets)),
+        ):
+            seen: dict[str, str] = {}
+            for name in names:
+                other = seen.setdefault(identifier(name), name)
+                if other != name:
+                    raise ConfigError(
+                        of,
+                        expected="names that differ in letters or digits: in friend trees, whose "
+                        "branches are C++ identifiers, any other character is a '_'",
+                        found=f"'{other}' and '{name}'",
+                        fix="rename one of them",
+                    )
 
     def _check_scales(self, where: str) -> None:
         """Refuse cross sections where showers are compared, which count by `weight` alone.

@@ -210,6 +210,7 @@ def _blocks(
         part=section["part"],
         friends=section["friends"],
         checksums=checksums_wanted(header, job["upstream"] if section["simulated"] else None),
+        unlabelled=True,
     )
 
 

@@ -22,14 +22,14 @@ from rootloom.errors import (
     ResultError,
     require_fault_of_file,
 )
-from rootloom.fileio import read_json, sealed, write_json, write_text
+from rootloom.fileio import read_json, sealed, sweep, write_json, write_text
 from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
 from rootloom.packing import position
 from rootloom.paths import of_file
 from rootloom.running import progress, running
 from rootloom.shards.manifest import all_shards
-from rootloom.types import SPLITS
+from rootloom.types import GROUPS, SPLITS, UNLABELLED
 
 if TYPE_CHECKING:
     from rootloom.rootio.origin import Events
@@ -262,6 +262,7 @@ def train(job: Job, **paths: Unpack[TrainingPaths]) -> None:
 
     section, directory = job["section"], Path(paths["directory"])
     with signals.leave_at_once(), alone_in(directory) as held:
+        sweep(Path(paths["model"]).parent)
         if section["nodes"] == 1:
             train_process(job, **paths)
         else:
@@ -316,21 +317,21 @@ def predict(
     statistics: str,
     outputs: Mapping[str, str],
 ) -> None:
-    """Score every row of every split with a trained model; `outputs` by split."""
+    """Score every row with a trained model; `outputs` by split, and of the rows of no class."""
     from rootloom.training.devices import configure
 
     section = job["section"]
     configure(cpus=section["threads"])
-    from rootloom.networks import moments_of, network_scores, task_of
-    from rootloom.scoring import header_of, score_stream, write_predictions
+    from rootloom.networks import network_scores, task_in
+    from rootloom.scoring import header_of, rows_of, score_stream, write_predictions
     from rootloom.training import bundle
 
     trained = bundle.load(model)
-    whole = {**section, **{k: getattr(trained, k) for k in ("model", "representation", "task")}}
-    task = task_of(whole, moments_of(trained))
+    task = task_in(trained, model, section)
     found = _statistics(statistics)
-    for split, present in zip(SPLITS, found.rows.sum(axis=1), strict=True):
-        scores = network_scores(task, trained.params, shards, split) if present else ()
+    present = [*found.rows.sum(axis=1), rows_of(shards, UNLABELLED)]
+    for split, some in zip(GROUPS, present, strict=True):
+        scores = network_scores(task, trained.params, shards, split) if some else ()
         rows = write_predictions(
             getattr(outputs, split),
             header_of(
@@ -370,9 +371,9 @@ def generate(job: Job, *, model: str, shards: Sequence[str], output: str) -> Non
 def baseline(
     job: Job, *, shards: Sequence[str], statistics: str, outputs: Mapping[str, str]
 ) -> None:
-    """Fit a baseline to the training split and score the rows it is asked for; `outputs` by split.
+    """Fit a baseline to the training split and score the rows it is asked for.
 
-    Each file has all rows of its split.
+    outputs: by split, and of the rows of no class. Each file has all rows of its split.
     """
     from rootloom.scoring import LearningData, header_of, signal_of, unscored, write_predictions
 
@@ -384,11 +385,18 @@ def baseline(
     learned = recipe.learn(LearningData(shards, table, *truth))
     seconds = time.perf_counter() - started
     print(f"{section['method']}: fitted to {learned.rows} rows in {seconds:.1f} s")
-    for split in SPLITS:
+    for split in GROUPS:
         asked = split in learned.splits
         write_predictions(
             getattr(outputs, split),
-            header_of(job, split, learned.columns, learned.parameters, seconds),
+            header_of(
+                job,
+                split,
+                learned.columns,
+                learned.parameters,
+                seconds,
+                turned=learned.turned,
+            ),
             shards,
             table,
             learned.predict if asked else unscored(len(learned.columns)),
@@ -406,7 +414,7 @@ def friends(
     changed: str,
     output: str,
 ) -> None:
-    """Write the friend trees of a pack's files: a branch a method and member.
+    """Write the friend trees of a pack's files: branches of all methods and members.
 
     listing: the list of all files. friends: pattern of their paths. changed: as in `preprocess`.
     A file without a header in the index was set aside, and has none.
@@ -436,22 +444,23 @@ def _write_friends(
     from rootloom.friends import Scores
     from rootloom.rootio.catalogue import Catalogue
     from rootloom.rootio.friends import write_friend
-    from rootloom.rootio.names import plain
+    from rootloom.rootio.names import friend_tree, identifier
     from rootloom.sections import reader_of
     from rootloom.sharding import checksums_wanted
 
-    catalogue = Catalogue.read(index)
-    readers = {name: reader_of(fields) for name, fields in job["section"]["readers"].items()}
-    scores, made = Scores(predictions, list(friends)), {}
+    section, catalogue = job["section"], Catalogue.read(index)
+    experiment, made = section["experiment"], {}
+    readers = {name: reader_of(fields) for name, fields in section["readers"].items()}
+    scores = Scores(predictions, list(friends), experiment, section["folds"])
+    notes = {**_notes("friends", job), "legend": json.dumps(scores.legend(), indent=1)}
     for key, output in friends.items():
         header, reader = catalogue.header(key), readers[files[key].sample]
         if header is None:
             continue
-        entry, number, columns = scores.of(key)
-        counts = None
+        rows, counts = scores.of(key), None
         if reader.rows != "event":
             fitted, beside = reader.fitted(header.all_branches()), files[key].friends
-            recipe = files[key].state if job["section"]["simulated"] else None
+            recipe = files[key].state if section["simulated"] else None
             wanted = checksums_wanted(header, recipe)
             try:
                 counts = fitted.object_counts(
@@ -463,12 +472,13 @@ def _write_friends(
         write_friend(
             output,
             header.entries,
-            entry,
-            number,
-            columns,
-            tree=f"{plain(reader.tree)}_scores",
+            rows.entry,
+            rows.object,
+            rows.branches,
+            friend_tree(reader.tree, experiment),
+            collection=identifier(experiment),
             counts=counts,
-            notes=_notes("friends", job),
+            notes=notes,
         )
     return made
 

@@ -13,6 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
+# Rows that `select` keeps and no class claims: scored, and part of nothing else.
+UNLABELLED = "none"
+GROUPS = (*SPLITS, UNLABELLED)  # what a shard holds, and what is scored
+NO_CLASS = -1  # their label
 # Names of the columns that a regression predicts begin with it.
 TARGET = "target."
 
@@ -49,7 +53,7 @@ class RowBlock:
 
     entry:   (R,) int64, the entry in the source tree.
     object:  (R,) int32, the object's index inside its entry; 0 when rows are events.
-    label:   (R,) int32, index into the dataset's classes.
+    label:   (R,) int32, index into the dataset's classes, NO_CLASS of a row of none.
     weight:  (R,) float32.
     columns: variables by name ("pt": (R,)), objects' quantities ("constituents.px": Ragged) and
              targets ("target.energy": (R,)).

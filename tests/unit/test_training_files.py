@@ -89,9 +89,9 @@ def test_bundle_round_trip_and_refusals(tmp_path: Path) -> None:
     found = bundle.load(path)
     jax.tree.map(np.testing.assert_array_equal, found.params, params)
     assert found.statistics == sections["statistics"]
-    found.check(task, local)
+    bundle.check(task, found.params, local)
     with pytest.raises(TrainingError, match=r"backbone/Dense_0/bias\n.*\(7,\)\n.*\(5,\)"):
-        found.check(point_task(hidden=(7,)), local)
+        bundle.check(point_task(hidden=(7,)), found.params, local)
     tensors.write(path, {}, {"schema": 99})
     with pytest.raises(TrainingError, match="schema 99"):
         bundle.load(path)

@@ -39,13 +39,23 @@ def test_nanoaod_jets(fresh: Project) -> None:
             ["Jet_pt", "Jet_eta", "Jet_hadronFlavour", "Jet_btagDeepFlavB"]
         )
     with uproot.open(friend) as file:
-        scores = file["Events_scores"].arrays()
-    assert ak.all(ak.num(scores["deepjet"]) == ak.num(jets["Jet_pt"]))
-    flavour = jets["Jet_hadronFlavour"]
-    used = (jets["Jet_pt"] > 20) & (abs(jets["Jet_eta"]) < 2.5) & ((flavour == 0) | (flavour == 5))
-    scored = ~np.isnan(ak.flatten(scores["deepjet"]))
-    assert np.array_equal(ak.to_numpy(ak.flatten(used)), ak.to_numpy(scored))
-    ours, theirs = scores["deepjet"][used], jets["Jet_btagDeepFlavB"][used]
+        tree = file["Events_nano_btag_scores"]
+        scores = tree.arrays()
+        legend = json.loads(str(file["legend"]))
+    assert set(legend) | {"nnano_btag"} == set(tree.keys())
+    deepjet, split = scores["nano_btag__deepjet"], scores["nano_btag_split"]
+    assert ak.all(ak.num(deepjet) == ak.num(jets["Jet_pt"]))
+    assert ak.all(scores["nnano_btag"] == ak.num(jets["Jet_pt"]))
+    used = (jets["Jet_pt"] > 20) & (abs(jets["Jet_eta"]) < 2.5)
+    charm = (jets["Jet_hadronFlavour"] != 0) & (jets["Jet_hadronFlavour"] != 5)
+    assert ak.all((split == -1) == ~used)
+    assert ak.all((split == 3) == (used & charm))
+    assert ak.sum(used & charm) > 0
+    branches = [name for name in scores.fields if name.startswith("nano_btag__")]
+    assert any("__dnn" in name for name in branches)
+    for name in branches:
+        assert ak.all(np.isnan(scores[name]) == ~used), name
+    ours, theirs = deepjet[used], jets["Jet_btagDeepFlavB"][used]
     np.testing.assert_allclose(ak.flatten(ours), ak.flatten(theirs), rtol=1e-6)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uproot
 
@@ -175,8 +176,17 @@ with running("results/full.log"):
 def test_friend_trees_follow_the_input(finished: Project) -> None:
     for friend in sorted((finished.path / "results/toy/friends").glob("*.root")):
         with uproot.open(friend) as file:
-            tree = file["jets_scores"]
-            assert {"image", "tree", "dense_0", "dense_1", "mass", "trees"} <= set(tree.keys())
+            tree = file["jets_toy_scores"]
+            parts = "image", "tree", "mass", "trees", "dense__0", "dense__1", "dense__mean"
+            parts += "dense__left_out", "dense__fold"
+            assert set(tree.keys()) >= {"toy_split", *(f"toy__{part}" for part in parts)}
+            found = tree.arrays(library="np")
+            assert set(found["toy_split"]) <= {0, 1, 2}
+            members = np.stack([found["toy__dense__0"], found["toy__dense__1"]])
+            np.testing.assert_array_equal(
+                found["toy__dense__left_out"],
+                members[found["toy__dense__fold"], np.arange(len(found["toy_split"]))],
+            )
             source = Path(friend.stem.rsplit("-", 1)[0]).name
             original = uproot.open(finished.path / f"data/{source}.root")["jets"]
             assert tree.num_entries == original.num_entries

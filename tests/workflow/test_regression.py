@@ -88,12 +88,13 @@ def test_friend_trees_hold_the_predictions_in_the_files_order(muons: Project) ->
         with uproot.open(events) as file:
             truth = np.stack([file["events"][n].array(library="np") for n in ENTRY], axis=1)
         with uproot.open(friend) as file:
-            tree = file["events_scores"]
-            names = [f"cnn_{n}" for n in ENTRY]
+            tree = file["events_small_muons_scores"]
+            names = [f"small_muons__cnn__{n}" for n in ENTRY]
             both = [*ENTRY, *DIRECTION]
             methods = "cnn", "fit", "straight"
-            assert set(tree.keys()) == {f"{m}_{n}" for m in methods for n in both}
-            fitted = np.isfinite(tree["fit_entry_x"].array(library="np"))
+            predicted = {f"small_muons__{m}__{n}" for m in methods for n in both}
+            assert set(tree.keys()) == predicted | {"small_muons_split"}
+            fitted = np.isfinite(tree["small_muons__fit__entry_x"].array(library="np"))
             assert 0.2 < fitted.mean() < 0.4  # the validation and the test split
             entry = np.stack([tree[n].array(library="np") for n in names], axis=1)
         angles.append(np.degrees(np.arccos(np.sum(truth * entry, axis=1) / 17.7**2)))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from rootloom.errors import DataError, require_known
-from rootloom.types import SPLITS, Column, Ragged, score_columns
+from rootloom.types import GROUPS, SPLITS, Column, Ragged, score_columns
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,14 @@ class Predictor(Protocol):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits whose rows it is asked for; those of the others get NaN."""
+        """The groups of rows ("none" of no class) it is asked for; those of the others get NaN."""
+
+    @property
+    def turned(self) -> tuple[str, ...]:
+        """Of each column, what was done to a variable to make it the score, for a branch's name.
+
+        Empty words where the score is that of a model, or the variable as it is; () if all are.
+        """
 
     def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """(R, C) finite predictions for R rows of shard columns."""
@@ -156,7 +163,13 @@ class ClassScores:
     variables: tuple[str, ...]
     fits: tuple[Any, ...]
     rows: int
-    splits: ClassVar[tuple[str, ...]] = SPLITS
+    splits: ClassVar[tuple[str, ...]] = GROUPS
+
+    @property
+    def turned(self) -> tuple[str, ...]:
+        """See `Predictor`."""
+        words = tuple(getattr(fit, "turned", "") for fit in self.fits)
+        return words if any(words) else ()
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -23,6 +23,13 @@ class FittedCut:
     parameters: int
     origin: float = 0.0
 
+    @property
+    def turned(self) -> str:
+        """How the score differs from the variable, whose name it must then not bear."""
+        if self.centre is not None:
+            return "minus_distance"
+        return "negated" if self.sign < 0 else ""
+
     def score(self, columns: np.ndarray) -> np.ndarray:
         """(R, F) → (R,); see `FittedBaseline`."""
         x = columns[:, self.column].astype(np.float64)

@@ -64,6 +64,7 @@ class FittedTracks:
     parameters: int = 0
     rows: int = 0
     reads: ClassVar[tuple[str, ...]] = READS
+    turned: ClassVar[tuple[str, ...]] = ()
 
     def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """(R, 6) float32; see `Predictor`. Raises DataError for a number that is no PMT's."""

@@ -13,6 +13,7 @@ from rootloom.evaluation.classification import Classification
 from rootloom.evaluation.metrics import effective_rows
 from rootloom.evaluation.predictions import Predictions, read_predictions
 from rootloom.evaluation.results import Evaluation, Result
+from rootloom.types import UNLABELLED
 
 
 class Evaluator(Protocol):
@@ -89,8 +90,16 @@ def _members(paths: Sequence[str | Path]) -> list[Predictions]:
 def _read(path: str | Path) -> Predictions:
     found = read_predictions(path)
     rows, header = found.rows, found.header
+    if header.split == UNLABELLED:
+        raise DataError(
+            str(path),
+            expected="rows whose class is known",
+            found="predictions for the rows of no class",
+            fix="evaluate those of a split, such as test.h5",
+        )
     weights = {"weight": rows.weight, "training_weight": rows.training_weight}
     checked = {"score": rows.scores, **{n: w for n, w in weights.items() if w is not None}}
+    checked |= {f"aux/{name}": values for name, values in rows.aux.items()}
     for name, values in checked.items():
         finite = np.isfinite(values)
         finite = finite.all(axis=1) if finite.ndim == 2 else finite

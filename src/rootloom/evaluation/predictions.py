@@ -15,9 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rootloom import faults
-from rootloom.errors import InputError, nearest
+from rootloom import faults, hdf5
+from rootloom.errors import FAULTS, InputError, nearest, reason
 from rootloom.fileio import Sink, attributes_of, new_hdf5
+from rootloom.types import NO_CLASS, UNLABELLED
 
 REQUIREMENTS = (
     "data sets id (R,) uint64, weight (R,) float, truth (R,) int index into the classes, and "
@@ -47,6 +48,7 @@ _KINDS = {
     "truth": ("iub", "whole numbers", "write the place of each row's class in 'classes', from 0"),
     "scores": ("fiu", "real numbers", "write float32 or float64"),
 }
+_DISTINCT = ("classes", "columns", "files")
 _AUXILIARY = ("fiub", "real numbers", "leave the column out, or write float32")
 
 
@@ -55,7 +57,8 @@ class Header:
     """What a predictions file says about all its rows.
 
     columns: names of the C scores; files: keys that `file` points into; classes: names that
-    `truth` points into; signal: one of them. parameters, training_seconds: None when unknown.
+    `truth` points into; signal: one of them. split: "none" of rows of no class, whose truth is -1.
+    parameters, training_seconds: None when unknown. turned: see `baselines.base.Predictor`.
     """
 
     method: str
@@ -69,6 +72,7 @@ class Header:
     parameters: int | None = None
     training_seconds: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    turned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,18 +179,20 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
     what such a file must hold. Identity beyond `id` is optional: file, entry, object become −1.
     """
     try:
+        hdf5.require_sound_heaps(path)
         with h5py.File(path, "r") as file:
             header = _read_header(str(path), file)
-            rows = _read_rows(str(path), file, _places(file, header, only))
+            rows = _read_rows(str(path), file, header, only)
             attributes_of(file, "scores")
     # A damaged file fails in several ways, depending on which of its parts is damaged.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except FAULTS as error:
         faults.pass_on(error, str(path))
+        again = "if it is one of ours, delete it and run snakemake again; else write it again"
         raise InputError(
             str(path),
             expected=f"a readable HDF5 file of predictions: {REQUIREMENTS}",
-            found=str(error).splitlines()[0],
-            fix="if it is one of ours, delete it and run snakemake again; else write it again",
+            found=reason(error),
+            fix=error.fix if isinstance(error, hdf5.StrangeError) else again,
         ) from None
     _check(str(path), header, rows)
     return Predictions(header, rows)
@@ -209,6 +215,8 @@ def _attributes(header: Header) -> dict[str, Any]:
         "files": json.dumps(header.files),
         "provenance": json.dumps(dict(header.provenance), sort_keys=True),
     }
+    if header.turned:
+        values["turned"] = json.dumps(header.turned)
     if header.parameters is not None:
         values["parameters"] = header.parameters
     if header.training_seconds is not None:
@@ -223,38 +231,54 @@ def _read_header(where: str, file: h5py.File) -> Header:
     for name in ("id", "weight", "truth", "scores"):
         if name not in file:
             raise _incomplete(where, f"data set '{name}'", file)
-    if "columns" not in file["scores"].attrs:
-        raise _incomplete(where, "attribute 'columns' of 'scores'", file["scores"].attrs)
+    scores = hdf5.child(file, "scores")
+    if "columns" not in scores.attrs:
+        raise _incomplete(where, "attribute 'columns' of 'scores'", scores.attrs)
     found = file.attrs
+    provenance = json.loads(found.get("provenance", "{}"))
+    if not isinstance(provenance, dict):
+        raise TypeError("attribute 'provenance' is no JSON object")
     return Header(
         method=_text(found["method"]),
         classes=_names(where, "classes", found["classes"]),
         signal=_text(found["signal"]),
-        columns=_names(where, "columns", file["scores"].attrs["columns"]),
+        columns=_names(where, "columns", scores.attrs["columns"]),
         files=_names(where, "files", found.get("files", "[]")),
         experiment=_text(found.get("experiment", "")),
         member=int(found.get("member", 0)),
         split=_text(found.get("split", "test")),
         parameters=int(found["parameters"]) if "parameters" in found else None,
-        training_seconds=float(found["training_seconds"]) if "training_seconds" in found else None,
-        provenance=json.loads(found.get("provenance", "{}")),
+        training_seconds=_seconds(found),
+        provenance=provenance,
+        turned=_names(where, "turned", found.get("turned", "[]")),
     )
 
 
-def _places(file: h5py.File, header: Header, only: Sequence[str] | None) -> list[slice]:
+def _seconds(found: Mapping[str, Any]) -> float | None:
+    if "training_seconds" not in found:
+        return None
+    seconds = float(found["training_seconds"])
+    if not np.isfinite(seconds):
+        raise ValueError(f"attribute 'training_seconds' is {seconds}")
+    return seconds
+
+
+def _places(stored: np.ndarray | None, header: Header, only: Sequence[str] | None) -> list[slice]:
     """Where the wanted rows are: those of one input file stand together."""
     if only is None:
         return [slice(None)]
     numbers = [header.files.index(key) for key in only if key in header.files]
-    stored = file["file"][...] if "file" in file else np.empty(0, np.int32)
+    stored = np.empty(0, np.int32) if stored is None else stored
     rows = np.flatnonzero(np.isin(stored, numbers))
     runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
     return [slice(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
 
 
-def _read_rows(where: str, file: h5py.File, places: Sequence[slice]) -> Rows:
-    stored = {name: file[name] for name in (*_TYPES, TRAINING_WEIGHT) if name in file}
-    auxiliary = dict(file["aux"].items()) if "aux" in file else {}
+def _read_rows(where: str, file: h5py.File, header: Header, only: Sequence[str] | None) -> Rows:
+    names = (*_TYPES, TRAINING_WEIGHT)
+    stored = {name: hdf5.child(file, name) for name in names if name in file}
+    beside = hdf5.subgroup(file, "aux") if "aux" in file else {}
+    auxiliary = {name: hdf5.child(beside, name) for name in beside}
     for name, column in stored.items():
         _require_numbers(f"{where}: {name}", column, _KINDS[name], 2 if name == "scores" else 1)
     for name, column in auxiliary.items():
@@ -268,6 +292,10 @@ def _read_rows(where: str, file: h5py.File, places: Sequence[slice]) -> Rows:
                 found=f"{len(column)} rows",
                 fix="write the file again; every data set holds one value a row",
             )
+    if len(header.columns) != stored["scores"].shape[1]:
+        raise _other_columns(where, header, stored["scores"].shape)
+    files = stored["file"][...] if "file" in stored and only is not None else None
+    places = _places(files, header, only)
     columns: dict[str, Any] = {name: _taken(column, places) for name, column in stored.items()}
     absent = {name: _TYPES[name] for name in _TYPES if name not in stored}
     columns |= {name: np.full(len(columns["id"]), -1, dtype) for name, dtype in absent.items()}
@@ -298,6 +326,7 @@ def _require_numbers(where: str, column: Any, kinds: tuple[str, str, str], dimen
         raise InputError(
             where, expected=expected, found="text" if text else str(column.dtype), fix=fix
         )
+    hdf5.numbers(column, where.rpartition(": ")[2])
 
 
 def _require_no_negative(where: str, ids: np.ndarray) -> None:
@@ -330,7 +359,16 @@ def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:
             found=repr(text),
             fix='for example ["qcd", "w"]',
         )
-    return tuple(str(name) for name in names)
+    found = tuple(str(name) for name in names)
+    twice = [name for number, name in enumerate(found) if name in found[:number]]
+    if attribute in _DISTINCT and (twice or (not found and attribute != "files")):
+        raise InputError(
+            f"{where}: attribute '{attribute}'",
+            expected="one name or more, no two alike",
+            found=f"'{twice[0]}' twice" if twice else "no name",
+            fix="a row's class, column or file is found by its name: give each its own",
+        )
+    return found
 
 
 def _incomplete(where: str, lacks: str, present: Mapping[str, Any]) -> InputError:
@@ -343,6 +381,15 @@ def _incomplete(where: str, lacks: str, present: Mapping[str, Any]) -> InputErro
     )
 
 
+def _other_columns(where: str, header: Header, shape: tuple[int, ...]) -> InputError:
+    return InputError(
+        f"{where}: scores",
+        expected=f"shape (R, {len(header.columns)}), one column for each name in 'columns'",
+        found=f"shape {shape}",
+        fix="write two-dimensional scores, also for a single column",
+    )
+
+
 def _check(where: str, header: Header, rows: Rows) -> None:
     if header.signal not in header.classes:
         raise InputError(
@@ -351,14 +398,8 @@ def _check(where: str, header: Header, rows: Rows) -> None:
             found=f"'{header.signal}'",
             fix=nearest(header.signal, header.classes),
         )
-    if rows.scores.ndim != 2 or rows.scores.shape[1] != len(header.columns):
-        raise InputError(
-            f"{where}: scores",
-            expected=f"shape (R, {len(header.columns)}), one column for each name in 'columns'",
-            found=f"shape {rows.scores.shape}",
-            fix="write two-dimensional scores, also for a single column",
-        )
-    outside = (rows.truth < 0) | (rows.truth >= len(header.classes))
+    lowest = NO_CLASS if header.split == UNLABELLED else 0
+    outside = (rows.truth < lowest) | (rows.truth >= len(header.classes))
     if outside.any():
         row = int(np.argmax(outside))
         raise InputError(

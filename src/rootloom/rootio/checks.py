@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.types import Ragged, RowBlock
+from rootloom.types import NO_CLASS, TARGET, Column, Ragged, RowBlock
 
 
 def exclusive(
@@ -40,8 +40,27 @@ def exclusive(
     return chosen
 
 
+def undefined(block: RowBlock) -> np.ndarray:
+    """Rows of no class that cannot be scored: an input is not finite in float32; (R,) bool.
+
+    Nothing is refused for them: they are where an expression need not be defined.
+    """
+    found: np.ndarray = np.zeros(len(block), np.bool_)
+    free = block.label == NO_CLASS
+    if not free.any():
+        return found
+    for name, column in block.columns.items():
+        values = column.values if isinstance(column, Ragged) else column
+        if name.startswith(TARGET) or values.dtype.kind != "f":
+            continue
+        with np.errstate(over="ignore"):
+            bad = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
+        found[_row_of(column, bad)] = True
+    return found & free
+
+
 def check_finite(block: RowBlock, url: str) -> None:
-    """Refuse weights and columns that are not finite, naming the first such row."""
+    """Refuse weights and columns of rows of a class that are not finite, naming the first row."""
     weights: dict[str, Any] = {"weight": block.weight}
     if block.training_weight is not None:
         weights["training_weight"] = block.training_weight
@@ -50,15 +69,24 @@ def check_finite(block: RowBlock, url: str) -> None:
         if values.dtype.kind != "f" or _all_finite(values):
             continue
         bad = np.flatnonzero(~np.isfinite(values))
-        row = int(bad[0])
-        if isinstance(column, Ragged):
-            row = int(np.searchsorted(column.offsets, row, side="right")) - 1
+        rows = _row_of(column, bad)
+        counts = block.label[rows] != NO_CLASS
+        if not counts.any():
+            continue
+        bad, row = bad[counts], int(rows[counts][0])
         raise DataError(
             f"{url}: entry {block.entry[row]}, object {block.object[row]}: '{name}'",
             expected="a finite number",
             found=f"{values[bad[0]]} ({len(bad)} such values in {len(block)} rows)",
             fix="select rows where it is defined, or give it a value: where(isfinite(x), x, 0)",
         )
+
+
+def _row_of(column: Column, values: np.ndarray) -> np.ndarray:
+    """The rows that these values of a column belong to."""
+    if isinstance(column, Ragged):
+        return np.searchsorted(column.offsets, values, side="right") - 1
+    return values
 
 
 def _all_finite(values: np.ndarray) -> bool:

@@ -15,7 +15,13 @@ import numpy as np
 from rootloom.errors import ConfigError, InputError, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.branches import is_jagged
-from rootloom.rootio.checks import check_finite, check_lengths, exclusive, whole_numbers
+from rootloom.rootio.checks import (
+    check_finite,
+    check_lengths,
+    exclusive,
+    undefined,
+    whole_numbers,
+)
 from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
@@ -23,7 +29,7 @@ from rootloom.rootio.names import INSIDE, resolve
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.staging import staged
-from rootloom.types import SPLITS, TARGET, Column, RowBlock
+from rootloom.types import NO_CLASS, SPLITS, TARGET, Column, RowBlock
 
 EVENT = "event"
 
@@ -50,7 +56,8 @@ class RowReader:
     tree: name of the TTree or RNTuple. rows: "event", or the collection ("Jet") whose objects are
     rows. variables: name → expression, one number a row; of an event where rows are objects, it is
     repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
-    select: expression, true for the rows to keep. classes: rows that match none are dropped.
+    select: expression, true for the rows to keep. classes: rows that match none are dropped, unless
+    they are asked for.
     weight: expression of the event weight, 1 when None. training_weight: expression of what takes
     the place of its absolute value in training. sum_of_weights: (tree, branch) whose sum is that of
     the event weights before any selection; None: it is counted. splits: split → expression, true
@@ -157,6 +164,7 @@ class RowReader:
         part: int = 0,
         friends: Mapping[str, str] | None = None,
         checksums: Checksums = NO_CHECKSUMS,
+        unlabelled: bool = False,
     ) -> Iterator[RowBlock]:
         """Rows of entries [start, stop) of the file at `url`, in order; at least one block.
 
@@ -164,7 +172,9 @@ class RowReader:
         ("pt", "constituents.px"), all when None; step: entries read at a time;
         part: number of this range among those of the file, the first of which counts what belongs
         to the file as a whole; friends: addresses of the files of the friend trees by name, the
-        file itself where none is given; checksums: of the headers when the file was indexed.
+        file itself where none is given; checksums: of the headers when the file was indexed;
+        unlabelled: yield rows of no class, too, but those with an input that is not finite; their
+        weights and targets may be anything.
         The file is read from a copy on scratch where the environment names one.
         Raises ChangedError for a file with another checksum, InputError for what cannot be read,
         ResourceError where the machine is at fault, DataError for non-finite values and for rows of
@@ -188,7 +198,7 @@ class RowReader:
                 retry=self.retry,
                 checksum=checksums.own,
             ):
-                block = self._block(chunk, url, file_class, columns)
+                block = self._block(chunk, url, file_class, columns, unlabelled)
                 if elsewhere is not None:
                     total = sum_of(url, *elsewhere, retry=self.retry)
                     block, elsewhere = replace(block, sum_of_weights=total), None
@@ -340,7 +350,12 @@ class RowReader:
         return {name: self._columns[name] for name in dict.fromkeys(columns)}
 
     def _block(
-        self, chunk: Chunk, url: str, file_class: str | None, columns: Sequence[str] | None
+        self,
+        chunk: Chunk,
+        url: str,
+        file_class: str | None,
+        columns: Sequence[str] | None,
+        unlabelled: bool,
     ) -> RowBlock:
         chunk = chunk._replace(arrays=Arrays(chunk.arrays))
         counter = None if self.rows == EVENT else self._counted(chunk)
@@ -350,7 +365,7 @@ class RowReader:
         if self.select:
             selected = layout.flags(self._deciding["select"], chunk.arrays)
         label = self._labels(chunk, layout, url, file_class, selected)
-        keep = selected & (label >= 0)
+        keep = selected if unlabelled else selected & (label != NO_CLASS)
         kept = None if keep.all() else np.flatnonzero(keep)
         chosen = self._chosen(columns)
         found = {
@@ -372,6 +387,8 @@ class RowReader:
             sum_of_weights=self._sum_of_weights(chunk, layout, weight),
             event=_pick(self._names(chunk, layout, url, keep), kept) if self.identity else None,
         )
+        if unlabelled and (without := undefined(block)).any():
+            block = _rows(block, np.flatnonzero(~without))
         check_finite(block, url)
         check_lengths(block, self.objects, url)
         return block
@@ -453,6 +470,15 @@ def _counting(block: RowBlock, before: RowBlock) -> RowBlock:
         entries=block.entries + before.entries,
         sum_of_weights=block.sum_of_weights + before.sum_of_weights,
     )
+
+
+def _rows(block: RowBlock, kept: np.ndarray) -> RowBlock:
+    """Some rows of a block, which counts the same entries."""
+    names = ("entry", "object", "label", "weight", "split", "training_weight", "event")
+    found = {name: getattr(block, name) for name in names}
+    chosen: dict[str, Any] = {n: None if v is None else v[kept] for n, v in found.items()}
+    columns = {name: take(column, kept) for name, column in block.columns.items()}
+    return replace(block, **chosen, columns=columns)
 
 
 def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:

@@ -22,29 +22,38 @@ def write_friend(
     columns: Mapping[str, np.ndarray],
     tree: str = "Scores",
     *,
+    collection: str = "",
     counts: np.ndarray | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write a TTree with exactly one entry for each entry of the input.
 
     entry: (R,) entries of the input; object: (R,) object numbers in them; columns: name → (R,)
-    values, in any row order. counts: (entries_total,) objects of the row collection in each entry
-    of the input where rows are objects; None where rows are events. notes: name → text, stored
-    beside the tree as TObjString.
+    real numbers, kept as float32, or integers, as int32, in any row order. collection: what their
+    names begin with, before a '_'. counts: (entries_total,) objects of the row collection in each
+    entry of the input where rows are objects; None where rows are events. notes: name → text,
+    stored beside the tree as TObjString.
 
-    Events: one float a branch, NaN where the entry has no prediction (not selected).
+    Events: one number a branch; NaN, or -1 of integers, where there is no row (not selected).
     Objects: one list a branch, as long as the input's collection, so that object i of the input has
-    score i; NaN for objects without prediction. The lists share one length branch, `n`.
+    score i; NaN or -1 for objects without one. The lists share one length branch, `ncollection`.
     Raises DataError for rows outside the input and for two predictions of one row.
     """
     entry, number = np.asarray(entry, np.int64), np.asarray(object, np.int64)
     sizes = np.ones(entries_total, np.int64) if counts is None else np.asarray(counts, np.int64)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     slots = _slots(str(path), entry, number, sizes, starts)
-    full = {name: np.full(starts[-1], np.nan, np.float32) for name in columns}
-    for name, values in columns.items():
-        full[name][slots] = values
-    write_tree(path, tree, _blocks(full, sizes, starts, jagged=counts is not None), notes)
+    full = {name: _filled(values, slots, int(starts[-1])) for name, values in columns.items()}
+    blocks = _blocks(full, sizes, starts, None if counts is None else collection)
+    write_tree(path, tree, blocks, notes)
+
+
+def _filled(values: np.ndarray, slots: np.ndarray, size: int) -> np.ndarray:
+    """Values (R,) in their slots of (size,), which are NaN or -1 elsewhere."""
+    whole = np.asarray(values).dtype.kind in "iu"
+    full: np.ndarray = np.full(size, -1, np.int32) if whole else np.full(size, np.nan, np.float32)
+    full[slots] = values
+    return full
 
 
 def _slots(
@@ -75,15 +84,25 @@ def _slots(
 
 
 def _blocks(
-    columns: Mapping[str, np.ndarray], sizes: np.ndarray, starts: np.ndarray, *, jagged: bool
+    columns: Mapping[str, np.ndarray],
+    sizes: np.ndarray,
+    starts: np.ndarray,
+    collection: str | None,
 ) -> Iterator[Rows]:
-    """Entries some at a time, once at least: types are those of the columns."""
+    """Entries some at a time, once at least: types are those of the columns.
+
+    collection: of the objects that are rows; None where rows are events.
+    """
     for first in range(0, max(1, len(sizes)), _STEP):
         offsets = starts[first : first + _STEP + 1]
         block = {name: values[offsets[0] : offsets[-1]] for name, values in columns.items()}
-        if not jagged:
+        if collection is None:
             yield Rows(block)
             continue
         # One length branch for all lists, as the input's collection has it.
         edges = offsets - offsets[0]
-        yield Rows({}, {"": {name: Ragged(values, edges) for name, values in block.items()}})
+        lists = {
+            name.removeprefix(f"{collection}_"): Ragged(values, edges)
+            for name, values in block.items()
+        }
+        yield Rows({}, {collection: lists})

@@ -1,7 +1,8 @@
-"""How files spell the names of trees and branches."""
+"""How files spell the names of trees and branches, and how friend trees call theirs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
@@ -74,3 +75,28 @@ def _spellings(name: str) -> Iterator[str]:
 def _cuts(name: str) -> Iterator[tuple[str, str]]:
     places = (i for i, c in enumerate(name) if c in f".{INSIDE}")
     return ((name[:i], name[i + 1 :]) for i in places)
+
+
+def identifier(name: str) -> str:
+    """`name` as a C++ identifier: each run of other characters becomes one '_'.
+
+    There are never two '_' in a row or one at an end, so that '__' parts names that are joined.
+    Names that differ in such characters only become one.
+    """
+    words = _words(name)
+    return words if words[:1].isalpha() else f"n{words}"
+
+
+def friend_tree(tree: str, experiment: str) -> str:
+    """Name of the friend tree of `tree`, whose folders and cycle no tree's own name holds."""
+    own = plain(tree).rpartition("/")[2]
+    return f"{identifier(own)}_{identifier(experiment)}_scores"
+
+
+def friend_branch(experiment: str, *parts: str) -> str:
+    """Name of a branch of an experiment's method, and of what the other parts say of it."""
+    return "__".join([identifier(experiment), *map(_words, parts)])
+
+
+def _words(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")

@@ -226,6 +226,13 @@ def open_root(url: str) -> Any:
         options = {"handler": uproot.source.xrootd.XRootDSource, "timeout": timeout()}
     elif not is_remote(path) and os.path.isfile(path):
         _check_size(path)
+    elif scheme(path) not in ("", "file"):
+        raise InputError(
+            address(url),
+            expected=f"a path, or a URL of {', '.join((*HTTP, *XROOTD, *_SCHEMES))}",
+            found=f"'{scheme(path)}'",
+            fix="copy the file to where one of these reaches it",
+        )
     return uproot.open({path: None}, object_cache=None, array_cache=None, **options)
 
 

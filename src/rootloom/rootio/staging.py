@@ -27,6 +27,7 @@ from rootloom.rootio.remote import (
     WholeFilesOnlyError,
     address,
     scheme,
+    unreadable,
 )
 
 T = TypeVar("T")
@@ -62,6 +63,29 @@ class _Local:
 
 class _ScratchError(ResourceError):
     """Scratch is full, or cannot be written or read: a reason to do without it."""
+
+
+class _TooMuchError(TransferError):
+    """More bytes than the server said the file has."""
+
+
+class _Bounded:
+    """A file that takes `size` bytes and no more, whatever a server sends."""
+
+    def __init__(self, url: str, sink: BinaryIO, size: int) -> None:
+        self._url, self._sink, self._size = url, sink, size
+        self.seek, self.truncate, self.tell = sink.seek, sink.truncate, sink.tell
+
+    def write(self, data: bytes) -> int:
+        """Raises _TooMuchError."""
+        if self._sink.tell() + len(data) > self._size:
+            raise _TooMuchError(
+                address(self._url),
+                expected=f"{self._size} bytes, as the server says",
+                found="more",
+                fix="check the file at its server, or leave it out of the dataset",
+            )
+        return self._sink.write(data)
 
 
 class _Copy:
@@ -182,14 +206,17 @@ def _transport(url: str, *, verify: bool = False) -> Transport | None:
     kind = scheme(url)
     if (choice == "none" and not verify) or (not kind and choice != "all"):
         return None
-    if kind in HTTP:
-        from rootloom.rootio.web import Web
+    try:
+        if kind in HTTP:
+            from rootloom.rootio.web import Web
 
-        return Web(address(url))
-    if kind in XROOTD:
-        from rootloom.rootio.xrootd import XRootD
+            return Web(address(url))
+        if kind in XROOTD:
+            from rootloom.rootio.xrootd import XRootD
 
-        return XRootD(address(url))
+            return XRootD(address(url))
+    except ImportError as error:
+        raise unreadable(url, error) from error
     return None if kind else _Local(url)
 
 
@@ -237,8 +264,8 @@ def _fetch(url: str, remote: Transport, path: Path, wanted: Content, retry: Retr
         def go_on() -> int:
             start = sink.seek(0, os.SEEK_END)
             try:
-                remote.copy(sink, start)
-            except _ScratchError:
+                remote.copy(_Bounded(url, sink, wanted.size or 0), start)  # type: ignore[arg-type]
+            except (_ScratchError, _TooMuchError):
                 raise
             except Exception as error:
                 if is_full(error):  # where a library writes by itself

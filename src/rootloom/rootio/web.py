@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import uproot
@@ -22,6 +23,9 @@ from rootloom.rootio.remote import HopelessError, WholeFilesOnlyError, timeout
 
 _BLOCK = 1 << 20
 _CONNECTIONS = 8
+_MOST_REDIRECTIONS = 10
+_REDIRECTION_BYTES = 1 << 16
+_TARGETS = requests.sessions.SessionRedirectMixin()
 _WITHOUT_HEAD = (403, 405, 501)  # what servers answer that know GET only
 _HEADER_NAMES = {"adler32": "adler32", "md5": "md5", "sha256": "sha-256"}
 
@@ -57,14 +61,20 @@ class Web:
     def read(self, start: int, stop: int) -> tuple[bytes, int | None]:
         """Bytes [start, stop), fewer at the end of the file, and the file's size where told.
 
-        Raises WholeFilesOnlyError for a server that sends whole files only.
+        Raises WholeFilesOnlyError for a server that sends whole files only, OSError for one that
+        sends other bytes, more or fewer: no more are kept than were asked for.
         """
         with self._ask("GET", {"Range": f"bytes={start}-{stop - 1}"}) as answer:
             if answer.status_code == 206:
                 first, last, size = _range(answer)
-                data = answer.content
-                if first != start or len(data) != last + 1 - first:
+                short = last < stop - 1 and size is not None and last + 1 != size
+                if first != start or not start <= last < stop or short:
                     raise OSError(f"bytes {first}-{last} came, {start}-{stop - 1} were asked for")
+                count = last + 1 - first
+                data = b"".join(_blocks(answer, count))
+                if len(data) != count:
+                    less = "fewer" if len(data) < count else "more"
+                    raise OSError(f"{less} than the {count} bytes came that the server announced")
                 return data, size
         raise WholeFilesOnlyError(
             self.url,
@@ -76,27 +86,32 @@ class Web:
     def copy(self, sink: BinaryIO, start: int) -> None:
         """Write bytes from `start` to the end to `sink`; from 0 where a server sends no parts."""
         with self._ask("GET", {"Range": f"bytes={start}-"} if start else {}) as answer:
-            if start and (answer.status_code != 206 or _range(answer)[0] != start):
+            if answer.status_code == 206 and _range(answer)[0] != start:
+                raise OSError(f"bytes from {_range(answer)[0]} came, not from {start}")
+            if start and answer.status_code != 206:
                 sink.seek(0)
                 sink.truncate()
-            for block in answer.iter_content(_BLOCK):
+            for block in _blocks(answer):
                 sink.write(block)
 
     @contextmanager
     def _ask(self, method: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-        session = _session(os.getpid(), tuple(os.environ.get(name) for name in _TLS_VARIABLES))
-        wait = timeout()
+        url = self.url
         try:
-            with session.request(
-                method,
-                self.url,
-                headers={"Accept-Encoding": "identity", **headers, **_token(self.url)},
-                timeout=(wait, wait),
-                stream=True,
-                allow_redirects=True,
-            ) as answer:
-                _check(answer)
-                yield answer
+            for _ in range(1 + _MOST_REDIRECTIONS):
+                with self._once(method, url, headers) as answer:
+                    place = _TARGETS.get_redirect_target(answer)
+                    if place is None:
+                        _check(answer)
+                        yield answer
+                        return
+                    # So that the connection can be used again; what is longer is not read.
+                    answer.raw.read(_REDIRECTION_BYTES, decode_content=False)
+                url = urljoin(url, requests.utils.requote_uri(place))
+            raise HopelessError(
+                f"more than {_MOST_REDIRECTIONS} redirections, the last to {url[:200]}",
+                "check the address: its server sends in circles",
+            )
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
                 raise
@@ -105,6 +120,21 @@ class Web:
                 "name the file of the site's certificate authority in SSL_CERT_FILE "
                 "(or its folder in X509_CERT_DIR)",
             ) from error
+
+    def _once(self, method: str, url: str, headers: dict[str, str]) -> requests.Response:
+        """The answer of one server. Redirections are not followed here: their bodies can be endless
+        and would be read into memory.
+        """
+        own = urlsplit(url)[:2] == urlsplit(self.url)[:2]
+        wait = timeout()
+        return _session_here().request(
+            method,
+            url,
+            headers={"Accept-Encoding": "identity", **headers, **(_token(url) if own else {})},
+            timeout=(wait, wait),
+            stream=True,
+            allow_redirects=False,
+        )
 
 
 class WebError(OSError):
@@ -165,9 +195,18 @@ class WebSource(uproot.source.chunk.Source):
         found = []
         for start, stop in ranges:
             data, size = self._web.read(start, stop)
+            if size and self._size and size != self._size:
+                raise OSError(f"the server says {size} bytes, and said {self._size} before")
             self._size = size or self._size
             found.append(data)
         return found
+
+
+class _Session(requests.Session):
+    """Follows no redirection, and so reads none's body, not even to learn where it would lead."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """See requests, which reads a body whole before it asks for the next one's place."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -186,8 +225,29 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
 
 
+def _blocks(answer: requests.Response, count: int | None = None) -> Iterator[bytes]:
+    """The bytes of an answer as they were sent; no more than `count` and one, where given.
+
+    Raises OSError for packed content, which could become any size.
+    """
+    packed = answer.headers.get("Content-Encoding", "identity").lower()
+    if packed not in ("", "identity"):
+        raise OSError(f"content encoded as {packed[:40]!r} came, which was not asked for")
+    left = None if count is None else count + 1
+    while left is None or left > 0:
+        block = answer.raw.read(_BLOCK if left is None else min(_BLOCK, left), decode_content=False)
+        if not block:
+            return
+        left = None if left is None else left - len(block)
+        yield block
+
+
+def _session_here() -> _Session:
+    return _session(os.getpid(), tuple(os.environ.get(name) for name in _TLS_VARIABLES))
+
+
 @lru_cache(maxsize=1)
-def _session(process: int, tls: tuple[str | None, ...]) -> requests.Session:
+def _session(process: int, tls: tuple[str | None, ...]) -> _Session:
     """Connections of this process under these variables, kept alive between files.
 
     Proxies come from the environment, as everywhere.
@@ -201,7 +261,7 @@ def _session(process: int, tls: tuple[str | None, ...]) -> requests.Session:
     proxy = os.environ.get("X509_USER_PROXY", "")
     if Path(proxy).is_file():
         context.load_cert_chain(proxy)
-    session = requests.Session()
+    session = _Session()
     session.mount("https://", _Adapter(context))
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=2 * _CONNECTIONS))
     return session

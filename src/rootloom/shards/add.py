@@ -17,10 +17,14 @@ from rootloom.fileio import new_hdf5
 from rootloom.shards.ids import Naming
 from rootloom.shards.layout import BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT, unreadable
 from rootloom.shards.reader import Shard
-from rootloom.shards.writer import SplitColumns
-from rootloom.types import SPLITS, Column, RowBlock
+from rootloom.shards.writer import GroupColumns
+from rootloom.types import GROUPS, UNLABELLED, Column, RowBlock
 
 _NONE = np.empty(0, np.uint64)
+
+
+class OtherUnlabelledError(ResultError):
+    """Other rows of no class: which of them can be scored follows from the columns read."""
 
 
 class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as adder`)
@@ -44,14 +48,14 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
             self._naming = Naming(**json.loads(shard.attributes["naming"]))
             self._splits = json.loads(shard.attributes["splits"])
             self._ids = {
-                split: np.asarray(shard.read(split, ["id"])["id"]) if shard.columns else _NONE
-                for split in SPLITS
+                group: np.asarray(shard.read(group, ["id"])["id"]) if shard.columns else _NONE
+                for group in GROUPS
             }
         self._file, self._sink = self._stack.enter_context(new_hdf5(self._path))
         self._new = {
-            split: SplitColumns(self._file.create_group(split), self._path) for split in SPLITS
+            group: GroupColumns(self._file.create_group(group), self._path) for group in GROUPS
         }
-        self._done = dict.fromkeys(SPLITS, 0)
+        self._done = dict.fromkeys(GROUPS, 0)
         return self
 
     def __exit__(
@@ -72,38 +76,39 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
             raise ConfigError(
                 str(self._path), expected="columns that may change", found=", ".join(fixed)
             )
-        ids, split = self._naming.rows(block, self._splits)
-        for index, name in enumerate(SPLITS):
-            keep = split == index
+        ids, group = self._naming.rows(block, self._splits)
+        for index, name in enumerate(GROUPS):
+            keep = group == index
             start, stop = self._done[name], self._done[name] + int(keep.sum())
             if not np.array_equal(self._ids[name][start:stop], ids[keep]):
-                raise self._other_rows(f"rows {start} to {stop} of '{name}' differ")
+                raise self._other_rows(name, f"rows {start} to {stop} of '{name}' differ")
             self._done[name] = stop
             self._new[name].append(columns, keep)
         self._sink.check()
 
     def _finish(self) -> None:
         appended = any(self._done.values())
-        for split in SPLITS:
-            if appended and self._done[split] != len(self._ids[split]):
-                missing = len(self._ids[split]) - self._done[split]
-                raise self._other_rows(f"{missing} rows of '{split}' were not given")
-            self._new[split].flush()
+        for group in GROUPS:
+            if appended and self._done[group] != len(self._ids[group]):
+                missing = len(self._ids[group]) - self._done[group]
+                raise self._other_rows(group, f"{missing} rows of '{group}' were not given")
+            self._new[group].flush()
         try:
             with h5py.File(self._path, "r") as source:
-                for split in SPLITS:
-                    for name in source[split]:
-                        if name not in self._file[split]:
+                for group in GROUPS:
+                    for name in source[group]:
+                        if name not in self._file[group]:
                             # between equal types H5Ocopy moves chunks without their filters
-                            source.copy(source[split][name], self._file[split], name)
+                            source.copy(source[group][name], self._file[group], name)
                 attributes = {**dict(source.attrs), **self._attributes}
         except (OSError, RuntimeError, KeyError) as error:
             raise unreadable(self._path, error) from error
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]
 
-    def _other_rows(self, found: str) -> ResultError:
-        return ResultError(
+    def _other_rows(self, group: str, found: str) -> ResultError:
+        kind = OtherUnlabelledError if group == UNLABELLED else ResultError
+        return kind(
             str(self._path),
             expected="exactly the rows the shard holds, in its order",
             found=found,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rootloom.errors import ConfigError, DataError, nearest
-from rootloom.types import SPLITS, RowBlock
+from rootloom.types import GROUPS, NO_CLASS, SPLITS, UNLABELLED, RowBlock
 
 # Entries are numbered in the upper bits: the lower ones once held the object, and the identities of
 # simulated events are those of then.
@@ -45,15 +45,21 @@ class Naming:
         return cls(key, key)
 
     def rows(self, block: RowBlock, splits: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-        """Identities (R,) uint64 of a block's rows, and their splits (R,) int8.
+        """Identities (R,) uint64 of a block's rows, and their places in GROUPS (R,) int8.
 
-        Raises DataError as `event_split` does, naming file and entry.
+        Rows of a class belong to a split, which is asked of no other row. Raises DataError as
+        `event_split` does, naming file and entry.
         """
         events = self.events(block)
-        split = event_split(
-            events, splits, block.split, lambda row: f"{self.key}: entry {block.entry[row]}"
+        labelled = np.flatnonzero(block.label != NO_CLASS)
+        group = np.full(len(block), GROUPS.index(UNLABELLED), np.int8)
+        group[labelled] = event_split(
+            events[labelled],
+            splits,
+            None if block.split is None else block.split[labelled],
+            lambda row: f"{self.key}: entry {block.entry[labelled[row]]}",
         )
-        return row_ids(events, block.object), split
+        return row_ids(events, block.object), group
 
     def events(self, block: RowBlock) -> np.ndarray:
         """Identities of the events of a block's rows, (R,) uint64."""

@@ -3,6 +3,7 @@
     /<split>/<column>           dense column, (R, ...)
     /<split>/<column>/values    ragged column, (V, ...)
     /<split>/<column>/offsets   (R + 1,) int64: row i is values[offsets[i]:offsets[i + 1]]
+    /none/…                     the same, of rows that `select` keeps and no class claims; label -1
 
 Plain `h5py` with `import hdf5plugin` reads it.
 """
@@ -16,11 +17,18 @@ import hdf5plugin
 import numpy as np
 
 from rootloom import faults
-from rootloom.errors import ResultError
+from rootloom.errors import ResultError, reason
 
-# 2: the identity of a row is its event's and its object's number; 3: a digest of the attributes
+# 2: the identity of a row is its event's and its object's number. 3: rows of no class, in "none"; a
+# digest of the attributes.
 SCHEMA_VERSION = 3
-BASE_COLUMNS = ("entry", "object", "label", "weight", "id")
+BASE_COLUMNS: dict[str, np.dtype[Any]] = {
+    "entry": np.dtype(np.int64),
+    "object": np.dtype(np.int32),
+    "label": np.dtype(np.int32),
+    "weight": np.dtype(np.float32),
+    "id": np.dtype(np.uint64),
+}
 # Columns that only some datasets have: the code of the row's sample, and their own training weight.
 SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"
 AUXILIARY = "aux."
@@ -75,6 +83,6 @@ def unreadable(path: Any, error: BaseException | str) -> ResultError:
     return ResultError(
         str(path),
         expected=f"an intact shard (HDF5, schema version {SCHEMA_VERSION})",
-        found=str(error),
+        found=reason(error) if isinstance(error, BaseException) else error,
         fix="delete this file and run snakemake again: it is made anew from its ROOT file",
     )

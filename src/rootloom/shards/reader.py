@@ -7,6 +7,7 @@ have a digest, which is verified when the file is opened.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from rootloom.errors import ResultError, nearest
+from rootloom import hdf5
+from rootloom.errors import FAULTS, ResultError, nearest
 from rootloom.fileio import attributes_of
-from rootloom.shards.layout import SCHEMA_VERSION, read_slice, unreadable
-from rootloom.types import SPLITS, Column, Ragged
+from rootloom.shards.ids import Naming
+from rootloom.shards.layout import BASE_COLUMNS, SCHEMA_VERSION, read_slice, unreadable
+from rootloom.types import GROUPS, SPLITS, Column, Ragged
 
 
 class Shard:
@@ -38,13 +41,16 @@ class Shard:
                 str(path), expected="a shard", found="no such file", fix="run snakemake again"
             )
         with self._refusing():
+            # Attributes are written first or last, and a shard is opened often.
+            hdf5.require_sound_heaps(self.path, ends=True)
             # Blocks are long and read once: a cache of chunks (8 MB a column and file by default)
             # would only grow with the number of files.
             self._file = h5py.File(self.path, "r", rdcc_nbytes=0)
         try:
             self.attributes = self._check_version()
             with self._refusing():
-                self.columns = tuple(sorted(self._file[SPLITS[0]]))
+                self._groups = {name: hdf5.subgroup(self._file, name) for name in GROUPS}
+                self.columns = tuple(sorted(self._groups[SPLITS[0]]))
             self._opened: dict[str, h5py.Dataset] = {}
         except BaseException:
             self.close()
@@ -66,7 +72,7 @@ class Shard:
         self._file.close()
 
     def rows(self, split: str) -> int:
-        """Number of rows in a split."""
+        """Number of rows in a split, or of those of no class ("none")."""
         return self._dataset(split, "id").shape[0] if self.columns else 0
 
     def nbytes(self, split: str, names: Sequence[str]) -> int:
@@ -100,6 +106,9 @@ class Shard:
         out = np.empty(stop - start + 1, np.int64)
         with self._refusing():
             read_slice(self._dataset(split, name, "offsets"), start, stop + 1, out)
+            values = self.length(split, name)
+            if out[0] < 0 or out[-1] > values or (np.diff(out) < 0).any():
+                raise ValueError(f"'{split}/{name}': offsets that leave its {values} values")
         return out
 
     def read_into(self, split: str, name: str, start: int, stop: int, out: np.ndarray) -> None:
@@ -141,9 +150,38 @@ class Shard:
                     fix=nearest(name, self.columns),
                 )
             with self._refusing():
-                item = self._file[split][name]
-                self._opened[key] = item[part] if isinstance(item, h5py.Group) else item
+                self._opened[key] = self._open(split, name, part)
         return self._opened[key]
+
+    def _open(self, split: str, name: str, part: str) -> h5py.Dataset:
+        """Raises StrangeError or ValueError for what no shard holds."""
+        item = hdf5.child(self._groups[split], name)
+        ragged = isinstance(item, h5py.Group)
+        found = hdf5.numbers(
+            hdf5.child(item, part) if ragged else item, f"{split}/{name}{f'/{part}' * ragged}"
+        )
+        if found.ndim < 1:
+            raise ValueError(f"'{found.name}' has no rows")
+        if part == "offsets" or not ragged:
+            self._check_rows(split, name, found, more=int(ragged))
+        wanted: np.dtype[Any] | None = BASE_COLUMNS.get(name)
+        if part == "offsets":
+            wanted = np.dtype(np.int64)
+        if split != SPLITS[0]:
+            first = self._dataset(SPLITS[0], name, part)
+            wanted = first.dtype
+            if found.shape[1:] != first.shape[1:] or found.name.count("/") != first.name.count("/"):
+                raise ValueError(f"'{found.name}' is not shaped like '{first.name}'")
+        if wanted is not None and found.dtype != wanted:
+            raise ValueError(f"'{found.name}' holds {found.dtype}, not {wanted}")
+        return found
+
+    def _check_rows(self, split: str, name: str, found: h5py.Dataset, *, more: int) -> None:
+        if name == "id":
+            return
+        rows = self.rows(split) + more
+        if found.shape[0] != rows:
+            raise ValueError(f"'{found.name}' has {found.shape[0]} entries, not {rows}")
 
     def _check_version(self) -> dict[str, Any]:
         with self._refusing():
@@ -156,25 +194,43 @@ class Shard:
             attributes = {name: _plain(value) for name, value in found.items()}
         if "digest" not in attributes:
             raise unreadable(self.path, "attributes without a digest")
+        with self._refusing():
+            _check_attributes(attributes)
         return attributes
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except FAULTS as error:
             raise unreadable(self.path, error) from error
+
+
+def _check_attributes(attributes: dict[str, Any]) -> None:
+    """Raises one of FAULTS for an attribute that is not the writer's."""
+    for name, kind in (("file_key", str), ("sample", str), ("naming", str), ("splits", str)):
+        if not isinstance(attributes.get(name), kind):
+            raise ValueError(f"attribute '{name}' is not text")
+    naming, splits = json.loads(attributes["naming"]), json.loads(attributes["splits"])
+    Naming(**naming).key.encode()
+    shares = [share for name, share in splits.items() if name in SPLITS]
+    if len(shares) != len(splits) or not all(isinstance(x, int | float) for x in shares):
+        raise ValueError(f"attribute 'splits' is {attributes['splits']}")
+    entries, total = attributes.get("entries"), attributes.get("sum_of_weights")
+    if type(entries) is not int or entries < 0 or not isinstance(total, int | float):
+        raise ValueError("attributes 'entries' and 'sum_of_weights' are no numbers of entries")
 
 
 def content_digest(path: str | Path) -> str:
     """SHA-256 over splits, column names, types and array content, in hexadecimal.
 
-    Equal for equal content however the file was chunked or compressed; reading everything, it
-    also verifies every checksum. Raises ResultError for a damaged shard.
+    Rows of no class count as a split. Equal for equal content however the file was chunked or
+    compressed; reading everything, it also verifies every checksum. Raises ResultError for a
+    damaged shard.
     """
     digest = hashlib.sha256()
     with Shard(path) as shard:
-        for split in SPLITS:
+        for split in GROUPS:
             rows = shard.rows(split)
             for name in shard.columns:
                 digest.update(f"{split}/{name}:{rows}".encode())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rootloom.errors import ResultError
 from rootloom.fingerprint import of_value
 from rootloom.representations.base import Representation
-from rootloom.shards.add import add_columns
+from rootloom.shards.add import OtherUnlabelledError, add_columns
 from rootloom.shards.ids import Naming
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
@@ -61,11 +62,12 @@ def write_or_update(
     missing = [name for name in recipe if name not in kept]
     if kept and hasattr(representation, "only"):
         part = representation.only(missing)
+        # A row of no class is stored where all its inputs are numbers; with others it need not be.
         try:
-            with add_columns(path, attributes=attributes) as adder:
+            with suppress(OtherUnlabelledError), add_columns(path, attributes=attributes) as adder:
                 for block in blocks(missing) if missing else ():
                     adder.append(block, part.encode(block.columns))
-            return len(missing)
+                return len(missing)
         except ResultError as damage:
             print(f"note: {path} is written anew: {damage.found}")
     read = [*dict.fromkeys([*recipe, *auxiliary])]

@@ -24,7 +24,7 @@ from rootloom.shards.layout import (
     create,
 )
 from rootloom.shards.sums import code_of
-from rootloom.types import SPLITS, Column, Ragged, RowBlock
+from rootloom.types import GROUPS, Column, Ragged, RowBlock
 
 
 class ShardWriter:
@@ -36,7 +36,7 @@ class ShardWriter:
     auxiliary: RowBlock columns to keep beside the representation's, as "aux.<name>".
     sample: name of the sample that the file belongs to; a column "sample" holds its code, if any.
     attributes: stored at the file's root (dataset, representation, fingerprint, …).
-    Memory: one chunk a column and split, plus the block in hand. Raises InputError when the disk
+    Memory: one chunk a column and group, plus the block in hand. Raises InputError when the disk
     is full, DataError for a column whose rows or type do not fit.
     """
 
@@ -71,7 +71,7 @@ class ShardWriter:
         for name in sorted(self._attributes):
             file.attrs[name] = self._attributes[name]
         self._columns = {
-            split: SplitColumns(file.create_group(split), self._path) for split in SPLITS
+            group: GroupColumns(file.create_group(group), self._path) for group in GROUPS
         }
         return self
 
@@ -91,7 +91,7 @@ class ShardWriter:
 
     def append(self, block: RowBlock, columns: Mapping[str, Column]) -> None:
         """Add R rows: `columns` is what the representation encoded from `block`."""
-        ids, split = self._naming.rows(block, self._splits)
+        ids, group = self._naming.rows(block, self._splits)
         table: dict[str, Column] = {
             "entry": np.asarray(block.entry, np.int64),
             "object": np.asarray(block.object, np.int32),
@@ -107,13 +107,13 @@ class ShardWriter:
             table[TRAINING_WEIGHT] = np.asarray(block.training_weight, np.float32)
         self._entries += block.entries
         self._sum_of_weights += block.sum_of_weights
-        for index, name in enumerate(SPLITS):
-            self._columns[name].append(table, split == index)
+        for index, name in enumerate(GROUPS):
+            self._columns[name].append(table, group == index)
         self._sink.check()
 
 
-class SplitColumns:
-    """The growing columns of one split."""
+class GroupColumns:
+    """The growing columns of one split, or of the rows of no class."""
 
     def __init__(self, group: h5py.Group, path: Path) -> None:
         self._group, self._path = group, path

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from rootloom.errors import TrainingError
 from rootloom.fileio import REMAKE
@@ -15,6 +17,16 @@ from rootloom.training import tensors
 from rootloom.types import Batch
 
 SCHEMA = 2
+# What the record holds, beside its schema.
+_FIELDS = {
+    "model": dict,
+    "representation": dict,
+    "task": dict,
+    "statistics": dict,
+    "classes": list,
+    "metrics": dict,
+    "provenance": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -35,12 +47,6 @@ class Bundle:
     metrics: dict[str, Any]
     provenance: dict[str, Any]
 
-    def check(self, task: Task, batch: Batch) -> None:
-        """Refuse parameters that are not those of `task` on inputs like those of `batch` (B, …)."""
-        template = jax.eval_shape(task.init, jax.random.key(0), batch)
-        arrays = tensors.flatten(self.params, "params")
-        tensors.restore(template, arrays, "params", "bundle")
-
 
 def save(path: str | Path, bundle: Bundle) -> None:
     """Write atomically."""
@@ -49,8 +55,22 @@ def save(path: str | Path, bundle: Bundle) -> None:
     tensors.write(Path(path), arrays, {"schema": SCHEMA, **record})
 
 
+def check(task: Task, params: Any, batch: Batch) -> None:
+    """Refuse parameters that are not those of `task` on inputs like those of `batch` (B, …).
+
+    Raises TrainingError naming the first that is missing, left over, or of another shape.
+    """
+    template = jax.eval_shape(task.init, jax.random.key(0), batch)
+    tensors.restore(template, tensors.flatten(params, "params"), "params", "bundle")
+
+
 def load(path: str | Path) -> Bundle:
-    """Read a bundle. Raises TrainingError when it is damaged or of another version."""
+    """Read a bundle.
+
+    Raises TrainingError when it is damaged, of another version or not of this program's making:
+    another field or kind of field, classes that are not distinct names, parameters that are not
+    finite float32 numbers.
+    """
     arrays, record = tensors.read(Path(path))
     found = record.pop("schema", None)
     if found != SCHEMA:
@@ -60,4 +80,28 @@ def load(path: str | Path) -> Bundle:
             found=f"schema {found}",
             fix=REMAKE,
         )
+    _check(str(path), arrays, record)
     return Bundle(params=tensors.unflatten(arrays, "params"), **record)
+
+
+def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
+    kinds = {name: type(value) for name, value in record.items()}
+    if kinds != _FIELDS:
+        odd = min(kinds.items() ^ _FIELDS.items(), key=lambda item: item[0])[0]
+        wanted = _FIELDS[odd].__name__ if odd in _FIELDS else "no such field"
+        came = kinds[odd].__name__ if odd in kinds else "nothing"
+        raise _foreign(f"{path}: {odd}", wanted, came)
+    classes = record["classes"]
+    if not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
+        raise _foreign(f"{path}: classes", "names, no two alike", repr(classes)[:200])
+    for name, array in arrays.items():
+        if not name.startswith("params/") or array.dtype != np.float32:
+            raise _foreign(f"{path}: {name}", "float32 parameters alone", array.dtype.name)
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise _foreign(f"{path}: {name}", "finite numbers", f"{bad} that are not")
+
+
+def _foreign(where: str, expected: str, found: str) -> TrainingError:
+    fix = "take the model.safetensors that a training wrote, unchanged"
+    return TrainingError(where, expected=expected, found=found, fix=fix)

@@ -83,7 +83,7 @@ class Checkpoints:
     def _build(
         self, path: Path, template: TrainState, arrays: dict[str, Any], record: dict[str, Any]
     ) -> Checkpoint:
-        found = record.pop("fingerprint")
+        found = record.pop("fingerprint", None)
         if found != self.fingerprint:
             raise TrainingError(
                 str(path),

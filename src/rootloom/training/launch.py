@@ -25,6 +25,7 @@ from rootloom.errors import LostError, from_dict
 from rootloom.fileio import write_text
 from rootloom.running import EXIT_PREEMPTED, Preempted
 from rootloom.training import signals
+from rootloom.training.lock import PROCESSES
 
 PROGRAM = "rootloom.worker"
 # Seconds the others get to end by themselves once one has failed.
@@ -54,7 +55,7 @@ def launch(
     """
     # A job that is itself a task of a step has one machine, whatever its allocation.
     step = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
-    place = directory / "processes"
+    place = directory / PROCESSES
     shutil.rmtree(place, ignore_errors=True)
     order = {
         "arguments": dict(arguments),

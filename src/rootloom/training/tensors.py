@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from rootloom import faults
-from rootloom.errors import TrainingError
+from rootloom.errors import FAULTS, TrainingError, reason
 from rootloom.fileio import REMAKE, write_bytes
 
 _HEADER = "rootloom"
@@ -41,15 +41,30 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         text = header["record"]
         if header["sha256"] != _checksum(arrays, text):
             raise ValueError("a checksum that does not match the content")
-        return arrays, json.loads(text)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        _check_names(arrays)
+        record = json.loads(text)
+        if not isinstance(record, dict):
+            raise ValueError("a record that is no JSON object")
+        return arrays, record
+    except (SafetensorError, *FAULTS) as error:
         faults.pass_on(error, str(path))
         raise TrainingError(
             str(path),
             expected="a whole safetensors file of this program",
-            found=str(error),
+            found=reason(error),
             fix=REMAKE,
         ) from error
+
+
+def _check_names(arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError for a name that is no path of plain words, or lies below another array."""
+    for name in arrays:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+            raise ValueError(f"an array named {name!r}")
+        for depth in range(1, len(parts)):
+            if "/".join(parts[:depth]) in arrays:
+                raise ValueError(f"an array {name!r} below another array")
 
 
 def flatten(tree: Any, prefix: str) -> dict[str, np.ndarray]:

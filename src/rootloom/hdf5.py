@@ -1,0 +1,151 @@
+"""What may be read of an HDF5 file that somebody else may have made.
+
+HDF5 can point out of a file (external storage and links, virtual data sets), hold Python objects
+and claim more than it stores. None of that is followed or believed: the data sets read here are
+plain numbers that lie in the file itself.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+# How a global heap of version 1, the only one, begins.
+_HEAP = b"GCOL\x01\0\0\0"
+_END_BYTES = 1 << 20
+_MAX_CHUNK_BYTES = 1 << 30
+# No codec in use squeezes numbers by more: zeros shrink 1,032 times by deflate, 8,000 by Blosc.
+_MAX_RATIO, _SMALL = 10_000, 64 << 20
+
+
+class StrangeError(ValueError):
+    """Something in an HDF5 file that is not read. fix: what to do about it."""
+
+    def __init__(self, text: str, fix: str) -> None:
+        super().__init__(text)
+        self.fix = fix
+
+
+def require_sound_heaps(path: str | Path, *, ends: bool = False) -> None:
+    """Refuse a file whose texts HDF5 would look for without end. ends: look at both ends only.
+
+    Texts of attributes lie in "global heaps", lists of objects without a checksum. A free object of
+    length 0 lets the library go round in a circle that no signal ends (HDF5 1.14). Raises OSError,
+    ValueError.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        if not size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            parts = [(0, size)]
+            if ends and size > 2 * _END_BYTES:
+                parts = [(0, _END_BYTES), (size - _END_BYTES, size)]
+            for start, stop in parts:
+                at = data.find(_HEAP, start, stop)
+                while at >= 0:
+                    _walk_heap(data, at)
+                    at = data.find(_HEAP, at + 8, stop)
+
+
+def _walk_heap(data: mmap.mmap, start: int) -> None:
+    """Raises ValueError for objects that lead nowhere."""
+    stop = min(start + int.from_bytes(data[start + 8 : start + 16], "little"), len(data))
+    at = start + 16
+    while at + 16 <= stop:
+        length = int.from_bytes(data[at + 8 : at + 16], "little")
+        if int.from_bytes(data[at : at + 2], "little"):
+            at += 16 + -(-length // 8) * 8
+        elif length:
+            at += length
+        else:
+            raise ValueError(f"a damaged list of texts (global heap at byte {start})")
+
+
+def child(group: h5py.Group, name: str) -> Any:
+    """The group or data set `name` directly in `group`.
+
+    Raises KeyError when there is none, StrangeError for a link to another place.
+    """
+    link = group.get(name, getlink=True)
+    if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+        kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+        raise StrangeError(
+            f"'{name}' is {kind} to '{link.path}', which is not followed",
+            "copy the data into the file, under that name",
+        )
+    return group[name]
+
+
+def subgroup(group: h5py.Group, name: str) -> h5py.Group:
+    """The group `name` directly in `group`; raises as `child` does, and for a data set."""
+    found = child(group, name)
+    if not isinstance(found, h5py.Group):
+        raise StrangeError(f"'{name}' is no group", "write a group of data sets there")
+    return found
+
+
+def numbers(dataset: Any, name: str) -> h5py.Dataset:
+    """`dataset` again, when it is one of numbers that all lie in its own file.
+
+    Raises StrangeError for anything else.
+    """
+    if not isinstance(dataset, h5py.Dataset):
+        raise StrangeError(f"'{name}' is a group", "write an array there")
+    _require_inside(dataset, name)
+    kind, size = dataset.dtype.kind, dataset.dtype.itemsize
+    if kind not in "biuf" or size > 8 or dataset.dtype.subdtype is not None:
+        raise StrangeError(
+            f"'{name}' holds {_words(dataset.dtype)}", "write numbers of at most 8 bytes"
+        )
+    if dataset.shape is None:
+        raise StrangeError(f"'{name}' has no values at all", "write an array, which may be empty")
+    _require_stored(dataset, name)
+    return dataset
+
+
+def _require_inside(dataset: h5py.Dataset, name: str) -> None:
+    properties = dataset.id.get_create_plist()
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
+        what = "is a virtual data set, made of others"
+    elif properties.get_external_count():
+        what = "lies in another file (external storage)"
+    else:
+        return
+    raise StrangeError(f"'{name}' {what}", "copy the data into the file: h5repack does")
+
+
+def _require_stored(dataset: h5py.Dataset, name: str) -> None:
+    """Refuse a shape that is claimed but not stored, before memory is taken for it."""
+    claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
+    if not claimed:
+        return
+    stored = dataset.id.get_storage_size()
+    if dataset.chunks is None:
+        whole = stored == claimed
+    else:
+        places = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
+        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        whole = (
+            chunk <= _MAX_CHUNK_BYTES
+            and claimed <= max(_SMALL, _MAX_RATIO * stored)
+            and dataset.id.get_num_chunks() == places
+        )
+    if not whole:
+        raise StrangeError(
+            f"'{name}' claims shape {dataset.shape}, {claimed:,} bytes; {stored:,} are stored",
+            "write all of it, in chunks of at most 1 GiB",
+        )
+
+
+def _words(dtype: np.dtype) -> str:
+    if h5py.check_string_dtype(dtype) is not None or dtype.kind in "SU":
+        return "text"
+    if h5py.check_ref_dtype(dtype) is not None:
+        return "references"
+    return "lists of any length" if dtype.kind == "O" else str(dtype)
