@@ -616,13 +616,15 @@ def test_a_file_that_one_representation_could_not_read_has_no_score_of_it(tmp_pa
             np.arange(n), ones, np.zeros(n), np.arange(n)[:, None] / 8, file, entry, 0 * entry
         )
         write_predictions(tmp_path / f"{method}.h5", Predictions(header, rows))
-    scores = Scores([tmp_path / "image.h5", tmp_path / "dense.h5"], ["a", "b"])
-    entry, _, branches = scores.of("a")
-    assert entry.tolist() == [0, 1]
-    assert branches["image"].tolist() == [0, 0.125]
-    assert np.isnan(branches["dense"]).all()
-    assert scores.of("b")[2]["dense"].tolist() == [0, 0.125]
-    assert scores.of("c")[0].tolist() == []
+    both = [tmp_path / "image.h5", tmp_path / "dense.h5"]
+    for predictions in (both, both[::-1]):
+        scores = Scores(predictions, ["a", "b"], "mine", {})
+        found = scores.of("a")
+        assert found.entry.tolist() == [0, 1]
+        assert found.branches["mine__image"].tolist() == [0, 0.125]
+        assert np.isnan(found.branches["mine__dense"]).all()
+        assert scores.of("b").branches["mine__dense"].tolist() == [0, 0.125]
+        assert scores.of("c").entry.tolist() == []
 
 
 # -- how refusals travel --------------------------------------------------------------------------
