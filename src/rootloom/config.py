@@ -11,23 +11,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import jsonschema
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from rootloom.documents import WORDS, read_yaml, shown
 from rootloom.errors import ConfigError, nearest, require_known
+from rootloom.paths import TAKEN_BY_DATASETS, TAKEN_BY_EXPERIMENTS, check_name
 from rootloom.types import TARGET
 
 Name = str
@@ -36,13 +37,24 @@ Share = Annotated[float, Field(gt=0, le=1)]
 ExpressionText = Annotated[
     str, BeforeValidator(lambda v: repr(v) if type(v) in (int, float) else v)
 ]
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# A number with a unit behind it, as physicists write them.
+WITH_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([A-Za-zµ⁻¹^0-9/-]+)\s*")
 
 
 class Section(BaseModel):
     """Base of every section: immutable, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`members: true` would be one member."""
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = _kinds_in(cls.model_fields[info.field_name].annotation)
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError("a number")
+        return value
 
 
 class Settings(Section):
@@ -52,7 +64,7 @@ class Settings(Section):
     size: str = Field("demo", description="how much an embedded source simulates")
     results: str = Field("results", description="directory of all outputs")
     job_minutes: float = Field(
-        2, gt=0, description="what a job on many files should take; 20 or more on a busy cluster"
+        2, gt=0, le=1_000_000, description="what a job on many files should take; 20 or more on a busy cluster"
     )
 
 
@@ -73,12 +85,14 @@ class Simulation(Section):
     """An embedded source of events."""
 
     source: dict[str, Any] = Field(description="kind of the source and its fields")
-    files: dict[str, int] = Field(description="files per class, by size")
-    rows_per_file: int = Field(gt=0)
+    files: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        description="files per class, by size"
+    )
+    rows_per_file: int = Field(gt=0, le=1_000_000_000)
     row_bytes: float | None = Field(
         None, gt=0, description="of one row in its files, when far from that of config/rates.yaml"
     )
-    seed: int = 1
+    seed: int = Field(1, ge=0)
 
 
 class SumOfWeights(Section):
@@ -157,12 +171,24 @@ class Splits(Section):
     """Which events train, validate and test.
 
     An expression says it outright, as official splits do; the numbers are shares of all other
-    events, drawn by the hash of the event's identity.
+    events, drawn by the hash of the event's identity. By default 70 % train, 10 % validate and
+    20 % test.
     """
 
-    train: Share | str = 0.7
-    validation: Share | str = 0.1
-    test: Share | str = 0.2
+    train: Share | str = Field(0.7, description="a share, or an expression that is true for them")
+    validation: Share | str = Field(0.1, description="the same of those that choose the best epoch")
+    test: Share | str = Field(0.2, description="the same of those that every figure is about")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_as_text(cls, value: Any) -> Any:
+        try:
+            number = float(value) if isinstance(value, str) else None
+        except ValueError:
+            return value
+        if number is not None:
+            raise ValueError("a share of all events, or an expression of branches")
+        return value
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
@@ -224,10 +250,12 @@ class Dataset(Section):
     identity: list[ExpressionText] = Field(
         [], description="expressions, whole numbers that name an event: run, luminosityBlock, event"
     )
-    splits: Splits = Splits()
-    shards_per_file: int = Field(1, ge=1)
+    splits: Splits = Field(
+        Splits(), description="which events train, validate and test; by default 0.7, 0.1 and 0.2"
+    )
+    shards_per_file: int = Field(1, ge=1, le=10_000)
     on_bad_file: Literal["fail", "quarantine"] = "fail"
-    step: int = Field(20_000, ge=1, description="entries read at a time")
+    step: int = Field(20_000, ge=1, le=1_000_000_000, description="entries read at a time")
 
     @model_validator(mode="before")
     @classmethod
@@ -345,7 +373,7 @@ class Method(Section):
 
     model: str = Field(description="a file of config/models")
     representation: str = Field(description="a file of config/representations")
-    members: int = Field(1, ge=1, description="trainings that differ by their seed only")
+    members: int = Field(1, ge=1, le=10_000, description="trainings that differ by their seed only")
     training: dict[str, Any] = Field({}, description="fields that differ from the experiment's")
     task: dict[str, Any] | None = Field(
         None, description="in place of the experiment's, of the same kind of evaluation"
@@ -392,13 +420,13 @@ class Experiment(Section):
     baseline_representation: str = Field("features", description="where baselines find variables")
     training: dict[str, Any] = {}
     threads: int = Field(
-        1, ge=1, description="CPU cores of each process of a training; decides the last bits"
+        1, ge=1, le=65_536, description="CPU cores of each process of a training; decides the last bits"
     )
     nodes: int = Field(
-        1, ge=1, description="machines of a training, a process each; decides the last bits"
+        1, ge=1, le=65_536, description="machines of a training, a process each; decides the last bits"
     )
     gpus_per_node: int = Field(
-        0, ge=0, description="GPUs each of them must have; 0 takes what is there"
+        0, ge=0, le=65_536, description="GPUs each of them must have; 0 takes what is there"
     )
     evaluation: dict[str, Any] = Field(
         {}, description="how results become figures: fields of the task's kind of evaluation"
@@ -406,6 +434,12 @@ class Experiment(Section):
     generation: Generation = Generation()
     images: Images | None = None
     expected: list[Expected] = []
+
+
+def _kinds_in(annotation: Any) -> set[Any]:
+    """The plain types that an annotation is made of."""
+    arguments = get_args(annotation)
+    return set().union(*map(_kinds_in, arguments)) if arguments else {annotation}
 
 
 S = TypeVar("S", bound=Section)
@@ -425,19 +459,109 @@ def parse(cls: type[S], data: Any, where: str) -> S:
     try:
         return cls.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{where}: {place}" if place else where,
-            expected=_sentence(first),
-            found=repr(first["input"]) if place else "this section as a whole",
-        ) from None
+        raise _refusal(error.errors()[0], data, where, cls) from None
 
 
-def _sentence(error: Any) -> str:
-    if error["type"] == "missing":
+def _refusal(error: Any, data: Any, where: str, cls: type[BaseModel]) -> ConfigError:
+    """What pydantic found first, in the words of the file."""
+    keys, value = _place(data, error["loc"])
+    place = ".".join(map(str, keys))
+    missing = error["type"] == "missing"
+    if missing:
+        place = ".".join(map(str, error["loc"]))
+    description = _description(cls, keys)
+    return ConfigError(
+        f"{where}: {place}" if place else where,
+        expected=_sentence(error, description),
+        found=_found(value, place, missing),
+        fix=_nearest_value(error, keys[-1] if keys else "", value, description),
+    )
+
+
+def _found(value: Any, place: str, missing: bool) -> str:
+    if missing:
+        return "no such key"
+    return shown(value) if place else "this section as a whole"
+
+
+def _place(data: Any, loc: tuple[Any, ...]) -> tuple[list[Any], Any]:
+    """The keys that lead to a refused value, without pydantic's names of alternatives; the value."""
+    keys: list[Any] = []
+    for part in loc:
+        known = range(len(data)) if isinstance(data, list) else data
+        if not isinstance(data, list | dict) or part not in known:
+            break
+        keys.append(part)
+        data = data[part]
+    return keys, data
+
+
+def _description(cls: type[BaseModel], keys: list[Any]) -> str:
+    """What a section says of the key that these lead to."""
+    described, below = "", cls
+    for key in keys:
+        fields = {field.alias or name: field for name, field in below.model_fields.items()}
+        if key in fields:
+            described = fields[key].description or ""
+            below = _section_in(fields[key].annotation)[0] or below
+    return described
+
+
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "of at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "of at most"),
+}
+_TYPES = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "string": "a text",
+    "list": "a list",
+    "dict": "a mapping of keys",
+    "model": "a mapping of keys",
+    "finite": "a finite number",
+}
+
+
+def _sentence(error: Any, description: str) -> str:
+    kind = str(error["type"])
+    if kind == "missing":
         return "this key, which has no default"
-    return str(error["msg"]).removeprefix("Value error, ")
+    if kind in _BOUNDS:
+        limit, words = _BOUNDS[kind]
+        said = f"a number {words} {error['ctx'][limit]:g}"
+    else:
+        said = _TYPES.get(kind.partition("_")[0], "")
+    if not said:
+        return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{said} ({description})" if description else said
+
+
+def _nearest_value(error: Any, key: Any, value: Any, description: str) -> str:
+    """The nearest value that would be taken, where it can be told."""
+    kind = str(error["type"])
+    if kind == "literal_error":
+        return nearest(str(value), re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if kind.startswith("list") and isinstance(value, str):
+        return f"{key}: [{value}]"
+    if kind.startswith(("float", "int")) and isinstance(value, str):
+        return _without_unit(str(key), value, description)
+    return ""
+
+
+def _without_unit(key: str, value: str, description: str) -> str:
+    written = WITH_UNIT.fullmatch(value)
+    if written is None:
+        return ""
+    number, unit = written.groups()
+    wanted = re.split(r"[;,:]", description)[0].strip()
+    if not wanted or " " in wanted:
+        return f"{key}: {number}"
+    if wanted == unit or (wanted, unit) in {("fb⁻¹", "fb-1"), ("fb⁻¹", "/fb"), ("fb⁻¹", "fb^-1")}:
+        return f"{key}: {number}, as the unit is {wanted}"
+    return f"a number in {wanted}, without the unit"
 
 
 def _unknown_keys(
@@ -495,11 +619,14 @@ class Library:
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by name."""
-        where = self._where("datasets", name)
+        where = self.where("datasets", name)
         dataset = parse(Dataset, self._completed(name), where)
-        names = (dataset.classes, dataset.variables, dataset.objects, dataset.targets)
-        for key in (*chain.from_iterable(names), *dataset.samples):
-            check_name(key, where)
+        for section in ("classes", "samples", "variables", "objects", "targets"):
+            for key in getattr(dataset, section):
+                check_name(key, f"{where}: {section}")
+        for group, members in dataset.objects.items():
+            for key in members:
+                check_name(key, f"{where}: objects.{group}")
         if dataset.simulate:
             self.check("simulations", dataset.simulate.source, f"{where}: simulate.source")
         if dataset.reweight is not None:
@@ -509,12 +636,13 @@ class Library:
     def _completed(self, name: str) -> dict[str, Any]:
         """A dataset's keys with those of the one that it is like."""
         own = self._read("datasets", name)
-        if own.get("like") is None:
+        like = own.get("like")
+        if like is None:
             return own
-        other = self._read("datasets", str(own["like"]))
+        other = self._read("datasets", like, f"{self.where('datasets', name)}: like")
         if other.get("like") is not None:
             raise ConfigError(
-                f"{self._where('datasets', name)}: like",
+                f"{self.where('datasets', name)}: like",
                 expected="a dataset that says all of itself",
                 found=f"'{own['like']}', which is like '{other['like']}'",
                 fix=f"like: {other['like']}",
@@ -523,14 +651,17 @@ class Library:
 
     def experiment(self, name: str) -> Experiment:
         """An experiment by name; a dataset's name alone means the default experiment on it."""
-        where = self._where("experiments", name)
-        if name not in self.names("experiments") and name in self.names("datasets"):
+        where = self.where("experiments", name)
+        check_name(name, "config.yaml: experiment", TAKEN_BY_EXPERIMENTS)
+        if self._is_dataset_alone(name):
             data = {**self._read("experiments", "default"), "dataset": name}
         else:
-            data = self._read("experiments", name)
+            data = self._read("experiments", name, "config.yaml: experiment")
         experiment = parse(Experiment, data, where)
-        for name_of in (*experiment.methods, *experiment.baselines):
-            check_name(name_of, where)
+        for section in ("methods", "baselines"):
+            for key in getattr(experiment, section):
+                check_name(key, f"{where}: {section}")
+        self._check_references(experiment, where)
         twice = set(experiment.methods) & set(experiment.baselines)
         if twice:
             raise ConfigError(
@@ -547,11 +678,33 @@ class Library:
             self._check_method(f"{where}: methods.{label}", experiment, method)
         return experiment
 
+    def _is_dataset_alone(self, name: str) -> bool:
+        """Whether a name is a dataset's, on which the default experiment runs."""
+        return name not in self.names("experiments") and name in self.names("datasets")
+
+    def _check_references(self, experiment: Experiment, where: str) -> None:
+        """Refuse names of files that cannot be names, or are not there, where they stand."""
+        self._require_file("datasets", experiment.dataset, f"{where}: dataset")
+        for name, method in experiment.methods.items():
+            self._require_file("models", method.model, f"{where}: methods.{name}.model")
+            self._require_file(
+                "representations",
+                method.representation,
+                f"{where}: methods.{name}.representation",
+            )
+        if experiment.baselines:
+            key = "baseline_representation"
+            self._require_file("representations", getattr(experiment, key), f"{where}: {key}")
+        if experiment.images:
+            for key, name in experiment.images:
+                self._require_file("representations", name, f"{where}: images.{key}")
+
     def table(self, name: str) -> Table:
         """The recipe of a text table by name."""
-        table = parse(Table, self._read("tables", name), self._where("tables", name))
+        where = self.where("tables", name)
+        table = parse(Table, self._read("tables", name), where)
         for column in table.types():
-            check_name(column, self._where("tables", name))
+            check_name(column, f"{where}: columns")
         return table
 
     def rates(self) -> Rates:
@@ -570,17 +723,17 @@ class Library:
         """Check a section `{kind: name, …}` against the generated schema of its class."""
         known = self.schema["$defs"][group]
         kind = section.get("kind")
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise ConfigError(
                 f"{where}: kind",
                 expected=f"a known kind of {group}",
-                found=repr(kind),
-                fix=nearest(str(kind), known) + " (a new class also needs: rootloom schema)",
+                found="no such key" if "kind" not in section else shown(kind),
+                fix=f"{nearest(str(kind), known)} (a new class also needs: rootloom schema)",
             )
         fields = {key: value for key, value in section.items() if key != "kind"}
-        validator = jsonschema.Draft202012Validator(known[kind])
-        for error in sorted(validator.iter_errors(fields), key=lambda e: list(map(str, e.path))):
-            raise _schema_refusal(error, where, fields)
+        errors = _Validator(known[kind]).iter_errors(fields)
+        for error in sorted(errors, key=lambda e: list(map(str, e.path))):
+            raise _schema_refusal(error, where)
 
     def training(self, experiment: Experiment, method: Method) -> dict[str, Any]:
         """The training section of a method: the experiment's, with the method's fields on top.
@@ -649,58 +802,55 @@ class Library:
 
     def _models_of(self, role: str) -> list[str]:
         known = self.schema["$defs"]["models"]
-        kinds = {n: self._read("models", n).get("kind", "") for n in self.names("models")}
-        roles = {n: known.get(kind, {}).get("x-role", "embedding") for n, kind in kinds.items()}
+        kinds = {n: self._kind_named("models", n) for n in self.names("models")}
+        roles = {n: known[kind].get("x-role", "embedding") for n, kind in kinds.items() if kind}
         return [name for name, found in roles.items() if found == role]
 
     def _kind_of(self, representation: str) -> str:
-        kind = self._read("representations", representation).get("kind")
-        return self.schema["$defs"]["representations"].get(kind, {}).get("x-kind", "")
+        kind = self._kind_named("representations", representation)
+        return self.schema["$defs"]["representations"][kind].get("x-kind", "") if kind else ""
+
+    def _kind_named(self, folder: str, name: str) -> str:
+        """The kind that a file names; "" for a file that nobody asked for and that is wrong."""
+        try:
+            kind = self._read(folder, name).get("kind")
+        except ConfigError:
+            return ""
+        known = isinstance(kind, str) and kind in self.schema["$defs"][folder]
+        return str(kind) if known else ""
 
     def _kind_file(self, folder: str, name: str) -> dict[str, Any]:
         if (folder, name) not in self._sections:
             section = self._read(folder, name)
-            self.check(folder, section, self._where(folder, name))
+            self.check(folder, section, self.where(folder, name))
             self._sections[folder, name] = section
         return dict(self._sections[folder, name])
 
-    def _where(self, folder: str, name: str) -> str:
+    def where(self, folder: str, name: str) -> str:
+        """What to call a file of the configuration in messages."""
+        if folder == "experiments" and self._is_dataset_alone(name):
+            return f"{self.root.name}/experiments/default.yaml on dataset '{name}'"
         return f"{self.root.name}/{folder}/{name}.yaml"
 
-    def _read(self, folder: str, name: str) -> dict[str, Any]:
-        path = self.root / folder / f"{name}.yaml"
-        if not path.exists():
+    def _read(self, folder: str, name: Any, where: str = "") -> dict[str, Any]:
+        self._require_file(folder, name, where)
+        return read_yaml(self.root / folder / f"{name}.yaml")
+
+    def _require_file(self, folder: str, name: Any, where: str = "") -> None:
+        """Refuse what names no file of the configuration. where: the key that names it."""
+        of = f"{where}: " if where else ""
+        taken = TAKEN_BY_DATASETS if folder == "representations" else ()
+        check_name(name, f"{of}{folder[:-1]}", taken)
+        if not (self.root / folder / f"{name}.yaml").exists():
             raise ConfigError(
-                f"{folder[:-1]} '{name}'",
+                f"{of}{folder[:-1]} '{name}'",
                 expected=f"a file {self.root.name}/{folder}/{name}.yaml",
                 found="no such file",
                 fix=nearest(name, self.names(folder)),
             )
-        return read_yaml(path)
 
 
-def check_name(name: str, where: str) -> None:
-    """Refuse names that cannot be part of a path or a branch."""
-    if not NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: {name}",
-            expected="letters, digits, '_', '-' and '.', beginning with a letter or digit",
-            found=repr(name),
-        )
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; raises ConfigError naming the line of a syntax error."""
-    try:
-        data = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(str(path), expected="valid YAML", found=str(error)) from None
-    if not isinstance(data, dict):
-        raise ConfigError(str(path), expected="a mapping of keys", found=type(data).__name__)
-    return data
-
-
-def _schema_refusal(error: Any, where: str, fields: dict[str, Any]) -> ConfigError:
+def _schema_refusal(error: Any, where: str) -> ConfigError:
     place = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
         known = error.schema.get("properties", {})
@@ -711,16 +861,75 @@ def _schema_refusal(error: Any, where: str, fields: dict[str, Any]) -> ConfigErr
             found=f"'{unknown}'",
             fix=nearest(unknown, known),
         )
+    if error.validator == "required":
+        lacking = next(key for key in error.validator_value if key not in error.instance)
+        return ConfigError(
+            f"{where}: {'.'.join(filter(None, [place, lacking]))}",
+            expected="this key, which has no default",
+            found="no such key",
+        )
     return ConfigError(
         f"{where}: {place}" if place else where,
-        expected=_schema_sentence(error),
-        found=repr(error.instance),
+        expected=_schema_sentence(error.schema) or str(error.message)[:WORDS],
+        found=shown(error.instance),
+        fix=_schema_fix(error, place.rpartition(".")[2]),
     )
 
 
-def _schema_sentence(error: Any) -> str:
-    if error.validator == "enum":
-        return "one of: " + ", ".join(map(str, error.validator_value))
-    if error.validator == "type":
-        return f"a value of type {error.validator_value}"
-    return str(error.message)
+_SCHEMA_TYPES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "a text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping of keys",
+    "null": "null",
+}
+_SCHEMA_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def _schema_sentence(schema: Any) -> str:
+    """What a schema takes, in words; "" for what these do not say."""
+    if "enum" in schema:
+        return "one of: " + ", ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(filter(None, map(_schema_sentence, schema["anyOf"])))
+    said = _SCHEMA_TYPES.get(schema.get("type", ""), "")
+    bounds = [f"{word} {schema[key]:g}" for key, word in _SCHEMA_BOUNDS.items() if key in schema]
+    items = schema.get("items")
+    if isinstance(items, dict) and (one := _schema_sentence(items)):
+        said += f", each {one}"
+    if "minItems" in schema and schema["minItems"] == schema.get("maxItems"):
+        said += f" of {schema['minItems']}"
+    elif "minItems" in schema:
+        said += f" of at least {schema['minItems']}"
+    return " ".join(filter(None, [said, " and ".join(bounds)]))
+
+
+def _schema_fix(error: Any, key: str) -> str:
+    found, schema = error.instance, error.schema
+    if isinstance(found, str) and "enum" in schema:
+        return nearest(found, map(str, schema["enum"]))
+    if isinstance(found, float) and found.is_integer() and schema.get("type") == "integer":
+        return f"{key}: {int(found)}"
+    if isinstance(found, str | int) and schema.get("type") == "array":
+        return f"{key}: [{found}]"
+    if isinstance(found, str) and schema.get("type") in ("number", "integer"):
+        return _without_unit(key, found, "")
+    return ""
+
+
+def _is_whole(checker: Any, value: Any) -> bool:
+    """15.0 is no number of pixels: JSON would let it pass, and the class that is given it would not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole),
+)

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
+from pydantic import Field
 
 SPLITS = ("train", "validation", "test")
 # Names of the columns that a regression predicts begin with it.
 TARGET = "target."
+# Fields of configured classes: what lies outside is refused before any job.
+Size = Annotated[int, Field(ge=1, le=65_536)]  # units, channels, layers, pixels
+Count = Annotated[int, Field(ge=0, le=65_536)]
+Rate = Annotated[float, Field(ge=0, lt=1)]  # of dropout
+Positive = Annotated[float, Field(gt=0)]
 
 
 def score_columns(classes: Sequence[str]) -> tuple[str, ...]:
