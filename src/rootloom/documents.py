@@ -213,7 +213,12 @@ def _plain(loader: _Loader, node: yaml.ScalarNode, expected: str, kind: type) ->
         raise _Refused(node.start_mark, expected, found or "nothing") from None
 
 
-_OWN: dict[str, Callable[..., Any]] = {"int": _integer, "float": _number, "bool": _truth, "str": _text}
+_OWN: dict[str, Callable[..., Any]] = {
+    "int": _integer,
+    "float": _number,
+    "bool": _truth,
+    "str": _text,
+}
 _Loader.yaml_constructors = {
     tag: build
     for tag, build in yaml.SafeLoader.yaml_constructors.items()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rootloom import packing
+from rootloom.checks import check
 from rootloom.cluster.ledger import FOLDER
 from rootloom.config import Rates
 from rootloom.errors import ConfigError, nearest
@@ -33,6 +34,8 @@ class Files(Selection):
 
     def __init__(self, settings: dict[str, Any], root: Path, *, noted: bool = False) -> None:
         super().__init__(settings, root)
+        if not noted:
+            check(self)
         self.list_path = FOLDER / "files" / f"{self.dataset_name}.list"
         self._noted = noted
 

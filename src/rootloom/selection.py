@@ -11,7 +11,7 @@ from rootloom.config import Dataset, Experiment, Library, Method, Settings, pars
 from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.options import refuse_training_weights
-from rootloom.paths import Paths
+from rootloom.paths import Paths, check_results
 from rootloom.types import TARGET
 
 
@@ -20,6 +20,7 @@ class Selection:
 
     def __init__(self, settings: dict[str, Any], root: Path) -> None:
         self.settings = parse(Settings, settings, "config.yaml")
+        check_results(self.settings.results, "config.yaml: results")
         self.root = Path(root)
         self.library = Library(self.root / "config")
         self.name = self.settings.experiment
@@ -27,6 +28,9 @@ class Selection:
         self.dataset_name = self.experiment.dataset
         self.dataset: Dataset = self.library.dataset(self.dataset_name)
         self.paths = Paths(self.settings.results)
+        # What to call their files in messages.
+        self.where = self.library.where("experiments", self.name)
+        self.dataset_file = self.library.where("datasets", self.dataset_name)
         self._check()
 
     @cached_property
@@ -103,7 +107,7 @@ class Selection:
 
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
-        dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
+        dataset, where = self.dataset, self.dataset_file
         self._check_tasks(where)
         self._check_baselines()
         self._check_discriminants()
@@ -111,7 +115,7 @@ class Selection:
         require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
             section = self.library.representation(name)
-            of, variables = f"representation '{name}'", self._variables_of(name)
+            of, variables = self.library.where("representations", name), self._variables_of(name)
             require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
@@ -161,7 +165,7 @@ class Selection:
         without = [name for name, text in own.items() if text is None]
         if without and len(without) < len(own):
             raise ConfigError(
-                f"dataset '{self.dataset_name}': training_weight",
+                f"{self.dataset_file}: training_weight",
                 expected="one for every sample, or for none",
                 found=f"none for {', '.join(without)}",
                 fix=f"training_weight: 1 of {without[0]}",
@@ -170,7 +174,7 @@ class Selection:
         refuse_training_weights(
             evaluation.get("weights", "event"),
             evaluation.get("significances", {}),
-            f"experiment '{self.name}': evaluation.significances",
+            f"{self.where}: evaluation.significances",
         )
 
     def folds(self, method: str) -> int:
@@ -183,14 +187,14 @@ class Selection:
         folds, members = self.folds(method), len(self.members(method))
         if folds and folds != members:
             raise ConfigError(
-                f"experiment '{self.name}': methods.{method}: training.folds",
+                f"{self.where}: methods.{method}: training.folds",
                 expected="as many members as folds",
                 found=f"{folds} folds, {members} members",
                 fix=f"members: {folds}",
             )
 
     def _check_tasks(self, where: str) -> None:
-        of = f"experiment '{self.name}'"
+        of = self.where
         self._check_task(self.experiment.task, where, f"{of}: task")
         for name, method in self.experiment.methods.items():
             if method.task is not None:
@@ -200,12 +204,12 @@ class Selection:
         """Refuse discriminants of classes that are not there, or of fractions that are none."""
         sections = self.library.evaluation(self.experiment).get("discriminants", {})
         found = {name: Discriminant(**section) for name, section in sections.items()}
-        where = f"experiment '{self.name}': evaluation.discriminants"
+        where = f"{self.where}: evaluation.discriminants"
         check_discriminants(found, self.dataset.classes, where)
 
     def _check_compared(self, where: str) -> None:
         """Refuse a comparison of nothing, or by what is not there."""
-        of = f"experiment '{self.name}': evaluation.features"
+        of = f"{self.where}: evaluation.features"
         require_known(self.compared(), self.dataset.variables, of, f"variables of {where}")
         if self.makes_examples and not self.compared():
             raise ConfigError(
@@ -238,7 +242,7 @@ class Selection:
         known, task = self.library.schema["$defs"]["baselines"], self.experiment.task["kind"]
         if self.makes_examples and self.experiment.baselines:
             raise ConfigError(
-                f"experiment '{self.name}': baselines",
+                f"{self.where}: baselines",
                 expected=f"none beside the task '{task}', which scores no rows",
                 found=", ".join(self.experiment.baselines),
                 fix="give them an experiment of their own",
@@ -249,11 +253,12 @@ class Selection:
             if found != learns:
                 same = [k for k, v in known.items() if v["x-learns"] == learns]
                 raise ConfigError(
-                    f"experiment '{self.name}': baselines.{name}",
+                    f"{self.where}: baselines.{name}",
                     expected=f"a baseline that learns {learns}, as the task '{task}' does",
                     found=f"{section['kind']}, which learns {found}",
                     fix=f"kinds that do: {', '.join(sorted(same)) or 'none'}",
                 )
+            self._check_reads(name, known[section["kind"]], section)
             self._check_signed(name, section["kind"])
             self._check_requires(name, known[section["kind"]].get("x-requires", {}))
 
@@ -262,12 +267,33 @@ class Selection:
         takes = self.library.schema["$defs"]["baselines"][kind].get("x-signed", True)
         if self.dataset.negative_weights == "keep" and not takes:
             raise ConfigError(
-                f"experiment '{self.name}': baselines.{baseline}",
+                f"{self.where}: baselines.{baseline}",
                 expected="a baseline that takes weights of both signs, as the dataset "
                 f"'{self.dataset_name}' has `negative_weights: keep`",
                 found=f"{kind}, which takes none below zero",
                 fix="negative_weights: absolute (evaluation keeps the signs), or no such baseline",
             )
+
+    def _check_reads(self, baseline: str, schema: dict[str, Any], section: dict[str, Any]) -> None:
+        """Refuse variables that the representation of baselines does not hold."""
+        key = schema.get("x-reads")
+        if key is None:
+            return
+        named = section.get(key, schema["properties"][key].get("default"))
+        wanted = [named] if isinstance(named, str) else named or ()
+        name = self.experiment.baseline_representation
+        held = self._held_by(name)
+        of = f"{self.where}: baselines.{baseline}.{key}"
+        require_known(wanted, held, of, f"variables of the representation '{name}'")
+
+    def _held_by(self, representation: str) -> Sequence[str]:
+        """Variables that a representation holds: those it names, all of the dataset by default."""
+        section = self.library.representation(representation)
+        field = self.properties(section).get("variables")
+        if field is None:
+            return ()
+        named = section.get("variables", field.get("default"))
+        return list(self.dataset.variables) if named is None else named
 
     def _check_requires(self, baseline: str, requires: dict[str, Any]) -> None:
         """Refuse a representation that does not store what a baseline reads."""
@@ -276,7 +302,7 @@ class Selection:
             fitting = [r for r in self.library.names("representations") if self._is(r, requires)]
             section = self.library.representation(name)
             raise ConfigError(
-                f"experiment '{self.name}': baseline_representation",
+                f"{self.where}: baseline_representation",
                 expected=f"{_fields(requires)}, for baselines.{baseline}",
                 found=f"'{name}' with {_fields({k: section.get(k) for k in requires})}",
                 fix=f"one of: {', '.join(fitting) or 'none is there yet'}",
