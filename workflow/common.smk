@@ -1,23 +1,11 @@
 """What the rules share: the plan, its paths, and how a job's parameters are asked for."""
 
-import os
 import re
-import sys
 from pathlib import Path
-
-# The workflow runs the library it was checked out with, in this process and in every job.
-SOURCE = str((Path(workflow.basedir) / "src").resolve())
-sys.path.insert(0, SOURCE)
-# An executor that the engine imported may have brought another copy of it along.
-for name, module in list(sys.modules.items()):
-    if name.partition(".")[0] == "rootloom":
-        if not str(getattr(module, "__file__", "")).startswith(SOURCE + os.sep):
-            del sys.modules[name]
-inherited = os.environ.get("PYTHONPATH")
-os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [SOURCE, inherited]))}
 
 from snakemake.exceptions import WorkflowError
 
+from rootloom import ending
 from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
 from rootloom.plan import Plan
@@ -28,7 +16,7 @@ try:
     PLAN = Plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
     PLAN.listing
 except RootloomError as refusal:
-    raise WorkflowError(str(refusal)) from None
+    ending.refuse(refusal)
 
 PATHS = PLAN.paths
 

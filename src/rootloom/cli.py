@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,19 +11,36 @@ from pathlib import Path
 import rootloom
 from rootloom.errors import RootloomError
 
+# As a shell counts a program that SIGPIPE or SIGINT ended.
+EXIT_PIPE = 141
+EXIT_INTERRUPT = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 1 after a refusal or a problem found."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except RootloomError as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # `rootloom … | head` has seen enough. What is left is not written when Python ends, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPT
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command is not _submit:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
-    try:
-        return int(options.command(options))
-    except RootloomError as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return 1
+    return int(options.command(options))
 
 
 def _parser() -> argparse.ArgumentParser:

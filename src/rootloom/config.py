@@ -498,11 +498,11 @@ class Library:
     def experiment(self, name: str) -> Experiment:
         """An experiment by name; a dataset's name alone means the default experiment on it."""
         where = self.where("experiments", name)
-        check_name(name, "config.yaml: experiment", TAKEN_BY_EXPERIMENTS)
+        check_name(name, "config/config.yaml: experiment", TAKEN_BY_EXPERIMENTS)
         if self._is_dataset_alone(name):
             data = {**self._read("experiments", "default"), "dataset": name}
         else:
-            data = self._read("experiments", name, "config.yaml: experiment")
+            data = self._read("experiments", name, "config/config.yaml: experiment")
         experiment = parse(Experiment, data, where)
         for section in ("methods", "baselines"):
             for key in getattr(experiment, section):

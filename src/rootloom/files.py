@@ -78,7 +78,7 @@ class Files(Selection):
         size = self.settings.size
         if size not in simulate.files:
             raise ConfigError(
-                "config.yaml: size",
+                "config/config.yaml: size",
                 expected=f"a size of dataset '{self.dataset_name}'",
                 found=f"'{size}'",
                 fix=nearest(size, simulate.files),

@@ -125,6 +125,9 @@ class Jobs(Files):
             "dataset": self.dataset_name,
             "classes": list(self.dataset.classes),
             "moments": moments,
+            "weighting": self.weighting(),
+            # Of the dataset alone, as all experiments on it share its statistics.
+            "by_class": not self.dataset.targets,
         }
         code = of_code("rootloom.stages:moments", *modules)
         return section, [], [code, self._shard_fingerprint(representation, self.listing.digest)]

@@ -19,8 +19,8 @@ class Selection:
     """The parsed configuration, and the names in it."""
 
     def __init__(self, settings: dict[str, Any], root: Path) -> None:
-        self.settings = parse(Settings, settings, "config.yaml")
-        check_results(self.settings.results, "config.yaml: results")
+        self.settings = parse(Settings, settings, "config/config.yaml")
+        check_results(self.settings.results, "config/config.yaml: results")
         self.root = Path(root)
         self.library = Library(self.root / "config")
         self.name = self.settings.experiment

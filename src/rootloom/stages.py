@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from rootloom import provenance, registry
-from rootloom.errors import DataError, InputError
+from rootloom.errors import InputError
 from rootloom.fileio import write_text
 from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
@@ -165,12 +165,14 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
 
 
 def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
-    """Merge the statistics of all packs; refuse a training split without rows.
+    """Merge the statistics of all packs; refuse what no training or evaluation could work on.
 
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
     from rootloom.rootio.origin import Events, require_distinct
+    from rootloom.shards.populated import require_populated
     from rootloom.shards.statistics import merge_by_position
+    from rootloom.shards.weights import Weighting
 
     packs, events = [], []
     for path in moments:
@@ -179,16 +181,16 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
         events += [Events(*one) for one in content["events"] if one]
     require_distinct(events)
     total = merge_by_position(packs)
-    if not total.rows.sum():
-        raise DataError(
-            f"dataset '{job['section']['dataset']}'",
-            expected="rows that pass the selection and belong to a class",
-            found="none in any file",
-            fix="loosen `select`, or check the expressions of the classes",
-        )
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    section = job["section"]
+    require_populated(
+        total,
+        dataset=section["dataset"],
+        weighting=Weighting.of(section["weighting"]),
+        by_class=section["by_class"],
+    )
     _write_statistics(output, json.loads(total.to_json()), "statistics", job)
 
 
