@@ -686,7 +686,7 @@ class Library:
         """Refuse what names no file of the configuration. where: the key that names it."""
         of = f"{where}: " if where else ""
         taken = TAKEN_BY_DATASETS if folder == "representations" else ()
-        check_name(name, f"{of}{folder[:-1]}", taken)
+        check_name(name, where or folder[:-1], taken)
         if not (self.root / folder / f"{name}.yaml").exists():
             raise ConfigError(
                 f"{of}{folder[:-1]} '{name}'",
