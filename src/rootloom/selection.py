@@ -116,9 +116,19 @@ class Selection:
         for name in self.representations:
             section = self.library.representation(name)
             of, variables = self.library.where("representations", name), self._variables_of(name)
-            require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
+            require_known(
+                variables,
+                dataset.variables,
+                f"{of}: variables",
+                f"variables of dataset '{self.dataset_name}'",
+            )
             objects = objects_read(section, self.properties(section))
-            require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+            require_known(
+                objects,
+                dataset.objects,
+                f"{of}: objects",
+                f"objects of dataset '{self.dataset_name}'",
+            )
         self._check_samples(where)
         self._check_scales(where)
         self._check_weights()
@@ -210,13 +220,18 @@ class Selection:
     def _check_compared(self, where: str) -> None:
         """Refuse a comparison of nothing, or by what is not there."""
         of = f"{self.where}: evaluation.features"
-        require_known(self.compared(), self.dataset.variables, of, f"variables of {where}")
+        require_known(
+            self.compared(),
+            self.dataset.variables,
+            of,
+            f"variables of dataset '{self.dataset_name}'",
+        )
         if self.makes_examples and not self.compared():
             raise ConfigError(
                 of,
                 expected="at least one variable to compare showers by",
                 found="none",
-                fix=f"variables of {where} beside the energy, such as total: sum(cell_energy)",
+                fix=f"variables of dataset '{self.dataset_name}' beside the energy, such as total: sum(cell_energy)",
             )
 
     def _check_task(self, task: dict[str, Any], where: str, of: str) -> None:
@@ -233,9 +248,16 @@ class Selection:
                 found=", ".join(found) or "none",
             )
         named = [task["signal"]] if task.get("signal") is not None else []
-        require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
+        require_known(
+            named, dataset.classes, f"{of}.signal", f"a class of dataset '{self.dataset_name}'"
+        )
         directions = [name for direction in task.get("directions", []) for name in direction]
-        require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
+        require_known(
+            directions,
+            dataset.targets,
+            f"{of}.directions",
+            f"targets of dataset '{self.dataset_name}'",
+        )
 
     def _check_baselines(self) -> None:
         """Refuse a baseline that predicts something else than the task, or where nothing does."""

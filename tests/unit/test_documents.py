@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,7 @@ def laughs(first: str, row: str) -> str:
     """Nine lines, each nine times the one before."""
     lines = [f"a: &a {first}"]
     lines += [
-        f"{name}: &{name} {row.format(', '.join([f'*{of}'] * 9))}"
-        for of, name in zip(NINE, NINE[1:], strict=False)
+        f"{name}: &{name} {row.format(', '.join([f'*{of}'] * 9))}" for of, name in pairwise(NINE)
     ]
     return "\n".join(lines)
 

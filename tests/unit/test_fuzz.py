@@ -61,6 +61,13 @@ def test_tracebacks_crashes_and_hangs_are_faults_and_the_run_goes_on(tmp_path: P
     ]  # fmt: skip
 
 
+def _outcome(case: fuzz.Kind, number: int, folder: Path) -> str:
+    try:
+        return case(random.Random(number), folder)
+    except fuzz.SilentError as error:
+        return type(error).__name__
+
+
 def test_a_silent_difference_is_a_fault(tmp_path: Path) -> None:
     """Numbers that are read as others than were written, from a file that says what it holds."""
 
@@ -69,9 +76,8 @@ def test_a_silent_difference_is_a_fault(tmp_path: Path) -> None:
 
     lax = fuzz.Format("lax.json", write, lambda path: path.read_bytes())
     case = fuzz._damaged_file([lax])
-    with pytest.raises(fuzz.SilentError):
-        for number in range(20):
-            case(random.Random(number), tmp_path)
+    taken = [_outcome(case, number, tmp_path) for number in range(20)]
+    assert "SilentError" in taken
 
 
 def test_a_case_is_the_same_each_time(tmp_path: Path) -> None:

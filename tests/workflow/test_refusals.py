@@ -35,7 +35,7 @@ def assert_nothing_partial(project: Project) -> None:
         (EXPERIMENT, "signal: w", "signal: z", r"task.signal\n.*a class of dataset 'toy'\n.*'z'"),
         ("config/models/tiny-dnn.yaml", "kind: dnn", "kind: dn", r"tiny-dnn.yaml: kind\n.*\n.*'dn'\n.*'dnn'"),
         ("config/models/tiny-dnn.yaml", "hidden:", "hiden:", r"hiden\n.*\n.*\n.*'hidden'"),
-        ("config/representations/toy-image.yaml", "pixels: 15", "pixels: fine", r"pixels\n.*type integer\n.*'fine'"),
+        ("config/representations/toy-image.yaml", "pixels: 15", "pixels: fine", r"pixels\n.*a whole number\n.*'fine'"),
         (DATASET, "variable: trimmed_pt", "variable: trimed_pt", r"reweight.variable\n.*\n.*'trimed_pt'\n.*'trimmed_pt'"),
         (DATASET, "data/w-*.root", "data/x-*.root", r"files: 'data/x-\*.root'\n.*at least one file\n.*no match"),
         (DATASET, "  w:\n    files:\n    - data/w-*.root\n", "", r"datasets/toy.yaml: classes\n.*at least 2, for the task 'classification'\n.*qcd"),
