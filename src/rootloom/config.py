@@ -173,9 +173,15 @@ class Splits(Section):
     20 % test.
     """
 
-    train: Share | str = Field(0.7, description="a share, or an expression that is true for them")
-    validation: Share | str = Field(0.1, description="the same of those that choose the best epoch")
-    test: Share | str = Field(0.2, description="the same of those that every figure is about")
+    train: Share | str = Field(
+        default=0.7, description="a share, or an expression that is true for them"
+    )
+    validation: Share | str = Field(
+        default=0.1, description="the same of those that choose the best epoch"
+    )
+    test: Share | str = Field(
+        default=0.2, description="the same of those that every figure is about"
+    )
 
     @field_validator("*", mode="before")
     @classmethod

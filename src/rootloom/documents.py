@@ -126,19 +126,19 @@ class _Loader(yaml.SafeLoader):
         self._values: dict[int, int] = {}  # by node: how many there are with aliases written out
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in self._open:
                 what = f"*{event.anchor} inside &{event.anchor}"
                 raise _Refused(event.start_mark, "values with an end", what)
-            return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+            return super().compose_node(parent, index)
         if self._depth == MAX_DEPTH:
             raise _Refused(event.start_mark, f"at most {MAX_DEPTH} levels", "more")
         anchor = event.anchor
         self._depth += 1
         self._open |= {anchor} if anchor else set()
         try:
-            node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+            node = super().compose_node(parent, index)
         finally:
             self._depth -= 1
             self._open.discard(anchor)
@@ -157,7 +157,7 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(node.start_mark, few, f"{self._values[id(node)]:,}")
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
+        node = super().compose_mapping_node(anchor)
         known: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):

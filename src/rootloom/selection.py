@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rootloom.config import Dataset, Experiment, Library, Method, Settings, parse
+from rootloom.config import Dataset, Experiment, Library, Method, Settings
 from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.options import refuse_training_weights
+from rootloom.parsing import parse
 from rootloom.paths import Paths, check_results
 from rootloom.types import TARGET
 
@@ -231,7 +232,8 @@ class Selection:
                 of,
                 expected="at least one variable to compare showers by",
                 found="none",
-                fix=f"variables of dataset '{self.dataset_name}' beside the energy, such as total: sum(cell_energy)",
+                fix=f"variables of dataset '{self.dataset_name}' beside the energy, such as "
+                "total: sum(cell_energy)",
             )
 
     def _check_task(self, task: dict[str, Any], where: str, of: str) -> None:

@@ -57,15 +57,17 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     """Read the headers of a pack's files; refuse those that are damaged or lack a branch.
 
     listing: the list of all files. readers: how the rows of each sample are read; every branch
-    they name must be there. Files whose entry in an existing `output` is current are not opened.
-    Raises ConfigError for two files with the same events.
+    they name must be there and have the shape asked for. Files whose entry in an existing
+    `output` is current are not opened. Raises ConfigError for two files with the same events and
+    for expressions of another shape.
     """
     from rootloom.rootio.catalogue import Catalogue, quarantine
     from rootloom.rootio.header import events_of, inspect, require
     from rootloom.rootio.origin import require_distinct
+    from rootloom.rootio.shapes import Shapes
     from rootloom.sections import reader_of
 
-    section = job["section"]
+    section, shapes = job["section"], Shapes()
     by_sample = {name: reader_of(fields) for name, fields in readers.items()}
     known, catalogue = Catalogue.read(output), Catalogue()
     refusals: dict[str, InputError] = {}
@@ -87,6 +89,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
                 catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
             require(header, reader.fitted(header.branches).branches())
+            shapes.require(file.sample, reader, header, file.url)
             catalogue.add(key, identity, header)
             headers.append(header)
         except InputError as refusal:
