@@ -22,6 +22,8 @@ PATHS = PLAN.paths
 
 # What `index` checks is not part of what it computes: a new variable must not index every file anew.
 config["readers"] = PLAN.readers()
+# Nor what `statistics` refuses: a new cross section must not sum anything anew.
+config["weighting"] = PLAN.weighting()
 
 
 def any_of(names):

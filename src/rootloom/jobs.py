@@ -125,7 +125,6 @@ class Jobs(Files):
             "dataset": self.dataset_name,
             "classes": list(self.dataset.classes),
             "moments": moments,
-            "weighting": self.weighting(),
             # Of the dataset alone, as all experiments on it share its statistics.
             "by_class": not self.dataset.targets,
         }

@@ -167,8 +167,13 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
     _write_statistics(output, content, "moments", job)
 
 
-def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
+def statistics(
+    job: Job, *, moments: Sequence[str], output: str, weighting: Job | None = None
+) -> None:
     """Merge the statistics of all packs; refuse what no training or evaluation could work on.
+
+    weighting: how weights follow from what shards hold, which decides whether the sums are refused
+    and none of them; None: as they are.
 
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
@@ -191,7 +196,7 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
     require_populated(
         total,
         dataset=section["dataset"],
-        weighting=Weighting.of(section["weighting"]),
+        weighting=Weighting.of(weighting) if weighting else Weighting(),
         by_class=section["by_class"],
     )
     _write_statistics(output, json.loads(total.to_json()), "statistics", job)
