@@ -20,8 +20,10 @@ from rootloom.documents import read_yaml
 from rootloom.errors import RootloomError
 
 try:
-    # Before the engine reads it, which lets more pass and says less of what is wrong.
-    read_yaml(Path("config/config.yaml"))
+    # Before the engine reads it, which lets more pass and says less of what is wrong. It need not
+    # be there: `--configfile` names others.
+    if Path("config/config.yaml").exists():
+        read_yaml(Path("config/config.yaml"))
 except RootloomError as refusal:
     # Not an exception of the engine's, which would name this line behind the refusal's own words.
     ending.refuse(refusal)
