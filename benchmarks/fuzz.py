@@ -435,12 +435,20 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def _write_pristine(chosen: Format, path: Path) -> None:
+    try:
+        chosen.write(path)
+        chosen.read(path)
+    except RootloomError as refusal:
+        raise SilentError(f"{chosen.name} is refused as it was written: {refusal}") from refusal
+
+
 def _damaged_file(formats: Sequence[Format]) -> Kind:
     def case(rng: random.Random, folder: Path) -> str:
         chosen = rng.choice(formats)
         path, pristine = folder / chosen.name, folder / f"pristine-{chosen.name}"
         if not pristine.exists():
-            chosen.write(pristine)
+            _write_pristine(chosen, pristine)
         data = pristine.read_bytes()
         path.write_bytes(_damaged_json(data, rng) if path.suffix == ".json" else damaged(data, rng))
         found = chosen.read(path)
