@@ -10,6 +10,9 @@ from snakemake.utils import min_version
 min_version("9.19")
 
 
+include: "workflow/library.smk"
+
+
 configfile: "config/config.yaml"
 
 

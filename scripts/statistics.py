@@ -7,4 +7,5 @@ with running(snakemake.log[0]):
         snakemake.params.job,
         moments=snakemake.input.moments,
         output=snakemake.output.statistics,
+        weighting=snakemake.config["weighting"],
     )

@@ -1,24 +1,13 @@
 """What the rules share: the plan, its paths, and how a job's parameters are asked for."""
 
-import os
 import re
 import sys
 from functools import cache
 from pathlib import Path
 
-# The workflow runs the library it was checked out with, in this process and in every job.
-SOURCE = str((Path(workflow.basedir) / "src").resolve())
-sys.path.insert(0, SOURCE)
-# An executor that the engine imported may have brought another copy of it along.
-for name, module in list(sys.modules.items()):
-    if name.partition(".")[0] == "rootloom":
-        if not str(getattr(module, "__file__", "")).startswith(SOURCE + os.sep):
-            del sys.modules[name]
-inherited = os.environ.get("PYTHONPATH")
-os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [SOURCE, inherited]))}
-
 from snakemake.exceptions import WorkflowError
 
+from rootloom import ending
 from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
 from rootloom.plan import Plan, State
@@ -29,7 +18,7 @@ try:
     PLAN = Plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
     PLAN.listing
 except RootloomError as refusal:
-    raise WorkflowError(str(refusal)) from None
+    ending.refuse(refusal)
 
 PATHS = PLAN.paths
 # Jobs parse this file too: what has to run was decided by the head.
@@ -37,6 +26,8 @@ HEAD_PLANS = workflow.is_main_process
 
 # What `index` checks is not part of what it computes: a new variable must not index every file anew.
 config["readers"] = PLAN.readers_to_check()
+# Nor what `statistics` refuses: a new cross section must not sum anything anew.
+config["weighting"] = PLAN.weighting()
 
 
 def any_of(names):

@@ -15,6 +15,11 @@ announce_engine()
 
 spare_refused(Job)
 
+# What failed is said at the very end, whatever the engine says in between.
+ENDING = ending.Ending()
+if workflow.is_main_process:
+    logger.addHandler(ENDING)
+
 # Before anything is planned. Jobs parse this file too, and are no heads.
 HEAD = Lease(Path(".snakemake", "rootloom")) if workflow.is_main_process else None
 
@@ -45,3 +50,4 @@ onsuccess:
 
 onerror:
     HEAD.release()
+    ENDING.speak()

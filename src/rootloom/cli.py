@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,25 +17,42 @@ from rootloom.errors import RootloomError
 if TYPE_CHECKING:
     from rootloom.rootio.header import Tree
 
+# As a shell counts a program that SIGPIPE or SIGINT ended.
+EXIT_PIPE = 141
+EXIT_INTERRUPT = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 1 after a refusal or a problem found."""
-    parser = _parser()
-    options, rest = parser.parse_known_args(arguments)
-    if rest and options.command is not _submit:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    options.rest = rest
     try:
-        return int(options.command(options))
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
     except RootloomError as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # `rootloom … | head` has seen enough. What is left is not written when Python ends, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPT
     except (OSError, MemoryError) as error:
         of_machine = faults.of_system(error, "this command")
         if of_machine is None:
             raise
         print(f"error: {of_machine}", file=sys.stderr)
         return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command is not _submit:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    return int(options.command(options))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,25 +9,23 @@ heavy package.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal
 
-import jsonschema
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from rootloom.documents import read_yaml, shown
 from rootloom.errors import ConfigError, nearest, require_known
+from rootloom.parsing import Validator, kinds_in, parse, schema_refusal
+from rootloom.paths import TAKEN_BY_DATASETS, TAKEN_BY_EXPERIMENTS, check_name
 from rootloom.types import TARGET
 
 Name = str
@@ -36,13 +34,22 @@ Share = Annotated[float, Field(gt=0, le=1)]
 ExpressionText = Annotated[
     str, BeforeValidator(lambda v: repr(v) if type(v) in (int, float) else v)
 ]
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class Section(BaseModel):
     """Base of every section: immutable, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """`members: true` would be one member."""
+        if isinstance(value, bool) and info.field_name is not None:
+            kinds = kinds_in(cls.model_fields[info.field_name].annotation)
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError("a number")
+        return value
 
 
 class Settings(Section):
@@ -52,7 +59,10 @@ class Settings(Section):
     size: str = Field("demo", description="how much an embedded source simulates")
     results: str = Field("results", description="directory of all outputs")
     job_minutes: float = Field(
-        2, gt=0, description="what a job on many files should take; 20 or more on a busy cluster"
+        2,
+        gt=0,
+        le=1_000_000,
+        description="what a job on many files should take; 20 or more on a busy cluster",
     )
 
 
@@ -73,12 +83,14 @@ class Simulation(Section):
     """An embedded source of events."""
 
     source: dict[str, Any] = Field(description="kind of the source and its fields")
-    files: dict[str, int] = Field(description="files per class, by size")
-    rows_per_file: int = Field(gt=0)
+    files: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        description="files per class, by size"
+    )
+    rows_per_file: int = Field(gt=0, le=1_000_000_000)
     row_bytes: float | None = Field(
         None, gt=0, description="of one row in its files, when far from that of config/rates.yaml"
     )
-    seed: int = 1
+    seed: int = Field(1, ge=0)
 
 
 class SumOfWeights(Section):
@@ -183,12 +195,30 @@ class Splits(Section):
     """Which events train, validate and test.
 
     An expression says it outright, as official splits do; the numbers are shares of all other
-    events, drawn by the hash of the event's identity.
+    events, drawn by the hash of the event's identity. By default 70 % train, 10 % validate and
+    20 % test.
     """
 
-    train: Share | str = 0.7
-    validation: Share | str = 0.1
-    test: Share | str = 0.2
+    train: Share | str = Field(
+        default=0.7, description="a share, or an expression that is true for them"
+    )
+    validation: Share | str = Field(
+        default=0.1, description="the same of those that choose the best epoch"
+    )
+    test: Share | str = Field(
+        default=0.2, description="the same of those that every figure is about"
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number_as_text(cls, value: Any) -> Any:
+        try:
+            number = float(value) if isinstance(value, str) else None
+        except ValueError:
+            return value
+        if number is not None:
+            raise ValueError("a share of all events, or an expression of branches")
+        return value
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Splits:
@@ -256,10 +286,12 @@ class Dataset(Section):
     identity: list[ExpressionText] = Field(
         [], description="expressions, whole numbers that name an event: run, luminosityBlock, event"
     )
-    splits: Splits = Splits()
-    shards_per_file: int = Field(1, ge=1)
+    splits: Splits = Field(
+        Splits(), description="which events train, validate and test; by default 0.7, 0.1 and 0.2"
+    )
+    shards_per_file: int = Field(1, ge=1, le=10_000)
     on_bad_file: Literal["fail", "quarantine"] = "fail"
-    step: int = Field(20_000, ge=1, description="entries read at a time")
+    step: int = Field(20_000, ge=1, le=1_000_000_000, description="entries read at a time")
 
     @model_validator(mode="before")
     @classmethod
@@ -383,7 +415,7 @@ class Method(Section):
 
     model: str = Field(description="a file of config/models")
     representation: str = Field(description="a file of config/representations")
-    members: int = Field(1, ge=1, description="trainings that differ by their seed only")
+    members: int = Field(1, ge=1, le=10_000, description="trainings that differ by their seed only")
     training: dict[str, Any] = Field({}, description="fields that differ from the experiment's")
     task: dict[str, Any] | None = Field(
         None, description="in place of the experiment's, of the same kind of evaluation"
@@ -430,13 +462,19 @@ class Experiment(Section):
     baseline_representation: str = Field("features", description="where baselines find variables")
     training: dict[str, Any] = {}
     threads: int = Field(
-        1, ge=1, description="CPU cores of each process of a training; decides the last bits"
+        1,
+        ge=1,
+        le=65_536,
+        description="CPU cores of each process of a training; decides the last bits",
     )
     nodes: int = Field(
-        1, ge=1, description="machines of a training, a process each; decides the last bits"
+        1,
+        ge=1,
+        le=65_536,
+        description="machines of a training, a process each; decides the last bits",
     )
     gpus_per_node: int = Field(
-        0, ge=0, description="GPUs each of them must have; 0 takes what is there"
+        0, ge=0, le=65_536, description="GPUs each of them must have; 0 takes what is there"
     )
     evaluation: dict[str, Any] = Field(
         {}, description="how results become figures: fields of the task's kind of evaluation"
@@ -444,74 +482,6 @@ class Experiment(Section):
     generation: Generation = Generation()
     images: Images | None = None
     expected: list[Expected] = []
-
-
-S = TypeVar("S", bound=Section)
-
-
-def parse(cls: type[S], data: Any, where: str) -> S:
-    """A section from plain data; raises ConfigError naming `where`, the key and the nearest fix."""
-    if not isinstance(data, dict):
-        raise ConfigError(where, expected="a mapping of keys", found=repr(data))
-    for path, key, known in _unknown_keys(cls, data):
-        raise ConfigError(
-            f"{where}: {'.'.join([*path, key])}",
-            expected=f"a known key{' of ' + '.'.join(path) if path else ''}",
-            found=f"'{key}'",
-            fix=nearest(key, known),
-        )
-    try:
-        return cls.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{where}: {place}" if place else where,
-            expected=_sentence(first),
-            found=repr(first["input"]) if place else "this section as a whole",
-        ) from None
-
-
-def _sentence(error: Any) -> str:
-    if error["type"] == "missing":
-        return "this key, which has no default"
-    return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _unknown_keys(
-    cls: type[BaseModel], data: Any, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
-    if not isinstance(data, dict):
-        return
-    fields = {field.alias or name: field for name, field in cls.model_fields.items()}
-    for key, value in data.items():
-        if key not in fields:
-            yield path, str(key), list(fields)
-            continue
-        below, many = _section_in(fields[key].annotation)
-        if below is None:
-            continue
-        if many == "dict" and isinstance(value, dict):
-            for name, item in value.items():
-                yield from _unknown_keys(below, item, (*path, key, str(name)))
-        elif many == "list" and isinstance(value, list):
-            for number, item in enumerate(value):
-                yield from _unknown_keys(below, item, (*path, key, str(number)))
-        else:
-            yield from _unknown_keys(below, value, (*path, key))
-
-
-def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
-    """The section class inside an annotation, and whether it comes in a dict or a list."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, ""
-    origins: dict[Any, str] = {dict: "dict", list: "list"}
-    many = origins.get(get_origin(annotation), "")
-    for argument in get_args(annotation):
-        below, deeper = _section_in(argument)
-        if below is not None:
-            return below, many or deeper
-    return None, ""
 
 
 class Library:
@@ -533,12 +503,17 @@ class Library:
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by name."""
-        where = self._where("datasets", name)
+        where = self.where("datasets", name)
         dataset = parse(Dataset, self._completed(name), where)
-        names = (dataset.classes, dataset.variables, dataset.objects, dataset.targets)
-        friends = (dataset.friends, *(source.friends for source in dataset.sources().values()))
-        for key in (*chain.from_iterable(names), *chain.from_iterable(friends), *dataset.samples):
-            check_name(key, where)
+        for section in ("classes", "samples", "variables", "objects", "targets", "friends"):
+            for key in getattr(dataset, section):
+                check_name(key, f"{where}: {section}")
+        for group, members in dataset.objects.items():
+            for key in members:
+                check_name(key, f"{where}: objects.{group}")
+        for name, source in dataset.sources().items():
+            for key in source.friends:
+                check_name(key, f"{where}: friends of {name}")
         if dataset.simulate:
             self.check("simulations", dataset.simulate.source, f"{where}: simulate.source")
         if dataset.reweight is not None:
@@ -548,28 +523,38 @@ class Library:
     def _completed(self, name: str) -> dict[str, Any]:
         """A dataset's keys with those of the one that it is like."""
         own = self._read("datasets", name)
-        if own.get("like") is None:
+        like = own.get("like")
+        if like is None:
             return own
-        other = self._read("datasets", str(own["like"]))
+        other = self._read("datasets", like, f"{self.where('datasets', name)}: like")
         if other.get("like") is not None:
             raise ConfigError(
-                f"{self._where('datasets', name)}: like",
+                f"{self.where('datasets', name)}: like",
                 expected="a dataset that says all of itself",
                 found=f"'{own['like']}', which is like '{other['like']}'",
                 fix=f"like: {other['like']}",
             )
         return {**other, **own}
 
+    def file_of(self, name: str, key: str) -> str:
+        """The dataset's file that says a key: its own, or that of the one it is like."""
+        own = self._read("datasets", name)
+        like = None if key in own else own.get("like")
+        return self.where("datasets", name if like is None else like)
+
     def experiment(self, name: str) -> Experiment:
         """An experiment by name; a dataset's name alone means the default experiment on it."""
-        where = self._where("experiments", name)
-        if name not in self.names("experiments") and name in self.names("datasets"):
+        where = self.where("experiments", name)
+        check_name(name, "config/config.yaml: experiment", TAKEN_BY_EXPERIMENTS)
+        if self._is_dataset_alone(name):
             data = {**self._read("experiments", "default"), "dataset": name}
         else:
-            data = self._read("experiments", name)
+            data = self._read("experiments", name, "config/config.yaml: experiment")
         experiment = parse(Experiment, data, where)
-        for name_of in (*experiment.methods, *experiment.baselines):
-            check_name(name_of, where)
+        for section in ("methods", "baselines"):
+            for key in getattr(experiment, section):
+                check_name(key, f"{where}: {section}")
+        self._check_references(experiment, where)
         twice = set(experiment.methods) & set(experiment.baselines)
         if twice:
             raise ConfigError(
@@ -586,11 +571,33 @@ class Library:
             self._check_method(f"{where}: methods.{label}", experiment, method)
         return experiment
 
+    def _is_dataset_alone(self, name: str) -> bool:
+        """Whether a name is a dataset's, on which the default experiment runs."""
+        return name not in self.names("experiments") and name in self.names("datasets")
+
+    def _check_references(self, experiment: Experiment, where: str) -> None:
+        """Refuse names of files that cannot be names, or are not there, where they stand."""
+        self._require_file("datasets", experiment.dataset, f"{where}: dataset")
+        for name, method in experiment.methods.items():
+            self._require_file("models", method.model, f"{where}: methods.{name}.model")
+            self._require_file(
+                "representations",
+                method.representation,
+                f"{where}: methods.{name}.representation",
+            )
+        if experiment.baselines:
+            key = "baseline_representation"
+            self._require_file("representations", getattr(experiment, key), f"{where}: {key}")
+        if experiment.images:
+            for key, name in experiment.images:
+                self._require_file("representations", name, f"{where}: images.{key}")
+
     def table(self, name: str) -> Table:
         """The recipe of a text table by name."""
-        table = parse(Table, self._read("tables", name), self._where("tables", name))
+        where = self.where("tables", name)
+        table = parse(Table, self._read("tables", name), where)
         for column in table.types():
-            check_name(column, self._where("tables", name))
+            check_name(column, f"{where}: columns")
         return table
 
     def rates(self) -> Rates:
@@ -609,17 +616,17 @@ class Library:
         """Check a section `{kind: name, …}` against the generated schema of its class."""
         known = self.schema["$defs"][group]
         kind = section.get("kind")
-        if kind not in known:
+        if not isinstance(kind, str) or kind not in known:
             raise ConfigError(
                 f"{where}: kind",
                 expected=f"a known kind of {group}",
-                found=repr(kind),
-                fix=nearest(str(kind), known) + " (a new class also needs: rootloom schema)",
+                found="no such key" if "kind" not in section else shown(kind),
+                fix=f"{nearest(str(kind), known)} (a new class also needs: rootloom schema)",
             )
         fields = {key: value for key, value in section.items() if key != "kind"}
-        validator = jsonschema.Draft202012Validator(known[kind])
-        for error in sorted(validator.iter_errors(fields), key=lambda e: list(map(str, e.path))):
-            raise _schema_refusal(error, where, fields)
+        errors = Validator(known[kind]).iter_errors(fields)
+        for error in sorted(errors, key=lambda e: list(map(str, e.path))):
+            raise schema_refusal(error, where)
 
     def training(self, experiment: Experiment, method: Method) -> dict[str, Any]:
         """The training section of a method: the experiment's, with the method's fields on top.
@@ -688,97 +695,49 @@ class Library:
 
     def _models_of(self, role: str) -> list[str]:
         known = self.schema["$defs"]["models"]
-        kinds = {n: self._read("models", n).get("kind", "") for n in self.names("models")}
-        roles = {n: known.get(kind, {}).get("x-role", "embedding") for n, kind in kinds.items()}
+        kinds = {n: self._kind_named("models", n) for n in self.names("models")}
+        roles = {n: known[kind].get("x-role", "embedding") for n, kind in kinds.items() if kind}
         return [name for name, found in roles.items() if found == role]
 
     def _kind_of(self, representation: str) -> str:
-        kind = self._read("representations", representation).get("kind")
-        return self.schema["$defs"]["representations"].get(kind, {}).get("x-kind", "")
+        kind = self._kind_named("representations", representation)
+        return self.schema["$defs"]["representations"][kind].get("x-kind", "") if kind else ""
+
+    def _kind_named(self, folder: str, name: str) -> str:
+        """The kind that a file names; "" for a file that nobody asked for and that is wrong."""
+        try:
+            kind = self._read(folder, name).get("kind")
+        except ConfigError:
+            return ""
+        known = isinstance(kind, str) and kind in self.schema["$defs"][folder]
+        return str(kind) if known else ""
 
     def _kind_file(self, folder: str, name: str) -> dict[str, Any]:
         if (folder, name) not in self._sections:
             section = self._read(folder, name)
-            self.check(folder, section, self._where(folder, name))
+            self.check(folder, section, self.where(folder, name))
             self._sections[folder, name] = section
         return dict(self._sections[folder, name])
 
-    def _where(self, folder: str, name: str) -> str:
+    def where(self, folder: str, name: str) -> str:
+        """What to call a file of the configuration in messages."""
+        if folder == "experiments" and self._is_dataset_alone(name):
+            return f"{self.root.name}/experiments/default.yaml on dataset '{name}'"
         return f"{self.root.name}/{folder}/{name}.yaml"
 
-    def _read(self, folder: str, name: str) -> dict[str, Any]:
-        path = self.root / folder / f"{name}.yaml"
-        if not path.exists():
+    def _read(self, folder: str, name: Any, where: str = "") -> dict[str, Any]:
+        self._require_file(folder, name, where)
+        return read_yaml(self.root / folder / f"{name}.yaml")
+
+    def _require_file(self, folder: str, name: Any, where: str = "") -> None:
+        """Refuse what names no file of the configuration. where: the key that names it."""
+        of = f"{where}: " if where else ""
+        taken = TAKEN_BY_DATASETS if folder == "representations" else ()
+        check_name(name, where or folder[:-1], taken)
+        if not (self.root / folder / f"{name}.yaml").exists():
             raise ConfigError(
-                f"{folder[:-1]} '{name}'",
+                f"{of}{folder[:-1]} '{name}'",
                 expected=f"a file {self.root.name}/{folder}/{name}.yaml",
                 found="no such file",
                 fix=nearest(name, self.names(folder)),
             )
-        return read_yaml(path)
-
-
-def check_name(name: str, where: str) -> None:
-    """Refuse names that cannot be part of a path or a branch."""
-    if not NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: {name}",
-            expected="letters, digits, '_', '-' and '.', beginning with a letter or digit",
-            found=repr(name),
-        )
-
-
-class Loader(yaml.SafeLoader):
-    """YAML as it is written today: 1e-3 and 1.0e9 are numbers, which YAML 1.1 takes for words."""
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9][0-9_]*\.?[0-9_]*[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping; raises ConfigError naming the line of a syntax error."""
-    try:
-        data = yaml.load(path.read_text(), Loader=Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(str(path), expected="valid YAML", found=str(error)) from None
-    if not isinstance(data, dict):
-        raise ConfigError(str(path), expected="a mapping of keys", found=type(data).__name__)
-    return data
-
-
-def _schema_refusal(error: Any, where: str, fields: dict[str, Any]) -> ConfigError:
-    place = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = next(key for key in error.instance if key not in known)
-        return ConfigError(
-            f"{where}: {'.'.join(filter(None, [place, unknown]))}",
-            expected="a known field",
-            found=f"'{unknown}'",
-            fix=nearest(unknown, known),
-        )
-    return ConfigError(
-        f"{where}: {place}" if place else where,
-        expected=_schema_sentence(error),
-        found=repr(error.instance),
-        fix=_number_in_quotes(error.instance),
-    )
-
-
-def _number_in_quotes(value: Any) -> str:
-    try:
-        return f"without quotes: {float(value):g}" if isinstance(value, str) else ""
-    except ValueError:
-        return ""
-
-
-def _schema_sentence(error: Any) -> str:
-    if error.validator == "enum":
-        return "one of: " + ", ".join(map(str, error.validator_value))
-    if error.validator == "type":
-        return f"a value of type {error.validator_value}"
-    return str(error.message)

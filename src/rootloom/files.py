@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rootloom import faults, packing
+from rootloom.checks import check
 from rootloom.cluster.ledger import FOLDER
 from rootloom.config import FromFiles, Rates
 from rootloom.errors import ConfigError, nearest
@@ -32,6 +33,8 @@ class Files(Selection):
 
     def __init__(self, settings: dict[str, Any], root: Path, *, noted: bool = False) -> None:
         super().__init__(settings, root)
+        if not noted:
+            check(self)
         self.list_path = FOLDER / "files" / f"{self.dataset_name}.list"
         self._noted = noted
 
@@ -83,7 +86,7 @@ class Files(Selection):
         size = self.settings.size
         if size not in simulate.files:
             raise ConfigError(
-                "config.yaml: size",
+                "config/config.yaml: size",
                 expected=f"a size of dataset '{self.dataset_name}'",
                 found=f"'{size}'",
                 fix=nearest(size, simulate.files),

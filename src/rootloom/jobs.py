@@ -158,6 +158,8 @@ class Jobs(Files):
             "dataset": self.dataset_name,
             "classes": list(self.dataset.classes),
             "moments": moments,
+            # Of the dataset alone, as all experiments on it share its statistics.
+            "by_class": not self.dataset.targets,
         }
         code = of_code("rootloom.stages:moments", *modules)
         return section, [], [code, self._shard_fingerprint(representation, self.listing.digest)]

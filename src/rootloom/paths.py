@@ -5,15 +5,72 @@ Called with names, a method gives a path; called with "{wildcards}", the pattern
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from rootloom.errors import ConfigError
 from rootloom.packing import folder
 
 WILDCARDS = (
     "dataset", "representation", "file", "folder", "block", "part", "pack", "experiment", "method",
     "member",
 )  # fmt: skip
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME_LENGTH = 100  # a file's name may have 255 bytes, and names are put together
+# What the engine, a shell or a file system reads otherwise than as a part of a path.
+SPECIAL = re.compile(r"[\x00-\x1f\x7f{}$`*?\[\]\\|;&<>'\"!#]")
+# Folders that results hold beside those named by experiments, and datasets beside those named by
+# representations.
+TAKEN_BY_EXPERIMENTS = ("datasets", "logs", "benchmarks")
+TAKEN_BY_DATASETS = ("root", "index")
+
+
+def check_name(name: str, where: str, taken: tuple[str, ...] = ()) -> None:
+    """Refuse names that cannot be part of a path or a branch, or that are `taken`."""
+    if not (isinstance(name, str) and NAME.fullmatch(name) and len(name) <= NAME_LENGTH):
+        text = str(name)[:NAME_LENGTH]
+        near = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")
+        raise ConfigError(
+            f"{where}: {text}",
+            expected="letters, digits, '_', '-' and '.', beginning with a letter or digit, "
+            f"at most {NAME_LENGTH} of them",
+            found=repr(text) if len(str(name)) <= NAME_LENGTH else f"{len(str(name))} characters",
+            fix=f"for example {near}" if near else "",
+        )
+    if name in taken:
+        raise ConfigError(
+            f"{where}: {name}",
+            expected=f"another name than {', '.join(taken)}, which are folders of the results",
+            found=f"'{name}'",
+            fix=f"for example {name}-1",
+        )
+
+
+def check_results(results: str, where: str) -> None:
+    """Refuse a directory of results that is none, or that the engine or a shell reads otherwise."""
+    words = "a directory: parts joined by '/', absolute or below the place where snakemake starts"
+    if "://" in results:
+        raise ConfigError(
+            where,
+            expected=words,
+            found=f"the URL '{results}'",
+            fix="a directory of a shared disk; remote storage is the engine's: "
+            "--default-storage-provider",
+        )
+    if ".." in results.split("/"):
+        fix = "write it as an absolute path, or choose a directory below"
+        raise ConfigError(where, expected=f"{words}, without '..'", found=f"'{results}'", fix=fix)
+    wrong = SPECIAL.search(results)
+    if wrong or not results.strip() or results != results.strip() or results[0] in "~-":
+        mark = repr(wrong[0]) if wrong else repr(results[:1])
+        raise ConfigError(
+            where,
+            expected=words,
+            found=f"'{results}', with {mark}" if results.strip() else "nothing",
+            fix="write the path in full" if results[:1] in ("~", "$") else "for example results",
+        )
 
 
 @dataclass(frozen=True)

@@ -99,10 +99,15 @@ def build(group: str, section: dict[str, Any]) -> Any:
 
 def parse(group: str, section: dict[str, Any]) -> Any:
     """The same with all fields checked, and with their own classes for those that are sections."""
+    fields = {key: value for key, value in section.items() if key != "kind"}
+    return parse_as(path(group, section["kind"]), fields)
+
+
+def parse_as(target: str, fields: dict[str, Any]) -> Any:
+    """An instance of the class behind an import path, with all fields checked."""
     from pydantic import TypeAdapter
 
-    fields = {key: value for key, value in section.items() if key != "kind"}
-    return TypeAdapter(resolve(group, section["kind"])).validate_python(fields)
+    return TypeAdapter(load(target)).validate_python(fields)
 
 
 def _frozen(value: Any) -> Any:

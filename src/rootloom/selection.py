@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rootloom.config import Dataset, Experiment, FromFiles, Library, Method, Settings, parse
+from rootloom.config import Dataset, Experiment, Library, Method, Settings
 from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.options import refuse_training_weights
-from rootloom.paths import Paths
-from rootloom.rootio.definitions import check, check_definitions
+from rootloom.parsing import parse
+from rootloom.paths import Paths, check_results
 from rootloom.rootio.names import identifier
-from rootloom.rootio.syntax import Signature
 from rootloom.types import TARGET
 
 
@@ -22,7 +21,8 @@ class Selection:
     """The parsed configuration, and the names in it."""
 
     def __init__(self, settings: dict[str, Any], root: Path) -> None:
-        self.settings = parse(Settings, settings, "config.yaml")
+        self.settings = parse(Settings, settings, "config/config.yaml")
+        check_results(self.settings.results, "config/config.yaml: results")
         self.root = Path(root)
         self.library = Library(self.root / "config")
         self.name = self.settings.experiment
@@ -30,6 +30,9 @@ class Selection:
         self.dataset_name = self.experiment.dataset
         self.dataset: Dataset = self.library.dataset(self.dataset_name)
         self.paths = Paths(self.settings.results)
+        # What to call their files in messages.
+        self.where = self.library.where("experiments", self.name)
+        self.dataset_file = self.library.where("datasets", self.dataset_name)
         self._check()
 
     @cached_property
@@ -106,7 +109,7 @@ class Selection:
 
     def _check(self) -> None:
         """Refuse here, before any job, what cannot fit together."""
-        dataset, where = self.dataset, f"dataset '{self.dataset_name}'"
+        dataset, where = self.dataset, self.dataset_file
         self._check_tasks(where)
         self._check_baselines()
         self._check_discriminants()
@@ -114,12 +117,21 @@ class Selection:
         require_known(self._reweighted(), dataset.variables, *variable)
         for name in self.representations:
             section = self.library.representation(name)
-            of, variables = f"representation '{name}'", self._variables_of(name)
-            require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
+            of, variables = self.library.where("representations", name), self._variables_of(name)
+            require_known(
+                variables,
+                dataset.variables,
+                f"{of}: variables",
+                f"variables of dataset '{self.dataset_name}'",
+            )
             objects = objects_read(section, self.properties(section))
-            require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
+            require_known(
+                objects,
+                dataset.objects,
+                f"{of}: objects",
+                f"objects of dataset '{self.dataset_name}'",
+            )
         self._check_samples(where)
-        self._check_expressions(where)
         self._check_scales(where)
         self._check_weights()
         self._check_branches(where)
@@ -142,21 +154,6 @@ class Selection:
             for group, members in source.objects.items():
                 known = dataset.objects[group]
                 require_known(members, known, f"{of}.objects.{group}", f"quantities of '{group}'")
-
-    def _check_expressions(self, where: str) -> None:
-        """Refuse expressions outside the language; only files know which branches there are."""
-        known = self.library.schema["$defs"]["functions"]
-        functions = {name: Signature(**signature) for name, signature in known.items()}
-        word = "samples" if self.dataset.samples else "classes"
-        check_definitions(self.dataset.define, functions, where)
-        for place, text in _expressions(self.dataset):
-            check(text, self.dataset.define, functions, f"{where}: {place}")
-        for name, source in self.dataset.sources().items():
-            of, define = f"{where}: {word}.{name}", {**self.dataset.define, **source.define}
-            if source.define:
-                check_definitions(define, functions, of)
-            for place, text in _expressions(source):
-                check(text, define, functions, f"{of}.{place}")
 
     def _check_branches(self, where: str) -> None:
         """Refuse names that friend trees would spell alike."""
@@ -204,7 +201,7 @@ class Selection:
         without = [name for name, text in own.items() if text is None]
         if without and len(without) < len(own):
             raise ConfigError(
-                f"dataset '{self.dataset_name}': training_weight",
+                f"{self.dataset_file}: training_weight",
                 expected="one for every sample, or for none",
                 found=f"none for {', '.join(without)}",
                 fix=f"training_weight: 1 of {without[0]}",
@@ -213,7 +210,7 @@ class Selection:
         refuse_training_weights(
             evaluation.get("weights", "event"),
             evaluation.get("significances", {}),
-            f"experiment '{self.name}': evaluation.significances",
+            f"{self.where}: evaluation.significances",
         )
 
     def folds(self, method: str) -> int:
@@ -226,14 +223,14 @@ class Selection:
         folds, members = self.folds(method), len(self.members(method))
         if folds and folds != members:
             raise ConfigError(
-                f"experiment '{self.name}': methods.{method}: training.folds",
+                f"{self.where}: methods.{method}: training.folds",
                 expected="as many members as folds",
                 found=f"{folds} folds, {members} members",
                 fix=f"members: {folds}",
             )
 
     def _check_tasks(self, where: str) -> None:
-        of = f"experiment '{self.name}'"
+        of = self.where
         self._check_task(self.experiment.task, where, f"{of}: task")
         for name, method in self.experiment.methods.items():
             if method.task is not None:
@@ -243,19 +240,25 @@ class Selection:
         """Refuse discriminants of classes that are not there, or of fractions that are none."""
         sections = self.library.evaluation(self.experiment).get("discriminants", {})
         found = {name: Discriminant(**section) for name, section in sections.items()}
-        where = f"experiment '{self.name}': evaluation.discriminants"
+        where = f"{self.where}: evaluation.discriminants"
         check_discriminants(found, self.dataset.classes, where)
 
     def _check_compared(self, where: str) -> None:
         """Refuse a comparison of nothing, or by what is not there."""
-        of = f"experiment '{self.name}': evaluation.features"
-        require_known(self.compared(), self.dataset.variables, of, f"variables of {where}")
+        of = f"{self.where}: evaluation.features"
+        require_known(
+            self.compared(),
+            self.dataset.variables,
+            of,
+            f"variables of dataset '{self.dataset_name}'",
+        )
         if self.makes_examples and not self.compared():
             raise ConfigError(
                 of,
                 expected="at least one variable to compare showers by",
                 found="none",
-                fix=f"variables of {where} beside the energy, such as total: sum(cell_energy)",
+                fix=f"variables of dataset '{self.dataset_name}' beside the energy, such as "
+                "total: sum(cell_energy)",
             )
 
     def _check_task(self, task: dict[str, Any], where: str, of: str) -> None:
@@ -272,16 +275,23 @@ class Selection:
                 found=", ".join(found) or "none",
             )
         named = [task["signal"]] if task.get("signal") is not None else []
-        require_known(named, dataset.classes, f"{of}.signal", f"a class of {where}")
+        require_known(
+            named, dataset.classes, f"{of}.signal", f"a class of dataset '{self.dataset_name}'"
+        )
         directions = [name for direction in task.get("directions", []) for name in direction]
-        require_known(directions, dataset.targets, f"{of}.directions", f"targets of {where}")
+        require_known(
+            directions,
+            dataset.targets,
+            f"{of}.directions",
+            f"targets of dataset '{self.dataset_name}'",
+        )
 
     def _check_baselines(self) -> None:
         """Refuse a baseline that predicts something else than the task, or where nothing does."""
         known, task = self.library.schema["$defs"]["baselines"], self.experiment.task["kind"]
         if self.makes_examples and self.experiment.baselines:
             raise ConfigError(
-                f"experiment '{self.name}': baselines",
+                f"{self.where}: baselines",
                 expected=f"none beside the task '{task}', which scores no rows",
                 found=", ".join(self.experiment.baselines),
                 fix="give them an experiment of their own",
@@ -292,11 +302,12 @@ class Selection:
             if found != learns:
                 same = [k for k, v in known.items() if v["x-learns"] == learns]
                 raise ConfigError(
-                    f"experiment '{self.name}': baselines.{name}",
+                    f"{self.where}: baselines.{name}",
                     expected=f"a baseline that learns {learns}, as the task '{task}' does",
                     found=f"{section['kind']}, which learns {found}",
                     fix=f"kinds that do: {', '.join(sorted(same)) or 'none'}",
                 )
+            self._check_reads(name, known[section["kind"]], section)
             self._check_signed(name, section["kind"])
             self._check_requires(name, known[section["kind"]].get("x-requires", {}))
 
@@ -305,12 +316,33 @@ class Selection:
         takes = self.library.schema["$defs"]["baselines"][kind].get("x-signed", True)
         if self.dataset.negative_weights == "keep" and not takes:
             raise ConfigError(
-                f"experiment '{self.name}': baselines.{baseline}",
+                f"{self.where}: baselines.{baseline}",
                 expected="a baseline that takes weights of both signs, as the dataset "
                 f"'{self.dataset_name}' has `negative_weights: keep`",
                 found=f"{kind}, which takes none below zero",
                 fix="negative_weights: absolute (evaluation keeps the signs), or no such baseline",
             )
+
+    def _check_reads(self, baseline: str, schema: dict[str, Any], section: dict[str, Any]) -> None:
+        """Refuse variables that the representation of baselines does not hold."""
+        key = schema.get("x-reads")
+        if key is None:
+            return
+        named = section.get(key, schema["properties"][key].get("default"))
+        wanted = [named] if isinstance(named, str) else named or ()
+        name = self.experiment.baseline_representation
+        held = self._held_by(name)
+        of = f"{self.where}: baselines.{baseline}.{key}"
+        require_known(wanted, held, of, f"variables of the representation '{name}'")
+
+    def _held_by(self, representation: str) -> Sequence[str]:
+        """Variables that a representation holds: those it names, all of the dataset by default."""
+        section = self.library.representation(representation)
+        field = self.properties(section).get("variables")
+        if field is None:
+            return ()
+        named = section.get("variables", field.get("default"))
+        return list(self.dataset.variables) if named is None else named
 
     def _check_requires(self, baseline: str, requires: dict[str, Any]) -> None:
         """Refuse a representation that does not store what a baseline reads."""
@@ -319,7 +351,7 @@ class Selection:
             fitting = [r for r in self.library.names("representations") if self._is(r, requires)]
             section = self.library.representation(name)
             raise ConfigError(
-                f"experiment '{self.name}': baseline_representation",
+                f"{self.where}: baseline_representation",
                 expected=f"{_fields(requires)}, for baselines.{baseline}",
                 found=f"'{name}' with {_fields({k: section.get(k) for k in requires})}",
                 fix=f"one of: {', '.join(fitting) or 'none is there yet'}",
@@ -336,21 +368,6 @@ class Selection:
             for key, value in requires.items()
             if key != "kind"
         )
-
-
-def _expressions(of: FromFiles | Dataset) -> Iterator[tuple[str, str]]:
-    """The expressions of a dataset or of one of its samples, each with its place."""
-    for key in ("select", "weight", "training_weight"):
-        if (text := getattr(of, key)) is not None:
-            yield key, text
-    for key in ("variables", "targets"):
-        yield from ((f"{key}.{name}", text) for name, text in getattr(of, key).items())
-    for group, members in of.objects.items():
-        yield from ((f"objects.{group}.{name}", text) for name, text in members.items())
-    if isinstance(of, Dataset):
-        yield from ((f"splits.{n}", text) for n, text in of.splits.expressions().items())
-        yield from ((f"identity.{n}", text) for n, text in enumerate(of.identity))
-        yield from ((f"classes.{n}.where", r.where) for n, r in of.classes.items() if r.where)
 
 
 def _fields(values: dict[str, Any]) -> str:

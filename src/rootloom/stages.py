@@ -64,16 +64,18 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     """Read the headers of a pack's files; refuse those that are damaged or lack a branch.
 
     listing: the list of all files. readers: how the rows of each sample are read; every branch
-    they name must be there. Files whose entry in an existing `output` is current are not opened.
-    Raises ConfigError for two files with the same events, ResourceError where the machine is at
-    fault: then nothing is set aside.
+    they name must be there and have the shape asked for. Files whose entry in an existing
+    `output` is current are not opened. Raises ConfigError for two files with the same events and
+    for expressions of another shape, ResourceError where the machine is at fault: then nothing is
+    set aside.
     """
     from rootloom.rootio.catalogue import Catalogue, aside_before, quarantine
     from rootloom.rootio.header import events_of, inspect, require, with_friends
     from rootloom.rootio.origin import require_distinct
+    from rootloom.rootio.shapes import Shapes
     from rootloom.sections import reader_of
 
-    section = job["section"]
+    section, shapes = job["section"], Shapes()
     by_sample = {name: reader_of(fields) for name, fields in readers.items()}
     known = Catalogue.read(output) if _is_ours(output) else Catalogue()
     catalogue = Catalogue()
@@ -98,6 +100,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
                 catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
             require(header, reader.fitted(header.all_branches()).branches())
+            shapes.require(file, reader, header)
             catalogue.add(key, identity, header)
             headers.append(header)
         except InputError as refusal:
@@ -209,13 +212,20 @@ def moments(job: Job, *, manifest: str, output: str) -> None:
     _write_statistics(output, content, "moments", job)
 
 
-def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
-    """Merge the statistics of all packs; refuse a training split without rows.
+def statistics(
+    job: Job, *, moments: Sequence[str], output: str, weighting: Job | None = None
+) -> None:
+    """Merge the statistics of all packs; refuse what no training or evaluation could work on.
+
+    weighting: how weights follow from what shards hold, which decides whether the sums are refused
+    and none of them; None: as they are.
 
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
     from rootloom.rootio.origin import require_distinct
+    from rootloom.shards.populated import require_populated
     from rootloom.shards.statistics import merge_by_position
+    from rootloom.shards.weights import Weighting
 
     packs, events, files = [], [], 0
     for path in moments:
@@ -225,18 +235,24 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
         files += len(found)
     require_distinct(events)
     total, aside = merge_by_position(packs), files - len(events)
-    if not total.rows.sum():
-        without = f", {aside} of {files} files were set aside" if aside else ""
+    section = job["section"]
+    if aside and not total.rows.sum():
         raise DataError(
-            f"dataset '{job['section']['dataset']}'",
+            f"dataset '{section['dataset']}'",
             expected="rows that pass the selection and belong to a class",
-            found=f"none in any file{without}",
-            fix="loosen `select`, or check the expressions of the classes"
-            + (" and what the logs of `index` and `preprocess` say of the files" if aside else ""),
+            found=f"none in any file, {aside} of {files} files were set aside",
+            fix="loosen `select`, or check the expressions of the classes and what the logs of "
+            "`index` and `preprocess` say of the files",
         )
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    require_populated(
+        total,
+        dataset=section["dataset"],
+        weighting=Weighting.of(weighting) if weighting else Weighting(),
+        by_class=section["by_class"],
+    )
     packs_of = Path(moments[0]).stem.rpartition("-of-")[2]  # which division of the files
     _write_statistics(output, total.content(), "statistics", job, {"packs": packs_of})
 

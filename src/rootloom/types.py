@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
+from pydantic import Field
 
 SPLITS = ("train", "validation", "test")
 # Rows that `select` keeps and no class claims: scored, and part of nothing else.
@@ -19,6 +20,11 @@ GROUPS = (*SPLITS, UNLABELLED)  # what a shard holds, and what is scored
 NO_CLASS = -1  # their label
 # Names of the columns that a regression predicts begin with it.
 TARGET = "target."
+# Fields of configured classes: what lies outside is refused before any job.
+Size = Annotated[int, Field(ge=1, le=65_536)]  # units, channels, layers, pixels
+Count = Annotated[int, Field(ge=0, le=65_536)]
+Rate = Annotated[float, Field(ge=0, lt=1)]  # of dropout
+Positive = Annotated[float, Field(gt=0)]
 
 
 def score_columns(classes: Sequence[str]) -> tuple[str, ...]:

@@ -9,11 +9,15 @@ HTCondor carries what jobs read and write where nodes do not see the working dir
 from __future__ import annotations
 
 import getpass
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from snakemake_executor_plugin_htcondor import common_settings as common_settings
+with warnings.catch_warnings():
+    # The engine imports every executor: where HTCondor is not set up, nobody asked for it.
+    warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG is unset")
+    from snakemake_executor_plugin_htcondor import common_settings as common_settings
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from rootloom.cli import main
+from rootloom.cli import EXIT_PIPE, main
 from rootloom.paths import WILDCARDS, Paths
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -121,3 +124,14 @@ def test_patterns_hold_their_wildcards_and_names_fill_them() -> None:
     assert filled == paths.shard("d", "r", "f", 3)
     assert re.fullmatch(r"out/datasets/d/r/shards/[0-9a-f]{2}/[0-9a-f]/f\.3\.h5", filled)
     assert json.dumps(filled)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """As `rootloom inspect FILE | true`: nothing is said, and no traceback of a broken pipe."""
+    file = DATA / "nano_dy.root"
+    end, begin = os.pipe()
+    os.close(end)
+    command = [sys.executable, "-m", "rootloom.cli", "inspect", str(file), "--tree", "Events"]
+    done = subprocess.run(command, stdout=begin, stderr=subprocess.PIPE, text=True)
+    os.close(begin)
+    assert (done.returncode, done.stderr) == (EXIT_PIPE, "")

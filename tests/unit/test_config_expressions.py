@@ -12,7 +12,7 @@ import pytest
 import uproot
 import yaml
 
-from rootloom.config import read_yaml
+from rootloom.documents import read_yaml
 from rootloom.errors import ConfigError
 from rootloom.plan import Plan
 from rootloom.reference import LANGUAGE
@@ -136,7 +136,7 @@ def test_a_number_in_quotes_is_refused_with_its_spelling(tmp_path: Path) -> None
     experiment = yaml.safe_load(file.read_text())
     experiment["training"] = {**experiment.get("training", {}), "learning_rate": "1.0e-3"}
     file.write_text(yaml.dump(experiment).replace("'1.0e-3'", '"1.0e-3"'))
-    with pytest.raises(ConfigError, match=r"learning_rate(.|\n)*without quotes: 0.001"):
+    with pytest.raises(ConfigError, match=r"learning_rate(.|\n)*0.001, without quotes"):
         Plan({"experiment": "nano-btag"}, tmp_path)
     file.write_text(file.read_text().replace('"1.0e-3"', "1.0e-3"))
     made = Plan({"experiment": "nano-btag"}, tmp_path)

@@ -36,10 +36,10 @@ def assert_nothing_partial(project: Project) -> None:
         (EXPERIMENT, "signal: w", "signal: z", r"task.signal\n.*a class of dataset 'toy'\n.*'z'"),
         ("config/models/tiny-dnn.yaml", "kind: dnn", "kind: dn", r"tiny-dnn.yaml: kind\n.*\n.*'dn'\n.*'dnn'"),
         ("config/models/tiny-dnn.yaml", "hidden:", "hiden:", r"hiden\n.*\n.*\n.*'hidden'"),
-        ("config/representations/toy-image.yaml", "pixels: 15", "pixels: fine", r"pixels\n.*type integer\n.*'fine'"),
+        ("config/representations/toy-image.yaml", "pixels: 15", "pixels: fine", r"pixels\n.*a whole number\n.*'fine'"),
         (DATASET, "variable: trimmed_pt", "variable: trimed_pt", r"reweight.variable\n.*\n.*'trimed_pt'\n.*'trimmed_pt'"),
         (DATASET, "data/w-*.root", "data/x-*.root", r"files: 'data/x-\*.root'\n.*at least one file\n.*no match"),
-        (DATASET, "  w:\n    files:\n    - data/w-*.root\n", "", r"dataset 'toy': classes\n.*at least 2, for the task 'classification'\n.*qcd"),
+        (DATASET, "  w:\n    files:\n    - data/w-*.root\n", "", r"datasets/toy.yaml: classes\n.*at least 2, for the task 'classification'\n.*qcd"),
         (DATASET, "train: 0.6", "train: 0.7", r"splits\n.*must be 1"),
         ("config/config.yaml", "experiment: toy", "experiment: toi", r"experiment 'toi'\n.*\n.*no such file\n.*'toy'"),
     ],
@@ -50,6 +50,8 @@ def test_configuration_is_refused_before_any_job(
     fresh.edit(name, old, new)
     text = fresh.snakemake("--dry-run", check=False)
     assert re.search(expected, text), text
+    # The refusal's own words are the last on the screen.
+    assert re.search(r"\nerror: \S.*\n  expected: .*\n  found: .*(\n  fix: .*)?\n$", text), text
     assert not (fresh.path / "results").exists()
 
 
@@ -68,13 +70,16 @@ def test_data_is_refused_by_name(
     fresh.edit(DATASET, old, new)
     text = fresh.snakemake("--until", until, check=False)
     assert re.search(expected, text), text
+    end = rf"a job of rule '{until}' failed.*\nerror: (?:.|\n)*\nlog: results/logs/{until}/\S+\n$"
+    assert re.search(end, text), text
     assert_nothing_partial(fresh)
 
 
 def test_one_class_is_refused(fresh: Project) -> None:
     fresh.edit(DATASET, "weight: weight", "weight: weight\nselect: tau2 > 0.1")  # no W passes
     text = fresh.snakemake("results/toy/models/dense/0/model.safetensors", check=False)
-    assert re.search(r"two classes|at least two|class", text), text
+    assert re.search(r"classes.w\n.*rows that pass the selection", text), text
+    assert re.search(r"rule 'statistics' failed", text), text
     assert "Trying to restart" not in text
     assert not list((fresh.path / "results/toy").rglob("model.safetensors"))
 

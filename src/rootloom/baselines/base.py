@@ -113,6 +113,7 @@ class Baseline(Protocol):
     learns: "classes" or "targets", as a task's: what it predicts. requires: what fields of the
     representation it reads must be, "kind" among them; none need be anything where it says nothing.
     signed: whether it takes training weights of both signs; it does where it says nothing.
+    reads: the field that names variables of that representation, for the plan to look at.
     """
 
     learns: ClassVar[str]

@@ -36,6 +36,7 @@ class BoostedTrees(Classifier):
     """
 
     signed: ClassVar[bool] = False
+    reads: ClassVar[str] = "variables"
 
     variables: tuple[str, ...] | None = None
     learning_rate: float = 0.1

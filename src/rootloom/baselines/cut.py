@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class Cut(Classifier):
     training AUC exceeds one half. window: cut on the distance to `centre`, which by default is the
     signal's weighted median in training. max_rows, seed: a random part of larger samples.
     """
+
+    reads: ClassVar[str] = "variable"
 
     variable: str
     window: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -44,6 +45,8 @@ class BinnedLikelihood(Classifier):
 
     max_rows, seed: a random part of larger samples.
     """
+
+    reads: ClassVar[str] = "variables"
 
     variables: tuple[str, ...] = ("trimmed_mass", "tau21")
     bins: tuple[int, ...] = (4, 6, 8, 12, 16, 24, 32, 48)

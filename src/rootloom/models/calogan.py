@@ -26,6 +26,7 @@ from rootloom.models.calorimeter import (
 )
 from rootloom.models.layers import HE, Precision
 from rootloom.models.shower_scale import ShowerScale
+from rootloom.types import Positive, Size
 
 # What a shower's energy may miss the requested one by before it counts as impossible, GeV.
 _TOLERANCE = 5.0
@@ -49,12 +50,12 @@ class CaloGAN(nn.Module):
     role: ClassVar[str] = "gan"
 
     layers: Layers = ((3, 96), (12, 12), (12, 6))
-    latent: int = 1024
-    depth: int = 36
-    energy_scale: float = 100.0
-    kernels: int = 20
-    dimensions: int = 10
-    group: int = 16
+    latent: Size = 1024
+    depth: Size = 36
+    energy_scale: Positive = 100.0
+    kernels: Size = 20
+    dimensions: Size = 10
+    group: Size = 16
     dtype: Precision = "float32"
 
     def setup(self) -> None:

@@ -12,7 +12,7 @@ from jax import Array
 from rootloom.errors import ConfigError
 from rootloom.models.convolution import ConvolutionStage
 from rootloom.models.layers import HE, Dropout, Precision, local_response_normalisation
-from rootloom.types import Image
+from rootloom.types import Image, Rate, Size
 
 
 class CNN(nn.Module):
@@ -25,11 +25,11 @@ class CNN(nn.Module):
 
     consumes: ClassVar[tuple[str, ...]] = ("image",)
 
-    filters: tuple[int, ...] = (64, 32, 32)
-    kernels: tuple[int, ...] = (11, 3, 3)
-    pools: tuple[int, ...] = (2, 3, 3)
-    hidden: int | tuple[int, ...] = 64
-    dropout: tuple[float, float] = (0.2, 0.1)
+    filters: tuple[Size, ...] = (64, 32, 32)
+    kernels: tuple[Size, ...] = (11, 3, 3)
+    pools: tuple[Size, ...] = (2, 3, 3)
+    hidden: Size | tuple[Size, ...] = 64
+    dropout: tuple[Rate, Rate] = (0.2, 0.1)
     normalise_response: bool = True
     dtype: Precision = "float32"
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rootloom.models.layers import HE, Activation, Dropout, Precision, activation
-from rootloom.types import Features
+from rootloom.types import Features, Rate, Size
 
 
 class DNN(nn.Module):
@@ -20,9 +20,9 @@ class DNN(nn.Module):
 
     consumes: ClassVar[tuple[str, ...]] = ("features",)
 
-    hidden: tuple[int, ...] = (300, 300, 300, 300, 300)
+    hidden: tuple[Size, ...] = (300, 300, 300, 300, 300)
     activation: Activation = "relu"
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     dtype: Precision = "float32"
 
     @nn.compact

@@ -14,7 +14,7 @@ from jax import Array
 from rootloom.errors import require, require_known
 from rootloom.models.dnn import DNN
 from rootloom.models.layers import Activation, Precision
-from rootloom.types import Features, Named, NamedFeatures
+from rootloom.types import Features, Named, NamedFeatures, Positive, Rate, Size
 
 Objects: TypeAlias = tuple[tuple[str, ...], ...]
 
@@ -45,10 +45,10 @@ class Lorentz(nn.Module):
     reads: ClassVar[str] = "objects"
 
     objects: Objects
-    scale: float = 100.0
-    hidden: tuple[int, ...] = (300, 300, 300, 300, 300)
+    scale: Positive = 100.0
+    hidden: tuple[Size, ...] = (300, 300, 300, 300, 300)
     activation: Activation = "relu"
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     dtype: Precision = "float32"
 
     @nn.compact

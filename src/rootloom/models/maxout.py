@@ -11,7 +11,7 @@ from jax import Array
 
 from rootloom.errors import ConfigError
 from rootloom.models.layers import HE, Dropout, MaxOutDense, Precision
-from rootloom.types import Image
+from rootloom.types import Image, Rate, Size
 
 
 class MaxOut(nn.Module):
@@ -22,10 +22,10 @@ class MaxOut(nn.Module):
 
     consumes: ClassVar[tuple[str, ...]] = ("image",)
 
-    maxout: tuple[int, ...] = (256, 128)
-    pieces: int = 5
-    hidden: tuple[int, ...] = (64, 25)
-    dropout: tuple[float, ...] = (0.3, 0.2, 0.2, 0.3)
+    maxout: tuple[Size, ...] = (256, 128)
+    pieces: Size = 5
+    hidden: tuple[Size, ...] = (64, 25)
+    dropout: tuple[Rate, ...] = (0.3, 0.2, 0.2, 0.3)
     dtype: Precision = "float32"
 
     def __post_init__(self) -> None:

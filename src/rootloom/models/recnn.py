@@ -13,6 +13,7 @@ from rootloom.errors import ConfigError
 from rootloom.models.layers import Precision
 from rootloom.models.recursion import Cell, recurse
 from rootloom.representations.tree_schedule import Tree
+from rootloom.types import Size
 
 # The published code draws uniformly within a tenth of Glorot's bounds; the square is a variance.
 _GLOROT = nn.initializers.variance_scaling(0.1**2, "fan_avg", "uniform")
@@ -34,9 +35,9 @@ class RecNN(nn.Module):
 
     consumes: ClassVar[tuple[str, ...]] = ("tree",)
 
-    hidden: int = 40
+    hidden: Size = 40
     gated: bool = True
-    head: tuple[int, ...] = (40, 40)
+    head: tuple[Size, ...] = (40, 40)
     dtype: Precision = "float32"
 
     def __post_init__(self) -> None:

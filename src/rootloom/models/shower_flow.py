@@ -11,6 +11,7 @@ from jax import Array
 
 from rootloom.models.calorimeter import Layers
 from rootloom.models.layers import HE, Precision
+from rootloom.types import Size
 
 # Sines and cosines of the time, up to this many half turns between 0 and 1.
 _HALF_TURNS = 16
@@ -32,10 +33,10 @@ class ShowerFlow(nn.Module):
     role: ClassVar[str] = "velocity"
 
     layers: Layers = ((3, 96), (12, 12), (12, 6))
-    width: int = 256
-    blocks: int = 3
-    channels: int = 8
-    hidden: int = 24
+    width: Size = 256
+    blocks: Size = 3
+    channels: Size = 8
+    hidden: Size = 24
     dtype: Precision = "float32"
 
     def setup(self) -> None:

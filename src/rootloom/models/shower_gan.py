@@ -13,6 +13,7 @@ from rootloom.models.calogan import similarity
 from rootloom.models.calorimeter import Layers, layer_energies, leaky, shapes
 from rootloom.models.layers import HE, Precision
 from rootloom.models.shower_scale import ShowerScale
+from rootloom.types import Count, Size
 
 # What discriminators see is bounded, in deviations.
 _BOUND = 10.0
@@ -47,15 +48,15 @@ class ShowerGAN(nn.Module):
     role: ClassVar[str] = "gan"
 
     layers: Layers = ((3, 96), (12, 12), (12, 6))
-    latent: int = 64
-    width: int = 256
-    blocks: int = 2
-    channels: int = 8
-    hidden: int = 24
-    judges: tuple[int, ...] = (512, 256, 256)
-    kernels: int = 20
-    dimensions: int = 10
-    group: int = 16
+    latent: Size = 64
+    width: Size = 256
+    blocks: Size = 2
+    channels: Size = 8
+    hidden: Size = 24
+    judges: tuple[Size, ...] = (512, 256, 256)
+    kernels: Count = 20
+    dimensions: Size = 10
+    group: Size = 16
     shapes: bool = True
     dtype: Precision = "float32"
 

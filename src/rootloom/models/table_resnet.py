@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rootloom.models.layers import HE, Activation, Dropout, Precision, activation
-from rootloom.types import Features
+from rootloom.types import Features, Positive, Rate, Size
 
 
 class PeriodicEmbedding(nn.Module):
@@ -67,14 +67,14 @@ class TableResNet(nn.Module):
 
     consumes: ClassVar[tuple[str, ...]] = ("features",)
 
-    width: int = 256
-    blocks: int = 4
-    expansion: float = 2.0
+    width: Size = 256
+    blocks: Size = 4
+    expansion: Positive = 2.0
     activation: Activation = "relu"
-    dropout: float = 0.1
-    frequencies: int = 16
-    embedding: int = 8
-    sigma: float = 0.1
+    dropout: Rate = 0.1
+    frequencies: Size = 16
+    embedding: Size = 8
+    sigma: Positive = 0.1
     dtype: Precision = "float32"
 
     @nn.compact

@@ -1,0 +1,238 @@
+"""YAML files as plain data: what JSON could say too, and nothing that surprises.
+
+YAML allows more than a configuration needs, and some of it is silently wrong or without end: keys
+that are given twice (the last one wins), `yes:` as a key that is not text, aliases that multiply to
+more than any memory holds. Such files are refused, with the line.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rootloom.errors import ConfigError
+
+MAX_BYTES = 2_000_000
+MAX_DEPTH = 50  # of lists and mappings in each other
+MAX_VALUES = 1_000_000  # after aliases are written out
+WORDS = 300  # characters of a found value that are shown
+_INTEGERS = 2**63
+_STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file with a mapping of keys.
+
+    Raises ConfigError naming the file, and the line where there is one, for a file that cannot be
+    read, is not UTF-8 or not YAML, and for what no configuration needs: keys given twice or not
+    text, more than `MAX_DEPTH` levels, aliases without end, numbers that are not finite or need
+    more than 64 bits, tags of other types.
+    """
+    return parse_yaml(_bytes(path), str(path))
+
+
+def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
+    """The same of a file's content; `where` names it."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            where,
+            expected="a text in UTF-8",
+            found=f"byte 0x{content[error.start]:02x} at position {error.start}",
+            fix="save the file as UTF-8",
+        ) from None
+    try:
+        data = _Loader(text).get_single_data()
+    except _Refused as refusal:
+        raise ConfigError(_at(where, refusal.mark), **refusal.words) from None
+    except yaml.reader.ReaderError as error:
+        raise ConfigError(
+            where,
+            expected="printable characters",
+            found=f"character U+{error.character:04X} at position {error.position}",
+            fix="remove it",
+        ) from None
+    except (ValueError, OverflowError) as error:  # "\\U00110000" is no character
+        raise ConfigError(where, expected="valid YAML", found=str(error)) from None
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(
+            _at(where, error.problem_mark or error.context_mark),
+            expected="valid YAML",
+            found=", ".join(filter(None, (error.context, error.problem))),
+            fix=_fix(error),
+        ) from None
+    if not isinstance(data, dict):
+        found = "nothing" if data is None else shown(data)
+        raise ConfigError(where, expected="a mapping of keys (key: value)", found=found)
+    return data
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: not longer than a few lines."""
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= WORDS else f"{text[:WORDS]}… ({len(text)} characters)"
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise ConfigError(str(path), expected="a readable file", found=found) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(
+            str(path),
+            expected=f"at most {MAX_BYTES / 1e6:g} MB of YAML",
+            found="more",
+            fix="name many files by patterns: data/*.root",
+        )
+    return content
+
+
+def _at(where: str, mark: Any) -> str:
+    return f"{where}: line {mark.line + 1}, column {mark.column + 1}" if mark else where
+
+
+def _fix(error: yaml.MarkedYAMLError) -> str:
+    if "\\t" in str(error.problem):
+        return "indent with spaces, not with tabs"
+    if "mapping values are not allowed" in str(error.problem):
+        return "put a text that contains ': ' into quotes, or mend the indentation"
+    return ""
+
+
+class _Refused(Exception):  # noqa: N818 (becomes a ConfigError where the file's name is known)
+    def __init__(self, mark: Any, expected: str, found: str, fix: str = "") -> None:
+        self.mark = mark
+        self.words = {"expected": expected, "found": found, "fix": fix}
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with an eye on what it lets pass."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._open: set[str] = set()  # anchors of what is being read
+        self._values: dict[int, int] = {}  # by node: how many there are with aliases written out
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in self._open:
+                what = f"*{event.anchor} inside &{event.anchor}"
+                raise _Refused(event.start_mark, "values with an end", what)
+            return super().compose_node(parent, index)
+        if self._depth == MAX_DEPTH:
+            raise _Refused(event.start_mark, f"at most {MAX_DEPTH} levels", "more")
+        anchor = event.anchor
+        self._depth += 1
+        self._open |= {anchor} if anchor else set()
+        try:
+            node = super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+            self._open.discard(anchor)
+        self._count(node)
+        return node
+
+    def _count(self, node: Any) -> None:
+        children: list[Any] = []
+        if isinstance(node, yaml.SequenceNode):
+            children = node.value
+        elif isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        self._values[id(node)] = 1 + sum(self._values[id(child)] for child in children)
+        if self._values[id(node)] > MAX_VALUES:
+            few = f"at most {MAX_VALUES:,} values, with all aliases written out"
+            raise _Refused(node.start_mark, few, f"{self._values[id(node)]:,}")
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        known: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Refused(key.start_mark, "keys that are text", f"a {key.id} as a key")
+            if key.tag not in (_STRING, _MERGE):
+                kind = key.tag.rpartition(":")[2]
+                fix = f'"{key.value}": …' if key.value else "write a name before the colon"
+                found = f"'{key.value}', which YAML reads as {kind}"
+                raise _Refused(key.start_mark, "keys that are text", found, fix)
+            _text(self, key)
+            if key.value in known:
+                found = f"'{key.value}' again, first in line {known[key.value] + 1}"
+                fix = "leave one of them out: the last would win, whatever the other says"
+                raise _Refused(key.start_mark, "each key once", found, fix)
+            known[key.value] = key.start_mark.line
+        return node
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value = _plain(loader, node, "a whole number of at most 64 bits", int)
+    if not -_INTEGERS <= value < _INTEGERS:
+        raise _Refused(node.start_mark, "a whole number of at most 64 bits", node.value[:WORDS])
+    return int(value)
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
+    value = float(_plain(loader, node, "a finite number", float))
+    if not math.isfinite(value):
+        raise _Refused(node.start_mark, "a finite number", node.value[:WORDS])
+    return value
+
+
+def _truth(loader: _Loader, node: yaml.ScalarNode) -> bool:
+    return bool(_plain(loader, node, "true or false", bool))
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    for number, character in enumerate(text):
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t":
+            found = f"U+{ord(character):04X} after {number} characters"
+            raise _Refused(node.start_mark, "printable characters", found, "remove the escape")
+    return text
+
+
+def _plain(loader: _Loader, node: yaml.ScalarNode, expected: str, kind: type) -> Any:
+    """What PyYAML makes of a word; it has none for words that are no numbers, given as `!!int`."""
+    text = str(loader.construct_scalar(node))
+    try:
+        return getattr(yaml.SafeLoader, f"construct_yaml_{kind.__name__}")(loader, node)
+    except (ValueError, KeyError, IndexError):  # more digits than Python reads, too
+        found = text if len(text) < 40 else f"one of {len(text)} characters"
+        raise _Refused(node.start_mark, expected, found or "nothing") from None
+
+
+_OWN: dict[str, Callable[..., Any]] = {
+    "int": _integer,
+    "float": _number,
+    "bool": _truth,
+    "str": _text,
+}
+_Loader.yaml_constructors = {
+    tag: build
+    for tag, build in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or str(tag).rpartition(":")[2] in ("null", "seq", "map")
+} | {f"tag:yaml.org,2002:{name}": build for name, build in _OWN.items()}
+# A day stays the text that it is.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if not tag.endswith(":timestamp")]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+# And 1e-3 and 1.0e9 are the numbers that they are everywhere else: YAML 1.1 takes them for words.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9_]*\.?[0-9_]*[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)

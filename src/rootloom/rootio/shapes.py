@@ -1,0 +1,45 @@
+"""Whether expressions give what is asked of them, known from the types of the branches alone."""
+
+from __future__ import annotations
+
+import os
+
+from rootloom import scratch
+from rootloom.errors import ConfigError
+from rootloom.filelist import File
+from rootloom.rootio.dataset import RowReader
+from rootloom.rootio.header import Header
+from rootloom.rootio.names import resolve
+
+
+class Shapes:
+    """Asks once for each reader and each set of types that its branches have."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, ...]] = set()
+
+    def require(self, file: File, reader: RowReader, header: Header) -> None:
+        """Refuse a list where one value a row is asked for, one value in place of a list, and text.
+
+        Reads no entries. reader: that of the file's sample. Where files are copied to scratch
+        before they are read, nothing is asked: whoever reads the rows will find it.
+        Raises ConfigError naming the file, the expression and the type.
+        """
+        if scratch.VARIABLE in os.environ:
+            return
+        branches = header.all_branches()
+        reader = reader.fitted(branches)
+        types = [
+            f"{name}: {branches.get(resolve(branches, name) or '')}" for name in reader.branches()
+        ]
+        if (known := (file.sample, *types)) in self._known:
+            return
+        try:
+            # The first part also sums over other trees.
+            for _ in reader.read(file.url, 0, 0, part=1, friends=file.friends):
+                pass
+        except ConfigError as refusal:
+            where = f"{file.url}: {refusal.where}"
+            said = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
+            raise ConfigError(where, **said) from None
+        self._known.add(known)

@@ -1,0 +1,70 @@
+"""Whether all that comes after the statistics has rows to work on, asked once and before it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rootloom.errors import DataError
+from rootloom.shards.statistics import Statistics
+from rootloom.shards.weights import Weighting, WeightTable
+from rootloom.types import SPLITS
+
+_TEST = SPLITS.index("test")
+
+
+def require_populated(
+    statistics: Statistics, *, dataset: str, weighting: Weighting, by_class: bool = True
+) -> None:
+    """Refuse statistics by which no training or no evaluation could end.
+
+    by_class: whether every class is judged; else, as in a regression, all rows together.
+    Raises DataError for no rows at all, a class without any, training weights that no table can be
+    made of, and a test split in which a class has no rows or event weights that sum to zero or
+    less: efficiencies are divided by that sum.
+    """
+    if not statistics.rows.sum():
+        raise DataError(
+            f"dataset '{dataset}'",
+            expected="rows that pass the selection and belong to a class",
+            found="none in any file",
+            fix="loosen `select`, or check the expressions of the classes",
+        )
+    if by_class:
+        _require_rows(statistics, dataset)
+    WeightTable.from_statistics(statistics, dataset=dataset, weighting=weighting)
+    if by_class:
+        _require_test(statistics, dataset, weighting)
+
+
+def _require_rows(statistics: Statistics, dataset: str) -> None:
+    for name, rows in zip(statistics.classes, statistics.rows.sum(axis=0), strict=True):
+        if not rows:
+            raise DataError(
+                f"dataset '{dataset}': classes.{name}",
+                expected="rows that pass the selection, in any split",
+                found=f"none, of {statistics.rows.sum()} rows of all classes",
+                fix=f"check `where` and the files of '{name}', or loosen `select`",
+            )
+
+
+def _require_test(statistics: Statistics, dataset: str, weighting: Weighting) -> None:
+    sums = statistics.weights(weighting.scales(statistics.samples))[_TEST]
+    for number, name in enumerate(statistics.classes):
+        rows = int(statistics.rows[_TEST, number])
+        if not rows:
+            counts = zip(SPLITS, statistics.rows[:, number].tolist(), strict=True)
+            raise DataError(
+                f"dataset '{dataset}': classes.{name}",
+                expected="rows in the split 'test', which figures are about",
+                found=", ".join(f"{count} in '{split}'" for split, count in counts),
+                fix="add files, or give 'test' a larger share in `splits`",
+            )
+        if not (np.isfinite(sums[number]) and sums[number] > 0):
+            negative = int(statistics.negative[_TEST, number])
+            raise DataError(
+                f"dataset '{dataset}': weight",
+                expected=f"event weights of class '{name}' that sum to more than zero in the split "
+                "'test', as efficiencies are divided by that sum",
+                found=f"{sums[number]:g} in {rows} rows, {negative} of them negative",
+                fix="check the sign of `weight`, add files, or give 'test' a larger share",
+            )

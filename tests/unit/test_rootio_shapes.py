@@ -1,0 +1,63 @@
+"""Expressions of the wrong shape are refused from the types of branches, before rows are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rootloom import scratch
+from rootloom.errors import ConfigError
+from rootloom.filelist import File
+from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.header import inspect
+from rootloom.rootio.shapes import Shapes
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+ANY = (ClassRule(name="any", where="MET_pt > 0"),)
+
+
+def ask(name: str, **fields: Any) -> None:
+    url = str(DATA / name)
+    reader = RowReader("Events", fields.pop("variables", {}), classes=ANY, **fields)
+    Shapes().require(File("key", url, None, "", ""), reader, inspect(url, "Events"))
+
+
+@pytest.mark.parametrize("name", ["nano_dy.root", "nano_dy_rntuple.root"])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"variables": {"x": "Jet_pt"}}, r"column 'x': 'Jet_pt'\n.*one value a row"),
+        ({"objects": {"jets": {"pt": "MET_pt"}}}, r"column 'jets.pt'.*\n.*a list of values a row"),
+        ({"select": "Jet_pt > 30"}, r"select(.|\n)*one value a row"),
+        ({"weight": "Jet_pt"}, r"weight(.|\n)*one value a row"),
+        ({"rows": "MET"}, r"rows: MET\n.*jagged"),
+    ],
+)
+def test_the_wrong_shape_is_refused(name: str, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as refused:
+        ask(name, **fields)
+    assert name in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["nano_dy.root", "nano_dy_rntuple.root"])
+def test_the_right_shape_is_not(name: str) -> None:
+    ask(name, variables={"n": "count(Jet_pt)", "x": "MET_pt"}, objects={"jets": {"pt": "Jet_pt"}})
+    ask(name, variables={"pt": "Jet_pt", "met": "MET_pt"}, rows="Jet")
+
+
+def test_each_set_of_types_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(RowReader, "read", lambda self, url, *_, **__: iter(read.append(url) or ()))
+    url = str(DATA / "nano_dy.root")
+    shapes, header = Shapes(), inspect(url, "Events")
+    reader = RowReader("Events", {"x": "MET_pt"}, classes=ANY)
+    for name in ("a", "b"):
+        shapes.require(File("key", name, None, "", ""), reader, header)
+    assert read == ["a"]
+    shapes.require(File("key", "c", None, "", "other"), reader, header)
+    assert read == ["a", "c"]
+    monkeypatch.setenv(scratch.VARIABLE, str(tmp_path))  # a copy of the file would be made for it
+    Shapes().require(File("key", "d", None, "", ""), reader, header)
+    assert read == ["a", "c"]
