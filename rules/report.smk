@@ -1,4 +1,30 @@
-"""Write the report page and its figures from metric, statistics and log files."""
+"""Write the report page and its figures from metric, statistics, survey and log files.
+
+`survey` passes over a representation's shards once: distributions of inputs, mean images, examples.
+"""
+
+
+rule survey:
+    input:
+        manifests=shards_for("survey", PATHS.survey("{dataset}", "{representation}")),
+    output:
+        survey=PATHS.survey("{dataset}", "{representation}"),
+    log:
+        PATHS.log("survey", "{dataset}", "{representation}"),
+    benchmark:
+        PATHS.benchmark("survey", "{dataset}", "{representation}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("survey", 1500),
+        runtime=minutes("survey", 60),
+        disk_mb=100,
+    params:
+        job=job_of("survey"),
+        files=PLAN.listing.files,
+    script:
+        "../scripts/survey.py"
 
 
 rule report:
@@ -12,6 +38,7 @@ rule report:
         statistics=[
             PATHS.statistics(PLAN.dataset_name, name) for name in PLAN.representations
         ],
+        surveys=[PATHS.survey(PLAN.dataset_name, name) for name in PLAN.representations],
         manifests=unless_current(
             "report",
             PATHS.report(PLAN.name, "quarantined.json"),

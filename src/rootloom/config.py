@@ -374,8 +374,8 @@ class Generation(Section):
 class Images(Section):
     """Average images shown in the report."""
 
-    before: str = Field(description="representation before preprocessing")
-    after: str = Field(description="representation after preprocessing")
+    before: str | None = Field(None, description="representation before preprocessing")
+    after: str | None = Field(None, description="representation after preprocessing")
 
 
 class Experiment(Section):
@@ -404,8 +404,17 @@ class Experiment(Section):
         {}, description="how results become figures: fields of the task's kind of evaluation"
     )
     generation: Generation = Generation()
-    images: Images | None = None
+    images: Images | list[str] | None = Field(
+        None, description="representations whose average images the report shows"
+    )
     expected: list[Expected] = []
+
+    def pictured(self) -> dict[str, str]:
+        """Representations whose average images are shown, by their titles."""
+        if isinstance(self.images, Images):
+            words = {"before": self.images.before, "after": self.images.after}
+            return {f"{when} preprocessing": name for when, name in words.items() if name}
+        return {name: name for name in self.images or ()}
 
 
 S = TypeVar("S", bound=Section)
@@ -525,7 +534,10 @@ class Library:
         """An experiment by name; a dataset's name alone means the default experiment on it."""
         where = self._where("experiments", name)
         if name not in self.names("experiments") and name in self.names("datasets"):
-            data = {**self._read("experiments", "default"), "dataset": name}
+            default = self._read("experiments", "default")
+            # The page is about the user's dataset; what is done with it stands below.
+            about = {"title": name, "description": default.get("title", "")}
+            data = {**default, **about, "dataset": name}
         else:
             data = self._read("experiments", name)
         experiment = parse(Experiment, data, where)

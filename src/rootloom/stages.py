@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "all_shards", "baseline", "evaluate", "fidelity", "floor", "friend", "friends", "generate",
     "index", "moments", "predict", "preprocess", "report", "running", "shard", "simulate",
-    "statistics", "train", "train_process",
+    "statistics", "survey", "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -190,6 +190,16 @@ def statistics(job: Job, *, moments: Sequence[str], output: str) -> None:
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
     _write_statistics(output, json.loads(total.to_json()), "statistics", job)
+
+
+def survey(job: Job, *, shards: Sequence[str], output: str) -> None:
+    """What the rows of a representation look like: distributions of inputs, images, examples."""
+    from rootloom.sections import representation_of
+    from rootloom.shards.survey import survey as surveyed
+
+    section = job["section"]
+    found = surveyed(shards, representation_of(section), section["classes"])
+    _write_statistics(output, json.loads(found.to_json()), "survey", job)
 
 
 class TrainingPaths(TypedDict):
@@ -492,6 +502,7 @@ def report(
     evaluations: Sequence[str],
     histories: Sequence[str],
     statistics: Sequence[str],
+    surveys: Sequence[str],
     manifests: Sequence[str],
     output: str,
     quarantined: str,
@@ -505,6 +516,7 @@ def report(
         evaluations=evaluations,
         histories=histories,
         statistics=statistics,
+        surveys=surveys,
         manifests=manifests,
     )
     aside = inputs.dataset.quarantined if inputs.dataset else {}

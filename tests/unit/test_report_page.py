@@ -19,9 +19,9 @@ from rootloom.evaluation.classification import Classification
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.significance import Counts
-from rootloom.report.images import average_images
+from rootloom.report.images import class_images
 from rootloom.report.inputs import (
-    AverageImages,
+    ClassImages,
     DatasetSummary,
     Expected,
     History,
@@ -32,6 +32,7 @@ from rootloom.report.page import method_lines, write_report
 from rootloom.report.rounding import measurement
 from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
+from rootloom.representations.base import Panel
 
 # name: (separation, members, parameters, seconds)
 METHODS = {
@@ -112,10 +113,10 @@ def images():
         "qcd": blob(0, 0, 0.1) + 0.05 * blob(0, -0.4, 0.3),
         "w": blob(0, 0, 0.1) + 0.4 * blob(0, -0.65, 0.14),
     }
-    extent = (-1.25, 1.25, -1.25, 1.25)
+    panel = Panel((25, 25), (-1.25, 1.25, -1.25, 1.25), "Δy", "Δφ", "mean pT share")
     return [
-        AverageImages("Before preprocessing", extent, centred, quantity="mean pT share"),
-        AverageImages("After preprocessing", extent, subjets, quantity="mean pT share"),
+        ClassImages("before preprocessing", panel, centred),
+        ClassImages("after preprocessing", panel, subjets),
     ]
 
 
@@ -286,7 +287,7 @@ def test_a_bare_report_is_escaped_and_the_same_bytes_twice(tmp_path, written):
 
 
 def test_images_are_the_same_bytes_in_two_runs(written):
-    one, two = (as_svg(average_images(written[0].images[:1]), "i", "images") for _ in range(2))
+    one, two = (as_svg(class_images(written[0].images[:1]), "i", "images") for _ in range(2))
     assert one == two
 
 
@@ -344,7 +345,8 @@ def test_refusals(tmp_path, written):
     other = dataclasses.replace(second, split="validation")
     with pytest.raises(DataError, match=r"(?s)'recnn-gated'.*split 'test'"):
         write_report(tmp_path / "r.html", ReportInputs(title="x", evaluations=[first, other]))
-    bad = AverageImages("Before", (0, 1, 0, 1), {"w": np.zeros((4, 4))})
+    panel = Panel((4, 4), (0, 1, 0, 1), "x", "y", "z")
+    bad = ClassImages("Before", panel, {"w": np.full((4, 4), np.nan)})
     with pytest.raises(DataError, match="'Before' of class 'w'"):
         write_report(tmp_path / "r.html", ReportInputs("x", [first], images=[bad]))
     assert list(tmp_path.iterdir()) == []

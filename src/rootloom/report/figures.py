@@ -238,7 +238,7 @@ def class_efficiencies(
     return figure
 
 
-def centres_of(edges: Sequence[float], place: int, of: int) -> np.ndarray:
+def centres_of(edges: Sequence[float] | np.ndarray, place: int, of: int) -> np.ndarray:
     """Where line number `place` of so many has its points in bins: side by side about the middle.
 
     edges: (n + 1,); returns (n,).

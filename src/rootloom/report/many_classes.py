@@ -20,11 +20,11 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.uncertainties import rows_behind_rejection
 from rootloom.report import figures
 from rootloom.report.classification_rows import rejection_cells
+from rootloom.report.distributions import class_lines
 from rootloom.report.figures import Line, Traced
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import fixed, grouped, measurement, percent
 from rootloom.report.tables import Cell
-from rootloom.report.theme import looks
 
 # The share of colour in a cell that all rows of a class are in: text stays readable on it.
 FULL_SHADE = 55
@@ -183,9 +183,8 @@ def _discriminant(
 
 
 def _class_lines(classes: Sequence[str]) -> dict[str, Line]:
-    """How classes are drawn, the same in all figures."""
-    named = zip(classes, looks([False] * len(classes)), strict=True)
-    return {name: Line(name, look, False) for name, look in named}
+    """How classes are drawn, by name."""
+    return {line.label: line for line in class_lines(classes)}
 
 
 def _curves(line: Line, result: DiscriminantResult, key: str, classes: Sequence[str]) -> Picture:
