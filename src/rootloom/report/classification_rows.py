@@ -134,7 +134,8 @@ def _rejection(point: WorkingPoint, members: int) -> Cell:
     if point.background_effective < 0.9 * point.background_count:
         count += f" ({grouped(point.background_effective)} effective)"
     if point.at_least is not None:
-        count += f", limit of {grouped(rows_behind_rejection(point.at_least))} effective"
+        effective = grouped(rows_behind_rejection(point.at_least))
+        count = f"{mean}{left} of {total} ({effective} effective) left"
         return Cell(with_errors(point.rejection), count, "68.27 % confidence level")
     if point.rejection.why:
         return Cell(with_errors(point.rejection), count, point.rejection.why)

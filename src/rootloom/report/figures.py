@@ -23,8 +23,9 @@ READABLE = 0.35
 # A curve with a smaller share of such points is drawn as a whole: there is nothing better.
 FEW_READABLE = 0.1
 MARKS = 0.25  # the way between two markers of a curve, in diagonals of the axes
-# What the points of several methods in one bin are set apart by, as a share of the bin.
-SIDE_BY_SIDE = 0.5
+# What the points of several methods in a bin spread over: a share of it, and of the axis at most.
+SIDE_BY_SIDE, MOST_OF_AXIS = 0.5, 0.05
+LIMITS_APART = 0.008  # of signal efficiency
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def rejection_curves(
             np.exp(relative) / background,
         )
         _curve(axes, line, efficiency, 1 / background, number, len(results))
-        _limits(axes, line, traced.limits)
+        _limits(axes, line, traced.limits, number, len(results))
     grid = np.linspace(0.05, 1, 50)
     axes.plot(grid, 1 / grid, ":", color=NEUTRAL, linewidth=1, label="random choice")
     axes.set(xlim=(0, 1), yscale="log", xlabel=f"{own} efficiency", ylabel="background rejection")
@@ -140,7 +141,7 @@ def significance_curves(results: Sequence[tuple[Line, Traced]]) -> Figure:
         )
         _curve(axes, line, efficiency, improvement, number, len(results))
         limits = [(own, own * limit**0.5) for own, limit in traced.limits]
-        _limits(axes, line, limits)
+        _limits(axes, line, limits, number, len(results))
         top = max(top, float(improvement.max(initial=0)), *(1.3 * limit for _, limit in limits))
     axes.axhline(1, linestyle=":", color=NEUTRAL, linewidth=1)
     axes.set(
@@ -167,7 +168,7 @@ def cut_scan(results: Sequence[tuple[Line, Discrimination]], number: int) -> Fig
             error = found.value.statistical
             best = (found.signal_efficiency, found.value.value, np.nan if error is None else error)
             axes.errorbar(*best, **line.points)
-    axes.set(xlim=(0, 1), xlabel="signal efficiency", ylabel="expected significance / σ")
+    axes.set(xlim=(0, 1.02), xlabel="signal efficiency", ylabel="expected significance / σ")
     axes.set_ylim(bottom=0)
     return figure
 
@@ -243,8 +244,9 @@ def centres_of(edges: Sequence[float] | np.ndarray, place: int, of: int) -> np.n
 
     edges: (n + 1,); returns (n,).
     """
-    low, high = np.array(edges[:-1]), np.array(edges[1:])
-    return low + (high - low) * (0.5 + SIDE_BY_SIDE * ((place + 0.5) / of - 0.5))
+    ends = np.asarray(edges, np.float64)
+    widths = np.minimum(SIDE_BY_SIDE * np.diff(ends), MOST_OF_AXIS * (ends[-1] - ends[0]))
+    return 0.5 * (ends[1:] + ends[:-1]) + widths * ((place + 0.5) / of - 0.5)
 
 
 def _efficiency_bars(
@@ -253,7 +255,7 @@ def _efficiency_bars(
     centre: np.ndarray,
     bins: Sequence[tuple[float | None, float, float]],
 ) -> None:
-    # On a logarithmic axis a bin in which nothing passed has no place.
+    # On a logarithmic axis a bin in which nothing passed has no place but that of its upper limit.
     value = np.array([b[0] or np.nan for b in bins], dtype=float)
     low, high = (np.array([b[i] for b in bins]) for i in (1, 2))
     axes.errorbar(
@@ -262,6 +264,9 @@ def _efficiency_bars(
         yerr=[np.fmax(value - low, 0), np.fmax(high - value, 0)],
         **line.points,
     )
+    none = np.array([b[0] == 0 for b in bins])
+    style = {**line.points, "linestyle": "none", "label": None}
+    axes.errorbar(centre[none], high[none], yerr=0.3 * high[none], uplims=True, **style)
 
 
 def _logarithmic_efficiency(axes: Axes) -> None:
@@ -320,12 +325,15 @@ def _band(
     )  # fmt: skip
 
 
-def _limits(axes: Axes, line: Line, limits: Sequence[tuple[float, float]]) -> None:
-    """Lower limits (x, y) as arrows upwards."""
+def _limits(
+    axes: Axes, line: Line, limits: Sequence[tuple[float, float]], number: int, of: int
+) -> None:
+    """Lower limits (x, y) as arrows upwards, side by side for so many lines."""
     for x, limit in limits:
         axes.errorbar(
-            x, limit, yerr=0.25 * limit, lolims=True, color=line.colour, linestyle="none",
-            elinewidth=1.2, marker=line.look.marker, markersize=4,
+            x + LIMITS_APART * (number - 0.5 * (of - 1)), limit, yerr=0.25 * limit, lolims=True,
+            color=line.colour, linestyle="none", elinewidth=1.2,
+            marker=line.look.marker, markersize=4,
             markerfacecolor="none" if line.dashed else line.colour,
         )  # fmt: skip
 

@@ -45,7 +45,18 @@ class Section:
     """All about one resolution or one number."""
 
     title: str
-    pictures: Sequence[Picture]
+    spread: Picture
+    profiles: Sequence[Picture]
+
+    @property
+    def paired(self) -> list[Picture]:
+        """Pictures in rows of two: of an even number of profiles the first picture stands alone."""
+        return list(self.profiles) if self.alone else [self.spread, *self.profiles]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it does."""
+        return len(self.profiles) % 2 == 0
 
 
 @dataclass(frozen=True)
@@ -198,7 +209,7 @@ class Regression:
             )
             for number, found in enumerate(first.profiles)
         ]
-        return Section(title=_sentence(title), pictures=[spread, *profiles])
+        return Section(title=_sentence(title), spread=spread, profiles=profiles)
 
 
 def _of_number(key: str, results: Sequence[tuple[Line, NumberError]]) -> Section:
@@ -223,7 +234,7 @@ def _of_number(key: str, results: Sequence[tuple[Line, NumberError]]) -> Section
         for number, found in enumerate(first.profiles)
         for field in ("bias", "resolution")
     ]
-    return Section(title=name, pictures=[spread, *profiles])
+    return Section(title=name, spread=spread, profiles=profiles)
 
 
 def _sentence(title: str) -> str:

@@ -95,15 +95,13 @@ def _bars(
     place: int,
     of: int,
 ) -> None:
-    """Values with errors in bins, whose widths are bars of one method alone."""
+    """Values with errors in bins, whose widths are thin lines."""
     ends, centres = np.array(edges), centres_of(edges, place, of)
     value, error = (
         np.array([np.nan if b[k] is None else b[k] for b in bins], dtype=float) for k in (0, 1)
     )
-    style = {**line.points, "linestyle": "none"}
-    # Of several methods side by side the bars would say which bin less well than the grid does.
-    wide = [centres - ends[:-1], ends[1:] - centres] if of == 1 else None
-    axes.errorbar(centres, value, yerr=error, xerr=wide, **style)
+    axes.hlines(value, ends[:-1], ends[1:], color=line.colour, linewidth=0.6, alpha=0.5)
+    axes.errorbar(centres, value, yerr=error, **{**line.points, "linestyle": "none"})
 
 
 def _few(number: float) -> str:
