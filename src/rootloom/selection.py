@@ -113,13 +113,13 @@ class Selection:
         self._check_discriminants()
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
         require_known(self._reweighted(), dataset.variables, *variable)
+        self._check_images()
         for name in self.representations:
             section = self.library.representation(name)
             of, variables = f"representation '{name}'", self._variables_of(name)
             require_known(variables, dataset.variables, f"{of}: variables", f"variables of {where}")
             objects = objects_read(section, self.properties(section))
             require_known(objects, dataset.objects, f"{of}: objects", f"objects of {where}")
-        self._check_images()
         self._check_samples(where)
         self._check_scales(where)
         self._check_weights()
@@ -141,10 +141,16 @@ class Selection:
                 )
 
     def _drawable(self, name: str) -> bool:
-        """The same of any file, also one that cannot be used."""
+        """Whether a representation can be drawn, and of this dataset."""
         try:
-            return self.can_be_drawn(name)
-        except ConfigError:
+            section = self.library.representation(name)
+            objects = objects_read(section, self.properties(section))
+            variables = self._variables_of(name)
+            known = set(objects) <= set(self.dataset.objects)
+            return (
+                known and set(variables) <= set(self.dataset.variables) and self.can_be_drawn(name)
+            )
+        except ConfigError:  # a file that is no representation is no help either
             return False
 
     def _check_samples(self, where: str) -> None:
