@@ -413,7 +413,9 @@ class Experiment(Section):
         """Representations whose average images are shown, by their titles."""
         if isinstance(self.images, Images):
             words = {"before": self.images.before, "after": self.images.after}
-            return {f"{when} preprocessing": name for when, name in words.items() if name}
+            return {
+                f"{when.capitalize()} preprocessing": name for when, name in words.items() if name
+            }
         return {name: name for name in self.images or ()}
 
 

@@ -286,7 +286,7 @@ class Jobs(Files):
             "objects": dataset.objects,
             "targets": dataset.targets,
             "read": {
-                name: sorted(self._variables_read(self.library.representation(name)))
+                name: self._named_inputs(self.library.representation(name))
                 for name in self.representations
             },
             "own": {
@@ -390,6 +390,13 @@ class Jobs(Files):
             {"name": name, "where": rule.where, "by_file": name in by_file}
             for name, rule in self.dataset.classes.items()
         ]
+
+    def _named_inputs(self, representation: dict[str, Any]) -> list[str]:
+        """Variables and collections that a representation itself is made of."""
+        field = self.properties(representation).get("variables", {"default": ()})
+        named = representation.get("variables", field["default"])
+        variables = self.dataset.variables if named is None else named
+        return [*variables, *objects_read(representation, self.properties(representation))]
 
     def _variables_read(self, representation: dict[str, Any]) -> set[str]:
         wanted: set[str] = set(self.auxiliary())

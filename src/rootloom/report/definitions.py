@@ -31,21 +31,22 @@ def facts(words: Words) -> list[tuple[str, str]]:
 def definitions(words: Words) -> list[Definition]:
     """All quantities and their expressions, then those that samples have of their own.
 
-    words: "variables", "objects", "targets", "own" by sample, and "read", the variables by
-    representation.
+    words: "variables", "objects", "targets", "own" by sample, and "read", the variables and
+    collections by representation.
     """
-    read = words["read"]
-    found = []
-    for name, expression in words["variables"].items():
-        readers = [of for of, names in read.items() if name in names]
-        found.append(Definition("variable", name, expression, ", ".join(readers)))
+    variables = words["variables"].items()
+    found = [Definition("variable", name, text, _readers(words, name)) for name, text in variables]
     found += [Definition("target", name, text) for name, text in words["targets"].items()]
     found += [
-        Definition("object", f"{group}.{name}", text)
+        Definition("object", f"{group}.{name}", text, _readers(words, group))
         for group, quantities in words["objects"].items()
         for name, text in quantities.items()
     ]
     return [*found, *(one for sample, own in words["own"].items() for one in _own(sample, own))]
+
+
+def _readers(words: Words, name: str) -> str:
+    return ", ".join(of for of, names in words["read"].items() if name in names)
 
 
 def _own(sample: str, own: Words) -> Iterator[Definition]:

@@ -99,7 +99,7 @@ def _images(groups: Sequence[ClassImages], key: str, what: str) -> list[Picture]
             class_images([group]),
             f"{key}-{number}",
             f"{what}, {group.title}: {', '.join(group.images)}",
-            f"{group.title[:1].upper()}{group.title[1:]}",
+            group.title,
         )
         for number, group in enumerate(groups)
     ]

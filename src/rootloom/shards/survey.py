@@ -25,7 +25,7 @@ from rootloom.shards.reader import Shard
 from rootloom.types import SPLITS, TARGET, Column, Ragged
 
 COMPARED = (SPLITS[0], SPLITS[-1])  # the splits whose distributions are shown
-BINS = 40
+BINS, LEAST_BINS = 40, 10  # of many rows, and of few: as many as the root of the values looked at
 # An axis leaves out this share on either side: a few far values would hide all others.
 _TAIL = 0.005
 # Whole numbers in at most so wide a range have a bin each.
@@ -175,6 +175,7 @@ def axis(values: np.ndarray) -> np.ndarray:
         return np.linspace(0.0, 1.0, BINS + 1)
     if values.max() - values.min() <= _WHOLE and np.array_equal(values, np.round(values)):
         return np.arange(values.min() - 0.5, values.max() + 1.0)
+    bins = int(np.clip(np.sqrt(len(values)), LEAST_BINS, BINS))
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     if not low < high:
         low, high = values.min(), values.max()
@@ -182,8 +183,8 @@ def axis(values: np.ndarray) -> np.ndarray:
         around = 0.5 * abs(low) or 0.5
         low, high = low - around, high + around
     if low > 0 and high > _RATIO * low:
-        return np.geomspace(low, high, BINS + 1)
-    return np.linspace(low, high, BINS + 1)
+        return np.geomspace(low, high, bins + 1)
+    return np.linspace(low, high, bins + 1)
 
 
 def _axes(paths: Sequence[str | Path], representation: Any) -> dict[str, np.ndarray]:
