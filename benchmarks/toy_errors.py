@@ -57,13 +57,15 @@ def classes(kind: str, rows: int, random: np.random.Generator) -> Iterator[Figur
 
 
 def resolutions(kind: str, rows: int, random: np.random.Generator) -> Iterator[Figure]:
-    """Mean, root mean square, median and 68 % quantile."""
-    values, weight = np.abs(random.normal(size=rows)), weights(kind, rows, random)
+    """Mean, root mean square, median and 68 % quantile of |N(0, 1)|, and the width of N(0, 1)."""
+    normal, weight = random.normal(size=rows), weights(kind, rows, random)
+    values = np.abs(normal)
     yield "mean", *resolution.mean(values, weight), halfnorm.mean()
     yield "RMS", *resolution.root_mean_square(values, weight), 1.0
     yield "median", *resolution.quantile(values, weight, 0.5), halfnorm.median()
     share = resolution.CONTAINED
     yield "68 % quantile", *resolution.quantile(values, weight, share), halfnorm.ppf(share)
+    yield "half the central 68 %", *resolution.central_width(normal, weight), 1.0
 
 
 def significances(kind: str, rows: int, random: np.random.Generator) -> Iterator[Figure]:

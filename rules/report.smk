@@ -1,4 +1,30 @@
-"""Write the report page and its figures from metric, statistics and log files."""
+"""Write the report page and its figures from metric, statistics, survey and log files.
+
+`survey` passes over a representation's shards once: distributions of inputs, mean images, examples.
+"""
+
+
+rule survey:
+    input:
+        manifests=shards_for("survey"),
+    output:
+        survey=PATHS.survey("{dataset}", "{representation}"),
+    log:
+        PATHS.log("survey", "{dataset}", "{representation}"),
+    benchmark:
+        PATHS.benchmark("survey", "{dataset}", "{representation}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("survey", 1500),
+        runtime=minutes("survey", 60),
+        disk_mb=100,
+    params:
+        job=job_of("survey"),
+        files=PLAN.listing.files,
+    script:
+        "../scripts/survey.py"
 
 
 rule report:
@@ -15,6 +41,12 @@ rule report:
             lambda wildcards: [
                 PATHS.statistics(PLAN.dataset_name, name)
                 for name in PLAN.representations
+            ],
+        ),
+        surveys=reads(
+            "report",
+            lambda wildcards: [
+                PATHS.survey(PLAN.dataset_name, name) for name in PLAN.representations
             ],
         ),
         manifests=reads(

@@ -8,6 +8,7 @@ with running(snakemake.log[0]):
         evaluations=snakemake.input.evaluations,
         histories=snakemake.input.histories,
         statistics=snakemake.input.statistics,
+        surveys=snakemake.input.surveys,
         manifests=snakemake.input.manifests,
         output=snakemake.output.report,
         quarantined=snakemake.output.quarantined,

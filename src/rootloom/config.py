@@ -444,8 +444,8 @@ class Generation(Section):
 class Images(Section):
     """Average images shown in the report."""
 
-    before: str = Field(description="representation before preprocessing")
-    after: str = Field(description="representation after preprocessing")
+    before: str | None = Field(None, description="representation before preprocessing")
+    after: str | None = Field(None, description="representation after preprocessing")
 
 
 class Experiment(Section):
@@ -480,8 +480,19 @@ class Experiment(Section):
         {}, description="how results become figures: fields of the task's kind of evaluation"
     )
     generation: Generation = Generation()
-    images: Images | None = None
+    images: Images | list[str] | None = Field(
+        None, description="representations whose average images the report shows"
+    )
     expected: list[Expected] = []
+
+    def pictured(self) -> dict[str, str]:
+        """Representations whose average images are shown, by their titles."""
+        if isinstance(self.images, Images):
+            words = {"before": self.images.before, "after": self.images.after}
+            return {
+                f"{when.capitalize()} preprocessing": name for when, name in words.items() if name
+            }
+        return {name: name for name in self.images or ()}
 
 
 class Library:
@@ -547,7 +558,10 @@ class Library:
         where = self.where("experiments", name)
         check_name(name, "config/config.yaml: experiment", TAKEN_BY_EXPERIMENTS)
         if self._is_dataset_alone(name):
-            data = {**self._read("experiments", "default"), "dataset": name}
+            default = self._read("experiments", "default")
+            # The page is about the user's dataset; what is done with it stands below.
+            about = {"title": name, "description": default.get("title", "")}
+            data = {**default, **about, "dataset": name}
         else:
             data = self._read("experiments", name, "config/config.yaml: experiment")
         experiment = parse(Experiment, data, where)
@@ -588,9 +602,8 @@ class Library:
         if experiment.baselines:
             key = "baseline_representation"
             self._require_file("representations", getattr(experiment, key), f"{where}: {key}")
-        if experiment.images:
-            for key, name in experiment.images:
-                self._require_file("representations", name, f"{where}: images.{key}")
+        for name in experiment.pictured().values():
+            self._require_file("representations", name, f"{where}: images")
 
     def table(self, name: str) -> Table:
         """The recipe of a text table by name."""

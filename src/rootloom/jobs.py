@@ -303,21 +303,51 @@ class Jobs(Files):
             "size": self.settings.size if self.dataset.simulate else None,
             "methods": self.all_methods,
             "networks": {name: self.members(name) for name in experiment.methods},
-            "images": experiment.images.model_dump() if experiment.images else None,
-            "representations": self.representations,
-            "image_half_width": self._of_images("half_width"),
-            "image_channels": {k: len(v) for k, v in self._of_images("channels").items()},
+            "images": experiment.pictured(),
+            "representations": {name: self._representation(name) for name in self.representations},
+            "definitions": self._definitions(),
             "expected": [entry.model_dump() for entry in experiment.expected],
             "weighting": self.weighting(),
             "weights": self._weights_in_words(),
         }
         rule = "fidelity" if self.makes_examples else "evaluate"
         upstream = [self._fingerprint(rule, method=m) for m in self.all_methods]
-        # It shows class means of representations that no method reads.
-        upstream += [
-            self._fingerprint("statistics", representation=name) for name in self.representations
-        ]
+        upstream += [self._fingerprint("survey", representation=r) for r in self.representations]
         return section, [], upstream
+
+    def _survey(self, representation: str) -> Described:
+        fields = self._representation(representation)
+        section = {"representation": fields, "classes": list(self.dataset.classes)}
+        upstream = self._shard_fingerprint(representation, self.listing.digest)
+        return section, [_module("representations", fields)], [upstream]
+
+    def _definitions(self) -> Job:
+        """What the dataset's file says of rows and their quantities, for the reader of a report."""
+        dataset = self.dataset
+        shown = {"variables", "objects", "targets", "select"}
+        return {
+            "tree": dataset.tree,
+            "rows": dataset.rows,
+            "select": dataset.select,
+            "identity": dataset.identity,
+            "splits": dataset.splits.model_dump(),
+            "classes": {
+                name: rule.model_dump(include={"files", "process", "where"}, exclude_none=True)
+                for name, rule in dataset.classes.items()
+            },
+            "variables": dataset.variables,
+            "objects": dataset.objects,
+            "targets": dataset.targets,
+            "read": {
+                name: self._named_inputs(self.library.representation(name))
+                for name in self.representations
+            },
+            "own": {
+                name: source.model_dump(include=source.model_fields_set & shown)
+                for name, source in dataset.sources().items()
+                if source.model_fields_set & shown
+            },
+        }
 
     def _scored(self, method: str) -> Job:
         """What training, prediction and baselines share: inputs, classes and weights."""
@@ -335,7 +365,7 @@ class Jobs(Files):
     def _weights_in_words(self) -> Job:
         """What the dataset's file says of weights, for the reader of a report."""
         dataset = self.dataset
-        sources = dataset.sources() if "" not in dataset.sources() else {}
+        sources = dataset.sources()
         return {
             "event": dataset.weight,
             "training": dataset.training_weight,
@@ -427,6 +457,13 @@ class Jobs(Files):
             for name, rule in self.dataset.classes.items()
         ]
 
+    def _named_inputs(self, representation: dict[str, Any]) -> list[str]:
+        """Variables and collections that a representation itself is made of."""
+        field = self.properties(representation).get("variables", {"default": ()})
+        named = representation.get("variables", field["default"])
+        variables = self.dataset.variables if named is None else named
+        return [*variables, *objects_read(representation, self.properties(representation))]
+
     def _variables_read(self, representation: dict[str, Any]) -> set[str]:
         wanted: set[str] = set(self.auxiliary())
         field = self.properties(representation).get("variables")
@@ -444,15 +481,6 @@ class Jobs(Files):
 
     def _all_predictions(self) -> list[str]:
         return [digest for method in self.all_methods for digest in self._predictions_of(method)]
-
-    def _of_images(self, field: str) -> dict[str, Any]:
-        """A field of the image representations that the report shows."""
-        images = self.experiment.images
-        found = {}
-        for name in (images.before, images.after) if images else ():
-            section = self.library.representation(name)
-            found[name] = section.get(field, self.properties(section)[field]["default"])
-        return found
 
 
 def mentions(whole: Job, part: Job) -> list[str]:

@@ -120,6 +120,10 @@ class Paths:
         """Merged statistics over the training split."""
         return self._at("datasets", dataset, representation, "statistics.json")
 
+    def survey(self, dataset: str, representation: str) -> str:
+        """What rows look like: distributions of inputs, mean images, examples."""
+        return self._at("datasets", dataset, representation, "survey.json")
+
     # -- experiments ----------------------------------------------------------------------------
     def model(self, experiment: str, method: str, member: str | int) -> str:
         """The trained model's bundle (safetensors)."""

@@ -30,6 +30,7 @@ READS = {
     "shard": ("simulate", "index"),
     "moments": ("preprocess",),
     "statistics": ("moments",),
+    "survey": ("preprocess",),
     "train": ("preprocess", "statistics"),
     "baseline": ("preprocess", "statistics"),
     "predict": ("train", "preprocess", "statistics"),
@@ -39,7 +40,7 @@ READS = {
     "friend": ("predict", "baseline", "index"),
     "floor": ("preprocess",),
     "fidelity": ("generate", "train", "floor", "preprocess"),
-    "report": ("evaluate", "fidelity", "train", "statistics", "preprocess"),
+    "report": ("evaluate", "fidelity", "train", "statistics", "survey", "preprocess"),
 }
 # Made again, these have the same content: a user who forces one does not ask for what reads it.
 SAME_AGAIN = frozenset({"preprocess", "moments"})
@@ -86,6 +87,7 @@ class Plan(Jobs):
         for name in self.representations:
             statistics = self.paths.statistics(self.dataset_name, name)
             yield statistics
+            yield self.paths.survey(self.dataset_name, name)
             # Those of another division of the files gave the same statistics.
             if self.state("statistics", [statistics], representation=name) is not State.CURRENT or (
                 self._division_of(statistics) == str(self.listing.packs)

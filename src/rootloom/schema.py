@@ -49,6 +49,7 @@ DECLARED = (
     "role",
     "evaluation",
     "shown",
+    "drawn",
 )
 # Classes that are configured but not chosen by a kind.
 SINGLE = {

@@ -41,8 +41,7 @@ class Selection:
         names = {method.representation for method in self.experiment.methods.values()}
         if self.experiment.baselines:
             names.add(self.experiment.baseline_representation)
-        if self.experiment.images:
-            names |= {self.experiment.images.before, self.experiment.images.after}
+        names |= set(self.experiment.pictured().values())
         return sorted(names)
 
     def method(self, name: str) -> Method:
@@ -77,7 +76,12 @@ class Selection:
         """Figures saved beside the report."""
         kind = self.library.evaluation(self.experiment)["kind"]
         shown = self.library.schema["$defs"]["evaluations"][kind]["x-shown"]
-        return [*shown, *(["images.png"] if self.experiment.images else [])]
+        return [*shown, *(["images.png"] if self.experiment.pictured() else [])]
+
+    def can_be_drawn(self, representation: str) -> bool:
+        """Whether its rows have images."""
+        kind = self.library.representation(representation)["kind"]
+        return bool(self.library.schema["$defs"]["representations"][kind].get("x-drawn"))
 
     def properties(self, representation: dict[str, Any]) -> dict[str, Any]:
         """Schema of the fields of a representation's class."""
@@ -115,6 +119,7 @@ class Selection:
         self._check_discriminants()
         variable = (f"{where}: reweight.variable", "a variable of the dataset")
         require_known(self._reweighted(), dataset.variables, *variable)
+        self._check_images()
         for name in self.representations:
             section = self.library.representation(name)
             of, variables = self.library.where("representations", name), self._variables_of(name)
@@ -138,6 +143,32 @@ class Selection:
         self._check_compared(where)
         for name in self.experiment.methods:
             self._check_folds(name)
+
+    def _check_images(self) -> None:
+        """Refuse average images of what cannot be drawn."""
+        for name in self.experiment.pictured().values():
+            if not self.can_be_drawn(name):
+                fitting = [n for n in self.library.names("representations") if self._drawable(n)]
+                kind = self.library.representation(name)["kind"]
+                raise ConfigError(
+                    f"experiment '{self.name}': images",
+                    expected="representations that can be drawn",
+                    found=f"'{name}', which is of kind {kind}",
+                    fix=f"one of: {', '.join(fitting) or 'none is there yet'}",
+                )
+
+    def _drawable(self, name: str) -> bool:
+        """Whether a representation can be drawn, and of this dataset."""
+        try:
+            section = self.library.representation(name)
+            objects = objects_read(section, self.properties(section))
+            variables = self._variables_of(name)
+            known = set(objects) <= set(self.dataset.objects)
+            return (
+                known and set(variables) <= set(self.dataset.variables) and self.can_be_drawn(name)
+            )
+        except ConfigError:  # a file that is no representation is no help either
+            return False
 
     def _check_samples(self, where: str) -> None:
         """Refuse a sample of no class, or with an expression for what nobody asks of it."""

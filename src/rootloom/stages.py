@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "all_shards", "baseline", "evaluate", "fidelity", "floor", "friend", "friends", "generate",
     "index", "moments", "predict", "preprocess", "report", "running", "shard", "simulate",
-    "statistics", "train", "train_process",
+    "statistics", "survey", "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -255,6 +255,16 @@ def statistics(
     )
     packs_of = Path(moments[0]).stem.rpartition("-of-")[2]  # which division of the files
     _write_statistics(output, total.content(), "statistics", job, {"packs": packs_of})
+
+
+def survey(job: Job, *, shards: Sequence[str], output: str) -> None:
+    """What the rows of a representation look like: distributions of inputs, images, examples."""
+    from rootloom.sections import representation_of
+    from rootloom.shards.survey import survey as surveyed
+
+    section = job["section"]
+    found = surveyed(shards, representation_of(section), section["classes"])
+    _write_statistics(output, found.content(), "survey", job)
 
 
 class TrainingPaths(TypedDict):
@@ -592,6 +602,7 @@ def report(
     evaluations: Sequence[str],
     histories: Sequence[str],
     statistics: Sequence[str],
+    surveys: Sequence[str],
     manifests: Sequence[str],
     output: str,
     quarantined: str,
@@ -605,6 +616,7 @@ def report(
         evaluations=evaluations,
         histories=histories,
         statistics=statistics,
+        surveys=surveys,
         manifests=manifests,
     )
     aside = inputs.dataset.quarantined if inputs.dataset else {}

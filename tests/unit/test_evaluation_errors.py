@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 import subprocess
 import sys
@@ -32,11 +33,14 @@ from rootloom.evaluation.uncertainties import (
     NONE_LEFT,
     REVERSED,
     SEPARATED,
+    all_passed_limit,
     auc_error,
     auc_limit,
     background_at,
     no_auc_error,
     no_background_error,
+    rows_behind_rejection,
+    rows_behind_share,
     weighted_share,
 )
 from rootloom.report.inputs import ReportInputs
@@ -456,3 +460,54 @@ def test_other_widths_are_taken(minimal: Path) -> None:
     changed(minimal, "id", np.arange(10_000, dtype=np.int32))
     assert evaluate([minimal]).result == before.result
     assert dataclasses.replace(before, provenance={}) == before
+
+
+def test_one_background_row_is_no_limit_of_a_rejection(tmp_path: Path) -> None:
+    """1/1.1479 is below 1, which every rejection is at least."""
+    for number, limited in ((1, False), (2, True)):
+        truth = (np.arange(20 + number) >= number).astype(int)
+        found = evaluated(tmp_path, 0.1 + 0.8 * truth, truth, np.ones(len(truth)))
+        point = found.result.discriminations[0].working_points[0]
+        assert (point.at_least is not None) == limited
+        if limited:
+            assert point.at_least == pytest.approx(number / 1.1479)
+        else:
+            assert with_errors(point.rejection) == "–"
+            assert "too few for a limit" in point.rejection.why
+
+
+def test_limits_tell_how_many_effective_rows_they_are_of() -> None:
+    for number in (2.0, 9.5, 300.0):
+        assert rows_behind_share(all_passed_limit(number)) == pytest.approx(number)
+        assert rows_behind_rejection(number / 1.1479) == pytest.approx(number)
+
+
+def page_of(tmp_path: Path, methods: dict[str, np.ndarray], truth: np.ndarray) -> str:
+    found = []
+    for name, score in methods.items():
+        (folder := tmp_path / name).mkdir()
+        one = evaluated(folder, score, truth, np.ones(len(truth)))
+        found.append(dataclasses.replace(one, method=name))
+    page = write_report(tmp_path / "r.html", ReportInputs(title="t", evaluations=found))[0]
+    bare = re.sub(r"<(svg|style).*?</\1>|<[^>]+>", " ", page.read_text(), flags=re.DOTALL)
+    return re.sub(r"[ \n]+", " ", html.unescape(bare))
+
+
+def test_methods_stand_in_the_order_of_what_is_printed(tmp_path: Path) -> None:
+    """Five separated rows say less than an AUC of 0.9 with an error."""
+    truth = np.arange(10) % 2
+    good = 0.2 + 0.6 * truth + 0.01 * np.arange(10)
+    good[0] = 0.85
+    text = page_of(tmp_path, {"perfect": 0.1 + 0.8 * truth, "good": good}, truth)
+    assert re.search(r"Of 2 methods, good has the highest AUC for \w+: 0\.\d+", text)
+    assert re.search(r"only a lower limit of the AUC is known: perfect \(>\s0\.79\d?\)", text)
+    rows = re.search(r"Method AUC.*?First error", text)[0]
+    assert rows.index("good") < rows.index("perfect")
+    assert "limit of 5 effective rows" in rows
+    assert "0 of 5 (5 effective) left" in rows
+
+
+def test_methods_of_which_only_limits_are_known_have_no_best_value(tmp_path: Path) -> None:
+    truth = np.arange(10) % 2
+    text = page_of(tmp_path, {"a": 0.1 + 0.8 * truth, "b": 0.2 + 0.5 * truth}, truth)
+    assert "has the highest lower limit of the AUC" in text

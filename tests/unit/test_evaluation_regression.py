@@ -217,8 +217,9 @@ def test_the_page_shows_methods_by_their_resolution(tmp_path: Path) -> None:
     text = page.read_text("utf-8")
     assert [path.name for path in beside] == ["resolution.png"]
     assert re.search(r"<strong>fine</strong> has the smallest mean angle to the true way", text)
-    # One density and four profiles of each of four resolutions.
-    assert len(re.findall(r"<figure", text)) == 4 * 5
+    # One density and four profiles of each of four resolutions; residuals, bias and resolution of
+    # the energy in as many bins.
+    assert len(re.findall(r"<figure", text)) == 4 * 5 + 1 + 4 * 2
     rows = re.findall(
         r'<th scope="row">.*?</svg>\s*(\w+)</th><td class="number">([^<]*)', text, re.S
     )
@@ -233,3 +234,103 @@ def test_methods_that_were_evaluated_otherwise_do_not_share_a_page(tmp_path: Pat
     other = evaluate([path], registry.parse("evaluations", {**SECTION, "profiles": []}))
     with pytest.raises(DataError, match="same options"):
         write_report(tmp_path / "report.html", ReportInputs("Muons", [one, other]))
+
+
+def scalar_member(
+    path: Path, columns: tuple[str, ...], predicted: np.ndarray, true: np.ndarray,
+    weight: np.ndarray, method: str = "net", number: int = 0,
+) -> Path:  # fmt: skip
+    """Predictions of plain numbers (R, T)."""
+    rows = np.arange(len(true))
+    content = Rows(
+        id=rows.astype(np.uint64),
+        weight=weight,
+        truth=np.zeros(len(true), np.int32),
+        scores=predicted,
+        file=np.zeros(len(true)),
+        entry=rows,
+        object=np.zeros(len(true)),
+        aux={f"target.{name}": true[:, k] for k, name in enumerate(columns)},
+    )
+    header = Header(method, ("jet",), "jet", columns, member=number)
+    write_predictions(path, Predictions(header, content))
+    return path
+
+
+def scalars(rows: int, targets: int, seed: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True and predicted numbers (R, T) with a bias of 1 and a resolution of 2, and weights."""
+    rng = np.random.default_rng(seed)
+    true = rng.uniform(20, 100, (rows, targets))
+    return true, true + rng.normal(1.0, 2.0, (rows, targets)), rng.exponential(1.0, rows)
+
+
+def test_scalars_have_residuals_bias_and_resolution_by_event_weights(tmp_path: Path) -> None:
+    true, predicted, weight = scalars(4000, 2)
+    residual = predicted[:, 0] - true[:, 0]
+    # Half of the weight is on rows that are three times as far off.
+    far = np.arange(4000) % 2 == 0
+    predicted[far, 0] = true[far, 0] + 3 * residual[far]
+    path = scalar_member(tmp_path / "a.h5", ("mass", "pt"), predicted, true, weight)
+    result = evaluate([path], registry.parse("evaluations", {"kind": "regression"})).result
+    assert isinstance(result, RegressionResult)
+    mass, pt = result.numbers
+    off = (predicted[:, 0] - true[:, 0]).astype(np.float64)
+    stored = np.asarray(weight, np.float32).astype(np.float64)
+    assert mass.bias.value == pytest.approx(np.average(off, weights=stored), rel=1e-4)
+    ends = scipy.stats.mstats.mquantiles(np.repeat(off, np.round(20 * stored).astype(int)),
+                                         [0.15865, 0.84135])  # fmt: skip
+    assert mass.resolution.value == pytest.approx(0.5 * np.diff(ends)[0], rel=0.02)
+    assert pt.resolution.value == pytest.approx(2.0, abs=4 * pt.resolution.statistical)
+    histogram, edges = np.histogram(off, mass.residuals.edges, weights=stored)
+    np.testing.assert_allclose(
+        np.array(mass.residuals.density) * np.diff(edges), histogram / stored.sum(), atol=1e-5
+    )
+    assert sum(histogram) / stored.sum() == pytest.approx(1 - mass.residuals.beyond)
+    # Against its own truth, then against the other's.
+    assert [one.variable for one in mass.profiles] == ["mass", "pt"]
+    assert [one.variable for one in pt.profiles] == ["pt", "mass"]
+    for one in pt.profiles:
+        for value, error in one.resolution:
+            assert value == pytest.approx(2.0, abs=5 * error)
+        for value, error in one.bias:
+            assert value == pytest.approx(1.0, abs=5 * error)
+
+
+def test_many_scalars_are_shown_against_their_own_truth(tmp_path: Path) -> None:
+    true, predicted, weight = scalars(200, 6)
+    names = tuple(f"n{k}" for k in range(6))
+    path = scalar_member(tmp_path / "a.h5", names, predicted, true, weight)
+    result = evaluate([path], registry.parse("evaluations", {"kind": "regression"})).result
+    assert [[p.variable for p in one.profiles] for one in result.numbers] == [[n] for n in names]
+
+
+@pytest.mark.parametrize("names", [("energy",), ("way_x", "way_y", "way_z")])
+@pytest.mark.parametrize("rows", [3, 500])
+def test_a_regression_of_plain_numbers_ends_with_its_figure(
+    tmp_path: Path, names: tuple[str, ...], rows: int
+) -> None:
+    """Also a direction given as three numbers, and so few rows that nothing has an error."""
+    found = []
+    for method, factor in (("coarse", 3.0), ("fine", 1.0)):
+        true, predicted, weight = scalars(rows, len(names))
+        predicted = true + factor * (predicted - true)
+        path = tmp_path / f"{method}.h5"
+        scalar_member(path, names, predicted, true, weight, method)
+        found.append(evaluate([path], registry.parse("evaluations", {"kind": "regression"})))
+    page, *beside = write_report(tmp_path / "report.html", ReportInputs("Jets", found))
+    assert (
+        tuple(path.name for path in beside) == registry.resolve("evaluations", "regression").shown
+    )
+    text = page.read_text("utf-8")
+    assert f"<strong>fine</strong> has the smallest RMS of {names[0]}" in text
+    assert len(re.findall(r"<figure", text)) == len(names) * (1 + 2 * len(names))
+    assert "legend_1" not in text
+
+
+def test_equal_predictions_have_a_page(tmp_path: Path) -> None:
+    true = np.full((40, 1), 5.0)
+    path = scalar_member(tmp_path / "a.h5", ("e",), true.copy(), true, np.ones(40))
+    found = evaluate([path], registry.parse("evaluations", {"kind": "regression"}))
+    assert found.result.numbers[0].resolution.value == 0.0
+    assert found.result.numbers[0].resolution.statistical is None
+    assert write_report(tmp_path / "report.html", ReportInputs("Jets", [found]))

@@ -118,3 +118,39 @@ def test_bins_hold_alike_many_rows_and_leave_nothing_out() -> None:
     assert resolution.in_bins(np.array([-1.0, 1e9]), edges).tolist() == [-1, -1]
     assert np.all(np.diff(resolution.even_edges(np.full(9, 3.0), 4)) > 0)
     assert len(resolution.even_edges(np.full(3, np.nan), 4)) == 2
+
+
+def test_the_central_width_is_the_deviation_of_a_normal_distribution() -> None:
+    values = 3.0 + 2.5 * RNG.normal(size=ROWS)
+    found = resolution.central_width(values, ONES)
+    low, high = np.quantile(values, scipy.stats.norm.cdf([-1, 1]), method="hazen")
+    assert found.value == pytest.approx(0.5 * (high - low), rel=1e-3)
+    # Of quantiles at ±σ: variance p(1 − p)/n f², covariance p²/n f², f = φ(1)/σ.
+    p, f = scipy.stats.norm.cdf(-1), scipy.stats.norm.pdf(1) / 2.5
+    expected = np.sqrt((2 * p * (1 - p) - 2 * p**2) / ROWS) / f / 2
+    assert found.error == pytest.approx(expected, rel=0.2)
+    # Neither a shift nor a few far rows count.
+    far = np.concatenate([values + 100, [1e6] * 3])
+    assert resolution.central_width(far, np.ones(len(far))).value == pytest.approx(
+        found.value, rel=0.01
+    )
+
+
+@pytest.mark.parametrize("kind", ["unit", "exponential"])
+def test_the_error_of_the_central_width_is_the_spread_of_toys(kind: str) -> None:
+    rng, rows = np.random.default_rng(5), 400
+    found = []
+    for _ in range(300):
+        weight = np.ones(rows) if kind == "unit" else rng.exponential(1.0, rows)
+        found.append(resolution.central_width(rng.normal(size=rows), weight))
+    values, errors = np.array(found).T
+    # 300 toys know their spread to 4 %; the error of 400 rows is some 8 % too large.
+    assert np.sqrt(np.mean(errors**2)) / values.std() == pytest.approx(1.08, abs=0.16)
+    assert values.mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_few_rows_have_a_central_width_without_an_error() -> None:
+    found = resolution.central_width(np.array([1.0, 2.0, 4.0]), np.ones(3))
+    assert found.value > 0
+    assert np.isnan(found.error)
+    assert np.isnan(resolution.central_width(np.array([]), np.array([])).value)

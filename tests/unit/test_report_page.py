@@ -20,10 +20,12 @@ from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.significance import Counts
 from rootloom.fileio import sealed
-from rootloom.report.images import average_images
+from rootloom.report.definitions import definitions, facts
+from rootloom.report.images import class_images
 from rootloom.report.inputs import (
-    AverageImages,
+    ClassImages,
     DatasetSummary,
+    Distribution,
     Expected,
     History,
     ReportInputs,
@@ -33,6 +35,7 @@ from rootloom.report.page import method_lines, write_report
 from rootloom.report.rounding import measurement
 from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
+from rootloom.representations.base import Panel
 
 # name: (separation, members, parameters, seconds)
 METHODS = {
@@ -113,10 +116,10 @@ def images():
         "qcd": blob(0, 0, 0.1) + 0.05 * blob(0, -0.4, 0.3),
         "w": blob(0, 0, 0.1) + 0.4 * blob(0, -0.65, 0.14),
     }
-    extent = (-1.25, 1.25, -1.25, 1.25)
+    panel = Panel((25, 25), (-1.25, 1.25, -1.25, 1.25), "Δy", "Δφ", "mean pT share")
     return [
-        AverageImages("Before preprocessing", extent, centred, quantity="mean pT share"),
-        AverageImages("After preprocessing", extent, subjets, quantity="mean pT share"),
+        ClassImages("before preprocessing", panel, centred),
+        ClassImages("after preprocessing", panel, subjets),
     ]
 
 
@@ -287,7 +290,7 @@ def test_a_bare_report_is_escaped_and_the_same_bytes_twice(tmp_path, written):
 
 
 def test_images_are_the_same_bytes_in_two_runs(written):
-    one, two = (as_svg(average_images(written[0].images[:1]), "i", "images") for _ in range(2))
+    one, two = (as_svg(class_images(written[0].images[:1]), "i", "images") for _ in range(2))
     assert one == two
 
 
@@ -328,7 +331,7 @@ def test_nothing_survives(tmp_path):
     found = [evaluate([tmp_path / "p.h5"])]
     write_report(tmp_path / "r.html", ReportInputs(title="perfect", evaluations=found))
     text = Page((tmp_path / "r.html").read_text()).text
-    assert "0 of 300 left" in text
+    assert re.search(r"0 of 300 \(\d+ effective\) left", text)
     assert re.search(r">\u2009\d+", text)
 
 
@@ -345,7 +348,8 @@ def test_refusals(tmp_path, written):
     other = dataclasses.replace(second, split="validation")
     with pytest.raises(DataError, match=r"(?s)'recnn-gated'.*split 'test'"):
         write_report(tmp_path / "r.html", ReportInputs(title="x", evaluations=[first, other]))
-    bad = AverageImages("Before", (0, 1, 0, 1), {"w": np.zeros((4, 4))})
+    panel = Panel((4, 4), (0, 1, 0, 1), "x", "y", "z")
+    bad = ClassImages("Before", panel, {"w": np.full((4, 4), np.nan)})
     with pytest.raises(DataError, match="'Before' of class 'w'"):
         write_report(tmp_path / "r.html", ReportInputs("x", [first], images=[bad]))
     assert list(tmp_path.iterdir()) == []
@@ -381,3 +385,51 @@ def test_report_loads_no_model_and_no_jax():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_legend_lies_in_a_figure(written):
+    """Matplotlib names the group of a legend so; each section has one of its own instead."""
+    assert "legend_1" not in written[2]
+    page = Page(written[2])
+    legends = [a for tag, a in page.tags if tag == "ul" and a.get("class") == "legend"]
+    assert len(legends) == 2  # performance and scores
+
+
+def test_the_chapter_on_the_data_set(tmp_path):
+    rng = np.random.default_rng(1)
+    sums = np.abs(rng.normal(5, 1, (2, 2, 2, 10)))
+    sums[:, :, 1] = 0  # a class without rows, and one whose weights cancel, have no shares
+    words = {
+        "tree": "Events", "rows": "Jet", "select": "Jet_pt > 20", "identity": ["run", "event"],
+        "splits": {"train": "run < 5", "validation": 0.25, "test": 0.75},
+        "classes": {"qcd": {"files": ["a.root"]}, "w": {"where": "flavour < 4"}},
+        "variables": {"pt": "Jet_pt", "mass": "Jet_mass"}, "targets": {"e": "Gen_e"},
+        "objects": {"parts": {"px": "Part_px"}}, "read": {"features": ["pt"], "image": ["parts"]},
+        "own": {"data": {"select": None, "variables": {"pt": "Jet_pt * 1.01"}}},
+    }  # fmt: skip
+    dataset = DatasetSummary(
+        name="mine",
+        rows={"train": {"qcd": 5, "w": 0}},
+        files=1,
+        facts=facts(words),
+        definitions=definitions(words),
+        distributions={"features": [
+            Distribution("pt", np.linspace(0, 10, 11), sums),
+            Distribution("mass", np.geomspace(1, 1e3, 11), sums),
+        ]},
+        examples=[dataclasses.replace(images()[0], title="image")],
+    )  # fmt: skip
+    found = evaluations(tmp_path, 400, methods=("dnn",))
+    write_report(tmp_path / "r.html", ReportInputs(title="t", evaluations=found, dataset=dataset))
+    page = Page((tmp_path / "r.html").read_text())
+    text = re.sub(r"[ \n]+", " ", page.text)
+    for phrase in (
+        "an object of Jet, of tree Events", "Jet_pt > 20", "where flavour < 4", "where run < 5",
+        "25.0\u2009% of all other events, by hash", "run, event", "parts.pxobjectPart_pximage",
+        "ptvariableJet_ptfeatures", "massvariableJet_mass–", "etargetGen_e–",
+        "ptin sample dataJet_pt * 1.01", "selectionin sample datanone",
+    ):  # fmt: skip
+        assert phrase in text, phrase
+    shown = [a["aria-label"] for tag, a in page.tags if tag == "svg" and "aria-label" in a]
+    assert sum("training and in the test split" in label for label in shown) == 2
+    assert sum("An example row of each class" in label for label in shown) == 1

@@ -33,7 +33,7 @@ PM = f"{THIN}±{THIN}"
     (1615.0, 93.0, f"1,620{PM}90".replace(",", THIN)),
     (12345.0, 951.0, f"12,300{PM}1,000".replace(",", THIN)),
     (0.0, 0.354, f"0.00{PM}0.35"),
-    (5.0, 0.0, "5.000"),
+    (5.0, 0.0, "5.0"),
     (-0.0004, 0.03, f"0.000{PM}0.030"),
     (-12.0, 1.5, f"\u221212.0{PM}1.5"),
 ])  # fmt: skip
@@ -45,7 +45,11 @@ def test_further_errors_follow_the_first():
     assert measurement(83.27, 3.14, 0.03) == f"83.3{PM}3.1{PM}0.0"
     assert measurement(83.27, None, 12.3) == f"83{PM}12"
     assert measurement(None, 1.0) == "–"
-    assert measurement(0.75, None, None) == "0.7500"
+    # Without an error more than two digits would claim to be known.
+    assert measurement(0.75, None, None) == "0.75"
+    assert measurement(0.98765) == "0.988"
+    assert measurement(1.0) == "1.0"
+    assert measurement(123.4) == "120"
 
 
 @given(st.floats(1e-12, 1e12))

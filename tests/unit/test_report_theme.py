@@ -7,9 +7,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from rootloom.evaluation.classification import Classification
 from rootloom.evaluation.classification_results import Curve
+from rootloom.evaluation.discriminate import Sample, discriminate
 from rootloom.report import figures
-from rootloom.report.figures import Line
+from rootloom.report.figures import Line, Traced
 from rootloom.report.theme import COLOURS, SERIES, looks
 
 # Simulation of full colour-vision deficiencies on linear RGB: Machado, Oliveira, Fernandes,
@@ -64,7 +66,8 @@ BASELINES_LAST = [number >= 9 for number in range(24)]
 def test_no_two_methods_look_alike_to_anybody(baseline, scheme):
     shown = {pair[0]: pair[scheme == "dark"] for pair in COLOURS.values()}
     for one, other in combinations(looks(baseline), 2):
-        if one.dashes == other.dashes:
+        # Lines have dashes; points have markers.
+        if one.dashes == other.dashes or one.marker == other.marker:
             ours, theirs = (linear(shown[look.colour]) for look in (one, other))
             for matrix in VISION.values():
                 assert np.linalg.norm(lab(matrix @ ours) - lab(matrix @ theirs)) > APART
@@ -81,20 +84,71 @@ def curve_of(power):
     return Curve(efficiency, efficiency**power, 0.05 * efficiency**power)
 
 
-@pytest.mark.parametrize("count", [3, 12])
-def test_the_legend_of_many_lies_below_the_axes(count):
+def traced_of(count):
     drawn = looks([False] * count)
     lines = [Line(f"a-method-{number}", look, False) for number, look in enumerate(drawn)]
-    results = [(line, curve_of(1.5 + 0.2 * number)) for number, line in enumerate(lines)]
-    figure = figures.rejection_curves(results)
+    return [(line, Traced(curve_of(1.5 + 0.2 * n))) for n, line in enumerate(lines)]
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_the_legend_of_a_figure_that_stands_alone_lies_below_its_axes(count):
+    figure = figures.rejection_curves(traced_of(count), legend=True)
     figure.draw_without_rendering()
     axes = figure.axes[0]
-    inside = axes.get_legend()
-    assert (inside is not None) == (count == 3)
-    if inside is None:
-        box, plot = figure.legends[0].get_window_extent(), axes.get_window_extent()
-        assert len(figure.legends[0].get_texts()) == count + 1  # with the random choice
-        assert box.y1 < plot.y0
-        assert box.x0 >= 0
-        assert box.x1 <= figure.bbox.x1
-        assert plot.height > 0.6 * figures.WIDE[1] * figure.dpi
+    assert axes.get_legend() is None
+    box, plot = figure.legends[0].get_window_extent(), axes.get_window_extent()
+    assert len(figure.legends[0].get_texts()) == count + 1  # with the random choice
+    assert box.y1 < plot.y0
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert plot.height > 0.6 * figures.WIDE[1] * figure.dpi
+
+
+@pytest.mark.parametrize(("count", "marked"), [(4, False), (15, True)])
+def test_curves_of_many_methods_have_their_markers(count, marked):
+    figure = figures.rejection_curves(traced_of(count))
+    drawn = [line for line in figure.axes[0].lines if line.get_label() != "random choice"]
+    assert len(drawn) == count
+    assert len({(line.get_color(), line.get_marker()) for line in drawn}) == count
+    assert {line.get_marker() != "None" for line in drawn} == {marked}
+
+
+def few_rows(rows, apart):
+    """A curve and its working points from so many rows of each class."""
+    random = np.random.default_rng(5)
+    signal = np.arange(2 * rows) < rows
+    score = random.normal(size=2 * rows) + apart * signal
+    sample = Sample(
+        score, signal, np.ones(2 * rows), np.arange(2 * rows, dtype=np.uint64), {}, ("s", "b"),
+        np.ones(2 * rows),
+    )  # fmt: skip
+    return discriminate("s", [sample], Classification(histogram_bins=5))
+
+
+@pytest.mark.parametrize("draw", [figures.rejection_curves, figures.significance_curves])
+@pytest.mark.parametrize("apart", [1.0, 50.0])
+def test_axes_of_ten_rows_a_class_are_not_empty(draw, apart):
+    """There are few points with a small error, or none at all where the classes are separated."""
+    (line, _), *_ = traced_of(1)
+    axes = draw([(line, Traced.of(few_rows(10, apart)))]).axes[0]
+    axes.figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    shown = [
+        (x, y)
+        for artist in axes.lines
+        if artist.get_color() == line.colour
+        for x, y in zip(artist.get_xdata(), artist.get_ydata(), strict=True)
+        if low <= y <= high and 0 <= x <= 1
+    ]
+    assert len(shown) >= (10 if apart < 10 else 3)
+
+
+def test_a_curve_of_many_rows_leaves_out_what_has_no_meaning():
+    result = few_rows(2000, 1.0)
+    (line, _), *_ = traced_of(1)
+    axes = figures.rejection_curves([(line, Traced.of(result))]).axes[0]
+    drawn = axes.lines[0].get_xdata()
+    curve = result.curve
+    relative = np.array(curve.error) / np.maximum(curve.background_efficiency, 1e-12)
+    assert len(drawn) == np.sum((relative < 0.35) & (np.array(curve.background_efficiency) > 0))
+    assert len(drawn) < len(curve.error)

@@ -32,7 +32,7 @@ def ask(name: str, **fields: Any) -> None:
         ({"objects": {"jets": {"pt": "MET_pt"}}}, r"column 'jets.pt'.*\n.*a list of values a row"),
         ({"select": "Jet_pt > 30"}, r"select(.|\n)*one value a row"),
         ({"weight": "Jet_pt"}, r"weight(.|\n)*one value a row"),
-        ({"rows": "MET"}, r"rows: MET\n.*jagged"),
+        ({"rows": "MET"}, r"rows: MET\n(.|\n)*jagged"),
     ],
 )
 def test_the_wrong_shape_is_refused(name: str, fields: dict[str, Any], message: str) -> None:

@@ -112,6 +112,10 @@ def _measure(sample: Sample, options: ClassificationOptions) -> _Member:
 
 def _working_point(index: int, target: float, members: Sequence[_Member]) -> WorkingPoint:
     why = [no_background_error(m.curve, m.at, index) for m in members]
+    limits = [
+        rejection_limit(m.curve) if reason == NONE_LEFT else None
+        for m, reason in zip(members, why, strict=True)
+    ]
     efficiency = [float(m.at.efficiency[index]) for m in members]
     positive = [
         None if reason in (NONE_LEFT, CANCELS) else e
@@ -135,11 +139,13 @@ def _working_point(index: int, target: float, members: Sequence[_Member]) -> Wor
         rejection=summarise(
             rejection,
             _product(rejection, relative, 1.0),
-            limits=[
-                rejection_limit(m.curve) if reason == NONE_LEFT else None
-                for m, reason in zip(members, why, strict=True)
+            limits=limits,
+            why=[
+                f"{NONE_LEFT} of too few for a limit"
+                if reason == NONE_LEFT and not limit
+                else reason
+                for limit, reason in zip(limits, why, strict=True)
             ],
-            why=why,
         ),
         significance_improvement=summarise(
             improvement, _product(improvement, relative, 0.5), why=why

@@ -14,10 +14,13 @@ from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.evaluation import resolution
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, over_members
+from rootloom.evaluation.metrics import effective_rows
 from rootloom.evaluation.predictions import Predictions
 from rootloom.evaluation.regression_results import (
     NumberError,
+    NumberProfile,
     RegressionResult,
+    Residuals,
     Resolution,
     ResolutionProfile,
     Spread,
@@ -28,6 +31,10 @@ Triple = tuple[str, str, str]
 Number = Annotated[int, Field(gt=0)]
 # Where histograms begin: at this share of the rows, and not so far below the largest value.
 _LOWEST, _DECADES = 0.002, 1e-5
+# What histograms of residuals leave out on either side: a few far rows would hide all the others.
+_TAIL = 0.005
+# More plain numbers than this are not shown against each other: pictures grow with their square.
+_EACH_OTHER = 4
 FEW_AROUND = "too few different values around the figure"
 
 
@@ -47,8 +54,9 @@ class Regression:
     places: the distance to the truth, in the targets' unit. tracks: lines by name: the distance
     between the points of the true and of the predicted line that lie nearest to the origin, and the
     difference of the two lines' distances to the origin. Targets in none of them are plain numbers:
-    bias and root mean square.
-    profiles: what resolutions are shown against, in `profile_bins` bins that hold alike many rows:
+    bias, root mean square and resolution of what is predicted minus what is true.
+    profiles: what resolutions are shown against, in `profile_bins` bins that hold alike many rows
+    (plain numbers also against their own truth, and up to four of them against each other's):
     "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
     distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All
     are the truth's.
@@ -80,7 +88,7 @@ class Regression:
                 self._resolution(name, [e[name] for e in errors], weights, axes)
                 for name in errors[0]
             ),
-            numbers=tuple(self._number(name, samples) for name in self._numbers(samples[0])),
+            numbers=self._all_numbers(samples, axes),
         )
 
     def _errors(self, sample: _Sample) -> dict[str, np.ndarray]:
@@ -159,9 +167,7 @@ class Regression:
         self, axis: str, values: np.ndarray, error: np.ndarray, weight: np.ndarray
     ) -> ResolutionProfile:
         """Means and 68 % quantiles of the first member in bins."""
-        edges = resolution.even_edges(values, self.profile_bins)
-        place = resolution.in_bins(values, edges)
-        inside = [place == k for k in range(len(edges) - 1)]
+        edges, inside = self._bins(values)
         means = (resolution.mean(error[rows], weight[rows]) for rows in inside)
         contained = (
             resolution.quantile(error[rows], weight[rows], resolution.CONTAINED) for rows in inside
@@ -174,13 +180,53 @@ class Regression:
             contained=tuple(map(_plain, contained)),
         )
 
-    def _number(self, name: str, samples: Sequence[_Sample]) -> NumberError:
+    def _all_numbers(
+        self, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
+    ) -> tuple[NumberError, ...]:
+        """All plain numbers; axes: what profiles are against beside truths, by name."""
+        names = self._numbers(samples[0])
+        others = names if len(names) <= _EACH_OTHER else []
+        found = []
+        for name in names:
+            order = dict.fromkeys((name, *others, *axes))
+            truths = {n: axes[n] if n in axes else samples[0].truth_of(n) for n in order}
+            found.append(self._number(name, samples, truths))
+        return tuple(found)
+
+    def _number(
+        self, name: str, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
+    ) -> NumberError:
         found = [(s.predicted_of(name) - s.truth_of(name), s.weight) for s in samples]
+        values, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return NumberError(
             name=name,
             bias=_measured(resolution.mean, found),
             rms=_measured(resolution.root_mean_square, found),
+            resolution=_measured(resolution.central_width, found),
+            residuals=_residuals(values, weights, self.histogram_bins),
+            profiles=tuple(self._number_profile(axis, of, *found[0]) for axis, of in axes.items()),
         )
+
+    def _number_profile(
+        self, axis: str, values: np.ndarray, residual: np.ndarray, weight: np.ndarray
+    ) -> NumberProfile:
+        """Bias and resolution of the first member in bins."""
+        edges, inside = self._bins(values)
+        return NumberProfile(
+            variable=axis,
+            unit=self._unit_of(axis),
+            edges=tuple(edges.tolist()),
+            bias=tuple(_plain(resolution.mean(residual[rows], weight[rows])) for rows in inside),
+            resolution=tuple(
+                _plain(resolution.central_width(residual[rows], weight[rows])) for rows in inside
+            ),
+        )
+
+    def _bins(self, values: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Edges of the bins of a profile, and which of the rows (R,) are in each of them."""
+        edges = resolution.even_edges(values, self.profile_bins)
+        place = resolution.in_bins(values, edges)
+        return edges, [place == k for k in range(len(edges) - 1)]
 
 
 class _Sample:
@@ -245,6 +291,23 @@ def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weight)
     share = counts / weight.sum() / np.log(edges[1] / edges[0])
     return Spread(tuple(edges.tolist()), tuple(share.tolist()))
+
+
+def _residuals(values: np.ndarray, weight: np.ndarray, bins: int) -> Residuals:
+    """Shares of rows in bins of one width, fewer of few rows; far rows on either side left out."""
+    low, high = (resolution.quantile(values, weight, q).value for q in (_TAIL, 1 - _TAIL))
+    low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)
+    if not low < high:  # all alike: a bin as wide as the value, around it
+        low, high = low - (0.5 * abs(low) or 0.5), low + (0.5 * abs(low) or 0.5)
+    few = int(np.ceil(2 * np.sqrt(effective_rows(weight))))
+    edges = np.linspace(low, high, min(bins, max(few, 5)) + 1)
+    counts, _ = np.histogram(values, edges, weights=weight)
+    share = counts / weight.sum()
+    return Residuals(
+        edges=tuple(edges.tolist()),
+        density=tuple((share / np.diff(edges)).tolist()),
+        beyond=float(1.0 - share.sum()),
+    )
 
 
 def _plain(found: Estimate) -> tuple[float | None, float | None]:

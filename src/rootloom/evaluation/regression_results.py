@@ -50,12 +50,45 @@ class Resolution:
 
 
 @dataclass(frozen=True)
+class Residuals:
+    """Predicted minus true: `density` (n,), the share of the rows in a unit of `edges` (n + 1,).
+
+    beyond: share of the rows outside the edges.
+    """
+
+    edges: tuple[float, ...]
+    density: tuple[float, ...]
+    beyond: float
+
+
+@dataclass(frozen=True)
+class NumberProfile:
+    """Predicted minus true in bins of `variable`: (value, error) of its mean and of its resolution.
+
+    unit: the variable's.
+    """
+
+    variable: str
+    unit: str
+    edges: tuple[float, ...]
+    bias: tuple[tuple[float | None, float | None], ...]
+    resolution: tuple[tuple[float | None, float | None], ...]
+
+
+@dataclass(frozen=True)
 class NumberError:
-    """Mean and root mean square of predicted minus true, of a plain number."""
+    """Predicted minus true of a plain number.
+
+    bias: its mean; rms: its root mean square; resolution: half the width of the central interval
+    that holds 68.27 %, to which neither a bias nor long tails add.
+    """
 
     name: str
     bias: Measurement
     rms: Measurement
+    resolution: Measurement
+    residuals: Residuals
+    profiles: tuple[NumberProfile, ...]
 
 
 @dataclass(frozen=True)
@@ -69,13 +102,17 @@ class RegressionResult:
     kind: Literal["regression"] = "regression"
 
     def figures(self) -> dict[str, Measurement]:
-        """NAME_mean, NAME_median and NAME_68 of angles and distances; bias_NAME and rms_NAME."""
+        """NAME_mean, NAME_median and NAME_68 of angles and distances.
+
+        Of plain numbers bias_NAME, rms_NAME and resolution_NAME.
+        """
         found: dict[str, Measurement] = {}
         for one in self.resolutions:
             found[f"{one.name}_mean"], found[f"{one.name}_median"] = one.mean, one.median
             found[f"{one.name}_68"] = one.contained
         for number in self.numbers:
             found[f"bias_{number.name}"], found[f"rms_{number.name}"] = number.bias, number.rms
+            found[f"resolution_{number.name}"] = number.resolution
         return found
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """How far predictions are from the truth: angles, distances, tracks, plain numbers.
 
 An opening angle and a distance are never negative; their mean, median and 68 % quantile are quoted,
-as resolutions of muon tracks are (arXiv:2103.11939 quotes means). A plain number has a bias and a
-root mean square.
+as resolutions of muon tracks are (arXiv:2103.11939 quotes means). A plain number has a bias, a root
+mean square, and half the width of the interval that holds the central 68 % of its errors.
 """
 
 from __future__ import annotations
@@ -111,17 +111,56 @@ def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> Estimate:
     values, weight = values[weight != 0], weight[weight != 0]
     if len(values) == 0 or weight.sum() <= 0:
         return Estimate(np.nan, np.nan)
+    found, error, _ = _quantile(_placed(values, weight), share)
+    if no_error(values, weight):
+        return Estimate(found, np.nan)
+    return Estimate(found, error)
+
+
+def central_width(values: np.ndarray, weight: np.ndarray, share: float = CONTAINED) -> Estimate:
+    """Half the width of the central interval that holds a `share` of the weight, from (R,).
+
+    Of a normal distribution its standard deviation. Ends and their errors are those of `quantile`;
+    a row moves both ends, each by (p − 1[below]) / density there, and the error counts what it does
+    to their difference: √Σw²(high − low)² / 2Σw. NaN where one of the ends has no error. By toys
+    (`benchmarks/toy_errors.py`) it is right to 6 % for 2,000 rows and 14 to 29 % too large for 40;
+    ten rows have none.
+    """
+    values, weight = values[weight != 0], weight[weight != 0]
+    if len(values) == 0 or weight.sum() <= 0:
+        return Estimate(np.nan, np.nan)
+    placed = _placed(values, weight)
+    ends = [_quantile(placed, 0.5 + side * share / 2) for side in (-1, 1)]
+    found = 0.5 * (ends[1][0] - ends[0][0])
+    if no_error(values, weight) or not all(np.isfinite(error) for _, error, _ in ends):
+        return Estimate(found, np.nan)
+    low, high = (error * moved for _, error, moved in ends)
+    return Estimate(found, 0.5 * float(np.sqrt(np.sum((high - low) ** 2))))
+
+
+def _placed(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values in their order, their weights, and the share of the weight below each one's middle."""
     order = np.argsort(values, kind="stable")
     value, part = values[order], weight[order]
-    place = np.maximum.accumulate((np.cumsum(part) - 0.5 * part) / part.sum())
+    return value, part, np.maximum.accumulate((np.cumsum(part) - 0.5 * part) / part.sum())
+
+
+def _quantile(
+    placed: tuple[np.ndarray, np.ndarray, np.ndarray], share: float
+) -> tuple[float, float, np.ndarray]:
+    """The quantile, its error (NaN where the rows do not tell), and what each row adds to it.
+
+    The latter is (R,), in the values' order, and its squares add up to 1.
+    """
+    value, part, place = placed
     found = float(np.interp(share, place, value))
-    below = value <= found
-    half = np.sqrt(np.sum((part * (below - share)) ** 2)) / part.sum()
+    moved = part * ((value <= found) - share)
+    half = float(np.sqrt(np.sum(moved**2))) / part.sum()
     low, high = share - half, share + half
-    if no_error(values, weight) or low < place[0] or high > place[-1]:
-        return Estimate(found, np.nan)
     error = 0.5 * float(np.diff(np.interp([low, high], place, value))[0])
-    return Estimate(found, error if error > 0 else np.nan)
+    known = error > 0 and low >= place[0] and high <= place[-1]
+    size = np.sqrt(np.sum(moved**2))
+    return found, error if known else np.nan, -moved / (size or 1.0)
 
 
 def even_edges(values: np.ndarray, bins: int) -> np.ndarray:

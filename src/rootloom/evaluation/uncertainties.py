@@ -108,6 +108,11 @@ def all_passed_limit(rows: float) -> float:
     return float((1.0 - CONFIDENCE) ** (1.0 / rows))
 
 
+def rows_behind_share(limit: float) -> float:
+    """How many effective rows a limit of `all_passed_limit` is of: its inverse; 0 < limit < 1."""
+    return math.log(1.0 - CONFIDENCE) / math.log(limit)
+
+
 def rows_of(sums: Cumulative) -> float:
     """Effective rows of a class."""
     return float(effective_count(sums.weight[-1:], sums.square[-1:])[0])
@@ -243,10 +248,19 @@ def weighted_share(passed: np.ndarray, weight: np.ndarray) -> Estimate:
     return Estimate(share, math.sqrt(variance))
 
 
-def rejection_limit(curve: Roc) -> float:
-    """Lower limit on 1/ε_B at 68.27 % confidence when no background row survives."""
+def rejection_limit(curve: Roc) -> float | None:
+    """Lower limit on 1/ε_B at 68.27 % confidence when no background row survives.
+
+    None where it would not be above 1, which every rejection is: one row says nothing.
+    """
     rows = effective_count(curve.background.weight[-1:], curve.background.square[-1:])
-    return float(rows[0]) / NOTHING_SEEN
+    limit = float(rows[0]) / NOTHING_SEEN
+    return limit if limit > 1 else None
+
+
+def rows_behind_rejection(limit: float) -> float:
+    """How many effective rows of background a limit of `rejection_limit` is of: its inverse."""
+    return limit * NOTHING_SEEN
 
 
 def wilson(passed: float, total: float) -> tuple[float, float]:

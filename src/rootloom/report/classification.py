@@ -9,10 +9,10 @@ from itertools import zip_longest
 from typing import ClassVar
 
 from rootloom.errors import DataError
-from rootloom.evaluation.classification_results import ClassificationResult, Curve, Discrimination
+from rootloom.evaluation.classification_results import ClassificationResult, Discrimination
 from rootloom.evaluation.results import Evaluation
 from rootloom.report import classification_rows, figures
-from rootloom.report.figures import Line
+from rootloom.report.figures import Line, Traced
 from rootloom.report.many_classes import ManyClassesSection, many_classes, require_alike
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import percent
@@ -24,6 +24,7 @@ class Section:
     """All about one class against the others."""
 
     positive: str
+    other: str
     rejection: Picture
     significance: Picture
     rows: Sequence[classification_rows.MethodRow]
@@ -59,7 +60,8 @@ class Classification:
 
     def beside(self) -> dict[str, bytes]:
         """The rejection of the signal's background."""
-        return {"roc.png": as_png(figures.rejection_curves(_curves(self._ranked(self._main))))}
+        curves = _curves(self._ranked(self._main))
+        return {"roc.png": as_png(figures.rejection_curves(curves, legend=True))}
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -71,6 +73,31 @@ class Classification:
     def many(self) -> ManyClassesSection | None:
         """Pairs of classes, discriminants and confusion; None of two classes."""
         return many_classes(self.evaluations, self.lines, self.points)
+
+    @property
+    def best(self) -> tuple[str, str, str, str]:
+        """The best method, what it is best in, that, and what is known by a limit only."""
+        return classification_rows.best_words(self.evaluations, self._main)
+
+    @property
+    def legend(self) -> list[Line]:
+        """The methods, in the order of the main table."""
+        return [line for line, _ in self._ranked(self._main)]
+
+    @property
+    def several(self) -> bool:
+        """Whether a method has several members."""
+        return any(len(e.members) > 1 for e in self.evaluations)
+
+    @property
+    def limited(self) -> bool:
+        """Whether a rejection is known by a limit only."""
+        return any(
+            point.at_least is not None
+            for number in range(len(self.evaluations[0].of(ClassificationResult).discriminations))
+            for _, result in self._ranked(number)
+            for point in result.working_points
+        )
 
     @property
     def main(self) -> Section:
@@ -93,10 +120,10 @@ class Classification:
         return self.evaluations[0].of(ClassificationResult).main
 
     def _ranked(self, number: int) -> list[tuple[Line, Discrimination]]:
-        results = {
-            e.method: e.of(ClassificationResult).discriminations[number] for e in self.evaluations
-        }
-        return figures.legend_order(self.lines, results)
+        return [
+            (self.lines[e.method], e.of(ClassificationResult).discriminations[number])
+            for e in classification_rows.ranked(self.evaluations, number)
+        ]
 
     def _section(self, number: int) -> Section:
         ranked = self._ranked(number)
@@ -106,14 +133,16 @@ class Classification:
         has_reliability = any(result.calibration for _, result in ranked)
         return Section(
             positive=positive,
+            other=", ".join(name for name in ranked[0][1].scores.density if name != positive),
             rejection=picture(
                 figures.rejection_curves(_curves(ranked)),
                 f"{key}-rejection",
                 f"Background rejection against signal efficiency {figures_of}",
-                "Background rejection, the inverse of the background efficiency.",
+                "Background rejection, the inverse of the background efficiency. Dotted: random "
+                "choice.",
             ),
             significance=picture(
-                figures.significance_curves(ranked),
+                figures.significance_curves(_curves(ranked)),
                 f"{key}-significance",
                 f"Significance improvement against signal efficiency {figures_of}",
                 "Significance improvement εS/√εB, the factor that a cut brings to S/√B.",
@@ -131,6 +160,7 @@ class Classification:
                 figures.reliability(ranked),
                 f"{key}-reliability",
                 f"Observed share against predicted probability {figures_of}",
+                f"Expected calibration error: {_calibration_errors(ranked)}.",
             )
             if has_reliability
             else None,
@@ -141,8 +171,13 @@ class Classification:
         )
 
 
-def _curves(ranked: Sequence[tuple[Line, Discrimination]]) -> list[tuple[Line, Curve]]:
-    return [(line, result.curve) for line, result in ranked]
+def _curves(ranked: Sequence[tuple[Line, Discrimination]]) -> list[tuple[Line, Traced]]:
+    return [(line, Traced.of(result)) for line, result in ranked]
+
+
+def _calibration_errors(ranked: Sequence[tuple[Line, Discrimination]]) -> str:
+    found = ((line.label, result.calibration) for line, result in ranked)
+    return ", ".join(f"{name} {one.expected_error:.3f}" for name, one in found if one)
 
 
 def _cuts(ranked: Sequence[tuple[Line, Discrimination]], key: str) -> list[Picture]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rootloom.evaluation.classification_results import (
@@ -13,6 +13,7 @@ from rootloom.evaluation.classification_results import (
 )
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
+from rootloom.evaluation.uncertainties import rows_behind_rejection, rows_behind_share
 from rootloom.report.figures import Line
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, places
 from rootloom.report.tables import Cell, parameters_of, reasons, with_errors
@@ -40,11 +41,40 @@ def method_rows(
     evaluations: Sequence[Evaluation], lines: Mapping[str, Line], number: int
 ) -> list[MethodRow]:
     """Rows for discrimination `number`, highest AUC first."""
-    ranked = sorted(
-        evaluations,
-        key=lambda e: -(e.of(ClassificationResult).discriminations[number].auc.value or 0.0),
-    )
-    return [_method_row(e, number, lines[e.method]) for e in ranked]
+    return [_method_row(e, number, lines[e.method]) for e in ranked(evaluations, number)]
+
+
+def ranked(evaluations: Sequence[Evaluation], number: int) -> list[Evaluation]:
+    """Highest AUC first, by what is printed: its value, or the limit where that is all."""
+    return sorted(evaluations, key=lambda e: -_printed(_auc(e, number)))
+
+
+def best_words(evaluations: Sequence[Evaluation], number: int) -> tuple[str, str, str, str]:
+    """Method of the highest AUC, what is highest, it, and a sentence on those known by a limit.
+
+    One that has an error, where there is any: a limit is no place in an order.
+    """
+    order = ranked(evaluations, number)
+    limited = [e for e in order if _only_a_limit(_auc(e, number))]
+    first, what = next((e for e in order if e not in limited), None), "AUC"
+    if first is None:
+        first, limited, what = limited[0], limited[1:], "lower limit of the AUC"
+    more = ", ".join(f"{e.method} ({with_errors(_auc(e, number))})" for e in limited)
+    words = f" Of others only a lower limit of the AUC is known: {more}." if more else ""
+    return first.method, what, with_errors(_auc(first, number)), words
+
+
+def _auc(evaluation: Evaluation, number: int) -> Measurement:
+    return evaluation.of(ClassificationResult).discriminations[number].auc
+
+
+def _only_a_limit(found: Measurement) -> bool:
+    return found.statistical is None and found.at_least is not None
+
+
+def _printed(found: Measurement) -> float:
+    printed = found.at_least if _only_a_limit(found) else found.value
+    return 0.0 if printed is None else printed
 
 
 def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
@@ -57,10 +87,10 @@ def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
         time=duration(evaluation.training_seconds),
         auc=Cell(
             with_errors(result.auc),
-            f"{len(evaluation.members)} members" if several else "",
+            ", ".join(_behind_auc(result.auc, len(evaluation.members))),
             result.auc.why or "",
         ),
-        points=tuple(_rejection(point) for point in result.working_points),
+        points=rejection_cells(result.working_points, len(evaluation.members)),
         members=tuple(
             (str(member), tuple(_alone(f, f.members[i]) for f in figures))
             for i, member in enumerate(evaluation.members)
@@ -89,11 +119,23 @@ def _alone(found: Measurement, value: float | None) -> str:
     return fixed(value, places(found.statistical)) if found.statistical else measurement(value)
 
 
-def _rejection(point: WorkingPoint) -> Cell:
-    count = f"{grouped(point.background_count)} of {grouped(point.background_total)} left"
+def _behind_auc(auc: Measurement, members: int) -> Iterator[str]:
+    """What an AUC is of: members, and the effective rows of a limit."""
+    if members > 1:
+        yield f"{'lowest' if _only_a_limit(auc) else 'mean'} of {members} members"
+    if _only_a_limit(auc) and auc.at_least is not None:
+        yield f"limit of {grouped(rows_behind_share(auc.at_least))} effective rows"
+
+
+def _rejection(point: WorkingPoint, members: int) -> Cell:
+    mean = "on average " if members > 1 else ""
+    left, total = grouped(point.background_count), grouped(point.background_total)
+    count = f"{mean}{left} of {total} left"
     if point.background_effective < 0.9 * point.background_count:
         count += f" ({grouped(point.background_effective)} effective)"
     if point.at_least is not None:
+        effective = grouped(rows_behind_rejection(point.at_least))
+        count = f"{mean}{left} of {total} ({effective} effective) left"
         return Cell(with_errors(point.rejection), count, "68.27 % confidence level")
     if point.rejection.why:
         return Cell(with_errors(point.rejection), count, point.rejection.why)
@@ -104,9 +146,9 @@ def _rejection(point: WorkingPoint) -> Cell:
     return Cell(with_errors(point.rejection), count, hint)
 
 
-def rejection_cells(points: Sequence[WorkingPoint]) -> tuple[Cell, ...]:
-    """The rejection at each working point, with what survives."""
-    return tuple(_rejection(point) for point in points)
+def rejection_cells(points: Sequence[WorkingPoint], members: int = 1) -> tuple[Cell, ...]:
+    """The rejection at each working point, with what survives: of several members their mean."""
+    return tuple(_rejection(point, members) for point in points)
 
 
 def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:

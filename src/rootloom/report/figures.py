@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib import rcParams
@@ -12,16 +12,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from rootloom.evaluation.classification_results import Curve, Discrimination
+from rootloom.evaluation.classification_results import Curve, Discrimination, PairRejection
 from rootloom.report.inputs import History
 from rootloom.report.rounding import THIN
-from rootloom.report.theme import GRID, NEUTRAL, Look, styled
+from rootloom.report.theme import ALIKE, GRID, MARKERS, NEUTRAL, Look, styled
 
 WIDE, SMALL = (5.3, 3.9), (3.5, 2.5)
 # Beyond this relative error a point of a ROC curve says nothing and only stretches the axis.
 READABLE = 0.35
-# More lines than this leave a legend no place among them.
-CROWDED = 6
+# A curve with a smaller share of such points is drawn as a whole: there is nothing better.
+FEW_READABLE = 0.1
+MARKS = 0.25  # the way between two markers of a curve, in diagonals of the axes
+# What the points of several methods in a bin spread over: a share of it, and of the axis at most.
+SIDE_BY_SIDE, MOST_OF_AXIS = 0.5, 0.05
+LIMITS_APART = 0.008  # of signal efficiency
 
 
 @dataclass(frozen=True)
@@ -43,68 +47,102 @@ class Line:
         return (0, self.look.dashes) if self.look.dashes else "-"
 
     @property
+    def points(self) -> dict[str, Any]:
+        """How measured points with error bars are drawn: open ones of a baseline."""
+        return {
+            "color": self.colour, "linestyle": self.style, "linewidth": 1.2, "elinewidth": 0.9,
+            "marker": self.look.marker, "markersize": 4, "label": self.label,
+            "markerfacecolor": "none" if self.dashed else self.colour,
+        }  # fmt: skip
+
+    @property
+    def svg_marker(self) -> str:
+        """The outline of its marker about (18, 6)."""
+        return MARKERS[self.look.marker]
+
+    @property
     def svg_dashes(self) -> str:
         """`stroke-dasharray` of a line two pixels wide; empty for a solid one."""
         return " ".join(f"{2 * length:g}" for length in self.look.dashes)
 
 
+@dataclass(frozen=True)
+class Traced:
+    """A ROC curve. limits: (signal efficiency, lower limit of the rejection) where that is all."""
+
+    curve: Curve
+    limits: Sequence[tuple[float, float]] = ()
+
+    @classmethod
+    def of(cls, result: Discrimination | PairRejection) -> Traced:
+        """The curve of a result, and the limits at its working points."""
+        assert result.curve is not None
+        points = result.working_points
+        found = [(p.signal_efficiency, p.at_least) for p in points if p.at_least is not None]
+        return cls(result.curve, found)
+
+
 @styled
-def rejection_curves(results: Sequence[tuple[Line, Curve]]) -> Figure:
-    """1/ε_B against ε_S, logarithmic, with the statistical band."""
+def rejection_curves(
+    results: Sequence[tuple[Line, Traced]], *, legend: bool = False, own: str = "signal"
+) -> Figure:
+    """1/ε_B against ε_S, logarithmic, with the statistical band; arrows are lower limits.
+
+    legend: below the axes, for a figure that stands alone. own: whose efficiency it is.
+    """
     figure, axes = canvas(WIDE)
-    for line, curve in results:
-        efficiency, background, relative = _readable(curve)
-        axes.fill_between(
+    for number, (line, traced) in enumerate(results):
+        efficiency, background, relative = _readable(traced.curve)
+        _band(
+            axes,
+            line,
             efficiency,
+            1 / background,
             np.exp(-relative) / background,
             np.exp(relative) / background,
-            color=line.colour,
-            alpha=0.18,
-            linewidth=0,
         )
-        axes.plot(
-            efficiency, 1 / background, linestyle=line.style, color=line.colour, label=line.label
-        )
+        _curve(axes, line, efficiency, 1 / background, number, len(results))
+        _limits(axes, line, traced.limits, number, len(results))
     grid = np.linspace(0.05, 1, 50)
     axes.plot(grid, 1 / grid, ":", color=NEUTRAL, linewidth=1, label="random choice")
-    axes.set(xlim=(0, 1), yscale="log", xlabel="signal efficiency", ylabel="background rejection")
+    axes.set(xlim=(0, 1), yscale="log", xlabel=f"{own} efficiency", ylabel="background rejection")
     axes.set_ylim(bottom=1)
     _plain_log(axes)
-    _legend(axes, "upper right")
+    if legend:
+        legend_below(axes)
     return figure
 
 
 @styled
 def class_rejection_curves(
-    title: str, signal: str, results: Sequence[tuple[Line, Curve]]
+    title: str, signal: str, results: Sequence[tuple[Line, Traced]]
 ) -> Figure:
     """Rejection of several classes, a line each, against the efficiency of one."""
-    figure = rejection_curves(results)
-    axes = figure.axes[0]
-    axes.set(title=title, xlabel=f"{signal} efficiency", ylabel="rejection")
+    figure = rejection_curves(results, own=signal)
+    figure.axes[0].set(title=title, ylabel="rejection")
     return figure
 
 
 @styled
-def significance_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
-    """ε_S/√ε_B against ε_S."""
+def significance_curves(results: Sequence[tuple[Line, Traced]]) -> Figure:
+    """ε_S/√ε_B against ε_S; arrows are lower limits."""
     figure, axes = canvas(WIDE)
     top = 1.0
-    for line, result in results:
-        efficiency, background, relative = _readable(result.curve)
+    for number, (line, traced) in enumerate(results):
+        efficiency, background, relative = _readable(traced.curve)
         improvement = efficiency / np.sqrt(background)
-        axes.fill_between(
+        _band(
+            axes,
+            line,
             efficiency,
+            improvement,
             improvement * np.exp(-relative / 2),
             improvement * np.exp(relative / 2),
-            color=line.colour,
-            alpha=0.18,
-            linewidth=0,
         )
-        axes.plot(
-            efficiency, improvement, linestyle=line.style, color=line.colour, label=line.label
-        )
-        top = max(top, float(improvement.max(initial=0)))
+        _curve(axes, line, efficiency, improvement, number, len(results))
+        limits = [(own, own * limit**0.5) for own, limit in traced.limits]
+        _limits(axes, line, limits, number, len(results))
+        top = max(top, float(improvement.max(initial=0)), *(1.3 * limit for _, limit in limits))
     axes.axhline(1, linestyle=":", color=NEUTRAL, linewidth=1)
     axes.set(
         xlim=(0, 1),
@@ -112,21 +150,26 @@ def significance_curves(results: Sequence[tuple[Line, Discrimination]]) -> Figur
         xlabel="signal efficiency",
         ylabel="significance improvement",
     )
-    if len(results) > CROWDED:  # few lines have the legend of the figure beside this one
-        _legend(axes, "best")
     return figure
 
 
 @styled
 def cut_scan(results: Sequence[tuple[Line, Discrimination]], number: int) -> Figure:
-    """Expected significance of that number against the signal efficiency of the cut."""
+    """Expected significance of that number against the signal efficiency of the cut.
+
+    Points: the quoted significances, where the cut was chosen.
+    """
     figure, axes = canvas(WIDE)
     for line, result in results:
-        found = np.array(result.significances[number].curve).reshape(-1, 2)
-        axes.plot(*found.T, linestyle=line.style, color=line.colour, label=line.label)
-    axes.set(xlim=(0, 1), xlabel="signal efficiency", ylabel="expected significance / σ")
+        found = result.significances[number]
+        curve = np.array(found.curve).reshape(-1, 2)
+        axes.plot(*curve.T, linestyle=line.style, color=line.colour)
+        if found.value.value is not None:
+            error = found.value.statistical
+            best = (found.signal_efficiency, found.value.value, np.nan if error is None else error)
+            axes.errorbar(*best, **line.points)
+    axes.set(xlim=(0, 1.02), xlabel="signal efficiency", ylabel="expected significance / σ")
     axes.set_ylim(bottom=0)
-    _legend(axes, "best")
     return figure
 
 
@@ -142,7 +185,6 @@ def score_densities(line: Line, result: Discrimination) -> Figure:
     axes.set(xlabel="score", ylabel="density", title=line.label)
     axes.set_xlim(result.scores.edges[0], result.scores.edges[-1])
     axes.set_ylim(bottom=0)
-    axes.legend(loc="best", handlelength=1.4)
     return figure
 
 
@@ -159,11 +201,9 @@ def reliability(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
             found.predicted,
             found.observed,
             yerr=np.array(found.error, dtype=float),  # None becomes NaN: no bar
-            **_points(line),
-            label=f"{line.label}  (ECE {found.expected_error:.3f})",
+            **line.points,
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed share")
-    _legend(axes, "upper left")
     return figure
 
 
@@ -173,14 +213,14 @@ def efficiency_profile(
 ) -> Figure:
     """Efficiency of "signal" or "background" against the auxiliary variable of that number."""
     figure, axes = canvas(WIDE)
-    for line, result in results:
+    for place, (line, result) in enumerate(results):
         found = result.profiles[number]
-        _efficiency_bars(axes, line, found.edges, getattr(found, kind))
+        centres = centres_of(found.edges, place, len(results))
+        _efficiency_bars(axes, line, centres, getattr(found, kind))
     profile = results[0][1].profiles[number]
     axes.set(xlabel=profile.variable, ylabel=f"{kind} efficiency")
     if kind == "background":
         _logarithmic_efficiency(axes)
-    _legend(axes, "best")
     return figure
 
 
@@ -192,39 +232,41 @@ def class_efficiencies(
 ) -> Figure:
     """Efficiency of each class in bins of a variable: (efficiency, low, high) a bin."""
     figure, axes = canvas(WIDE)
-    for line, bins in classes:
-        _efficiency_bars(axes, line, edges, bins)
+    for place, (line, bins) in enumerate(classes):
+        _efficiency_bars(axes, line, centres_of(edges, place, len(classes)), bins)
     axes.set(xlabel=variable, ylabel="efficiency")
     _logarithmic_efficiency(axes)
-    _legend(axes, "best", most=0)  # lines run through the whole width and height
     return figure
+
+
+def centres_of(edges: Sequence[float] | np.ndarray, place: int, of: int) -> np.ndarray:
+    """Where line number `place` of so many has its points in bins: side by side about the middle.
+
+    edges: (n + 1,); returns (n,).
+    """
+    ends = np.asarray(edges, np.float64)
+    widths = np.minimum(SIDE_BY_SIDE * np.diff(ends), MOST_OF_AXIS * (ends[-1] - ends[0]))
+    return 0.5 * (ends[1:] + ends[:-1]) + widths * ((place + 0.5) / of - 0.5)
 
 
 def _efficiency_bars(
     axes: Axes,
     line: Line,
-    edges: Sequence[float],
+    centre: np.ndarray,
     bins: Sequence[tuple[float | None, float, float]],
 ) -> None:
-    centre = (np.array(edges[1:]) + np.array(edges[:-1])) / 2
-    # On a logarithmic axis a bin in which nothing passed has no place.
+    # On a logarithmic axis a bin in which nothing passed has no place but that of its upper limit.
     value = np.array([b[0] or np.nan for b in bins], dtype=float)
     low, high = (np.array([b[i] for b in bins]) for i in (1, 2))
     axes.errorbar(
         centre,
         value,
         yerr=[np.fmax(value - low, 0), np.fmax(high - value, 0)],
-        **_points(line),
-        label=line.label,
+        **line.points,
     )
-
-
-def _points(line: Line) -> dict[str, Any]:
-    """How measured points with error bars are drawn in a method's line."""
-    return {
-        "color": line.colour, "linestyle": line.style, "linewidth": 1.2, "elinewidth": 0.9,
-        "marker": "o", "markersize": 3,
-    }  # fmt: skip
+    none = np.array([b[0] == 0 for b in bins])
+    style = {**line.points, "linestyle": "none", "label": None}
+    axes.errorbar(centre[none], high[none], yerr=0.3 * high[none], uplims=True, **style)
 
 
 def _logarithmic_efficiency(axes: Axes) -> None:
@@ -240,10 +282,10 @@ def loss_curves(line: Line, histories: Sequence[History]) -> Figure:
     """Training (thin) and validation (thick) loss by epoch, one pair a member."""
     figure, axes = canvas(SMALL)
     opacity = 1.0 if len(histories) == 1 else 0.55
-    for number, history in enumerate(histories):
-        for losses, width, colour, name in (
-            (history.train_loss, 1.0, NEUTRAL, "training"),
-            (history.validation_loss, 1.6, line.colour, "validation"),
+    for history in histories:
+        for losses, width, colour in (
+            (history.train_loss, 1.0, NEUTRAL),
+            (history.validation_loss, 1.6, line.colour),
         ):
             epochs = np.arange(1, len(losses) + 1)
             marker = "o" if len(losses) < 3 else ""
@@ -255,30 +297,61 @@ def loss_curves(line: Line, histories: Sequence[History]) -> Figure:
                 alpha=opacity,
                 marker=marker,
                 markersize=3,
-                label=name if number == 0 else None,
             )
     axes.set(xlabel="epoch", ylabel="loss", title=line.label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.legend(loc="upper right", handlelength=1.4)
     return figure
 
 
-def legend_order(
-    lines: Mapping[str, Line], results: Mapping[str, Discrimination]
-) -> list[tuple[Line, Discrimination]]:
-    """Lines and results, highest AUC first."""
-    ranked = sorted(results, key=lambda name: -(results[name].auc.value or 0.0))
-    return [(lines[name], results[name]) for name in ranked]
+def _curve(axes: Axes, line: Line, x: np.ndarray, y: np.ndarray, number: int, of: int) -> None:
+    """Line `number` of so many; with markers where there are more than colours tell apart."""
+    marks: dict[str, Any] = {}
+    if of > ALIKE or len(x) < 3:
+        offset = MARKS * (number + 0.5) / of
+        marks = {"marker": line.look.marker, "markersize": 4, "markevery": (offset, MARKS)}
+        marks["markerfacecolor"] = "none" if line.dashed else line.colour
+    if len(x) < 3:
+        marks["markevery"] = 1
+    axes.plot(x, y, linestyle=line.style, color=line.colour, label=line.label, **marks)
+
+
+def _band(
+    axes: Axes, line: Line, x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> None:
+    # Bands are no part of the axes' limits: those of few rows reach beyond anything.
+    axes.fill_between(
+        x, np.maximum(low, y / 10), np.minimum(high, 10 * y), color=line.colour, alpha=0.18,
+        linewidth=0,
+    )  # fmt: skip
+
+
+def _limits(
+    axes: Axes, line: Line, limits: Sequence[tuple[float, float]], number: int, of: int
+) -> None:
+    """Lower limits (x, y) as arrows upwards, side by side for so many lines."""
+    for x, limit in limits:
+        axes.errorbar(
+            x + LIMITS_APART * (number - 0.5 * (of - 1)), limit, yerr=0.25 * limit, lolims=True,
+            color=line.colour, linestyle="none", elinewidth=1.2,
+            marker=line.look.marker, markersize=4,
+            markerfacecolor="none" if line.dashed else line.colour,
+        )  # fmt: skip
 
 
 def _readable(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(ε_S, ε_B, σ/ε_B) of the points whose relative error is small enough to be shown."""
+    """(ε_S, ε_B, σ/ε_B) of the points that are shown.
+
+    Those whose relative error is small enough; of so few rows that hardly any is, all.
+    """
     efficiency, background, error = (
         np.array(values)
         for values in (curve.signal_efficiency, curve.background_efficiency, curve.error)
     )
-    relative = np.divide(error, background, out=np.full_like(error, np.inf), where=background > 0)
+    some = background > 0
+    relative = np.divide(error, background, out=np.full_like(error, np.inf), where=some)
     keep = relative < READABLE
+    if keep.sum() < FEW_READABLE * len(keep):
+        keep = some & np.isfinite(relative)
     return efficiency[keep], background[keep], relative[keep]
 
 
@@ -292,14 +365,9 @@ def canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(
-    axes: Axes, place: Literal["upper right", "upper left", "best"], most: int = CROWDED
-) -> None:
-    """A legend at that place of the axes or, of more lines, below them, where the figure grows."""
+def legend_below(axes: Axes) -> None:
+    """A legend below the axes, where the figure grows: never over what it explains."""
     handles, labels = axes.get_legend_handles_labels()
-    if len(handles) <= most:
-        axes.legend(loc=place)
-        return
     figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches()

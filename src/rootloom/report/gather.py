@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rootloom import registry
 from rootloom.evaluation.results import Evaluation, read_evaluation
+from rootloom.report.definitions import definitions, facts
 from rootloom.report.inputs import (
-    AverageImages,
+    ClassImages,
     DatasetSummary,
+    Distribution,
     Expected,
     History,
     ReportInputs,
     read_history,
 )
 from rootloom.report.weight_rows import summarise_weights
+from rootloom.representations.base import Panel, panels_of
 from rootloom.shards.manifest import Manifest
 from rootloom.shards.statistics import Statistics
+from rootloom.shards.survey import Survey
 from rootloom.shards.weights import Weighting
 from rootloom.types import SPLITS
 
 Job = Mapping[str, Any]
+Scales = Mapping[str, float]  # of event weights, by sample
 
 
 def gather(
@@ -33,32 +39,48 @@ def gather(
     evaluations: Sequence[str],
     histories: Sequence[str],
     statistics: Sequence[str],
+    surveys: Sequence[str],
     manifests: Sequence[str],
 ) -> ReportInputs:
     """Everything the page shows.
 
-    statistics: of every representation, in the order of the section's `representations`; their row
-    counts agree, their class means are the average images. manifests: of all their packs.
+    statistics, surveys: of every representation, in the order of the section's `representations`;
+    the statistics' row counts agree. manifests: of all their packs.
     """
     section = job["section"]
     found = {
         name: Statistics.read(path)
         for name, path in zip(section["representations"], statistics, strict=True)
     }
+    seen = {
+        name: Survey.read(path)
+        for name, path in zip(section["representations"], surveys, strict=True)
+    }
+    scales = {name: _scales(section, one) for name, one in found.items()}
     results = [read_evaluation(Path(path)) for path in evaluations]
     return ReportInputs(
         title=section["title"],
         description=section["description"],
         evaluations=results,
-        dataset=_dataset(section, next(iter(found.values())), manifests),
-        images=_images(section, found),
+        dataset=_dataset(section, next(iter(found.values())), seen, scales, manifests),
+        images=_averages(section, seen, scales),
         histories=_histories(section, histories),
         expected=[Expected(**entry) for entry in section["expected"]],
         provenance=_provenance(job, results),
     )
 
 
-def _dataset(section: Job, statistics: Statistics, manifests: Sequence[str]) -> DatasetSummary:
+def _scales(section: Job, statistics: Statistics) -> Scales:
+    return Weighting.of(section["weighting"]).scales(statistics.samples)
+
+
+def _dataset(
+    section: Job,
+    statistics: Statistics,
+    surveys: Mapping[str, Survey],
+    scales: Mapping[str, Scales],
+    manifests: Sequence[str],
+) -> DatasetSummary:
     sizes: dict[str, int] = {}
     quarantined: dict[str, str] = {}
     for path in manifests:
@@ -72,6 +94,10 @@ def _dataset(section: Job, statistics: Statistics, manifests: Sequence[str]) -> 
         description=section["dataset_description"],
         rows=_by_split(statistics.classes, statistics.rows),
         weights=summarise_weights(section, statistics),
+        facts=facts(section["definitions"]),
+        definitions=definitions(section["definitions"]),
+        distributions=_distributions(surveys, scales),
+        examples=_examples(section, surveys),
         files=len(sizes),
         quarantined=dict(sorted(quarantined.items())),
         quarantined_share=len(quarantined) / len(sizes),
@@ -86,21 +112,69 @@ def _by_split(classes: Sequence[str], values: np.ndarray) -> dict[str, dict[str,
     }
 
 
-def _images(section: Job, statistics: Mapping[str, Statistics]) -> list[AverageImages]:
-    titles = {"before": "before preprocessing", "after": "after preprocessing"}
+def _distributions(
+    surveys: Mapping[str, Survey], scales: Mapping[str, Scales]
+) -> dict[str, list[Distribution]]:
+    """By representation; what an earlier one has as well is left out."""
+    shown: dict[str, list[Distribution]] = {}
+    for of, survey in surveys.items():
+        before = [one for several in shown.values() for one in several]
+        found = [
+            Distribution(name, one.edges, one.scaled(scales[of]))
+            for name, one in survey.spectra.items()
+            if one.sums
+        ]
+        shown[of] = [one for one in found if not any(_same(one, other) for other in before)]
+    return {of: found for of, found in shown.items() if found}
+
+
+def _same(one: Distribution, other: Distribution) -> bool:
+    return (
+        one.name == other.name
+        and np.array_equal(one.edges, other.edges)
+        and np.array_equal(one.sums, other.sums)
+    )
+
+
+def _panels(section: Job, name: str) -> tuple[Panel, ...]:
+    fields = section["representations"][name]
+    kind = {key: value for key, value in fields.items() if key != "name"}
+    return panels_of(registry.build("representations", kind))
+
+
+def _averages(
+    section: Job, surveys: Mapping[str, Survey], scales: Mapping[str, Scales]
+) -> list[ClassImages]:
     shown = []
-    for moment, name in (section["images"] or {}).items():
-        half = section["image_half_width"][name]
-        of = statistics[name]
-        scales = Weighting.of(section["weighting"]).scales(of.samples)
-        means = of.means("x", scales)
-        side = math.isqrt(means.shape[1] // section["image_channels"][name])
-        images = means.reshape(len(means), side, side, -1)[..., 0]
+    for title, name in section["images"].items():
+        pixels = surveys[name].mean(scales[name])
+        named = dict(zip(surveys[name].classes, pixels, strict=True))
+        shown += _images(title, _panels(section, name), named, "mean ")
+    return shown
+
+
+def _examples(section: Job, surveys: Mapping[str, Survey]) -> list[ClassImages]:
+    shown = []
+    for name, survey in surveys.items():
+        pixels = {label: one.pixels for label, one in survey.examples.items()}
+        if pixels:
+            ordered = {label: pixels[label] for label in survey.classes if label in pixels}
+            shown += _images(name, _panels(section, name), ordered)
+    return shown
+
+
+def _images(
+    title: str, panels: Sequence[Panel], pixels: Mapping[str, np.ndarray], word: str = ""
+) -> list[ClassImages]:
+    """A group a panel, from the pixels (P,) of all panels of each class."""
+    shown, first = [], 0
+    for panel in panels:
+        of_panel = slice(first, first := first + panel.pixels)
         shown.append(
-            AverageImages(
-                title=f"Average images {titles[moment]}",
-                extent=(-half, half, -half, half),
-                images=dict(zip(statistics[name].classes, images, strict=True)),
+            ClassImages(
+                title=f"{title}, {panel.title}" if panel.title else title,
+                panel=replace(panel, quantity=word + panel.quantity),
+                images={name: of[of_panel].reshape(panel.shape) for name, of in pixels.items()},
             )
         )
     return shown

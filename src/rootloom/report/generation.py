@@ -91,6 +91,11 @@ class Generation:
         return self._table([(f"separation.{name}", 1.0) for name in self.names])
 
     @property
+    def legend(self) -> list[Line]:
+        """Real showers, then the methods."""
+        return [figures.REAL_LINE, *(line for line, _ in self._results)]
+
+    @property
     def names(self) -> list[str]:
         """Names of the features."""
         return [found.name for found in self._results[0][1].features]

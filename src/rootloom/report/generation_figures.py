@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -18,10 +17,12 @@ from rootloom.evaluation.generation_results import (
 )
 from rootloom.report.figures import WIDE, Line
 from rootloom.report.images import logarithmic_bar
-from rootloom.report.theme import GRID, INK, NEUTRAL, styled
+from rootloom.report.theme import GRID, INK, NEUTRAL, OWN_MARKER, Look, styled
 
 Results = Sequence[tuple[Line, GenerationResult]]
 REAL = "real"
+# In black and solid, with a marker that no method has.
+REAL_LINE = Line(REAL, Look(INK, (), OWN_MARKER), False)
 # Ratios beyond these say no more than that there is nothing to compare.
 RATIO = (0.0, 2.0)
 DECADES = 5.0  # of the colour scale below the brightest cell
@@ -34,11 +35,11 @@ def feature(results: Results, number: int) -> Figure:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     first = results[0][1].features[number]
     above.stairs(first.real, first.edges, fill=True, color=NEUTRAL, alpha=0.35)
-    above.stairs(first.real, first.edges, color=INK, linewidth=0.9, label=REAL)
+    above.stairs(first.real, first.edges, color=INK, linewidth=0.9)
     for line, result in results:
         found = result.features[number]
         style = {"color": line.colour, "linestyle": line.style, "linewidth": 1.3}
-        above.stairs(found.generated, found.edges, label=line.label, **style)
+        above.stairs(found.generated, found.edges, **style)
         below.stairs(_ratio(found), found.edges, baseline=None, **style)
     below.axhline(1, color=INK, linewidth=0.9)
     above.set(ylabel="density", ylim=(0, None), xlim=(first.edges[0], first.edges[-1]))
@@ -46,8 +47,6 @@ def feature(results: Results, number: int) -> Figure:
     for axes in (above, below):
         axes.grid(True, color=GRID, linewidth=0.6)
         axes.minorticks_off()
-    if number == 0:
-        above.legend(loc="best", handlelength=1.4)
     return figure
 
 
@@ -58,12 +57,10 @@ def response(results: Results, field: str) -> Figure:
     axes = figure.add_subplot()
     axes.grid(True, color=GRID, linewidth=0.6)
     curve = results[0][1].response
-    _response(axes, curve.edges, curve.real, field, {"color": INK, "label": REAL, "marker": "s"})
+    _response(axes, curve.edges, curve.real, field, REAL_LINE)
     for line, result in results:
-        style = {"color": line.colour, "linestyle": line.style, "label": line.label, "marker": "o"}
-        _response(axes, result.response.edges, result.response.generated, field, style)
+        _response(axes, result.response.edges, result.response.generated, field, line)
     axes.set(xlabel="requested energy / GeV", ylabel=f"{field} of seen over requested energy")
-    axes.legend(loc="best")
     return figure
 
 
@@ -72,12 +69,12 @@ def _response(
     edges: Sequence[float],
     bins: Sequence[tuple[float | None, ...]],
     field: str,
-    style: dict[str, Any],
+    line: Line,
 ) -> None:
     column = {"mean": 0, "width": 2}[field]
     value, error = np.array(bins, dtype=float)[:, column : column + 2].T
     centre = (np.array(edges[1:]) + np.array(edges[:-1])) / 2
-    axes.errorbar(centre, value, yerr=error, linewidth=1.2, elinewidth=0.9, markersize=3, **style)
+    axes.errorbar(centre, value, yerr=error, **line.points)
 
 
 @styled

@@ -1,4 +1,4 @@
-"""Average images of the classes, on a common logarithmic colour scale."""
+"""Images of the classes, means or examples, each group on a colour scale of its own."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase, SubFigure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rootloom.errors import DataError
-from rootloom.report.inputs import AverageImages
+from rootloom.report.inputs import ClassImages
 from rootloom.report.theme import styled
 
 DECADES = 4.5  # of the colour scale below the brightest pixel
 
 
 @styled
-def average_images(groups: Sequence[AverageImages], *, titled: bool = False) -> Figure:
+def class_images(groups: Sequence[ClassImages], *, titled: bool = False) -> Figure:
     """One row a group: the classes side by side and their colour bar.
 
-    titled: write each group's title above it. Raises DataError for images that are not
-    two-dimensional, not finite or nowhere positive.
+    titled: write each group's title above it. Raises DataError for images of another shape than
+    their panel's, or not finite.
     """
     classes = max(len(group.images) for group in groups)
     height = 2.5 + 0.2 * titled
@@ -37,39 +38,54 @@ def average_images(groups: Sequence[AverageImages], *, titled: bool = False) -> 
     return figure
 
 
-def _draw(figure: FigureBase | SubFigure, group: AverageImages) -> None:
-    arrays = {name: _checked(group.title, name, image) for name, image in group.images.items()}
+def _draw(figure: FigureBase | SubFigure, group: ClassImages) -> None:
+    panel = group.panel
+    arrays = {name: _checked(group, name, image) for name, image in group.images.items()}
     brightest = max(float(image.max()) for image in arrays.values())
+    # Classes without rows, or whose negative weights cancel, are dark everywhere.
+    logarithmic = panel.logarithmic and brightest > 0
     darkest = brightest * 10**-DECADES
+    scale = LogNorm(darkest, brightest) if logarithmic else Normalize(0, max(brightest, 1e-300))
     panels = figure.subplots(1, len(arrays), squeeze=False, sharex=True, sharey=True)[0]
     for axes, (name, image) in zip(panels, arrays.items(), strict=True):
         # Empty pixels take the lowest colour: on a logarithmic scale they have none of their own.
         shown = axes.imshow(
-            np.maximum(image, darkest),
-            norm=LogNorm(darkest, brightest),
+            np.maximum(image, darkest if logarithmic else 0.0),
+            norm=scale,
             cmap=colormaps["viridis"],
-            extent=group.extent,
+            extent=panel.extent,
             origin="lower",
             interpolation="none",
-            aspect="equal",
+            aspect="equal" if panel.equal else "auto",
         )
-        axes.set(title=name, xlabel=group.x_label)
+        axes.set(title=name, xlabel=panel.x_label)
         axes.minorticks_off()
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.tick_params(color="white")
-    panels[0].set_ylabel(group.y_label)
-    logarithmic_bar(figure, shown, panels, group.quantity)
+    panels[0].set_ylabel(panel.y_label)
+    if logarithmic:
+        logarithmic_bar(figure, shown, panels, panel.quantity)
+    else:
+        _bar(figure, shown, panels, panel.quantity)
 
 
 def logarithmic_bar(
     figure: FigureBase | SubFigure, shown: ScalarMappable, panels: Iterable[Axes], label: str
 ) -> None:
     """The colour bar of panels with one logarithmic scale, powers of ten written out."""
+    bar = _bar(figure, shown, panels, label)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(_power))
+
+
+def _bar(
+    figure: FigureBase | SubFigure, shown: ScalarMappable, panels: Iterable[Axes], label: str
+) -> Colorbar:
     bar = figure.colorbar(shown, ax=list(panels), pad=0.02, aspect=22, shrink=0.9)
     bar.set_label(label)
     bar.ax.minorticks_off()
     bar.ax.tick_params(direction="out", right=True)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(_power))
     bar.outline.set_linewidth(0.5)
+    return bar
 
 
 def _power(value: float, _: object) -> str:
@@ -78,13 +94,13 @@ def _power(value: float, _: object) -> str:
     return f"10{exponent}"
 
 
-def _checked(title: str, name: str, image: np.ndarray) -> np.ndarray:
+def _checked(group: ClassImages, name: str, image: np.ndarray) -> np.ndarray:
     image = np.asarray(image, dtype=np.float64)
-    if image.ndim != 2 or not np.isfinite(image).all() or not image.max() > 0:
+    if image.shape != tuple(group.panel.shape) or not np.isfinite(image).all():
         raise DataError(
-            f"average image '{title}' of class '{name}'",
-            expected="a finite (H, W) array with a positive pixel",
+            f"image '{group.title}' of class '{name}'",
+            expected=f"a finite array of shape {tuple(group.panel.shape)}",
             found=f"shape {image.shape}, "
-            f"maximum {np.nanmax(image) if image.size else 'of nothing'}",
+            f"{int((~np.isfinite(image)).sum())} pixels that are not finite",
         )
     return image

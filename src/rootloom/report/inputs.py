@@ -13,28 +13,47 @@ import numpy as np
 from rootloom.evaluation.results import Evaluation
 from rootloom.fileio import REMAKE, intact, unsealed
 from rootloom.report.weights import WeightsSummary
+from rootloom.representations.base import Panel
 
 
 @dataclass(frozen=True)
-class AverageImages:
-    """Mean images of the classes. images: class → (H, W), row 0 at the bottom.
-
-    extent: (left, right, bottom, top) in the units of the labels.
-    """
+class ClassImages:
+    """An image of each class, a mean or an example. images: class → (H, W), as `panel` says."""
 
     title: str
-    extent: tuple[float, float, float, float]
+    panel: Panel
     images: Mapping[str, np.ndarray]
-    x_label: str = "rapidity Δy"
-    y_label: str = "azimuth Δφ"
-    quantity: str = "mean pixel intensity"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A quantity of the dataset and its expression. read: by which representations."""
+
+    kind: str
+    name: str
+    expression: str
+    read: str = ""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """An input by split and class. sums: (2, 2, K, n), Σw and Σw², in the training and test split.
+
+    edges: (n + 1,); the outer bins hold what lies beyond.
+    """
+
+    name: str
+    edges: np.ndarray
+    sums: np.ndarray
 
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """rows: split → class → number. weights: None in a report that knows no
-    statistics.
+    """rows: split → class → number. weights: None in a report that knows no statistics.
 
+    facts: what a row is, which are kept and how they are divided, in words. definitions: of all
+    quantities. distributions: of the inputs, by representation. examples: an image of one row of
+    each class.
     quarantined: file → reason. quarantined_share, quarantined_bytes: of the files and of their
     bytes, 0 … 1. How many events a damaged file was meant to hold is not known; its share of the
     bytes is the nearest to it.
@@ -45,6 +64,10 @@ class DatasetSummary:
     files: int
     weights: WeightsSummary | None = None
     description: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    definitions: Sequence[Definition] = ()
+    distributions: Mapping[str, Sequence[Distribution]] = field(default_factory=dict)
+    examples: Sequence[ClassImages] = ()
     quarantined: Mapping[str, str] = field(default_factory=dict)
     quarantined_share: float = 0.0
     quarantined_bytes: float = 0.0
@@ -83,7 +106,7 @@ class ReportInputs:
     title: str
     evaluations: Sequence[Evaluation]
     dataset: DatasetSummary | None = None
-    images: Sequence[AverageImages] = ()
+    images: Sequence[ClassImages] = ()
     histories: Sequence[History] = ()
     expected: Sequence[Expected] = ()
     description: str = ""

@@ -13,16 +13,18 @@ from rootloom.evaluation.classification_results import (
     DiscriminantResult,
     ManyClasses,
     PairRejection,
+    WorkingPoint,
 )
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
+from rootloom.evaluation.uncertainties import rows_behind_rejection
 from rootloom.report import figures
 from rootloom.report.classification_rows import rejection_cells
-from rootloom.report.figures import Line
+from rootloom.report.distributions import class_lines
+from rootloom.report.figures import Line, Traced
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import fixed, grouped, measurement, percent
 from rootloom.report.tables import Cell
-from rootloom.report.theme import looks
 
 # The share of colour in a cell that all rows of a class are in: text stays readable on it.
 FULL_SHADE = 55
@@ -80,6 +82,11 @@ class ManyClassesSection:
     without: Sequence[str]
 
     @property
+    def legend(self) -> list[Line]:
+        """The classes, as all figures of the section draw them."""
+        return list(_class_lines(self.classes).values())
+
+    @property
     def paired(self) -> list[OfMethod]:
         """Methods whose scores are probabilities."""
         return [method for method in self.methods if method.pairs]
@@ -117,13 +124,14 @@ def many_classes(
     if not methods:
         return None
     classes = evaluations[0].classes
+    members = {e.method: len(e.members) for e in evaluations}
     probable = [(line, many) for line, many in methods if many.pairs]
     numbers = range(len(probable[0][1].discriminants)) if probable else ()
     return ManyClassesSection(
         classes=classes,
         points=points,
         discriminants=[
-            _discriminant([(line, m.discriminants[n]) for line, m in probable], n, classes)
+            _discriminant([(line, m.discriminants[n]) for line, m in probable], n, classes, members)
             for n in numbers
         ],
         methods=[
@@ -140,8 +148,12 @@ def many_classes(
 
 
 def _discriminant(
-    results: Sequence[tuple[Line, DiscriminantResult]], number: int, classes: Sequence[str]
+    results: Sequence[tuple[Line, DiscriminantResult]],
+    number: int,
+    classes: Sequence[str],
+    members: Mapping[str, int],
 ) -> DiscriminantSection:
+    """members: how many each method has."""
     first = results[0][1]
     return DiscriminantSection(
         name=first.name,
@@ -154,7 +166,10 @@ def _discriminant(
         rows=[
             (
                 pair.background,
-                [(line, rejection_cells(r.against[row].working_points)) for line, r in results],
+                [
+                    (line, rejection_cells(r.against[row].working_points, members[line.label]))
+                    for line, r in results
+                ],
             )
             for row, pair in enumerate(first.against)
         ],
@@ -168,14 +183,13 @@ def _discriminant(
 
 
 def _class_lines(classes: Sequence[str]) -> dict[str, Line]:
-    """How classes are drawn, the same in all figures."""
-    named = zip(classes, looks([False] * len(classes)), strict=True)
-    return {name: Line(name, look, False) for name, look in named}
+    """How classes are drawn, by name."""
+    return {line.label: line for line in class_lines(classes)}
 
 
 def _curves(line: Line, result: DiscriminantResult, key: str, classes: Sequence[str]) -> Picture:
     of_class = _class_lines(classes)
-    drawn = [(of_class[p.background], p.curve) for p in result.against if p.curve]
+    drawn = [(of_class[p.background], Traced.of(p)) for p in result.against if p.curve]
     return picture(
         figures.class_rejection_curves(line.label, result.signal, drawn),
         f"{key}-rejection",
@@ -233,7 +247,14 @@ def _totals(pairs: Sequence[PairRejection]) -> dict[str, str]:
 def _narrow(pair: PairRejection) -> list[Cell]:
     """Cells without the rows before the cut, which stand in the heading of their column."""
     named = zip(rejection_cells(pair.working_points), pair.working_points, strict=True)
-    return [replace(cell, detail=f"{grouped(at.background_count)} left") for cell, at in named]
+    return [replace(cell, detail=_left(at)) for cell, at in named]
+
+
+def _left(at: WorkingPoint) -> str:
+    left = f"{grouped(at.background_count)} left"
+    if at.at_least is None:
+        return left
+    return f"{left} of {grouped(rows_behind_rejection(at.at_least))} effective"
 
 
 def _heat(confusion: Confusion) -> list[tuple[str, list[Shaded]]]:

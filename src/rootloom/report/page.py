@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from rootloom.evaluation.classification_results import ClassificationResult
 from rootloom.fileio import write_bytes, write_text
 from rootloom.report import figures, tables
 from rootloom.report.chapters import Chapter, chapter_of
+from rootloom.report.distributions import class_lines, distributions
 from rootloom.report.figures import Line
-from rootloom.report.images import average_images
-from rootloom.report.inputs import ReportInputs
+from rootloom.report.images import class_images
+from rootloom.report.inputs import ClassImages, ReportInputs
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import grouped, percent
 from rootloom.report.theme import as_png, css_colour, css_variables, looks
@@ -34,7 +36,7 @@ def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
     chapter = chapter_of(inputs.evaluations, lines)
     beside = chapter.beside()
     if inputs.images:
-        beside["images.png"] = as_png(average_images(inputs.images, titled=True))
+        beside["images.png"] = as_png(class_images(inputs.images, titled=True))
     for name, content in beside.items():
         write_bytes(path.with_name(name), content)
     write_text(path, render(inputs, lines, chapter))
@@ -60,7 +62,14 @@ def render(inputs: ReportInputs, lines: dict[str, Line], chapter: Chapter) -> st
         dashed=any(line.dashed for line in lines.values()),
         tested=inputs.evaluations[0].rows,
         expected=tables.expected_rows(inputs.expected, inputs.evaluations),
-        images=_images(inputs),
+        images=_images(inputs.images, "image", "Average images"),
+        examples=_images(inputs.dataset.examples, "example", "An example row of each class")
+        if inputs.dataset
+        else [],
+        distributions=distributions(inputs.dataset.distributions, inputs.evaluations[0].classes)
+        if inputs.dataset
+        else [],
+        class_lines=class_lines(inputs.evaluations[0].classes),
         losses=_losses(inputs, lines),
         trainings=tables.training_rows(inputs.histories, lines),
         weights_used=_weights_used(inputs),
@@ -84,15 +93,15 @@ def method_lines(inputs: ReportInputs) -> dict[str, Line]:
     return {name: Line(name, look, dashed) for name, look, dashed in found}
 
 
-def _images(inputs: ReportInputs) -> list[Picture]:
+def _images(groups: Sequence[ClassImages], key: str, what: str) -> list[Picture]:
     return [
         picture(
-            average_images([group]),
-            f"image-{number}",
-            f"Average images, {group.title}: {', '.join(group.images)}",
+            class_images([group]),
+            f"{key}-{number}",
+            f"{what}, {group.title}: {', '.join(group.images)}",
             group.title,
         )
-        for number, group in enumerate(inputs.images)
+        for number, group in enumerate(groups)
     ]
 
 

@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from rootloom.errors import DataError
 from rootloom.evaluation.measurement import Measurement
-from rootloom.evaluation.regression_results import RegressionResult, Resolution
+from rootloom.evaluation.regression_results import NumberError, RegressionResult, Resolution
 from rootloom.evaluation.results import Evaluation
 from rootloom.report import regression_figures as figures
 from rootloom.report.figures import Line
 from rootloom.report.pictures import Picture, picture
-from rootloom.report.rounding import duration
+from rootloom.report.rounding import THIN, duration, percent
 from rootloom.report.tables import parameters_of, reasons, with_errors
 from rootloom.report.theme import as_png
 
@@ -32,7 +32,7 @@ _AXES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One method: mean, median and 68 % quantile of each resolution; bias, RMS of each number."""
+    """One method: figures of each resolution and of each number, as `headings` name them."""
 
     line: Line
     parameters: str
@@ -42,11 +42,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """All about one resolution."""
+    """All about one resolution or one number."""
 
     title: str
     spread: Picture
     profiles: Sequence[Picture]
+
+    @property
+    def paired(self) -> list[Picture]:
+        """Pictures in rows of two: of an even number of profiles the first picture stands alone."""
+        return list(self.profiles) if self.alone else [self.spread, *self.profiles]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it does."""
+        return len(self.profiles) % 2 == 0
 
 
 @dataclass(frozen=True)
@@ -74,11 +84,11 @@ class Regression:
                 )
 
     def beside(self) -> dict[str, bytes]:
-        """The first resolution's densities."""
-        if not self._resolutions:
-            return {}
-        title, results = self._resolutions[0]
-        return {"resolution.png": as_png(figures.densities(results, title))}
+        """The densities of the first resolution, or of the first number's residuals."""
+        if self._resolutions:
+            title, results = self._resolutions[0]
+            return {"resolution.png": as_png(figures.densities(results, title, legend=True))}
+        return {"resolution.png": as_png(figures.residuals(self._numbers[0], legend=True))}
 
     @property
     def headings(self) -> list[tuple[str, list[str]]]:
@@ -88,7 +98,7 @@ class Regression:
             (f"{_title(one)}{f', {one.unit}' if one.unit else ''}", ["mean", "median", "68 %"])
             for one in result.resolutions
         ]
-        return groups + [(number.name, ["bias", "RMS"]) for number in result.numbers]
+        return groups + [(number.name, ["bias", "RMS", "68 %"]) for number in result.numbers]
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -117,11 +127,12 @@ class Regression:
     @property
     def best(self) -> tuple[str, str, str]:
         """The first method's name, what it is best in, and its figure."""
-        (line, result), (title, columns) = self._ranked[0], self.headings[0]
-        name = f"{columns[0]} {title.partition(',')[0]}"
-        unit = result.resolutions[0].unit if result.resolutions else ""
-        space = "" if unit == "°" else "\u2009"
-        return line.label, name, f"{with_errors(_rank(result))}{space}{unit}"
+        line, result = self._ranked[0]
+        if not result.resolutions:
+            return line.label, f"RMS of {result.numbers[0].name}", with_errors(_rank(result))
+        found = result.resolutions[0]
+        space = "" if found.unit == "°" else THIN
+        return line.label, f"mean {_title(found)}", f"{with_errors(found.mean)}{space}{found.unit}"
 
     @property
     def reasons(self) -> list[str]:
@@ -134,13 +145,24 @@ class Regression:
 
     @cached_property
     def sections(self) -> list[Section]:
-        """One a resolution, in their order."""
-        return [self._section(f"r{k}", *found) for k, found in enumerate(self._resolutions)]
+        """One a resolution, then one a number, in their order."""
+        resolutions = [self._section(f"r{k}", *one) for k, one in enumerate(self._resolutions)]
+        return resolutions + [_of_number(f"n{k}", one) for k, one in enumerate(self._numbers)]
 
-    def pairs(self, section: Section) -> list[tuple[Picture, ...]]:
-        """A section's pictures, two side by side."""
-        pictures = [section.spread, *section.profiles]
-        return [tuple(pictures[k : k + 2]) for k in range(0, len(pictures), 2)]
+    @property
+    def legend(self) -> list[Line]:
+        """The methods, the best first."""
+        return [line for line, _ in self._ranked]
+
+    @property
+    def numbers(self) -> bool:
+        """Whether plain numbers are predicted."""
+        return bool(self._numbers)
+
+    @property
+    def resolutions(self) -> bool:
+        """Whether directions, points or tracks are predicted."""
+        return bool(self._resolutions)
 
     @cached_property
     def _best_first(self) -> list[Evaluation]:
@@ -160,33 +182,71 @@ class Regression:
             for k, one in enumerate(self._ranked[0][1].resolutions)
         ]
 
+    @cached_property
+    def _numbers(self) -> list[list[tuple[Line, NumberError]]]:
+        """Every number by method."""
+        return [
+            [(line, result.numbers[k]) for line, result in self._ranked]
+            for k in range(len(self._ranked[0][1].numbers))
+        ]
+
     def _section(self, key: str, title: str, results: Sequence[tuple[Line, Resolution]]) -> Section:
         of = f"of {', '.join(line.label for line, _ in results)}"
         first = results[0][1]
-        return Section(
-            title=title,
-            spread=picture(
-                figures.densities(results, title),
-                f"{key}-density",
-                f"Density of the {title} {of}",
-                f"{title.capitalize()}: how events are spread over it, on a logarithmic axis.",
-            ),
-            profiles=[
-                picture(
-                    figures.profile(results, number, title, _axis(found.variable)),
-                    f"{key}-profile-{number}",
-                    f"68 % quantile of the {title} against {found.variable} {of}",
-                    f"{title.capitalize()}: what 68 % of the events stay below, against the true "
-                    f"{_axis(found.variable)}.",
-                )
-                for number, found in enumerate(first.profiles)
-            ],
+        spread = picture(
+            figures.densities(results, title),
+            f"{key}-density",
+            f"Density of the {title} {of}",
+            f"{_sentence(title)}: how events are spread over it, on a logarithmic axis.",
         )
+        profiles = [
+            picture(
+                figures.profile(results, number, title, _axis(found.variable)),
+                f"{key}-profile-{number}",
+                f"68 % quantile of the {title} against {found.variable} {of}",
+                f"{_sentence(title)}: what 68 % of the events stay below, against the true "
+                f"{_axis(found.variable)}.",
+            )
+            for number, found in enumerate(first.profiles)
+        ]
+        return Section(title=_sentence(title), spread=spread, profiles=profiles)
+
+
+def _of_number(key: str, results: Sequence[tuple[Line, NumberError]]) -> Section:
+    of, first = f"of {', '.join(line.label for line, _ in results)}", results[0][1]
+    name, beyond = first.name, max(found.residuals.beyond for _, found in results)
+    left_out = (
+        f"; rows beyond the axis: at most {percent(beyond)} of a method" if beyond > 0 else ""
+    )
+    spread = picture(
+        figures.residuals(results),
+        f"{key}-residuals",
+        f"Density of predicted minus true {name} {of}",
+        f"Residuals of {name}{left_out}.",
+    )
+    profiles = [
+        picture(
+            figures.number_profile(results, number, field, f"true {_axis(found.variable)}"),
+            f"{key}-{field}-{number}",
+            f"{field} of {name} against {found.variable} {of}",
+            f"{field.capitalize()} of {name} in bins of the true {_axis(found.variable)}.",
+        )
+        for number, found in enumerate(first.profiles)
+        for field in ("bias", "resolution")
+    ]
+    return Section(title=name, spread=spread, profiles=profiles)
+
+
+def _sentence(title: str) -> str:
+    return title[:1].upper() + title[1:]
 
 
 def _axes(evaluation: Evaluation) -> list[str]:
-    return [
-        p.variable for one in evaluation.of(RegressionResult).resolutions[:1] for p in one.profiles
+    result = evaluation.of(RegressionResult)
+    profiles = [one.profiles for one in result.resolutions]
+    profiles_of_numbers = [one.profiles for one in result.numbers]
+    return [p.variable for of in profiles for p in of] + [
+        p.variable for of in profiles_of_numbers for p in of
     ]
 
 

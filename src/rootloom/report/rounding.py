@@ -33,17 +33,25 @@ def fixed(value: float, decimals: int) -> str:
 def measurement(value: float | None, *errors: float | None) -> str:
     """`value ± error ± …`, all rounded as the first positive error deserves; "–" for None.
 
-    Without a positive error the value keeps four significant digits.
+    A value without a positive error keeps two digits: more would claim to be known.
     """
     if value is None:
         return "–"
     known = [e for e in errors if e is not None]
     first = next((e for e in known if e > 0), None)
     if first is None:
-        return significant(value, 4)
+        return bare(value)
     decimals = places(first)
     parts = [fixed(value, decimals), *(fixed(e, decimals) for e in known)]
     return f"{THIN}±{THIN}".join(parts)
+
+
+def bare(value: float) -> str:
+    """A value of which no error is known: two digits, of what it lacks to 1 where that is less."""
+    lacking = 1 - value
+    if 0 < lacking < value:
+        return fixed(value, 1 - Decimal(repr(float(f"{lacking:.1e}"))).adjusted())
+    return significant(value, 2)
 
 
 def above(limit: float) -> str:

@@ -38,7 +38,21 @@ COLOURS = {
 INK, MUTED, GRID, NEUTRAL = (COLOURS[name][0] for name in ("ink", "muted", "grid", "neutral"))
 SERIES = tuple(light for name, (light, _) in COLOURS.items() if re.fullmatch(r"s\d", name))
 # Lines that share a pattern, so that no two of them are told apart by confusable colours.
-_ALIKE = len(SERIES) // 2
+ALIKE = len(SERIES) // 2
+# Shapes of points, as Matplotlib names them, and their outlines about (18, 6) for the page.
+MARKERS = {
+    "o": "M14.5 6a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z",
+    "s": "M14.9 2.9h6.2v6.2h-6.2z",
+    "^": "M18 1.9L22 9.1L14 9.1z",
+    "D": "M18 1.6L22.4 6L18 10.4L13.6 6z",
+    "v": "M18 10.1L22 2.9L14 2.9z",
+    "P": "M16.6 2h2.8v2.6h2.6v2.8h-2.6v2.6h-2.8v-2.6h-2.6v-2.8h2.6z",
+    "X": "M14.4 4.2L16.2 2.4L18 4.2L19.8 2.4L21.6 4.2L19.8 6L21.6 7.8L19.8 9.6L18 7.8"
+    "L16.2 9.6L14.4 7.8L16.2 6z",
+    "p": "M18 2L22 4.9L20.5 9.6L15.5 9.6L14 4.9z",
+}
+OWN_MARKER = "p"  # of what is no method
+_OF_METHODS = tuple(marker for marker in MARKERS if marker != OWN_MARKER)
 
 _RC: Any = {
     "svg.fonttype": "none",
@@ -78,17 +92,22 @@ _RC: Any = {
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and dashes of a line: lengths on and off, in line widths; none for a solid line."""
+    """Colour and dashes of a line, and the shape of its points.
+
+    dashes: lengths on and off, in line widths; none for a solid line. marker: one of `MARKERS`.
+    """
 
     colour: str
     dashes: tuple[float, ...]
+    marker: str = "o"
 
 
 def looks(baseline: Sequence[bool]) -> list[Look]:
     """A look for each method, no two alike; baselines are dashed, the others solid while few.
 
     Colours run on from method to method. Every four trained ones, and every four baselines, take
-    another pattern: a long stroke with one more dot than the last, or one more short dash.
+    another pattern: a long stroke with one more dot than the last, or one more short dash. Every
+    four methods take another marker, so that points without a line are told apart as well.
     """
     # Networks first: the colours of a kind must be consecutive for its patterns to keep apart.
     order = sorted(range(len(baseline)), key=lambda number: baseline[number])
@@ -97,6 +116,7 @@ def looks(baseline: Sequence[bool]) -> list[Look]:
         number: Look(
             SERIES[place % len(SERIES)],
             _dashes(place - trained if baseline[number] else place, dashed=baseline[number]),
+            _OF_METHODS[place // ALIKE % len(_OF_METHODS)],
         )
         for place, number in enumerate(order)
     }
@@ -104,7 +124,7 @@ def looks(baseline: Sequence[bool]) -> list[Look]:
 
 
 def _dashes(place: int, *, dashed: bool) -> tuple[float, ...]:
-    more = place // _ALIKE
+    more = place // ALIKE
     if dashed:
         return (3.7, 1.6, *(1.6, 1.6) * more)
     return (6.4, 1.6, *(1.0, 1.6) * more) if more else ()

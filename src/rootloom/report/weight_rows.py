@@ -90,8 +90,8 @@ def _sample_rows(
         cross = of["cross_section"]
         found.append(
             SampleRow(
-                name=name,
-                label=of["class"] or "by expression",
+                name=name or "all files",
+                label=of["class"] or "by expression" if name else "all",
                 weight=of["weight"] or "1",
                 entries=grouped(sums.entries),
                 sum_of_weights=f"{sums.sum_of_weights:.6g}"
@@ -100,6 +100,7 @@ def _sample_rows(
                 cross_section="–" if cross is None else f"{cross:g} pb",
                 scale=f"{scales[name]:.5g}",
                 rows=grouped(int(sums.rows.sum())),
+                selected=f"{scales[name] * float(sums.weight.sum()):.5g}",
             )
         )
     return found

@@ -21,7 +21,10 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One sample: what its files hold, and what its event weights are multiplied by, as text."""
+    """One sample: what its files hold, and what its event weights are multiplied by, as text.
+
+    selected: sum of the event weights of the rows that are kept, scaled.
+    """
 
     name: str
     label: str
@@ -31,6 +34,7 @@ class SampleRow:
     cross_section: str
     scale: str
     rows: str
+    selected: str = "–"
 
 
 @dataclass(frozen=True)

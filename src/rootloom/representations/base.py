@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -24,6 +25,41 @@ class MomentsLike(Protocol):
     def std(self) -> Any: ...  # noqa: D102
 
 
+@dataclass(frozen=True)
+class Panel:
+    """The axes of one image of a row; row 0 is at the bottom, column 0 at the left.
+
+    shape: (H, W). extent: (left, right, bottom, top) in the units of the labels. equal: whether
+    both axes have the same unit. quantity: what a pixel holds. logarithmic: its colour scale, for
+    what spans powers of ten. title: which of several panels it is.
+    """
+
+    shape: tuple[int, int]
+    extent: tuple[float, float, float, float]
+    x_label: str
+    y_label: str
+    quantity: str
+    title: str = ""
+    equal: bool = True
+    logarithmic: bool = True
+
+    @property
+    def pixels(self) -> int:
+        """How many there are."""
+        return self.shape[0] * self.shape[1]
+
+
+def quantities_of(representation: Any, columns: Mapping[str, Column]) -> dict[str, Column]:
+    """What a representation shows distributions of; nothing where it does not say."""
+    found = getattr(representation, "quantities", None)
+    return {} if found is None else dict(found(columns))
+
+
+def panels_of(representation: Any) -> tuple[Panel, ...]:
+    """The axes of a representation's images; none of one that cannot be drawn."""
+    return tuple(representation.panels()) if getattr(representation, "drawn", False) else ()
+
+
 class Representation(Protocol):
     """Events to tensors. A frozen dataclass whose fields are its configuration.
 
@@ -39,6 +75,10 @@ class Representation(Protocol):
     One whose events may be turned about the z axis has `turned(inputs, draws)`, called before
     `normalise`: the inputs, turned or mirrored, and the `turning.Turn`, None if nothing was done;
     draws: (B,) uint32, random numbers of the examples while a network learns, else None.
+
+    What a report shows of one, each by default nothing: `quantities(columns)`, a column by its name
+    in words, whose distribution is shown; and, of one with `drawn = True`, `panels()`, the axes of
+    its images, and `draw(columns, rows)`, the images of `rows` (n,), (n, H, W) a panel.
     """
 
     kind: ClassVar[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import lcm
@@ -16,6 +16,7 @@ from rootloom.physics.calorimeter import Segmentation
 from rootloom.physics.ratios import cell_ratios, energy_ratios
 from rootloom.representations.base import (
     MomentsLike,
+    Panel,
     ragged,
     require,
     require_choice,
@@ -48,6 +49,7 @@ class CalorimeterCells:
 
     kind: ClassVar[str] = "calorimeter"
     same_shape: ClassVar[bool] = True
+    drawn: ClassVar[bool] = True
 
     objects: str = "cells"
     layers: tuple[tuple[int, int], ...] = ((3, 96), (12, 12), (12, 6))
@@ -126,6 +128,31 @@ class CalorimeterCells:
             "shares": cell_ratios(cells, around, self.threshold),
         }
 
+    def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """The particle's energy, those of the cells that are not empty, and how many they are."""
+        cells = ragged(columns, _VALUE)
+        (energy,) = self.variables
+        return {energy: columns[_ENERGY], "cell energy": cells, "cells hit": cells.counts()}
+
+    def panels(self) -> tuple[Panel, ...]:
+        """One a layer, seen along the beam."""
+        return tuple(
+            self._panel(number, (ny, nx), "energy in a cell / GeV")
+            for number, (nx, ny) in enumerate(self.layers)
+        )
+
+    def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, ny, nx) a layer."""
+        cells = self._dense(columns, rows, len(rows))
+        first = np.cumsum([nx * ny for nx, ny in self.layers])[:-1]
+        parts = zip(np.split(cells, first, axis=1), self.layers, strict=True)
+        return tuple(part.reshape(-1, nx, ny).swapaxes(1, 2) for part, (nx, ny) in parts)
+
+    def _panel(self, number: int, shape: tuple[int, int], quantity: str) -> Panel:
+        half = self.half_width
+        title = f"layer {number}" if len(self.layers) > 1 else ""
+        return Panel(shape, (-half, half, -half, half), "x / mm", "y / mm", quantity, title)
+
     def normalise(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
         """As they are: what generates showers must make them in GeV."""
         return inputs
@@ -187,6 +214,21 @@ class CalorimeterImage(CalorimeterCells):
         rows = len(columns[_CELL])
         x = self.collate(columns, np.arange(rows), rows).x
         return {"x": x.reshape(rows, -1).astype(np.float64)}
+
+    def panels(self) -> tuple[Panel, ...]:
+        """One a layer, all on the common grid."""
+        size = [lcm(*(layer[k] for layer in self.layers)) for k in (1, 0)]
+        quantity = "ln(1 + E / MeV)" if self.scale == "log" else "energy in a pixel / GeV"
+        return tuple(
+            replace(
+                self._panel(number, (size[0], size[1]), quantity), logarithmic=self.scale != "log"
+            )
+            for number in range(len(self.layers))
+        )
+
+    def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, W, H) a layer: rows along y, as `panels` has them."""
+        return tuple(np.transpose(self.collate(columns, rows, len(rows)).x, (3, 0, 2, 1)))
 
     def normalise(  # type: ignore[override]
         self, inputs: Image, statistics: Mapping[str, MomentsLike]

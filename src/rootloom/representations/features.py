@@ -158,6 +158,11 @@ class FeatureVector:
         x, mask = self._laid(columns, np.arange(rows), rows)
         return {"x": np.where(mask > 0, x.astype(np.float64), np.nan)}
 
+    def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Every variable and object column, without logarithm."""
+        names = (*self._scalars(columns), *self.objects)
+        return {name: columns[_PREFIX + name] for name in names}
+
     def normalise(self, inputs: Features, statistics: Mapping[str, MomentsLike]) -> NamedFeatures:
         """(x − mean) / std, clipped; a constant feature becomes 0. With features by their names."""
         moments = statistics["x"]

@@ -17,6 +17,7 @@ import numpy as np
 from rootloom.physics.clustering import inclusive_jets
 from rootloom.representations.base import (
     MomentsLike,
+    Panel,
     momenta,
     ragged,
     require,
@@ -30,7 +31,14 @@ from rootloom.representations.pixels import CENTRES, NORMS, draw, scatter_into
 from rootloom.types import Column, Image, Ragged
 
 _WHO = "jet_image"
-_CHANNELS = ("pt", "charged_pt", "neutral_pt", "charged_count")
+# What a pixel of each channel holds.
+_QUANTITIES = {
+    "pt": "pT in a pixel / GeV",
+    "charged_pt": "charged pT in a pixel / GeV",
+    "neutral_pt": "neutral pT in a pixel / GeV",
+    "charged_count": "charged constituents in a pixel",
+}
+_CHANNELS = tuple(_QUANTITIES)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class JetImage:
 
     kind: ClassVar[str] = "image"
     same_shape: ClassVar[bool] = True
+    drawn: ClassVar[bool] = True
 
     objects: str = "constituents"
     select: str | None = "trimmed"
@@ -144,6 +153,31 @@ class JetImage:
         rows = len(columns["image.pixel"])
         x = self.collate(columns, np.arange(rows), rows).x
         return {"x": x.reshape(rows, self._size()).astype(np.float64)}
+
+    def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Intensities of the pixels that are not empty, and how many they are."""
+        value = ragged(columns, "image.value")
+        return {"pixel intensity": value, "pixels hit": value.counts()}
+
+    def panels(self) -> tuple[Panel, ...]:
+        """One a channel: the plane of rapidity and azimuth about the centre."""
+        half, about = self.half_width, "" if self.centre == "none" else "Δ"
+        several = len(self.channels) > 1
+        return tuple(
+            Panel(
+                shape=(self.pixels, self.pixels),
+                extent=(-half, half, -half, half),
+                x_label=f"rapidity {about}y",
+                y_label=f"azimuth {about}φ",
+                quantity=_QUANTITIES[name] if self.norm == "none" else "pixel intensity",
+                title=name.replace("_", " ") if several else "",
+            )
+            for name in self.channels
+        )
+
+    def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, pixels, pixels) a channel, as `collate` fills them."""
+        return tuple(np.moveaxis(self.collate(columns, rows, len(rows)).x, -1, 0))
 
     def normalise(self, inputs: Image, statistics: Mapping[str, MomentsLike]) -> Image:
         """Intensities scaled as `scale` says; an empty image stays 0 everywhere."""

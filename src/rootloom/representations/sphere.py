@@ -14,6 +14,7 @@ from rootloom.errors import DataError
 from rootloom.physics.pmts import latitude_rings
 from rootloom.representations.base import (
     MomentsLike,
+    Panel,
     ragged,
     require,
     require_choice,
@@ -32,6 +33,7 @@ _FIELDS = ("pmt", "charge", "time")
 _CHARGE_BITS, _TIME_BITS = 8, 11
 _NO_PMT = -1
 _POOLED = "sphere.image"
+_CHARGE, _TIME = "ln(1 + charge / p.e.)", "first hit / ns"  # what a pixel holds
 _EVENTS_AT_A_TIME = 64  # drawn whole before they are pooled: 14 MB of a JUNO-like sphere
 
 
@@ -63,6 +65,7 @@ class PmtSphere:
 
     kind: ClassVar[str] = "image"
     same_shape: ClassVar[bool] = True
+    drawn: ClassVar[bool] = True
 
     objects: str = "hits"
     rings: int = 117
@@ -169,6 +172,41 @@ class PmtSphere:
         charge = np.log1p(ragged(columns, "sphere.charge").values.astype(np.float64))
         time = np.minimum(ragged(columns, "sphere.time").values.astype(np.float64), self.latest)
         return {"x": np.stack([charge, time], axis=1)}
+
+    def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Charge and first time of every hit and their number; of pooled images, of pixels hit."""
+        if self.pool == (1, 1):
+            charge, time = (ragged(columns, f"sphere.{name}") for name in ("charge", "time"))
+            return {
+                "charge of a hit / p.e.": charge,
+                "time of a hit / ns": time,
+                "hits": charge.counts(),
+            }
+        stored = np.asarray(columns[_POOLED])
+        hit = stored[..., 0] > 0
+        counts = hit.sum(axis=(1, 2))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return {
+            _CHARGE: Ragged(stored[..., 0][hit], offsets),
+            _TIME: Ragged(stored[..., 1][hit], offsets),
+            "pixels hit": counts,
+        }
+
+    def panels(self) -> tuple[Panel, ...]:
+        """Charge and time, before images are turned: longitudes, or the PMTs of each ring."""
+        shape = self.rings // self.pool[0], self._columns // self.pool[1]
+        stretched = self.unrolled == "stretched"
+        right = 360.0 if stretched else float(shape[1] * self.pool[1])
+        along = "longitude / °" if stretched else "column, cut open at longitude 0"
+        extent = (0.0, right, 0.0, float(shape[0] * self.pool[0]))
+        return tuple(
+            Panel(shape, extent, along, "ring, from the south", quantity, title, False, False)
+            for quantity, title in ((_CHARGE, "charge"), (f"{_TIME}, 0 without a hit", "time"))
+        )
+
+    def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, rows, columns) each of charge and time."""
+        return tuple(np.moveaxis(self.collate(columns, rows, len(rows)).x, -1, 0))
 
     def normalise(self, inputs: Image, statistics: Mapping[str, MomentsLike]) -> Image:
         """(value − mean) / std of all hits, for pixels that were hit; the others stay 0. Wraps."""

@@ -111,6 +111,12 @@ class ClusteringTree:
         rows = np.arange(len(columns["tree.leaves"]))
         return {"nodes": self.features(columns, rows).astype(np.float64)}
 
+    def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Transverse momenta of the leaves, and how many they are."""
+        leaves = ragged(columns, "tree.leaves")
+        pt = np.hypot(leaves.values[:, 0], leaves.values[:, 1])
+        return {"pT of a leaf / GeV": Ragged(pt, leaves.offsets), "leaves": leaves.counts()}
+
     def normalise(self, inputs: Tree, statistics: Mapping[str, MomentsLike]) -> Tree:
         """(x − mean) / std of every node; a constant feature becomes 0, unused slots stay 0.
 

@@ -1,0 +1,76 @@
+"""What a dataset's file says of its rows, as text: selection, classes, splits, expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rootloom.report.inputs import Definition
+from rootloom.report.rounding import percent
+
+Words = Mapping[str, Any]
+
+
+def facts(words: Words) -> list[tuple[str, str]]:
+    """What a row is, which rows are kept, which class and which split they are in.
+
+    words: "tree", "rows", "select", "identity", "splits" and "classes" of the dataset's file.
+    """
+    rows = "an event" if words["rows"] == "event" else f"an object of {words['rows']}"
+    found = [
+        ("Rows", f"{rows}, of tree {words['tree']}"),
+        ("Selection", words["select"] or "none"),
+    ]
+    found += [(f"Class {name}", _class(rule)) for name, rule in words["classes"].items()]
+    found += [(f"Split {name}", _split(name, of)) for name, of in words["splits"].items()]
+    if words["identity"]:
+        found.append(("Identity of an event", ", ".join(words["identity"])))
+    return found
+
+
+def definitions(words: Words) -> list[Definition]:
+    """All quantities and their expressions, then those that samples have of their own.
+
+    words: "variables", "objects", "targets", "own" by sample, and "read", the variables and
+    collections by representation.
+    """
+    variables = words["variables"].items()
+    found = [Definition("variable", name, text, _readers(words, name)) for name, text in variables]
+    found += [Definition("target", name, text) for name, text in words["targets"].items()]
+    found += [
+        Definition("object", f"{group}.{name}", text, _readers(words, group))
+        for group, quantities in words["objects"].items()
+        for name, text in quantities.items()
+    ]
+    return [*found, *(one for sample, own in words["own"].items() for one in _own(sample, own))]
+
+
+def _readers(words: Words, name: str) -> str:
+    return ", ".join(of for of, names in words["read"].items() if name in names)
+
+
+def _own(sample: str, own: Words) -> Iterator[Definition]:
+    of = f"in sample {sample}"
+    if "select" in own:
+        yield Definition(of, "selection", own["select"] or "none")
+    for key in ("variables", "targets"):
+        for name, text in own.get(key, {}).items():
+            yield Definition(of, name, text)
+    for group, quantities in own.get("objects", {}).items():
+        for name, text in quantities.items():
+            yield Definition(of, f"{group}.{name}", text)
+
+
+def _class(rule: Words) -> str:
+    parts = []
+    if rule.get("process"):
+        parts.append(f"process {rule['process']}")
+    if rule.get("files"):
+        parts.append(", ".join(rule["files"]))
+    if rule.get("where"):
+        parts.append(f"where {rule['where']}")
+    return "; ".join(parts) or "rows of its samples"
+
+
+def _split(name: str, of: float | str) -> str:
+    return f"where {of}" if isinstance(of, str) else f"{percent(of)} of all other events, by hash"
