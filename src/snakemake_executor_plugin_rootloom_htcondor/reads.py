@@ -20,10 +20,11 @@ OUTCOMES = FOLDER / "outcomes.json"
 def read_by(job: JobExecutorInterface, listing: FileList | None) -> list[str]:
     """Files that a job may read, as far as they are there, sorted.
 
-    Its inputs; outputs of an earlier run, which it may keep or update; ROOT files, shards and a
-    directory of checkpoints that its parameters name, and why files were set aside; the shards of
-    its manifests, where it works on rows of a representation; why it ended before. listing: the
-    data set's files, where the workflow has one. Raises ResultError for a damaged manifest.
+    Its inputs; outputs of an earlier run, which it may keep or update; ROOT files with those of
+    their friend trees, shards and a directory of checkpoints that its parameters name, and why
+    files were set aside; the shards of its manifests, where it works on rows of a representation;
+    why it ended before. listing: the data set's files, where the workflow has one. Raises
+    ResultError for a damaged manifest.
     """
     found = {str(OUTCOMES), *(path for one in _each(job) for path in _named_by(one, listing))}
     return sorted(path for path in found if Path(path).is_file())
@@ -56,7 +57,8 @@ def _named_by(job: JobExecutorInterface, listing: FileList | None) -> Iterator[s
     section = _section(job)
     files = _files(section, listing)
     if _opens_root_files(section):
-        yield from (file.url for file in files if not is_remote(file.url))
+        places = (place for file in files for place in (file.url, *file.friends.values()))
+        yield from (place for place in places if not is_remote(place))
     if pattern := job.params.get("shards"):
         parts = range(section["parts"])
         yield from (of_file(pattern, file.key, part) for file in files for part in parts)
@@ -70,7 +72,7 @@ def _named_by(job: JobExecutorInterface, listing: FileList | None) -> Iterator[s
 
 
 def _files(section: Mapping[str, Any], listing: FileList | None) -> list[File]:
-    """ROOT files that a job works on: a pack, or one."""
+    """Entries of the list that a job works on: those of a pack, or one."""
     if "file" in section:
         return [File(**section["file"])]
     if "files" in section and listing is not None:
