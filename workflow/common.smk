@@ -1,7 +1,6 @@
 """What the rules share: the plan, its paths, and how a job's parameters are asked for."""
 
 import re
-import sys
 from functools import cache
 from pathlib import Path
 

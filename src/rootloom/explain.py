@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rootloom.documents import parse_yaml, read_yaml
 from rootloom.errors import ConfigError, InputError
 from rootloom.fileio import read_json
 from rootloom.filelist import states
@@ -57,12 +58,14 @@ def explain(root: Path, target: str, config: Sequence[str]) -> list[str]:
 
 
 def settings(root: Path, config: Sequence[str]) -> dict[str, Any]:
-    """What `config/config.yaml` says, with KEY=VALUE on top, as the engine reads both."""
-    import yaml
+    """What `config/config.yaml` says, where there is one, with KEY=VALUE on top.
 
-    found = dict(yaml.safe_load((root / "config" / "config.yaml").read_text()))
+    Raises ConfigError for what the engine would not read either.
+    """
+    path = root / "config" / "config.yaml"
+    found = read_yaml(path) if path.exists() else {}
     for key, _, value in (item.partition("=") for item in config):
-        found[key] = yaml.safe_load(value)
+        found |= parse_yaml(f"{key}: {value}".encode(), f"--config {key}={value}")
     return found
 
 

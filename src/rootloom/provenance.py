@@ -81,9 +81,9 @@ def host_kind() -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The provenance record inside an output; None when it has none or is not there.
+    """The provenance record inside an output; None when it has none, or is damaged or not there.
 
-    Looks where the stages put it: key "provenance" of JSON, root attribute of HDF5, header entry of
+    A record has a fingerprint and inputs. Looks where the stages put it: key "provenance" of JSON, root attribute of HDF5, header entry of
     safetensors, TObjString of ROOT.
     """
     readers = {
@@ -93,7 +93,16 @@ def read(path: Path) -> dict[str, Any] | None:
         ".root": _from_root,
     }
     found = _read(readers.get(path.suffix), path)
-    return found if isinstance(found, dict) else None
+    return found if _is_record(found) else None
+
+
+def _is_record(found: Any) -> bool:
+    """Whether what was found has all that callers go by: bits may have changed inside a name."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("fingerprint"), str)
+        and isinstance(found.get("inputs"), dict)
+    )
 
 
 def fingerprint(path: Path) -> str | None:
@@ -105,7 +114,7 @@ def fingerprint(path: Path) -> str | None:
         found = _read(fileio.fingerprint_at_end, path)
         return found if isinstance(found, str) else None
     made_by = read(path)
-    return str(made_by["fingerprint"]) if made_by and "fingerprint" in made_by else None
+    return str(made_by["fingerprint"]) if made_by else None
 
 
 def is_current(outputs: Sequence[str], made_from: str) -> bool:

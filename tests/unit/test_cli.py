@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from rootloom.cli import EXIT_PIPE, main
+from rootloom.errors import ConfigError
+from rootloom.explain import settings
 from rootloom.paths import WILDCARDS, Paths
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -135,3 +137,13 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     done = subprocess.run(command, stdout=begin, stderr=subprocess.PIPE, text=True)
     os.close(begin)
     assert (done.returncode, done.stderr) == (EXIT_PIPE, "")
+
+
+def test_settings_may_come_from_the_command_line_alone(tmp_path: Path) -> None:
+    given = ["experiment=muons", "job_minutes=20"]
+    assert settings(tmp_path, given) == {"experiment": "muons", "job_minutes": 20}
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.yaml").write_text("experiment: higgs\nsize: full\n")
+    assert settings(tmp_path, given[:1]) == {"experiment": "muons", "size": "full"}
+    with pytest.raises(ConfigError, match=r"--config size=\[(.|\n)*valid YAML"):
+        settings(tmp_path, ["size=["])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 from rootloom import provenance
 from rootloom.rootio.friends import write_friend
@@ -33,6 +34,15 @@ def test_hdf5(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.attrs["provenance"] = json.dumps(RECORD)
     assert provenance.read(tmp_path / "a.h5") == RECORD
+
+
+@pytest.mark.parametrize("name", ["fingerprint", "inputs"])
+def test_a_record_with_a_flipped_bit_in_a_name_is_none(tmp_path: Path, name: str) -> None:
+    text = json.dumps(RECORD).replace(f'"{name}"', f'"{chr(ord(name[0]) ^ 1)}{name[1:]}"')
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["provenance"] = text
+    assert provenance.read(tmp_path / "a.h5") is None
+    assert provenance.fingerprint(tmp_path / "a.h5") is None
 
 
 def test_model_bundle(tmp_path: Path) -> None:
