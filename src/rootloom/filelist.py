@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootloom import packing
-from rootloom.errors import InputError
+from rootloom.errors import ResultError
 from rootloom.fileio import intact, write_bytes
 
 _EXPECTED = "the list of a data set's files, as the head of the run wrote it"
@@ -85,7 +85,7 @@ class FileList:
 
     @classmethod
     def read(cls, path: Path) -> FileList:
-        """Its first line only. Raises InputError when it is not there or damaged."""
+        """Its first line only. Raises ResultError when it is not there or damaged."""
         with intact(path, _EXPECTED, fix=_FIX):
             with path.open("rb") as file:
                 text, _, digest = file.readline().rstrip(b"\n").rpartition(b" ")
@@ -128,12 +128,12 @@ class FileList:
     def with_digest(self, digest: str) -> dict[str, File]:
         """The files of the pack with this digest.
 
-        Raises InputError when there is none: the list is a later one than the digest.
+        Raises ResultError when there is none: the list is a later one than the digest.
         """
         for part in self.parts.values():
             if part.digest == digest:
                 return self._decoded(part)
-        raise InputError(
+        raise ResultError(
             str(self.body),
             expected=f"a pack of files with the digest {digest}",
             found=f"{len(self.parts)} others: the data set has changed since this job was planned",
@@ -161,7 +161,7 @@ class FileList:
 def files_of_job(path: str | Path, digest: str) -> dict[str, File]:
     """The files that a job works on, by key: `digest` is what its parameters say of them.
 
-    Raises InputError when the list at `path` is damaged, or a later one than the job.
+    Raises ResultError when the list at `path` is damaged, or a later one than the job.
     """
     return FileList.read(Path(path)).with_digest(digest)
 

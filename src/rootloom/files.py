@@ -42,7 +42,7 @@ class Files(Selection):
     def listing(self) -> FileList:
         """The dataset's files, by pack.
 
-        Raises InputError for a pattern without files and for a list that is damaged.
+        Raises InputError for a pattern without files, ResultError for a list that is damaged.
         """
         if self._noted and self.list_path.exists():
             noted = FileList.read(self.list_path)

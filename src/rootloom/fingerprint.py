@@ -48,13 +48,8 @@ def of_code(*targets: str) -> str:
     return digest.hexdigest()
 
 
-def modules_of(*targets: str) -> list[str]:
-    """Names of what `of_code` hashes, for `rootloom explain`."""
-    return sorted(_closure(targets))
-
-
 def definitions(*targets: str) -> Definitions:
-    """Hashes of what `of_code` covers, by module and definition, to say what has changed."""
+    """Hashes of what `of_code` covers, by target and definition, to say what has changed."""
     found: Definitions = {}
     for target in _closure(targets):
         module, _, function = target.partition(":")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from rootloom import provenance, registry
+from rootloom import faults, provenance, registry
 from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.errors import FAULTS, TrainingError, reason
@@ -63,7 +63,8 @@ def _centred(representation: Any, moments: Mapping[str, Any]) -> Any:
 def task_in(trained: bundle.Bundle, path: str, section: Job | None = None) -> Any:
     """The task that a bundle's sections describe, with its model.
 
-    section: has what the bundle has not. Raises TrainingError for sections that describe none.
+    section: has what the bundle has not. Raises TrainingError for sections that describe none,
+    ResourceError where the machine is at fault.
     """
     whole = {**(section or {}), **{k: getattr(trained, k) for k in _DESCRIBED}}
     try:
@@ -72,6 +73,7 @@ def task_in(trained: bundle.Bundle, path: str, section: Job | None = None) -> An
             whole[kind.learns] = getattr(trained, kind.learns)
         return task_of(whole, moments_of(trained))
     except FAULTS as error:
+        faults.pass_on(error, path)
         raise TrainingError(
             path,
             expected="sections and statistics that describe a network of this version",

@@ -83,8 +83,8 @@ def host_kind() -> dict[str, Any]:
 def read(path: Path) -> dict[str, Any] | None:
     """The provenance record inside an output; None when it has none, or is damaged or not there.
 
-    A record has a fingerprint and inputs. Looks where the stages put it: key "provenance" of JSON, root attribute of HDF5, header entry of
-    safetensors, TObjString of ROOT.
+    A record has a fingerprint and inputs. Looks where the stages put it: key "provenance" of JSON,
+    root attribute of HDF5, header entry of safetensors, TObjString of ROOT.
     """
     readers = {
         ".json": _from_json,

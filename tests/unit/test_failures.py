@@ -565,7 +565,8 @@ def test_a_simulated_file_is_known_by_its_recipe(tmp_path: Path) -> None:
 
     def simulate(recipe: str) -> None:
         block = Rows({"x": np.arange(5.0)})
-        write_tree(path, "t", [block], {"provenance": json.dumps({"fingerprint": recipe, "inputs": {}})})
+        record = {"fingerprint": recipe, "inputs": {}}
+        write_tree(path, "t", [block], {"provenance": json.dumps(record)})
 
     path = tmp_path / "s.root"
     simulate("recipe")

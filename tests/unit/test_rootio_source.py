@@ -105,6 +105,14 @@ def test_a_list_that_makes_no_sense_is_refused(
         expand("all.txt", base=folder)
 
 
+def test_a_list_in_another_encoding_is_refused(folder: Path) -> None:
+    (folder / "odd.txt").write_bytes("é.root\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"odd\.txt: byte 0(.|\n)*UTF-8"):
+        expand("odd.txt", base=folder)
+    (folder / "marked.txt").write_text("a/x.root\n", encoding="utf-8-sig")
+    assert len(expand("marked.txt", base=folder)) == 1
+
+
 def test_a_missing_list_names_the_nearest(folder: Path) -> None:
     (folder / "files.txt").touch()
     with pytest.raises(InputError, match=r"did you mean 'files\.txt'"):

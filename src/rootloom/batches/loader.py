@@ -17,7 +17,7 @@ from rootloom.batches.draws import Draw
 from rootloom.batches.plan import make_plan
 from rootloom.batches.prefetch import prefetch as in_thread
 from rootloom.batches.store import Source, Store, join, take
-from rootloom.errors import ConfigError, DataError, InputError
+from rootloom.errors import ConfigError, DataError, ResultError
 from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY, SAMPLE, TRAINING_WEIGHT
 from rootloom.shards.reader import Shard
@@ -42,7 +42,7 @@ class Loader:
     names of what is predicted; without any it is the class. draw: see `assemble`. prefetch: batches
     made ahead in a thread. waited_seconds: time that callers spent waiting for batches so far.
     Batch j of an epoch is a pure function of (shards, seed, epoch, batch_size, window_bytes, j).
-    Raises InputError for damaged shards, DataError when the split is empty, ConfigError when the
+    Raises ResultError for damaged shards, DataError when the split is empty, ConfigError when the
     batch does not divide among the devices.
     """
 
@@ -273,10 +273,10 @@ def _grouped(names: Sequence[str], representation: Representation) -> dict[str, 
 
 
 def _nbytes(shard: Shard, split: str, members: tuple[str, ...]) -> int:
-    """Bytes in memory; raises InputError when columns to be laid side by side differ in length."""
+    """Bytes in memory; raises ResultError when columns to be laid side by side differ in length."""
     lengths = {name: shard.length(split, name) for name in members}
     if len(set(lengths.values())) > 1:
-        raise InputError(
+        raise ResultError(
             f"{shard.path}, split '{split}'",
             expected="as many values in each column of one collection",
             found=", ".join(f"'{name}': {count}" for name, count in lengths.items()),

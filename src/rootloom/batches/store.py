@@ -35,7 +35,7 @@ class Source:
         self._open: OrderedDict[int, Shard] = OrderedDict()
 
     def shard(self, index: int) -> Shard:
-        """An open shard; raises InputError when it is damaged."""
+        """An open shard; raises ResultError when it is damaged."""
         if index not in self._open:
             if len(self._open) == _OPEN_FILES:
                 self._open.popitem(last=False)[1].close()

@@ -156,7 +156,7 @@ class PredictionWriter:
 def prediction_writer(path: str | Path, header: Header) -> Iterator[PredictionWriter]:
     """A writer of `path`, which appears complete when the block ends, or not at all.
 
-    Raises InputError when there is no room for it.
+    Raises StorageError when there is no room for it.
     """
     with new_hdf5(path) as (file, sink):
         writer = PredictionWriter(file, sink, header)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from rootloom.errors import DataError, InputError
+from rootloom.errors import DataError, ResultError
 from rootloom.evaluation.classification_results import ClassificationResult
 from rootloom.evaluation.generation_results import Floor, GenerationResult
 from rootloom.evaluation.measurement import Measurement
@@ -83,10 +83,10 @@ class Evaluation:
 
     @staticmethod
     def from_json(text: str | bytes, where: str = "evaluation") -> Evaluation:
-        """The inverse of `to_json`; raises InputError for anything else, naming `where`."""
+        """The inverse of `to_json`; raises ResultError for anything else, naming `where`."""
         found = _from_json(Evaluation, text, where)
         if found.schema != SCHEMA:
-            raise InputError(
+            raise ResultError(
                 where,
                 expected=f"schema {SCHEMA}",
                 found=f"schema {found.schema}",
@@ -96,12 +96,12 @@ class Evaluation:
 
 
 def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation in a JSON file; raises InputError naming the file."""
+    """The evaluation in a JSON file; raises ResultError naming the file."""
     return Evaluation.from_json(_text(path, "an evaluation"), where=str(path))
 
 
 def read_floor(path: Path) -> Floor:
-    """The comparison of real showers in a JSON file; raises InputError naming the file."""
+    """The comparison of real showers in a JSON file; raises ResultError naming the file."""
     return _from_json(Floor, _text(path, "a comparison of real showers"), where=str(path))
 
 
@@ -115,7 +115,7 @@ def _from_json(kind: type[Record], text: str | bytes, where: str) -> Record:
         found: Record = _adapter(kind).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(
+        raise ResultError(
             where,
             expected=f"{_CALLED[kind]} written by rootloom",
             found=f"{'.'.join(map(str, first['loc'])) or 'text'}: {first['msg']}",

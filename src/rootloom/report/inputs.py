@@ -114,7 +114,7 @@ class ReportInputs:
 
 
 def read_history(path: str | Path, method: str, member: int) -> History:
-    """A training log of JSON lines; raises InputError naming the file.
+    """A training log of JSON lines; raises ResultError naming the file.
 
     A line with "epoch" is an epoch, of which "training_loss" and "loss" (validation) are taken; a
     line with "seconds" and "waiting" (a share) tells the time of the whole training.

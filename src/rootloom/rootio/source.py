@@ -97,8 +97,16 @@ def _entries(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
         return [pattern]
     path = Path(_located(os.path.expanduser(pattern), base))
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: byte {error.start}",
+            expected="a list of files in UTF-8",
+            found=error.reason,
+            fix="save the list as UTF-8",
+        ) from None
     except OSError as error:
+        faults.pass_on(error, str(path))
         raise InputError(
             f"files: '{pattern}'",
             expected="a list of files, one a line",

@@ -57,7 +57,7 @@ def write_tree(
     are written as `collection_quantity`, with their lengths as `ncollection`; those of the
     collection "" as `quantity` and `n`. notes: name → text, stored beside the tree as TObjString.
     level: of zstd.
-    Raises InputError when the disk is full.
+    Raises StorageError when the disk is full.
     """
     import uproot
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from rootloom.errors import DataError, InputError
+from rootloom.errors import DataError, ResultError
 from rootloom.fileio import read_json
 from rootloom.shards.layout import AUXILIARY, TRAINING_WEIGHT
 from rootloom.shards.moments import ClassMeans, Moments
@@ -128,15 +128,15 @@ class Statistics:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Those in a file. Raises InputError, naming it, when it is damaged."""
+        """Those in a file. Raises ResultError, naming it, when it is damaged."""
         return read_json(path, "statistics of a data set", cls.of_content)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The inverse of `to_json`, exactly. Raises InputError for an earlier version's."""
+        """The inverse of `to_json`, exactly. Raises ResultError for an earlier version's."""
         content = json.loads(text)
         if "samples" not in content:
-            raise InputError(
+            raise ResultError(
                 "statistics",
                 expected="sums by sample",
                 found="those of an earlier version, without",
@@ -191,7 +191,7 @@ def shard_statistics(
 ) -> Statistics:
     """Statistics of one shard, in blocks of bounded memory.
 
-    Raises InputError for a damaged shard, DataError for values that no training can use.
+    Raises ResultError for a damaged shard, DataError for values that no training can use.
     """
     with Shard(path) as shard:
         sample = str(shard.attributes.get("sample", ""))

@@ -157,7 +157,7 @@ class Survey:
 def survey(paths: Sequence[str | Path], representation: Any, classes: Sequence[str]) -> Survey:
     """The survey of all shards: axes by a look at each of them, then all rows, block by block.
 
-    Raises InputError for a damaged shard.
+    Raises ResultError for a damaged shard.
     """
     edges = _axes(paths, representation)
     total = Survey(tuple(classes), {name: Spectrum(at) for name, at in edges.items()})

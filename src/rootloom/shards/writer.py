@@ -36,7 +36,7 @@ class ShardWriter:
     auxiliary: RowBlock columns to keep beside the representation's, as "aux.<name>".
     sample: name of the sample that the file belongs to; a column "sample" holds its code, if any.
     attributes: stored at the file's root (dataset, representation, fingerprint, …).
-    Memory: one chunk a column and group, plus the block in hand. Raises InputError when the disk
+    Memory: one chunk a column and group, plus the block in hand. Raises StorageError when the disk
     is full, DataError for a column whose rows or type do not fit.
     """
 
