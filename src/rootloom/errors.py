@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import ClassVar, Literal
 
@@ -44,11 +45,16 @@ class RootloomError(Exception):
 
     def __reduce__(self) -> tuple:
         # Exceptions cross process borders; the default would call __init__ with one string.
-        return _rebuild, (type(self), self.where, self.expected, self.found, self.fix)
+        return _rebuild, (type(self), _fields(self))
 
 
-def _rebuild(kind: type, where: str, expected: str, found: str, fix: str) -> RootloomError:
-    return kind(where, expected=expected, found=found, fix=fix)
+def _fields(refusal: RootloomError) -> dict[str, str]:
+    """What a refusal was made of; Python keeps notes beside it."""
+    return {name: value for name, value in vars(refusal).items() if not name.startswith("_")}
+
+
+def _rebuild(kind: type[RootloomError], fields: Mapping[str, str]) -> RootloomError:
+    return kind(**fields)
 
 
 class ConfigError(RootloomError):
@@ -130,6 +136,18 @@ def from_dict(fields: Mapping[str, str]) -> RootloomError:
     if isinstance(named, type) and issubclass(named, RootloomError):
         kind = named
     return kind(**given)
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Let what is refused in the block name `place` first, such as a file, unless it does so."""
+    try:
+        yield
+    except RootloomError as refusal:
+        if place in refusal.where:
+            raise
+        fields = {**_fields(refusal), "where": f"{place}: {refusal.where}"}
+        raise _rebuild(type(refusal), fields) from None
 
 
 def require_fault_of_file(refusal: InputError) -> None:

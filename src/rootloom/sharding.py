@@ -200,7 +200,7 @@ def _blocks(
     """Rows of a shard's range of entries."""
     section = job["section"]
     start, stop = entry_range(header, section["part"], section["parts"])
-    yield from reader.fitted(header.all_branches()).read(
+    yield from reader.fitted(header.all_branches(), header.url).read(
         section["url"],
         start,
         stop,

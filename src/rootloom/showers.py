@@ -84,7 +84,7 @@ def _written(
     weight: np.ndarray | None,
 ) -> Iterator[Block]:
     header = inspect(path, reader.tree)
-    reader, entries = reader.fitted(header.branches), header.entries
+    reader, entries = reader.fitted(header.branches, path), header.entries
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = sampling.representation.needs(tuple(reader.variables), objects)
     columns = tuple(dict.fromkeys((*sampling.features, *needed)))

@@ -99,7 +99,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
                 refusals |= aside_before(key, file.url, known.reason(key), section["on_bad_file"])
                 catalogue.set_aside(key, identity, known.reason(key) or "")
                 continue
-            require(header, reader.fitted(header.all_branches()).branches())
+            require(header, reader.fitted(header.all_branches(), file.url).branches())
             shapes.require(file, reader, header)
             catalogue.add(key, identity, header)
             headers.append(header)
@@ -485,7 +485,8 @@ def _write_friends(
             continue
         rows, counts = scores.of(key), None
         if reader.rows != "event":
-            fitted, beside = reader.fitted(header.all_branches()), files[key].friends
+            fitted = reader.fitted(header.all_branches(), header.url)
+            beside = files[key].friends
             recipe = files[key].state if section["simulated"] else None
             wanted = checksums_wanted(header, recipe)
             try:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rootloom.errors import (
     StorageError,
     UnsteadyError,
     from_dict,
+    naming,
     to_dict,
 )
 from rootloom.evaluation.predictions import Header, Predictions, write_predictions
@@ -636,6 +638,20 @@ def test_a_refusal_reaches_another_process_as_it_is(kind: type[RootloomError]) -
     assert (type(again), str(again)) == (kind, str(refusal))
     stranger = from_dict({**to_dict(refusal), "kind": "nearest"})
     assert stranger.where == "here"
+    refusal.add_note("seen on the way")
+    assert str(copy(refusal)) == str(refusal)
+
+
+def test_a_refusal_names_a_place_once_and_keeps_what_it_knows() -> None:
+    changed = ChangedError("tree 't'", expected="a", found="b", checksum="c")
+    for _ in range(2):
+        with (
+            pytest.raises(ChangedError, match=r"^a\.root: tree 't'\n") as refused,
+            naming("a.root"),
+        ):
+            raise changed
+        changed = copy(refused.value)
+        assert changed.checksum == "c"
 
 
 def test_several_refusals_may_pass_if_one_of_them_may() -> None:

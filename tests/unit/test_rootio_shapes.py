@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rootloom import scratch
-from rootloom.errors import ConfigError
+from rootloom.errors import ConfigError, InputError
 from rootloom.filelist import File
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
@@ -33,10 +33,12 @@ def ask(name: str, **fields: Any) -> None:
         ({"select": "Jet_pt > 30"}, r"select(.|\n)*one value a row"),
         ({"weight": "Jet_pt"}, r"weight(.|\n)*one value a row"),
         ({"rows": "MET"}, r"rows: MET\n(.|\n)*jagged"),
+        ({"select": 'branch("a", "b") > 1'}, r"branch\('a', 'b'\)\n(.|\n)*without any of them"),
+        ({"select": "mett > 1", "defined": ("met",)}, r"a definition(.|\n)*'met'"),
     ],
 )
-def test_the_wrong_shape_is_refused(name: str, fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as refused:
+def test_what_does_not_fit_names_the_file(name: str, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises((ConfigError, InputError), match=message) as refused:
         ask(name, **fields)
     assert name in str(refused.value)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, InputError, nearest
+from rootloom.errors import ConfigError, InputError, naming, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.branches import is_jagged
 from rootloom.rootio.checks import (
@@ -26,7 +26,7 @@ from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
 from rootloom.rootio.names import INSIDE, resolve
-from rootloom.rootio.remote import Retry
+from rootloom.rootio.remote import Retry, address
 from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.staging import staged
 from rootloom.types import NO_CLASS, SPLITS, TARGET, Column, RowBlock
@@ -88,14 +88,18 @@ class RowReader:
     defined: tuple[str, ...] = ()
     retry: Retry = field(default_factory=Retry)
 
-    def fitted(self, branches: Collection[str]) -> RowReader:
+    def fitted(self, branches: Collection[str], url: str = "") -> RowReader:
         """The reader of a file with these branches: `branch("a", "b")` is the first that is there.
 
-        branches: full paths, with their types where these are known. Raises InputError where none
-        of the alternatives is there, or a branch is not there whose name is like one that the
-        dataset defines; ConfigError where nothing counts the objects that are rows, and for a
-        defined name that is one of a branch.
+        branches: full paths, with their types where these are known. url: of the file, for
+        refusals. Raises InputError where none of the alternatives is there, or a branch is not
+        there whose name is like one that the dataset defines; ConfigError where nothing counts the
+        objects that are rows, and for a defined name that is one of a branch.
         """
+        with naming(address(url)):
+            return self._fitted(branches)
+
+    def _fitted(self, branches: Collection[str]) -> RowReader:
         self._check_defined(branches)
 
         def each(texts: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from rootloom.errors import ChangedError, InputError, nearest
+from rootloom.errors import ChangedError, InputError, naming, nearest
 from rootloom.rootio.branches import Container, places, require_readable, types
 from rootloom.rootio.joining import Friend, require_entries
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve, split_cycle
@@ -218,15 +218,8 @@ def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[st
     """Name → its spelling in the file. Raises InputError, naming `where`, for those without one."""
     spelled: dict[str, str | None] = {}
     for name in names:
-        try:
+        with naming(where):
             spelled[name] = resolve(known, name)
-        except InputError as refusal:
-            raise InputError(
-                f"{where}: {refusal.where}",
-                expected=refusal.expected,
-                found=refusal.found,
-                fix=refusal.fix,
-            ) from None
     if missing := [name for name, found in spelled.items() if found is None]:
         raise InputError(
             where,

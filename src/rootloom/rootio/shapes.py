@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from rootloom import scratch
-from rootloom.errors import ConfigError
+from rootloom.errors import naming
 from rootloom.filelist import File
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import Header
 from rootloom.rootio.names import resolve
+from rootloom.rootio.remote import address
 
 
 class Shapes:
@@ -28,18 +29,14 @@ class Shapes:
         if scratch.VARIABLE in os.environ:
             return
         branches = header.all_branches()
-        reader = reader.fitted(branches)
+        reader = reader.fitted(branches, file.url)
         types = [
             f"{name}: {branches.get(resolve(branches, name) or '')}" for name in reader.branches()
         ]
         if (known := (file.sample, *types)) in self._known:
             return
-        try:
+        with naming(address(file.url)):
             # The first part also sums over other trees.
             for _ in reader.read(file.url, 0, 0, part=1, friends=file.friends):
                 pass
-        except ConfigError as refusal:
-            where = f"{file.url}: {refusal.where}"
-            said = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
-            raise ConfigError(where, **said) from None
         self._known.add(known)
