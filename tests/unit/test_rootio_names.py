@@ -178,6 +178,25 @@ def test_a_branch_whose_name_reads_like_a_formula_is_no_formula(tmp_path: Path, 
 KINDS = str(DATA / "kinds_of_trees.root")
 
 
+def test_only_folders_that_lead_to_a_tree_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "in.root")
+    with uproot.recreate(path) as file:
+        for folder in ("plots/cut_1", "plots/cut_2", "nominal/jets", "nominal"):
+            file.mktree(f"{folder}/Events", {"x": np.float64}).extend({"x": np.arange(3.0)})
+    opened: list[str] = []
+    get = uproot.reading.ReadOnlyKey.get
+    monkeypatch.setattr(
+        uproot.reading.ReadOnlyKey, "get", lambda key: (opened.append(key.fName), get(key))[1]
+    )
+    assert inspect(path, "nominal/jets/Events;1").entries == 3
+    assert set(opened) == {"nominal", "jets", "Events"}
+    assert column(path, "/nominal/Events", "x").tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match=r"plots/cut_1/Events(.|\n)*did you mean"):
+        inspect(path, "nominal/jet/Events")
+
+
 def test_kinds_of_trees_that_root_writes() -> None:
     found = {tree.name: tree for tree in survey(KINDS)}
     entries = {name: tree.entries for name, tree in found.items() if not tree.problem}

@@ -241,12 +241,12 @@ def get_tree(directory: Any, url: str, tree: str) -> tuple[Any, Container]:
 
 
 def _key_of(directory: Any, url: str, tree: str) -> Any:
-    found, where = _keys_of_trees(directory), f"{url}: tree '{tree}'"
-    keys = found.get(tree.strip(INSIDE))
-    name, cycle = (tree, None) if keys else split_cycle(tree)
+    where, path = f"{url}: tree '{tree}'", tree.strip(INSIDE)
+    found = _keys_of_trees(directory, on_the_way_to=path)
+    name, cycle = (tree, None) if path in found else split_cycle(tree)
     keys = found.get(name.strip(INSIDE))
     if not keys:
-        raise _no_tree(directory, where, name, list(found))
+        raise _no_tree(directory, where, name, list(_keys_of_trees(directory)))
     if cycle is None:
         return keys[-1]
     cycles = [abs(key.fCycle) for key in keys]
@@ -276,23 +276,24 @@ def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> InputEr
     return InputError(where, expected="a TTree or RNTuple of that name", found=found, fix=fix)
 
 
-def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def _keys(directory: Any, path: str = "", on_the_way_to: str = "") -> Iterator[tuple[str, Any]]:
     """Path, without cycle, and key of every object of a file, those in folders included.
 
+    on_the_way_to: a path, to open the folders that lead to it alone: a file may have thousands.
     uproot's own paths cannot tell a slash, colon or semicolon in a name from its own ones.
     """
     for key in directory._keys:
         inside = f"{path}{key.fName}"
-        if key.fClassName in _FOLDERS:
-            yield from _keys(key.get(), inside + INSIDE)
-        else:
+        if key.fClassName not in _FOLDERS:
             yield inside, key
+        elif not on_the_way_to or on_the_way_to.startswith(inside + INSIDE):
+            yield from _keys(key.get(), inside + INSIDE, on_the_way_to)
 
 
-def _keys_of_trees(directory: Any) -> dict[str, list[Any]]:
+def _keys_of_trees(directory: Any, on_the_way_to: str = "") -> dict[str, list[Any]]:
     """Path → keys of its cycles, the latest last."""
     found: dict[str, list[Any]] = {}
-    for path, key in _keys(directory):
+    for path, key in _keys(directory, on_the_way_to=on_the_way_to):
         if key.fClassName in CONTAINERS:
             found.setdefault(path, []).append(key)
     return {path: sorted(keys, key=lambda key: abs(key.fCycle)) for path, keys in found.items()}
