@@ -324,7 +324,7 @@ class Jobs(Files):
     def _definitions(self) -> Job:
         """What the dataset's file says of rows and their quantities, for the reader of a report."""
         dataset = self.dataset
-        shown = {"variables", "objects", "targets", "select"}
+        shown = {"define", "variables", "objects", "targets", "select"}
         return {
             "tree": dataset.tree,
             "rows": dataset.rows,
@@ -335,6 +335,7 @@ class Jobs(Files):
                 name: rule.model_dump(include={"files", "process", "where"}, exclude_none=True)
                 for name, rule in dataset.classes.items()
             },
+            "define": dataset.define,
             "variables": dataset.variables,
             "objects": dataset.objects,
             "targets": dataset.targets,

@@ -64,6 +64,7 @@ def test_the_report_is_told_every_expression(tmp_path: Path) -> None:
     plan = planned(tmp_path, "nano-btag")
     words = plan.job("report")["section"]["definitions"]
     assert words["variables"] == plan.dataset.variables
+    assert words["define"] == plan.dataset.define
     assert words["select"] == plan.dataset.select
     assert set(words["classes"]) == set(plan.dataset.classes)
     assert set(words["read"]) == set(plan.representations)

@@ -403,7 +403,8 @@ def test_the_chapter_on_the_data_set(tmp_path):
         "tree": "Events", "rows": "Jet", "select": "Jet_pt > 20", "identity": ["run", "event"],
         "splits": {"train": "run < 5", "validation": 0.25, "test": 0.75},
         "classes": {"qcd": {"files": ["a.root"]}, "w": {"where": "flavour < 4"}},
-        "variables": {"pt": "Jet_pt", "mass": "Jet_mass"}, "targets": {"e": "Gen_e"},
+        "define": {"jet": "four_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)"},
+        "variables": {"pt": "Jet_pt", "mass": "mass(jet)"}, "targets": {"e": "Gen_e"},
         "objects": {"parts": {"px": "Part_px"}}, "read": {"features": ["pt"], "image": ["parts"]},
         "own": {"data": {"select": None, "variables": {"pt": "Jet_pt * 1.01"}}},
     }  # fmt: skip
@@ -426,7 +427,8 @@ def test_the_chapter_on_the_data_set(tmp_path):
     for phrase in (
         "an object of Jet, of tree Events", "Jet_pt > 20", "where flavour < 4", "where run < 5",
         "25.0\u2009% of all other events, by hash", "run, event", "parts.pxobjectPart_pximage",
-        "ptvariableJet_ptfeatures", "massvariableJet_mass–", "etargetGen_e–",
+        "jetdefinitionfour_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)–",
+        "ptvariableJet_ptfeatures", "massvariablemass(jet)–", "etargetGen_e–",
         "ptin sample dataJet_pt * 1.01", "selectionin sample datanone",
     ):  # fmt: skip
         assert phrase in text, phrase

@@ -29,13 +29,14 @@ def facts(words: Words) -> list[tuple[str, str]]:
 
 
 def definitions(words: Words) -> list[Definition]:
-    """All quantities and their expressions, then those that samples have of their own.
+    """All names and their expressions, then those that samples have of their own.
 
-    words: "variables", "objects", "targets", "own" by sample, and "read", the variables and
-    collections by representation.
+    words: "define", "variables", "objects", "targets", "own" by sample, and "read", the variables
+    and collections by representation.
     """
     variables = words["variables"].items()
-    found = [Definition("variable", name, text, _readers(words, name)) for name, text in variables]
+    found = [Definition("definition", name, text) for name, text in words["define"].items()]
+    found += [Definition("variable", name, text, _readers(words, name)) for name, text in variables]
     found += [Definition("target", name, text) for name, text in words["targets"].items()]
     found += [
         Definition("object", f"{group}.{name}", text, _readers(words, group))
@@ -53,7 +54,7 @@ def _own(sample: str, own: Words) -> Iterator[Definition]:
     of = f"in sample {sample}"
     if "select" in own:
         yield Definition(of, "selection", own["select"] or "none")
-    for key in ("variables", "targets"):
+    for key in ("define", "variables", "targets"):
         for name, text in own.get(key, {}).items():
             yield Definition(of, name, text)
     for group, quantities in own.get("objects", {}).items():

@@ -32,8 +32,9 @@ _TAIL = 0.005
 _WHOLE = 60
 # Positive values that span more than this are in bins of one ratio.
 _RATIO = 100.0
-# Values that the axes are chosen by, of all shards together, and at least of each.
-_LOOKED_AT, _LEAST = 20_000, 20
+# Rows, and values of an input, that the axes are chosen by: of all shards together, and at least
+# of each.
+_LOOKED_AT, _VALUES, _LEAST = 20_000, 200_000, 20
 _BLOCK_ROWS = 8192
 _BLOCK_PIXELS = 1 << 22  # of rows drawn at a time
 
@@ -191,7 +192,9 @@ def axis(values: np.ndarray) -> np.ndarray:
 
 
 def _axes(paths: Sequence[str | Path], representation: Any) -> dict[str, np.ndarray]:
-    most = max(_LEAST, -(-_LOOKED_AT // max(1, len(paths))))
+    most, values_of_each = (
+        max(_LEAST, -(-of_all // max(1, len(paths)))) for of_all in (_LOOKED_AT, _VALUES)
+    )
     seen: dict[str, list[np.ndarray]] = {}
     for path in paths:
         with Shard(path) as shard:
@@ -201,7 +204,7 @@ def _axes(paths: Sequence[str | Path], representation: Any) -> dict[str, np.ndar
             columns = shard.read(split, None, 0, most)
             for name, column in _inputs(representation, columns).items():
                 values = column.values if isinstance(column, Ragged) else column
-                seen.setdefault(name, []).append(np.asarray(values)[: 10 * most])
+                seen.setdefault(name, []).append(np.asarray(values)[:values_of_each])
     return {name: axis(np.concatenate(parts)) for name, parts in seen.items()}
 
 
