@@ -84,7 +84,7 @@ def _share_errors(
 
 
 def profile(sample: Sample, curve: Roc, variable: str, bins: int, target: float) -> Profile:
-    """Efficiencies above one global threshold in bins of `variable` holding alike many rows.
+    """Efficiencies above one global threshold in bins of `variable` with equal numbers of rows.
 
     Non-finite values of the variable are left out.
     """

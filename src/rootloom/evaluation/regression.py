@@ -55,7 +55,7 @@ class Regression:
     between the points of the true and of the predicted line that lie nearest to the origin, and the
     difference of the two lines' distances to the origin. Targets in none of them are plain numbers:
     bias, root mean square and resolution of what is predicted minus what is true.
-    profiles: what resolutions are shown against, in `profile_bins` bins that hold alike many rows
+    profiles: what resolutions are shown against, in `profile_bins` bins with equal numbers of rows
     (plain numbers also against their own truth, and up to four of them against each other's):
     "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
     distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All

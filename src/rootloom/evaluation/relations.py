@@ -78,7 +78,7 @@ def _correlation(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def energy_edges(condition: np.ndarray, bins: int) -> np.ndarray:
-    """Edges (at most bins + 1,) between which alike many of the energies (R,) lie, GeV."""
+    """Edges (at most bins + 1,) of bins with equal numbers of the energies (R,), GeV."""
     edges = np.unique(np.quantile(condition, np.linspace(0, 1, bins + 1)))
     return edges if len(edges) > 1 else np.array([edges[0], np.nextafter(edges[0], np.inf)])
 

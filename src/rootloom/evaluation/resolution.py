@@ -164,7 +164,7 @@ def _quantile(
 
 
 def even_edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Edges of at most `bins` bins that hold alike many of the finite values (R,)."""
+    """Edges of at most `bins` bins with equal numbers of the finite values (R,)."""
     known = values[np.isfinite(values)]
     if len(known) == 0:
         return np.array([0.0, 1.0])
