@@ -139,12 +139,15 @@ def from_dict(fields: Mapping[str, str]) -> RootloomError:
 
 
 @contextmanager
-def naming(place: str) -> Iterator[None]:
-    """Let what is refused in the block name `place` first, such as a file, unless it does so."""
+def naming(place: str, kind: type[RootloomError] | None = None) -> Iterator[None]:
+    """Let what is refused in the block name `place` first, such as a file, unless it does so.
+
+    kind: of the refusals that this concerns; None: all.
+    """
     try:
         yield
     except RootloomError as refusal:
-        if place in refusal.where:
+        if place in refusal.where or not isinstance(refusal, kind or RootloomError):
             raise
         fields = {**_fields(refusal), "where": f"{place}: {refusal.where}"}
         raise _rebuild(type(refusal), fields) from None

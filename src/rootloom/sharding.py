@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rootloom import provenance
-from rootloom.errors import InputError, require_fault_of_file
+from rootloom.errors import DataError, InputError, naming, require_fault_of_file
 from rootloom.filelist import File
 from rootloom.fingerprint import of_value
 from rootloom.representations.base import storable
@@ -20,6 +20,7 @@ from rootloom.rootio.catalogue import Catalogue, aside_before
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import Header, entry_range, events_of
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums
+from rootloom.rootio.remote import address
 from rootloom.rootio.staging import held
 from rootloom.sections import reader_of, representation_of
 from rootloom.shards.events import require_one_entry_an_event
@@ -126,25 +127,27 @@ def write_shard(job: Job, representation: Any, header: Header, output: str) -> b
     made_by = provenance.read(Path(output))
     if made_by and (made_by["fingerprint"], made_by["inputs"]) == (job["fingerprint"], inputs):
         return False
-    reader, naming = reader_of(section["reader"]), naming_of(section, header)
+    reader, names = reader_of(section["reader"]), naming_of(section, header)
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = representation.needs(tuple(reader.variables), objects)
     record = provenance.record("preprocess", dict(job), inputs=inputs)
     coarse: set[str] = set()
-    read = write_or_update(
-        Path(output),
-        blocks=lambda columns: _noting(
-            _blocks(job, reader, header, columns), representation, coarse
-        ),
-        representation=representation,
-        recipe=recipes(representation, reader.expressions(needed), _context(job, header)),
-        file_key=section["file"],
-        splits=section["splits"],
-        naming=naming,
-        auxiliary=section["auxiliary"],
-        sample=section["sample"],
-        attributes={"provenance": json.dumps(record, sort_keys=True)},
-    )
+    # What cannot be encoded knows its column and row, not whose they are.
+    with naming(address(header.url), DataError):
+        read = write_or_update(
+            Path(output),
+            blocks=lambda columns: _noting(
+                _blocks(job, reader, header, columns), representation, coarse
+            ),
+            representation=representation,
+            recipe=recipes(representation, reader.expressions(needed), _context(job, header)),
+            file_key=section["file"],
+            splits=section["splits"],
+            naming=names,
+            auxiliary=section["auxiliary"],
+            sample=section["sample"],
+            attributes={"provenance": json.dumps(record, sort_keys=True)},
+        )
     print(f"{output}: {read} columns read")
     for name in sorted(coarse):
         print(

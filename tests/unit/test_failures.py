@@ -630,6 +630,12 @@ def test_a_file_that_one_representation_could_not_read_has_no_score_of_it(tmp_pa
         assert scores.of("c").entry.tolist() == []
 
 
+def test_a_value_that_cannot_be_stored_names_the_file(here: Path) -> None:
+    at = Run(here, {**DATASET, "variables": {"x": "x * 1e300"}})
+    with pytest.raises(DataError, match=r"^data/\S+\.root: column 'x', row 0 of the block\n"):
+        at.preprocess("0-of-1")
+
+
 # -- how refusals travel --------------------------------------------------------------------------
 @pytest.mark.parametrize("kind", [InputError, StorageError, UnsteadyError, ChangedError])
 def test_a_refusal_reaches_another_process_as_it_is(kind: type[RootloomError]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_no_match_names_the_nearest(folder: Path) -> None:
         expand("a/xx.root", base=folder)
     with pytest.raises(InputError, match="no match"):
         expand("nowhere/*.root", base=folder)
+
+
+def test_a_folder_that_cannot_be_listed_hides_no_refusal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: object) -> list[str]:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("rootloom.rootio.source.os.listdir", refuse)
+    with pytest.raises(InputError, match=r"no match(.|\n)*a: Permission denied"):
+        expand("a/w.root", base=folder)
 
 
 def test_without_a_base(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,5 +252,8 @@ def _nearest_path(path: str) -> str:
     wanted = Path(path)
     while not wanted.parent.is_dir():
         wanted = wanted.parent
-    names = [entry.name for entry in wanted.parent.iterdir() if not entry.name.startswith(".")]
+    try:
+        names = [name for name in os.listdir(wanted.parent) if not name.startswith(".")]
+    except OSError as error:
+        return f"in {wanted.parent}: {error.strerror}"
     return f"in {wanted.parent}: {nearest(wanted.name, names)}"
