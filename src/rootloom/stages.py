@@ -242,7 +242,8 @@ def statistics(
             expected="rows that pass the selection and belong to a class",
             found=f"none in any file, {aside} of {files} files were set aside",
             fix="loosen `select`, or check the expressions of the classes and what the logs of "
-            "`index` and `preprocess` say of the files",
+            "`index` and `preprocess` say of the files; then `rootloom retry`, without which files "
+            "that were set aside stay so",
         )
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))

@@ -128,7 +128,7 @@ def _effective_rows(weight: np.ndarray, signal: np.ndarray) -> tuple[float, floa
 
 
 def _equal_probability(values: np.ndarray, weight: np.ndarray, bins: int) -> np.ndarray:
-    """Inner edges of at most `bins` bins (e₁, e₂] with alike sums of |weight|.
+    """Inner edges of at most `bins` bins (e₁, e₂] with equal sums of |weight|.
 
     Fewer where values repeat, so that discrete variables get a bin a value.
     """
