@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from rootloom.errors import DataError, ResultError
+from rootloom.errors import DataError, ResultError, naming
 from rootloom.fileio import read_json
 from rootloom.shards.layout import AUXILIARY, TRAINING_WEIGHT
 from rootloom.shards.moments import ClassMeans, Moments
@@ -202,15 +202,10 @@ def shard_statistics(
         total = Statistics(tuple(classes), {sample: sums})
         for split in SPLITS:
             for start in range(0, shard.rows(split), _BLOCK_ROWS):
-                try:
+                with naming(f"{path}, split '{split}'", DataError):
                     total = total.merge(
                         _block(shard, sample, split, start, representation, classes, reweights)
                     )
-                except DataError as error:
-                    where = f"{path}, split '{split}': {error.where}"
-                    raise DataError(
-                        where, expected=error.expected, found=error.found, fix=error.fix
-                    ) from error
     return total
 
 
