@@ -86,15 +86,6 @@ class Header:
         friends = {name: cls.from_dict(one) for name, one in fields.get("friends", {}).items()}
         return cls(**{**fields, "clusters": tuple(fields["clusters"]), "friends": friends})
 
-    def to_json(self) -> str:
-        """JSON text of all fields."""
-        return json.dumps(self.to_dict())
-
-    @classmethod
-    def from_json(cls, text: str) -> Header:
-        """The header written by `to_json`."""
-        return cls.from_dict(json.loads(text))
-
 
 def inspect(url: str, tree: str, *, retry: Retry | None = None) -> Header:
     """Read the headers of `tree` in the file at `url` (path, `root://`, `https://`).
