@@ -49,6 +49,7 @@ def strict() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # before the lanes are made of the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests that run in one lane together, and tests of different folders side by side."""
     parts: dict[str, list[pytest.Item]] = {}
