@@ -16,7 +16,7 @@ run: $(VENV)/.installed-run
 	$(BIN)/snakemake
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest --numprocesses $(LANES) --dist loadgroup --no-loadscope-reorder --durations 30
+	$(BIN)/python -m pytest --numprocesses $(LANES) --no-loadscope-reorder --durations 30
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -7,14 +7,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # also where there is a GPU: `test_training_gpu` asks for it
 os.environ["PJRT_NPROC"] = "2"
-_FLAG = "--xla_force_host_platform_device_count=8"
-if _FLAG not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}".strip()
+# Most tests compile more than they compute: without optimisation they take half the time.
+for _flag in ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0"):
+    if _flag not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
 
 # Compiled programs are shared between tests, lanes, and the processes that tests start.
 _LANE = "PYTEST_XDIST_WORKER" in os.environ
@@ -23,8 +26,11 @@ if not _LANE:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 # `make test` runs the tests in lanes, since tests of batch systems wait most of the time. What one
-# lane runs in a row is a file, or all tests that share a fixture that is dear to make.
-_SHARED = ("finished",)
+# lane runs in a row is a file, or files that share a fixture of the session that is dear to make.
+_TOGETHER = {
+    f"tests/workflow/test_{name}.py": "tests/workflow/finished"
+    for name in ("filelist", "refusals", "reruns")
+}
 # The longest first, so that no lane is left alone with one of them at the end.
 _LONG = (
     "tests/cluster/test_htcondor.py",
@@ -49,26 +55,33 @@ def strict() -> Iterator[None]:
         yield
 
 
+class Lanes(LoadScopeScheduling):
+    """Gives each lane the next of these parts when it has done its last one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _part(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put tests that run in one lane together, and tests of different folders side by side."""
     parts: dict[str, list[pytest.Item]] = {}
     for item in items:
-        parts.setdefault(_part(item), []).append(item)
+        parts.setdefault(_part(item.nodeid), []).append(item)
     folders: dict[str, list[str]] = {}
     for part in sorted(parts, key=_place):  # stable: short ones keep the order of their names
         folders.setdefault(part.rpartition("/")[0], []).append(part)
-    items.clear()
-    for part in itertools.chain.from_iterable(itertools.zip_longest(*folders.values())):
-        for item in parts.get(part, ()):
-            item.add_marker(pytest.mark.xdist_group(part))
-            items.append(item)
+    side_by_side = itertools.zip_longest(*folders.values())
+    items[:] = [item for row in side_by_side for part in row for item in parts.get(part, ())]
 
 
-def _part(item: pytest.Item) -> str:
+def _part(nodeid: str) -> str:
     """Name of what is run in one lane with a test."""
-    file = item.nodeid.partition("::")[0]
-    shared = [name for name in _SHARED if name in getattr(item, "fixturenames", ())]
-    return f"{file.rpartition('/')[0]}/{shared[0]}" if shared else file
+    file = nodeid.partition("::")[0]
+    return _TOGETHER.get(file, file)
 
 
 def _place(part: str) -> int:

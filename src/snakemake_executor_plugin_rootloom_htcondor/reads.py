@@ -57,8 +57,8 @@ def _named_by(job: JobExecutorInterface, listing: FileList | None) -> Iterator[s
     section = _section(job)
     files = _files(section, listing)
     if _opens_root_files(section):
-        places = (place for file in files for place in (file.url, *file.friends.values()))
-        yield from (place for place in places if not is_remote(place))
+        urls = (url for file in files for url in (file.url, *file.friends.values()))
+        yield from (url for url in urls if not is_remote(url))
     if pattern := job.params.get("shards"):
         parts = range(section["parts"])
         yield from (of_file(pattern, file.key, part) for file in files for part in parts)
