@@ -120,6 +120,14 @@ def test_memory_and_time_are_doubled_apart_and_up_to_a_limit(tmp_path: Path) -> 
     assert outcomes.factor("memory", "train", wildcards, folder=tmp_path) == 16
 
 
+def test_damaged_notes_do_not_end_the_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "outcomes.json").write_text("{}")
+    outcomes.record("memory", "train", {"method": "cnn"}, folder=tmp_path)
+    assert "outcomes.json" in capsys.readouterr().out
+
+
 def test_a_stop_is_noted_by_the_job_and_read_by_the_head(tmp_path: Path) -> None:
     outcomes.note(outcomes.STOPPED, "results/logs/train/a.log", folder=tmp_path)
     assert outcomes.noted(outcomes.STOPPED, "results/logs/train/a.log", folder=tmp_path)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from rootloom import fileio
 from rootloom.cluster.ledger import FOLDER
-from rootloom.errors import ResourceError
+from rootloom.errors import ResourceError, ResultError
 
 # "lost": preempted, evicted, node failure, removed by hand, or stopped with its state saved.
 Cause = Literal["memory", "time", "lost", "failed"]
@@ -45,16 +45,17 @@ def factor(
 def record(cause: Cause, rule: str, wildcards: Mapping[str, str], *, folder: Path = FOLDER) -> None:
     """Note that a job ended for this cause; only "memory" and "time" are kept.
 
-    Where that has no room, the next attempt asks for no more than this one did.
+    Where that has no room, or what was noted before is damaged, the next attempt asks for no more
+    than this one did.
     """
     if cause not in ("memory", "time"):
         return
-    counts = _read(folder)
-    of_job = counts.setdefault(_name(rule, wildcards), {})
-    of_job[cause] = of_job.get(cause, 0) + 1
     try:
+        counts = _read(folder)
+        of_job = counts.setdefault(_name(rule, wildcards), {})
+        of_job[cause] = of_job.get(cause, 0) + 1
         fileio.write_json(folder / "outcomes.json", {"jobs": counts})
-    except ResourceError as refusal:
+    except (ResourceError, ResultError) as refusal:
         print(f"note: {refusal}")
 
 
