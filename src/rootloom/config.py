@@ -311,7 +311,10 @@ class Dataset(Section):
     @model_validator(mode="after")
     def _one_source(self) -> Dataset:
         if not self.classes:
-            raise ValueError("give classes, or the class of every sample")
+            raise ValueError(
+                "classes, or the class of every sample; where nothing is told apart, one class "
+                "with all files: classes: {all: {files: […]}}"
+            )
         by_class = any(rule.files for rule in self.classes.values())
         given = (self.simulate is not None, bool(self.files), by_class, bool(self.samples))
         if sum(given) != 1:

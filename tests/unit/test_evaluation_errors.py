@@ -499,12 +499,19 @@ def test_methods_stand_in_the_order_of_what_is_printed(tmp_path: Path) -> None:
     good = 0.2 + 0.6 * truth + 0.01 * np.arange(10)
     good[0] = 0.85
     text = page_of(tmp_path, {"perfect": 0.1 + 0.8 * truth, "good": good}, truth)
-    assert re.search(r"Of 2 methods, good has the highest AUC for \w+: 0\.\d+", text)
+    assert re.search(r"Of 2 methods, good has the highest measured AUC for \w+: 0\.\d+", text)
     assert re.search(r"only a lower limit of the AUC is known: perfect \(>\s0\.79\d?\)", text)
     rows = re.search(r"Method AUC.*?First error", text)[0]
     assert rows.index("good") < rows.index("perfect")
     assert "limit of 5 effective rows" in rows
     assert "0 of 5 (5 effective) left" in rows
+
+
+def test_a_limit_above_all_measured_values_is_the_highest(tmp_path: Path) -> None:
+    truth = np.arange(400) % 2
+    poor = np.random.default_rng(1).uniform(0, 0.8, 400) + 0.1 * truth
+    text = page_of(tmp_path, {"perfect": 0.1 + 0.8 * truth, "poor": poor}, truth)
+    assert re.search(r"perfect has the highest lower limit of the AUC for \w+: >\s0\.9", text)
 
 
 def test_methods_of_which_only_limits_are_known_have_no_best_value(tmp_path: Path) -> None:

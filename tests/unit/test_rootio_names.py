@@ -31,7 +31,18 @@ def column(path: str, tree: str, expression: str) -> np.ndarray:
     return np.concatenate([np.asarray(block.columns["x"]) for block in blocks])
 
 
-SPLIT = {"run", "muon", "muon/muon.pt", "muon/id", "jet/id", "jet/p4/fX", "cons_px", "f/a", "f/b.c"}
+SPLIT = {
+    "run",
+    "muon",
+    "muon/muon.pt",
+    "muon/id",
+    "jet/id",
+    "jet/p4/fX",
+    "cons_px",
+    "f/a",
+    "f/b.c",
+    "Jet/Jet.Tau[5]",
+}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +60,10 @@ SPLIT = {"run", "muon", "muon/muon.pt", "muon/id", "jet/id", "jet/p4/fX", "cons_
         ("f.b.c", "f/b.c"),
         ("f.b_c", "f/b.c"),
         ("a", "f/a"),
+        ("Jet.Tau", "Jet/Jet.Tau[5]"),
+        ("Jet_Tau", "Jet/Jet.Tau[5]"),
+        ("Jet.Tau[5]", "Jet/Jet.Tau[5]"),
+        ("Jet.Ta", None),
         ("X", None),
         ("uon.pt", None),
     ],

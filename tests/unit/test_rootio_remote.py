@@ -276,3 +276,11 @@ def test_spellings_of_protocols() -> None:
     assert address("davs://h:2880/x.root#size=3") == "https://h:2880/x.root"
     assert address("XRoot://h//x.root") == "root://h//x.root"
     assert (scheme("davs://h/x"), scheme("root://h//x"), scheme("/x")) == ("https", "root", "")
+
+
+def test_a_local_file_that_is_not_there_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "another.root").write_bytes(b"")
+    for path, words in ((tmp_path / "gone.root", "check the path"), (tmp_path, "name the files")):
+        with pytest.raises(InputError, match=words) as refusal:
+            inspect(str(path), "events")
+        assert "copy the file again" not in str(refusal.value)

@@ -52,13 +52,17 @@ def ranked(evaluations: Sequence[Evaluation], number: int) -> list[Evaluation]:
 def best_words(evaluations: Sequence[Evaluation], number: int) -> tuple[str, str, str, str]:
     """Method of the highest AUC, what is highest, it, and a sentence on those known by a limit.
 
-    One that has an error, where there is any: a limit is no place in an order.
+    One that has an error comes first, where there is any whose AUC no lower limit exceeds; of the
+    others it is said that they may have a higher one.
     """
     order = ranked(evaluations, number)
     limited = [e for e in order if _only_a_limit(_auc(e, number))]
-    first, what = next((e for e in order if e not in limited), None), "AUC"
-    if first is None:
-        first, limited, what = limited[0], limited[1:], "lower limit of the AUC"
+    first, what = order[0], "AUC"
+    if order[0] in limited:
+        what = "lower limit of the AUC"
+        limited = limited[1:]
+    elif limited:
+        what = "measured AUC"
     more = ", ".join(f"{e.method} ({with_errors(_auc(e, number))})" for e in limited)
     words = f" Of others only a lower limit of the AUC is known: {more}." if more else ""
     return first.method, what, with_errors(_auc(first, number)), words

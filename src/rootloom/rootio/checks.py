@@ -34,7 +34,7 @@ def exclusive(
                 f"{url}: entry {entry[row]}",
                 expected=f"one {what} a row",
                 found=f"'{flags[chosen[row]][0]}' and '{name}'",
-                fix=f"make the expressions of the {what}s exclude each other",
+                fix=f"make these expressions exclude each other, so that each row has one {what}",
             )
         chosen[here] = index
     return chosen

@@ -11,6 +11,7 @@ from rootloom.errors import InputError, nearest
 # A full path names a branch inside another one, or a friend tree's, as ROOT writes it.
 INSIDE = "/"
 _SHOWN = 8
+_SIZE = re.compile(r"\[\d+\]$")
 
 
 def resolve(branches: Iterable[str], name: str) -> str | None:
@@ -18,7 +19,9 @@ def resolve(branches: Iterable[str], name: str) -> str | None:
 
     branches: full paths, such as "muon/muon.pt". A path's last parts name it too ("muon.pt"), and
     so does a dot in place of a slash. A jagged record is `cons_px` in a TTree and `cons.px` in an
-    RNTuple: either spelling finds both. Raises InputError for a name that means several branches.
+    RNTuple: either spelling finds both. An array of fixed length may have that in its name
+    ("Jet.Tau[5]"), and is found without it. Raises InputError for a name that means several
+    branches.
     """
     known = branches if isinstance(branches, dict | set | frozenset) else set(branches)
     for spelling in (name, *_spellings(name)):
@@ -35,7 +38,9 @@ def resolve(branches: Iterable[str], name: str) -> str | None:
                 below.setdefault(inside, []).append(path)
         if below and (found := resolve(below, tail)) is not None:
             return _only(below[found], name)
-    return None
+    plain_names = {_SIZE.sub("", path): path for path in known if _SIZE.search(path)}
+    found = resolve(plain_names, name) if plain_names else None
+    return None if found is None else plain_names[found]
 
 
 def nearest_branch(name: str, branches: Collection[str]) -> str:

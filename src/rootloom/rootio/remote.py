@@ -113,6 +113,13 @@ class Retry:
         raise AssertionError("attempts ≥ 1")
 
 
+_DAMAGED = "copy the file again from its origin, or leave it out of the dataset"
+_LOCAL: dict[type, str] = {
+    FileNotFoundError: "check the path, or leave the file out of the dataset",
+    IsADirectoryError: "name the files in it: FOLDER/*.root",
+}
+
+
 def hopeless(error: Exception) -> str | None:
     """What to do about a failure that no other attempt can lift; None for any other failure."""
     if isinstance(error, HopelessError):
@@ -154,7 +161,7 @@ def unreadable(url: str, error: Exception, attempts: int = 1) -> RootloomError:
         kind = InputError if lasting else UnsteadyError
         fix = lasting or "check the address and the server, or copy the file"
     else:
-        fix = "copy the file again from its origin, or leave it out of the dataset"
+        fix = _LOCAL.get(type(error)) or _DAMAGED
     return kind(
         address(url), expected="a readable ROOT file", found=f"{brief(error)}{tries}", fix=fix
     )
