@@ -124,20 +124,22 @@ class Files(Selection):
                         fix="rename one of them",
                     )
                 identity, seconds = self._look(key, url, status)
-                beside = self._friends_of(sample, source, key, url)
-                for name, place in beside.items():
+                friends = self._friends_of(sample, source, key, url, base)
+                for name, place in friends.items():
                     # Their content decides a shard as the file's own does.
                     state, more = self._look("", place, self._status(place))
                     identity, seconds = f"{identity}; {name}: {state}", seconds + more
-                yield File(key, url, label, identity, sample, beside), seconds
+                yield File(key, url, label, identity, sample, friends), seconds
 
-    def _friends_of(self, sample: str, source: FromFiles, key: str, url: str) -> dict[str, str]:
-        """Files of a file's friend trees, by name, where they are not in the file itself."""
-        base = None if Path.cwd() == self.root else self.root
-        found, of = (
-            {},
-            f"dataset '{self.dataset_name}'" + (f", sample '{sample}'" if sample else ""),
-        )
+    def _friends_of(
+        self, sample: str, source: FromFiles, key: str, url: str, base: Path | None
+    ) -> dict[str, str]:
+        """Files of a file's friend trees, by name, where they are not in the file itself.
+
+        base: folder that relative patterns start from.
+        """
+        found = {}
+        of = f"dataset '{self.dataset_name}'" + (f", sample '{sample}'" if sample else "")
         for name, friend in self.dataset.own(source, "friends").items():
             if friend.file is None:
                 continue

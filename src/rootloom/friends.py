@@ -61,22 +61,24 @@ class Scores:
 
         Raises DataError when methods scored different rows, or put them into different splits.
         """
-        places, ids = np.empty((0, 3), np.int64), np.empty(0, np.uint64)
+        places, ids = None, np.empty(0, np.uint64)
         scored: dict[str, dict[int, np.ndarray]] = {}
         for method, members in self._read(key).items():
-            scored[method] = {}
             for member, files in members.items():
-                found, ids, scored[method][member] = _rows_of(files, key)
-                if len(scored) + len(scored[method]) > 2 and not np.array_equal(places, found):
+                found, ids, scores = _rows_of(files, key)
+                scored.setdefault(method, {})[member] = scores
+                if places is not None and not np.array_equal(places, found):
                     raise _other_rows(key, f"{method} {member}", len(found), len(places))
                 places = found
+        if places is None:
+            places = np.empty((0, 3), np.int64)
         branches = {self._split: places[:, 2].astype(np.int32)}
         for method, members in self._files.items():
             header, folds = self._header(method), self._folds.get(method, 0)
             nothing = np.full((len(places), len(header.columns)), np.nan, np.float32)
             fold = fold_of(event_of(ids, places[:, 1]), folds) if folds else None
-            scores = scored.get(method) or dict.fromkeys(members, nothing)
-            branches |= self._of_method(header, scores, fold)
+            of_members = scored.get(method) or dict.fromkeys(members, nothing)
+            branches |= self._of_method(header, of_members, fold)
         return FriendRows(places[:, 0], places[:, 1], branches)
 
     def _read(self, key: str) -> dict[str, dict[int, list[Predictions]]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rootloom.errors import ChangedError, InputError, RootloomError
 from rootloom.rootio.branches import Place, compression_of, places, read_arrays
-from rootloom.rootio.header import cluster_offsets, get_tree, require_unchanged, spell
+from rootloom.rootio.header import cluster_offsets, get_tree, spell
 from rootloom.rootio.joining import Friend, Index, key_rows, require_entries
 from rootloom.rootio.names import INSIDE
 from rootloom.rootio.remote import Retry, TransferError, address, brief, open_root
@@ -47,10 +47,7 @@ class TreeFile:
         self._stack, self._url, self._name = ExitStack(), url, tree
         try:
             self._directory = self._stack.enter_context(open_root(url))
-            self._tree, self.container = get_tree(self._directory, url, tree)
-            if checksum is not None:
-                opened = self._directory, self._tree
-                require_unchanged(*opened, url, tree, self.container, checksum)
+            self._tree, self.container = get_tree(self._directory, url, tree, checksum)
             self.entries = int(self._tree.num_entries)
             self.places = places(self._tree, self.container)
             self._executor: Any = None

@@ -191,17 +191,7 @@ class RowReader:
         with ExitStack() as stack:
             for place in dict.fromkeys([url, *(friend.url for friend in beside.values())]):
                 stack.enter_context(staged(place, retry=self.retry))
-            for chunk in chunks(
-                url,
-                self.tree,
-                names,
-                start,
-                stop,
-                step=step,
-                friends=beside,
-                retry=self.retry,
-                checksum=checksums.own,
-            ):
+            for chunk in self._chunks(url, names, (start, stop), step, beside, checksums):
                 block = self._block(chunk, url, file_class, columns, unlabelled)
                 if elsewhere is not None:
                     total = sum_of(url, *elsewhere, retry=self.retry)
@@ -243,21 +233,32 @@ class RowReader:
         """
         found, names = [np.zeros(0, np.int64)], self._counters
         beside = self.beside(url, friends, checksums)
-        for chunk in chunks(
-            url,
-            self.tree,
-            names,
-            start,
-            stop,
-            step=50_000,
-            friends=beside,
-            retry=self.retry,
-            checksum=checksums.own,
-        ):
+        for chunk in self._chunks(url, names, (start, stop), 50_000, beside, checksums):
             found.append(ak.to_numpy(ak.num(self._counted(chunk), axis=1)).astype(np.int64))
         return np.concatenate(found)
 
     # -- parts ----------------------------------------------------------------------------------
+    def _chunks(
+        self,
+        url: str,
+        names: Sequence[str],
+        entries: tuple[int, int],
+        step: int,
+        beside: Mapping[str, Friend],
+        checksums: Checksums,
+    ) -> Iterator[Chunk]:
+        """The branches `names` over a range of entries of the tree and of those `beside` it."""
+        return chunks(
+            url,
+            self.tree,
+            names,
+            *entries,
+            step=step,
+            friends=beside,
+            retry=self.retry,
+            checksum=checksums.own,
+        )
+
     @cached_property
     def _columns(self) -> dict[str, Expression]:
         texts = {**self.variables, **{TARGET + name: t for name, t in self.targets.items()}}

@@ -221,14 +221,20 @@ def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[st
     return {name: found for name, found in spelled.items() if found is not None}
 
 
-def get_tree(directory: Any, url: str, tree: str) -> tuple[Any, Container]:
+def get_tree(
+    directory: Any, url: str, tree: str, checksum: str | None = None
+) -> tuple[Any, Container]:
     """uproot's tree and its container.
 
+    checksum: of its header when it was indexed; None for any.
     Raises InputError for a tree or a cycle of it that the file has not, with what there is and the
-    nearest name, and for one of a format that cannot be read.
+    nearest name, and for one of a format that cannot be read; ChangedError for another checksum.
     """
-    key = _key_of(directory, url, tree)
-    return _opened(key, f"{url}: tree '{tree}'"), CONTAINERS[key.fClassName]
+    where, key = f"{url}: tree '{tree}'", _key_of(directory, url, tree)
+    opened, container = _opened(key, where), CONTAINERS[key.fClassName]
+    if checksum is not None:
+        _require_unchanged(where, _checksum(directory, opened, key, container), checksum)
+    return opened, container
 
 
 def _key_of(directory: Any, url: str, tree: str) -> Any:
@@ -393,17 +399,14 @@ def _read(directory: Any, url: str, name: str) -> Header:
     )
 
 
-def require_unchanged(
-    directory: Any, tree: Any, url: str, name: str, container: Container, checksum: str
-) -> None:
-    """Raises ChangedError when the open file is not the one that was indexed with `checksum`.
+def _require_unchanged(where: str, found: str, checksum: str) -> None:
+    """Raises ChangedError when an open file is not the one that was indexed with `checksum`.
 
     Size and time do not tell: another file may have both.
     """
-    found = _checksum(directory, tree, _key_of(directory, url, name), container)
     if found != checksum:
         raise ChangedError(
-            f"{url}: tree '{name}'",
+            where,
             expected=f"the file that was indexed: its header sums up to {checksum[:16]}…",
             found=f"{found[:16]}…: it was replaced or written again since",
             fix="start again, once the file is complete: it is then indexed anew, and what was "
