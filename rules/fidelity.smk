@@ -23,7 +23,7 @@ rule floor:
         disk_mb=100,
     params:
         job=job_of("floor"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/floor.py"
 
@@ -35,7 +35,7 @@ rule fidelity:
         floor=reads(
             "fidelity",
             lambda wildcards: PATHS.floor(
-                PLAN.name, PLAN.representation_of(wildcards.method)
+                REQUEST.name, REQUEST.representation_of(wildcards.method)
             ),
         ),
         manifests=shards_for("fidelity"),
@@ -46,7 +46,7 @@ rule fidelity:
     benchmark:
         PATHS.benchmark("fidelity", "{experiment}", "{method}")
     wildcard_constraints:
-        method=any_of(PLAN.all_methods if PLAN.makes_examples else []),
+        method=any_of(REQUEST.all_methods if REQUEST.makes_examples else []),
     conda:
         "../envs/rootloom.yaml"
     threads: 1
@@ -56,6 +56,6 @@ rule fidelity:
         disk_mb=100,
     params:
         job=job_of("fidelity"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/fidelity.py"

@@ -32,7 +32,7 @@ from rootloom.shards.moments import Moments
 from rootloom.shards.reader import Shard, content_digest
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages import all
+from rootloom.stages.statistics import read_moments
 from rootloom.system import atomic, provenance
 from rootloom.training import bundle
 from rootloom.types import Ragged, RowBlock
@@ -99,7 +99,7 @@ def history(path: Path) -> None:
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "index": (catalogue, Catalogue.read),
     "manifest": (manifest, lambda path: all_shards([path], 2)),
-    "moments": (moments, lambda path: atomic.read_json(path, "moments", all._moments)),
+    "moments": (moments, lambda path: read_moments(str(path))),
     "statistics": (moments, Statistics.read),
     "evaluation": (evaluation, read_evaluation),
     "floor": (floor, read_floor),

@@ -1,0 +1,168 @@
+"""What several stages share: fields of their sections, and how outputs are written and read.
+
+Like the stages themselves it loads nothing heavy: every job parses the Snakefile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rootloom.config import registry
+from rootloom.errors import ChangedError
+from rootloom.planning.request import Fields, Request
+from rootloom.planning.stage import Job, Planning
+from rootloom.system import provenance
+from rootloom.system.atomic import write_json
+from rootloom.system.paths import of_file
+
+if TYPE_CHECKING:
+    from rootloom.shards.statistics import Statistics
+    from rootloom.shards.weights import WeightTable
+
+FileFields = dict[str, Any]  # of `system.filelist.File`
+MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
+
+
+# -- describing jobs ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What training, prediction and baselines share: inputs, classes and weights.
+
+    weighting: how event and training weights follow from what shards hold.
+    """
+
+    experiment: str
+    dataset: str
+    task: Fields
+    method: str
+    member: int
+    classes: list[str]
+    targets: list[str]
+    representation: Fields
+    weighting: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharded:
+    """How rows become shards of a representation, whatever the files.
+
+    parts: shards of a file. readers: how rows are read, by sample. splits: shares drawn by the hash
+    of the event. simulated: whether the workflow makes the files. step: entries read at a time.
+    auxiliary: variables and targets that shards carry beside the inputs.
+    """
+
+    dataset: str
+    representation: Fields
+    parts: int
+    readers: dict[str, Fields]
+    splits: dict[str, float]
+    simulated: bool
+    step: int
+    auxiliary: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """How showers are compared with real ones. features: variables of the dataset."""
+
+    representation: Fields
+    evaluation: Fields
+    features: list[str]
+
+
+def scored(request: Request, method: str, member: int) -> Scored:
+    """Of a member of a method; a baseline has one, 0."""
+    return Scored(
+        experiment=request.name,
+        dataset=request.dataset_name,
+        task=request.library.task(request.experiment, request.experiment.methods.get(method)),
+        method=method,
+        member=member,
+        classes=list(request.dataset.classes),
+        targets=list(request.dataset.targets),
+        representation=request.representation(request.representation_of(method)),
+        weighting=request.weighting(),
+    )
+
+
+def statistics_read(plan: Planning, method: str) -> str:
+    """Fingerprint of the statistics of what a method reads."""
+    return plan.fingerprint("statistics", representation=plan.request.representation_of(method))
+
+
+def predictions_of(plan: Planning, method: str) -> list[str]:
+    """Fingerprints of the predictions of all members of a method."""
+    if method in plan.request.experiment.baselines:
+        return [plan.fingerprint("baseline", method=method)]
+    members = plan.request.members(method)
+    return [plan.fingerprint("predict", method=method, member=str(m)) for m in members]
+
+
+def class_of(group: str, fields: Fields) -> str:
+    """The class that a section `{kind: name, …}` belongs to, "module:Class"."""
+    return registry.path(group, fields["kind"])
+
+
+def seed_of(base: int, *names: str) -> int:
+    """A seed in 1 … 900,000,000 for a job, by hash: neighbours share nothing."""
+    text = "\0".join((str(base), *names)).encode()
+    return 1 + int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") % MAX_SEED
+
+
+# -- running them -------------------------------------------------------------------------------
+
+
+def is_ours(output: str) -> bool:
+    """Whether there is an output of an earlier run to go on from, of this version's format."""
+    return provenance.fingerprint(Path(output)) is not None
+
+
+def notes(stage: str, job: Job, seed: int | None = None) -> dict[str, str]:
+    """The provenance of a ROOT file, as text beside its tree."""
+    return {"provenance": json.dumps(provenance.record(stage, dict(job), seed=seed))}
+
+
+def write_sums(
+    output: str,
+    content: dict[str, Any],
+    stage: str,
+    job: Job,
+    inputs: dict[str, Any] | None = None,
+) -> None:
+    """Write moments, statistics or a survey, with their provenance, as JSON on one line."""
+    content["provenance"] = provenance.record(stage, dict(job), inputs=inputs)
+    write_json(output, content, indent=None)
+
+
+def weights_of(section: Scored, statistics: Statistics) -> WeightTable:
+    """Event and training weights of rows, by the sums of all of them."""
+    from rootloom.shards.weights import Weighting, WeightTable
+
+    weighting = Weighting.of(section.weighting)
+    return WeightTable.from_statistics(statistics, dataset=section.dataset, weighting=weighting)
+
+
+def refuse_changed(changes: Mapping[str, ChangedError], pattern: str) -> None:
+    """Raise ChangedError if files are not those that were indexed, and leave a note on each.
+
+    The next plan reads the notes (see `Files.changed`): it may see the same sizes and times.
+    """
+    for key, change in changes.items():
+        if change.checksum:
+            write_json(of_file(pattern, key), {"checksum": change.checksum})
+    if len(changes) > 1:
+        raise ChangedError(
+            f"{len(changes)} files",
+            expected="the files that were indexed",
+            found="\n".join(str(change) for change in changes.values()),
+            fix="start again, once the files are complete: they are then indexed anew",
+        )
+    for change in changes.values():
+        raise change
