@@ -169,7 +169,7 @@ def _write_friends(
     return made
 
 
-READS = ("predict", "baseline", "index")
-STAGE = Stage("friends", f"{__name__}:run", describe, reads=READS)
+_READS = ("predict", "baseline", "index")
+STAGE = Stage("friends", f"{__name__}:run", describe, reads=_READS)
 # By the code that makes the friend trees of a pack, so that both are the same.
-FRIEND = Stage("friend", STAGE.run, describe_friend, reads=READS)
+FRIEND = Stage("friend", STAGE.run, describe_friend, reads=_READS)

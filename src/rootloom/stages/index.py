@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rootloom.errors import InputError, require_fault_of_file
 from rootloom.planning.fingerprint import of_code
@@ -12,8 +12,12 @@ from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import is_ours
 from rootloom.system import provenance
-from rootloom.system.filelist import files_of_job, states
+from rootloom.system.filelist import File, files_of_job, states
 from rootloom.system.hashing import of_value
+
+if TYPE_CHECKING:
+    from rootloom.rootio.dataset import RowReader
+    from rootloom.rootio.header import Header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,7 @@ def run(job: Job, *, listing: str, readers: Mapping[str, Fields], output: str) -
     set aside.
     """
     from rootloom.rootio.catalogue import Catalogue, aside_before, quarantine
-    from rootloom.rootio.header import events_of, inspect, require, with_friends
+    from rootloom.rootio.header import events_of, require
     from rootloom.rootio.origin import require_distinct
     from rootloom.rootio.section import reader_of
     from rootloom.rootio.shapes import Shapes
@@ -68,15 +72,8 @@ def run(job: Job, *, listing: str, readers: Mapping[str, Fields], output: str) -
         reader = by_sample[file.sample]
         identity = of_value([file.state, section.trees[file.sample], job["code"]])
         try:
-            if known.has(key, identity):
-                header = known.header(key)
-            else:
-                header = inspect(file.url, reader.tree)
-                header = with_friends(header, reader.beside(file.url, file.friends))
-                if reader.sum_of_weights is not None:
-                    elsewhere, branch = reader.sum_of_weights
-                    require(inspect(file.url, elsewhere), [branch])
-                print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
+            current = known.has(key, identity)
+            header = known.header(key) if current else _inspected(file, reader)
             if header is None:
                 refusals |= aside_before(key, file.url, known.reason(key), section.on_bad_file)
                 catalogue.set_aside(key, identity, known.reason(key) or "")
@@ -92,6 +89,19 @@ def run(job: Job, *, listing: str, readers: Mapping[str, Fields], output: str) -
     quarantine(refusals, len(files), section.on_bad_file)
     require_distinct(map(events_of, headers))
     catalogue.write(output, provenance.record("index", dict(job), inputs=states(files)))
+
+
+def _inspected(file: File, reader: RowReader) -> Header:
+    """What a file says of itself and of its friends, opened for it."""
+    from rootloom.rootio.header import inspect, require, with_friends
+
+    header = inspect(file.url, reader.tree)
+    header = with_friends(header, reader.beside(file.url, file.friends))
+    if reader.sum_of_weights is not None:
+        elsewhere, branch = reader.sum_of_weights
+        require(inspect(file.url, elsewhere), [branch])
+    print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
+    return header
 
 
 def code() -> str:
