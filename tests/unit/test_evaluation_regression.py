@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -325,6 +326,48 @@ def test_a_regression_of_plain_numbers_ends_with_its_figure(
     assert f"<strong>fine</strong> has the smallest RMS of {names[0]}" in text
     assert len(re.findall(r"<figure", text)) == len(names) * (1 + 2 * len(names))
     assert "legend_1" not in text
+
+
+@pytest.mark.parametrize("unit", ["GeV", {"energy": "GeV"}])
+def test_a_unit_of_plain_numbers_is_shown_everywhere(tmp_path: Path, unit: Any) -> None:
+    section = {"kind": "regression", "unit": unit}
+    true, predicted, weight = scalars(500, 1)
+    path = scalar_member(tmp_path / "a.h5", ("energy",), predicted, true, weight)
+    found = evaluate([path], registry.parse("evaluations", section))
+    assert isinstance(found.result, RegressionResult)
+    (energy,) = found.result.numbers
+    assert [energy.unit, *(profile.unit for profile in energy.profiles)] == ["GeV", "GeV"]
+    assert all(" / GeV: " in line for line in found.result.lines())
+    expected = [Expected("net", "RMS_energy", 2.0, "a paper", None)]
+    inputs = ReportInputs("Jets", [found], expected=expected)
+    text = write_report(tmp_path / "report.html", inputs)[0].read_text("utf-8")
+    assert re.search(r"smallest RMS of energy: <strong[^>]*>[^<]*\u2009GeV<", text)
+    assert "energy, GeV</th>" in text
+    assert "RMS_energy, GeV" in text
+    for axis in ("energy: predicted − true / GeV", "per GeV", "bias of energy / GeV"):
+        assert axis in text, axis
+
+
+def test_units_go_by_what_a_target_is_part_of() -> None:
+    units = {"entry": "m", "track": "mm", "energy": "GeV"}
+    found = registry.parse("evaluations", {**SECTION, "unit": units})
+    axes = ("impact_track", "meridian_entry", "entry_x", "way_x", "energy")
+    assert [found._unit_of_axis(axis) for axis in axes] == ["mm", "°", "m", "", "GeV"]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"unit": {"enrgy": "GeV"}}, r"unit\n.*a point, a track, or a target.*\n.*\n.*'energy'"),
+        ({"unit": {"way": "m"}}, r"unit\n(.|\n)*'way'"),
+        ({"unit": "m", "points": {}, "tracks": {}}, r"unit\n.*none, where(.|\n)*leave it out"),
+    ],
+)
+def test_a_unit_of_what_has_none_is_refused(section: dict[str, Any], message: str) -> None:
+    evaluator = registry.parse("evaluations", {**SECTION, "profiles": [], **section})
+    targets = list(COLUMNS) if section["unit"] != "m" else list(WAY)
+    with pytest.raises(ConfigError, match=message):
+        evaluator.check_unit(targets, "evaluation.unit")
 
 
 def test_equal_predictions_have_a_page(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ def _check_evaluation(plan: Selection) -> None:
         for key, names in _targets_of(evaluation):
             of, what = f"{plan.where}: evaluation.{key}", "targets of the dataset"
             require_known(names, plan.dataset.targets, of, what)
+        evaluator = registry.parse("evaluations", evaluation)
+        evaluator.check_unit(list(plan.dataset.targets), f"{plan.where}: evaluation.unit")
 
 
 def _targets_of(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -81,7 +81,7 @@ def expected_rows(
         rows.append(
             ExpectedRow(
                 method=entry.method,
-                metric=metric_label(entry.metric),
+                metric=in_unit(metric_label(entry.metric), ours.unit(entry.metric) if ours else ""),
                 published=_published(entry),
                 obtained=with_errors(found) if found else "–",
                 difference=_difference(entry, found),
@@ -89,6 +89,11 @@ def expected_rows(
             )
         )
     return rows
+
+
+def in_unit(title: str, unit: str) -> str:
+    """A heading with the unit of what stands below it."""
+    return f"{title}, {unit}" if unit else title
 
 
 def metric_label(name: str) -> str:

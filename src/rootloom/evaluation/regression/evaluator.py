@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.errors import ConfigError, DataError, nearest, require_known
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, over_members
 from rootloom.evaluation.predictions import Predictions
@@ -51,7 +51,7 @@ class Regression:
     """How predicted targets become figures.
 
     directions: x, y, z of vectors, by name: the opening angle to the truth, degrees. points: of
-    places: the distance to the truth, in the targets' unit. tracks: lines by name: the distance
+    places: the distance to the truth. tracks: lines by name: the distance
     between the points of the true and of the predicted line that lie nearest to the origin, and the
     difference of the two lines' distances to the origin. Targets in none of them are plain numbers:
     bias, root mean square and resolution of what is predicted minus what is true.
@@ -60,6 +60,8 @@ class Regression:
     "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
     distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All
     are the truth's.
+    unit: of points, of tracks' distances and of plain numbers, for all of them or by their names:
+    {entry: m, energy: GeV}.
     histogram_bins: of equal ratio of their edges, from the lowest 0.2 % of the rows to the highest.
     """
 
@@ -69,7 +71,7 @@ class Regression:
     points: Mapping[str, Triple] = field(default_factory=dict)
     tracks: Mapping[str, Track] = field(default_factory=dict)
     profiles: tuple[str, ...] = ()
-    unit: str = ""
+    unit: str | Mapping[str, str] = ""
     profile_bins: Number = 8
     histogram_bins: Number = 40
 
@@ -108,12 +110,29 @@ class Regression:
             found[f"impact_{name}"] = np.abs(radii[0] - radii[1])
         return found
 
-    def _numbers(self, sample: _Sample) -> list[str]:
-        """Predicted targets that are part of nothing else."""
+    def check_unit(self, targets: Sequence[str], where: str) -> None:
+        """Refuse a unit of what is not there or is an angle; `where` names it in the refusal.
+
+        targets: all that are predicted. Raises ConfigError.
+        """
+        known = [*self.points, *self.tracks, *self._numbers(targets)]
+        if not isinstance(self.unit, str):
+            what = "a point, a track, or a target that is part of neither nor of a direction"
+            require_known(self.unit, known, where, what)
+        elif self.unit and not known:
+            raise ConfigError(
+                where,
+                expected="none, where all targets are of directions: angles are in degrees",
+                found=f"'{self.unit}'",
+                fix="leave it out",
+            )
+
+    def _numbers(self, targets: Sequence[str]) -> list[str]:
+        """Targets that are part of nothing else."""
         tracks = [t for track in self.tracks.values() for t in (track.point, track.direction)]
         parts = [*self.directions.values(), *self.points.values(), *tracks]
         inside = {name for triple in parts for name in triple}
-        return [name for name in sample.columns if name not in inside]
+        return [name for name in targets if name not in inside]
 
     def _axis(self, name: str, sample: _Sample) -> np.ndarray:
         """What a profile is against, of the true values, (R,)."""
@@ -134,10 +153,23 @@ class Regression:
             fix=nearest(name, [*self._axes(), *sample.columns]),
         )
 
-    def _unit_of(self, axis: str) -> str:
+    def _unit_of_axis(self, axis: str) -> str:
         if axis not in self._axes():
+            return self._unit_of_target(axis)
+        kind, _, of = axis.partition("_")
+        return self._unit_of(of) if kind == "impact" else "°"
+
+    def _unit_of_target(self, target: str) -> str:
+        """That of what it is part of; components of directions have none."""
+        ways = [*self.directions.values(), *(track.direction for track in self.tracks.values())]
+        if any(target in way for way in ways):
             return ""
-        return self.unit if axis.startswith("impact_") else "°"
+        places = {**self.points, **{name: track.point for name, track in self.tracks.items()}}
+        return self._unit_of(next((n for n, place in places.items() if target in place), target))
+
+    def _unit_of(self, name: str) -> str:
+        """The unit of a point, of a track's distances or of a plain number."""
+        return self.unit if isinstance(self.unit, str) else self.unit.get(name, "")
 
     def _axes(self) -> list[str]:
         parts = (("zenith", self.directions), ("meridian", self.points), ("impact", self.tracks))
@@ -151,9 +183,10 @@ class Regression:
         axes: Mapping[str, np.ndarray],
     ) -> Resolution:
         pairs = list(zip(errors, weights, strict=True))
+        kind, _, of = name.partition("_")
         return Resolution(
             name=name,
-            unit="°" if name.startswith("angle_") else self.unit,
+            unit="°" if kind == "angle" else self._unit_of(of),
             mean=_measured(resolution.mean, pairs),
             median=_measured(partial(resolution.quantile, share=0.5), pairs),
             contained=_measured(partial(resolution.quantile, share=resolution.CONTAINED), pairs),
@@ -174,7 +207,7 @@ class Regression:
         )
         return ResolutionProfile(
             variable=axis,
-            unit=self._unit_of(axis),
+            unit=self._unit_of_axis(axis),
             edges=tuple(edges.tolist()),
             mean=tuple(map(_plain, means)),
             contained=tuple(map(_plain, contained)),
@@ -184,7 +217,7 @@ class Regression:
         self, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
     ) -> tuple[NumberError, ...]:
         """All plain numbers; axes: what profiles are against beside truths, by name."""
-        names = self._numbers(samples[0])
+        names = self._numbers(samples[0].columns)
         others = names if len(names) <= _EACH_OTHER else []
         found = []
         for name in names:
@@ -200,6 +233,7 @@ class Regression:
         values, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return NumberError(
             name=name,
+            unit=self._unit_of(name),
             bias=_measured(resolution.mean, found),
             rms=_measured(resolution.root_mean_square, found),
             resolution=_measured(resolution.central_width, found),
@@ -214,7 +248,7 @@ class Regression:
         edges, inside = self._bins(values)
         return NumberProfile(
             variable=axis,
-            unit=self._unit_of(axis),
+            unit=self._unit_of_axis(axis),
             edges=tuple(edges.tolist()),
             bias=tuple(_plain(resolution.mean(residual[rows], weight[rows])) for rows in inside),
             resolution=tuple(
