@@ -248,6 +248,7 @@ def test_the_seed_decides_which_rows_of_a_larger_sample_are_learnt(name):
     def scores(seed):
         options = {**fields.get(name, {}), "max_rows": 3000, "seed": seed}
         learned = registry.build("baselines", {"kind": name, **options}).learn(Stored())
+        assert learned.probability is (name != "cut")
         columns = {f"x.{n}": values for n, values in zip(TEST.names, TEST.x.T, strict=True)}
         return learned.predict(columns, len(TEST))
 

@@ -60,7 +60,7 @@ def rows(sizes=SIZES, seed=0, weights="spread", separation=1.6):
 def judged(tmp_path):
     """Evaluates rows, one set a member, with classes in the columns in another order."""
 
-    def judge(*members, options=None, classes=CLASSES, columns=None):
+    def judge(*members, options=None, classes=CLASSES, columns=None, probability=True):
         paths = []
         for number, content in enumerate(members):
             wanted = columns or tuple(reversed(classes))
@@ -71,6 +71,7 @@ def judged(tmp_path):
                 signal=classes[-1],
                 columns=tuple(f"score_{name}" for name in wanted),
                 member=number,
+                probability=probability,
             )
             stored = dataclasses.replace(content, scores=content.scores[:, order])
             paths.append(tmp_path / f"{number}.h5")
@@ -487,8 +488,8 @@ def test_ten_classes(judged):
 
 def test_scores_that_are_no_probabilities_have_a_confusion_matrix_alone(judged):
     ours = rows()
-    logits = dataclasses.replace(ours, scores=np.log(ours.scores))
-    many = judged(logits, options=Classification(discriminants={"D_b": D_B})).result.many
+    options = Classification(discriminants={"D_b": D_B})
+    many = judged(ours, options=options, probability=False).result.many
     assert many.pairs == many.discriminants == ()
     assert many.confusion == judged(ours).result.many.confusion
 

@@ -72,7 +72,9 @@ def evaluated(
         entry=np.arange(number),
         object=np.zeros(number),
     )
-    write_predictions(folder / "p.h5", Predictions(HEADER, whole))
+    probability = bool(score.min() >= 0 and score.max() <= 1)
+    header = dataclasses.replace(HEADER, probability=probability)
+    write_predictions(folder / "p.h5", Predictions(header, whole))
     found = evaluate([folder / "p.h5"], Classification(**options))
     assert Evaluation.from_json(found.to_json()) == found
     return found
@@ -413,11 +415,11 @@ def test_the_example_of_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def changed(path: Path, name: str, values: object) -> Path:
     with h5py.File(path, "a") as file:
-        columns = file["scores"].attrs["columns"]
+        attributes = dict(file["scores"].attrs)
         del file[name]
         file[name] = values
         if name == "scores":
-            file["scores"].attrs["columns"] = columns
+            file["scores"].attrs.update(attributes)
     return path
 
 

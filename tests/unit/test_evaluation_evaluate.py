@@ -40,6 +40,7 @@ HEADER = Header(
     parameters=1234,
     training_seconds=12.5,
     provenance={"versions": {"jax": "0.10.2"}},
+    probability=True,
 )
 
 
@@ -308,16 +309,35 @@ def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, mem
     np.testing.assert_allclose(found.error, stats.binom(count, share).std() / count, rtol=1e-6)
 
 
-@pytest.mark.parametrize("lowest", [-3, 0])
-def test_scores_that_are_no_probabilities(written, lowest):
+@pytest.mark.parametrize(("factor", "lowest"), [(80, -3), (80, 0), (0.5, 0.2)])
+def test_scores_that_are_not_declared_probabilities_are_none(written, factor, lowest):
+    """Also where their values happen to lie in [0, 1]."""
     path = written()
     ours = rows()
-    write_predictions(
-        path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores + lowest))
-    )
+    content = dataclasses.replace(ours, scores=factor * ours.scores + lowest)
+    write_predictions(path, Predictions(dataclasses.replace(HEADER, probability=False), content))
     found = evaluate([path])
     assert found.result.accuracy is None
     assert found.result.discriminations[0].calibration is None
+    (edges,) = (one.scores.edges for one in found.result.discriminations)
+    assert edges[0] == pytest.approx(content.scores.min())
+
+
+def test_declared_probabilities_outside_their_range_are_refused(written):
+    path, ours = written(), rows()
+    ours.scores[3] = 1.5
+    write_predictions(path, Predictions(HEADER, ours))
+    with pytest.raises(InputError, match=r"(?s)scores\n.*\[0, 1\].*\[1\.5\] at id .*attribute out"):
+        evaluate([path])
+
+
+@pytest.mark.parametrize("value", ["yes", 2, [True, False]])
+def test_a_declaration_that_is_none_is_refused(written, value):
+    path = written()
+    with h5py.File(path, "a") as file:
+        file["scores"].attrs["probability"] = value
+    with pytest.raises(InputError, match=r"attribute 'probability' of 'scores'\n.*true or false"):
+        evaluate([path])
 
 
 def test_members_give_a_spread(written):

@@ -160,9 +160,9 @@ def test_ten_classes_and_nothing_left_and_signed_weights(tmp_path):
 def test_scores_that_are_no_probabilities_are_named(tmp_path):
     content = predictions("cnn", 0, 300, CLASSES)
     other = predictions("dnn", 0, 300, CLASSES)
-    logits = dataclasses.replace(other.rows, scores=np.log(other.rows.scores))
+    header = dataclasses.replace(other.header, probability=False)
     write_predictions(tmp_path / "a.h5", content)
-    write_predictions(tmp_path / "b.h5", dataclasses.replace(other, rows=logits))
+    write_predictions(tmp_path / "b.h5", dataclasses.replace(other, header=header))
     found = [evaluate([tmp_path / f"{name}.h5"], OPTIONS) for name in ("a", "b")]
     text = write_report(tmp_path / "r.html", ReportInputs("some", found))[0].read_text()
     page = " ".join(Page(text).text.split())

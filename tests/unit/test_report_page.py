@@ -78,6 +78,7 @@ def predictions(method, member, rows, classes):
             parameters=parameters,
             training_seconds=seconds,
             provenance={"fingerprint": "3f2a", "packages": {"jax": "0.10.2", "numpy": "2.4.6"}},
+            probability=True,
         ),
         Rows(
             id=np.arange(rows, dtype=np.uint64),

@@ -16,6 +16,8 @@ from rootloom.errors import DataError
 class FittedCut:
     """score = sign · (x − origin), or −|x − centre| for a window; absent values score `lowest`."""
 
+    probability: ClassVar[bool] = False  # also where its values lie in [0, 1]
+
     column: int
     sign: float
     centre: float | None

@@ -18,6 +18,8 @@ MAX_CELLS = 1_000_000
 class FittedLikelihood:
     """score = s / (s + b) of the cell a row falls into. edges: inner bin edges by variable."""
 
+    probability: ClassVar[bool] = True
+
     columns: tuple[int, ...]
     edges: tuple[np.ndarray, ...]
     ratio: np.ndarray  # (cells,) in (0, 1)

@@ -137,7 +137,7 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
     first = members[0]
     identity = np.sort(first.rows.id)
     for path, other in zip(paths[1:], members[1:], strict=True):
-        for name in ("method", "classes", "signal", "split", "columns"):
+        for name in ("method", "classes", "signal", "split", "columns", "probability"):
             ours, theirs = getattr(first.header, name), getattr(other.header, name)
             if ours != theirs:
                 raise DataError(

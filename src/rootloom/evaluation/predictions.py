@@ -59,6 +59,7 @@ class Header:
     columns: names of the C scores; files: keys that `file` points into; classes: names that
     `truth` points into; signal: one of them. split: "none" of rows of no class, whose truth is -1.
     parameters, training_seconds: None when unknown. turned: see `baselines.base.Predictor`.
+    probability: whether scores are probabilities of their classes, as who makes them declares.
     """
 
     method: str
@@ -73,6 +74,7 @@ class Header:
     training_seconds: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     turned: tuple[str, ...] = ()
+    probability: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class PredictionWriter:
             )
             if name == "scores":
                 self._file[name].attrs["columns"] = json.dumps(self._header.columns)
+                self._file[name].attrs["probability"] = self._header.probability
         target = self._file[name]
         start = len(target)
         target.resize(start + len(values), axis=0)
@@ -253,7 +256,19 @@ def _read_header(where: str, file: h5py.File) -> Header:
         training_seconds=_seconds(found),
         provenance=provenance,
         turned=_names(where, "turned", found.get("turned", "[]")),
+        probability=_flag(where, scores.attrs.get("probability", False)),
     )
+
+
+def _flag(where: str, value: Any) -> bool:
+    if np.ndim(value) or value not in (False, True):
+        raise InputError(
+            f"{where}: attribute 'probability' of 'scores'",
+            expected="true or false",
+            found=repr(value),
+            fix="true if scores are probabilities of their classes, else leave it out",
+        )
+    return bool(value)
 
 
 def _seconds(found: Mapping[str, Any]) -> float | None:
@@ -400,6 +415,7 @@ def _check(where: str, header: Header, rows: Rows) -> None:
             found=f"'{header.signal}'",
             fix=nearest(header.signal, header.classes),
         )
+    _require_probabilities(where, header, rows)
     lowest = NO_CLASS if header.split == UNLABELLED else 0
     outside = (rows.truth < lowest) | (rows.truth >= len(header.classes))
     if outside.any():
@@ -409,4 +425,18 @@ def _check(where: str, header: Header, rows: Rows) -> None:
             expected=f"0 to {len(header.classes) - 1}, an index into {list(header.classes)}",
             found=f"{rows.truth[row]} at {rows.describe(row, header.files)}",
             fix="leave rows of other classes out of the file",
+        )
+
+
+def _require_probabilities(where: str, header: Header, rows: Rows) -> None:
+    """Refuse finite scores outside [0, 1] that are declared to be probabilities."""
+    outside = (rows.scores < 0) | (rows.scores > 1)
+    outside = (outside & np.isfinite(rows.scores)).any(axis=1)
+    if header.probability and outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            f"{where}: scores",
+            expected="numbers in [0, 1], as attribute 'probability' declares them probabilities",
+            found=f"{rows.scores[row].tolist()} at {rows.describe(row, header.files)}",
+            fix="leave the attribute out",
         )

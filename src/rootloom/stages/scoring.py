@@ -177,8 +177,9 @@ def header_of(
     seconds: float,
     *,
     turned: Sequence[str] = (),
+    probability: bool,
 ) -> Header:
-    """What a prediction file of this job says of itself."""
+    """What a prediction file of this job says of itself; probability: whether its scores are."""
     section = job["section"]
     return Header(
         method=section["method"],
@@ -192,4 +193,5 @@ def header_of(
         training_seconds=seconds,
         provenance=provenance.record("predict", dict(job)),
         turned=tuple(turned),
+        probability=probability,
     )

@@ -13,17 +13,13 @@ from rootloom.evaluation.roc import Roc, crossing, effective_count
 from rootloom.evaluation.uncertainties import wilson
 
 
-def is_probability(score: np.ndarray) -> bool:
-    """Whether all scores (R,) lie in [0, 1]."""
-    return bool(score.min() >= 0 and score.max() <= 1)
-
-
 def histogram(samples: Sequence[Sample], bins: int) -> Histogram:
     """Unit-area densities of the score by class, pooled over members, in common bins."""
     score = np.concatenate([s.score for s in samples])
     signal = np.concatenate([s.signal for s in samples])
     weight = np.concatenate([s.weight for s in samples])
-    low, high = (0.0, 1.0) if is_probability(score) else (score.min(), score.max())
+    probability = all(s.probability for s in samples)
+    low, high = (0.0, 1.0) if probability else (score.min(), score.max())
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     density = {
         name: tuple(_density(score[member], weight[member], edges).tolist())

@@ -12,7 +12,6 @@ from rootloom.errors import DataError, nearest
 from rootloom.evaluation.classification.confusion import confusion
 from rootloom.evaluation.classification.discriminants import check_discriminants
 from rootloom.evaluation.classification.discriminate import discriminate
-from rootloom.evaluation.classification.distributions import is_probability
 from rootloom.evaluation.classification.options import ClassificationOptions
 from rootloom.evaluation.classification.pairs import Scores, discriminant_results, pair_rejections
 from rootloom.evaluation.classification.result import (
@@ -68,7 +67,7 @@ class Classification(ClassificationOptions):
 
     def _many_classes(self, members: Sequence[Predictions]) -> ManyClasses:
         classes, scores = members[0].header.classes, [_scores(member) for member in members]
-        probable = all(is_probability(member.probability) for member in scores)
+        probable = all(member.header.probability for member in members)
         return ManyClasses(
             pairs=pair_rejections(scores, classes, self) if probable else (),
             discriminants=discriminant_results(scores, classes, self) if probable else (),
@@ -137,6 +136,7 @@ def _sample(member: Predictions, positive: str) -> Sample:
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
         training=_training(rows).astype(np.float64),
+        probability=header.probability,
     )
 
 
@@ -204,7 +204,7 @@ def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | 
 def _is_right(member: Predictions) -> np.ndarray | None:
     """Which rows (R,) are in their most probable class; None when scores are no probabilities."""
     header, rows = member.header, member.rows
-    if rows.scores.min() < 0 or rows.scores.max() > 1:
+    if not header.probability:
         return None
     if len(header.classes) == 2:
         signal = header.classes.index(header.signal)

@@ -272,6 +272,9 @@ class ClassificationResult:
         """The figures as plain text, as `quote` writes them."""
         if self.accuracy is not None:
             yield f"accuracy {quote(self.accuracy)}"
+        else:
+            more = ", no likelihood ratios and no discriminants" if self.many else ""
+            yield f"scores not declared to be probabilities: no accuracy, no reliability{more}"
         for one in self.discriminations:
             yield f"{one.positive}: AUC {quote(one.auc)}"
             for point in one.working_points:
