@@ -362,7 +362,7 @@ class RowReader:
         columns: Sequence[str] | None,
         unlabelled: bool,
     ) -> RowBlock:
-        chunk = chunk._replace(arrays=Arrays(chunk.arrays))
+        chunk = chunk._replace(arrays=Arrays(chunk.arrays, chunk.start))
         counter = None if self.rows == EVENT else self._counted(chunk)
         layout = Layout.of(chunk.start, chunk.stop, counter)
         # Classes, splits and names are those of selected rows: others may have two of them.
