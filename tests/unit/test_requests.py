@@ -103,6 +103,21 @@ def test_ordinary_results_and_names_stay() -> None:
         Plan({"experiment": "datasets"}, ROOT)
 
 
+@pytest.mark.parametrize("name", ["taken", "taken/below", "gone/below", "here"])
+def test_results_below_a_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also where the file is in the place of an experiment's or a dataset's folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "nano-btag").touch()
+    said = r"config.yaml: results: \S+\n.*directory.*\n.*a (file|link to nothing): \S+\n.*fix"
+    with pytest.raises(ConfigError, match=said):
+        Plan({"experiment": "nano-btag", "results": name}, ROOT)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A copy of the shipped configuration, with an experiment on a given file."""

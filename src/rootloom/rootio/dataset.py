@@ -25,7 +25,7 @@ from rootloom.rootio.checks import (
 from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
-from rootloom.rootio.names import INSIDE, resolve
+from rootloom.rootio.names import INSIDE, nearest_branch, resolve
 from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.transport.remote import Retry, address
 from rootloom.rootio.transport.staging import staged
@@ -140,7 +140,7 @@ class RowReader:
                     f"tree '{self.tree}'",
                     expected=f"a branch '{name}', or a definition of that name",
                     found=f"{len(branches)} branches and {len(self.defined)} definitions",
-                    fix=nearest(name, {*branches, *self.defined}),
+                    fix=nearest_branch(name, {*branches, *self.defined}),
                 )
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:

@@ -21,7 +21,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, DataError, InputError, nearest
+from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.rootio import syntax
 from rootloom.rootio.functions import FUNCTIONS
 from rootloom.rootio.functions.registry import signatures
@@ -38,7 +38,7 @@ from rootloom.rootio.functions.values import (
     truth,
     whole_or_real,
 )
-from rootloom.rootio.names import resolve
+from rootloom.rootio.names import nearest_branch, resolve
 from rootloom.rootio.syntax import Syntax
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -264,7 +264,7 @@ class Expression(Syntax):
 
     def _of(self, arrays: Mapping[str, Any], name: str) -> Any:
         if name not in arrays:
-            raise self.refuse("a known branch", f"'{name}'", nearest(name, arrays))
+            raise self.refuse("a known branch", f"'{name}'", nearest_branch(name, arrays))
         return arrays[name]
 
 
@@ -433,7 +433,7 @@ def choose(text: str, branches: Collection[str], where: str) -> str:
                 f"'{where}': {ast.unparse(call)}",
                 expected="one of these branches in the file",
                 found=f"{len(branches)} branches without any of them",
-                fix=nearest(names[0], branches),
+                fix=nearest_branch(names[0], branches),
             )
         changes.append((call, f"branch({ast.unparse(ast.Constant(there[0]))})"))
     return syntax.replaced(text, changes) if changes else text
