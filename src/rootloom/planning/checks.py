@@ -110,9 +110,14 @@ def _check_representation(plan: Selection, name: str) -> None:
 
 def _check_training(plan: Selection) -> None:
     for name, method in plan.experiment.methods.items():
-        with _in(f"{plan.where}: methods.{name}"):
-            options = plan.library.training(plan.experiment, method)
+        options = plan.library.training(plan.experiment, method)
+        try:
             registry.parse_as("rootloom.training.options:TrainingOptions", options)
+        except ConfigError as refusal:
+            key, _, below = refusal.where.removeprefix("training.").partition(".")
+            place = ".".join(filter(None, [plan.place_of_training(name, key), below]))
+            words = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
+            raise ConfigError(place, **words) from None
 
 
 def _check_reweight(plan: Selection) -> None:

@@ -253,12 +253,17 @@ class Selection:
         options = self.library.training(self.experiment, network) if network else {}
         return int(options.get("folds", 0))
 
+    def place_of_training(self, method: str, key: str) -> str:
+        """Where a training option of a method stands: in its own section, or the experiment's."""
+        own = key in self.experiment.methods[method].training
+        return f"{self.where}: {f'methods.{method}.' if own else ''}training.{key}"
+
     def _check_folds(self, method: str) -> None:
         folds, members = self.folds(method), len(self.members(method))
         if folds and folds != members:
             raise ConfigError(
-                f"{self.where}: methods.{method}: training.folds",
-                expected="as many members as folds",
+                self.place_of_training(method, "folds"),
+                expected=f"as many members of '{method}' as folds",
                 found=f"{folds} folds, {members} members",
                 fix=f"members: {folds}",
             )
