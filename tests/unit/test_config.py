@@ -282,3 +282,8 @@ def test_a_dataset_like_another_replaces_whole_keys(tmp_path: Path) -> None:
         file.write_text(f"like: {like}\n")
         with pytest.raises(ConfigError, match=message):
             Library(tmp_path / "config").dataset("third")
+
+
+def test_fields_of_a_base_class_are_described() -> None:
+    fields = LIBRARY.schema["$defs"]["evaluations"]["classification"]["properties"]
+    assert "target.NAME" in fields["profiles"]["description"]

@@ -59,7 +59,11 @@ def test_no_file_is_added_and_the_page_is_sound(written):
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
     assert 'href="#classes"' in text
-    for phrase in ("p(row) / (p(row) + p(column))", "c against the rest", "by the same threshold"):
+    for phrase in (
+        "p(row) / (p(row) + p(column))",
+        "c against all other classes",
+        "by the same threshold",
+    ):
         assert phrase in page.text, phrase
 
 

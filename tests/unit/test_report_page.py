@@ -300,7 +300,7 @@ def test_three_classes(tmp_path):
     write_report(tmp_path / "r.html", ReportInputs(title="three", evaluations=found))
     text = Page((tmp_path / "r.html").read_text()).text
     for name in ("qcd", "top", "w"):
-        assert f"{name} against the rest" in text
+        assert f"{name} against all other classes" in text
     assert "highest AUC for w:" in text
 
 
@@ -427,12 +427,15 @@ def test_the_chapter_on_the_data_set(tmp_path):
     text = re.sub(r"[ \n]+", " ", page.text)
     for phrase in (
         "an object of Jet, of tree Events", "Jet_pt > 20", "where flavour < 4", "where run < 5",
-        "25.0\u2009% of all other events, by hash", "run, event", "parts.pxobjectPart_pximage",
+        "25.0\u2009% of the events that no expression puts into a split, by the hash",
+        "run, event", "parts.pxobjectPart_pximage",
         "jetdefinitionfour_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)–",
         "ptvariableJet_ptfeatures", "massvariablemass(jet)–", "etargetGen_e–",
         "ptin sample dataJet_pt * 1.01", "selectionin sample datanone",
     ):  # fmt: skip
         assert phrase in text, phrase
+    shares = facts({**words, "splits": {"train": 0.8, "test": 0.2}})
+    assert ("Split train", "80.0\u2009% of the events, by the hash of their identity") in shares
     shown = [a["aria-label"] for tag, a in page.tags if tag == "svg" and "aria-label" in a]
     assert sum("training and in the test split" in label for label in shown) == 2
     assert sum("An example row of each class" in label for label in shown) == 1

@@ -169,6 +169,7 @@ def changed(file: Path, change: dict[str, Any]) -> None:
         ("experiments/nano-btag.yaml", {"dataset": "a/b"}, r"nano-btag.yaml: dataset: a/b\n"),
         ("experiments/nano-btag.yaml", {"methods/a{b}": {"model": "dnn", "representation": "nano-jets"}}, r"nano-btag.yaml: methods: a{b}\n"),
         ("experiments/nano-btag.yaml", {"evaluation": {"profiles": ["btag"]}}, r"nano-btag.yaml: evaluation.profiles\n"),
+        ("experiments/nano-btag.yaml", {"evaluation": {"profiles": ["eta"]}}, r"evaluation.profiles\n.*\n.*\n.*`targets: {eta: Jet_eta}` in \S+nano-btag.yaml, and profiles: \[target.eta\]"),
         ("representations/nano-jets.yaml", {"max_objects": 0}, r"representations/nano-jets.yaml: .*max_objects.*\n.*a positive number"),
     ],
 )  # fmt: skip
@@ -233,3 +234,10 @@ def test_an_experiment_that_is_not_there_may_be_a_dataset() -> None:
     said = r"experiments/w-jet.yaml, or config/datasets/w-jet.yaml for(.|\n)*did you mean 'w-jets'"
     with pytest.raises(ConfigError, match=said):
         Plan({"experiment": "w-jet"}, ROOT)
+
+
+def test_targets_are_profiled_without_reweighting(config: Path) -> None:
+    file = config / "datasets/nano-btag.yaml"
+    changed(file, {"reweight": None, "targets": {"eta": "Jet_eta"}})
+    changed(config / "experiments/nano-btag.yaml", {"evaluation": {"profiles": ["target.eta"]}})
+    assert "target.eta" in Plan({"experiment": "nano-btag"}, config.parent).auxiliary()

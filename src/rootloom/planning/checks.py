@@ -7,17 +7,18 @@ the schema: building them takes JAX. Jobs need not ask again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
-from rootloom.errors import ConfigError, RootloomError, require_known
+from rootloom.errors import ConfigError, RootloomError, nearest, require_known
 from rootloom.planning.request import Selection
 from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions
 from rootloom.rootio.syntax import Signature
+from rootloom.types import TARGET
 
 
 def check(plan: Selection) -> None:
@@ -135,15 +136,32 @@ def _check_reweight(plan: Selection) -> None:
 def _check_evaluation(plan: Selection) -> None:
     evaluation = plan.library.evaluation(plan.experiment)
     if evaluation["kind"] == "classification":
-        of = f"{plan.where}: evaluation.profiles"
         known = plan.auxiliary()
-        require_known(evaluation.get("profiles", ()), known, of, "the variable of the reweighting")
+        for name in evaluation.get("profiles", ()):
+            if name not in known:
+                raise _no_profile(plan, name, known)
     if evaluation["kind"] == "regression":
         for key, names in _targets_of(evaluation):
             of, what = f"{plan.where}: evaluation.{key}", "targets of the dataset"
             require_known(names, plan.dataset.targets, of, what)
         evaluator = registry.parse("evaluations", evaluation)
         evaluator.check_unit(list(plan.dataset.targets), f"{plan.where}: evaluation.unit")
+
+
+def _no_profile(plan: Selection, name: str, known: Collection[str]) -> ConfigError:
+    target = TARGET + name
+    text = plan.dataset.variables.get(name)
+    fix = nearest(name, known)
+    if target in known:
+        fix = f"profiles: [{target}]"
+    elif text is not None:
+        fix = f"`targets: {{{name}: {text}}}` in {plan.dataset_file}, and profiles: [{target}]"
+    return ConfigError(
+        f"{plan.where}: evaluation.profiles",
+        expected="what every row carries: the variable of `reweight`, or target.NAME of a target",
+        found=f"'{name}'",
+        fix=fix,
+    )
 
 
 def _targets_of(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
