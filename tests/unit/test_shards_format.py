@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -116,6 +118,23 @@ def row(column: Column, i: int):
     if isinstance(column, Ragged):
         return column.values[column.offsets[i] : column.offsets[i + 1]].tolist()
     return column[i].tolist()
+
+
+def test_the_page_says_how_to_read_a_shard_by_hand(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "inputs.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    folder = tmp_path / "results/datasets/nano-btag/nano-jets/shards/19/d"
+    folder.mkdir(parents=True)
+    block, _ = table(1000)
+    pt = block.columns["pt"]
+    with ShardWriter(folder / "nano.0.h5", file_key="f.root", splits=FRACTIONS) as writer:
+        writer.append(block, {"x.pt": pt})
+    # A process of its own: here the filter has been registered already.
+    code += "import json; print(json.dumps([pt.tolist(), label.tolist(), weight.tolist()]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    chosen = event_split(event_ids("f.root", block.entry), FRACTIONS) == SPLITS.index("train")
+    wanted = [column[chosen].tolist() for column in (pt, block.label, block.weight)]
+    assert json.loads(done.stdout) == wanted, done.stderr
 
 
 @pytest.mark.parametrize("step", [7, 300, 1000])
