@@ -174,7 +174,7 @@ def require_known(names: Iterable[str], known: Collection[str], where: str, expe
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming what is close to `name`, or all there is when nothing is close."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"

@@ -234,6 +234,8 @@ def test_an_experiment_that_is_not_there_may_be_a_dataset() -> None:
     said = r"experiments/w-jet.yaml, or config/datasets/w-jet.yaml for(.|\n)*did you mean 'w-jets'"
     with pytest.raises(ConfigError, match=said):
         Plan({"experiment": "w-jet"}, ROOT)
+    with pytest.raises(ConfigError, match=r"did you mean 'nano-btag'\?"):  # of both kinds: once
+        Plan({"experiment": "nano-btg"}, ROOT)
 
 
 def test_targets_are_profiled_without_reweighting(config: Path) -> None:
