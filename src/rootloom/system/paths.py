@@ -5,12 +5,12 @@ Called with names, a method gives a path; called with "{wildcards}", the pattern
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from rootloom.errors import ConfigError
+from rootloom.system.faults import obstacle
 from rootloom.system.packing import folder
 
 WILDCARDS = (
@@ -76,15 +76,13 @@ def check_results(results: str, where: str) -> None:
 
 def require_folder(path: str, where: str) -> None:
     """Refuse a directory that cannot be made because something else is there, or above it."""
-    for one in (PurePosixPath(path), *PurePosixPath(path).parents):
-        if os.path.lexists(one) and not os.path.isdir(one):
-            what = "a link to nothing" if os.path.islink(one) else "a file"
-            raise ConfigError(
-                where,
-                expected=f"a directory, or that '{path}' can be made one",
-                found=f"{what}: {one}",
-                fix="name another directory, or move that out of the way",
-            )
+    if there := obstacle(path):
+        raise ConfigError(
+            where,
+            expected=f"a directory, or that '{path}' can be made one",
+            found=f"{'a link to nothing' if there.is_symlink() else 'a file'}: {there}",
+            fix="name another directory, or move that out of the way",
+        )
 
 
 @dataclass(frozen=True)
