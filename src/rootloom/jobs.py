@@ -315,11 +315,30 @@ class Jobs(Files):
         upstream += [self._fingerprint("survey", representation=r) for r in self.representations]
         return section, [], upstream
 
-    def _survey(self, representation: str) -> Described:
+    def _axes(self, representation: str) -> Described:
+        fields = self._representation(representation)
+        upstream = self._shard_fingerprint(representation, self.listing.digest)
+        return {"representation": fields}, [_module("representations", fields)], [upstream]
+
+    def _spectra(self, representation: str, pack: str) -> Described:
+        section, modules = self._shown_of(representation)
+        axes = self._fingerprint("axes", representation=representation)
+        shards = self._shard_fingerprint(representation, self.listing.parts[pack].digest)
+        return section, modules, [axes, shards]
+
+    def _shown_of(self, representation: str) -> tuple[Job, list[str]]:
+        """Section and modules of what is shown of the rows of any files."""
         fields = self._representation(representation)
         section = {"representation": fields, "classes": list(self.dataset.classes)}
-        upstream = self._shard_fingerprint(representation, self.listing.digest)
-        return section, [_module("representations", fields)], [upstream]
+        return section, [_module("representations", fields)]
+
+    def _survey(self, representation: str) -> Described:
+        # As little as statistics does it depend on how the files are packed.
+        spectra, modules = self._shown_of(representation)
+        code = of_code("rootloom.stages:spectra", *modules)
+        axes = self._fingerprint("axes", representation=representation)
+        shards = self._shard_fingerprint(representation, self.listing.digest)
+        return {"spectra": spectra}, [], [code, axes, shards]
 
     def _definitions(self) -> Job:
         """What the dataset's file says of rows and their quantities, for the reader of a report."""

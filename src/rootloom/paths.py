@@ -120,6 +120,14 @@ class Paths:
         """Merged statistics over the training split."""
         return self._at("datasets", dataset, representation, "statistics.json")
 
+    def axes(self, dataset: str, representation: str) -> str:
+        """Axes of the distributions of inputs."""
+        return self._at("datasets", dataset, representation, "axes.json")
+
+    def spectra(self, dataset: str, representation: str, pack: str) -> str:
+        """What rows of a pack's files look like."""
+        return self._at("datasets", dataset, representation, "spectra", f"{pack}.json")
+
     def survey(self, dataset: str, representation: str) -> str:
         """What rows look like: distributions of inputs, mean images, examples."""
         return self._at("datasets", dataset, representation, "survey.json")

@@ -30,7 +30,9 @@ READS = {
     "shard": ("simulate", "index"),
     "moments": ("preprocess",),
     "statistics": ("moments",),
-    "survey": ("preprocess",),
+    "axes": ("preprocess",),
+    "spectra": ("preprocess", "axes"),
+    "survey": ("spectra",),
     "train": ("preprocess", "statistics"),
     "baseline": ("preprocess", "statistics"),
     "predict": ("train", "preprocess", "statistics"),
@@ -43,7 +45,7 @@ READS = {
     "report": ("evaluate", "fidelity", "train", "statistics", "survey", "preprocess"),
 }
 # Made again, these have the same content: a user who forces one does not ask for what reads it.
-SAME_AGAIN = frozenset({"preprocess", "moments"})
+SAME_AGAIN = frozenset({"preprocess", "moments", "axes", "spectra"})
 
 
 class State(Enum):
@@ -85,18 +87,29 @@ class Plan(Jobs):
         yield from (self.paths.index(self.dataset_name, pack) for pack in self.packs)
         yield from self.all_manifests()
         for name in self.representations:
-            statistics = self.paths.statistics(self.dataset_name, name)
-            yield statistics
-            yield self.paths.survey(self.dataset_name, name)
-            # Those of another division of the files gave the same statistics.
-            if self.state("statistics", [statistics], representation=name) is not State.CURRENT or (
-                self._division_of(statistics) == str(self.listing.packs)
-            ):
-                yield from (self.paths.moments(self.dataset_name, name, p) for p in self.packs)
+            yield self.paths.axes(self.dataset_name, name)
+            yield from self._sums("statistics", self.paths.statistics, self.paths.moments, name)
+            yield from self._sums("survey", self.paths.survey, self.paths.spectra, name)
 
-    def _division_of(self, statistics: str) -> str | None:
-        """The number of packs whose moments were merged, if the file is whole."""
-        record = provenance.read(Path(statistics))
+    def _sums(
+        self,
+        rule: str,
+        whole: Callable[[str, str], str],
+        part: Callable[[str, str, str], str],
+        representation: str,
+    ) -> Iterator[str]:
+        """What `rule` merges the sums of all packs to, and these sums."""
+        merged = whole(self.dataset_name, representation)
+        yield merged
+        # Those of another division of the files gave the same result.
+        if self.state(rule, [merged], representation=representation) is not State.CURRENT or (
+            self._division_of(merged) == str(self.listing.packs)
+        ):
+            yield from (part(self.dataset_name, representation, pack) for pack in self.packs)
+
+    def _division_of(self, merged: str) -> str | None:
+        """The number of packs whose sums were merged, if the file is whole."""
+        record = provenance.read(Path(merged))
         return record["inputs"].get("packs") if record else None
 
     def models(self, method: str) -> list[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from rootloom import provenance, registry
 from rootloom.errors import (
@@ -34,16 +34,18 @@ from rootloom.types import GROUPS, SPLITS, UNLABELLED
 if TYPE_CHECKING:
     from rootloom.rootio.origin import Events
     from rootloom.shards.statistics import Statistics
+    from rootloom.shards.survey import Survey
     from rootloom.shards.weights import WeightTable
     from rootloom.showers import Sampling
 
 __all__ = [
-    "all_shards", "baseline", "evaluate", "fidelity", "floor", "friend", "friends", "generate",
-    "index", "moments", "predict", "preprocess", "report", "running", "shard", "simulate",
-    "statistics", "survey", "train", "train_process",
+    "all_shards", "axes", "baseline", "evaluate", "fidelity", "floor", "friend", "friends",
+    "generate", "index", "moments", "predict", "preprocess", "report", "running", "shard",
+    "simulate", "spectra", "statistics", "survey", "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
+Sums = TypeVar("Sums", "Statistics", "Survey")
 
 
 def simulate(job: Job, *, output: str) -> None:
@@ -175,39 +177,18 @@ def shard(job: Job, *, index: str, changed: str, output: str) -> None:
 def moments(job: Job, *, manifest: str, output: str) -> None:
     """Sum the statistics of a pack's shards."""
     from rootloom.sections import representation_of
-    from rootloom.shards.manifest import Manifest, shards_by_file
+    from rootloom.shards.manifest import Manifest
     from rootloom.shards.reweight import Reweight
-    from rootloom.shards.statistics import (
-        Statistics,
-        merge_all,
-        merge_by_position,
-        shard_statistics,
-    )
+    from rootloom.shards.statistics import Statistics, shard_statistics
 
     section = job["section"]
-    representation = representation_of(section)
+    representation, classes = representation_of(section), section["classes"]
     reweights = [Reweight(**section["reweight"])] if section["reweight"] else []
-    by_file = shards_by_file([manifest])
-    files = [
-        (
-            position(key),
-            merge_all(
-                shard_statistics(
-                    path,
-                    representation,
-                    classes=section["classes"],
-                    reweights=reweights,
-                )
-                for path in shards
-            ),
-        )
-        for key, shards in by_file.items()
-        if shards
-    ]
-    total = merge_by_position(files) if files else Statistics.empty(section["classes"])
-    content = total.content()
-    # Of any of its files: where the pack lies among packs.
-    content["position"] = str(position(next(iter(by_file))))
+
+    def of_shard(path: str) -> Statistics:
+        return shard_statistics(path, representation, classes=classes, reweights=reweights)
+
+    content = _sums_of_pack(manifest, of_shard, Statistics.empty(classes))
     content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
     _write_statistics(output, content, "moments", job)
 
@@ -223,18 +204,22 @@ def statistics(
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
     from rootloom.rootio.origin import require_distinct
+    from rootloom.shards.merging import merge_by_position
     from rootloom.shards.populated import require_populated
-    from rootloom.shards.statistics import merge_by_position
     from rootloom.shards.weights import Weighting
 
-    packs, events, files = [], [], 0
-    for path in moments:
-        position, part, found = read_json(path, "the moments of a pack of files", _moments)
-        packs.append((position, part))
-        events += [one for one in found if one]
-        files += len(found)
+    found: list[Events | None] = []
+
+    def packs() -> Iterator[tuple[int, Statistics]]:
+        for path in moments:
+            at, part, of_files = read_json(path, "the moments of a pack of files", _moments)
+            found.extend(of_files)
+            yield at, part
+
+    total = merge_by_position(packs())
+    events = [one for one in found if one]
     require_distinct(events)
-    total, aside = merge_by_position(packs), files - len(events)
+    aside, files = len(found) - len(events), len(found)
     section = job["section"]
     if aside and not total.rows.sum():
         raise DataError(
@@ -254,18 +239,45 @@ def statistics(
         weighting=Weighting.of(weighting) if weighting else Weighting(),
         by_class=section["by_class"],
     )
-    packs_of = Path(moments[0]).stem.rpartition("-of-")[2]  # which division of the files
-    _write_statistics(output, total.content(), "statistics", job, {"packs": packs_of})
+    _write_statistics(output, total.content(), "statistics", job, _division(moments))
 
 
-def survey(job: Job, *, shards: Sequence[str], output: str) -> None:
-    """What the rows of a representation look like: distributions of inputs, images, examples."""
+def axes(job: Job, *, shards: Sequence[str], output: str) -> None:
+    """Choose the axes of the distributions of a representation's inputs."""
     from rootloom.sections import representation_of
-    from rootloom.shards.survey import survey as surveyed
+    from rootloom.shards.survey import axes_of
 
-    section = job["section"]
-    found = surveyed(shards, representation_of(section), section["classes"])
-    _write_statistics(output, found.content(), "survey", job)
+    found = axes_of(shards, representation_of(job["section"]))
+    content = {"axes": {name: edges.tolist() for name, edges in found.items()}}
+    _write_statistics(output, content, "axes", job)
+
+
+def spectra(job: Job, *, manifest: str, axes: str, output: str) -> None:
+    """Sum over a pack's shards what a report shows of rows: distributions, images, examples."""
+    from rootloom.sections import representation_of
+    from rootloom.shards.survey import Survey, of_shard, read_axes
+
+    section, edges = job["section"], read_axes(axes)
+    representation, classes = representation_of(section), section["classes"]
+    content = _sums_of_pack(
+        manifest,
+        lambda path: of_shard(path, representation, classes, edges),
+        Survey.empty(classes, edges),
+    )
+    _write_statistics(output, content, "spectra", job)
+
+
+def survey(job: Job, *, spectra: Sequence[str], output: str) -> None:
+    """Merge what the packs say of the rows of a representation."""
+    from rootloom.shards.merging import merge_by_position
+    from rootloom.shards.survey import Survey
+
+    def placed(content: Mapping[str, Any]) -> tuple[int, Survey]:
+        return int(content["position"]), Survey.of_content(content)
+
+    packs = (read_json(path, "the spectra of a pack of files", placed) for path in spectra)
+    total = merge_by_position(packs)
+    _write_statistics(output, total.content(), "survey", job, _division(spectra))
 
 
 class TrainingPaths(TypedDict):
@@ -658,6 +670,27 @@ def _notes(stage: str, job: Job, seed: int | None = None) -> dict[str, str]:
 def _is_ours(output: str) -> bool:
     """Whether there is an output of an earlier run to go on from, of this version's format."""
     return provenance.fingerprint(Path(output)) is not None
+
+
+def _sums_of_pack(manifest: str, of_shard: Callable[[str], Sums], empty: Sums) -> dict[str, Any]:
+    """Sums over the shards of a pack as JSON data, with the place of the pack among all.
+
+    empty: of no shard, where all files of the pack were set aside.
+    """
+    from rootloom.shards.manifest import shards_by_file
+    from rootloom.shards.merging import merge_all, merge_by_position
+
+    by_file = shards_by_file([manifest])
+    files = sorted((position(key), shards) for key, shards in by_file.items() if shards)
+    sums = ((at, merge_all(map(of_shard, shards))) for at, shards in files)
+    content = (merge_by_position(sums) if files else empty).content()
+    # That of any of its files.
+    return {**content, "position": str(position(next(iter(by_file))))}
+
+
+def _division(packs: Sequence[str]) -> dict[str, str]:
+    """Into how many packs the files were divided whose sums are merged, as a note on the inputs."""
+    return {"packs": Path(packs[0]).stem.rpartition("-of-")[2]}
 
 
 def _statistics(path: str) -> Statistics:

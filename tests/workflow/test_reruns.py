@@ -197,8 +197,9 @@ def test_everything_deleted_comes_back_and_nothing_else(project: Project) -> Non
     shutil.rmtree(project.path / "results/datasets")
     planned = project.planned()
     assert {rule: len(jobs) for rule, jobs in planned.items()} == {
-        "index": 1, "preprocess": 4, "moments": 4, "statistics": 4, "survey": 4, "train": 1,
-        "baseline": 1, "predict": 1, "evaluate": 1, "report": 1, "friends": 1,
+        "index": 1, "preprocess": 4, "moments": 4, "statistics": 4, "axes": 4, "spectra": 4,
+        "survey": 4, "train": 1, "baseline": 1, "predict": 1, "evaluate": 1, "report": 1,
+        "friends": 1,
     }  # fmt: skip
 
 
