@@ -111,6 +111,12 @@ class StorageError(ResourceError):
     passes = False
 
 
+class PackageError(ResourceError):
+    """A package is missing: somebody has to install it."""
+
+    passes = False
+
+
 class TrainingError(RootloomError):
     """Training cannot go on, or a checkpoint cannot be used."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rootloom import faults, scratch
-from rootloom.errors import ConfigError, ResultError
+from rootloom.errors import ConfigError, InputError, ResultError, require_fault_of_file
 from rootloom.faults import is_full
 
 if TYPE_CHECKING:
@@ -296,6 +296,21 @@ def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
         faults.pass_on(error, str(path))
         found = f"{type(error).__name__}: {error}"
         raise ResultError(str(path), expected=expected, found=found, fix=fix) from None
+
+
+@contextmanager
+def of_result() -> Iterator[None]:
+    """Let a file that is refused in the block as an input be a result: a job has written it.
+
+    Raises ResultError in place of InputError.
+    """
+    try:
+        yield
+    except InputError as refusal:
+        require_fault_of_file(refusal)
+        raise ResultError(
+            refusal.where, expected=refusal.expected, found=refusal.found, fix=REMAKE
+        ) from None
 
 
 def write_json(path: str | Path, content: Mapping[str, Any], *, indent: int | None = 1) -> None:

@@ -22,7 +22,7 @@ from rootloom.errors import (
     ResultError,
     require_fault_of_file,
 )
-from rootloom.fileio import read_json, sealed, sweep, write_json, write_text
+from rootloom.fileio import of_result, read_json, sealed, sweep, write_json, write_text
 from rootloom.filelist import File, files_of_job, states
 from rootloom.fingerprint import of_value
 from rootloom.packing import position
@@ -32,6 +32,7 @@ from rootloom.shards.manifest import all_shards
 from rootloom.types import GROUPS, SPLITS, UNLABELLED
 
 if TYPE_CHECKING:
+    from rootloom.friends import Scores
     from rootloom.rootio.origin import Events
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.survey import Survey
@@ -480,7 +481,6 @@ def _write_friends(
     changed: str,
 ) -> dict[str, str]:
     """The paths that were written, by file."""
-    from rootloom.friends import Scores
     from rootloom.rootio.catalogue import Catalogue
     from rootloom.rootio.friends import write_friend
     from rootloom.rootio.names import friend_tree, identifier
@@ -489,8 +489,9 @@ def _write_friends(
 
     section, catalogue = job["section"], Catalogue.read(index)
     experiment, made = section["experiment"], {}
+    changes: dict[str, ChangedError] = {}
     readers = {name: reader_of(fields) for name, fields in section["readers"].items()}
-    scores = Scores(predictions, list(friends), experiment, section["folds"])
+    scores = _scores(section, predictions, list(friends))
     notes = {**_notes("friends", job), "legend": json.dumps(scores.legend(), indent=1)}
     for key, output in friends.items():
         header, reader = catalogue.header(key), readers[files[key].sample]
@@ -507,7 +508,8 @@ def _write_friends(
                     header.url, 0, header.entries, friends=beside, checksums=wanted
                 )
             except ChangedError as change:
-                _refuse_changed({key: change}, changed)
+                changes[key] = change
+                continue
         made[key] = output
         write_friend(
             output,
@@ -520,7 +522,15 @@ def _write_friends(
             counts=counts,
             notes=notes,
         )
+    _refuse_changed(changes, changed)
     return made
+
+
+def _scores(section: Job, predictions: Sequence[str], keys: Sequence[str]) -> Scores:
+    from rootloom.friends import Scores
+
+    with of_result():
+        return Scores(predictions, keys, section["experiment"], section["folds"])
 
 
 def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output: str) -> None:
@@ -532,7 +542,8 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     from rootloom.evaluation.results import write_result
 
     evaluator = registry.parse("evaluations", job["section"]["evaluation"])
-    found = figures(predictions, evaluator, held_out)
+    with of_result():
+        found = figures(predictions, evaluator, held_out)
     record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
     write_result(output, dataclasses.replace(found, provenance=record))
 
@@ -580,7 +591,8 @@ def fidelity(
     (label,) = section["classes"]
     # A generated shower stands for the row at whose energy it was made, and counts as much.
     weight = stored_weights(shards, test)
-    made = [written_showers(path, reader, label, sampling, weight) for path in showers]
+    with of_result():
+        made = [written_showers(path, reader, label, sampling, weight) for path in showers]
     metrics = [bundle.load(path).metrics for path in models]
     layers = sampling.representation.layers
     evaluation = Evaluation(
