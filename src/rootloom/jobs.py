@@ -108,7 +108,19 @@ class Jobs(Files):
             "on_bad_file": self.dataset.on_bad_file,
             "files": self.listing.parts[pack].digest,
         }
+        if self.sets_aside:
+            # Files that lack a branch are set aside, and which these are depends on what is asked.
+            section["asked"] = of_value(self.readers())
         return section, [], []
+
+    def _branches(self) -> Described:
+        section = {"dataset": self.dataset_name, "asked": of_value(self.readers())}
+        return section, [], [_index_code(), self.listing.digest]
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether the run goes on without files that cannot be read."""
+        return self.dataset.on_bad_file == "quarantine"
 
     def _preprocess(self, representation: str, pack: str) -> Described:
         section, modules = self._shards_of(representation)

@@ -95,6 +95,10 @@ class Paths:
         """What the headers of a pack's ROOT files say."""
         return self._at("datasets", dataset, "index", f"{pack}.json")
 
+    def branches(self, dataset: str) -> str:
+        """That every branch which is asked for is in some file."""
+        return self._at("datasets", dataset, "branches.json")
+
     def retries(self, dataset: str) -> str:
         """How often files that were set aside have been given another chance."""
         return self._at("datasets", dataset, "retries.json")

@@ -26,7 +26,8 @@ __all__ = ["Job", "Plan", "State", "seed_of"]
 READS = {
     "simulate": (),
     "index": ("simulate",),
-    "preprocess": ("simulate", "index"),
+    "branches": ("index",),
+    "preprocess": ("simulate", "index", "branches"),
     "shard": ("simulate", "index"),
     "moments": ("preprocess",),
     "statistics": ("moments",),
@@ -45,7 +46,7 @@ READS = {
     "report": ("evaluate", "fidelity", "train", "statistics", "survey", "preprocess"),
 }
 # Made again, these have the same content: a user who forces one does not ask for what reads it.
-SAME_AGAIN = frozenset({"preprocess", "moments", "axes", "spectra"})
+SAME_AGAIN = frozenset({"branches", "preprocess", "moments", "axes", "spectra"})
 
 
 class State(Enum):
@@ -84,7 +85,8 @@ class Plan(Jobs):
     def _of_files(self) -> Iterator[str]:
         if self.dataset.simulate:
             yield from (file.url for pack in self.packs for file in self.files(pack).values())
-        yield from (self.paths.index(self.dataset_name, pack) for pack in self.packs)
+        yield from self.indexes()
+        yield from self.asked_first()
         yield from self.all_manifests()
         for name in self.representations:
             yield self.paths.axes(self.dataset_name, name)
@@ -111,6 +113,14 @@ class Plan(Jobs):
         """The number of packs whose sums were merged, if the file is whole."""
         record = provenance.read(Path(merged))
         return record["inputs"].get("packs") if record else None
+
+    def indexes(self) -> list[str]:
+        """Headers of the files of all packs."""
+        return [self.paths.index(self.dataset_name, pack) for pack in self.packs]
+
+    def asked_first(self) -> list[str]:
+        """What has to be known of all files before any of them is set aside, if any may be."""
+        return [self.paths.branches(self.dataset_name)] if self.sets_aside else []
 
     def models(self, method: str) -> list[str]:
         """Bundles of all members of a method."""

@@ -19,6 +19,7 @@ from rootloom.errors import (
     ChangedError,
     DataError,
     InputError,
+    LackError,
     ResultError,
     require_fault_of_file,
 )
@@ -33,6 +34,8 @@ from rootloom.types import GROUPS, SPLITS, UNLABELLED
 
 if TYPE_CHECKING:
     from rootloom.friends import Scores
+    from rootloom.rootio.dataset import RowReader
+    from rootloom.rootio.header import Header
     from rootloom.rootio.origin import Events
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.survey import Survey
@@ -40,9 +43,9 @@ if TYPE_CHECKING:
     from rootloom.showers import Sampling
 
 __all__ = [
-    "all_shards", "axes", "baseline", "evaluate", "fidelity", "floor", "friend", "friends",
-    "generate", "index", "moments", "predict", "preprocess", "report", "running", "shard",
-    "simulate", "spectra", "statistics", "survey", "train", "train_process",
+    "all_shards", "axes", "baseline", "branches", "evaluate", "fidelity", "floor", "friend",
+    "friends", "generate", "index", "moments", "predict", "preprocess", "report", "running",
+    "shard", "simulate", "spectra", "statistics", "survey", "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
@@ -73,7 +76,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     set aside.
     """
     from rootloom.rootio.catalogue import Catalogue, aside_before, quarantine
-    from rootloom.rootio.header import events_of, inspect, require, with_friends
+    from rootloom.rootio.header import events_of, require
     from rootloom.rootio.origin import require_distinct
     from rootloom.rootio.shapes import Shapes
     from rootloom.sections import reader_of
@@ -88,24 +91,22 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     for key, file in files.items():
         reader = by_sample[file.sample]
         identity = of_value([file.state, section["trees"][file.sample], job["code"]])
+        # What a file lacks depends on what is asked of it.
+        lacking = of_value([identity, readers[file.sample]])
         try:
-            if known.has(key, identity):
-                header = known.header(key)
-            else:
-                header = inspect(file.url, reader.tree)
-                header = with_friends(header, reader.beside(file.url, file.friends))
-                if reader.sum_of_weights is not None:
-                    elsewhere, branch = reader.sum_of_weights
-                    require(inspect(file.url, elsewhere), [branch])
-                print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
+            seen = known.has(key, identity) or known.has(key, lacking)
+            header = known.header(key) if seen else _inspected(file, reader)
             if header is None:
                 refusals |= aside_before(key, file.url, known.reason(key), section["on_bad_file"])
-                catalogue.set_aside(key, identity, known.reason(key) or "")
+                catalogue.keep_aside(key, known)
                 continue
             require(header, reader.fitted(header.all_branches(), file.url).branches())
             shapes.require(file, reader, header)
-            catalogue.add(key, identity, header)
+            catalogue.add(key, identity, header, file.sample)
             headers.append(header)
+        except LackError as refusal:
+            refusals[key] = refusal
+            catalogue.set_aside_lacking(key, lacking, refusal, file.sample)
         except InputError as refusal:
             require_fault_of_file(refusal)
             refusals[key] = refusal
@@ -113,6 +114,29 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     quarantine(refusals, len(files), section["on_bad_file"])
     require_distinct(map(events_of, headers))
     catalogue.write(output, provenance.record("index", dict(job), inputs=states(files)))
+
+
+def _inspected(file: File, reader: RowReader) -> Header:
+    """The headers of a file's tree and of its friends'."""
+    from rootloom.rootio.header import inspect, require, with_friends
+
+    header = with_friends(inspect(file.url, reader.tree), reader.beside(file.url, file.friends))
+    if reader.sum_of_weights is not None:
+        elsewhere, branch = reader.sum_of_weights
+        require(inspect(file.url, elsewhere), [branch])
+    print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
+    return header
+
+
+def branches(job: Job, *, indexes: Sequence[str], output: str) -> None:
+    """Refuse branches and trees that no file has, before files are set aside for them.
+
+    It is the first to see all files.
+    """
+    from rootloom.rootio.catalogue import require_somewhere
+
+    require_somewhere(indexes, f"dataset '{job['section']['dataset']}'")
+    write_json(output, {"provenance": provenance.record("branches", dict(job))})
 
 
 def preprocess(

@@ -22,6 +22,7 @@ from tests.stages import ROOT, Run, rows_of
 from rootloom import faults, fileio, provenance, sharding, stages
 from rootloom.errors import (
     ChangedError,
+    ConfigError,
     DataError,
     InputError,
     ResourceError,
@@ -180,6 +181,67 @@ def test_no_part_of_a_bad_file_counts(here: Path) -> None:
     found = counts(run(here, shards_per_file=2))
     assert found == {"a": ROWS, "b": 0, "c": ROWS}
     assert left(here, "*.h5") == ["a", "a", "c", "c"]
+
+
+@pytest.mark.parametrize("minutes", [2, 1e-9])
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"variables": {"x": "x", "z": "zz"}}, "zz, in none of the 3 files"),
+        ({"variables": {"x": "x", "z": 'branch("zz", "zy")'}}, "zz"),
+        ({"tree": "event"}, "tree event, in none(.|\n)*did you mean 'events'"),
+    ],
+)
+def test_what_no_file_has_sets_none_aside(
+    here: Path, wrong: dict[str, Any], words: str, minutes: float
+) -> None:
+    (here / "data/bad.root").write_text("a page that says the file is not here")
+    at = Run(here, {**DATASET, **wrong}, minutes)
+    with pytest.raises(ConfigError, match=words):
+        asked(at)
+    assert left(here, "*.aside.json") == []
+    corrected = Run(here, DATASET, minutes)
+    asked(corrected)
+    found = [
+        Path(entry.url).stem
+        for pack in corrected.plan.packs
+        for entry in Manifest.read(corrected.preprocess(pack)).files.values()
+        if entry.quarantined
+    ]
+    assert found == ["bad"]
+
+
+def test_what_some_files_lack_sets_these_aside(here: Path) -> None:
+    with uproot.recreate(here / "data/b.root") as file:
+        tree = file.mktree("events", {"x": "f8", "y": "i8"})
+        tree.extend({"x": np.ones(9), "y": np.ones(9, np.int64)})
+    at = Run(here, DATASET, minutes=1e-9)
+    assert len(at.plan.packs) > 1
+    asked(at)
+    assert run(here).plan.asked_first() != run(here, on_bad_file="fail").plan.asked_first() == []
+    assert [name for name, entry in entries(run(here)).items() if entry.quarantined] == ["b"]
+    assert "'z'" in str(entries(run(here))["b"].quarantined)
+
+
+def asked(at: Run) -> None:
+    (output,) = at.plan.asked_first()
+    indexes = [at.index(pack) for pack in at.plan.packs]
+    stages.branches(at.plan.job("branches"), indexes=indexes, output=output)
+
+
+def test_another_look_is_asked_for_pack_by_pack(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        garble(here / f"data/{name}.root")
+    entries(run(here))
+    for path in here.glob("results/**/packs/*.json"):
+        path.unlink()
+    plan, asked = run(here).plan, []
+    files = plan.files
+    monkeypatch.setattr(plan, "files", lambda pack: asked.append(pack) or files(pack))
+    assert len(plan.retry()) == 2
+    assert len(asked) == 1
 
 
 def test_nothing_but_bad_files(here: Path) -> None:
