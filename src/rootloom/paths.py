@@ -12,11 +12,6 @@ from pathlib import PurePosixPath
 from rootloom.errors import ConfigError
 from rootloom.packing import folder
 
-WILDCARDS = (
-    "dataset", "representation", "file", "folder", "block", "part", "pack", "experiment", "method",
-    "member",
-)  # fmt: skip
-
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 NAME_LENGTH = 100  # a file's name may have 255 bytes, and names are put together
 # What the engine, a shell or a file system reads otherwise than as a part of a path.

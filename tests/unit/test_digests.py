@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from tests.contents import content_digest
 
 from rootloom import fileio, provenance, stages
 from rootloom.config import Rates
@@ -30,7 +31,7 @@ from rootloom.report.inputs import read_history
 from rootloom.rootio.catalogue import Catalogue
 from rootloom.shards.manifest import Entry, Manifest, all_shards
 from rootloom.shards.moments import Moments
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.writer import ShardWriter
 from rootloom.training import bundle

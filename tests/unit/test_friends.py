@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import uproot
+from tests.contents import content_digest
 from tests.stages import Run
 
 from rootloom import stages
@@ -36,7 +37,7 @@ from rootloom.rootio.friends import write_friend
 from rootloom.rootio.names import friend_branch, friend_tree, identifier
 from rootloom.scoring import LearningData
 from rootloom.shards.ids import event_ids, fold_of, row_ids
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import shard_statistics
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.shards.weights import WeightTable

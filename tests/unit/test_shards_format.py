@@ -11,11 +11,12 @@ import h5py
 import hdf5plugin  # noqa: F401 (registers the filters for plain h5py)
 import numpy as np
 import pytest
+from tests.contents import content_digest
 
 from rootloom.errors import ConfigError, DataError, InputError, ResultError
 from rootloom.shards.add import add_columns
 from rootloom.shards.ids import event_ids, event_split, row_ids
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import SPLITS, Column, Ragged, RowBlock
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from tests.contents import content_digest
 
 from rootloom import provenance, scratch
 from rootloom.errors import (
@@ -30,7 +31,7 @@ from rootloom.evaluation.evaluate import evaluate
 from rootloom.rootio.header import inspect
 from rootloom.rootio.remote import Retry
 from rootloom.rootio.staging import staged
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.training import bundle, tensors
 from rootloom.training.lock import PROCESSES, alone_in

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from rootloom.explain import explain
-from rootloom.shards.reader import content_digest
 from rootloom.training import bundle, tensors
+from tests.contents import content_digest
 from tests.workflow.project import Project, add_file, environment
 
 AFTER_TRAINING = {"predict", "evaluate", "friends", "report"}
