@@ -19,17 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rootloom import faults, scratch
-from rootloom.errors import ConfigError, InputError, ResultError, require_fault_of_file
+from rootloom.errors import FAULTS, ConfigError, InputError, ResultError, require_fault_of_file
 from rootloom.faults import is_full
 
 if TYPE_CHECKING:
     import h5py
 
-# What damaged, cut or foreign content of JSON leads to, in whatever reads it.
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
-    RecursionError,
-)  # fmt: skip
 REMAKE = "delete it and run snakemake again: it is made anew"
 _DIGEST = "digest"
 _DIGITS = 32  # hexadecimal, of a digest
@@ -292,7 +287,7 @@ def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
     """
     try:
         yield
-    except _UNREADABLE as error:
+    except FAULTS as error:
         faults.pass_on(error, str(path))
         found = f"{type(error).__name__}: {error}"
         raise ResultError(str(path), expected=expected, found=found, fix=fix) from None

@@ -17,7 +17,7 @@ from rootloom.config import FromFiles, SumOfWeights
 from rootloom.fileio import write_json
 from rootloom.files import Files
 from rootloom.fingerprint import Definitions, definitions, of_code, of_value
-from rootloom.rootio.definitions import written_out
+from rootloom.rootio.definitions import expressions, written_out
 from rootloom.selection import objects_read
 
 Job = dict[str, Any]
@@ -523,19 +523,9 @@ def mentions(whole: Job, part: Job) -> list[str]:
     collection = re.compile(rf"(?<![\w.]){re.escape(whole['rows'])}(?![A-Za-z0-9])")
 
     def naming(reader: Job) -> list[str]:
-        return [text for text in texts(reader) if collection.search(text)]
+        return [text for _, text in expressions(reader) if collection.search(text)]
 
     return [] if whole["rows"] == "event" or naming(part) else naming(whole)
-
-
-def texts(reader: Job) -> list[str]:
-    """All expressions of a reader."""
-    found = [*reader["variables"].values(), *reader["targets"].values()]
-    found += [text for members in reader["objects"].values() for text in members.values()]
-    found += [reader["select"], reader["weight"], reader["training_weight"]]
-    found += [rule["where"] for rule in reader["classes"]]
-    found += [*reader["splits"].values(), *reader["identity"]]
-    return [text for text in found if text]
 
 
 def seed_of(base: int, *names: str) -> int:
