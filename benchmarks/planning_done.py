@@ -85,7 +85,7 @@ class Writers:
         self._statistics(str(job.output.statistics), "statistics", asked)
 
     def axes(self, job: Any, asked: dict[str, Any]) -> None:
-        self._json(str(job.output.axes), {"axes": {}}, "axes", asked)
+        self._content(str(job.output.axes), {"axes": {}}, "axes", asked)
 
     def spectra(self, job: Any, asked: dict[str, Any]) -> None:
         self._survey(str(job.output.spectra), "spectra", asked)
@@ -98,7 +98,7 @@ class Writers:
 
         edges = {f"x{number}": np.arange(41.0) for number in range(10)}
         content = Survey.empty(("qcd", "w"), edges).content() | {"position": "0"}
-        self._json(path, content, stage, asked)
+        self._content(path, content, stage, asked)
 
     def _statistics(self, path: str, stage: str, asked: dict[str, Any]) -> None:
         from rootloom.shards.moments import Moments
@@ -108,9 +108,11 @@ class Writers:
         sums = {"x": Moments.of(np.arange(100.0).reshape(50, 2))}
         found = Statistics(empty.classes, empty.samples, sums)
         content = found.content() | {"position": "0", "events": []}
-        self._json(path, content, stage, asked)
+        self._content(path, content, stage, asked)
 
-    def _json(self, path: str, content: dict[str, Any], stage: str, asked: dict[str, Any]) -> None:
+    def _content(
+        self, path: str, content: dict[str, Any], stage: str, asked: dict[str, Any]
+    ) -> None:
         from rootloom import provenance
         from rootloom.fileio import write_json
 

@@ -32,7 +32,7 @@ rule index:
 
 rule branches:
     input:
-        indexes=reads("branches", lambda wildcards: PLAN.indexes(), same_again=True),
+        indexes=reads("branches", lambda wildcards: PLAN.indexes()),
     output:
         branches=PATHS.branches("{dataset}"),
     log:

@@ -110,11 +110,11 @@ class Jobs(Files):
         }
         if self.sets_aside:
             # Files that lack a branch are set aside, and which these are depends on what is asked.
-            section["asked"] = of_value(self.readers())
+            section["asked"] = self.readers()
         return section, [], []
 
     def _branches(self) -> Described:
-        section = {"dataset": self.dataset_name, "asked": of_value(self.readers())}
+        section = {"dataset": self.dataset_name, "asked": self.readers()}
         return section, [], [_index_code(), self.listing.digest]
 
     @property
