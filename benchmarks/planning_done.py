@@ -66,8 +66,8 @@ class Writers:
         catalogue.write(str(job.output.index), self._record("index", job, asked))
 
     def preprocess(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom.paths import of_file
         from rootloom.shards.manifest import Entry, Manifest, relative
+        from rootloom.system.paths import of_file
 
         entries = {}
         for file in self.plan.files(job.wildcards.pack).values():
@@ -113,15 +113,15 @@ class Writers:
     def _content(
         self, path: str, content: dict[str, Any], stage: str, asked: dict[str, Any]
     ) -> None:
-        from rootloom import provenance
-        from rootloom.fileio import write_json
+        from rootloom.system import provenance
+        from rootloom.system.atomic import write_json
 
         record = provenance.record(stage, dict(asked))
         write_json(path, {**content, "provenance": record}, indent=None)
 
     def train(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
-        from rootloom.fileio import sealed, write_text
+        from rootloom.system import provenance
+        from rootloom.system.atomic import sealed, write_text
         from rootloom.training import bundle
 
         section = asked["section"]
@@ -139,8 +139,8 @@ class Writers:
         write_text(str(job.output.history), sealed("", asked["fingerprint"], lines=True))
 
     def predict(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
-        from rootloom.fileio import new_hdf5
+        from rootloom.system import provenance
+        from rootloom.system.atomic import new_hdf5
 
         for path in job.output:
             with new_hdf5(str(path)) as (file, _):
@@ -150,7 +150,7 @@ class Writers:
     baseline = predict
 
     def friends(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom.paths import of_file
+        from rootloom.system.paths import of_file
 
         files = self.plan.files(job.wildcards.pack)
         made = {key: of_file(job.params.friends, key) for key in files}
@@ -159,24 +159,24 @@ class Writers:
         self._json(str(job.output.manifest), made, self._record("friends", job, asked))
 
     def evaluate(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
+        from rootloom.system import provenance
 
         self._json(str(job.output.evaluation), {}, provenance.record("evaluate", dict(asked)))
 
     def report(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
+        from rootloom.system import provenance
 
         for path in job.output:
             _touch(str(path))
         self._json(str(job.output.quarantined), {}, provenance.record("report", dict(asked)))
 
     def _json(self, path: str, files: dict[str, Any], record: dict[str, Any]) -> None:
-        from rootloom.fileio import write_json
+        from rootloom.system.atomic import write_json
 
         write_json(path, {"files": files, "provenance": record})
 
     def _record(self, stage: str, job: Any, asked: dict[str, Any]) -> dict[str, Any]:
-        from rootloom import provenance
+        from rootloom.system import provenance
 
         files = self.plan.files(job.wildcards.pack)
         states = {key: file.state for key, file in files.items()}

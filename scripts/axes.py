@@ -1,6 +1,6 @@
 """Choose the axes of distributions of a representation's inputs."""
 
-from rootloom.stages import all_shards, axes, running
+from rootloom.stages.all import all_shards, axes, running
 
 with running(snakemake.log[0]):
     axes(

@@ -1,6 +1,6 @@
 """Refuse branches that no file of the data set has."""
 
-from rootloom.stages import branches, running
+from rootloom.stages.all import branches, running
 
 with running(snakemake.log[0]):
     branches(

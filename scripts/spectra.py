@@ -1,6 +1,6 @@
 """Sum what a report shows of the rows of a pack of files."""
 
-from rootloom.stages import running, spectra
+from rootloom.stages.all import running, spectra
 
 with running(snakemake.log[0]):
     spectra(

@@ -1,6 +1,6 @@
 """Merge what the packs say of the rows of a representation."""
 
-from rootloom.stages import running, survey
+from rootloom.stages.all import running, survey
 
 with running(snakemake.log[0]):
     survey(

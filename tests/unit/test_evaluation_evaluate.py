@@ -15,7 +15,8 @@ from scipy import stats
 from sklearn import calibration, metrics
 
 from rootloom.errors import DataError, InputError
-from rootloom.evaluation.classification import Classification
+from rootloom.evaluation.classification.evaluator import Classification
+from rootloom.evaluation.classification.significance import Counts
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import (
     Header,
@@ -26,9 +27,8 @@ from rootloom.evaluation.predictions import (
     write_predictions,
 )
 from rootloom.evaluation.results import Evaluation, read_evaluation, write_result
-from rootloom.evaluation.significance import Counts
-from rootloom.fileio import sealed
 from rootloom.shards.ids import event_ids, fold_of, row_ids
+from rootloom.system.atomic import sealed
 
 HEADER = Header(
     method="cnn",

@@ -8,8 +8,8 @@ import scipy.stats
 import vector
 from scipy.spatial.transform import Rotation
 
-from rootloom.evaluation import resolution
-from rootloom.evaluation.metrics import effective_rows
+from rootloom.evaluation.regression import resolution
+from rootloom.evaluation.roc import effective_rows
 
 RNG = np.random.default_rng(3)
 ROWS = 4000

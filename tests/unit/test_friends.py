@@ -18,7 +18,6 @@ import uproot
 from tests.contents import content_digest
 from tests.stages import Run
 
-from rootloom import stages
 from rootloom.baselines.cut import Cut
 from rootloom.errors import ChangedError, DataError, InputError
 from rootloom.evaluation import predictions
@@ -30,17 +29,18 @@ from rootloom.evaluation.predictions import (
     prediction_writer,
     write_predictions,
 )
-from rootloom.friends import Scores
 from rootloom.representations.features import FeatureVector
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.friends import write_friend
 from rootloom.rootio.names import friend_branch, friend_tree, identifier
-from rootloom.scoring import LearningData
 from rootloom.shards.ids import event_ids, fold_of, row_ids
 from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import shard_statistics
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.shards.weights import WeightTable
+from rootloom.stages import all
+from rootloom.stages.friend_trees import Scores
+from rootloom.stages.scoring import LearningData
 from rootloom.types import GROUPS, RowBlock
 
 FRACTIONS = {"train": 0.5, "validation": 0.25, "test": 0.25}
@@ -324,7 +324,7 @@ def test_all_files_of_a_pack_that_have_changed_are_named(
     for seed, path in enumerate(paths[1:]):
         write_jets(path, 7 + seed)
     with pytest.raises(ChangedError, match=r"(?s)second\.root.*third\.root|third.*second"):
-        stages.friends(
+        all.friends(
             run.plan.job("friends", pack=pack),
             listing=str(run.plan.list_path),
             predictions=[],

@@ -17,11 +17,10 @@ import pytest
 from PIL import Image
 
 from rootloom.errors import DataError, InputError
-from rootloom.evaluation.classification import Classification
+from rootloom.evaluation.classification.evaluator import Classification
+from rootloom.evaluation.classification.significance import Counts
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
-from rootloom.evaluation.significance import Counts
-from rootloom.fileio import sealed
 from rootloom.report.definitions import definitions, facts
 from rootloom.report.gather import _files_in
 from rootloom.report.images import class_images
@@ -40,6 +39,7 @@ from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 from rootloom.representations.base import Panel
 from rootloom.shards.manifest import Entry, Manifest
+from rootloom.system.atomic import sealed
 
 # name: (separation, members, parameters, seconds)
 METHODS = {

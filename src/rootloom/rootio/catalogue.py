@@ -16,8 +16,8 @@ from rootloom.errors import (
     ResultError,
     UnsteadyError,
 )
-from rootloom.fileio import read_json, write_json
 from rootloom.rootio.header import Header
+from rootloom.system.atomic import read_json, write_json
 
 
 class Catalogue:

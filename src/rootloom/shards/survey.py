@@ -18,12 +18,12 @@ from typing import Any, Self
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.fileio import read_json
-from rootloom.packing import position
 from rootloom.representations.base import panels_of, quantities_of
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.moments import ClassMeans
 from rootloom.shards.reader import Shard
+from rootloom.system.atomic import read_json
+from rootloom.system.packing import position
 from rootloom.types import SPLITS, TARGET, Column, Ragged
 
 Axes = Mapping[str, np.ndarray]  # edges (n + 1,) by the name of the input
