@@ -265,6 +265,23 @@ def test_a_pack_of_bad_files_among_good_ones(here: Path) -> None:
     assert packed == alone
 
 
+def test_what_is_shown_of_rows_has_the_same_bits_however_files_are_packed(here: Path) -> None:
+    for number in range(4, 9):
+        write(here / f"data/{number}.root", number)
+    garble(here / "data/b.root")
+    found = []
+    for minutes in (2, 1e-9):
+        at = Run(here, {**DATASET, "weight": "abs(x) + 0.1"}, minutes)
+        found.append((len(at.plan.packs), json.loads(Path(at.survey()).read_text())))
+    (one, together), (several, packed) = found
+    assert one == 1 < several
+    assert together["provenance"]["fingerprint"] == packed["provenance"]["fingerprint"]
+    for content in (together, packed):
+        del content["provenance"], content["digest"]
+    assert together == packed
+    assert set(together["spectra"]) == {"x", "z"}
+
+
 def test_where_nothing_may_be_set_aside_what_was_is_refused(here: Path) -> None:
     garble(here / "data/b.root")
     (here / "data/c.root").write_text("not here")
