@@ -68,7 +68,7 @@ class InputError(RootloomError):
 
 
 class LackError(InputError):
-    """A file lacks branches, or a tree, that the dataset file names; names: of these.
+    """A file lacks a tree, or readable branches, that the dataset file names; names: of these.
 
     Where every file of a sample lacks one, its name is wrong and no file is.
     """

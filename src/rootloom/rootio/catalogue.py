@@ -131,7 +131,7 @@ def require_somewhere(paths: Iterable[str | Path], where: str) -> None:
         if names:
             raise ConfigError(
                 f"{where}, sample '{sample}'" if sample else where,
-                expected="names of branches and trees that some of its files have",
+                expected="names of trees and readable branches that some of its files have",
                 found=f"{', '.join(sorted(names))}, in none of the {files[sample]} files that "
                 f"could be opened; of the first:\n{reasons[sample]}",
                 fix="correct the name in the dataset file: no file is set aside for it",

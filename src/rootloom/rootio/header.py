@@ -203,7 +203,7 @@ def require(header: Header, names: Iterable[str]) -> None:
     where, known = f"{header.url}: tree '{header.tree}'", header.all_branches()
     spelled = spell(known, names, where)
     for name, found in spelled.items():
-        require_readable(known[found], f"{where}: branch '{name}'")
+        require_readable(known[found], where, name)
 
 
 def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[str, str]:
