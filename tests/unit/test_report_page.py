@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from rootloom.evaluation.classification.significance import Counts
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.report.definitions import definitions, facts
+from rootloom.report.gather import _files_in
 from rootloom.report.images import class_images
 from rootloom.report.inputs import (
     ClassImages,
@@ -35,6 +38,7 @@ from rootloom.report.rounding import measurement
 from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 from rootloom.representations.base import Panel
+from rootloom.shards.manifest import Entry, Manifest
 from rootloom.system.atomic import sealed
 
 # name: (separation, members, parameters, seconds)
@@ -439,3 +443,19 @@ def test_the_chapter_on_the_data_set(tmp_path):
     shown = [a["aria-label"] for tag, a in page.tags if tag == "svg" and "aria-label" in a]
     assert sum("training and in the test split" in label for label in shown) == 2
     assert sum("An example row of each class" in label for label in shown) == 1
+
+
+def test_files_are_counted_by_what_is_read_of_them(tmp_path: Path) -> None:
+    """Two trees of one file are two samples; representations share their files."""
+    good = Entry("data/a.root", 30, ("a.h5",), ("x",), 1.0)
+    bad = replace(good, shards=(), quarantined="a tree that is damaged")
+    other = replace(good, url="data/b.root", bytes=40)
+    paths = [str(tmp_path / f"{name}.json") for name in ("images", "trees")]
+    Manifest({"a-1": good, "a-2": bad, "b": other}).write(paths[0], {})
+    Manifest({"a-1": good, "a-2": replace(good, bytes=0), "b": other}).write(paths[1], {})
+    assert _files_in(paths) == {
+        "files": 3,
+        "quarantined": {"data/a.root (a-2)": "a tree that is damaged"},
+        "quarantined_share": pytest.approx(1 / 3),
+        "quarantined_bytes": 0.3,
+    }

@@ -13,11 +13,12 @@ import h5py
 import hdf5plugin  # noqa: F401 (registers the filters for plain h5py)
 import numpy as np
 import pytest
+from tests.contents import content_digest
 
-from rootloom.errors import ConfigError, DataError, InputError
+from rootloom.errors import ConfigError, DataError, InputError, ResultError
 from rootloom.shards.add import add_columns
 from rootloom.shards.ids import event_ids, event_split, row_ids
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import SPLITS, Column, Ragged, RowBlock
 
@@ -351,6 +352,23 @@ def test_attributes_alone_can_change(tmp_path: Path) -> None:
     with Shard(path) as shard:
         assert shard.attributes["dataset"] == "renamed"
         assert shard.attributes["luminosity"] == 1.5
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, AttributeError, RuntimeError])
+def test_a_column_that_cannot_be_copied_is_a_damaged_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    path = write(tmp_path / "s.h5")
+    before, (block, columns) = path.read_bytes(), table(1000)
+
+    def broken(*_: object) -> None:
+        raise error("no such thing")
+
+    monkeypatch.setattr(h5py.Group, "copy", broken)
+    with pytest.raises(ResultError, match="delete this file"), add_columns(path) as adder:
+        adder.append(block, {"y": columns["x"]})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
 
 
 def chunks(path: Path) -> dict[str, list[bytes]]:

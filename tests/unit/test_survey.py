@@ -17,8 +17,10 @@ from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.representations.base import panels_of
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.representations.features import FeatureVector
+from rootloom.shards import survey as module
 from rootloom.shards.ids import event_ids, event_split
-from rootloom.shards.survey import BINS, Survey, axis, survey
+from rootloom.shards.merging import merge_all
+from rootloom.shards.survey import BINS, Survey, axes_of, axis, of_shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import Ragged, RowBlock
 
@@ -65,6 +67,11 @@ def write(folder: Path, number: int, representation: Any) -> Path:
 
 def of_split(number: int, split: int) -> np.ndarray:
     return event_split(event_ids(str(number), block(number).entry), SPLITS) == split
+
+
+def survey(paths: list[Path], representation: Any, classes: tuple[str, ...]) -> Survey:
+    axes = axes_of(paths, representation)
+    return merge_all(of_shard(path, representation, classes, axes) for path in paths)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +127,29 @@ def test_parts_merge_in_any_order_and_survive_json(paths: list[Path], found: Sur
     np.testing.assert_allclose(
         twice.spectra["mass"].scaled(scales), 2 * found.spectra["mass"].scaled(scales)
     )
+
+
+def test_axes_are_decided_by_a_bounded_number_of_shards(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    class Counting(module.Shard):
+        def __init__(self, path: Path) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(module, "Shard", Counting)
+    whole = axes_of(paths, FEATURES)
+    assert set(opened) == set(paths)
+    monkeypatch.setattr(module, "_LOOKED_AT", module._LEAST)
+    opened.clear()
+    few = axes_of(paths, FEATURES)
+    assert 0 < len(opened) < len(paths)
+    assert few.keys() == whole.keys()
+    assert [list(e) for e in axes_of(paths[::-1], FEATURES).values()] == [
+        list(e) for e in few.values()
+    ]
 
 
 def test_axes_fit_their_values() -> None:

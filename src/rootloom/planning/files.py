@@ -310,7 +310,11 @@ class Files(Selection):
             for key, entry in Manifest.read(path).files.items()
             if entry.quarantined
         }
-        aside |= {key for key in self._marked() if key in self.files(self.pack_of(key))}
+        marked: dict[str, set[str]] = {}
+        for key in self._marked():
+            marked.setdefault(self.pack_of(key), set()).add(key)
+        for pack, keys in marked.items():
+            aside |= keys & self.files(pack).keys()
         counts = {**self.retries, **{key: self.retries.get(key, 0) + 1 for key in aside}}
         if aside:
             write_json(self.paths.retries(self.dataset_name), {"files": counts})

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, InputError, naming, nearest
+from rootloom.errors import ConfigError, LackError, naming, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.branches import is_jagged
 from rootloom.rootio.checks import (
@@ -136,11 +136,12 @@ class RowReader:
                 )
         for name in self.branches() if self.defined else ():
             if resolve(branches, name) is None and get_close_matches(name, self.defined):
-                raise InputError(
+                raise LackError(
                     f"tree '{self.tree}'",
                     expected=f"a branch '{name}', or a definition of that name",
                     found=f"{len(branches)} branches and {len(self.defined)} definitions",
                     fix=nearest_branch(name, {*branches, *self.defined}),
+                    names=(name,),
                 )
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:

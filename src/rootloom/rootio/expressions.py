@@ -21,7 +21,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, DataError, InputError
+from rootloom.errors import ConfigError, DataError, LackError
 from rootloom.rootio import syntax
 from rootloom.rootio.functions import FUNCTIONS
 from rootloom.rootio.functions.registry import signatures
@@ -429,11 +429,12 @@ def choose(text: str, branches: Collection[str], where: str) -> str:
         names = syntax.alternatives(call)
         there = [name for name in names if resolve(branches, name) is not None]
         if not there:
-            raise InputError(
+            raise LackError(
                 f"'{where}': {ast.unparse(call)}",
                 expected="one of these branches in the file",
                 found=f"{len(branches)} branches without any of them",
                 fix=nearest_branch(names[0], branches),
+                names=(ast.unparse(call),),
             )
         changes.append((call, f"branch({ast.unparse(ast.Constant(there[0]))})"))
     return syntax.replaced(text, changes) if changes else text

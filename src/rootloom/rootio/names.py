@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from difflib import SequenceMatcher, get_close_matches
 from itertools import chain
 
-from rootloom.errors import InputError, nearest
+from rootloom.errors import LackError, nearest
 
 # A full path names a branch inside another one, or a friend tree's, as ROOT writes it.
 INSIDE = "/"
@@ -88,11 +88,12 @@ def split_cycle(tree: str) -> tuple[str, int | None]:
 def _only(paths: list[str], name: str) -> str:
     if len(paths) > 1:
         shown = [f"'{path}'" for path in sorted(paths)]
-        raise InputError(
+        raise LackError(
             f"branch '{name}'",
             expected="a name that means one branch",
             found=", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else ""),
             fix=f'name one by its full path: branch("{min(paths)}")',
+            names=(name,),
         )
     return paths[0]
 

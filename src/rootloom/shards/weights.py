@@ -175,10 +175,15 @@ class WeightTable:
             for one in self.capped
         ]
 
-    def training(self, columns: Mapping[str, Any]) -> np.ndarray:
-        """Training weights (R,) float32 of rows with these columns (R,)."""
-        own = self.weighting.own
-        base = np.asarray(columns[TRAINING_WEIGHT]) if own else self.events.of(columns)
+    def training(self, columns: Mapping[str, Any], events: np.ndarray | None = None) -> np.ndarray:
+        """Training weights (R,) float32 of rows with these columns (R,).
+
+        events: their event weights, where these are known.
+        """
+        if self.weighting.own:
+            base = np.asarray(columns[TRAINING_WEIGHT])
+        else:
+            base = self.events.of(columns) if events is None else events
         if self.weighting.negative == "absolute":
             base = np.abs(base)
         values = columns[AUXILIARY + self.variable] if self.variable else None

@@ -150,11 +150,12 @@ def _rows(
         for name in columns
         if name.startswith(AUXILIARY)
     }
+    weight = table.events.of(columns)
     return Rows(
         id=dense(columns, "id"),
-        weight=table.events.of(columns),
+        weight=weight,
         # That of a class, which these rows have not.
-        training_weight=None if group == UNLABELLED else table.training(columns),
+        training_weight=None if group == UNLABELLED else table.training(columns, weight),
         truth=dense(columns, "label"),
         scores=score(columns, length) if length else np.empty((0, 1), np.float32),
         file=np.full(length, file, np.int32),

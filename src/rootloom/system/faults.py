@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from rootloom.errors import ResourceError, RootloomError, StorageError
+from rootloom.errors import PackageError, ResourceError, RootloomError, StorageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -155,7 +155,7 @@ def of_system(error: BaseException, where: str, *, writing: bool = False) -> Roo
             fix="ask for the right, or renew your ticket or token; then start again",
         )
     if isinstance(behind, ImportError):
-        return ResourceError(
+        return PackageError(
             where,
             expected="the packages that this needs",
             found=str(behind),

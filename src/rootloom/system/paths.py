@@ -13,11 +13,6 @@ from rootloom.errors import ConfigError
 from rootloom.system.faults import obstacle
 from rootloom.system.packing import folder
 
-WILDCARDS = (
-    "dataset", "representation", "file", "folder", "block", "part", "pack", "experiment", "method",
-    "member",
-)  # fmt: skip
-
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 NAME_LENGTH = 100  # a file's name may have 255 bytes, and names are put together
 # What the engine, a shell or a file system reads otherwise than as a part of a path.
@@ -107,6 +102,10 @@ class Paths:
         """What the headers of a pack's ROOT files say."""
         return self._at("datasets", dataset, "index", f"{pack}.json")
 
+    def branches(self, dataset: str) -> str:
+        """That every branch which is asked for is in some file."""
+        return self._at("datasets", dataset, "branches.json")
+
     def retries(self, dataset: str) -> str:
         """How often files that were set aside have been given another chance."""
         return self._at("datasets", dataset, "retries.json")
@@ -131,6 +130,14 @@ class Paths:
     def statistics(self, dataset: str, representation: str) -> str:
         """Merged statistics over the training split."""
         return self._at("datasets", dataset, representation, "statistics.json")
+
+    def axes(self, dataset: str, representation: str) -> str:
+        """Axes of the distributions of inputs."""
+        return self._at("datasets", dataset, representation, "axes.json")
+
+    def spectra(self, dataset: str, representation: str, pack: str) -> str:
+        """What rows of a pack's files look like."""
+        return self._at("datasets", dataset, representation, "spectra", f"{pack}.json")
 
     def survey(self, dataset: str, representation: str) -> str:
         """What rows look like: distributions of inputs, mean images, examples."""

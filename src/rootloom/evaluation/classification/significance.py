@@ -33,7 +33,8 @@ class Counts:
     """What is expected before any cut.
 
     signal, background: events, whatever the sums of weights are. uncertainty: of the background,
-    relative. regularisation: events added to the background; 10 in the AMS of HiggsML.
+    relative. regularisation: events added to the background; 10 in the AMS of HiggsML
+    (Adam-Bourdarios et al., PMLR 42, 19 (2015), eq. 7).
     """
 
     signal: Positive
@@ -81,17 +82,6 @@ def asimov_significance(
         half = np.where(variance > 0, known, plain)
     half = np.where(s > 0, np.where(b > 0, half, np.inf), 0.0)
     return np.sqrt(2.0 * np.maximum(half, 0.0))
-
-
-def approximate_median_significance(
-    signal: np.ndarray | float, background: np.ndarray | float, regularisation: float = 10.0
-) -> np.ndarray:
-    """AMS = √(2[(s + b + b_r) ln(1 + s/(b + b_r)) − s]), the metric of HiggsML.
-
-    Adam-Bourdarios et al., "The Higgs boson machine learning challenge", PMLR 42, 19 (2015), eq. 7;
-    signal, background: sums of weights (...) above a cut.
-    """
-    return asimov_significance(signal, np.asarray(background) + regularisation)
 
 
 def scan(curve: Roc, counts: Counts) -> np.ndarray:

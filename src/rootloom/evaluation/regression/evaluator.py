@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -29,6 +29,8 @@ from rootloom.types import TARGET
 
 Triple = tuple[str, str, str]
 Number = Annotated[int, Field(gt=0)]
+Figure = Callable[[np.ndarray, np.ndarray], Estimate]  # of values and weights (R,)
+P = TypeVar("P", ResolutionProfile, NumberProfile)
 # Where histograms begin: at this share of the rows, and not so far below the largest value.
 _LOWEST, _DECADES = 0.002, 1e-5
 # What histograms of residuals leave out on either side: a few far rows would hide all the others.
@@ -184,34 +186,43 @@ class Regression:
     ) -> Resolution:
         pairs = list(zip(errors, weights, strict=True))
         kind, _, of = name.partition("_")
+        contained = partial(resolution.quantile, share=resolution.CONTAINED)
         return Resolution(
             name=name,
             unit="°" if kind == "angle" else self._unit_of(of),
             mean=_measured(resolution.mean, pairs),
             median=_measured(partial(resolution.quantile, share=0.5), pairs),
-            contained=_measured(partial(resolution.quantile, share=resolution.CONTAINED), pairs),
+            contained=_measured(contained, pairs),
             spread=_spread(np.concatenate(errors), np.concatenate(weights), self.histogram_bins),
-            profiles=tuple(
-                self._profile(axis, values, errors[0], weights[0]) for axis, values in axes.items()
+            profiles=self._profiles(
+                ResolutionProfile, axes, pairs[0], mean=resolution.mean, contained=contained
             ),
         )
 
-    def _profile(
-        self, axis: str, values: np.ndarray, error: np.ndarray, weight: np.ndarray
-    ) -> ResolutionProfile:
-        """Means and 68 % quantiles of the first member in bins."""
-        edges, inside = self._bins(values)
-        means = (resolution.mean(error[rows], weight[rows]) for rows in inside)
-        contained = (
-            resolution.quantile(error[rows], weight[rows], resolution.CONTAINED) for rows in inside
+    def _profiles(
+        self,
+        kind: Callable[..., P],
+        axes: Mapping[str, np.ndarray],
+        sample: tuple[np.ndarray, np.ndarray],
+        **figures: Figure,
+    ) -> tuple[P, ...]:
+        """Figures of values and weights (R,) of a member in bins of each axis (R,)."""
+        return tuple(
+            kind(variable=axis, unit=self._unit_of_axis(axis), **self._binned(of, sample, figures))
+            for axis, of in axes.items()
         )
-        return ResolutionProfile(
-            variable=axis,
-            unit=self._unit_of_axis(axis),
-            edges=tuple(edges.tolist()),
-            mean=tuple(map(_plain, means)),
-            contained=tuple(map(_plain, contained)),
-        )
+
+    def _binned(
+        self,
+        axis: np.ndarray,
+        sample: tuple[np.ndarray, np.ndarray],
+        figures: Mapping[str, Figure],
+    ) -> dict[str, tuple]:
+        edges = resolution.even_edges(axis, self.profile_bins)
+        place = resolution.in_bins(axis, edges)
+        parts = [tuple(x[place == k] for x in sample) for k in range(len(edges) - 1)]
+        found = {name: tuple(_plain(of(*part)) for part in parts) for name, of in figures.items()}
+        return {"edges": tuple(edges.tolist()), **found}
 
     def _all_numbers(
         self, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
@@ -238,29 +249,14 @@ class Regression:
             rms=_measured(resolution.root_mean_square, found),
             resolution=_measured(resolution.central_width, found),
             residuals=_residuals(values, weights, self.histogram_bins),
-            profiles=tuple(self._number_profile(axis, of, *found[0]) for axis, of in axes.items()),
-        )
-
-    def _number_profile(
-        self, axis: str, values: np.ndarray, residual: np.ndarray, weight: np.ndarray
-    ) -> NumberProfile:
-        """Bias and resolution of the first member in bins."""
-        edges, inside = self._bins(values)
-        return NumberProfile(
-            variable=axis,
-            unit=self._unit_of_axis(axis),
-            edges=tuple(edges.tolist()),
-            bias=tuple(_plain(resolution.mean(residual[rows], weight[rows])) for rows in inside),
-            resolution=tuple(
-                _plain(resolution.central_width(residual[rows], weight[rows])) for rows in inside
+            profiles=self._profiles(
+                NumberProfile,
+                axes,
+                found[0],
+                bias=resolution.mean,
+                resolution=resolution.central_width,
             ),
         )
-
-    def _bins(self, values: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Edges of the bins of a profile, and which of the rows (R,) are in each of them."""
-        edges = resolution.even_edges(values, self.profile_bins)
-        place = resolution.in_bins(values, edges)
-        return edges, [place == k for k in range(len(edges) - 1)]
 
 
 class _Sample:
@@ -305,7 +301,7 @@ class _Sample:
 
 
 def _measured(
-    figure: Callable[[np.ndarray, np.ndarray], Estimate],
+    figure: Figure,
     samples: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> Measurement:
     """A figure of values and weights (R,), one pair a member, and why it has no error."""
