@@ -29,6 +29,7 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.significance import NO_CUT, Counts, Sampled, measure, scan
 from rootloom.evaluation.uncertainties import (
     ALL_EQUAL,
+    ALL_LEFT,
     CANCELS,
     NONE_LEFT,
     REVERSED,
@@ -173,10 +174,15 @@ def test_separated_classes_have_a_limit_and_no_error(tmp_path: Path) -> None:
     turned = evaluated(tmp_path, 0.8 - 0.6 * truth, truth, np.ones(400))
     auc = turned.result.discriminations[0].auc
     assert (auc.value, auc.statistical, auc.at_least, auc.why) == (0.0, None, None, REVERSED)
+    all_left = turned.result.discriminations[0].working_points[1].rejection
+    assert (all_left.value, all_left.statistical, all_left.why) == (1.0, None, ALL_LEFT)
     assert turned.result.accuracy.why == NONE_RIGHT
     equal = evaluated(tmp_path, np.full(400, 0.3), truth, np.ones(400))
     auc = equal.result.discriminations[0].auc
     assert (auc.value, auc.statistical, auc.why) == (0.5, None, ALL_EQUAL)
+    # Half of the ties at random: a variance of zero, which is no error.
+    tied = equal.result.discriminations[0].working_points[1].rejection
+    assert (tied.value, tied.statistical, tied.why) == (pytest.approx(2.0), None, ALL_EQUAL)
 
 
 @pytest.mark.parametrize("signals", [1, 39])

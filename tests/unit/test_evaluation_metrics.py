@@ -14,6 +14,7 @@ from rootloom.evaluation.members import summarise
 from rootloom.evaluation.metrics import (
     background_efficiency,
     effective_count,
+    passing,
     roc,
     significance_improvement,
 )
@@ -285,3 +286,28 @@ def test_negative_weights_and_zero_weights():
 def test_one_class_is_refused(signal):
     with pytest.raises(DataError, match="0 rows with weights summing to 0"):
         roc(np.arange(4.0), signal, np.ones(4))
+
+
+@pytest.mark.parametrize("unit", [0.1, 1 / 3, 0.0123])
+def test_the_unit_of_the_weights_decides_no_figure(unit):
+    """Sums of equal weights are rounded, and must reach what sums of ones reach."""
+    targets = np.arange(1, 10) / 10
+    for rows in (10, 30, 90):
+        score, signal, weight = gaussian(4 * rows, seed=rows, share=0.25)
+        signal = np.arange(4 * rows) < rows
+        expected = background_at(roc(score, signal, weight), targets)
+        found = background_at(roc(score, signal, unit * weight), targets)
+        np.testing.assert_allclose(found.efficiency, expected.efficiency, atol=1e-12)
+        np.testing.assert_array_equal(found.threshold, expected.threshold)
+        np.testing.assert_array_equal(found.count, expected.count)
+
+
+@pytest.mark.parametrize("decimals", [None, 1, 0])
+def test_what_passes_adds_up_to_the_efficiencies_of_the_curve(decimals):
+    score, signal, weight = gaussian(900, weighted=True, decimals=decimals)
+    curve = roc(score, signal, weight)
+    for target in (0.3, 0.5, 1.0):
+        passed = passing(score, curve, target)
+        assert np.average(passed[signal], weights=weight[signal]) == pytest.approx(target)
+        left = np.average(passed[~signal], weights=weight[~signal])
+        assert left == pytest.approx(background_efficiency(curve, np.array([target]))[0])

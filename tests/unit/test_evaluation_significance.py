@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -182,3 +184,15 @@ def test_without_a_cut_that_leaves_enough_everything_passes() -> None:
     curve = roc(few.score, few.signal, few.weight)
     value = measure("z", [few], [curve], Counts(10.0, 100.0), 10).value
     assert value.value == pytest.approx(float(asimov_significance(10.0, 100.0)))  # no cut at all
+
+
+@pytest.mark.parametrize("s", [10.0, 1000.0])
+@pytest.mark.parametrize("b", [1e7, 1e9])
+def test_little_signal_above_much_background_keeps_its_digits(s: float, b: float) -> None:
+    """With the formula as it is written, in 50 decimal digits."""
+    with localcontext(prec=50):
+        n, many, sigma = Decimal(s + b), Decimal(b), Decimal("1e-4") * Decimal(b)
+        first = n * (n * (many + sigma**2) / (many**2 + n * sigma**2)).ln()
+        second = many**2 / sigma**2 * (1 + sigma**2 * (n - many) / (many * (many + sigma**2))).ln()
+        expected = float((2 * (first - second)).sqrt())
+    assert asimov_significance(s, b, 1e-4 * b) == pytest.approx(expected, rel=1e-3)

@@ -18,6 +18,9 @@ import numpy as np
 
 from rootloom.errors import DataError
 
+# Sums of weights are rounded: an efficiency this far below a target, relatively, has reached it.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Cumulative:
@@ -110,11 +113,24 @@ def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
     """Where `curve` first reaches each signal efficiency (T,) in (0, 1]."""
     # Negative weights can make the efficiency step back: the running maximum is what was reached.
     reached = np.maximum.accumulate(curve.signal.efficiency)
-    target = np.minimum(np.asarray(signal_efficiency, dtype=np.float64), reached[-1])
-    upper = np.maximum(np.searchsorted(reached, target, side="left"), 1)
+    target = np.asarray(signal_efficiency, dtype=np.float64)
+    # Without the tolerance ten rows of weight 0.1 would not reach what ten of weight 1 do, and the
+    # next row of signal may stand far below.
+    enough = np.minimum(target * (1 - ROUNDING), reached[-1])
+    upper = np.maximum(np.searchsorted(reached, enough, side="left"), 1)
     step = reached[upper] - reached[upper - 1]
     share = np.divide(target - reached[upper - 1], step, out=np.ones_like(step), where=step > 0)
-    return Crossing(upper, share)
+    return Crossing(upper, np.minimum(share, 1.0))
+
+
+def passing(score: np.ndarray, curve: Roc, signal_efficiency: float) -> np.ndarray:
+    """Chance (R,) of rows with these scores (R,) to pass where `curve` reaches an efficiency.
+
+    1 above the threshold, 0 below it; tied with it, the share of them that reaches the efficiency.
+    """
+    at = crossing(curve, np.array([signal_efficiency]))
+    threshold = curve.threshold[at.upper[0]]
+    return np.where(score == threshold, at.fraction[0], score > threshold)
 
 
 def background_efficiency(curve: Roc, signal_efficiency: np.ndarray) -> np.ndarray:

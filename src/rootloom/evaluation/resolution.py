@@ -169,7 +169,7 @@ def even_edges(values: np.ndarray, bins: int) -> np.ndarray:
     if len(known) == 0:
         return np.array([0.0, 1.0])
     edges = np.unique(np.quantile(known, np.linspace(0.0, 1.0, bins + 1)))
-    return edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1.0])
+    return edges if len(edges) > 1 else edges[0] + np.array([0.0, max(1.0, abs(edges[0]))])
 
 
 def in_bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def asimov_significance(
     with np.errstate(divide="ignore", invalid="ignore"):
         plain = (s + b) * np.log1p(s / b) - s
         ratio = variance / b
-        known = (s + b) * np.log((s + b) * (1 + ratio) / (b + (s + b) * ratio))
+        known = (s + b) * np.log1p(s / (b + (s + b) * ratio))
         known -= b / ratio * np.log1p(s * ratio / (b * (1 + ratio)))
         half = np.where(variance > 0, known, plain)
     half = np.where(s > 0, np.where(b > 0, half, np.inf), 0.0)

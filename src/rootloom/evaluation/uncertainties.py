@@ -39,6 +39,7 @@ SEPARATED = "every signal row scores above every background row"
 REVERSED = "every background row scores above every signal row"
 ALL_EQUAL = "all scores are equal"
 NONE_LEFT = "no background row survives"
+ALL_LEFT = "every background row survives"
 CANCELS = "negative weights cancel the background above the cut"
 
 
@@ -204,14 +205,19 @@ def no_background_error(curve: Roc, at: BackgroundAt, index: int) -> str | None:
     """Why ε_B at target number `index` has no error, or None where it has one.
 
     `NONE_LEFT`: there is a limit instead, see `rejection_limit`. `CANCELS`: ε_B ≤ 0 from rows that
-    survive, of which neither a rejection nor a limit follows.
+    survive, of which neither a rejection nor a limit follows. `ALL_LEFT` and `ALL_EQUAL`: rows that
+    cannot fall on either side of the cut have a variance of zero, and say nothing of the next.
     """
     if at.count[index] == 0:
         return NONE_LEFT
     if at.efficiency[index] <= 0 or at.effective[index] < CANCELLED:
         return CANCELS
     surviving = too_few("surviving background", float(at.effective[index]))
-    return surviving or too_few("signal", rows_of(curve.signal))
+    if reason := surviving or too_few("signal", rows_of(curve.signal)):
+        return reason
+    if at.count[index] == curve.background.count[-1]:
+        return ALL_LEFT
+    return ALL_EQUAL if len(curve.threshold) == 2 else None
 
 
 def _binomial_variance(sums: Cumulative, at: Crossing) -> np.ndarray:
