@@ -466,14 +466,18 @@ def test_no_surviving_background_is_a_limit(tmp_path):
     assert Evaluation.from_json(found.to_json()) == found
 
 
-@pytest.mark.parametrize("name", ["scores", "weight"])
-def test_non_finite_values_name_the_first_row(written, name):
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("scores", "inputs of that row"), ("weight", "the weights"), ("aux/pt", "leave out the rows")],
+)
+def test_non_finite_values_name_the_first_row(written, name, fix):
     path = written()
     with h5py.File(path, "a") as file:
         file[name][17] = np.nan
         file[name][30] = np.inf
     with pytest.raises(
-        DataError, match=r"2 rows.*id 9223372036854775825 \(w_0, entry 17, object 0\)"
+        DataError,
+        match=rf"(?s)2 rows.*id 9223372036854775825 \(w_0, entry 17, object 0\).*{fix}",
     ):
         evaluate([path])
 
@@ -484,6 +488,84 @@ def test_one_class_is_named(written):
         file["truth"][:] = 0
     with pytest.raises(DataError, match=r"(?s)class 'w'.*0 rows"):
         evaluate([path])
+
+
+def test_a_single_class_is_nothing_to_tell_apart(tmp_path):
+    header = dataclasses.replace(HEADER, classes=("muon",), signal="muon", columns=("energy",))
+    ours = dataclasses.replace(rows(40), truth=np.zeros(40))
+    write_predictions(tmp_path / "p.h5", Predictions(header, ours))
+    with pytest.raises(DataError, match=r"(?s)two or more.*muon.*task is regression"):
+        evaluate([tmp_path / "p.h5"])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_rows_of_weight_zero_change_no_figure(tmp_path, classes):
+    names = ("qcd", "w", "top")[:classes]
+    columns = ("score",) if classes == 2 else tuple(f"score_{name}" for name in names)
+    header = dataclasses.replace(HEADER, classes=names, columns=columns)
+    ours, extra = rows(600, classes=classes), rows(90, seed=5, classes=classes)
+    # Scores that are no probabilities, and a variable far outside.
+    nothing = dataclasses.replace(
+        extra,
+        id=extra.id + 1000,
+        weight=np.zeros(90),
+        scores=50 * extra.scores - 20,
+        aux={"pt": np.full(90, 1e6)},
+    )
+    both = Rows(
+        **{
+            field.name: np.concatenate([getattr(ours, field.name), getattr(nothing, field.name)])
+            for field in dataclasses.fields(Rows)
+            if field.name not in ("aux", "training_weight")
+        },
+        aux={"pt": np.concatenate([ours.aux["pt"], nothing.aux["pt"]])},
+    )
+    found = []
+    for number, content in enumerate((ours, both)):
+        write_predictions(tmp_path / f"{number}.h5", Predictions(header, content))
+        found.append(evaluate([tmp_path / f"{number}.h5"], Classification(profiles=("pt",))))
+    assert found[0].result.accuracy is not None
+    assert found[0].result == found[1].result
+
+
+def test_other_columns_beside_the_probabilities_change_no_figure(tmp_path):
+    ours = rows(400)
+    logit = np.log(ours.scores / (1 - ours.scores))
+    beside = dataclasses.replace(ours, scores=np.column_stack([ours.scores, logit]))
+    header = dataclasses.replace(HEADER, columns=("score", "logit"))
+    write_predictions(tmp_path / "a.h5", Predictions(HEADER, ours))
+    write_predictions(tmp_path / "b.h5", Predictions(header, beside))
+    one, other = (evaluate([tmp_path / name]).result for name in ("a.h5", "b.h5"))
+    assert one.accuracy is not None
+    assert one == other
+
+
+def test_a_variable_of_one_value_is_one_bin(tmp_path):
+    ours = dataclasses.replace(rows(400), aux={"pt": np.full(400, 3.0)})
+    write_predictions(tmp_path / "p.h5", Predictions(HEADER, ours))
+    (found,) = evaluate(
+        [tmp_path / "p.h5"], Classification(profiles=("pt",))
+    ).result.discriminations
+    (profile,) = found.profiles
+    assert profile.edges == (3.0, 6.0)
+    assert profile.signal[0][0] == pytest.approx(0.5)
+
+
+def test_without_training_weights_probabilities_are_not_judged(tmp_path):
+    ours = dataclasses.replace(rows(100), training_weight=np.zeros(100))
+    write_predictions(tmp_path / "p.h5", Predictions(HEADER, ours))
+    (found,) = evaluate([tmp_path / "p.h5"]).result.discriminations
+    assert found.calibration is None
+
+
+@pytest.mark.parametrize("name", ["truth", "weight"])
+def test_an_id_names_the_same_row_in_all_files(written, name):
+    """Rows that are numbered after they were shuffled are not those of the other file."""
+    paths = written("a.h5"), written("b.h5", seed=1)
+    with h5py.File(paths[1], "a") as file:
+        file[name][:] = file[name][:][::-1]
+    with pytest.raises(DataError, match=rf"(?s)b\.h5: {name}.*in the row of id.*a\.h5"):
+        evaluate(paths)
 
 
 def test_members_must_belong_together(written):

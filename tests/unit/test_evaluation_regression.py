@@ -334,3 +334,29 @@ def test_equal_predictions_have_a_page(tmp_path: Path) -> None:
     assert found.result.numbers[0].resolution.value == 0.0
     assert found.result.numbers[0].resolution.statistical is None
     assert write_report(tmp_path / "report.html", ReportInputs("Jets", [found]))
+
+
+def test_rows_of_weight_zero_change_no_figure(tmp_path: Path) -> None:
+    names = ("way_x", "way_y", "way_z", "energy")
+    true, predicted, weight = scalars(300, 4)
+    weight[200:] = 0.0
+    predicted[200:] += 1e4
+    true[200:] -= 1e3
+    options = registry.parse(
+        "evaluations", {"kind": "regression", "directions": {"way": list(names[:3])}}
+    )
+    found = []
+    for number, kept in enumerate((slice(None), slice(200))):
+        path = tmp_path / f"{number}.h5"
+        scalar_member(path, names, predicted[kept], true[kept], weight[kept])
+        found.append(evaluate([path], options).result)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0])
+def test_a_sum_of_weights_that_is_not_positive_is_refused(tmp_path: Path, weight: float) -> None:
+    true = np.full((40, 1), 5.0)
+    path = scalar_member(tmp_path / "a.h5", ("e",), true.copy(), true, np.full(40, weight))
+    rows = 40 if weight else 0
+    with pytest.raises(DataError, match=f"{rows} rows with weights summing to {40 * weight:g}"):
+        evaluate([path], registry.parse("evaluations", {"kind": "regression"}))
