@@ -307,6 +307,23 @@ def test_a_significance_without_a_cut_has_no_error() -> None:
     assert (value.statistical, value.why) == (None, NO_CUT)
 
 
+def test_separated_classes_of_signed_weights_have_no_limit() -> None:
+    """The limit counts independent rows in the right order; a negative row is none."""
+    score, signal = np.arange(20.0), np.arange(20) >= 10
+    for negative in (3, 15):
+        weight = np.where(np.arange(20) == negative, -1.0, 1.0)
+        curve = roc(score, signal, weight)
+        assert no_auc_error(curve) == SEPARATED
+        assert auc_limit(curve) is None
+
+
+def test_a_share_of_rows_that_all_pass_has_no_error_for_one_without_weight() -> None:
+    passed, weight = np.arange(10) < 9, np.where(np.arange(10) < 9, 1.0, 0.0)
+    found = weighted_share(passed, weight)
+    assert found.value == 1.0
+    assert np.isnan(found.error)
+
+
 def test_the_error_of_a_weighted_share_is_that_of_its_spread() -> None:
     """Where heavy rows pass more often, √(share (1 − share) / n) is not the error."""
     random, found = np.random.default_rng(4), []

@@ -76,6 +76,15 @@ def test_a_vertical_step_counts_from_its_lower_end():
     np.testing.assert_allclose(found, [0, 0, 1, 1])
 
 
+def test_an_efficiency_was_reached_before_negative_weights_took_it_back():
+    # Signal efficiency 0, ½, ¼, ¼, ¼, 1, 1; background 0, 0, 0, ⅓, ⅔, ⅔, 1.
+    score = np.array([6, 5, 4, 3, 2, 1])
+    signal = np.array([1, 1, 0, 0, 1, 0], bool)
+    curve = roc(score, signal, np.array([2.0, -1, 1, 1, 3, 1]))
+    found = background_efficiency(curve, np.array([0.25, 0.4, 0.5, 0.75, 1.0]))
+    np.testing.assert_allclose(found, [0, 0, 0, 2 / 3, 2 / 3])
+
+
 def test_tied_scores_are_interpolated():
     curve = roc(np.array([1, 1, 1, 1, 0, 0]), np.array([1, 1, 0, 0, 0, 0], bool), np.ones(6))
     at = background_at(curve, np.array([0.5]))

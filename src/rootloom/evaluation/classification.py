@@ -198,7 +198,6 @@ def _accuracy(members: Sequence[Predictions]) -> Measurement | None:
 
 def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | None, str | None]:
     """The share of rows (R,) that are right, its lower limit where all are, and why no error."""
-    right, weight = right[weight != 0], weight[weight != 0]
     share, rows = weighted_share(right, weight), effective_rows(weight)
     if reason := too_few("test", rows):
         return share, None, reason
