@@ -308,6 +308,33 @@ def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, mem
     np.testing.assert_allclose(found.error, stats.binom(count, share).std() / count, rtol=1e-6)
 
 
+def test_a_calibration_is_weighted_and_has_no_error_of_one_row(tmp_path):
+    """Three members of the same four rows: pooled, they are no more rows."""
+    score, truth = np.array([0.2, 0.2, 0.8, 0.8]), np.array([0, 1, 0, 1])
+    weight = np.array([3.0, 1.0, 1.0, 1.0])
+    ours = rows(4)
+    ours = dataclasses.replace(ours, truth=truth, scores=score[:, None], weight=weight)
+    paths = [tmp_path / f"{m}.h5" for m in range(3)]
+    for path in paths:
+        write_predictions(path, Predictions(HEADER, ours))
+    # In bins of one row of either class in each member, and of two rows.
+    apart = evaluate(paths, Classification(calibration_bins=2)).result.discriminations[0]
+    found = apart.calibration
+    np.testing.assert_allclose(found.share, [4 / 6, 2 / 6])
+    np.testing.assert_allclose(found.observed, [1 / 4, 1 / 2])
+    assert found.expected_error == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.3)
+    assert None not in found.error
+    # Nearly all of a bin's weight is one row's: the other does not make it known.
+    heavy = dataclasses.replace(ours, weight=np.array([1e6, 1e-6, 1.0, 1.0]))
+    for path in paths:
+        write_predictions(path, Predictions(HEADER, heavy))
+    found = (
+        evaluate(paths, Classification(calibration_bins=2)).result.discriminations[0].calibration
+    )
+    assert found.error[0] is None
+    assert found.error[1] is not None
+
+
 @pytest.mark.parametrize("lowest", [-3, 0])
 def test_scores_that_are_no_probabilities(written, lowest):
     path = written()
@@ -334,23 +361,24 @@ def test_members_give_a_spread(written):
     assert auc.median == np.median(single)
 
 
+def shuffle(path):
+    """Write the rows of a file in another order."""
+    stored = read_predictions(path)
+    order = np.random.default_rng(5).permutation(len(stored.rows))
+    write_predictions(path, dataclasses.replace(stored, rows=stored.rows.take(order)))
+
+
 def test_an_ensemble_is_judged_by_its_mean_score(written):
     members = [rows(seed=m) for m in range(3)]
-    shuffled = np.random.default_rng(5).permutation(2000)
     paths = [
-        written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(2)
+        written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(3)
     ]
-    fields = {f.name: getattr(members[2], f.name) for f in dataclasses.fields(Rows)}
-    given = {k: v for k, v in fields.items() if k not in ("aux", "training_weight")}
-    disordered = {k: v[shuffled] for k, v in given.items()}
-    disordered["aux"] = {"pt": members[2].aux["pt"][shuffled]}
-    paths.append(paths[0].with_name("2.h5"))
-    header = dataclasses.replace(HEADER, member=2)
-    write_predictions(paths[2], Predictions(header, Rows(**disordered)))
+    shuffle(paths[2])
     found = evaluate(paths)
     score = np.mean([m.scores[:, 0].astype(np.float32) for m in members], axis=0, dtype=float)
     expected = metrics.roc_auc_score(members[0].truth, score, sample_weight=members[0].weight)
     assert found.result.ensemble[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert evaluate(paths[::-1]).result.ensemble[0].auc.value == pytest.approx(expected, abs=1e-6)
     assert found.result.ensemble[0].auc.value > max(found.result.discriminations[0].auc.members)
     assert Evaluation.from_json(found.to_json()) == found
     assert evaluate(paths[:1]).result.ensemble == ()
@@ -368,6 +396,9 @@ def test_cross_validation_takes_each_row_from_the_member_that_left_it_out(writte
     assert found.result.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
     assert Evaluation.from_json(found.to_json()) == found
     assert evaluate(paths).result.cross_validation == ()
+    shuffle(paths[0])
+    found = evaluate(paths, held_out=paths)
+    assert found.result.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
 
 
 def of_objects(content, event, number):

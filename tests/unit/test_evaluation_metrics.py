@@ -255,6 +255,17 @@ def test_efficiency_in_bins_counts():
     assert found[3] == (None, 0.0, 1.0)
 
 
+def test_efficiencies_of_weighted_rows_are_known_as_well_as_the_effective_ones():
+    """Ten rows of weight 4 and sixty of weight 1: 100 in sum, worth 10000 / 220 rows."""
+    weight, passed = np.repeat([4.0, 1.0], [10, 60]), np.arange(70) % 2 == 0
+    ((share, low, high),) = efficiency_in_bins(np.zeros(70), passed, weight, np.array([0.0, 1]))
+    rows = 10000 / 220
+    assert share == pytest.approx(0.5)
+    # The ends of Wilson's interval are where the observed share is one standard deviation away.
+    for end in (low, high):
+        assert abs(share - end) == pytest.approx(np.sqrt(end * (1 - end) / rows))
+
+
 def test_rejection_limit_is_the_poisson_one():
     curve = roc(np.array([2.0] * 10 + [1.0] * 500), np.arange(510) < 10, np.ones(510))
     mean = 500 / rejection_limit(curve)

@@ -97,8 +97,8 @@ class Rows:
     def __len__(self) -> int:
         return len(self.id)
 
-    def where(self, kept: np.ndarray) -> Rows:
-        """Those for which `kept` (R,) bool is true."""
+    def take(self, kept: np.ndarray) -> Rows:
+        """The rows of an index or mask."""
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         chosen = {n: c[kept] for n, c in columns.items() if isinstance(c, np.ndarray)}
         aux = {name: values[kept] for name, values in self.aux.items()}
@@ -122,7 +122,7 @@ class Predictions:
     def that_count(self) -> Predictions:
         """Without rows of weight 0: they are no part of a sample, whatever else they hold."""
         kept = self.rows.weight != 0
-        return self if kept.all() else Predictions(self.header, self.rows.where(kept))
+        return self if kept.all() else Predictions(self.header, self.rows.take(kept))
 
 
 class PredictionWriter:
