@@ -43,6 +43,7 @@ def evaluate(
     """
     members = _members(prediction_paths)
     header, rows = members[0].header, members[0].rows
+    counted = members[0].that_count().rows
     seconds = [m.header.training_seconds for m in members]
     known = [s for s in seconds if s is not None]
     return Evaluation(
@@ -53,13 +54,13 @@ def evaluate(
         members=tuple(m.header.member for m in members),
         parameters=header.parameters,
         training_seconds=float(np.mean(known)) if known else None,
-        rows=_by_class(header.classes, rows.truth, rows.weight != 0, np.sum, int),
-        weights=_by_class(header.classes, rows.truth, rows.weight, np.sum),
-        effective=_by_class(header.classes, rows.truth, rows.weight, effective_rows),
+        rows=_by_class(header.classes, counted.truth, counted.weight, len, int),
+        weights=_by_class(header.classes, counted.truth, counted.weight, np.sum),
+        effective=_by_class(header.classes, counted.truth, counted.weight, effective_rows),
         training_effective={}
         if rows.training_weight is None
         else _by_class(header.classes, rows.truth, rows.training_weight, effective_rows),
-        negative=_by_class(header.classes, rows.truth, rows.weight < 0, _share),
+        negative=_by_class(header.classes, counted.truth, counted.weight < 0, _share),
         result=(evaluator or Classification()).result(members, _members(held_out)),
         provenance=dict(header.provenance),
     )
