@@ -20,7 +20,7 @@ from rootloom.evaluation.discriminate import Sample, discriminate
 from rootloom.evaluation.distributions import is_probability
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, summarise
-from rootloom.evaluation.metrics import effective_rows, require_class
+from rootloom.evaluation.metrics import effective_rows, heaviest_rows, require_class
 from rootloom.evaluation.options import ClassificationOptions
 from rootloom.evaluation.pairs import Scores, discriminant_results, pair_rejections
 from rootloom.evaluation.predictions import Predictions, Rows
@@ -202,7 +202,11 @@ def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | 
     if reason := too_few("test", rows):
         return share, None, reason
     if right.all():
-        return share, None if (weight < 0).any() else all_passed_limit(rows), ALL_RIGHT
+        return (
+            share,
+            None if (weight < 0).any() else all_passed_limit(heaviest_rows(weight)),
+            ALL_RIGHT,
+        )
     return share, None, None if right.any() else NONE_RIGHT
 
 

@@ -26,12 +26,14 @@ ROUNDING = 1e-9
 class Cumulative:
     """Sums over the rows of one class that pass each of the K thresholds of a `Roc`.
 
-    weight, square, count: (K,) float64, sums of w, w² and 1.
+    weight, square, count: (K,) float64, sums of w, w² and 1. smallest, largest: w of all rows.
     """
 
     weight: np.ndarray
     square: np.ndarray
     count: np.ndarray
+    smallest: float
+    largest: float
 
     @property
     def efficiency(self) -> np.ndarray:
@@ -105,8 +107,11 @@ def require_class(name: str, rows: int, total: float) -> None:
 
 def _cumulate(member: np.ndarray, weight: np.ndarray, last: np.ndarray) -> Cumulative:
     w = np.where(member, weight, 0.0)
-    sums = (np.append(0.0, np.cumsum(term)[last]) for term in (w, w * w, member.astype(float)))
-    return Cumulative(*sums)
+    weights, squares, counts = (
+        np.append(0.0, np.cumsum(term)[last]) for term in (w, w * w, member.astype(float))
+    )
+    smallest, largest = float(weight[member].min()), float(weight[member].max())
+    return Cumulative(weights, squares, counts, smallest, largest)
 
 
 def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
@@ -149,6 +154,15 @@ def significance_improvement(
 def effective_count(weight_sum: np.ndarray, square_sum: np.ndarray) -> np.ndarray:
     """(Σw)² / Σw²: how many unit-weight rows would fluctuate alike; 0 where there is no row."""
     return np.divide(weight_sum**2, square_sum, out=np.zeros_like(weight_sum), where=square_sum > 0)
+
+
+def heaviest_rows(weight: np.ndarray) -> float:
+    """Σw over the largest weight (R,): how many rows as heavy as that would weigh as much.
+
+    At most `effective_rows` for positive weights. What it takes to miss a share of the weight: the
+    heaviest rows may be those of a process that is hardly seen.
+    """
+    return float(weight.sum() / weight.max())
 
 
 def effective_rows(weight: np.ndarray) -> float:

@@ -124,11 +124,11 @@ def _alone(found: Measurement, value: float | None) -> str:
 
 
 def _behind_auc(auc: Measurement, members: int) -> Iterator[str]:
-    """What an AUC is of: members, and the effective rows of a limit."""
+    """What an AUC is of: members, and the rows of a limit."""
     if members > 1:
         yield f"{'lowest' if _only_a_limit(auc) else 'mean'} of {members} members"
     if _only_a_limit(auc) and auc.at_least is not None:
-        yield f"limit of {grouped(rows_behind_share(auc.at_least))} effective rows"
+        yield f"limit of {grouped(rows_behind_share(auc.at_least))} rows of the largest weight"
 
 
 def _rejection(point: WorkingPoint, members: int) -> Cell:
@@ -138,8 +138,8 @@ def _rejection(point: WorkingPoint, members: int) -> Cell:
     if point.background_effective < 0.9 * point.background_count:
         count += f" ({grouped(point.background_effective)} effective)"
     if point.at_least is not None:
-        effective = grouped(rows_behind_rejection(point.at_least))
-        count = f"{mean}{left} of {total} ({effective} effective) left"
+        heaviest = grouped(rows_behind_rejection(point.at_least))
+        count = f"{mean}{left} of {total} ({heaviest} of the largest weight) left"
         return Cell(with_errors(point.rejection), count, "68.27 % confidence level")
     if point.rejection.why:
         return Cell(with_errors(point.rejection), count, point.rejection.why)
