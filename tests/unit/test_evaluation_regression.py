@@ -336,6 +336,19 @@ def test_equal_predictions_have_a_page(tmp_path: Path) -> None:
     assert write_report(tmp_path / "report.html", ReportInputs("Jets", [found]))
 
 
+def test_histograms_of_distances_are_weighted(tmp_path: Path) -> None:
+    names = ("x", "y", "z")
+    true = np.zeros((400, 3))
+    predicted = np.where(np.arange(400) < 200, 1.0, 10.0)[:, None] * np.array([[0.6, 0.8, 0.0]])
+    weight = np.where(np.arange(400) < 200, 3.0, 1.0)
+    path = scalar_member(tmp_path / "a.h5", names, predicted, true, weight)
+    options = registry.parse("evaluations", {"kind": "regression", "points": {"p": list(names)}})
+    (one,) = evaluate([path], options).result.resolutions
+    edges, density = np.array(one.spread.edges), np.array(one.spread.density)
+    share = density * np.log(edges[1:] / edges[:-1])
+    assert share[edges[1:] < 5].sum() == pytest.approx(0.75)
+
+
 def test_rows_of_weight_zero_change_no_figure(tmp_path: Path) -> None:
     names = ("way_x", "way_y", "way_z", "energy")
     true, predicted, weight = scalars(300, 4)
