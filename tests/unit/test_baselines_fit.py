@@ -146,6 +146,14 @@ def test_window_cut():
     assert learned.parameters == 1
 
 
+def test_the_centre_of_signed_weights_is_where_half_is_reached():
+    # Sums 2, 4, 1, 2, 4 of 4: half is reached at 0, and again at 3.
+    x = np.array([0.0, 1, 2, 3, 4, 5])[:, None]
+    weight = np.array([2.0, 2.0, -3.0, 1.0, 2.0, 1.0])
+    sample = Sample(x, np.array([1, 1, 1, 1, 1, 0]), weight, ("mass",))
+    assert Cut("mass", window=True).fit(sample, sample).centre == 0.0
+
+
 def test_the_order_of_columns_follows_the_names():
     swapped = Sample(TRAIN.x[:, ::-1], TRAIN.target, TRAIN.weight, ("tau", "mass"))
     check = Sample(VALIDATION.x[:, ::-1], VALIDATION.target, VALIDATION.weight, ("tau", "mass"))

@@ -114,6 +114,8 @@ def test_histograms_hold_all_rows(tmp_path: Path) -> None:
     edges, density = np.array(one.spread.edges), np.array(one.spread.density)
     share = density * np.log(edges[1:] / edges[:-1])
     assert share.sum() == pytest.approx(1.0)
+    lowest = np.quantile(np.linalg.norm(noise, axis=1), 0.002)
+    assert edges[0] == pytest.approx(lowest, rel=0.05)
     # The chi distribution of three normal numbers.
     expected = np.diff(scipy.stats.chi(3).cdf(edges))
     np.testing.assert_allclose(share[1:-1], expected[1:-1], atol=5 * np.sqrt(0.1 / ROWS))

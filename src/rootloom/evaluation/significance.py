@@ -11,7 +11,7 @@ from pydantic import Field
 
 from rootloom.evaluation.classification_results import Significance
 from rootloom.evaluation.members import known, summarise
-from rootloom.evaluation.metrics import Roc, effective_count, effective_rows, roc
+from rootloom.evaluation.metrics import Roc, crossing, effective_count, effective_rows, roc
 from rootloom.evaluation.uncertainties import (
     CANCELLED,
     CANCELS,
@@ -127,7 +127,7 @@ def measure(
     values = [known(z) for z in significance]
     errors = [None if r else s.error(counts) for s, r in zip(shares, why, strict=True)]
     targets = np.arange(1, points + 1) / points
-    lines = [np.interp(targets, curve.signal.efficiency, scan(curve, counts)) for curve in curves]
+    lines = [crossing(curve, targets).interpolate(scan(curve, counts)) for curve in curves]
     return Significance(
         name=name,
         value=summarise(values, errors, why=why),
