@@ -18,7 +18,7 @@ from rootloom.representations.base import panels_of
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.representations.features import FeatureVector
 from rootloom.shards.ids import event_ids, event_split
-from rootloom.shards.survey import BINS, Survey, axis, survey
+from rootloom.shards.survey import BINS, Spectrum, Survey, axis, survey
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import Ragged, RowBlock
 
@@ -120,6 +120,16 @@ def test_parts_merge_in_any_order_and_survive_json(paths: list[Path], found: Sur
     np.testing.assert_allclose(
         twice.spectra["mass"].scaled(scales), 2 * found.spectra["mass"].scaled(scales)
     )
+
+
+def test_an_edge_belongs_to_the_bin_above_it() -> None:
+    edges, values = np.arange(4.0), np.array([-1.0, 0.0, 1.0, 1.5, 2.0, 3.0, 9.0, np.nan])
+    empty = Spectrum(edges, {"": np.zeros((2, 2, 1, 3))})
+    found = empty.filled("", 1, values, np.zeros(8, int), np.full(8, 2.0)).sums[""]
+    # Beyond the axis counts in the outer bins, and what is unknown nowhere.
+    expected, _ = np.histogram(np.clip(values[:-1], 0, 3), edges)
+    np.testing.assert_array_equal(found[:, 1, 0], [2.0 * expected, 4.0 * expected])
+    assert not found[:, 0].any()
 
 
 def test_axes_fit_their_values() -> None:
