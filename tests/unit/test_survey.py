@@ -150,7 +150,7 @@ def test_axes_fit_their_values() -> None:
 def test_means_and_examples_are_those_of_the_training_rows(tmp_path: Path) -> None:
     paths = [write(tmp_path, number, CELLS) for number in range(4)]
     found = survey(paths, CELLS, CLASSES)
-    total, weights = np.zeros((2, 8)), np.zeros(2)
+    total, weights, scales = np.zeros((2, 8)), np.zeros(2), {"a": 1.0, "b": 3.0}
     drawn: list[dict[int, np.ndarray]] = [{}, {}]  # by class: pixels that are not empty, by id
     for number in range(4):
         rows, keep = block(number), of_split(number, 0)
@@ -161,12 +161,13 @@ def test_means_and_examples_are_those_of_the_training_rows(tmp_path: Path) -> No
         )
         for k in range(2):
             chosen = keep & (rows.label == k)
-            total[k] += rows.weight[chosen].astype(np.float64) @ pixels[chosen].astype(np.float64)
-            weights[k] += rows.weight[chosen].astype(np.float64).sum()
+            weight = scales["ab"[number % 2]] * rows.weight[chosen].astype(np.float64)
+            total[k] += weight @ pixels[chosen].astype(np.float64)
+            weights[k] += weight.sum()
             identity = event_ids(str(number), rows.entry)
             drawn[k] |= {int(identity[row]): pixels[row] for row in np.flatnonzero(chosen)
                          if pixels[row].any()}  # fmt: skip
-    mean = found.mean({"a": 1.0, "b": 1.0})
+    mean = found.mean(scales)
     np.testing.assert_allclose(mean[:2], total / weights[:, None], rtol=1e-6)
     assert not mean[2].any()
     assert list(found.examples) == ["qcd", "w"]
