@@ -151,8 +151,8 @@ def _mutated_yaml(text: str, rng: random.Random) -> bytes:
 
 def yaml_case(rng: random.Random, folder: Path) -> str:
     """A shipped configuration with something wrong in one of its files, as a plan."""
-    from rootloom.documents import read_yaml
-    from rootloom.plan import Plan
+    from rootloom.config.documents import read_yaml
+    from rootloom.planning.plan import Plan
 
     if not (folder / "config").exists():
         shutil.copytree(ROOT / "config", folder / "config")
@@ -163,7 +163,7 @@ def yaml_case(rng: random.Random, folder: Path) -> str:
     file.write_bytes(_mutated_yaml(pristine, rng))
     try:
         if file.parent.name == "tables":
-            from rootloom.config import Library
+            from rootloom.config.sections import Library
 
             Library(folder / "config").table(file.stem)
             return "read"
@@ -364,9 +364,9 @@ def _read_manifest(path: Path) -> Any:
 
 
 def _write_statistics(path: Path) -> None:
-    from rootloom import stages
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+    from rootloom.stages import all
 
     noise = np.random.default_rng(5)
     label, weight = noise.integers(0, 2, 90), noise.normal(1, 1, 90)
@@ -374,13 +374,13 @@ def _write_statistics(path: Path) -> None:
     sums.training[WHOLE] = training_sums(weight, label, 2, 1)  # type: ignore[index]
     content = json.loads(Statistics(("a", "b"), {"": sums}).to_json())
     job = {"section": {}, "code": "0", "upstream": "0", "fingerprint": "0"}
-    stages._write_statistics(str(path), content, "statistics", job)
+    all._write_statistics(str(path), content, "statistics", job)
 
 
 def _read_statistics(path: Path) -> Any:
-    from rootloom import stages
+    from rootloom.stages import all
 
-    return json.loads(stages._statistics(str(path)).to_json())
+    return json.loads(all._statistics(str(path)).to_json())
 
 
 def _write_bundle(path: Path) -> None:

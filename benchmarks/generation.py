@@ -42,10 +42,10 @@ def network(name: str, process: str, columns: Columns) -> tuple[Any, Any]:
     """Task and initial parameters of a model of config/models that makes such showers."""
     import jax
 
-    from rootloom.config import Library
-    from rootloom.networks import task_of
-    from rootloom.sections import representation_of
+    from rootloom.config.sections import Library
+    from rootloom.representations.section import representation_of
     from rootloom.shards.moments import Moments
+    from rootloom.stages.networks import task_of
     from rootloom.types import Batch
 
     library = Library(Path(__file__).parents[1] / "config")
@@ -115,9 +115,9 @@ class Round:
         self.add("file alone", rows, lambda: self.write([showers], representation))
 
     def write(self, showers: Any, representation: Any) -> None:
-        from rootloom.generation import entries
         from rootloom.rootio.cells import TREE
         from rootloom.rootio.writing import write_tree
+        from rootloom.stages.sampling import entries
 
         write_tree(self.path, TREE, entries(showers, representation))
 

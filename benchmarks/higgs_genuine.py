@@ -26,7 +26,7 @@ import numpy as np
 from higgs_rows import NAMES, distances, genuine, matched, simulated
 from rootloom.baselines.base import Sample
 from rootloom.baselines.boosted_trees import BoostedTrees
-from rootloom.config import Library
+from rootloom.config.sections import Library
 from rootloom.evaluation.uncertainties import paired_areas
 from rootloom.simulate.higgs_features import HIGH_LEVEL, LOW_LEVEL
 
@@ -61,10 +61,10 @@ class Network:
         return np.mean([self._member(train, test, k) for k in range(self.members)], axis=0)
 
     def _member(self, train: Sample, test: Sample, member: int) -> np.ndarray:
-        from rootloom.networks import loaders_of, network_scores, options_of, task_of
-        from rootloom.sections import representation_of
+        from rootloom.representations.section import representation_of
         from rootloom.shards.statistics import shard_statistics
         from rootloom.shards.weights import WeightTable
+        from rootloom.stages.networks import loaders_of, network_scores, options_of, task_of
         from rootloom.training.loop import fit
 
         section = self._section(member)

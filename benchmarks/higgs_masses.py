@@ -21,10 +21,10 @@ from auc_pairs import scores_of
 from higgs_rows import genuine
 from rootloom.baselines.base import Sample
 from rootloom.baselines.boosted_trees import BoostedTrees
-from rootloom.config import Library
+from rootloom.config.sections import Library
 from rootloom.evaluation.uncertainties import paired_areas
 from rootloom.models.lorentz import invariants, momenta_of, read_objects, tagged_first
-from rootloom.physics import kinematics
+from rootloom.physics.jets import kinematics
 from rootloom.shards.reader import Shard
 from rootloom.simulate.higgs_features import HIGH_LEVEL, JETS, LOW_LEVEL, Selected, high_level
 from rootloom.types import SPLITS, Named

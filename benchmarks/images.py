@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from common import clocked, compare
-from rootloom.physics import kinematics
-from rootloom.physics.observables import jet_momentum
+from rootloom.physics.jets import kinematics
+from rootloom.physics.jets.observables import jet_momentum
 from rootloom.representations.image import JetImage
 from rootloom.shards.moments import Moments
 from rootloom.types import Ragged

@@ -18,11 +18,11 @@ import numpy as np
 import uproot
 
 from common import clocked, compare
-from rootloom.physics.optics import LIGHT, direct_table
-from rootloom.physics.photons import DELAY_STEP, trace
-from rootloom.physics.pmts import arrival_times, first_hits
-from rootloom.physics.track_fit import fit_track
-from rootloom.physics.track_light import track_model
+from rootloom.physics.scintillator.optics import LIGHT, direct_table
+from rootloom.physics.scintillator.photons import DELAY_STEP, trace
+from rootloom.physics.scintillator.pmts import arrival_times, first_hits
+from rootloom.physics.scintillator.track_fit import fit_track
+from rootloom.physics.scintillator.track_light import track_model
 from rootloom.simulate.muon_tracks import pieces
 from rootloom.simulate.muons import Muons
 

@@ -108,7 +108,7 @@ def make_project(project: Path, files: int, megabytes: float) -> dict[str, int]:
 
 def the_plan(project: Path) -> Any:
     sys.path.insert(0, str(ROOT / "src"))
-    from rootloom.plan import Plan
+    from rootloom.planning.plan import Plan
 
     os.chdir(project)
     return Plan({"experiment": "many"}, project)

@@ -64,8 +64,8 @@ class Writers:
         catalogue.write(str(job.output.index), self._record("index", job, asked))
 
     def preprocess(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom.paths import of_file
         from rootloom.shards.manifest import Entry, Manifest, relative
+        from rootloom.system.paths import of_file
 
         entries = {}
         for file in self.plan.files(job.wildcards.pack).values():
@@ -83,10 +83,10 @@ class Writers:
         self._statistics(str(job.output.statistics), "statistics", asked)
 
     def _statistics(self, path: str, stage: str, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
-        from rootloom.fileio import write_json
         from rootloom.shards.moments import Moments
         from rootloom.shards.statistics import Statistics
+        from rootloom.system import provenance
+        from rootloom.system.atomic import write_json
 
         empty = Statistics.empty(("qcd", "w"))
         sums = {"x": Moments.of(np.arange(100.0).reshape(50, 2))}
@@ -96,8 +96,8 @@ class Writers:
         write_json(path, content, indent=None)
 
     def train(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
-        from rootloom.fileio import sealed, write_text
+        from rootloom.system import provenance
+        from rootloom.system.atomic import sealed, write_text
         from rootloom.training import bundle
 
         section = asked["section"]
@@ -115,8 +115,8 @@ class Writers:
         write_text(str(job.output.history), sealed("", asked["fingerprint"], lines=True))
 
     def predict(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
-        from rootloom.fileio import new_hdf5
+        from rootloom.system import provenance
+        from rootloom.system.atomic import new_hdf5
 
         for path in job.output:
             with new_hdf5(str(path)) as (file, _):
@@ -126,7 +126,7 @@ class Writers:
     baseline = predict
 
     def friends(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom.paths import of_file
+        from rootloom.system.paths import of_file
 
         files = self.plan.files(job.wildcards.pack)
         made = {key: of_file(job.params.friends, key) for key in files}
@@ -135,24 +135,24 @@ class Writers:
         self._json(str(job.output.manifest), made, self._record("friends", job, asked))
 
     def evaluate(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
+        from rootloom.system import provenance
 
         self._json(str(job.output.evaluation), {}, provenance.record("evaluate", dict(asked)))
 
     def report(self, job: Any, asked: dict[str, Any]) -> None:
-        from rootloom import provenance
+        from rootloom.system import provenance
 
         for path in job.output:
             _touch(str(path))
         self._json(str(job.output.quarantined), {}, provenance.record("report", dict(asked)))
 
     def _json(self, path: str, files: dict[str, Any], record: dict[str, Any]) -> None:
-        from rootloom.fileio import write_json
+        from rootloom.system.atomic import write_json
 
         write_json(path, {"files": files, "provenance": record})
 
     def _record(self, stage: str, job: Any, asked: dict[str, Any]) -> dict[str, Any]:
-        from rootloom import provenance
+        from rootloom.system import provenance
 
         files = self.plan.files(job.wildcards.pack)
         states = {key: file.state for key, file in files.items()}

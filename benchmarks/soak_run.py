@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 from tests.cluster.slurm import Slurm
 
-from rootloom import provenance
-from rootloom.running import STARTS
+from rootloom.cluster.running import STARTS
+from rootloom.system import provenance
 
 _FIELD = re.compile(r"^    (log|output|jobid): (.*)$")
 _FINISHED = re.compile(r"^Finished jobid: (\d+) ")

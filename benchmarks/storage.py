@@ -19,8 +19,8 @@ import numpy as np
 import uproot
 from tests.cluster.servers import make_certificate, relay, web, xrootd
 
-from rootloom import scratch
 from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.system import scratch
 
 BRANCHES, EVENTS, CLUSTER = 60, 100_000, 10_000
 

@@ -59,8 +59,8 @@ def our_epochs(
     """Seconds of an epoch, sent and resident."""
     import optax
 
-    from rootloom import registry
     from rootloom.batches.loader import Loader
+    from rootloom.config import registry
     from rootloom.representations.features import FeatureVector
     from rootloom.shards.statistics import shard_statistics
     from rootloom.tasks.classification import Classification

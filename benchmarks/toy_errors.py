@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.stats import halfnorm, norm
 
-from rootloom.evaluation import resolution
-from rootloom.evaluation.metrics import roc
-from rootloom.evaluation.significance import Counts, Sampled, measure
+from rootloom.evaluation.classification.significance import Counts, Sampled, measure
+from rootloom.evaluation.regression import resolution
+from rootloom.evaluation.roc import roc
 from rootloom.evaluation.uncertainties import auc_error, background_at, no_background_error
 
 APART, SIGNIFICANT = 1.5, 2.0

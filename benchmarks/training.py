@@ -33,7 +33,7 @@ def our_step(network: str, batch_size: int, plain: bool, device: str) -> Callabl
     import optax
 
     from common import clock
-    from rootloom import registry
+    from rootloom.config import registry
     from rootloom.models import convolution
     from rootloom.tasks.classification import Classification
     from rootloom.training import parallel

@@ -15,9 +15,9 @@ import fastjet
 import numpy as np
 
 from common import clocked, compare
-from rootloom.physics.clustering import cluster
-from rootloom.physics.grooming import trim
-from rootloom.physics.subjettiness import subjettiness
+from rootloom.physics.jets.clustering import cluster
+from rootloom.physics.jets.grooming import trim
+from rootloom.physics.jets.subjettiness import subjettiness
 from rootloom.representations.tree import ClusteringTree
 from rootloom.types import Ragged
 from toy_jets import as_columns, toy_jets

@@ -1,6 +1,6 @@
 """Fit a baseline and score every row."""
 
-from rootloom.stages import all_shards, baseline, running
+from rootloom.stages.all import all_shards, baseline, running
 
 with running(snakemake.log[0]):
     baseline(

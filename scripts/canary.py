@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rootloom.cluster.canary import look_around
-from rootloom.running import running
+from rootloom.cluster.running import running
 
 with running(snakemake.log[0]):
     look_around(Path(snakemake.output.seen), gpu=snakemake.params.gpu)

@@ -1,6 +1,6 @@
 """Turn predictions into metrics."""
 
-from rootloom.stages import evaluate, running
+from rootloom.stages.all import evaluate, running
 
 with running(snakemake.log[0]):
     evaluate(

@@ -1,6 +1,6 @@
 """Compare generated showers with real ones."""
 
-from rootloom.stages import all_shards, fidelity, running
+from rootloom.stages.all import all_shards, fidelity, running
 
 with running(snakemake.log[0]):
     fidelity(

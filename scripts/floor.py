@@ -1,6 +1,6 @@
 """Compare real showers with real ones."""
 
-from rootloom.stages import all_shards, floor, running
+from rootloom.stages.all import all_shards, floor, running
 
 with running(snakemake.log[0]):
     floor(

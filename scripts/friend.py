@@ -1,6 +1,6 @@
 """Make one lost friend tree again."""
 
-from rootloom.stages import friend, running
+from rootloom.stages.all import friend, running
 
 with running(snakemake.log[0]):
     friend(

@@ -1,6 +1,6 @@
 """Write the scores of a pack of files as friend trees."""
 
-from rootloom.stages import friends, running
+from rootloom.stages.all import friends, running
 
 with running(snakemake.log[0]):
     friends(

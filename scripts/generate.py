@@ -1,6 +1,6 @@
 """Make new examples with a trained generator."""
 
-from rootloom.stages import all_shards, generate, running
+from rootloom.stages.all import all_shards, generate, running
 
 with running(snakemake.log[0]):
     generate(

@@ -1,6 +1,6 @@
 """Read the headers of a pack of ROOT files."""
 
-from rootloom.stages import index, running
+from rootloom.stages.all import index, running
 
 with running(snakemake.log[0]):
     index(

@@ -1,6 +1,6 @@
 """Sum the statistics of a pack of files."""
 
-from rootloom.stages import moments, running
+from rootloom.stages.all import moments, running
 
 with running(snakemake.log[0]):
     moments(

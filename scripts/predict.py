@@ -1,6 +1,6 @@
 """Score every row with a trained model."""
 
-from rootloom.stages import all_shards, predict, running
+from rootloom.stages.all import all_shards, predict, running
 
 with running(snakemake.log[0]):
     predict(

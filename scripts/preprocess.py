@@ -1,6 +1,6 @@
 """Turn a pack of files into shards."""
 
-from rootloom.stages import preprocess, running
+from rootloom.stages.all import preprocess, running
 
 with running(snakemake.log[0]):
     preprocess(

@@ -1,6 +1,6 @@
 """Write the report page."""
 
-from rootloom.stages import report, running
+from rootloom.stages.all import report, running
 
 with running(snakemake.log[0]):
     report(

@@ -1,6 +1,6 @@
 """Make one lost shard again."""
 
-from rootloom.stages import running, shard
+from rootloom.stages.all import running, shard
 
 with running(snakemake.log[0]):
     shard(

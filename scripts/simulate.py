@@ -1,6 +1,6 @@
 """Simulate one ROOT file."""
 
-from rootloom.stages import running, simulate
+from rootloom.stages.all import running, simulate
 
 with running(snakemake.log[0]):
     simulate(

@@ -1,6 +1,6 @@
 """Merge the statistics of all groups."""
 
-from rootloom.stages import running, statistics
+from rootloom.stages.all import running, statistics
 
 with running(snakemake.log[0]):
     statistics(

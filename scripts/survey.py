@@ -1,6 +1,6 @@
 """Survey the rows of a representation's shards."""
 
-from rootloom.stages import all_shards, running, survey
+from rootloom.stages.all import all_shards, running, survey
 
 with running(snakemake.log[0]):
     survey(

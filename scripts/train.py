@@ -1,6 +1,6 @@
 """Train one member of a method."""
 
-from rootloom.stages import all_shards, running, train
+from rootloom.stages.all import all_shards, running, train
 
 with running(snakemake.log[0]):
     train(

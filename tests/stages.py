@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from rootloom import stages
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
 from rootloom.shards.manifest import Manifest
 from rootloom.shards.reader import Shard
+from rootloom.stages import all
 from rootloom.types import SPLITS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,13 +35,13 @@ class Run:
     def index(self, pack: str) -> str:
         output = self.plan.paths.index("mine", pack)
         listing, readers = str(self.plan.list_path), self.plan.readers()
-        stages.index(**self._made("index", pack), listing=listing, readers=readers, output=output)
+        all.index(**self._made("index", pack), listing=listing, readers=readers, output=output)
         return output
 
     def preprocess(self, pack: str) -> str:
         paths, named = self.plan.paths, ("mine", "features")
         output = paths.manifest(*named, pack)
-        stages.preprocess(
+        all.preprocess(
             **self._made("preprocess", pack, representation="features"),
             listing=str(self.plan.list_path),
             index=self.index(pack),
@@ -55,13 +55,13 @@ class Run:
         paths, named, moments = self.plan.paths, ("mine", "features"), []
         for pack in self.plan.packs:
             moments.append(paths.moments(*named, pack))
-            stages.moments(
+            all.moments(
                 **self._made("moments", pack, representation="features"),
                 manifest=self.preprocess(pack),
                 output=moments[-1],
             )
         job = self.plan.job("statistics", representation="features")
-        stages.statistics(job, moments=moments, output=paths.statistics(*named))
+        all.statistics(job, moments=moments, output=paths.statistics(*named))
         return paths.statistics(*named)
 
     def rows(self) -> Shards:

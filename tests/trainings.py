@@ -26,7 +26,7 @@ SECONDS = 600
 STAGE = """
 import json, sys
 from pathlib import Path
-from rootloom.stages import running, train
+from rootloom.stages.all import running, train
 place = Path(sys.argv[1])
 with running(str(place / "log")):
     train(**json.loads((place / "arguments.json").read_text()))

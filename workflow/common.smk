@@ -6,10 +6,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from rootloom import ending
+from rootloom.system import ending
 from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
-from rootloom.plan import Plan, State
+from rootloom.planning.plan import Plan, State
 from rootloom.types import GROUPS
 
 try:

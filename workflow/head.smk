@@ -8,8 +8,8 @@ from snakemake.jobs import Job
 
 from rootloom.cluster.attempts import spare_refused
 from rootloom.cluster.head import Lease
-from rootloom.fileio import date_back
-from rootloom.processes import announce_engine
+from rootloom.system.atomic import date_back
+from rootloom.system.processes import announce_engine
 
 announce_engine()
 

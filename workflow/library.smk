@@ -15,8 +15,8 @@ for name, module in list(sys.modules.items()):
 inherited = os.environ.get("PYTHONPATH")
 os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, [SOURCE, inherited]))}
 
-from rootloom import ending
-from rootloom.documents import read_yaml
+from rootloom.system import ending
+from rootloom.config.documents import read_yaml
 from rootloom.errors import RootloomError
 
 try:

@@ -16,7 +16,7 @@ def _keep_kernels_apart() -> None:
     package = _Path(__file__).parent
     digest = _hashlib.blake2b(digest_size=6)
     for room in ("batches", "physics", "representations", "shards", "simulate"):
-        for source in sorted((package / room).glob("*.py")):
+        for source in sorted((package / room).rglob("*.py")):
             digest.update(source.read_bytes())
     folder = package / "__pycache__" / f"kernels-{digest.hexdigest()}"
     if _os.access(package, _os.W_OK):

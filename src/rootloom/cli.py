@@ -11,8 +11,8 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 import rootloom
-from rootloom import faults
 from rootloom.errors import RootloomError
+from rootloom.system import faults
 
 if TYPE_CHECKING:
     from rootloom.rootio.header import Tree
@@ -139,7 +139,7 @@ def _root() -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from rootloom.doctor import examine
+    from rootloom.cluster.doctor import examine
 
     worst = 0
     root, asked = options.root, {"gpu": options.gpu, "patience": options.patience}
@@ -159,7 +159,7 @@ def _submit(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from rootloom.explain import explain
+    from rootloom.planning.explain import explain
 
     lines = explain(options.root, options.target, options.config)
     print("\n".join(lines))
@@ -201,7 +201,7 @@ def _trees(file: str, found: Sequence[Tree]) -> list[str]:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from rootloom.config import Library
+    from rootloom.config.sections import Library
     from rootloom.rootio.tables import import_table
 
     recipe = Library(options.root / "config").table(options.recipe)
@@ -217,8 +217,8 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _rates(options: argparse.Namespace) -> int:
-    from rootloom import rates
-    from rootloom.config import Library
+    from rootloom.config.sections import Library
+    from rootloom.planning import rates
 
     path = options.root / "config" / "rates.yaml"
     found = rates.measure(options.results, Library(options.root / "config").rates())
@@ -228,8 +228,8 @@ def _rates(options: argparse.Namespace) -> int:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    from rootloom.explain import settings
-    from rootloom.plan import Plan
+    from rootloom.planning.explain import settings
+    from rootloom.planning.plan import Plan
 
     keys = Plan(settings(options.root, options.config), options.root).retry()
     print(f"{len(keys)} files will be looked at again in the next run", *keys, sep="\n")
@@ -239,7 +239,8 @@ def _retry(options: argparse.Namespace) -> int:
 def _schema(options: argparse.Namespace) -> int:
     import json
 
-    from rootloom import reference, schema
+    from rootloom.config import schema
+    from rootloom.rootio.functions import reference
 
     path, text = options.root / "config" / "schema.json", schema.text()
     made = {path: text, **reference.pages(options.root, json.loads(text))}
@@ -259,24 +260,24 @@ def _generate(options: argparse.Namespace) -> int:
     from rootloom.training.devices import configure
 
     configure(cpus=options.threads)
-    from rootloom import generation
-    from rootloom.fileio import require_absent
-    from rootloom.running import progress
+    from rootloom.cluster.running import progress
+    from rootloom.stages import sampling
+    from rootloom.system.atomic import require_absent
 
     require_absent(options.output)
-    generator = generation.load_generator(options.model)
+    generator = sampling.load_generator(options.model)
     if options.energies:
-        url, expression = generation.place_of(options.energies)
-        energies = generation.energies_of_file(url, expression, options.rows)
+        url, expression = sampling.place_of(options.energies)
+        energies = sampling.energies_of_file(url, expression, options.rows)
     else:
         low, high = options.energy or generator.trained
-        energies = generation.even_energies(low, high, options.rows, options.seed)
-    request = generation.Request(
+        energies = sampling.even_energies(low, high, options.rows, options.seed)
+    request = sampling.Request(
         energies, options.seed, threshold=options.threshold, batch=options.batch
     )
-    notes = generation.notes_of(options.model, generator, request)
+    notes = sampling.notes_of(options.model, generator, request)
     report = progress(f"generate {options.output.stem}", "showers")
-    generation.write_showers(options.output, generator, request, notes, report)
+    sampling.write_showers(options.output, generator, request, notes, report)
     print(options.output)
     return 0
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rootloom.fileio import Draft
-from rootloom.running import STARTS
+from rootloom.cluster.running import STARTS
+from rootloom.system.atomic import Draft
 from snakemake_executor_plugin_rootloom_htcondor import node
 
 IN = "in"

@@ -9,10 +9,10 @@ from typing import Any
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 from rootloom.cluster.ledger import FOLDER
-from rootloom.filelist import File, FileList
-from rootloom.paths import of_file
-from rootloom.rootio.source import is_remote
+from rootloom.rootio.transport.source import is_remote
 from rootloom.shards.manifest import mark_beside, shards_by_file
+from rootloom.system.filelist import File, FileList
+from rootloom.system.paths import of_file
 
 OUTCOMES = FOLDER / "outcomes.json"
 

@@ -16,7 +16,7 @@ from rootloom.cluster import outcomes
 from rootloom.cluster.adoption import Known, fingerprint_of, log_of
 from rootloom.cluster.ledger import Place
 from rootloom.cluster.outcomes import Cause
-from rootloom.provenance import is_current
+from rootloom.system.provenance import is_current
 from snakemake_executor_plugin_rootloom_htcondor import queue
 from snakemake_executor_plugin_rootloom_htcondor.ending import Ending, cause_of
 from snakemake_executor_plugin_rootloom_htcondor.submission import Submission

@@ -31,7 +31,7 @@ from rootloom.cluster import outcomes
 from rootloom.cluster.adoption import Adopting, Known, fingerprint_of, log_of
 from rootloom.cluster.ledger import Place, run_name
 from rootloom.cluster.outcomes import Cause
-from rootloom.provenance import is_current
+from rootloom.system.provenance import is_current
 from snakemake_executor_plugin_rootloom_slurm import queue, script
 
 FORGOTTEN = 60.0  # seconds for which a job may be unknown to SLURM before it counts as lost

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rootloom.running import STARTS
+from rootloom.cluster.running import STARTS
 from tests.cluster.daemons import wait_until
 from tests.cluster.slurm import FINISHED, Slurm
 from tests.workflow.project import ROOT, Project, make_project

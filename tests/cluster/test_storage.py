@@ -22,7 +22,6 @@ import pytest
 import uproot
 import yaml
 
-from rootloom import scratch
 from rootloom.errors import (
     InputError,
     ResourceError,
@@ -30,11 +29,12 @@ from rootloom.errors import (
     StorageError,
     UnsteadyError,
 )
-from rootloom.fileio import new_hdf5
-from rootloom.rootio import remote, staging
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, trees
+from rootloom.rootio.transport import remote, staging
 from rootloom.shards.statistics import Statistics
+from rootloom.system import scratch
+from rootloom.system.atomic import new_hdf5
 from tests.cluster.daemons import Unavailable, skip_or_fail
 from tests.cluster.servers import Web, XRootD, adler32, make_certificate, relay, web, xrootd
 from tests.toy import write_jets
@@ -468,7 +468,7 @@ def test_a_server_of_whole_files_needs_scratch(
 
 STAGING_JOB = """
 import sys, time
-from rootloom.rootio.staging import staged
+from rootloom.rootio.transport.staging import staged
 with staged(sys.argv[1]) as there:
     print("staged" if there else "direct", flush=True)
     sys.stdin.readline()
@@ -541,7 +541,7 @@ def test_a_full_scratch_is_done_without(
     # None, as found out while copying: somebody else was faster.
     plenty = shutil.disk_usage("/")
     with monkeypatch.context() as patch:
-        patch.setattr("rootloom.scratch.shutil.disk_usage", lambda path: plenty)
+        patch.setattr("rootloom.system.scratch.shutil.disk_usage", lambda path: plenty)
         np.testing.assert_array_equal(values(url), local)
     assert "full" in capsys.readouterr().out
     (small_disk / "other").unlink()
@@ -562,7 +562,7 @@ def test_a_full_scratch_is_done_without(
 
 WRITING_JOB = """
 import sys, time
-from rootloom.fileio import new_hdf5
+from rootloom.system.atomic import new_hdf5
 with new_hdf5(sys.argv[1]) as (file, sink):
     file["x"] = list(range(1000))
     file.flush()

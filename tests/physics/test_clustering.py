@@ -8,7 +8,7 @@ import fastjet._swig as swig
 import numpy as np
 import pytest
 
-from rootloom.physics.clustering import cluster, inclusive_jets
+from rootloom.physics.jets.clustering import cluster, inclusive_jets
 from rootloom.types import Ragged
 
 ALGORITHMS = {

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime, minimize_scalar
 
-from rootloom.physics.fastest_light import (
+from rootloom.physics.scintillator.fastest_light import (
     FastestLight,
     Muon,
     corrected,
     fastest_times,
     uncorrected,
 )
-from rootloom.physics.optics import LIGHT
-from rootloom.physics.pmts import latitude_rings
-from rootloom.physics.track_fit import fit_times
-from rootloom.physics.track_squares import hits_of
+from rootloom.physics.scintillator.optics import LIGHT
+from rootloom.physics.scintillator.pmts import latitude_rings
+from rootloom.physics.scintillator.track_fit import fit_times
+from rootloom.physics.scintillator.track_squares import hits_of
 from rootloom.simulate.muon_tracks import draw_tracks
 from rootloom.simulate.muons import Muons
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import vector
 
-from rootloom.physics.masses import invariant_mass, nearest_pair, neutrino, transverse_mass
+from rootloom.physics.jets.masses import invariant_mass, nearest_pair, neutrino, transverse_mass
 
 W = 80.4
 

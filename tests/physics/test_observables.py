@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import vector
 
-from rootloom.physics import kinematics as kin
-from rootloom.physics.grooming import trim
-from rootloom.physics.observables import (
+from rootloom.physics.jets import kinematics as kin
+from rootloom.physics.jets.grooming import trim
+from rootloom.physics.jets.observables import (
     c2,
     d2,
     energy_correlations,
@@ -20,7 +20,7 @@ from rootloom.physics.observables import (
     multiplicity,
     width_and_dispersion,
 )
-from rootloom.physics.subjettiness import subjettiness
+from rootloom.physics.jets.subjettiness import subjettiness
 from rootloom.simulate.observables import substructure
 from rootloom.types import Ragged
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import minimize
 
-from rootloom.physics.optics import (
+from rootloom.physics.scintillator.optics import (
     LIGHT,
     LightTable,
     Optics,
@@ -19,7 +19,7 @@ from rootloom.physics.optics import (
     straight_time,
     transmittance,
 )
-from rootloom.physics.photons import late_light, trace
+from rootloom.physics.scintillator.photons import late_light, trace
 
 OPTICS = Optics()
 N1, N2 = OPTICS.inner_index, OPTICS.water_index

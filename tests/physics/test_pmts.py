@@ -7,7 +7,13 @@ import pytest
 from scipy.spatial import cKDTree
 from scipy.stats import chisquare, exponnorm, kstest, poisson
 
-from rootloom.physics.pmts import ArrivalTimes, Layout, arrival_times, first_hits, latitude_rings
+from rootloom.physics.scintillator.pmts import (
+    ArrivalTimes,
+    Layout,
+    arrival_times,
+    first_hits,
+    latitude_rings,
+)
 
 DECAY, SHARES, SPREAD = np.array([5.0, 40.0]), np.array([0.8, 0.2]), 1.5
 # Half of the scattered light is 10 ns late, half 30 ns, each spread over 1 ns.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import uproot
 
-from rootloom import registry
-from rootloom.config import Library
-from rootloom.plan import Plan
+from rootloom.config import registry
+from rootloom.config.sections import Library
+from rootloom.planning.plan import Plan
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.simulate.w_jets import WJets

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
-from rootloom.physics.calorimeter import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
-from rootloom.physics.hadrons import add_hadronic, add_pions, bock_profile
-from rootloom.physics.showers import (
+from rootloom.physics.calorimeter.detector import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
+from rootloom.physics.calorimeter.hadrons import add_hadronic, add_pions, bock_profile
+from rootloom.physics.calorimeter.showers import (
     add_electrons,
     add_photons,
     longitudinal,

@@ -9,13 +9,24 @@ import pytest
 from scipy.optimize import approx_fprime, brentq, minimize_scalar
 from scipy.spatial.transform import Rotation
 
-from rootloom.physics.optics import LIGHT
-from rootloom.physics.photons import DELAY_STEP, Light, trace
-from rootloom.physics.pmts import ARRIVAL_STEP, ArrivalTimes, arrival_times, latitude_rings
-from rootloom.physics.track_fit import TrackFit, fit_times, fit_track, median_times, scoring
-from rootloom.physics.track_light import TrackModel, light_of, track_model
-from rootloom.physics.track_likelihood import expected, light_profile, scores
-from rootloom.physics.track_squares import hits_of, least_squares, seeds, squares
+from rootloom.physics.scintillator.optics import LIGHT
+from rootloom.physics.scintillator.photons import DELAY_STEP, Light, trace
+from rootloom.physics.scintillator.pmts import (
+    ARRIVAL_STEP,
+    ArrivalTimes,
+    arrival_times,
+    latitude_rings,
+)
+from rootloom.physics.scintillator.track_fit import (
+    TrackFit,
+    fit_times,
+    fit_track,
+    median_times,
+    scoring,
+)
+from rootloom.physics.scintillator.track_light import TrackModel, light_of, track_model
+from rootloom.physics.scintillator.track_likelihood import expected, light_profile, scores
+from rootloom.physics.scintillator.track_squares import hits_of, least_squares, seeds, squares
 from rootloom.simulate.muon_tracks import Tracks, draw_tracks
 from rootloom.simulate.muons import Muons
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import vector
 
-from rootloom.config import Library
+from rootloom.config.sections import Library
 from rootloom.rootio.expressions import Expression
 
 LIBRARY = Library(Path(__file__).resolve().parents[2] / "config")

@@ -13,7 +13,7 @@ import uproot
 
 pytest.importorskip("pythia8mc")
 from rootloom.errors import ConfigError
-from rootloom.physics.kinematics import from_pt_eta_phi_m
+from rootloom.physics.jets.kinematics import from_pt_eta_phi_m
 from rootloom.simulate import w_jets
 from rootloom.simulate.pythia import Particles
 from rootloom.simulate.w_jets import WJets

@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from rootloom import registry
 from rootloom.baselines.base import Sample, collect
 from rootloom.baselines.boosted_trees import BoostedTrees
 from rootloom.baselines.cut import Cut
 from rootloom.baselines.likelihood import BinnedLikelihood
+from rootloom.config import registry
 from rootloom.errors import ConfigError, DataError
 
 MEANS, SPREAD = np.array([1.0, -0.5]), 0.8

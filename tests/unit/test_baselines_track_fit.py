@@ -14,7 +14,7 @@ from tests.workflow.project import ROOT
 from rootloom.baselines.fastest_light import FastestLight
 from rootloom.baselines.track_fit import TrackFit
 from rootloom.errors import ConfigError, DataError
-from rootloom.selection import Selection
+from rootloom.planning.request import Selection
 from rootloom.types import Ragged
 
 DETECTOR = TrackFit(rings=30, equator=60)

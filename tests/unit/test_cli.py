@@ -13,8 +13,8 @@ import pytest
 
 from rootloom.cli import EXIT_PIPE, main
 from rootloom.errors import ConfigError
-from rootloom.explain import settings
-from rootloom.paths import WILDCARDS, Paths
+from rootloom.planning.explain import settings
+from rootloom.system.paths import WILDCARDS, Paths
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COMMANDS = ("doctor", "submit", "explain", "inspect", "import", "generate", "schema", "evaluate")

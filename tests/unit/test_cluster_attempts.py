@@ -8,8 +8,8 @@ import pytest
 
 from rootloom.cluster import outcomes
 from rootloom.cluster.attempts import spare_refused
+from rootloom.cluster.running import running
 from rootloom.errors import ConfigError, InputError, ResourceError, StorageError, UnsteadyError
-from rootloom.running import running
 
 
 class Job:

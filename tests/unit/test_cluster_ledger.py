@@ -8,8 +8,8 @@ import pytest
 
 from rootloom.cluster import outcomes
 from rootloom.cluster.ledger import Ledger, Place, key_of, run_name
-from rootloom.fileio import write_json
-from rootloom.provenance import is_current
+from rootloom.system.atomic import write_json
+from rootloom.system.provenance import is_current
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from rootloom.errors import ConfigError, InputError
-from rootloom.fileio import Draft
-from rootloom.filelist import File, FileList
-from rootloom.packing import label, number_of
 from rootloom.shards.manifest import Entry, Manifest
+from rootloom.system.atomic import Draft
+from rootloom.system.filelist import File, FileList
+from rootloom.system.packing import label, number_of
 from snakemake_executor_plugin_rootloom_htcondor.reads import excerpt_for, read_by
 from snakemake_executor_plugin_rootloom_htcondor.sandbox import (
     Cargo,

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from rootloom import reference, schema
-from rootloom.config import Dataset, Experiment, Library, Settings, Splits, parse
+from rootloom.config import schema
+from rootloom.config.sections import Dataset, Experiment, Library, Settings, Splits, parse
 from rootloom.errors import ConfigError
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
+from rootloom.rootio.functions import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Library(ROOT / "config")

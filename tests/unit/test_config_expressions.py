@@ -12,12 +12,12 @@ import pytest
 import uproot
 import yaml
 
-from rootloom.documents import read_yaml
+from rootloom.config.documents import read_yaml
 from rootloom.errors import ConfigError
-from rootloom.plan import Plan
-from rootloom.reference import LANGUAGE
+from rootloom.planning.plan import Plan
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.expressions import Expression, choose
+from rootloom.rootio.functions.reference import LANGUAGE
 from rootloom.rootio.functions.registry import EXAMPLE, rounded
 from rootloom.rootio.syntax import inlined
 

@@ -12,11 +12,10 @@ import h5py
 import numpy as np
 import pytest
 
-from rootloom import fileio, provenance, stages
-from rootloom.config import Rates
+from rootloom.config.sections import Rates
 from rootloom.errors import InputError, TrainingError
 from rootloom.evaluation.evaluate import evaluate
-from rootloom.evaluation.generation_results import Floor
+from rootloom.evaluation.generation.result import Floor
 from rootloom.evaluation.predictions import (
     Header,
     Predictions,
@@ -25,7 +24,7 @@ from rootloom.evaluation.predictions import (
     write_predictions,
 )
 from rootloom.evaluation.results import read_evaluation, read_floor, write_result
-from rootloom.rates import measure
+from rootloom.planning.rates import measure
 from rootloom.report.inputs import read_history
 from rootloom.rootio.catalogue import Catalogue
 from rootloom.shards.manifest import Entry, Manifest, all_shards
@@ -33,6 +32,8 @@ from rootloom.shards.moments import Moments
 from rootloom.shards.reader import Shard, content_digest
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.writer import ShardWriter
+from rootloom.stages import all
+from rootloom.system import atomic, provenance
 from rootloom.training import bundle
 from rootloom.types import Ragged, RowBlock
 
@@ -71,7 +72,7 @@ def evaluation(path: Path) -> None:
 
 def moments(path: Path) -> None:
     more = {"position": "5", "events": [None], "provenance": RECORD}
-    fileio.write_json(path, {**statistics().content(), **more}, indent=None)
+    atomic.write_json(path, {**statistics().content(), **more}, indent=None)
 
 
 def manifest(path: Path) -> None:
@@ -92,13 +93,13 @@ def floor(path: Path) -> None:
 def history(path: Path) -> None:
     lines = [{"epoch": 0, "training_loss": 0.5, "loss": 0.25}, {"seconds": 4.0}]
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
-    path.write_text(fileio.sealed(text, RECORD["fingerprint"], lines=True))
+    path.write_text(atomic.sealed(text, RECORD["fingerprint"], lines=True))
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "index": (catalogue, Catalogue.read),
     "manifest": (manifest, lambda path: all_shards([path], 2)),
-    "moments": (moments, lambda path: fileio.read_json(path, "moments", stages._moments)),
+    "moments": (moments, lambda path: atomic.read_json(path, "moments", all._moments)),
     "statistics": (moments, Statistics.read),
     "evaluation": (evaluation, read_evaluation),
     "floor": (floor, read_floor),
@@ -166,7 +167,7 @@ def test_other_content_is_refused_with_and_without_a_digest(result: Result, cont
     path, read = result
     refused(path, read, content)
     if path.suffix == ".json":  # a log may well have no lines
-        refused(path, read, fileio.sealed(content.decode(errors="replace")).encode())
+        refused(path, read, atomic.sealed(content.decode(errors="replace")).encode())
 
 
 def test_a_result_of_an_earlier_version_is_refused(result: Result) -> None:
@@ -181,7 +182,7 @@ def test_values_of_other_types_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     for key in statistics().content():
         for value in (None, 3, "text", [[1]], {"x": 1}):
-            fileio.write_json(path, {**content, key: value})
+            atomic.write_json(path, {**content, key: value})
             if key != "classes" or value is None or value == 3:
                 refused(path, Statistics.read, path.read_bytes())
 
@@ -304,8 +305,8 @@ def test_files_from_the_future_are_dated_back_and_no_others(tmp_path: Path) -> N
     old, new = tmp_path / "old", tmp_path / "new"
     for path, moment in ((old, 1000.0), (new, 4e9)):
         path.touch()
-        fileio.os.utime(path, (moment, moment))
+        atomic.os.utime(path, (moment, moment))
     now = 2e9
-    fileio.date_back([old, new, tmp_path / "gone"], now)
+    atomic.date_back([old, new, tmp_path / "gone"], now)
     assert old.stat().st_mtime == 1000.0
     assert new.stat().st_mtime < now

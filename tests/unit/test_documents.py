@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rootloom.documents import MAX_BYTES, MAX_DEPTH, parse_yaml, read_yaml
+from rootloom.config.documents import MAX_BYTES, MAX_DEPTH, parse_yaml, read_yaml
 from rootloom.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from rootloom.ending import Ending, cause_in, refusal_in
 from rootloom.errors import ConfigError, DataError, RootloomError
+from rootloom.system.ending import Ending, cause_in, refusal_in
 
 REFUSALS = (
     DataError("data/a.root: 'pt'", expected="a finite number", found="nan", fix="select others"),

@@ -14,10 +14,10 @@ import pytest
 from sklearn import metrics
 
 from rootloom.errors import ConfigError, DataError
-from rootloom.evaluation.classification import Classification
-from rootloom.evaluation.discriminants import Discriminant
+from rootloom.evaluation.classification.discriminants import Discriminant
+from rootloom.evaluation.classification.evaluator import Classification
+from rootloom.evaluation.classification.pairs import CERTAIN, log_ratio, mixture
 from rootloom.evaluation.evaluate import evaluate
-from rootloom.evaluation.pairs import CERTAIN, log_ratio, mixture
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.results import Evaluation
 

@@ -17,16 +17,16 @@ from tests.unit.test_evaluation_evaluate import HEADER, rows
 
 from rootloom.cli import main
 from rootloom.errors import DataError, InputError
-from rootloom.evaluation import resolution
-from rootloom.evaluation.bootstrap import poisson_bootstrap
-from rootloom.evaluation.classification import ALL_RIGHT, NONE_RIGHT, Classification
+from rootloom.evaluation.classification.bootstrap import poisson_bootstrap
+from rootloom.evaluation.classification.evaluator import ALL_RIGHT, NONE_RIGHT, Classification
+from rootloom.evaluation.classification.significance import NO_CUT, Counts, Sampled, measure, scan
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import over_members, summarise
-from rootloom.evaluation.metrics import roc
 from rootloom.evaluation.predictions import Predictions, Rows, write_predictions
+from rootloom.evaluation.regression import resolution
 from rootloom.evaluation.results import Evaluation
-from rootloom.evaluation.significance import NO_CUT, Counts, Sampled, measure, scan
+from rootloom.evaluation.roc import roc
 from rootloom.evaluation.uncertainties import (
     ALL_EQUAL,
     ALL_LEFT,
@@ -367,8 +367,8 @@ def test_the_error_of_a_weighted_share_is_that_of_its_spread() -> None:
 def test_calibration_errors_are_of_the_rows_once() -> None:
     one = rows(4000)
     score, truth = one.scores[:, 0], one.truth == 1
-    from rootloom.evaluation.discriminate import Sample
-    from rootloom.evaluation.distributions import calibrate
+    from rootloom.evaluation.classification.distributions import calibrate
+    from rootloom.evaluation.classification.sample import Sample
 
     weight = np.where(truth, 3.0, 1.0)
     sample = Sample(score, truth, weight, one.id, {}, ("w", "qcd"), weight)

@@ -10,22 +10,22 @@ from scipy import integrate, linalg, stats
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from rootloom.errors import DataError
-from rootloom.evaluation import physics_distance, two_sample
-from rootloom.evaluation.fidelity import FidelityOptions, compare
-from rootloom.evaluation.marginals import compare_marginals, count, edges_of
-from rootloom.evaluation.physics_distance import (
+from rootloom.evaluation.generation import physics_distance, two_sample
+from rootloom.evaluation.generation.compare import FidelityOptions, compare
+from rootloom.evaluation.generation.marginals import compare_marginals, count, edges_of
+from rootloom.evaluation.generation.physics_distance import (
     frechet_distance,
     frechet_physics_distance,
     kernel_physics_distance,
 )
-from rootloom.evaluation.relations import (
+from rootloom.evaluation.generation.relations import (
     compare_correlations,
     compare_responses,
     energy_edges,
     response_in_bins,
 )
-from rootloom.evaluation.samples import Showers
-from rootloom.evaluation.two_sample import classifier_auc
+from rootloom.evaluation.generation.samples import Showers
+from rootloom.evaluation.generation.two_sample import classifier_auc
 from rootloom.evaluation.uncertainties import auc_error
 
 OPTIONS = FidelityOptions(bins=20, energy_bins=4, bootstrap=30, trainings=2)

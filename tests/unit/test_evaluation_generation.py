@@ -11,13 +11,12 @@ import yaml
 from tests.unit.test_evaluation_fidelity import showers
 
 from rootloom.errors import DataError, InputError
-from rootloom.evaluation.generation import Generation
-from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.generation.evaluator import Generation
+from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation, read_floor, to_json, write_result
-from rootloom.fileio import sealed
-from rootloom.physics.calorimeter import Segmentation
-from rootloom.report.generation import _scaled
+from rootloom.physics.calorimeter.detector import Segmentation
+from rootloom.report.generation.chapter import _scaled
 from rootloom.report.inputs import History, ReportInputs
 from rootloom.report.page import write_report
 from rootloom.representations.calorimeter import CalorimeterCells
@@ -26,7 +25,8 @@ from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.writing import write_tree
 from rootloom.shards.weights import EventWeights
 from rootloom.shards.writer import ShardWriter
-from rootloom.showers import Sampling, stored_showers, stored_weights, written_showers
+from rootloom.stages.comparing import Sampling, stored_showers, stored_weights, written_showers
+from rootloom.system.atomic import sealed
 
 LAYERS = ((3, 1), (1, 3), (3, 1))
 VARIABLES = {"energy": "energy", "total": "sum(cell_energy)", "hottest": "max(cell_energy)"}

@@ -8,10 +8,10 @@ from scipy import stats
 from sklearn import metrics as reference
 
 from rootloom.errors import DataError
-from rootloom.evaluation.bootstrap import poisson_bootstrap
-from rootloom.evaluation.distributions import efficiency_in_bins
+from rootloom.evaluation.classification.bootstrap import poisson_bootstrap
+from rootloom.evaluation.classification.distributions import efficiency_in_bins
 from rootloom.evaluation.members import summarise
-from rootloom.evaluation.metrics import (
+from rootloom.evaluation.roc import (
     background_efficiency,
     effective_count,
     passing,

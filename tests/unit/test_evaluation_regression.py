@@ -11,11 +11,11 @@ import scipy.special
 import scipy.stats
 from scipy.spatial.transform import Rotation
 
-from rootloom import registry
+from rootloom.config import registry
 from rootloom.errors import ConfigError, DataError
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
-from rootloom.evaluation.regression_results import RegressionResult
+from rootloom.evaluation.regression.result import RegressionResult
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.inputs import Expected, ReportInputs
 from rootloom.report.page import write_report

@@ -9,8 +9,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm, poisson
 
-from rootloom.evaluation.metrics import roc
-from rootloom.evaluation.significance import (
+from rootloom.evaluation.classification.significance import (
     Counts,
     Sampled,
     approximate_median_significance,
@@ -18,6 +17,7 @@ from rootloom.evaluation.significance import (
     measure,
     scan,
 )
+from rootloom.evaluation.roc import roc
 
 
 def by_likelihood(s: float, b: float, sigma: float) -> float:

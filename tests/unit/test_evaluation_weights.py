@@ -10,11 +10,11 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
 from rootloom.errors import ConfigError, DataError
-from rootloom.evaluation.classification import Classification
+from rootloom.evaluation.classification.evaluator import Classification
+from rootloom.evaluation.classification.significance import Counts
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.results import Evaluation
-from rootloom.evaluation.significance import Counts
 
 ROWS = 60_000  # of each process
 SHARES, MEANS, SIGNAL = np.array([0.95, 0.05]), np.array([-2.5, 1.0]), 1.5

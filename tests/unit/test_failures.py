@@ -19,7 +19,6 @@ import pytest
 import uproot
 from tests.stages import ROOT, Run, rows_of
 
-from rootloom import faults, fileio, provenance, sharding, stages
 from rootloom.errors import (
     ChangedError,
     DataError,
@@ -34,15 +33,17 @@ from rootloom.errors import (
 )
 from rootloom.evaluation.predictions import Header, Predictions, write_predictions
 from rootloom.evaluation.predictions import Rows as PredictedRows
-from rootloom.friends import Scores
 from rootloom.rootio import arrays
 from rootloom.rootio.catalogue import Catalogue, quarantine
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
 from rootloom.rootio.joining import Checksums
-from rootloom.rootio.source import expand
+from rootloom.rootio.transport.source import expand
 from rootloom.rootio.writing import Rows, write_tree
 from rootloom.shards.manifest import Entry, Manifest, Mark, mark_beside
+from rootloom.stages import all, sharding
+from rootloom.stages.friend_trees import Scores
+from rootloom.system import atomic, faults, provenance
 
 ROWS = 60
 DATASET: dict[str, Any] = {
@@ -224,7 +225,7 @@ def test_a_lost_shard_of_a_file_that_went_bad_is_refused(here: Path) -> None:
     key = lost.name.partition(".")[0]
     assert run(here).plan.lost_shards["features"] == [str(lost.relative_to(here))]
     with pytest.raises(InputError, match=r"b\.root"):
-        stages.shard(
+        all.shard(
             at.plan.job("shard", representation="features", file=key, part="0"),
             index=at.plan.paths.index("mine", at.plan.packs[0]),
             changed=at.plan.paths.changed("mine", "{file}"),
@@ -292,10 +293,10 @@ def test_a_kill_at_any_moment_hides_no_bad_file(here: Path) -> None:
 
 # -- the machine is at fault ----------------------------------------------------------------------
 POINTS: dict[str, tuple[Any, str]] = {
-    "rename": (fileio.os, "replace"),
-    "sync": (fileio, "_sync"),
+    "rename": (atomic.os, "replace"),
+    "sync": (atomic, "_sync"),
     "folder": (Path, "mkdir"),
-    "open": (fileio.Sink, "_use"),
+    "open": (atomic.Sink, "_use"),
 }
 
 
@@ -362,9 +363,9 @@ def test_a_write_that_fails_inside_a_shard(here: Path, monkeypatch: pytest.Monke
         def __getattr__(self, name: str) -> Any:
             return getattr(self._raw, name)
 
-    use = fileio.Sink._use
+    use = atomic.Sink._use
     with monkeypatch.context() as patched:
-        patched.setattr(fileio.Sink, "_use", lambda sink, raw: use(sink, Full(raw)))  # type: ignore[arg-type]
+        patched.setattr(atomic.Sink, "_use", lambda sink, raw: use(sink, Full(raw)))  # type: ignore[arg-type]
         with pytest.raises(StorageError, match="bytes free"):
             entries(run(here))
     assert left(here, "*.aside.json") == left(here, "*.h5") == left(here, ".*.partial") == []

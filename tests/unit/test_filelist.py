@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rootloom.errors import InputError
-from rootloom.filelist import File, FileList, files_of_job
-from rootloom.packing import MAX_PACKS, label, number_of
+from rootloom.system.filelist import File, FileList, files_of_job
+from rootloom.system.packing import MAX_PACKS, label, number_of
 
 SECONDS = 3.0
 

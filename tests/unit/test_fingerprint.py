@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rootloom import fingerprint
+from rootloom.planning import fingerprint
+from rootloom.system.hashing import of_value
 
 
 def described(source: str) -> str:
@@ -43,15 +44,15 @@ def test_what_runs_counts(other: str) -> None:
 
 def test_stages_cover_the_rooms_they_run() -> None:
     modules = fingerprint.definitions(
-        "rootloom.stages:preprocess", "rootloom.representations.image"
+        "rootloom.stages.all:preprocess", "rootloom.representations.image"
     )
-    assert {"rootloom.representations.pixels", "rootloom.physics.clustering"} <= set(modules)
+    assert {"rootloom.representations.pixels", "rootloom.physics.jets.clustering"} <= set(modules)
     assert "rootloom.shards.writer" in modules
     assert not any("tree" in name or "training" in name for name in modules)
 
 
 def test_definitions_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    target = "rootloom.stages:preprocess"
+    target = "rootloom.stages.all:preprocess"
     before = fingerprint.definitions(target)
     assert {"ShardWriter", "imports"} <= set(before["rootloom.shards.writer"])
     assert set(before[target]) >= {"preprocess", "_is_ours"}
@@ -69,14 +70,14 @@ def test_definitions_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_neutral_modules_are_left_out() -> None:
-    assert not set(fingerprint.definitions("rootloom.stages:train")) & fingerprint.NEUTRAL
+    assert not set(fingerprint.definitions("rootloom.stages.all:train")) & fingerprint.NEUTRAL
 
 
 def test_an_unknown_function_is_an_error() -> None:
     with pytest.raises(AttributeError, match="no such function"):
-        fingerprint.of_code("rootloom.stages:nothing")
+        fingerprint.of_code("rootloom.stages.all:nothing")
 
 
 def test_values_do_not_depend_on_the_order_of_keys() -> None:
-    assert fingerprint.of_value({"a": 1, "b": [2]}) == fingerprint.of_value({"b": [2], "a": 1})
-    assert fingerprint.of_value({"a": 1}) != fingerprint.of_value({"a": 2})
+    assert of_value({"a": 1, "b": [2]}) == of_value({"b": [2], "a": 1})
+    assert of_value({"a": 1}) != of_value({"a": 2})

@@ -19,17 +19,17 @@ from rootloom.baselines.cut import Cut
 from rootloom.errors import DataError
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
-from rootloom.friends import Scores
 from rootloom.representations.features import FeatureVector
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.friends import write_friend
 from rootloom.rootio.names import friend_branch, friend_tree, identifier
-from rootloom.scoring import LearningData
 from rootloom.shards.ids import event_ids, fold_of, row_ids
 from rootloom.shards.reader import Shard, content_digest
 from rootloom.shards.statistics import shard_statistics
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.shards.weights import WeightTable
+from rootloom.stages.friend_trees import Scores
+from rootloom.stages.scoring import LearningData
 from rootloom.types import GROUPS, RowBlock
 
 FRACTIONS = {"train": 0.5, "validation": 0.25, "test": 0.25}

@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 import uproot
 
-from rootloom import generation
 from rootloom.cli import main
 from rootloom.errors import ConfigError, DataError, InputError, TrainingError
-from rootloom.generation import Energies, Request, write_showers
 from rootloom.rootio.writing import Rows, write_tree
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.simulate.calo import Calo
+from rootloom.stages import sampling
+from rootloom.stages.sampling import Energies, Request, write_showers
 from rootloom.training import bundle
 from rootloom.training.generate import Sampler, regrouped
 
@@ -63,7 +63,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         provenance={},
     )  # fmt: skip
     bundle.save(path, found)
-    task = generation.load_generator(path).task
+    task = sampling.load_generator(path).task
     z, cells, ones = jnp.zeros((4, 6)), jnp.ones((4, CELLS)), jnp.ones(4)
     params = task.model.init(jax.random.key(1), z, cells, ones, ones, task.scale)["params"]
     bundle.save(path, replace(found, params=params))
@@ -71,13 +71,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def generator(model: Path) -> generation.Generator:
-    return generation.load_generator(model)
+def generator(model: Path) -> sampling.Generator:
+    return sampling.load_generator(model)
 
 
-def write(path: Path, generator: generation.Generator, rows: int = ROWS, **fields: Any) -> ak.Array:
+def write(path: Path, generator: sampling.Generator, rows: int = ROWS, **fields: Any) -> ak.Array:
     seed = fields.pop("seed", SEED)
-    energies = generation.even_energies(5.0, 50.0, rows, seed)
+    energies = sampling.even_energies(5.0, 50.0, rows, seed)
     write_showers(path, generator, Request(energies, seed, **fields))
     return read(path)
 
@@ -104,7 +104,7 @@ def same(first: ak.Array, second: ak.Array) -> bool:
     return all(np.array_equal(a, b) for a, b in flat)
 
 
-def made_at_once(generator: generation.Generator, energy: np.ndarray, seed: int) -> np.ndarray:
+def made_at_once(generator: sampling.Generator, energy: np.ndarray, seed: int) -> np.ndarray:
     """All cells in one call of the task's own function, each shower by the number of its row."""
     words = np.stack([np.zeros(len(energy)), np.arange(len(energy))], axis=1).astype(np.uint32)
     run = jax.jit(generator.task.generate)
@@ -112,7 +112,7 @@ def made_at_once(generator: generation.Generator, energy: np.ndarray, seed: int)
 
 
 def test_the_file_holds_the_models_showers_at_the_energies_asked_for(
-    generator: generation.Generator, tmp_path: Path
+    generator: sampling.Generator, tmp_path: Path
 ) -> None:
     showers = write(tmp_path / "made.root", generator)
     assert len(showers) == ROWS
@@ -129,7 +129,7 @@ def test_the_file_holds_the_models_showers_at_the_energies_asked_for(
     assert not ak.any(showers.y)
 
 
-def test_branches_are_those_of_the_source(generator: generation.Generator, tmp_path: Path) -> None:
+def test_branches_are_those_of_the_source(generator: sampling.Generator, tmp_path: Path) -> None:
     write(tmp_path / "made.root", generator, rows=10)
     Calo().generate("eplus", 10, 1, tmp_path / "source.root")
     with (
@@ -144,7 +144,7 @@ def test_branches_are_those_of_the_source(generator: generation.Generator, tmp_p
 
 
 def test_cells_lie_where_the_representation_says(
-    generator: generation.Generator, tmp_path: Path
+    generator: sampling.Generator, tmp_path: Path
 ) -> None:
     showers = write(tmp_path / "made.root", generator)
     number, layer, x, y = (
@@ -157,7 +157,7 @@ def test_cells_lie_where_the_representation_says(
     np.testing.assert_allclose(y, HALF * (2 * (local % along_y + 0.5) / along_y - 1), rtol=1e-6)
 
 
-def test_a_seed_decides_the_content(generator: generation.Generator, tmp_path: Path) -> None:
+def test_a_seed_decides_the_content(generator: sampling.Generator, tmp_path: Path) -> None:
     first, again = (write(tmp_path / f"{n}.root", generator, rows=60) for n in ("first", "again"))
     assert same(first, again)
     other = write(tmp_path / "other.root", generator, rows=60, seed=6)
@@ -169,7 +169,7 @@ def test_a_seed_decides_the_content(generator: generation.Generator, tmp_path: P
 
 @pytest.mark.parametrize("batch", [1, 7, 200])
 def test_the_batch_changes_rounding_alone(
-    generator: generation.Generator, tmp_path: Path, batch: int
+    generator: sampling.Generator, tmp_path: Path, batch: int
 ) -> None:
     usual, other = (
         write(tmp_path / f"{n}.root", generator, rows=90, batch=n) for n in (256, batch)
@@ -179,7 +179,7 @@ def test_the_batch_changes_rounding_alone(
     np.testing.assert_allclose(dense(usual), dense(other), rtol=1e-5, atol=5e-6)
 
 
-def test_eight_devices_make_the_bits_of_one(generator: generation.Generator) -> None:
+def test_eight_devices_make_the_bits_of_one(generator: sampling.Generator) -> None:
     energies = [np.linspace(5, 50, 301)]
     one, eight = (
         Sampler(generator.task, generator.params, seed=3, batch=32, devices=devices)
@@ -191,9 +191,7 @@ def test_eight_devices_make_the_bits_of_one(generator: generation.Generator) -> 
     np.testing.assert_array_equal(*cells)
 
 
-def test_cells_at_the_threshold_are_left_out(
-    generator: generation.Generator, tmp_path: Path
-) -> None:
+def test_cells_at_the_threshold_are_left_out(generator: sampling.Generator, tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.root", generator, rows=50)
     limit = float(np.median(ak.to_numpy(ak.flatten(whole.cell_energy))))
     cut = write(tmp_path / "cut.root", generator, rows=50, threshold=limit)
@@ -203,7 +201,7 @@ def test_cells_at_the_threshold_are_left_out(
     assert 0 < len(ak.flatten(cut.cell_energy)) < len(ak.flatten(whole.cell_energy))
 
 
-def test_showers_stream(generator: generation.Generator, tmp_path: Path) -> None:
+def test_showers_stream(generator: sampling.Generator, tmp_path: Path) -> None:
     """However many are asked for, little more is made than has been written."""
     rows, block, ahead = 6_000, 500, []
     taken = itertools.count()
@@ -332,15 +330,15 @@ def test_files_that_do_not_say_the_energies_are_refused(tmp_path: Path) -> None:
         file["a"] = {"energy": np.ones(3, np.float32)}
         file["b"] = {"energy": np.ones(3, np.float32)}
     with pytest.raises(InputError, match="one tree"):
-        generation.energies_of_file(str(path), "energy")
+        sampling.energies_of_file(str(path), "energy")
     write_tree(path, "a", [Rows({"energy": np.array([1, -2, 3], np.float32)})])
     with pytest.raises(InputError, match="at least the 4 entries"):
-        generation.energies_of_file(str(path), "energy", 4)
+        sampling.energies_of_file(str(path), "energy", 4)
     with pytest.raises(InputError, match="did you mean 'energy'"):
-        list(generation.energies_of_file(str(path), "energi").blocks)
+        list(sampling.energies_of_file(str(path), "energi").blocks)
 
 
-def test_a_refusal_leaves_no_file(generator: generation.Generator, tmp_path: Path) -> None:
+def test_a_refusal_leaves_no_file(generator: sampling.Generator, tmp_path: Path) -> None:
     energies = Energies(3, [np.array([6.0, 7.0]), np.array([-2.0])], {})
     with pytest.raises(DataError, match="energy of shower 2"):
         write_showers(tmp_path / "made.root", generator, Request(energies, 1))
@@ -360,7 +358,7 @@ def test_other_models_and_outputs_that_exist_are_refused(
     other = tmp_path / "other.safetensors"
     bundle.save(other, replace(bundle.load(model), task={"kind": "classification"}))
     with pytest.raises(ConfigError, match="which yields scores"):
-        generation.load_generator(other)
+        sampling.load_generator(other)
     assert command(other, tmp_path / "made.root", "--rows", "5") == 1
     assert "task 'classification'" in capsys.readouterr().err
     (tmp_path / "made.root").write_text("mine")

@@ -14,7 +14,7 @@ import pytest
 import uproot
 from tests.stages import ROOT, Run, rows_of
 
-from rootloom.config import Library, Table, parse
+from rootloom.config.sections import Library, Table, parse
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import Header, inspect

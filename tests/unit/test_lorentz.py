@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import vector
 
-from rootloom.config import Library
+from rootloom.config.registry import build
+from rootloom.config.sections import Library
 from rootloom.errors import ConfigError
 from rootloom.models.lorentz import (
     Lorentz,
@@ -25,7 +26,6 @@ from rootloom.models.lorentz import (
     read_objects,
     tagged_first,
 )
-from rootloom.registry import build
 from rootloom.representations.features import FeatureVector
 from rootloom.types import Features, Named, NamedFeatures
 

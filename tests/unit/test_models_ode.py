@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from rootloom.models.ode import Solver, integrate
+from rootloom.models.generators.ode import Solver, integrate
 
 START = np.array([[1.0, -0.5], [0.2, 1.5], [-1.0, 0.3]])
 

@@ -12,7 +12,7 @@ import optax
 import pytest
 from tests.learnable import Memory, PlainFeatures, PlainImage, images, points, trees
 
-from rootloom import registry
+from rootloom.config import registry
 from rootloom.tasks.classification import Classification
 from rootloom.training import parallel
 from rootloom.training.state import initial_params, initial_state

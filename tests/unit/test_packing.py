@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootloom import rates
-from rootloom.config import Rates, parse, read_yaml
+from rootloom.config.sections import Rates, parse, read_yaml
 from rootloom.errors import DataError
-from rootloom.packing import (
+from rootloom.planning import rates
+from rootloom.shards.manifest import Entry, Manifest
+from rootloom.shards.moments import Moments
+from rootloom.shards.statistics import Statistics, merge_by_position
+from rootloom.system.packing import (
     FOLDER_ENTRIES,
     MAX_PACKS,
     folder,
@@ -22,9 +25,6 @@ from rootloom.packing import (
     packs_for,
     position,
 )
-from rootloom.shards.manifest import Entry, Manifest
-from rootloom.shards.moments import Moments
-from rootloom.shards.statistics import Statistics, merge_by_position
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = [f"file-{n:06d}" for n in range(100_000)]

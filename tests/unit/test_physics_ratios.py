@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import logit
 
-from rootloom.physics.ratios import (
+from rootloom.physics.calorimeter.ratios import (
     cell_ratios,
     cells_of_ratios,
     energy_ratios,

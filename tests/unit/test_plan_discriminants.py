@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from rootloom.config.registry import parse
 from rootloom.errors import ConfigError
-from rootloom.evaluation.discriminants import Discriminant
-from rootloom.registry import parse
-from rootloom.selection import Selection
+from rootloom.evaluation.classification.discriminants import Discriminant
+from rootloom.planning.request import Selection
 
 ROOT = Path(__file__).resolve().parents[2]
 THREE = {

@@ -11,7 +11,7 @@ import yaml
 from tests.workflow.project import Project, make_project
 
 from rootloom.errors import ConfigError
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
 from snakemake_executor_plugin_rootloom_htcondor.reads import excerpt_for
 
 SETTINGS = {"experiment": "toy", "results": "results"}

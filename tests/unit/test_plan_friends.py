@@ -9,7 +9,7 @@ import yaml
 from tests.workflow.project import Project, make_project
 
 from rootloom.errors import ConfigError
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
 
 SETTINGS = {"experiment": "toy", "results": "results"}
 EXPERIMENT = Path("config/experiments/toy.yaml")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from rootloom.errors import ConfigError
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 

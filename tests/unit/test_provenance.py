@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from rootloom import provenance
 from rootloom.rootio.friends import write_friend
+from rootloom.system import provenance
 from rootloom.training import bundle
 
 RECORD = provenance.record("train", {"section": {"a": 1}, "fingerprint": "f"}, seed=3)

@@ -10,8 +10,8 @@ import pytest
 from tests.unit.test_report_page import Page, evaluations, predictions
 
 from rootloom.errors import DataError
-from rootloom.evaluation.classification import Classification
-from rootloom.evaluation.discriminants import Discriminant
+from rootloom.evaluation.classification.discriminants import Discriminant
+from rootloom.evaluation.classification.evaluator import Classification
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import write_predictions
 from rootloom.report.inputs import Expected, ReportInputs

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.container import ErrorbarContainer
 
-from rootloom.evaluation.classification_results import Calibration, Curve, Discrimination, Histogram
+from rootloom.evaluation.classification.result import Calibration, Curve, Discrimination, Histogram
 from rootloom.evaluation.measurement import Measurement
-from rootloom.report import figures
+from rootloom.report.classification import figures
+from rootloom.report.classification.figures import Traced
 from rootloom.report.distributions import class_lines, distribution
-from rootloom.report.figures import Traced
 from rootloom.report.inputs import Distribution
 
 LINE = class_lines(["dnn", "trees"])[0]

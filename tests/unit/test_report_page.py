@@ -15,11 +15,10 @@ import pytest
 from PIL import Image
 
 from rootloom.errors import DataError, InputError
-from rootloom.evaluation.classification import Classification
+from rootloom.evaluation.classification.evaluator import Classification
+from rootloom.evaluation.classification.significance import Counts
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
-from rootloom.evaluation.significance import Counts
-from rootloom.fileio import sealed
 from rootloom.report.definitions import definitions, facts
 from rootloom.report.images import class_images
 from rootloom.report.inputs import (
@@ -37,6 +36,7 @@ from rootloom.report.tables import expected_rows
 from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 from rootloom.representations.base import Panel
+from rootloom.system.atomic import sealed
 
 # name: (separation, members, parameters, seconds)
 METHODS = {

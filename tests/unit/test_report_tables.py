@@ -6,7 +6,7 @@ import math
 
 from tests.unit.test_report_figures import LINE
 
-from rootloom.evaluation.classification_results import ClassificationResult
+from rootloom.evaluation.classification.result import ClassificationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.inputs import Expected, History

@@ -7,11 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from rootloom.evaluation.classification import Classification
-from rootloom.evaluation.classification_results import Curve
-from rootloom.evaluation.discriminate import Sample, discriminate
-from rootloom.report import figures
-from rootloom.report.figures import Line, Traced
+from rootloom.evaluation.classification.discriminate import discriminate
+from rootloom.evaluation.classification.evaluator import Classification
+from rootloom.evaluation.classification.result import Curve
+from rootloom.evaluation.classification.sample import Sample
+from rootloom.report.classification import figures
+from rootloom.report.classification.figures import Line, Traced
 from rootloom.report.theme import COLOURS, SERIES, looks
 
 # Simulation of full colour-vision deficiencies on linear RGB: Machado, Oliveira, Fernandes,

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from rootloom.errors import ConfigError, DataError
-from rootloom.physics.pmts import latitude_rings
+from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.representations.sphere import PmtSphere
 from rootloom.representations.turning import (
     Turn,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from rootloom.config import Dataset, Experiment, Library, Settings, parse
+from rootloom.config.sections import Dataset, Experiment, Library, Settings, parse
 from rootloom.errors import ConfigError
-from rootloom.paths import check_name, check_results
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
+from rootloom.system.paths import check_name, check_results
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Library(ROOT / "config")

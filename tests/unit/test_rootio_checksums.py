@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rootloom.errors import ConfigError
-from rootloom.rootio.checksums import Content, join, of_file, of_header, parse, split
+from rootloom.rootio.transport.checksums import Content, join, of_file, of_header, parse, split
 
 MD5, SHA = "9e107d9d372bb6826bd81d3542a419d6", "0" * 62 + "ab"
 

@@ -14,13 +14,13 @@ import pytest
 import uproot
 import yaml
 
-from rootloom import stages
 from rootloom.errors import ConfigError, DataError, InputError, RootloomError
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
 from rootloom.rootio.dataset import ClassRule, FriendRule, RowReader
 from rootloom.rootio.friends import write_friend
 from rootloom.rootio.header import inspect, require, with_friends
 from rootloom.shards.reader import Shard
+from rootloom.stages import all
 from rootloom.types import SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,8 +203,8 @@ def preprocess(plan: Plan) -> dict[str, np.ndarray]:
     for pack in plan.packs:
         index, manifest = plan.paths.index("mine", pack), plan.manifests("features")[0]
         job = plan.job("index", pack=pack)
-        stages.index(job, listing=listing, readers=plan.readers(), output=index)
-        stages.preprocess(
+        all.index(job, listing=listing, readers=plan.readers(), output=index)
+        all.preprocess(
             plan.job("preprocess", representation="features", pack=pack),
             listing=listing,
             index=index,

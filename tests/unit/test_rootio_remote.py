@@ -25,7 +25,7 @@ from rootloom.errors import (
 )
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
-from rootloom.rootio.remote import (
+from rootloom.rootio.transport.remote import (
     COPIES,
     Retry,
     TransferError,

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from rootloom import scratch
 from rootloom.errors import ConfigError, InputError
-from rootloom.filelist import File
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
 from rootloom.rootio.shapes import Shapes
+from rootloom.system import scratch
+from rootloom.system.filelist import File
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 ANY = (ClassRule(name="any", where="MET_pt > 0"),)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rootloom.errors import ConfigError, InputError
-from rootloom.rootio.source import expand, is_remote, key_of
+from rootloom.rootio.transport.source import expand, is_remote, key_of
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_listed_hides_no_refusal(
     def refuse(path: object) -> list[str]:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr("rootloom.rootio.source.os.listdir", refuse)
+    monkeypatch.setattr("rootloom.rootio.transport.source.os.listdir", refuse)
     with pytest.raises(InputError, match=r"no match(.|\n)*a: Permission denied"):
         expand("a/w.root", base=folder)
 

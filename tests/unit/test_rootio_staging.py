@@ -10,13 +10,13 @@ from typing import BinaryIO
 
 import pytest
 
-from rootloom import scratch
 from rootloom.errors import ConfigError, InputError
-from rootloom.rootio import remote, staging
-from rootloom.rootio.checksums import Content
 from rootloom.rootio.header import inspect
-from rootloom.rootio.remote import Retry
-from rootloom.rootio.staging import held, staged, verified
+from rootloom.rootio.transport import remote, staging
+from rootloom.rootio.transport.checksums import Content
+from rootloom.rootio.transport.remote import Retry
+from rootloom.rootio.transport.staging import held, staged, verified
+from rootloom.system import scratch
 
 FILE = Path(__file__).parents[1] / "data" / "uproot-HZZ-lzma.root"
 DATA = bytes(range(256)) * 20_000  # 5 MB

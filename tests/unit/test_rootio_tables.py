@@ -11,7 +11,7 @@ import pytest
 import uproot
 
 from rootloom.cli import main
-from rootloom.config import Library, Table, parse
+from rootloom.config.sections import Library, Table, parse
 from rootloom.errors import RootloomError
 from rootloom.rootio import tables
 from rootloom.rootio.tables import import_table

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from rootloom.cluster import outcomes
+from rootloom.cluster.running import EXIT_PREEMPTED, EXIT_REFUSED, STARTS, Preempted, running
 from rootloom.errors import DataError
-from rootloom.running import EXIT_PREEMPTED, EXIT_REFUSED, STARTS, Preempted, running
 
 LOG = "logs/a.log"
 
@@ -43,7 +43,7 @@ def test_a_stop_is_noted_until_the_next_start() -> None:
 def test_a_terminal_that_is_gone_does_not_end_a_job() -> None:
     reader, writer = os.pipe()
     program = (
-        "import sys, time\nfrom rootloom.running import running\n"
+        "import sys, time\nfrom rootloom.cluster.running import running\n"
         "with running('logs/a.log'):\n"
         "    sys.stdin.read()\n    print('first')\n    print('second')\n"
     )
@@ -92,12 +92,12 @@ def test_a_place_for_logs_that_cannot_be_made_is_named(capsys: pytest.CaptureFix
 def test_a_job_ends_with_the_process_that_started_it(gone_before: bool) -> None:
     """The engine dies while the job works, or while the job's interpreter still starts."""
     job = (
-        "import sys, time\nfrom rootloom.running import running\n"
+        "import sys, time\nfrom rootloom.cluster.running import running\n"
         "open('ready', 'w').close()\nsys.stdin.read()\n"
         "with running('logs/a.log'):\n    open('inside', 'w').close()\n    time.sleep(600)\n"
     )
     engine = (
-        "import subprocess, sys\nfrom rootloom.processes import announce_engine\n"
+        "import subprocess, sys\nfrom rootloom.system.processes import announce_engine\n"
         "announce_engine()\n"
         f"job = subprocess.Popen([sys.executable, '-c', {job!r}])\n"
         "print(job.pid, flush=True)\njob.wait()\n"

@@ -12,9 +12,9 @@ import pytest
 import uproot
 import yaml
 
-from rootloom.config import Dataset, parse
+from rootloom.config.sections import Dataset, parse
 from rootloom.errors import ConfigError, InputError
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
 

@@ -11,12 +11,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from rootloom.baselines.base import Sample
 from rootloom.baselines.boosted_trees import BoostedTrees
 from rootloom.evaluation.predictions import Header, read_predictions
-from rootloom.scoring import LearningData, score_stream, write_predictions
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.sums import SampleSums, training_sums
 from rootloom.shards.weights import Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
+from rootloom.stages.scoring import LearningData, score_stream, write_predictions
 from rootloom.types import RowBlock
 
 CLASSES = ("b", "s")

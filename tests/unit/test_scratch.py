@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rootloom import scratch
+from rootloom.system import scratch
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_folder_of_somebody_else_is_not_used(
 
 def test_folders_of_the_dead_are_removed_and_of_the_living_are_kept(node: Path) -> None:
     code = (
-        "import os, sys; from rootloom.scratch import folder\n"
+        "import os, sys; from rootloom.system.scratch import folder\n"
         "with folder() as f: (f / 'big').write_text('x'); print(f, flush=True); os._exit(9)"
     )
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

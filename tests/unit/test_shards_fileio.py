@@ -10,9 +10,9 @@ from pathlib import Path
 import h5py
 import pytest
 
-from rootloom import scratch
 from rootloom.errors import ResourceError, StorageError
-from rootloom.fileio import atomic_folder, atomic_path, new_hdf5, write_bytes, write_text
+from rootloom.system import scratch
+from rootloom.system.atomic import atomic_folder, atomic_path, new_hdf5, write_bytes, write_text
 
 
 def test_content_appears_only_when_complete(tmp_path: Path) -> None:

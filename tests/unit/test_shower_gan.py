@@ -24,9 +24,9 @@ from tests.learnable import LAYERS, Memory, showers
 
 from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
-from rootloom.models.calorimeter import shape, shapes
-from rootloom.models.shower_gan import Seen, ShowerGAN
-from rootloom.models.shower_scale import ShowerScale
+from rootloom.models.generators.calorimeter import shape, shapes
+from rootloom.models.generators.shower_gan import Seen, ShowerGAN
+from rootloom.models.generators.shower_scale import ShowerScale
 from rootloom.tasks.adversarial import Adversarial, slope
 from rootloom.tasks.generative import separation, shape_metrics
 from rootloom.training.loop import fit

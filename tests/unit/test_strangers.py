@@ -17,7 +17,6 @@ import h5py
 import numpy as np
 import pytest
 
-from rootloom import provenance, scratch
 from rootloom.errors import (
     DataError,
     InputError,
@@ -28,10 +27,11 @@ from rootloom.errors import (
 )
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.rootio.header import inspect
-from rootloom.rootio.remote import Retry
-from rootloom.rootio.staging import staged
+from rootloom.rootio.transport.remote import Retry
+from rootloom.rootio.transport.staging import staged
 from rootloom.shards.reader import Shard, content_digest
 from rootloom.shards.writer import ShardWriter
+from rootloom.system import provenance, scratch
 from rootloom.training import bundle, tensors
 from rootloom.training.lock import PROCESSES, alone_in
 from rootloom.types import Ragged, RowBlock
@@ -289,7 +289,7 @@ def test_bundles_of_strangers(tmp_path: Path, arrays: dict, record: dict, words:
 
 
 def test_sections_that_describe_no_network(tmp_path: Path) -> None:
-    from rootloom.networks import task_in
+    from rootloom.stages.networks import task_in
 
     path = tmp_path / "model.safetensors"
     for section in (
@@ -436,7 +436,7 @@ def test_a_copy_is_never_larger_than_announced(
 
 
 @pytest.mark.parametrize(("url", "lacking"), [
-    ("https://far/a.root", "rootloom.rootio.web"), ("root://far//a.root", "XRootD"),
+    ("https://far/a.root", "rootloom.rootio.transport.web"), ("root://far//a.root", "XRootD"),
 ])  # fmt: skip
 @pytest.mark.parametrize("verified", [False, True])
 @pytest.mark.parametrize("staging", [False, True])
@@ -464,7 +464,7 @@ def test_json_is_never_code(tmp_path: Path) -> None:
     # A record that asks for another module is only a word that the registry does not know.
     path = tmp_path / "model.safetensors"
     tensors.write(path, ARRAYS, {**RECORD, "task": {"kind": "os:system"}})
-    from rootloom.networks import task_in
+    from rootloom.stages.networks import task_in
 
     with pytest.raises(RootloomError, match="os:system"):
         task_in(bundle.load(path), json.dumps("x"))
@@ -474,10 +474,10 @@ def test_a_model_of_other_shapes_scores_nothing(tmp_path: Path) -> None:
     import jax
 
     from rootloom.batches.loader import Loader
-    from rootloom.networks import network_scores, task_in
     from rootloom.representations.features import FeatureVector
-    from rootloom.scoring import rows_of
     from rootloom.shards.statistics import shard_statistics
+    from rootloom.stages.networks import network_scores, task_in
+    from rootloom.stages.scoring import rows_of
 
     path = tmp_path / "s.h5"
     block = RowBlock(

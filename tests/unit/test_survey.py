@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rootloom import registry
-from rootloom.physics.pmts import latitude_rings
+from rootloom.config import registry
+from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.representations.base import panels_of
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.representations.features import FeatureVector

@@ -23,9 +23,15 @@ from tests.learnable import LAYERS, Memory, PlainImage, showers
 
 from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
-from rootloom.models.calogan import CaloGAN, similarity
-from rootloom.models.calorimeter import LocallyConnected, join, local_product, resample, split
 from rootloom.models.cnn import CNN
+from rootloom.models.generators.calogan import CaloGAN, similarity
+from rootloom.models.generators.calorimeter import (
+    LocallyConnected,
+    join,
+    local_product,
+    resample,
+    split,
+)
 from rootloom.models.layers import example_normal, example_seeds
 from rootloom.physics.histograms import separation_power
 from rootloom.representations.calorimeter import CalorimeterCells

@@ -20,9 +20,9 @@ from tests.learnable import LAYERS, Memory, PlainImage, showers
 from rootloom.batches.assemble import id_words
 from rootloom.errors import ConfigError
 from rootloom.models.cnn import CNN
-from rootloom.models.ode import integrate
-from rootloom.models.shower_flow import ShowerFlow
-from rootloom.physics.ratios import cell_ratios, energy_ratios
+from rootloom.models.generators.ode import integrate
+from rootloom.models.generators.shower_flow import ShowerFlow
+from rootloom.physics.calorimeter.ratios import cell_ratios, energy_ratios
 from rootloom.tasks.flow_matching import FlowMatching, path_loss
 from rootloom.training import parallel
 from rootloom.training.loop import fit

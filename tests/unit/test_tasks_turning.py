@@ -15,7 +15,7 @@ from tests.learnable import labelled
 
 from rootloom.batches.assemble import assemble
 from rootloom.models.cnn import CNN
-from rootloom.physics.pmts import latitude_rings
+from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.representations.sphere import PmtSphere
 from rootloom.tasks.regression import Regression
 from rootloom.training import parallel

@@ -19,8 +19,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from tests.learnable import Memory, PlainFeatures, point_task, points
 
+from rootloom.cluster.running import Preempted
 from rootloom.errors import ConfigError, TrainingError
-from rootloom.running import Preempted
 from rootloom.training import signals
 from rootloom.training.loop import Result, fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions

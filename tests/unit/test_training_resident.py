@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from tests.learnable import BLOCK, Memory, PlainFeatures, PlainImage, images, point_task, points
 
+from rootloom.cluster.running import Preempted
 from rootloom.errors import TrainingError
-from rootloom.models.calogan import CaloGAN
 from rootloom.models.cnn import CNN
 from rootloom.models.dnn import DNN
+from rootloom.models.generators.calogan import CaloGAN
 from rootloom.representations.calorimeter import CalorimeterCells
-from rootloom.running import Preempted
 from rootloom.shards.layout import AUXILIARY
 from rootloom.tasks.adversarial import Adversarial
 from rootloom.tasks.classification import Classification

@@ -16,11 +16,11 @@ from rootloom.batches.loader import Loader
 from rootloom.representations.base import storable
 from rootloom.representations.features import FeatureVector
 from rootloom.representations.image import JetImage
-from rootloom.sharding import _noting
 from rootloom.shards.add import add_columns
 from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
 from rootloom.shards.writer import ShardWriter
+from rootloom.stages.sharding import _noting
 from rootloom.types import Ragged, RowBlock
 
 SPLITS = {"train": 0.8, "test": 0.2}

@@ -11,7 +11,7 @@ import numpy as np
 import uproot
 import yaml
 
-from rootloom.evaluation.generation_results import GenerationResult
+from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.results import read_evaluation
 from tests.workflow.project import Project, few_showers
 from tests.workflow.test_interruption import kill_and_run_again

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from rootloom.errors import InputError
-from rootloom.filelist import FileList
-from rootloom.plan import Plan
+from rootloom.planning.plan import Plan
+from rootloom.system.filelist import FileList
 from tests.workflow.project import Project, add_file
 
 SETTINGS = {"experiment": "toy", "size": "demo", "results": "results"}

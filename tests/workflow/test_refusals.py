@@ -147,9 +147,9 @@ def test_no_space_left(project: Project) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from rootloom.plan import Plan
-from rootloom.running import running
-from rootloom.stages import preprocess
+from rootloom.planning.plan import Plan
+from rootloom.cluster.running import running
+from rootloom.stages.all import preprocess
 plan = Plan({"experiment": "toy", "results": "results"}, Path.cwd())
 (pack,) = plan.packs
 job = plan.job("preprocess", representation="features", pack=pack)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rootloom.explain import explain
+from rootloom.planning.explain import explain
 from rootloom.shards.reader import content_digest
 from rootloom.training import bundle, tensors
 from tests.workflow.project import Project, add_file, environment
@@ -36,7 +36,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 
 
 def test_a_comment_runs_nothing(project: Project) -> None:
-    for name in (IMAGE_CODE, "rootloom/training/loop.py", "rootloom/stages.py"):
+    for name in (IMAGE_CODE, "rootloom/training/loop.py", "rootloom/stages/all.py"):
         project.edit_code(name, "\n# a remark\n")
     assert project.planned() == {}
 

@@ -12,10 +12,10 @@ import numpy as np
 from rootloom.baselines.base import Data, dense
 from rootloom.baselines.tracks import READS, FittedTracks, Tracks, hits_of_rows
 from rootloom.errors import require
-from rootloom.physics.fastest_light import Muon, corrected, fastest_times, uncorrected
-from rootloom.physics.pmts import latitude_rings
-from rootloom.physics.track_fit import fit_times
-from rootloom.physics.track_squares import hits_of
+from rootloom.physics.scintillator.fastest_light import Muon, corrected, fastest_times, uncorrected
+from rootloom.physics.scintillator.pmts import latitude_rings
+from rootloom.physics.scintillator.track_fit import fit_times
+from rootloom.physics.scintillator.track_squares import hits_of
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from rootloom.baselines.base import Data
 from rootloom.baselines.tracks import FittedTracks, Tracks
-from rootloom.physics.scintillator import Scintillator
-from rootloom.physics.track_fit import fit_times, fit_track, median_times
-from rootloom.physics.track_light import track_model
+from rootloom.physics.scintillator.detector import Scintillator
+from rootloom.physics.scintillator.track_fit import fit_times, fit_track, median_times
+from rootloom.physics.scintillator.track_light import track_model
 
 
 @dataclass(frozen=True)

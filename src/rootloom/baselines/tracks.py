@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from rootloom.errors import DataError, require
-from rootloom.physics.track_fit import TrackFit
+from rootloom.physics.scintillator.track_fit import TrackFit
 from rootloom.representations.base import ragged
 from rootloom.types import Column
 

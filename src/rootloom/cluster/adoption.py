@@ -22,7 +22,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from rootloom.cluster import outcomes
 from rootloom.cluster.ledger import FOLDER, Ledger, Place, key_of
 from rootloom.cluster.outcomes import Cause
-from rootloom.provenance import is_current
+from rootloom.system.provenance import is_current
 
 MAX_LOSSES = 20  # a job lost more often than this is reported as failed
 LONGEST_DELAY = 300.0  # seconds before a job that was lost again and again is submitted anew

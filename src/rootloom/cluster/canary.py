@@ -21,8 +21,8 @@ from typing import Any
 
 from rootloom.cluster.ledger import FOLDER
 from rootloom.cluster.submit import Profile, environment
-from rootloom.fileio import write_text
-from rootloom.provenance import package_versions
+from rootloom.system.atomic import write_text
+from rootloom.system.provenance import package_versions
 
 OUTPUT = "seen.json"
 PROBE_BYTES = 8 * 1024**2  # enough for a rate, not enough to disturb anyone

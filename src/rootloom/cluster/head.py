@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rootloom.errors import RootloomError
-from rootloom.fileio import write_text
-from rootloom.processes import Identity, identify, place
+from rootloom.system.atomic import write_text
+from rootloom.system.processes import Identity, identify, place
 
 BEAT_SECONDS = 20.0  # between two signs of life
 LOST_SECONDS = 300.0  # without a sign of life, a head on another machine counts as gone
@@ -41,8 +41,8 @@ class HeadError(RootloomError):
 class Record:
     """Who holds a lease, or that nobody does: then `released` is set.
 
-    place: see `rootloom.processes.place`. since: seconds since 1970. batch: the batch job that the
-    head is, for example "SLURM job 12".
+    place: see `rootloom.system.processes.place`. since: seconds since 1970. batch: the batch job
+    that the head is, for example "SLURM job 12".
     """
 
     token: str

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rootloom import fileio
+from rootloom.system import atomic
 
 FOLDER = Path(".snakemake", "rootloom")
 
@@ -55,7 +55,7 @@ class Ledger:
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 self._replay(line)
-        fileio.write_text(path, "".join(f"{line}\n" for line in self._compact()))
+        atomic.write_text(path, "".join(f"{line}\n" for line in self._compact()))
         self._earlier: dict[str, list[str]] = {}
         for key in self._open:
             self._earlier.setdefault(_outputs_of(key), []).append(key)

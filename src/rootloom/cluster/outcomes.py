@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from rootloom import fileio
 from rootloom.cluster.ledger import FOLDER
 from rootloom.errors import ResourceError, ResultError
+from rootloom.system import atomic
 
 # "lost": preempted, evicted, node failure, removed by hand, or stopped with its state saved.
 Cause = Literal["memory", "time", "lost", "failed"]
@@ -54,7 +54,7 @@ def record(cause: Cause, rule: str, wildcards: Mapping[str, str], *, folder: Pat
         counts = _read(folder)
         of_job = counts.setdefault(_name(rule, wildcards), {})
         of_job[cause] = of_job.get(cause, 0) + 1
-        fileio.write_json(folder / "outcomes.json", {"jobs": counts})
+        atomic.write_json(folder / "outcomes.json", {"jobs": counts})
     except (ResourceError, ResultError) as refusal:
         print(f"note: {refusal}")
 
@@ -65,7 +65,7 @@ def note(what: Note, log: str | Path, *, folder: Path = FOLDER) -> None:
     Written by the job itself: its exit code does not reach the batch system, because the engine in
     between ends with a code of its own.
     """
-    fileio.write_text(_place(what, log, folder), "")
+    atomic.write_text(_place(what, log, folder), "")
 
 
 def clear(log: str | Path, *, folder: Path = FOLDER) -> None:
@@ -106,5 +106,5 @@ def _read(folder: Path) -> _Counts:
     if path not in _cache or _cache[path][0] != version:
         expected = "which jobs ran out of memory or time"
         fix = "delete it: jobs then ask for what they asked for at first"
-        _cache[path] = version, fileio.read_json(path, expected, lambda c: dict(c["jobs"]), fix=fix)
+        _cache[path] = version, atomic.read_json(path, expected, lambda c: dict(c["jobs"]), fix=fix)
     return _cache[path][1]

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.evaluation.classification import Classification
-from rootloom.evaluation.metrics import effective_rows
+from rootloom.evaluation.classification.evaluator import Classification
 from rootloom.evaluation.predictions import Predictions, read_predictions
 from rootloom.evaluation.results import Evaluation, Result
+from rootloom.evaluation.roc import effective_rows
 from rootloom.types import UNLABELLED
 
 

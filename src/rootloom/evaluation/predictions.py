@@ -15,9 +15,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rootloom import faults, hdf5
 from rootloom.errors import FAULTS, InputError, nearest, reason
-from rootloom.fileio import Sink, attributes_of, new_hdf5
+from rootloom.system import faults, hdf5
+from rootloom.system.atomic import Sink, attributes_of, new_hdf5
 from rootloom.types import NO_CLASS, UNLABELLED
 
 REQUIREMENTS = (

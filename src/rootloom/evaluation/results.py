@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rootloom.errors import DataError, ResultError
-from rootloom.evaluation.classification_results import ClassificationResult
-from rootloom.evaluation.generation_results import Floor, GenerationResult
+from rootloom.evaluation.classification.result import ClassificationResult
+from rootloom.evaluation.generation.result import Floor, GenerationResult
 from rootloom.evaluation.measurement import Measurement
-from rootloom.evaluation.regression_results import RegressionResult
-from rootloom.fileio import REMAKE, intact, sealed, unsealed, write_text
+from rootloom.evaluation.regression.result import RegressionResult
+from rootloom.system.atomic import REMAKE, intact, sealed, unsealed, write_text
 
 SCHEMA = 3
 

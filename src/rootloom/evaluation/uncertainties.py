@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rootloom.evaluation.measurement import Estimate
-from rootloom.evaluation.metrics import (
+from rootloom.evaluation.roc import (
     Crossing,
     Cumulative,
     Roc,

@@ -7,10 +7,10 @@ from typing import ClassVar, Protocol
 
 from rootloom.errors import DataError
 from rootloom.evaluation.results import Evaluation
-from rootloom.report.classification import Classification
-from rootloom.report.figures import Line
-from rootloom.report.generation import Generation
-from rootloom.report.regression import Regression
+from rootloom.report.classification.chapter import Classification
+from rootloom.report.classification.figures import Line
+from rootloom.report.generation.chapter import Generation
+from rootloom.report.regression.chapter import Regression
 
 
 class Chapter(Protocol):

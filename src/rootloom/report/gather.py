@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rootloom import registry
+from rootloom.config import registry
 from rootloom.evaluation.results import Evaluation, read_evaluation
 from rootloom.report.definitions import definitions, facts
 from rootloom.report.inputs import (

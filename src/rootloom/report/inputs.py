@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from rootloom.evaluation.results import Evaluation
-from rootloom.fileio import REMAKE, intact, unsealed
 from rootloom.report.weights import WeightsSummary
 from rootloom.representations.base import Panel
+from rootloom.system.atomic import REMAKE, intact, unsealed
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,19 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rootloom.evaluation.classification_results import ClassificationResult
-from rootloom.fileio import write_bytes, write_text
-from rootloom.report import figures, tables
+from rootloom.evaluation.classification.result import ClassificationResult
+from rootloom.report import tables
 from rootloom.report.chapters import Chapter, chapter_of
+from rootloom.report.classification import figures
+from rootloom.report.classification.figures import Line
 from rootloom.report.distributions import class_lines, distributions
-from rootloom.report.figures import Line
 from rootloom.report.images import class_images
 from rootloom.report.inputs import ClassImages, ReportInputs
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import grouped, percent
 from rootloom.report.theme import as_png, css_colour, css_variables, looks
 from rootloom.report.weights import weight_words
+from rootloom.system.atomic import write_bytes, write_text
 
 
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
-from rootloom.report.figures import Line
+from rootloom.report.classification.figures import Line
 from rootloom.report.inputs import DatasetSummary, Expected, History
 from rootloom.report.rounding import THIN, above, duration, grouped, measurement, percent
 

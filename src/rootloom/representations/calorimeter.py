@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.physics.calorimeter import Segmentation
-from rootloom.physics.ratios import cell_ratios, energy_ratios
+from rootloom.physics.calorimeter.detector import Segmentation
+from rootloom.physics.calorimeter.ratios import cell_ratios, energy_ratios
 from rootloom.representations.base import (
     MomentsLike,
     Panel,

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numba import njit
 
-from rootloom.physics.clustering import cluster, inclusive_jets
-from rootloom.physics.scalars import azimuth, longest, pt2_of, rapidity
+from rootloom.physics.jets.clustering import cluster, inclusive_jets
+from rootloom.physics.jets.scalars import azimuth, longest, pt2_of, rapidity
 from rootloom.types import Ragged
 
 Topology = Literal["kt", "cambridge_aachen", "anti_kt", "ascending_pt", "descending_pt", "random"]

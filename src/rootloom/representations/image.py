@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from rootloom.physics.clustering import inclusive_jets
+from rootloom.physics.jets.clustering import inclusive_jets
 from rootloom.representations.base import (
     MomentsLike,
     Panel,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from rootloom.physics.scalars import azimuth, delta_phi_of, longest, rapidity
+from rootloom.physics.jets.scalars import azimuth, delta_phi_of, longest, rapidity
 
 # Positions in these tuples are the integers that the kernels take.
 CENTRES = ("leading_subjet", "jet_axis", "none")

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from rootloom.errors import DataError
-from rootloom.physics.pmts import latitude_rings
+from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.representations.base import (
     MomentsLike,
     Panel,
@@ -42,7 +42,7 @@ class PmtSphere:
     """(B, rings, columns + 2 wrap, 2) images of log(1 + charge) and time; row 0 is the south pole.
 
     objects: the hits; they declare pmt, charge (photoelectrons) and time (ns). rings, equator: of
-    the detector, whose PMTs are numbered as `rootloom.physics.pmts.latitude_rings` does.
+    the detector, whose PMTs are numbered as `physics.scintillator.pmts.latitude_rings` does.
     unrolled: "cut" shows every PMT once, a ring's in the middle of its row, zeros beside them, the
     sphere cut open at longitude 0; "stretched" shows each ring over the whole row, every pixel the
     PMT nearest in longitude, so that columns are longitudes and the image goes on at the other

@@ -14,9 +14,10 @@ from rootloom.rootio.branches import Place, compression_of, places, read_arrays
 from rootloom.rootio.header import cluster_offsets, get_tree, spell
 from rootloom.rootio.joining import Friend, Index, key_rows, require_entries
 from rootloom.rootio.names import INSIDE
-from rootloom.rootio.remote import Retry, TransferError, address, brief, open_root
-from rootloom.rootio.source import is_remote
-from rootloom.rootio.staging import on_copy_if_needed
+from rootloom.rootio.transport.opening import open_root
+from rootloom.rootio.transport.remote import Retry, TransferError, address, brief
+from rootloom.rootio.transport.source import is_remote
+from rootloom.rootio.transport.staging import on_copy_if_needed
 
 T = TypeVar("T")
 MAX_STEP = 50_000
@@ -303,8 +304,8 @@ def chunks(
     friends: trees beside it, by the name that their branches have before them. checksum: as in
     `TreeFile`; compared each time the file is opened, and once more after the last chunk, as a
     local file may have been written over meanwhile.
-    Raises ChangedError where it differs, what `rootloom.rootio.remote.unreadable` says of a file,
-    tree or branch that is not there or cannot be read, and InputError for a friend whose entries
+    Raises ChangedError where it differs, what `transport.remote.unreadable` says of a file, tree or
+    branch that is not there or cannot be read, and InputError for a friend whose entries
     are not those of the tree; a remote file is opened again, and only the failed range read again.
     """
     with ExitStack() as stack:

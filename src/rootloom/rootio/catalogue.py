@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.errors import InputError, ResultError, UnsteadyError
-from rootloom.fileio import read_json, write_json
 from rootloom.rootio.header import Header
+from rootloom.system.atomic import read_json, write_json
 
 
 class Catalogue:

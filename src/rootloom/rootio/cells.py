@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rootloom.physics.calorimeter import Segmentation
+from rootloom.physics.calorimeter.detector import Segmentation
 from rootloom.rootio.writing import Rows
 from rootloom.types import Ragged
 

@@ -26,9 +26,9 @@ from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
 from rootloom.rootio.names import INSIDE, resolve
-from rootloom.rootio.remote import Retry, address
 from rootloom.rootio.rows import Layout, take
-from rootloom.rootio.staging import staged
+from rootloom.rootio.transport.remote import Retry, address
+from rootloom.rootio.transport.staging import staged
 from rootloom.types import NO_CLASS, SPLITS, TARGET, Column, RowBlock
 
 EVENT = "event"

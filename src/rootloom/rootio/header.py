@@ -16,8 +16,9 @@ from rootloom.rootio.branches import Container, places, require_readable, types
 from rootloom.rootio.joining import Friend, require_entries
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve, split_cycle
 from rootloom.rootio.origin import Events, origin_of
-from rootloom.rootio.remote import Retry, brief, open_root
-from rootloom.rootio.staging import on_copy_if_needed, verified
+from rootloom.rootio.transport.opening import open_root
+from rootloom.rootio.transport.remote import Retry, brief
+from rootloom.rootio.transport.staging import on_copy_if_needed, verified
 
 T = TypeVar("T")
 CONTAINERS: dict[str, Container] = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from rootloom import scratch
 from rootloom.errors import naming
-from rootloom.filelist import File
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import Header
 from rootloom.rootio.names import resolve
-from rootloom.rootio.remote import address
+from rootloom.rootio.transport.remote import address
+from rootloom.system import scratch
+from rootloom.system.filelist import File
 
 
 class Shapes:

@@ -17,12 +17,12 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from rootloom import faults
-from rootloom.config import Table
+from rootloom.config.sections import Table
 from rootloom.errors import ConfigError, DataError, InputError, nearest
-from rootloom.fileio import atomic_folder
 from rootloom.rootio.origin import table_note
 from rootloom.rootio.writing import Rows, write_tree
+from rootloom.system import faults
+from rootloom.system.atomic import atomic_folder
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _LINES = 20_000  # parsed at a time: what bounds the memory, and a basket

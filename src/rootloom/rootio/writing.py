@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import awkward as ak
 import numpy as np
 
-from rootloom.fileio import atomic_path
+from rootloom.system.atomic import atomic_path
 from rootloom.types import Column, Ragged
 
 

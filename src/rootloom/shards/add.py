@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 
 from rootloom.errors import ConfigError, ResultError
-from rootloom.fileio import new_hdf5
 from rootloom.shards.ids import Naming
 from rootloom.shards.layout import BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT, unreadable
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import GroupColumns
+from rootloom.system.atomic import new_hdf5
 from rootloom.types import GROUPS, UNLABELLED, Column, RowBlock
 
 _NONE = np.empty(0, np.uint64)

@@ -16,8 +16,8 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from rootloom import faults
 from rootloom.errors import ResultError, reason
+from rootloom.system import faults
 
 # 2: the identity of a row is its event's and its object's number. 3: rows of no class, in "none"; a
 # digest of the attributes.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.errors import ResultError
-from rootloom.fileio import read_json, write_json
 from rootloom.rootio.origin import Events
+from rootloom.system.atomic import read_json, write_json
 
 
 @dataclass(frozen=True)

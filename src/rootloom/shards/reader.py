@@ -17,11 +17,11 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from rootloom import hdf5
 from rootloom.errors import FAULTS, ResultError, nearest
-from rootloom.fileio import attributes_of
 from rootloom.shards.ids import Naming
 from rootloom.shards.layout import BASE_COLUMNS, SCHEMA_VERSION, read_slice, unreadable
+from rootloom.system import hdf5
+from rootloom.system.atomic import attributes_of
 from rootloom.types import GROUPS, SPLITS, Column, Ragged
 
 

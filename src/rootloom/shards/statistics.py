@@ -17,12 +17,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from rootloom.errors import DataError, ResultError, naming
-from rootloom.fileio import read_json
 from rootloom.shards.layout import AUXILIARY, TRAINING_WEIGHT
 from rootloom.shards.moments import ClassMeans, Moments
 from rootloom.shards.reader import Shard
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+from rootloom.system.atomic import read_json
 from rootloom.types import SPLITS, TARGET, Column
 
 _BLOCK_ROWS = 8192

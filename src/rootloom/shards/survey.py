@@ -17,11 +17,11 @@ from typing import Any, Self
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.fileio import read_json
 from rootloom.representations.base import panels_of, quantities_of
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.moments import ClassMeans
 from rootloom.shards.reader import Shard
+from rootloom.system.atomic import read_json
 from rootloom.types import SPLITS, TARGET, Column, Ragged
 
 COMPARED = (SPLITS[0], SPLITS[-1])  # the splits whose distributions are shown

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.errors import ResultError
-from rootloom.fingerprint import of_value
 from rootloom.representations.base import Representation
 from rootloom.shards.add import OtherUnlabelledError, add_columns
 from rootloom.shards.ids import Naming
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
+from rootloom.system.hashing import of_value
 from rootloom.types import RowBlock
 
 Blocks = Callable[[Sequence[str]], Iterable[RowBlock]]

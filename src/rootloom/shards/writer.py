@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.fileio import new_hdf5
 from rootloom.shards.ids import Naming
 from rootloom.shards.layout import (
     AUXILIARY,
@@ -24,6 +23,7 @@ from rootloom.shards.layout import (
     create,
 )
 from rootloom.shards.sums import code_of
+from rootloom.system.atomic import new_hdf5
 from rootloom.types import GROUPS, Column, Ragged, RowBlock
 
 

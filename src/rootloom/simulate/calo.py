@@ -2,7 +2,7 @@
 
 M. Paganini, L. de Oliveira, B. Nachman, arXiv:1705.02355: a cube of 480 mm, 80 times 2 mm of lead
 and 4 mm of liquid argon, read out in layers of 90, 347 and 43 mm; particles enter at right angles
-in the middle. The showers are parametrised, not tracked: see `rootloom.physics.showers`, `hadrons`.
+in the middle. The showers are parametrised, not tracked: see `rootloom.physics.calorimeter`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 
 from rootloom.errors import require
-from rootloom.physics.calorimeter import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
-from rootloom.physics.hadrons import add_pions
-from rootloom.physics.showers import add_electrons, add_photons
+from rootloom.physics.calorimeter.detector import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
+from rootloom.physics.calorimeter.hadrons import add_pions
+from rootloom.physics.calorimeter.showers import add_electrons, add_photons
 from rootloom.rootio.cells import TREE, cell_rows
 from rootloom.rootio.writing import Rows
 from rootloom.simulate.base import Progress, Simulation, silent

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rootloom.physics import kinematics
+from rootloom.physics.jets import kinematics
 
 _ELECTRON, _MUON, _PHOTON = 11, 13, 22
 _INVISIBLE = (12, 14, 16)

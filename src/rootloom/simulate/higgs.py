@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from rootloom.physics import kinematics
+from rootloom.physics.jets import kinematics
 from rootloom.rootio.writing import Rows
 from rootloom.simulate import detector
 from rootloom.simulate.base import Progress, Simulation, silent

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rootloom.physics import kinematics
-from rootloom.physics.masses import invariant_mass, nearest_pair, neutrino
+from rootloom.physics.jets import kinematics
+from rootloom.physics.jets.masses import invariant_mass, nearest_pair, neutrino
 
 JETS = 4
 W_MASS, TOP_MASS = 80.4, 172.5  # GeV

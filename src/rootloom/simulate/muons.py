@@ -16,9 +16,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from rootloom.errors import require
-from rootloom.physics.optics import LIGHT
-from rootloom.physics.pmts import Layout, first_hits
-from rootloom.physics.scintillator import Scintillator
+from rootloom.physics.scintillator.detector import Scintillator
+from rootloom.physics.scintillator.optics import LIGHT
+from rootloom.physics.scintillator.pmts import Layout, first_hits
 from rootloom.representations.base import round_mantissa
 from rootloom.rootio.writing import Rows
 from rootloom.simulate.base import Progress, Simulation, silent

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rootloom.physics import kinematics
-from rootloom.physics.observables import (
+from rootloom.physics.jets import kinematics
+from rootloom.physics.jets.observables import (
     c2,
     d2,
     energy_correlations,
@@ -14,7 +14,7 @@ from rootloom.physics.observables import (
     ratio,
     width_and_dispersion,
 )
-from rootloom.physics.subjettiness import subjettiness
+from rootloom.physics.jets.subjettiness import subjettiness
 
 
 def substructure(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rootloom.physics.grooming import trim
+from rootloom.physics.jets.grooming import trim
 from rootloom.simulate import pythia
 
 # The two hardest partonic jets may swap places until the event is complete, if they are close.

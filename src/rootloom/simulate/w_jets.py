@@ -14,8 +14,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from rootloom.errors import ConfigError
-from rootloom.physics import kinematics
-from rootloom.physics.grooming import trim
+from rootloom.physics.jets import kinematics
+from rootloom.physics.jets.grooming import trim
 from rootloom.rootio.writing import Rows
 from rootloom.simulate.base import Progress, Simulation, silent
 from rootloom.simulate.jets import leading_jets

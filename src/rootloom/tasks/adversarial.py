@@ -14,7 +14,7 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from rootloom.errors import require
-from rootloom.models.calorimeter import layer_energies
+from rootloom.models.generators.calorimeter import layer_energies
 from rootloom.models.layers import example_normal, example_seeds
 from rootloom.tasks.base import Params
 from rootloom.tasks.generative import Generative, separation, shape_metrics, share_metrics

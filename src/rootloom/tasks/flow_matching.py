@@ -12,9 +12,9 @@ import numpy as np
 from jax import Array
 
 from rootloom.errors import require
-from rootloom.models.calorimeter import layer_energies
+from rootloom.models.generators.calorimeter import layer_energies
+from rootloom.models.generators.ode import Solver, Velocity, integrate
 from rootloom.models.layers import example_normal, example_seeds, example_uniform
-from rootloom.models.ode import Solver, Velocity, integrate
 from rootloom.tasks.base import Params
 from rootloom.tasks.generative import Generative, separation, share_metrics
 from rootloom.types import Batch

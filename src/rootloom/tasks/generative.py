@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array
 
 from rootloom.errors import ConfigError
-from rootloom.models.calorimeter import Layers, layer_energies, shapes
-from rootloom.models.shower_scale import ShowerScale
+from rootloom.models.generators.calorimeter import Layers, layer_energies, shapes
+from rootloom.models.generators.shower_scale import ShowerScale
 from rootloom.physics.histograms import separation_power
 from rootloom.tasks.base import Params, require_role
 from rootloom.types import Batch, Shower

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from rootloom.errors import TrainingError
-from rootloom.fileio import REMAKE
+from rootloom.system.atomic import REMAKE
 from rootloom.tasks.base import Task
 from rootloom.training import tensors
 from rootloom.types import Batch

@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rootloom.cluster.running import EXIT_PREEMPTED, Preempted
 from rootloom.errors import LostError, from_dict
-from rootloom.fileio import write_text
-from rootloom.running import EXIT_PREEMPTED, Preempted
+from rootloom.system.atomic import write_text
 from rootloom.training import signals
 from rootloom.training.lock import PROCESSES
 
-PROGRAM = "rootloom.worker"
+PROGRAM = "rootloom.stages.worker"
 # Seconds the others get to end by themselves once one has failed.
 _GRACE = 20.0
 _POLL = 0.1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rootloom.fileio import sweep
+from rootloom.system.atomic import sweep
 
 NAME = "lock"
 PROCESSES = "processes"  # where several processes of one training find their order and leave word

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from rootloom.fileio import write_text
+from rootloom.system.atomic import write_text
 
 _LOG = "log.jsonl"
 

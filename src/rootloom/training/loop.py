@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
+from rootloom.cluster.running import Preempted
 from rootloom.errors import ConfigError, TrainingError, nearest
-from rootloom.running import Preempted
 from rootloom.tasks.base import Task
 from rootloom.training import optimizer as optimizers
 from rootloom.training import parallel, resident, signals, tensors

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from rootloom.running import Preempted
+from rootloom.cluster.running import Preempted
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 

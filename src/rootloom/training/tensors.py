@@ -13,9 +13,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from rootloom import faults
 from rootloom.errors import FAULTS, TrainingError, reason
-from rootloom.fileio import REMAKE, write_bytes
+from rootloom.system import faults
+from rootloom.system.atomic import REMAKE, write_bytes
 
 _HEADER = "rootloom"
 

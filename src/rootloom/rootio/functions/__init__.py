@@ -4,7 +4,7 @@ A file of this folder registers its own with `registry.function`; those listed h
 """
 
 from rootloom.rootio.functions import elementwise, four_vectors, objects, ordering, reductions
-from rootloom.rootio.functions.registry import FUNCTIONS, Function, function
+from rootloom.rootio.functions.registry import FUNCTIONS, Function, function, signatures
 
 __all__ = [
     "FUNCTIONS",
@@ -15,4 +15,5 @@ __all__ = [
     "objects",
     "ordering",
     "reductions",
+    "signatures",
 ]

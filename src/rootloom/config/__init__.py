@@ -1,0 +1,1 @@
+"""What a user writes: typed sections, the schema, names and where their classes live."""

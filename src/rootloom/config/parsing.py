@@ -1,0 +1,273 @@
+"""Plain data as sections, and the words in which keys and values are refused.
+
+A refusal names the key by its path, what was expected in the words of the section's own fields, and
+the nearest fix, whichever library found the fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, TypeVar, get_args, get_origin
+
+import jsonschema
+from pydantic import BaseModel, ValidationError
+
+from rootloom.config.documents import WORDS, shown
+from rootloom.errors import ConfigError, nearest
+
+# A number with a unit behind it, as physicists write them.
+WITH_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([A-Za-zµ⁻¹^0-9/-]+)\s*")
+
+
+def kinds_in(annotation: Any) -> set[Any]:
+    """The plain types that an annotation is made of."""
+    arguments = get_args(annotation)
+    return set().union(*map(kinds_in, arguments)) if arguments else {annotation}
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def parse(cls: type[S], data: Any, where: str) -> S:
+    """A section from plain data; raises ConfigError naming `where`, the key and the nearest fix."""
+    if not isinstance(data, dict):
+        raise ConfigError(where, expected="a mapping of keys", found=repr(data))
+    for path, key, known in _unknown_keys(cls, data):
+        raise ConfigError(
+            f"{where}: {'.'.join([*path, key])}",
+            expected=f"a known key{' of ' + '.'.join(path) if path else ''}",
+            found=f"'{key}'",
+            fix=nearest(key, known),
+        )
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        raise _refusal(error.errors()[0], data, where, cls) from None
+
+
+def _refusal(error: Any, data: Any, where: str, cls: type[BaseModel]) -> ConfigError:
+    """What pydantic found first, in the words of the file."""
+    keys, value = _place(data, error["loc"])
+    place = ".".join(map(str, keys))
+    missing = error["type"] == "missing"
+    if missing:
+        place = ".".join(map(str, error["loc"]))
+    description = _description(cls, keys)
+    return ConfigError(
+        f"{where}: {place}" if place else where,
+        expected=_sentence(error, description),
+        found=_found(value, place, missing),
+        fix=_nearest_value(error, keys[-1] if keys else "", value, description),
+    )
+
+
+def _found(value: Any, place: str, missing: bool) -> str:
+    if missing:
+        return "no such key"
+    return shown(value) if place else "this section as a whole"
+
+
+def _place(data: Any, loc: tuple[Any, ...]) -> tuple[list[Any], Any]:
+    """The keys of a refused value, without pydantic's names of alternatives, and the value."""
+    keys: list[Any] = []
+    for part in loc:
+        known = range(len(data)) if isinstance(data, list) else data
+        if not isinstance(data, list | dict) or part not in known:
+            break
+        keys.append(part)
+        data = data[part]
+    return keys, data
+
+
+def _description(cls: type[BaseModel], keys: list[Any]) -> str:
+    """What a section says of the key that these lead to."""
+    described, below = "", cls
+    for key in keys:
+        fields = {field.alias or name: field for name, field in below.model_fields.items()}
+        if key in fields:
+            described = fields[key].description or ""
+            below = _section_in(fields[key].annotation)[0] or below
+    return described
+
+
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "of at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "of at most"),
+}
+_TYPES = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "string": "a text",
+    "list": "a list",
+    "dict": "a mapping of keys",
+    "model": "a mapping of keys",
+    "finite": "a finite number",
+}
+
+
+def _sentence(error: Any, description: str) -> str:
+    kind = str(error["type"])
+    if kind == "missing":
+        return "this key, which has no default"
+    if kind in _BOUNDS:
+        limit, words = _BOUNDS[kind]
+        said = f"a number {words} {error['ctx'][limit]:g}"
+    else:
+        said = _TYPES.get(kind.partition("_")[0], "")
+    if not said:
+        return str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{said} ({description})" if description else said
+
+
+def _nearest_value(error: Any, key: Any, value: Any, description: str) -> str:
+    """The nearest value that would be taken, where it can be told."""
+    kind = str(error["type"])
+    if kind == "literal_error":
+        return nearest(str(value), re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+    if kind.startswith("list") and isinstance(value, str):
+        return f"{key}: [{value}]"
+    if kind.startswith(("float", "int")) and isinstance(value, str):
+        return _without_unit(str(key), value, description)
+    return ""
+
+
+def _without_unit(key: str, value: str, description: str) -> str:
+    with suppress(ValueError):
+        return f"{key}: {float(value):g}, without quotes"
+    written = WITH_UNIT.fullmatch(value)
+    if written is None:
+        return ""
+    number, unit = written.groups()
+    wanted = re.split(r"[;,:]", description)[0].strip()
+    if not wanted or " " in wanted:
+        return f"{key}: {number}"
+    if wanted == unit or (wanted, unit) in {("fb⁻¹", "fb-1"), ("fb⁻¹", "/fb"), ("fb⁻¹", "fb^-1")}:
+        return f"{key}: {number}, as the unit is {wanted}"
+    return f"a number in {wanted}, without the unit"
+
+
+def _unknown_keys(
+    cls: type[BaseModel], data: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
+    if not isinstance(data, dict):
+        return
+    fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+    for key, value in data.items():
+        if key not in fields:
+            yield path, str(key), list(fields)
+            continue
+        below, many = _section_in(fields[key].annotation)
+        if below is None:
+            continue
+        if many == "dict" and isinstance(value, dict):
+            for name, item in value.items():
+                yield from _unknown_keys(below, item, (*path, key, str(name)))
+        elif many == "list" and isinstance(value, list):
+            for number, item in enumerate(value):
+                yield from _unknown_keys(below, item, (*path, key, str(number)))
+        else:
+            yield from _unknown_keys(below, value, (*path, key))
+
+
+def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+    """The section class inside an annotation, and whether it comes in a dict or a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, ""
+    origins: dict[Any, str] = {dict: "dict", list: "list"}
+    many = origins.get(get_origin(annotation), "")
+    for argument in get_args(annotation):
+        below, deeper = _section_in(argument)
+        if below is not None:
+            return below, many or deeper
+    return None, ""
+
+
+def schema_refusal(error: Any, where: str) -> ConfigError:
+    """What a section does not fit in its schema, in the words of the file."""
+    place = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = next(key for key in error.instance if key not in known)
+        return ConfigError(
+            f"{where}: {'.'.join(filter(None, [place, unknown]))}",
+            expected="a known field",
+            found=f"'{unknown}'",
+            fix=nearest(unknown, known),
+        )
+    if error.validator == "required":
+        lacking = next(key for key in error.validator_value if key not in error.instance)
+        return ConfigError(
+            f"{where}: {'.'.join(filter(None, [place, lacking]))}",
+            expected="this key, which has no default",
+            found="no such key",
+        )
+    return ConfigError(
+        f"{where}: {place}" if place else where,
+        expected=_schema_sentence(error.schema) or str(error.message)[:WORDS],
+        found=shown(error.instance),
+        fix=_schema_fix(error, place.rpartition(".")[2]),
+    )
+
+
+_SCHEMA_TYPES = {
+    "number": "a number",
+    "integer": "a whole number",
+    "string": "a text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping of keys",
+    "null": "null",
+}
+_SCHEMA_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def _schema_sentence(schema: Any) -> str:
+    """What a schema takes, in words; "" for what these do not say."""
+    if "enum" in schema:
+        return "one of: " + ", ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(filter(None, map(_schema_sentence, schema["anyOf"])))
+    said = _SCHEMA_TYPES.get(schema.get("type", ""), "")
+    bounds = [f"{word} {schema[key]:g}" for key, word in _SCHEMA_BOUNDS.items() if key in schema]
+    items = schema.get("items")
+    if isinstance(items, dict) and (one := _schema_sentence(items)):
+        said += f", each {one}"
+    if "minItems" in schema and schema["minItems"] == schema.get("maxItems"):
+        said += f" of {schema['minItems']}"
+    elif "minItems" in schema:
+        said += f" of at least {schema['minItems']}"
+    return " ".join(filter(None, [said, " and ".join(bounds)]))
+
+
+def _schema_fix(error: Any, key: str) -> str:
+    found, schema = error.instance, error.schema
+    if isinstance(found, str) and "enum" in schema:
+        return nearest(found, map(str, schema["enum"]))
+    if isinstance(found, float) and found.is_integer() and schema.get("type") == "integer":
+        return f"{key}: {int(found)}"
+    if isinstance(found, str | int) and schema.get("type") == "array":
+        return f"{key}: [{found}]"
+    if isinstance(found, str) and schema.get("type") in ("number", "integer"):
+        return _without_unit(key, found, "")
+    return ""
+
+
+def _is_whole(checker: Any, value: Any) -> bool:
+    """15.0 is no number of pixels: JSON lets it pass, the class that is given it does not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole),
+)

@@ -1,0 +1,116 @@
+"""Names used in configuration files, and where their classes live.
+
+Entries are import paths, resolved on first use: the Snakefile validates configurations in every
+job it starts and must not import JAX or Numba for that.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from rootloom.errors import ConfigError, nearest
+
+REGISTRY: dict[str, dict[str, str]] = {
+    "models": {
+        "dnn": "rootloom.models.dnn:DNN",
+        "cnn": "rootloom.models.cnn:CNN",
+        "maxout": "rootloom.models.maxout:MaxOut",
+        "recnn": "rootloom.models.recnn:RecNN",
+        "table_resnet": "rootloom.models.table_resnet:TableResNet",
+        "lorentz": "rootloom.models.lorentz:Lorentz",
+        "calogan": "rootloom.models.generators.calogan:CaloGAN",
+        "shower_flow": "rootloom.models.generators.shower_flow:ShowerFlow",
+        "shower_gan": "rootloom.models.generators.shower_gan:ShowerGAN",
+    },
+    "representations": {
+        "features": "rootloom.representations.features:FeatureVector",
+        "jet_image": "rootloom.representations.image:JetImage",
+        "calorimeter": "rootloom.representations.calorimeter:CalorimeterCells",
+        "calorimeter_image": "rootloom.representations.calorimeter:CalorimeterImage",
+        "clustering_tree": "rootloom.representations.tree:ClusteringTree",
+        "pmt_sphere": "rootloom.representations.sphere:PmtSphere",
+    },
+    "tasks": {
+        "classification": "rootloom.tasks.classification:Classification",
+        "regression": "rootloom.tasks.regression:Regression",
+        "adversarial": "rootloom.tasks.adversarial:Adversarial",
+        "flow_matching": "rootloom.tasks.flow_matching:FlowMatching",
+    },
+    "evaluations": {
+        "classification": "rootloom.evaluation.classification.evaluator:Classification",
+        "generation": "rootloom.evaluation.generation.evaluator:Generation",
+        "regression": "rootloom.evaluation.regression.evaluator:Regression",
+    },
+    "simulations": {
+        "calo": "rootloom.simulate.calo:Calo",
+        "higgs": "rootloom.simulate.higgs:Higgs",
+        "muons": "rootloom.simulate.muons:Muons",
+        "w_jets": "rootloom.simulate.w_jets:WJets",
+    },
+    "baselines": {
+        "cut": "rootloom.baselines.cut:Cut",
+        "likelihood": "rootloom.baselines.likelihood:BinnedLikelihood",
+        "boosted_trees": "rootloom.baselines.boosted_trees:BoostedTrees",
+        "fastest_light": "rootloom.baselines.fastest_light:FastestLight",
+        "track_fit": "rootloom.baselines.track_fit:TrackFit",
+    },
+}
+
+
+def names(group: str) -> list[str]:
+    """The names of a group, sorted."""
+    return sorted(REGISTRY[group])
+
+
+def path(group: str, name: str) -> str:
+    """Import path ("package.module:Class") of an entry; raises ConfigError for an unknown name."""
+    if name not in REGISTRY[group]:
+        raise ConfigError(
+            f"{group[:-1]} '{name}'",
+            expected=f"a known {group[:-1]}",
+            found=f"'{name}'",
+            fix=nearest(name, REGISTRY[group]),
+        )
+    return REGISTRY[group][name]
+
+
+def resolve(group: str, name: str) -> type:
+    """The class behind a name."""
+    found: type = load(path(group, name))
+    return found
+
+
+def load(target: str) -> Any:
+    """What an import path "package.module:name" leads to."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def build(group: str, section: dict[str, Any]) -> Any:
+    """An instance from a configuration section `{kind: name, **fields}`.
+
+    Lists become tuples: configured objects are hashable, so that compiled functions can be keyed by
+    them.
+    """
+    fields = {key: _frozen(value) for key, value in section.items() if key != "kind"}
+    return resolve(group, section["kind"])(**fields)
+
+
+def parse(group: str, section: dict[str, Any]) -> Any:
+    """The same with all fields checked, and with their own classes for those that are sections."""
+    fields = {key: value for key, value in section.items() if key != "kind"}
+    return parse_as(path(group, section["kind"]), fields)
+
+
+def parse_as(target: str, fields: dict[str, Any]) -> Any:
+    """An instance of the class behind an import path, with all fields checked."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(load(target)).validate_python(fields)
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    return value

@@ -1,0 +1,1 @@
+"""Classes: discrimination, thresholds, calibration, confusion, significance."""

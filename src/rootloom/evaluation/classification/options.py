@@ -1,0 +1,60 @@
+"""How scores of classes become figures."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rootloom.errors import ConfigError
+from rootloom.evaluation.classification.discriminants import Discriminant
+from rootloom.evaluation.classification.significance import Counts
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Number = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class ClassificationOptions:
+    """How scores of classes become figures.
+
+    weights: "event" judges by the event weight, which is physics; "training" by the training
+    weight, as for figures after kinematic reweighting, and says so beside them. Significances are
+    of events: they refuse the latter.
+    working_points: signal efficiencies at which the rejection is quoted.
+    bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
+    significances: expected numbers of events by name, see `significance`.
+    profiles: auxiliary columns in whose bins efficiencies are shown at `profile_at`.
+    discriminants: of three classes or more, by name; see `pairs`.
+    """
+
+    weights: Literal["event", "training"] = "event"
+    working_points: tuple[Share, ...] = (0.3, 0.5, 0.8)
+    bootstrap: Annotated[int, Field(ge=0)] = 0
+    seed: int = 1
+    curve_points: Number = 200
+    histogram_bins: Number = 50
+    calibration_bins: Number = 15
+    profiles: tuple[str, ...] = ()
+    profile_bins: Number = 8
+    profile_at: Share = 0.5
+    significances: Mapping[str, Counts] = field(default_factory=dict)
+    discriminants: Mapping[str, Discriminant] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_training_weights(self.weights, self.significances)
+
+
+def refuse_training_weights(
+    weights: str, significances: Collection[str], where: str = "evaluation: significances"
+) -> None:
+    """Raise ConfigError for significances by training weights, which are no numbers of events."""
+    if weights != "event" and significances:
+        raise ConfigError(
+            where,
+            expected="weights: event, as a significance is of numbers of events",
+            found=f"weights: {weights}, with {', '.join(significances)}",
+            fix="leave out `weights: training`, or give significances an experiment of their own",
+        )

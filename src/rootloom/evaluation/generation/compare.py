@@ -1,0 +1,143 @@
+"""How alike generated and real showers are, after CaloChallenge (arXiv:2410.21611)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from rootloom.errors import DataError
+from rootloom.evaluation.generation.marginals import Marginals, compare_marginals
+from rootloom.evaluation.generation.physics_distance import (
+    frechet_physics_distance,
+    kernel_physics_distance,
+)
+from rootloom.evaluation.generation.relations import (
+    Correlations,
+    Response,
+    compare_correlations,
+    compare_responses,
+    energy_edges,
+    response_in_bins,
+)
+from rootloom.evaluation.generation.samples import Showers, mean_of
+from rootloom.evaluation.generation.two_sample import classifier_auc
+from rootloom.evaluation.measurement import Estimate
+from rootloom.evaluation.roc import require_class
+
+# Of fewer, halves, batches and bins hold too few to say anything.
+LEAST = 50
+
+
+@dataclass(frozen=True)
+class FidelityOptions:
+    """How samples are compared.
+
+    bins: of each feature's histogram; energy_bins: of the requested energy, for the response;
+    bootstrap: replicas behind the errors; seed: of them, of batches and of the classifiers;
+    trainings: of each classifier, whose spread is part of its AUC's error.
+    """
+
+    bins: Annotated[int, Field(gt=1)] = 50
+    energy_bins: Annotated[int, Field(gt=0)] = 8
+    bootstrap: Annotated[int, Field(gt=1)] = 100
+    trainings: Annotated[int, Field(gt=1)] = 3
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sample beside the real one.
+
+    figures: by name, see `compare`; marginals: by feature; average: mean energy of each cell, (C,)
+    GeV.
+    """
+
+    figures: Mapping[str, Estimate]
+    marginals: Mapping[str, Marginals]
+    correlations: Correlations
+    response: tuple[Response, Response]
+    average: tuple[np.ndarray, np.ndarray]
+
+
+def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparison:
+    """All figures of fidelity of a sample; the smaller, the better, and an AUC of 0.5 is ideal.
+
+    separation, wasserstein: means over the features, also one by one ("separation.depth");
+    auc_high, auc_low: of classifiers that see the features or the cells, and the requested energy;
+    fpd, kpd: distances of the features; correlation: the largest difference of two coefficients;
+    response, resolution: how far mean and width of seen over requested energy are off.
+    Rows count by their event weights; classifiers learn from the absolute ones.
+    Raises DataError for too few rows, no positive sum of weights, and for features that are not
+    finite.
+    """
+    for name, sample in (("real", real), ("generated", other)):
+        _check(name, sample)
+    seed, bootstrap, weights = options.seed, options.bootstrap, (real.weight, other.weight)
+    features = real.features, other.features
+    marginals = {
+        name: compare_marginals(
+            features[0][:, k], features[1][:, k], options.bins, bootstrap, seed, weights
+        )
+        for k, name in enumerate(real.names)
+    }
+    correlations = compare_correlations(*features, bootstrap, seed, weights)
+    edges = energy_edges(real.condition, options.energy_bins)
+    responses = (
+        response_in_bins(real.condition, real.response, edges, real.weight),
+        response_in_bins(other.condition, other.response, edges, other.weight),
+    )
+    response, resolution = compare_responses(*responses)
+    judge = partial(
+        classifier_auc,
+        condition=(real.condition, other.condition),
+        seed=seed,
+        trainings=options.trainings,
+        weights=weights,
+    )
+    figures = {
+        "auc_high": judge(*features),
+        "auc_low": judge(real.cells, other.cells),
+        "fpd": frechet_physics_distance(*features, bootstrap, seed, weights),
+        "kpd": kernel_physics_distance(*features, seed, weights),
+        "correlation": correlations.difference,
+        "response": response,
+        "resolution": resolution,
+        **_of_marginals(marginals),
+    }
+    averages = (mean_of(real.cells, real.weight), mean_of(other.cells, other.weight))
+    return Comparison(figures, marginals, correlations, responses, averages)
+
+
+def _of_marginals(marginals: Mapping[str, Marginals]) -> dict[str, Estimate]:
+    figures: dict[str, Estimate] = {}
+    for metric in ("separation", "wasserstein"):
+        single = {f"{metric}.{name}": getattr(m, metric) for name, m in marginals.items()}
+        values, errors = np.array(list(single.values())).T
+        # Features of the same showers: their errors do not average down.
+        figures |= {metric: Estimate(float(values.mean()), float(errors.mean())), **single}
+    return figures
+
+
+def _check(name: str, sample: Showers) -> None:
+    if len(sample) < LEAST:
+        raise DataError(
+            f"{name} showers",
+            expected=f"at least {LEAST} to compare",
+            found=str(len(sample)),
+            fix="more files, or a larger share for this split",
+        )
+    require_class(f"{name} showers", int((sample.weight != 0).sum()), float(sample.weight.sum()))
+    quantities = dict(zip(sample.names, sample.features.T, strict=True))
+    for quantity, values in {**quantities, "the cells": sample.cells}.items():
+        if not np.isfinite(values).all():
+            raise DataError(
+                f"{name} showers: {quantity}",
+                expected="finite numbers",
+                found=f"{int((~np.isfinite(values)).sum())} that are not",
+                fix="look at its expression for showers without energy",
+            )

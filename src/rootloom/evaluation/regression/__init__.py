@@ -1,0 +1,1 @@
+"""Numbers, directions and tracks beside their truth."""

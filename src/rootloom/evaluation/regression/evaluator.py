@@ -1,0 +1,321 @@
+"""Predicted numbers, directions, points and tracks: how far from the truth, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.evaluation.bins import even_edges, in_bins
+from rootloom.evaluation.measurement import Estimate, Measurement
+from rootloom.evaluation.members import known, over_members
+from rootloom.evaluation.predictions import Predictions
+from rootloom.evaluation.regression import resolution
+from rootloom.evaluation.regression.result import (
+    NumberError,
+    NumberProfile,
+    RegressionResult,
+    Residuals,
+    Resolution,
+    ResolutionProfile,
+    Spread,
+)
+from rootloom.evaluation.roc import effective_rows
+from rootloom.types import TARGET
+
+Triple = tuple[str, str, str]
+Number = Annotated[int, Field(gt=0)]
+# Where histograms begin: at this share of the rows, and not so far below the largest value.
+_LOWEST, _DECADES = 0.002, 1e-5
+# What histograms of residuals leave out on either side: a few far rows would hide all the others.
+_TAIL = 0.005
+# More plain numbers than this are not shown against each other: pictures grow with their square.
+_EACH_OTHER = 4
+FEW_AROUND = "too few different values around the figure"
+
+
+@dataclass(frozen=True)
+class Track:
+    """A line by targets: x, y, z of a point on it, and of its direction."""
+
+    point: Triple
+    direction: Triple
+
+
+@dataclass(frozen=True)
+class Regression:
+    """How predicted targets become figures.
+
+    directions: x, y, z of vectors, by name: the opening angle to the truth, degrees. points: of
+    places: the distance to the truth, in the targets' unit. tracks: lines by name: the distance
+    between the points of the true and of the predicted line that lie nearest to the origin, and the
+    difference of the two lines' distances to the origin. Targets in none of them are plain numbers:
+    bias, root mean square and resolution of what is predicted minus what is true.
+    profiles: what resolutions are shown against, in `profile_bins` bins with equal numbers of rows
+    (plain numbers also against their own truth, and up to four of them against each other's):
+    "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
+    distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All
+    are the truth's.
+    histogram_bins: of equal ratio of their edges, from the lowest 0.2 % of the rows to the highest.
+    """
+
+    shown: ClassVar[tuple[str, ...]] = ("resolution.png",)
+
+    directions: Mapping[str, Triple] = field(default_factory=dict)
+    points: Mapping[str, Triple] = field(default_factory=dict)
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()
+    unit: str = ""
+    profile_bins: Number = 8
+    histogram_bins: Number = 40
+
+    def result(
+        self, members: Sequence[Predictions], held_out: Sequence[Predictions]
+    ) -> RegressionResult:
+        """See `Evaluator`. Raises DataError for a target that is not predicted, or has no rows."""
+        samples = [_Sample(member) for member in members]
+        total = float(samples[0].weight.sum())
+        if not total > 0:
+            raise DataError(
+                f"predictions of '{members[0].header.method}'",
+                expected="at least one row and a positive sum of weights",
+                found=f"{len(samples[0].weight)} rows with weights summing to {total:g}",
+                fix="check the selection and the weights of this split",
+            )
+        axes = {name: self._axis(name, samples[0]) for name in self.profiles}
+        errors = [self._errors(sample) for sample in samples]
+        weights = [sample.weight for sample in samples]
+        return RegressionResult(
+            resolutions=tuple(
+                self._resolution(name, [e[name] for e in errors], weights, axes)
+                for name in errors[0]
+            ),
+            numbers=self._all_numbers(samples, axes),
+        )
+
+    def _errors(self, sample: _Sample) -> dict[str, np.ndarray]:
+        """Angles and distances (R,) by the names of their figures."""
+        found: dict[str, np.ndarray] = {}
+        for name, triple in self.directions.items():
+            found[f"angle_{name}"] = resolution.opening_angle(*sample.pair(triple))
+        for name, triple in self.points.items():
+            found[f"distance_{name}"] = resolution.distance(*sample.pair(triple))
+        for name, track in self.tracks.items():
+            point, direction = sample.pair(track.point), sample.pair(track.direction)
+            ours, true = (
+                resolution.nearest_point(*line) for line in zip(point, direction, strict=True)
+            )
+            found[f"distance_{name}"] = resolution.distance(ours, true)
+            radii = np.linalg.norm(ours, axis=1), np.linalg.norm(true, axis=1)
+            found[f"impact_{name}"] = np.abs(radii[0] - radii[1])
+        return found
+
+    def _numbers(self, sample: _Sample) -> list[str]:
+        """Predicted targets that are part of nothing else."""
+        tracks = [t for track in self.tracks.values() for t in (track.point, track.direction)]
+        parts = [*self.directions.values(), *self.points.values(), *tracks]
+        inside = {name for triple in parts for name in triple}
+        return [name for name in sample.columns if name not in inside]
+
+    def _axis(self, name: str, sample: _Sample) -> np.ndarray:
+        """What a profile is against, of the true values, (R,)."""
+        kind, _, of = name.partition("_")
+        if kind == "zenith" and of in self.directions:
+            return resolution.zenith(sample.true(self.directions[of]))
+        if kind == "meridian" and of in self.points:
+            return resolution.from_meridian(sample.true(self.points[of]))
+        if kind == "impact" and of in self.tracks:
+            track = self.tracks[of]
+            return resolution.impact(sample.true(track.point), sample.true(track.direction))
+        if name in sample.columns:
+            return sample.truth_of(name)
+        raise ConfigError(
+            "evaluation: profiles",
+            expected="zenith_DIRECTION, meridian_POINT, impact_TRACK or a target",
+            found=f"'{name}'",
+            fix=nearest(name, [*self._axes(), *sample.columns]),
+        )
+
+    def _unit_of(self, axis: str) -> str:
+        if axis not in self._axes():
+            return ""
+        return self.unit if axis.startswith("impact_") else "°"
+
+    def _axes(self) -> list[str]:
+        parts = (("zenith", self.directions), ("meridian", self.points), ("impact", self.tracks))
+        return [f"{kind}_{name}" for kind, named in parts for name in named]
+
+    def _resolution(
+        self,
+        name: str,
+        errors: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
+        axes: Mapping[str, np.ndarray],
+    ) -> Resolution:
+        pairs = list(zip(errors, weights, strict=True))
+        return Resolution(
+            name=name,
+            unit="°" if name.startswith("angle_") else self.unit,
+            mean=_measured(resolution.mean, pairs),
+            median=_measured(partial(resolution.quantile, share=0.5), pairs),
+            contained=_measured(partial(resolution.quantile, share=resolution.CONTAINED), pairs),
+            spread=_spread(np.concatenate(errors), np.concatenate(weights), self.histogram_bins),
+            profiles=tuple(
+                self._profile(axis, values, errors[0], weights[0]) for axis, values in axes.items()
+            ),
+        )
+
+    def _profile(
+        self, axis: str, values: np.ndarray, error: np.ndarray, weight: np.ndarray
+    ) -> ResolutionProfile:
+        """Means and 68 % quantiles of the first member in bins."""
+        edges, inside = self._bins(values)
+        means = (resolution.mean(error[rows], weight[rows]) for rows in inside)
+        contained = (
+            resolution.quantile(error[rows], weight[rows], resolution.CONTAINED) for rows in inside
+        )
+        return ResolutionProfile(
+            variable=axis,
+            unit=self._unit_of(axis),
+            edges=tuple(edges.tolist()),
+            mean=tuple(map(_plain, means)),
+            contained=tuple(map(_plain, contained)),
+        )
+
+    def _all_numbers(
+        self, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
+    ) -> tuple[NumberError, ...]:
+        """All plain numbers; axes: what profiles are against beside truths, by name."""
+        names = self._numbers(samples[0])
+        others = names if len(names) <= _EACH_OTHER else []
+        found = []
+        for name in names:
+            order = dict.fromkeys((name, *others, *axes))
+            truths = {n: axes[n] if n in axes else samples[0].truth_of(n) for n in order}
+            found.append(self._number(name, samples, truths))
+        return tuple(found)
+
+    def _number(
+        self, name: str, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
+    ) -> NumberError:
+        found = [(s.predicted_of(name) - s.truth_of(name), s.weight) for s in samples]
+        values, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return NumberError(
+            name=name,
+            bias=_measured(resolution.mean, found),
+            rms=_measured(resolution.root_mean_square, found),
+            resolution=_measured(resolution.central_width, found),
+            residuals=_residuals(values, weights, self.histogram_bins),
+            profiles=tuple(self._number_profile(axis, of, *found[0]) for axis, of in axes.items()),
+        )
+
+    def _number_profile(
+        self, axis: str, values: np.ndarray, residual: np.ndarray, weight: np.ndarray
+    ) -> NumberProfile:
+        """Bias and resolution of the first member in bins."""
+        edges, inside = self._bins(values)
+        return NumberProfile(
+            variable=axis,
+            unit=self._unit_of(axis),
+            edges=tuple(edges.tolist()),
+            bias=tuple(_plain(resolution.mean(residual[rows], weight[rows])) for rows in inside),
+            resolution=tuple(
+                _plain(resolution.central_width(residual[rows], weight[rows])) for rows in inside
+            ),
+        )
+
+    def _bins(self, values: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Edges of the bins of a profile, and which of the rows (R,) are in each of them."""
+        edges = even_edges(values, self.profile_bins)
+        place = in_bins(values, edges)
+        return edges, [place == k for k in range(len(edges) - 1)]
+
+
+class _Sample:
+    """A member's rows that count, in the order of their ids: all members share the truth then."""
+
+    def __init__(self, member: Predictions) -> None:
+        rows = member.that_count().rows
+        order = np.argsort(rows.id, kind="stable")
+        self.columns = member.header.columns
+        self.weight = rows.weight[order].astype(np.float64)
+        self._scores = rows.scores[order]
+        self._aux = rows.aux
+        self._order, self._method = order, member.header.method
+
+    def predicted_of(self, name: str) -> np.ndarray:
+        """(R,) float64."""
+        self._require(name, self.columns, "a predicted column")
+        return self._scores[:, list(self.columns).index(name)].astype(np.float64)
+
+    def truth_of(self, name: str) -> np.ndarray:
+        """(R,) float64."""
+        known = [key.removeprefix(TARGET) for key in self._aux if key.startswith(TARGET)]
+        self._require(name, known, "a true value, aux/target.NAME,")
+        return self._aux[TARGET + name][self._order].astype(np.float64)
+
+    def true(self, triple: Triple) -> np.ndarray:
+        """(R, 3)."""
+        return np.stack([self.truth_of(name) for name in triple], axis=1)
+
+    def pair(self, triple: Triple) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted and true vectors, (R, 3) each."""
+        return np.stack([self.predicted_of(name) for name in triple], axis=1), self.true(triple)
+
+    def _require(self, name: str, known: Sequence[str], what: str) -> None:
+        if name not in known:
+            raise DataError(
+                f"predictions of '{self._method}'",
+                expected=f"{what} for '{name}'",
+                found=f"only {list(known)}",
+                fix=nearest(name, known),
+            )
+
+
+def _measured(
+    figure: Callable[[np.ndarray, np.ndarray], Estimate],
+    samples: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> Measurement:
+    """A figure of values and weights (R,), one pair a member, and why it has no error."""
+    found = [figure(*sample) for sample in samples]
+    why = [
+        None if np.isfinite(one.error) else resolution.no_error(*sample) or FEW_AROUND
+        for one, sample in zip(found, samples, strict=True)
+    ]
+    return over_members(found, why)
+
+
+def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
+    """Shares of rows in bins of one ratio, by its logarithm: methods differ by factors."""
+    top = float(values.max()) or 1.0
+    low = resolution.quantile(values, weight, _LOWEST).value
+    edges = np.geomspace(np.clip(low, _DECADES * top, 0.5 * top), top, bins + 1)
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weight)
+    share = counts / weight.sum() / np.log(edges[1] / edges[0])
+    return Spread(tuple(edges.tolist()), tuple(share.tolist()))
+
+
+def _residuals(values: np.ndarray, weight: np.ndarray, bins: int) -> Residuals:
+    """Shares of rows in bins of one width, fewer of few rows; far rows on either side left out."""
+    low, high = (resolution.quantile(values, weight, q).value for q in (_TAIL, 1 - _TAIL))
+    low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)
+    if not low < high:  # all alike: a bin as wide as the value, around it
+        low, high = low - (0.5 * abs(low) or 0.5), low + (0.5 * abs(low) or 0.5)
+    few = int(np.ceil(2 * np.sqrt(effective_rows(weight))))
+    edges = np.linspace(low, high, min(bins, max(few, 5)) + 1)
+    counts, _ = np.histogram(values, edges, weights=weight)
+    share = counts / weight.sum()
+    return Residuals(
+        edges=tuple(edges.tolist()),
+        density=tuple((share / np.diff(edges)).tolist()),
+        beyond=float(1.0 - share.sum()),
+    )
+
+
+def _plain(found: Estimate) -> tuple[float | None, float | None]:
+    return known(found.value), known(found.error)

@@ -1,0 +1,1 @@
+"""Jets: clustering, grooming, substructure."""

@@ -1,0 +1,1 @@
+"""Muons through a sphere of scintillator: light, PMTs, fits of tracks."""

@@ -1,0 +1,1 @@
+"""What there is to do: the request, its files, its jobs and what each depends on."""

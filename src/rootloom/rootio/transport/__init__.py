@@ -1,0 +1,1 @@
+"""How bytes of a ROOT file get here: XRootD, HTTPS, copies, checksums. Decides no value."""

@@ -1,0 +1,259 @@
+"""Which files a dataset names: globs, paths, URLs and lists, each with a key that never changes."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from rootloom.errors import ConfigError, InputError, nearest
+from rootloom.rootio.transport import checksums
+from rootloom.system import faults, packing
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_STEM_LENGTH = 48
+_LIST = ".txt"
+_PLACEHOLDER = re.compile(r"\{(stem|folder|key|key_folder)\}")
+_CHOICE = re.compile(r"\{[^{}]*,[^{}]*\}")
+_COMMENT = re.compile(r"(?:^|\s)#")
+
+
+class SourceFile(NamedTuple):
+    """A ROOT file. key: safe as a file name, a function of path or address alone.
+
+    url: path or URL; a URL's expected size and checksums follow as a fragment (see `checksums`).
+    """
+
+    key: str
+    url: str
+
+
+def is_remote(url: str) -> bool:
+    """Whether `url` has a scheme (`root://`, `https://`, …)."""
+    return _URL.match(url) is not None
+
+
+def key_of(url: str) -> str:
+    """Stem of the path and eight hexadecimal digits of the hash of `url` as written.
+
+    Expected checksums are no part of it: a file that gets them keeps its key.
+    """
+    url, _ = checksums.split(url)
+    stem = url.partition("?")[0].rstrip("/").rpartition("/")[2]
+    stem = _UNSAFE.sub("_", stem.removesuffix(".root"))[:_STEM_LENGTH].strip("_-") or "file"
+    return f"{stem}-{hashlib.blake2b(url.encode(), digest_size=4).hexdigest()}"
+
+
+def expand(
+    patterns: str | Sequence[str], base: str | os.PathLike[str] | None = None
+) -> list[SourceFile]:
+    """Sorted files behind paths, globs (`*`, `?`, `[…]`, `**`), URLs and lists of these.
+
+    A name that a file has is that file, whatever characters are in it. Braces are such characters:
+    `{a,b}` is no choice of two.
+
+    base: folder relative patterns start from; keys are made from the paths as written, so that a
+    project that moves keeps them. Globs are not followed inside URLs. A name that ends in `.txt` is
+    a list: a path, glob or URL a line, a URL with what is known of its content after it.
+    Raises InputError for a pattern that matches nothing, a file that is there twice and two files
+    with one key; ConfigError for a list that cannot be understood; ResourceError for a file or
+    folder that cannot be looked at.
+    """
+    written = [patterns] if isinstance(patterns, str) else patterns
+    written = [entry for pattern in written for entry in _entries(pattern, base)]
+    found = sorted(name for pattern in written for name in _matches(pattern, base))
+    if twice := next((a for a, b in pairwise(found) if a == b), None):
+        raise InputError(
+            f"file {twice}",
+            expected="each file listed once",
+            found="one that two entries of `files` name or match",
+            fix="leave one of them out: its events would count twice",
+        )
+    files: dict[str, SourceFile] = {}
+    for name in found:
+        file = SourceFile(key_of(name), name if is_remote(name) else _located(name, base))
+        if file.key in files:
+            same = checksums.split(files[file.key].url)[0] == checksums.split(file.url)[0]
+            raise InputError(
+                f"files {files[file.key].url} and {file.url}",
+                expected="different files, with different keys",
+                found=f"'{file.key}' for both",
+                fix="list it once" if same else "rename one of them",
+            )
+        files[file.key] = file
+    return list(files.values())
+
+
+def _entries(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
+    """The patterns in a list, or the pattern itself."""
+    if is_remote(pattern) or not pattern.endswith(_LIST):
+        return [pattern]
+    path = Path(_located(os.path.expanduser(pattern), base))
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: byte {error.start}",
+            expected="a list of files in UTF-8",
+            found=error.reason,
+            fix="save the list as UTF-8",
+        ) from None
+    except OSError as error:
+        faults.pass_on(error, str(path))
+        raise InputError(
+            f"files: '{pattern}'",
+            expected="a list of files, one a line",
+            found=f"{error.strerror or error}: {path}",
+            fix=_nearest_path(str(path)),
+        ) from None
+    numbered = [(f"{path}, line {n}", _COMMENT.split(s)[0].split()) for n, s in enumerate(lines, 1)]
+    return [_entry(words, where) for where, words in numbered if words]
+
+
+def _entry(words: list[str], where: str) -> str:
+    """A path (which may hold spaces) or URL, then words like `adler32:0a1b2c3d`."""
+    known = []
+    while len(words) > 1 and checksums.is_word(words[-1]):
+        known.append(words.pop())
+    url, content = " ".join(words), checksums.parse(known, where)
+    if is_remote(url) and len(words) > 1:
+        raise ConfigError(
+            where,
+            expected="an address, then words like adler32:0a1b2c3d or size:123",
+            found=f"'{url}', which is not an address",
+            fix="correct it; a space inside an address is written %20",
+        )
+    if content and not is_remote(url):
+        raise ConfigError(
+            where,
+            expected="checksums of URLs only",
+            found=f"{', '.join(known)} of the local file '{url}'",
+            fix="leave them out: a local file is identified by its size and time",
+        )
+    return checksums.join(url, content)
+
+
+def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
+    if is_remote(pattern):
+        return [pattern]
+    pattern = os.path.normpath(os.path.expanduser(pattern))
+    if _is_file(_located(pattern, base)):
+        return [pattern]
+    names: list[str] = []
+    if glob.has_magic(pattern):
+        _require_listable(_located(pattern, base))
+        names = glob.glob(pattern, root_dir=base, recursive=True)
+        names = [name for name in names if _is_file(_located(name, base))]
+    if not names:
+        raise InputError(
+            f"files: '{pattern}'",
+            expected="at least one file",
+            found=f"no match in {os.path.abspath(base or '.')}",
+            fix="braces are plain characters of a name: write one entry for each choice"
+            if _CHOICE.search(pattern)
+            else _nearest_path(_located(pattern, base)),
+        )
+    return names
+
+
+def beside(
+    pattern: str, url: str, key: str, base: str | os.PathLike[str] | None, where: str
+) -> str:
+    """The file of a friend tree of the file at `url`, whose key is `key`.
+
+    pattern: a path, glob or URL; in it `{stem}` is the file's name without ".root", `{folder}`
+    where it lies, `{key}` its key, `{key_folder}` the folder of its results where there are many
+    files.
+    Raises InputError, naming `where`, unless it is one file.
+    """
+    folder, _, name = checksums.split(url)[0].partition("?")[0].rpartition("/")
+    values = {"stem": name.removesuffix(".root"), "folder": folder or "."}
+    values |= {"key": key, "key_folder": packing.folder(key)}
+    plain = _PLACEHOLDER.sub(lambda found: values[found[1]], pattern)
+    if is_remote(plain):
+        return plain
+    if os.path.isfile(_located(plain, base)):
+        return _located(os.path.normpath(plain), base)
+    # What stands for a placeholder is no pattern, whatever characters are in it.
+    escaped = _PLACEHOLDER.sub(lambda found: glob.escape(values[found[1]]), pattern)
+    try:
+        names = _matches(escaped, base)
+    except InputError as refusal:
+        raise InputError(
+            f"{where}: '{plain}'",
+            expected=f"the file of the friend tree of {url}",
+            found=refusal.found,
+            fix=_nearest_path(_located(plain, base)),
+        ) from None
+    if len(names) > 1:
+        raise InputError(
+            f"{where}: '{plain}'",
+            expected=f"one file, for {url}",
+            found=", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else ""),
+            fix="say more of its name",
+        )
+    return _located(names[0], base)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a path is a file, or a link to one.
+
+    Raises InputError for a link to nothing, ResourceError for what cannot be looked at: neither may
+    drop out of a data set without a word.
+    """
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        if not os.path.islink(path):
+            return False
+        raise InputError(
+            f"file {path}",
+            expected="a file, or a link to one",
+            found=f"a link to {os.readlink(path)}, where nothing is",
+            fix="mount what it leads to, or remove it",
+        ) from None
+    except OSError as error:
+        raise faults.of_system(error, path, writing=True) or error from None
+
+
+def _require_listable(pattern: str) -> None:
+    """Raises ResourceError for a folder that a glob would pass by because it cannot be listed."""
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return
+        raise faults.of_system(error, str(error.filename), writing=True) or error from None
+
+    above, _, below = pattern.partition("**")
+    if below:
+        for _ in os.walk(os.path.dirname(above) or ".", onerror=refuse):
+            pass
+        return
+    for folder in glob.glob(os.path.dirname(pattern)) or ["."]:
+        try:
+            os.scandir(folder).close()
+        except OSError as error:
+            refuse(error)
+
+
+def _located(name: str, base: str | os.PathLike[str] | None) -> str:
+    return os.path.join(base, name) if base else name
+
+
+def _nearest_path(path: str) -> str:
+    """What lies in the deepest folder of `path` that exists."""
+    wanted = Path(path)
+    while not wanted.parent.is_dir():
+        wanted = wanted.parent
+    try:
+        names = [name for name in os.listdir(wanted.parent) if not name.startswith(".")]
+    except OSError as error:
+        return f"in {wanted.parent}: {error.strerror}"
+    return f"in {wanted.parent}: {nearest(wanted.name, names)}"

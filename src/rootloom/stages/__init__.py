@@ -1,0 +1,1 @@
+"""What jobs do: a function a rule."""

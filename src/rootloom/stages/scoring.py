@@ -1,0 +1,195 @@
+"""From shards and scores to prediction files, whoever computes the scores."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rootloom.baselines.base import Sample, dense, matrix
+from rootloom.evaluation.predictions import Header, Rows, prediction_writer
+from rootloom.shards.layout import AUXILIARY
+from rootloom.shards.reader import Shard
+from rootloom.shards.weights import WeightTable
+from rootloom.system import provenance
+from rootloom.types import TARGET, UNLABELLED, Column
+
+BASE = ("id", "entry", "object", "label", "weight")
+Job = Mapping[str, Any]
+Scorer = Callable[[Mapping[str, Column], int], np.ndarray]
+
+
+def write_predictions(
+    output: str | Path,
+    header: Header,
+    shards: Sequence[str | Path],
+    table: WeightTable,
+    score: Scorer,
+    *,
+    reads: Sequence[str] = (),
+) -> int:
+    """Score every row of a split or of no class, shard by shard; returns the number of rows.
+
+    score: (shard columns, R) → (R, C) scores; called once a shard, in the shards' order. reads:
+    shard columns it needs beside `BASE`. table: makes a row's event weight, by which it is
+    evaluated, and its training weight, which is kept beside it.
+    """
+    owners = [_owner(path) for path in shards]
+    files = {key: number for number, key in enumerate(dict.fromkeys(owners))}
+    rows = 0
+    with prediction_writer(output, dataclasses.replace(header, files=tuple(files))) as writer:
+        for path, key in zip(shards, owners, strict=True):
+            with Shard(path) as shard:
+                columns = _columns(shard, header.split, (*table.reads, *reads))
+            found = _rows(columns, files[key], header.split, table, score)
+            writer.append(found)
+            rows += len(found)
+    return rows
+
+
+def score_stream(batches: Iterable[np.ndarray]) -> Scorer:
+    """A scorer that hands out, in order, the rows of score batches (r, C) of any length."""
+    source = iter(batches)
+    held: list[np.ndarray] = []
+
+    def score(columns: Mapping[str, Column], rows: int) -> np.ndarray:
+        while sum(map(len, held)) < rows:
+            held.append(next(source))
+        whole = np.concatenate(held) if held else np.empty((0, 1), np.float32)
+        held[:] = [whole[rows:]]
+        return whole[:rows]
+
+    return score
+
+
+@dataclass(frozen=True)
+class LearningData:
+    """What a baseline learns from (`baselines.base.Data`), weighted as in training."""
+
+    shards: Sequence[str | Path]
+    table: WeightTable
+    classes: tuple[str, ...]
+    signal: str
+    targets: tuple[str, ...]
+
+    def variables(self) -> tuple[str, ...]:
+        """Per-row variables that the shards hold, sorted; shards without rows hold none."""
+        for path in self.shards:
+            with Shard(path) as shard:
+                names = [n for n in shard.columns if n.startswith("x.") and not shard.is_ragged(n)]
+            if names:
+                return tuple(sorted(name.removeprefix("x.") for name in names))
+        return ()
+
+    def samples(self, split: str, variables: Sequence[str], positive: int) -> Iterator[Sample]:
+        """The rows of a split, one sample a shard."""
+        for path in self.shards:
+            with Shard(path) as shard:
+                reads = [*self.table.reads, *(f"x.{name}" for name in variables)]
+                columns = _columns(shard, split, reads)
+            yield Sample(
+                x=matrix(columns, variables),
+                target=(dense(columns, "label") == positive).astype(np.int8),
+                weight=self.table.training(columns),
+                names=tuple(variables),
+            )
+
+    def rows(
+        self, split: str, reads: Sequence[str]
+    ) -> Iterator[tuple[dict[str, Column], np.ndarray]]:
+        """See `Data`; shards without rows of the split are left out."""
+        for path in self.shards:
+            with Shard(path) as shard:
+                columns = {}
+                if shard.rows(split):
+                    columns = _columns(shard, split, (*self.table.reads, *reads))
+            if columns:
+                columns["weight"] = self.table.training(columns)
+                truth = [dense(columns, f"{AUXILIARY}{TARGET}{name}") for name in self.targets]
+                yield columns, np.stack(truth, axis=1)
+
+
+def unscored(columns: int) -> Scorer:
+    """A scorer of a method that is not asked for these rows: NaN in each of its columns."""
+    return lambda _, rows: np.full((rows, columns), np.nan, np.float32)
+
+
+def _owner(path: str | Path) -> str:
+    with Shard(path) as shard:
+        return str(shard.attributes["file_key"])
+
+
+def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column]:
+    if not shard.rows(split):
+        whole = ("label", "entry", "object")
+        none = {name: np.empty(0, np.float32) for name in (*BASE, *reads)}
+        return {**none, **{name: np.empty(0, np.int64) for name in whole}}
+    auxiliary = [name for name in shard.columns if name.startswith(AUXILIARY)]
+    return shard.read(split, dict.fromkeys([*BASE, *auxiliary, *reads]))
+
+
+def rows_of(shards: Sequence[str | Path], group: str) -> int:
+    """Rows of a split, or of no class, in all shards."""
+    total = 0
+    for path in shards:
+        with Shard(path) as shard:
+            total += shard.rows(group)
+    return total
+
+
+def _rows(
+    columns: Mapping[str, Column], file: int, group: str, table: WeightTable, score: Scorer
+) -> Rows:
+    length = len(columns["id"])
+    auxiliary = {
+        name.removeprefix(AUXILIARY): dense(columns, name)
+        for name in columns
+        if name.startswith(AUXILIARY)
+    }
+    return Rows(
+        id=dense(columns, "id"),
+        weight=table.events.of(columns),
+        # That of a class, which these rows have not.
+        training_weight=None if group == UNLABELLED else table.training(columns),
+        truth=dense(columns, "label"),
+        scores=score(columns, length) if length else np.empty((0, 1), np.float32),
+        file=np.full(length, file, np.int32),
+        entry=dense(columns, "entry"),
+        object=dense(columns, "object"),
+        aux=auxiliary,
+    )
+
+
+def signal_of(section: Job) -> str:
+    """The class that a scored job discriminates from the others."""
+    return str(section["task"].get("signal") or section["classes"][-1])
+
+
+def header_of(
+    job: Job,
+    split: str,
+    columns: Sequence[str],
+    parameters: int,
+    seconds: float,
+    *,
+    turned: Sequence[str] = (),
+) -> Header:
+    """What a prediction file of this job says of itself."""
+    section = job["section"]
+    return Header(
+        method=section["method"],
+        classes=tuple(section["classes"]),
+        signal=signal_of(section),
+        columns=tuple(columns),
+        experiment=section["experiment"],
+        member=section["member"],
+        split=split,
+        parameters=parameters,
+        training_seconds=seconds,
+        provenance=provenance.record("predict", dict(job)),
+        turned=tuple(turned),
+    )

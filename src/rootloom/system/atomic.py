@@ -1,0 +1,425 @@
+"""Files that are either whole or absent, and results that say when a bit of them has changed.
+
+Nothing partial ever bears a final name. A JSON result ends with its digest, of every byte before
+it; an HDF5 result holds one of its attributes, while the format itself checks arrays and structure.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext, suppress
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rootloom.errors import ConfigError, ResultError
+from rootloom.system import faults, scratch
+from rootloom.system.faults import is_full
+
+if TYPE_CHECKING:
+    import h5py
+
+# What damaged, cut or foreign content of JSON leads to, in whatever reads it.
+_UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
+    RecursionError,
+)  # fmt: skip
+REMAKE = "delete it and run snakemake again: it is made anew"
+_DIGEST = "digest"
+_DIGITS = 32  # hexadecimal, of a digest
+# Ends a JSON result. The fingerprint stands here too, so that a plan need not read the rest.
+_SEAL = re.compile(
+    rb'\{?"digest": \{"fingerprint": "([^"\\]*)", "blake2b": "([0-9a-f]{%d})"\}\}\n' % _DIGITS
+)
+_SEAL_BYTES = 256  # no seal is longer
+
+T = TypeVar("T")
+
+
+@contextmanager
+def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path]:
+    """A temporary name that becomes `path` when the block ends without an error.
+
+    It lies beside `path`, or on scratch where the environment names one (see `scratch`).
+    The content is synced to the disk of `path` before it is renamed; on any error the temporary
+    file is removed and `path` stays as it was. `needed`: bytes to be written, where known.
+    Raises StorageError when the disk, quota or file size limit is exhausted, and for a folder that
+    cannot be written to; ResourceError for other faults of the machine.
+    """
+    with _draft(Path(path), needed) as draft:
+        yield draft.path
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when the block ends without an error.
+
+    On any error it is removed with all that is in it. Raises ConfigError when `path` is there
+    already and is not an empty folder, and what `atomic_path` does for faults of the machine.
+    """
+    path = Path(path)
+    folder = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (path.is_dir() and not any(path.iterdir())):
+            require_absent(path, "a new or empty folder")
+        _remove_leftovers(path)
+        folder.mkdir()
+        yield folder
+        os.replace(folder, path)
+        _sync(path.parent)
+    except Exception as error:
+        _refuse(error, path, folder)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_absent(path: Path, expected: str = "a new file") -> None:
+    """Raises ConfigError when something is there already."""
+    if path.exists():
+        raise ConfigError(
+            str(path),
+            expected=expected,
+            found="something there already",
+            fix="remove it, or choose another name",
+        )
+
+
+@contextmanager
+def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
+    """An HDF5 file under construction that becomes `path` when the block ends without an error.
+
+    Yields the open file and its sink; `sink.check()` after each write stops at once when the disk
+    is full instead of at the end. Should scratch fill, the file goes on where `path` will be.
+    Raises what `atomic_path` does when it cannot be written, and then leaves nothing.
+    """
+    import h5py  # here, because this module is also imported where start-up time matters
+
+    with _draft(Path(path), None) as draft, closing(Sink(draft)) as sink:
+        try:
+            # HDF5 1.10's metadata carries checksums (older layouts do not) and is widely readable.
+            with h5py.File(sink, "w", libver=("v110", "v110")) as file:
+                yield file, sink
+                _seal_attributes(file)
+        finally:
+            sink.check()
+
+
+class Draft:
+    """A file under construction: where it is now, and what it will be.
+
+    path: where to write. final: the name it gets. beside: the temporary name next to `final`.
+    """
+
+    def __init__(self, final: Path, folder: Path | None) -> None:
+        self.final = final
+        self.beside = _beside(final)
+        self.path = folder / final.name if folder else self.beside
+
+    @property
+    def on_scratch(self) -> bool:
+        """Whether it has yet to be brought to the file system of its final name."""
+        return self.path != self.beside
+
+    def leave_scratch(self) -> None:
+        """Go on beside the final name."""
+        here, self.path = self.path, self.beside  # first: should there be no room, it is there
+        try:
+            here.rename(self.beside)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copyfile(here, self.beside)
+            here.unlink()
+
+    def publish(self) -> None:
+        """Give the complete content its final name, in one step and on its own file system."""
+        if self.on_scratch:
+            self.leave_scratch()
+        _sync(self.beside)
+        os.replace(self.beside, self.final)
+        _sync(self.final.parent)
+
+
+@contextmanager
+def _draft(path: Path, needed: int | None, *, small: bool = False) -> Iterator[Draft]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not small:
+            _remove_leftovers(path)
+    except OSError as error:
+        _refuse(error, path, _beside(path), needed)
+        raise
+    with nullcontext() if small else scratch.folder(needed) as folder:
+        draft = Draft(path, folder)
+        try:
+            yield draft
+            draft.publish()
+        except Exception as error:
+            _refuse(error, path, draft.path, needed)
+            raise
+        finally:
+            _remove(draft.beside)
+
+
+def _refuse(error: Exception, path: Path, at: Path, needed: int | None = None) -> None:
+    """Raise the refusal for an output that cannot be written `at` a place; return from a defect."""
+    on_scratch = at.parent != path.parent
+    advice = f"free space there, or leave {scratch.VARIABLE} unset" if on_scratch else ""
+    refusal = faults.of_writing(error, path, at=at, needed=needed, advice=advice)
+    if refusal is not None:
+        raise refusal from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that may be there; a disk that refuses even that is named by another error."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def _beside(final: Path) -> Path:
+    # Host and process in the name: two jobs that write one path never share a temporary file.
+    return final.with_name(f".{final.name}.{os.uname().nodename}-{os.getpid()}.partial")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed processes of this host left under temporary names beside `path`."""
+    _sweep(path.parent, re.escape(path.name))
+
+
+def sweep(folder: Path, *, alone: bool = False) -> None:
+    """Remove what killed processes left under temporary names in `folder`.
+
+    alone: nobody else writes there now, on any host; otherwise it is known of this host's only.
+    """
+    if folder.is_dir():
+        _sweep(folder, ".+", alone=alone)
+
+
+def _sweep(folder: Path, name: str, *, alone: bool = False) -> None:
+    """name: pattern of final names."""
+    host = ".+" if alone else re.escape(os.uname().nodename)
+    owned = re.compile(rf"\.{name}\.{host}-(\d+)\.partial")
+    for old in folder.iterdir():
+        found = owned.fullmatch(old.name)
+        if found and (alone or not _is_running(int(found[1]))):
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True
+
+
+class Sink:
+    """A file for HDF5 to write to that never fails: the first error is kept for `check` to raise.
+
+    HDF5 cannot close a file that it cannot flush, and crashes the process at exit instead.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._error: OSError | None = None
+        self._use(draft.path.open("w+b", buffering=0))
+
+    def _use(self, raw: FileIO) -> None:
+        self._raw = raw
+        self.read, self.readinto, self.seek, self.tell = raw.read, raw.readinto, raw.seek, raw.tell
+
+    def check(self) -> None:
+        """Raise the OSError that a write met, if one did."""
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Close the file; whoever made the draft says what becomes of it."""
+        self._raw.close()
+
+    def write(self, data: memoryview) -> int:
+        """Write all of `data`, or remember why not."""
+        view = memoryview(data).cast("B")
+        size = len(view)
+        while len(view) and self._error is None:
+            try:
+                view = view[self._raw.write(view) :]
+            except OSError as error:
+                self._recover(error)
+        return size
+
+    def truncate(self, size: int) -> int:
+        """Set the file's length, or remember why not."""
+        try:
+            self._raw.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+        return size
+
+    def flush(self) -> None:
+        """Nothing is buffered here."""
+
+    def _recover(self, error: OSError) -> None:
+        """Leave a full scratch; remember any other error."""
+        if not (is_full(error) and self._draft.on_scratch):
+            self._error = error
+            return
+        position = self._raw.tell()
+        try:
+            print(f"note: scratch is full: {self._draft.final} is written in place", flush=True)
+            self._draft.leave_scratch()
+            self._raw.close()
+            self._use(self._draft.path.open("r+b", buffering=0))
+            self.seek(position)
+        except OSError as another:
+            self._error = another
+
+
+@contextmanager
+def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
+    """Refuse a file that turns out not to be what is `expected` while the block reads it.
+
+    Raises ResultError in place of what missing, cut or foreign content of JSON leads to, and
+    ResourceError for a fault of the machine, after which the file may be whole.
+    """
+    try:
+        yield
+    except _UNREADABLE as error:
+        faults.pass_on(error, str(path))
+        found = f"{type(error).__name__}: {error}"
+        raise ResultError(str(path), expected=expected, found=found, fix=fix) from None
+
+
+def write_json(path: str | Path, content: Mapping[str, Any], *, indent: int | None = 1) -> None:
+    """Write a JSON result with its digest. content: of one entry or more.
+
+    Raises what `atomic_path` does.
+    """
+    record = content.get("provenance") or {}
+    text = json.dumps(content, indent=indent)
+    write_text(path, sealed(text, str(record.get("fingerprint", ""))))
+
+
+def read_json(
+    path: str | Path, expected: str, parse: Callable[[Any], T], *, fix: str = REMAKE
+) -> T:
+    """What `parse` makes of a JSON result.
+
+    Raises ResultError, naming the file, when it is not there, when any of its bytes has changed
+    since it was written, and when it is not what is `expected`.
+    """
+    with intact(path, expected, fix=fix):
+        return parse(json.loads(unsealed(path)))
+
+
+def sealed(text: str, fingerprint: str = "", *, lines: bool = False) -> str:
+    """A JSON object with its digest as one more entry at the end.
+
+    lines: there are several, one a line, and the digest is another one. fingerprint: of the job
+    that made it.
+    """
+    start = text + "{" if lines else f"{text.rstrip()[:-1].rstrip()},\n"
+    start += f'"{_DIGEST}": {{"fingerprint": "{fingerprint}", "blake2b": "'
+    return f'{start}{_digest(start.encode())}"}}}}\n'
+
+
+def unsealed(path: str | Path) -> str:
+    """The text of a JSON result without its digest.
+
+    Raises ValueError, which `intact` translates, when it has none or does not match it.
+    """
+    data = Path(path).read_bytes()
+    found = _SEAL.search(data, max(0, len(data) - _SEAL_BYTES))
+    if found is None or found.end() != len(data):
+        raise ValueError("no digest at its end: it was cut, or an earlier version made it")
+    if _digest(data[: found.start(2)]) != found[2].decode():
+        raise ValueError("content that does not match its digest: it has changed on the disk")
+    rest = data[: found.start()].decode()
+    return rest if found[0].startswith(b"{") else rest.removesuffix(",\n") + "}"
+
+
+def fingerprint_at_end(path: Path) -> str | None:
+    """The fingerprint of the job that made a JSON result; None when it does not say.
+
+    Reads the last bytes only, and therefore sees no damage before them.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _SEAL_BYTES))
+        end = file.read()
+    found = _SEAL.search(end)
+    return found[1].decode() if found and found.end() == len(end) else None
+
+
+def attributes_of(file: h5py.File, *items: str) -> dict[str, Any]:
+    """Attributes of an HDF5 result, by name.
+
+    items: what else at its top has attributes, which are checked with them. HDF5 has checksums of
+    its own for all but their texts. Raises ValueError when they have changed since they were
+    written; a file of another program has no digest.
+    """
+    found = dict(file.attrs)
+    digest = found.pop(_DIGEST, None)
+    others = {name: dict(file[name].attrs) for name in items if name in file}
+    if digest is not None and digest != _digest_of_attributes(found, others):
+        raise ValueError("attributes that do not match their digest")
+    return found if digest is None else {**found, _DIGEST: digest}
+
+
+def _seal_attributes(file: h5py.File) -> None:
+    root = {name: value for name, value in file.attrs.items() if name != _DIGEST}
+    others = {name: dict(item.attrs) for name, item in file.items() if len(item.attrs)}
+    file.attrs[_DIGEST] = _digest_of_attributes(root, others)
+
+
+def _digest_of_attributes(root: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+    text = json.dumps([root, others], sort_keys=True, default=_plain)
+    return _digest(text.encode())
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=_DIGITS // 2).hexdigest()
+
+
+def date_back(paths: Iterable[str | Path], now: float) -> None:
+    """Give files that are dated later than `now` (seconds since 1970) the present time.
+
+    The engine takes an input that is younger than the output made from it for a fault of clocks,
+    and throws the output away.
+    """
+    for path in paths:
+        with suppress(OSError):  # gone, or not ours: then the engine says what is wrong
+            if os.stat(path).st_mtime > now:
+                os.utime(path)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a whole file atomically. Raises what `atomic_path` does."""
+    # What is written in one go gains nothing by way of scratch.
+    with _draft(Path(path), len(data), small=True) as draft:
+        draft.path.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a whole UTF-8 text file atomically. Raises what `atomic_path` does."""
+    write_bytes(path, text.encode())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,172 @@
+"""Where a result came from: written into every output."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import rootloom
+from rootloom.system import atomic
+
+PACKAGES = (
+    "awkward", "fastjet", "flax", "h5py", "jax", "jaxlib", "numba", "numpy", "optax",
+    "pythia8mc", "scikit-learn", "snakemake", "uproot",
+)  # fmt: skip
+
+
+def record(
+    stage: str,
+    job: dict[str, Any],
+    *,
+    inputs: dict[str, Any] | None = None,
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """The provenance of one output: what was asked, by which code, from which inputs.
+
+    job: section, code, upstream and fingerprint, as the plan gives them to a rule.
+    inputs: checksums by name, or what else tells them from others. The machine is named by its kind
+    only: outputs are shared.
+    """
+    return {
+        "stage": stage,
+        **job,
+        "version": code_version(),
+        "packages": package_versions(),
+        "inputs": inputs or {},
+        "seed": seed,
+        "host": host_kind(),
+    }
+
+
+@cache
+def code_version() -> str:
+    """Package version, with the commit when it runs from a checkout."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return rootloom.__version__
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return rootloom.__version__
+    return f"{rootloom.__version__}+{done.stdout.strip()}"
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def host_kind() -> dict[str, Any]:
+    """The kind of machine, not its name."""
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+    }
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The provenance record inside an output; None when it has none, or is damaged or not there.
+
+    A record has a fingerprint and inputs. Looks where the stages put it: key "provenance" of JSON,
+    root attribute of HDF5, header entry of safetensors, TObjString of ROOT.
+    """
+    readers = {
+        ".json": _from_json,
+        ".h5": _from_hdf5,
+        ".safetensors": _from_safetensors,
+        ".root": _from_root,
+    }
+    found = _read(readers.get(path.suffix), path)
+    return found if _is_record(found) else None
+
+
+def _is_record(found: Any) -> bool:
+    """Whether what was found has all that callers go by: bits may have changed inside a name."""
+    return (
+        isinstance(found, dict)
+        and isinstance(found.get("fingerprint"), str)
+        and isinstance(found.get("inputs"), dict)
+    )
+
+
+def fingerprint(path: Path) -> str | None:
+    """The fingerprint of the job that made an output; None when it does not say, or is damaged.
+
+    Of JSON it looks at the end alone: a plan asks thousands of files.
+    """
+    if path.suffix in (".json", ".jsonl"):
+        found = _read(atomic.fingerprint_at_end, path)
+        return found if isinstance(found, str) else None
+    made_by = read(path)
+    return str(made_by["fingerprint"]) if made_by else None
+
+
+def is_current(outputs: Sequence[str], made_from: str) -> bool:
+    """Whether all outputs exist and those that say so were made by this fingerprint.
+
+    False when none says it: then nothing tells which job wrote them.
+    """
+    paths = [Path(output) for output in outputs]
+    if not made_from or not all(path.exists() for path in paths):
+        return False
+    carriers = [path for path in paths if path.suffix in _CARRIERS]
+    return bool(carriers) and all(fingerprint(path) == made_from for path in carriers)
+
+
+# What names its job, if it is whole.
+_CARRIERS = (".json", ".jsonl", ".h5", ".safetensors", ".root")
+
+
+def _read(reader: Callable[[Path], Any] | None, path: Path) -> Any:
+    if reader is None or not path.exists():
+        return None
+    try:
+        return reader(path)
+    except Exception:  # a damaged file fails in as many ways as it has readers
+        return None
+
+
+def _from_json(path: Path) -> Any:
+    return json.loads(path.read_text()).get("provenance")
+
+
+def _from_hdf5(path: Path) -> Any:
+    import h5py
+
+    from rootloom.system import hdf5
+
+    hdf5.require_sound_heaps(path, ends=True)
+    with h5py.File(path, "r") as file:
+        return json.loads(file.attrs["provenance"])
+
+
+def _from_root(path: Path) -> Any:
+    import uproot
+
+    with uproot.open(path) as file:
+        return json.loads(str(file["provenance"]))
+
+
+def _from_safetensors(path: Path) -> Any:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > path.stat().st_size:
+            return None
+        metadata = json.loads(file.read(length))["__metadata__"]
+    return json.loads(json.loads(metadata["rootloom"])["record"])["provenance"]
