@@ -35,6 +35,7 @@ from rootloom.report.inputs import (
 )
 from rootloom.report.page import method_lines, write_report
 from rootloom.report.rounding import measurement
+from rootloom.report.tables import expected_rows
 from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 from rootloom.representations.base import Panel
@@ -328,6 +329,17 @@ def test_expected_significances(tmp_path):
     assert {"discovery", "ams"} <= set(re.findall(r"\w+", page.text))
 
 
+def test_headings_have_all_digits_of_the_working_points(tmp_path):
+    options = Classification(working_points=(0.005, 0.775, 0.995))
+    found = evaluations(tmp_path, methods=("cnn",), rows=400, options=options)
+    text = write_report(tmp_path / "report.html", ReportInputs("W", found))[0].read_text("utf-8")
+    for point in ("0.5", "77.5", "99.5"):
+        assert f"{point}\u2009%" in text
+    entry = Expected("cnn", "r99.5", 1.0, "a paper")
+    (row,) = expected_rows([entry], found)
+    assert row.metric == "rejection at 99.5\u2009%"
+
+
 def test_nothing_survives(tmp_path):
     found = evaluations(tmp_path, 600, methods=("cnn",))
     perfect = predictions("cnn", 0, 600, ("qcd", "w"))
@@ -336,7 +348,7 @@ def test_nothing_survives(tmp_path):
     found = [evaluate([tmp_path / "p.h5"])]
     write_report(tmp_path / "r.html", ReportInputs(title="perfect", evaluations=found))
     text = Page((tmp_path / "r.html").read_text()).text
-    assert re.search(r"0 of 300 \(\d+ effective\) left", text)
+    assert re.search(r"0 of 300 \(\d+ of the largest weight\) left", text)
     assert re.search(r">\u2009\d+", text)
 
 

@@ -82,8 +82,9 @@ class Cut(Classifier):
         if self.centre is not None:
             return self.centre
         order = np.argsort(x, kind="stable")
-        cumulative = np.cumsum(weight[order])
-        return float(x[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
+        # Of signed weights, where half is first reached: the sum itself would step back.
+        cumulative = np.maximum.accumulate(np.cumsum(weight[order]))
+        return float(x[order][np.searchsorted(cumulative, weight.sum() / 2)])
 
     def _sign(self, x: np.ndarray, signal: np.ndarray, weight: np.ndarray) -> float:
         if self.direction != "auto":

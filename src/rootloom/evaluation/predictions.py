@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.id)
 
+    def take(self, kept: np.ndarray) -> Rows:
+        """The rows of an index or mask."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen = {n: c[kept] for n, c in columns.items() if isinstance(c, np.ndarray)}
+        aux = {name: values[kept] for name, values in self.aux.items()}
+        return replace(self, aux=aux, **chosen)
+
     def describe(self, row: int, files: tuple[str, ...]) -> str:
         """A row in words a user can look up."""
         number = int(self.file[row])
@@ -117,6 +124,11 @@ class Predictions:
 
     header: Header
     rows: Rows
+
+    def that_count(self) -> Predictions:
+        """Without rows of weight 0: they are no part of a sample, whatever else they hold."""
+        kept = self.rows.weight != 0
+        return self if kept.all() else Predictions(self.header, self.rows.take(kept))
 
 
 class PredictionWriter:

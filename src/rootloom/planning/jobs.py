@@ -275,7 +275,7 @@ class Jobs(Files):
 
     def _floor(self, representation: str) -> Described:
         section, code = self._comparison_of(representation)
-        return section, code, [self._shard_fingerprint(representation, self.listing.digest)]
+        return section, code, [self._fingerprint("statistics", representation=representation)]
 
     def _comparison_of(self, representation: str) -> tuple[Job, list[str]]:
         """Section and modules of comparisons with the real showers of a representation."""
@@ -285,6 +285,7 @@ class Jobs(Files):
             "representation": fields,
             "evaluation": evaluation,
             "features": self.compared(),
+            "samples": self.weighting()["samples"],
         }
         return section, [_module("evaluations", evaluation), _module("representations", fields)]
 

@@ -41,8 +41,8 @@ READS = {
     "evaluate": ("predict", "baseline"),
     "friends": ("predict", "baseline", "index"),
     "friend": ("predict", "baseline", "index"),
-    "floor": ("preprocess",),
-    "fidelity": ("generate", "train", "floor", "preprocess"),
+    "floor": ("preprocess", "statistics"),
+    "fidelity": ("generate", "train", "floor", "preprocess", "statistics"),
     "report": ("evaluate", "fidelity", "train", "statistics", "survey", "preprocess"),
 }
 # Made again, these have the same content: a user who forces one does not ask for what reads it.

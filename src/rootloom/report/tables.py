@@ -98,7 +98,7 @@ def in_unit(title: str, unit: str) -> str:
 
 def metric_label(name: str) -> str:
     """A short metric name in words."""
-    wanted = re.fullmatch(r"r(\d+)", name.lower())
+    wanted = re.fullmatch(r"r([\d.]+)", name.lower())
     if wanted:
         return f"rejection at {wanted[1]}{THIN}%"
     against = re.fullmatch(r"(.+)([./])(.+)\.r([\d.]+)", name, flags=re.IGNORECASE)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rootloom.rootio.origin import Events
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.survey import Survey
-    from rootloom.shards.weights import WeightTable
+    from rootloom.shards.weights import EventWeights, WeightTable
     from rootloom.stages.comparing import Sampling
     from rootloom.stages.friend_trees import Scores
 
@@ -582,18 +582,20 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     write_result(output, dataclasses.replace(found, provenance=record))
 
 
-def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
+def floor(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:
     """Figures of real showers beside real ones, for all methods with their representation.
 
     shards: real showers: those of the test split are compared with as many of the training split.
+    statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import write_result
     from rootloom.stages.comparing import stored_showers
 
     evaluator, sampling = _comparison(job["section"])
     train, _, test = SPLITS
-    real = stored_showers(shards, test, sampling)
-    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
+    events = _events(job["section"], _statistics(statistics))
+    real = stored_showers(shards, test, sampling, events)
+    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
     record = provenance.record("floor", dict(job), seed=evaluator.seed)
     found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
     write_result(output, found)
@@ -606,12 +608,14 @@ def fidelity(
     models: Sequence[str],
     floor: str,
     shards: Sequence[str],
+    statistics: str,
     output: str,
 ) -> None:
     """Figures of one method from the showers that its members made, beside real ones.
 
     showers: ROOT files by member; models: bundles by member. floor: what real showers beside real
     ones gave. shards: real showers, of which those of the test split are compared with.
+    statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import Evaluation, read_floor, write_result
     from rootloom.rootio.section import reader_of
@@ -621,10 +625,11 @@ def fidelity(
     section = job["section"]
     evaluator, sampling = _comparison(section)
     reader, test = reader_of(section["reader"]), SPLITS[-1]
-    real = stored_showers(shards, test, sampling)
+    events = _events(section, _statistics(statistics))
+    real = stored_showers(shards, test, sampling, events)
     (label,) = section["classes"]
     # A generated shower stands for the row at whose energy it was made, and counts as much.
-    weight = stored_weights(shards, test)
+    weight = stored_weights(shards, test, events)
     with of_result():
         made = [written_showers(path, reader, label, sampling, weight) for path in showers]
     metrics = [bundle.load(path).metrics for path in models]
@@ -763,6 +768,12 @@ def _write_statistics(
 ) -> None:
     content["provenance"] = provenance.record(stage, dict(job), inputs=inputs)
     write_json(output, content, indent=None)
+
+
+def _events(section: Job, found: Statistics) -> EventWeights:
+    from rootloom.shards.weights import Weighting
+
+    return Weighting.of_events(section).events(found.samples)
 
 
 def _weights(section: Job, found: Statistics) -> WeightTable:

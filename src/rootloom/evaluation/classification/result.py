@@ -104,7 +104,11 @@ class Significance:
 
 @dataclass(frozen=True)
 class Discrimination:
-    """One class against all others. calibration is None when scores are not probabilities."""
+    """One class against all others.
+
+    calibration: None when scores are not probabilities, or training weights leave no bin of them a
+    positive sum.
+    """
 
     positive: str
     auc: Measurement

@@ -82,8 +82,14 @@ class Regression:
     ) -> RegressionResult:
         """See `Evaluator`. Raises DataError for a target that is not predicted, or has no rows."""
         samples = [_Sample(member) for member in members]
-        if not samples[0].weight.sum() > 0:
-            raise DataError("regression", expected="rows with a weight", found="none")
+        total = float(samples[0].weight.sum())
+        if not total > 0:
+            raise DataError(
+                f"predictions of '{members[0].header.method}'",
+                expected="at least one row and a positive sum of weights",
+                found=f"{len(samples[0].weight)} rows with weights summing to {total:g}",
+                fix="check the selection and the weights of this split",
+            )
         axes = {name: self._axis(name, samples[0]) for name in self.profiles}
         errors = [self._errors(sample) for sample in samples]
         weights = [sample.weight for sample in samples]
@@ -218,8 +224,8 @@ class Regression:
         sample: tuple[np.ndarray, np.ndarray],
         figures: Mapping[str, Figure],
     ) -> dict[str, tuple]:
-        edges = resolution.even_edges(axis, self.profile_bins)
-        place = resolution.in_bins(axis, edges)
+        edges = even_edges(axis, self.profile_bins)
+        place = in_bins(axis, edges)
         parts = [tuple(x[place == k] for x in sample) for k in range(len(edges) - 1)]
         found = {name: tuple(_plain(of(*part)) for part in parts) for name, of in figures.items()}
         return {"edges": tuple(edges.tolist()), **found}
@@ -260,10 +266,10 @@ class Regression:
 
 
 class _Sample:
-    """A member's rows, in the order of their ids: all members share the truth then."""
+    """A member's rows that count, in the order of their ids: all members share the truth then."""
 
     def __init__(self, member: Predictions) -> None:
-        rows = member.rows
+        rows = member.that_count().rows
         order = np.argsort(rows.id, kind="stable")
         self.columns = member.header.columns
         self.weight = rows.weight[order].astype(np.float64)
