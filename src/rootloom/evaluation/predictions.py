@@ -480,9 +480,14 @@ def _check(where: str, header: Header, rows: Rows) -> None:
 
 
 def _require_probabilities(where: str, header: Header, rows: Rows) -> None:
-    """Refuse finite scores outside [0, 1] that are declared to be probabilities."""
-    outside = (rows.scores < 0) | (rows.scores > 1)
-    outside = (outside & np.isfinite(rows.scores)).any(axis=1)
+    """Refuse finite scores of classes outside [0, 1] that are declared to be probabilities.
+
+    Other columns, and rows of weight 0, which do not exist, may hold anything.
+    """
+    classes = {"score", *(f"score_{name}" for name in header.classes)}
+    scores = rows.scores[:, [name in classes for name in header.columns]]
+    outside = ((scores < 0) | (scores > 1)) & np.isfinite(scores) & (rows.weight != 0)[:, None]
+    outside = outside.any(axis=1)
     if header.probability and outside.any():
         row = int(np.argmax(outside))
         raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from rootloom.errors import ConfigError, DataError, nearest, require_known
+from rootloom.evaluation.bins import even_edges, in_bins
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, over_members
 from rootloom.evaluation.predictions import Predictions
