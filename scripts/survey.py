@@ -1,12 +1,11 @@
-"""Survey the rows of a representation's shards."""
+"""Merge what the packs say of the rows of a representation."""
 
 from rootloom.cluster.running import running
-from rootloom.shards.manifest import all_shards
 from rootloom.stages import survey
 
 with running(snakemake.log[0]):
     survey.run(
         snakemake.params.job,
-        shards=all_shards(snakemake.input.manifests, snakemake.params.files),
+        spectra=snakemake.input.spectra,
         output=snakemake.output.survey,
     )

@@ -9,9 +9,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from rootloom.shards.manifest import Manifest
+from rootloom.shards.manifest import Manifest, all_shards
 from rootloom.shards.reader import Shard
-from rootloom.stages import index, make_plan, moments, preprocess, statistics
+from rootloom.stages import (
+    axes,
+    index,
+    make_plan,
+    moments,
+    preprocess,
+    spectra,
+    statistics,
+    survey,
+)
 from rootloom.types import SPLITS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +71,21 @@ class Run:
         job = self.plan.job("statistics", representation="features")
         statistics.run(job, moments=made, output=paths.statistics(*named))
         return paths.statistics(*named)
+
+    def survey(self) -> str:
+        """Axes by all packs, sums of each, and what they give together."""
+        paths, named = self.plan.paths, ("mine", "features")
+        manifests = {pack: self.preprocess(pack) for pack in self.plan.files.packs}
+        edges, output = paths.axes(*named), paths.survey(*named)
+        shards = all_shards(list(manifests.values()), self.plan.files.listing.files)
+        axes.run(self.plan.job("axes", representation="features"), shards=shards, output=edges)
+        sums = {pack: paths.spectra(*named, pack) for pack in manifests}
+        for pack, manifest in manifests.items():
+            made = self._made("spectra", pack, representation="features")
+            spectra.run(**made, manifest=manifest, axes=edges, output=sums[pack])
+        job = self.plan.job("survey", representation="features")
+        survey.run(job, spectra=list(sums.values()), output=output)
+        return output
 
     def rows(self) -> Shards:
         """(entry, object) → (id, split) of all rows of all files."""

@@ -7,18 +7,18 @@ the schema: building them takes JAX. Jobs need not ask again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
-from rootloom.errors import ConfigError, RootloomError, require_known
+from rootloom.errors import ConfigError, naming, nearest, require_known
 from rootloom.planning.compatibility import check_compatibility
 from rootloom.planning.request import Request
 from rootloom.rootio.definitions import check as check_expression
-from rootloom.rootio.definitions import check_definitions
+from rootloom.rootio.definitions import check_definitions, expressions
 from rootloom.rootio.syntax import Signature
+from rootloom.types import TARGET
 
 
 def check(request: Request) -> None:
@@ -32,25 +32,11 @@ def check(request: Request) -> None:
     for name in request.representations:
         _check_representation(request, name)
     for name, section in request.experiment.baselines.items():
-        with _in(f"{request.where}: baselines.{name}"):
+        with naming(f"{request.where}: baselines.{name}"):
             registry.build("baselines", section)
     _check_training(request)
     _check_reweight(request)
     _check_evaluation(request)
-
-
-@contextmanager
-def _in(where: str) -> Iterator[None]:
-    """Name the file and key of what a class refuses."""
-    try:
-        yield
-    except RootloomError as refusal:
-        raise ConfigError(
-            where if refusal.where in where else f"{where}: {refusal.where}",
-            expected=refusal.expected,
-            found=refusal.found,
-            fix=refusal.fix,
-        ) from None
 
 
 def _check_expressions(request: Request) -> None:
@@ -63,30 +49,25 @@ def _check_expressions(request: Request) -> None:
         return library.file_of(request.dataset_name, key.partition(".")[0])
 
     check_definitions(dataset.define, functions, where("define"))
-    for key, text in _expressions(dataset):
+    for key, text in expressions(_reader(dataset)):
         check_expression(text, dataset.define, functions, f"{where(key)}: {key}")
     word = "samples" if dataset.samples else "classes"
     for name, source in dataset.sources().items():
         of, define = f"{where(word)}: {word}.{name}", {**dataset.define, **source.define}
         if source.define:
             check_definitions(define, functions, of)
-        for key, text in _expressions(source):
+        for key, text in expressions(_reader(source)):
             check_expression(text, define, functions, f"{of}.{key}")
 
 
-def _expressions(of: FromFiles | Dataset) -> Iterator[tuple[str, str]]:
-    """The expressions of a dataset or of one of its samples, each with its place."""
-    for key in ("select", "weight", "training_weight"):
-        if (text := getattr(of, key)) is not None:
-            yield key, text
-    for key in ("variables", "targets"):
-        yield from ((f"{key}.{name}", text) for name, text in getattr(of, key).items())
-    for group, members in of.objects.items():
-        yield from ((f"objects.{group}.{name}", text) for name, text in members.items())
+def _reader(of: FromFiles | Dataset) -> dict[str, Any]:
+    """What a reader is given of a dataset, or of one of its samples."""
+    shared = ("variables", "targets", "objects", "select", "weight", "training_weight")
+    own: dict[str, Any] = {"splits": {}, "identity": [], "classes": []}
     if isinstance(of, Dataset):
-        yield from ((f"splits.{n}", text) for n, text in of.splits.expressions().items())
-        yield from ((f"identity.{n}", text) for n, text in enumerate(of.identity))
-        yield from ((f"classes.{n}.where", r.where) for n, r in of.classes.items() if r.where)
+        classes = [{"name": name, "where": rule.where} for name, rule in of.classes.items()]
+        own = {"splits": of.splits.expressions(), "identity": of.identity, "classes": classes}
+    return {**{key: getattr(of, key) for key in shared}, **own}
 
 
 def _check_source(request: Request) -> None:
@@ -99,22 +80,27 @@ def _check_source(request: Request) -> None:
     for name, process in named.items():
         of = f"{where}: classes.{name}.process"
         require_known([process], known, of, f"a process of the source '{simulate.source['kind']}'")
-    with _in(f"{where}: simulate.source"):
+    with naming(f"{where}: simulate.source"):
         registry.build("simulations", simulate.source)
 
 
 def _check_representation(request: Request, name: str) -> None:
     dataset, section = request.dataset, request.library.representation(name)
-    with _in(request.library.where("representations", name)):
+    with naming(request.library.where("representations", name)):
         built = registry.build("representations", section)
         built.needs(tuple(dataset.variables), {k: list(v) for k, v in dataset.objects.items()})
 
 
 def _check_training(request: Request) -> None:
     for name, method in request.experiment.methods.items():
-        with _in(f"{request.where}: methods.{name}"):
-            options = request.library.training(request.experiment, method)
+        options = request.library.training(request.experiment, method)
+        try:
             registry.parse_as("rootloom.training.options:TrainingOptions", options)
+        except ConfigError as refusal:
+            key, _, below = refusal.where.removeprefix("training.").partition(".")
+            place = ".".join(filter(None, [request.place_of_training(name, key), below]))
+            words = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
+            raise ConfigError(place, **words) from None
 
 
 def _check_reweight(request: Request) -> None:
@@ -122,7 +108,7 @@ def _check_reweight(request: Request) -> None:
     if section is None:
         return
     where = f"{request.library.file_of(request.dataset_name, 'reweight')}: reweight"
-    with _in(where):
+    with naming(where):
         registry.parse_as("rootloom.shards.reweight:Reweight", section)
     target = section.get("target", "flat")
     known = [*request.dataset.classes, "flat"]
@@ -132,13 +118,32 @@ def _check_reweight(request: Request) -> None:
 def _check_evaluation(request: Request) -> None:
     evaluation = request.library.evaluation(request.experiment)
     if evaluation["kind"] == "classification":
-        of = f"{request.where}: evaluation.profiles"
         known = request.auxiliary()
-        require_known(evaluation.get("profiles", ()), known, of, "the variable of the reweighting")
+        for name in evaluation.get("profiles", ()):
+            if name not in known:
+                raise _no_profile(request, name, known)
     if evaluation["kind"] == "regression":
         for key, names in _targets_of(evaluation):
             of, what = f"{request.where}: evaluation.{key}", "targets of the dataset"
             require_known(names, request.dataset.targets, of, what)
+        evaluator = registry.parse("evaluations", evaluation)
+        evaluator.check_unit(list(request.dataset.targets), f"{request.where}: evaluation.unit")
+
+
+def _no_profile(request: Request, name: str, known: Collection[str]) -> ConfigError:
+    target = TARGET + name
+    text = request.dataset.variables.get(name)
+    fix = nearest(name, known)
+    if target in known:
+        fix = f"profiles: [{target}]"
+    elif text is not None:
+        fix = f"`targets: {{{name}: {text}}}` in {request.dataset_file}, and profiles: [{target}]"
+    return ConfigError(
+        f"{request.where}: evaluation.profiles",
+        expected="what every row carries: the variable of `reweight`, or target.NAME of a target",
+        found=f"'{name}'",
+        fix=fix,
+    )
 
 
 def _targets_of(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

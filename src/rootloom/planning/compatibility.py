@@ -198,8 +198,8 @@ def _check_folds(request: Request, method: str) -> None:
     folds, members = request.folds(method), len(request.members(method))
     if folds and folds != members:
         raise ConfigError(
-            f"{request.where}: methods.{method}: training.folds",
-            expected="as many members as folds",
+            request.place_of_training(method, "folds"),
+            expected=f"as many members of '{method}' as folds",
             found=f"{folds} folds, {members} members",
             fix=f"members: {folds}",
         )

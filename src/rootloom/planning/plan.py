@@ -8,7 +8,7 @@ is stale: outputs carry that of the job that made them, and no time of theirs is
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -94,20 +94,42 @@ class Plan:
                 yield from (one for split in GROUPS for one in self.predictions(method, split))
 
     def _of_files(self) -> Iterator[str]:
-        dataset, files = self.request.dataset_name, self.files
+        files = self.files
         if self.request.dataset.simulate:
             yield from (file.url for pack in files.packs for file in files.of_pack(pack).values())
-        yield from (self.paths.index(dataset, pack) for pack in files.packs)
+        yield from self.indexes()
+        yield from self.asked_first()
         yield from files.all_manifests()
         for name in self.request.representations:
-            statistics = self.paths.statistics(dataset, name)
-            yield statistics
-            yield self.paths.survey(dataset, name)
-            # Those of another division of the files gave the same statistics.
-            if not self._is_current("statistics", statistics, representation=name) or (
-                _division_of(statistics) == str(files.listing.packs)
-            ):
-                yield from (self.paths.moments(dataset, name, pack) for pack in files.packs)
+            yield self.paths.axes(self.request.dataset_name, name)
+            yield from self._sums("statistics", self.paths.statistics, self.paths.moments, name)
+            yield from self._sums("survey", self.paths.survey, self.paths.spectra, name)
+
+    def _sums(
+        self,
+        rule: str,
+        whole: Callable[[str, str], str],
+        part: Callable[[str, str, str], str],
+        representation: str,
+    ) -> Iterator[str]:
+        """What `rule` merges the sums of all packs to, and these sums."""
+        named = self.request.dataset_name, representation
+        merged = whole(*named)
+        yield merged
+        # Those of another division of the files gave the same result.
+        if not self._is_current(rule, merged, representation=representation) or (
+            _division_of(merged) == str(self.files.listing.packs)
+        ):
+            yield from (part(*named, pack) for pack in self.files.packs)
+
+    def indexes(self) -> list[str]:
+        """Headers of the files of all packs."""
+        return [self.paths.index(self.request.dataset_name, pack) for pack in self.files.packs]
+
+    def asked_first(self) -> list[str]:
+        """What has to be known of all files before any of them is set aside, if any may be."""
+        request = self.request
+        return [self.paths.branches(request.dataset_name)] if request.sets_aside else []
 
     def models(self, method: str) -> list[str]:
         """Bundles of all members of a method."""
@@ -184,7 +206,7 @@ class Plan:
             found = more
 
 
-def _division_of(statistics: str) -> str | None:
-    """The number of packs whose moments were merged, if the file is whole."""
-    record = provenance.read(Path(statistics))
+def _division_of(merged: str) -> str | None:
+    """The number of packs whose sums were merged, if the file is whole."""
+    record = provenance.read(Path(merged))
     return record["inputs"].get("packs") if record else None

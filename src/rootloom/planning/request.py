@@ -18,8 +18,8 @@ from rootloom.config.sections import (
     Settings,
     SumOfWeights,
 )
-from rootloom.rootio.definitions import written_out
-from rootloom.system.paths import Paths, check_results
+from rootloom.rootio.definitions import expressions, written_out
+from rootloom.system.paths import Paths, check_results, require_folder
 from rootloom.types import TARGET
 
 Fields = dict[str, Any]  # of a section of the configuration
@@ -44,6 +44,9 @@ class Request:
         self.dataset_name = self.experiment.dataset
         self.dataset: Dataset = self.library.dataset(self.dataset_name)
         self.paths = Paths(self.settings.results)
+        for folder in (self.name, f"datasets/{self.dataset_name}"):
+            path = f"{self.settings.results}/{folder}"
+            require_folder(path, f"config/config.yaml: results: {self.settings.results}")
         # What to call their files in messages.
         self.where = self.library.where("experiments", self.name)
         self.dataset_file = self.library.where("datasets", self.dataset_name)
@@ -69,6 +72,11 @@ class Request:
         network = self.experiment.methods.get(method)
         options = self.library.training(self.experiment, network) if network else {}
         return int(options.get("folds", 0))
+
+    def place_of_training(self, method: str, key: str) -> str:
+        """Where a training option of a method stands: in its own section, or the experiment's."""
+        own = key in self.experiment.methods[method].training
+        return f"{self.where}: {f'methods.{method}.' if own else ''}training.{key}"
 
     @cached_property
     def makes_examples(self) -> bool:
@@ -161,6 +169,11 @@ class Request:
         """The variable of the kinematic reweighting, if there is one."""
         return [self.dataset.reweight["variable"]] if self.dataset.reweight else []
 
+    @property
+    def sets_aside(self) -> bool:
+        """Whether the run goes on without files that cannot be read."""
+        return self.dataset.on_bad_file == "quarantine"
+
     # -- how rows are read and weighted -------------------------------------------------------
 
     def readers(self, representation: Fields | None = None) -> dict[str, Fields]:
@@ -245,16 +258,6 @@ def mentions(whole: Fields, part: Fields) -> list[str]:
     collection = re.compile(rf"(?<![\w.]){re.escape(whole['rows'])}(?![A-Za-z0-9])")
 
     def naming(reader: Fields) -> list[str]:
-        return [text for text in _texts(reader) if collection.search(text)]
+        return [text for _, text in expressions(reader) if collection.search(text)]
 
     return [] if whole["rows"] == "event" or naming(part) else naming(whole)
-
-
-def _texts(reader: Fields) -> list[str]:
-    """All expressions of a reader."""
-    found = [*reader["variables"].values(), *reader["targets"].values()]
-    found += [text for members in reader["objects"].values() for text in members.values()]
-    found += [reader["select"], reader["weight"], reader["training_weight"]]
-    found += [rule["where"] for rule in reader["classes"]]
-    found += [*reader["splits"].values(), *reader["identity"]]
-    return [text for text in found if text]

@@ -13,7 +13,9 @@ from typing import Any
 
 from rootloom.planning.plan import Plan
 from rootloom.stages import (
+    axes,
     baseline,
+    branches,
     evaluate,
     fidelity,
     floor,
@@ -25,6 +27,7 @@ from rootloom.stages import (
     preprocess,
     report,
     simulate,
+    spectra,
     statistics,
     survey,
     train,
@@ -35,10 +38,13 @@ STAGES = {
     for stage in (
         simulate.STAGE,
         index.STAGE,
+        branches.STAGE,
         preprocess.STAGE,
         preprocess.SHARD,
         moments.STAGE,
         statistics.STAGE,
+        axes.STAGE,
+        spectra.STAGE,
         survey.STAGE,
         train.STAGE,
         predict.STAGE,

@@ -62,6 +62,7 @@ def run(job: Job, *, shards: Sequence[str], statistics: str, outputs: Any) -> No
             learned.parameters,
             seconds,
             turned=learned.turned,
+            probability=learned.probability,
         )
         write_predictions(
             getattr(outputs, split),

@@ -11,6 +11,7 @@ from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import class_of, predictions_of
 from rootloom.system import provenance
+from rootloom.system.atomic import of_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,8 @@ def run(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output
 
     section = Section(**job["section"])
     evaluator = registry.parse("evaluations", section.evaluation)
-    found = evaluate(predictions, evaluator, held_out)
+    with of_result():
+        found = evaluate(predictions, evaluator, held_out)
     record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
     write_result(output, dataclasses.replace(found, provenance=record))
 

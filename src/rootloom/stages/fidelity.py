@@ -9,8 +9,9 @@ from pathlib import Path
 from rootloom.planning.request import Fields, Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.floor import code_of, compared
-from rootloom.stages.shared import Compared
+from rootloom.stages.shared import Compared, events_of
 from rootloom.system import provenance
+from rootloom.system.atomic import of_result
 from rootloom.types import SPLITS
 
 
@@ -59,15 +60,18 @@ def run(
     models: Sequence[str],
     floor: str,
     shards: Sequence[str],
+    statistics: str,
     output: str,
 ) -> None:
     """Compare the showers that the members of a method made with real ones.
 
     showers: ROOT files by member; models: bundles by member. floor: what real showers beside real
     ones gave. shards: real showers, of which those of the test split are compared with.
+    statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import Evaluation, read_floor, write_result
     from rootloom.rootio.section import reader_of
+    from rootloom.shards.statistics import Statistics
     from rootloom.stages.comparing import (
         comparison,
         stored_showers,
@@ -79,11 +83,13 @@ def run(
     section = Section(**job["section"])
     evaluator, sampling = comparison(section)
     reader, test = reader_of(section.reader), SPLITS[-1]
-    real = stored_showers(shards, test, sampling)
+    events = events_of(section, Statistics.read(statistics))
+    real = stored_showers(shards, test, sampling, events)
     (label,) = section.classes
     # A generated shower stands for the row at whose energy it was made, and counts as much.
-    weight = stored_weights(shards, test)
-    made = [written_showers(path, reader, label, sampling, weight) for path in showers]
+    weight = stored_weights(shards, test, events)
+    with of_result():
+        made = [written_showers(path, reader, label, sampling, weight) for path in showers]
     metrics = [bundle.load(path).metrics for path in models]
     layers = sampling.representation.layers
     evaluation = Evaluation(
@@ -104,5 +110,8 @@ def run(
 
 
 STAGE = Stage(
-    "fidelity", f"{__name__}:run", describe, reads=("generate", "train", "floor", "preprocess")
+    "fidelity",
+    f"{__name__}:run",
+    describe,
+    reads=("generate", "train", "floor", "preprocess", "statistics"),
 )

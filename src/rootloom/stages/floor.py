@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from rootloom.planning.request import Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages import preprocess
-from rootloom.stages.shared import Compared, class_of
+from rootloom.stages.shared import Compared, class_of, events_of
 from rootloom.system import provenance
 from rootloom.types import SPLITS
 
@@ -22,8 +21,8 @@ class Section(Compared):
 def describe(plan: Planning, representation: str) -> Description:
     """Real showers of a representation, compared once for all methods."""
     section = Section(**vars(compared(plan.request, representation)))
-    shards = preprocess.fingerprint_of(plan, representation, plan.files.listing.digest)
-    return Description(section, code=code_of(section), upstream=[shards])
+    statistics = plan.fingerprint("statistics", representation=representation)
+    return Description(section, code=code_of(section), upstream=[statistics])
 
 
 def compared(request: Request, representation: str) -> Compared:
@@ -32,6 +31,7 @@ def compared(request: Request, representation: str) -> Compared:
         representation=request.representation(representation),
         evaluation=request.library.evaluation(request.experiment),
         features=request.compared(),
+        samples=request.weighting()["samples"],
     )
 
 
@@ -43,19 +43,24 @@ def code_of(section: Compared) -> list[str]:
     ]
 
 
-def run(job: Job, *, shards: Sequence[str], output: str) -> None:
-    """Compare real showers of the test split with as many of the training split."""
+def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:
+    """Compare real showers of the test split with as many of the training split.
+
+    statistics: hold the sums by which samples are scaled to their cross sections.
+    """
     from rootloom.evaluation.results import write_result
+    from rootloom.shards.statistics import Statistics
     from rootloom.stages.comparing import comparison, stored_showers
 
     section = Section(**job["section"])
     evaluator, sampling = comparison(section)
     train, _, test = SPLITS
-    real = stored_showers(shards, test, sampling)
-    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
+    events = events_of(section, Statistics.read(statistics))
+    real = stored_showers(shards, test, sampling, events)
+    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
     record = provenance.record("floor", dict(job), seed=evaluator.seed)
     found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
     write_result(output, found)
 
 
-STAGE = Stage("floor", f"{__name__}:run", describe, reads=("preprocess",))
+STAGE = Stage("floor", f"{__name__}:run", describe, reads=("preprocess", "statistics"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rootloom.errors import ChangedError
 from rootloom.planning.request import Fields, Request, mentions
@@ -12,9 +13,12 @@ from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
 from rootloom.stages.shared import FileFields, notes, predictions_of, refuse_changed
 from rootloom.system import provenance
-from rootloom.system.atomic import write_json
+from rootloom.system.atomic import of_result, write_json
 from rootloom.system.filelist import File, files_of_job, states
 from rootloom.system.paths import of_file
+
+if TYPE_CHECKING:
+    from rootloom.stages.friend_trees import Scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +135,13 @@ def _write_friends(
     from rootloom.rootio.friends import write_friend
     from rootloom.rootio.names import friend_tree, identifier
     from rootloom.rootio.section import reader_of
-    from rootloom.stages.friend_trees import Scores
     from rootloom.stages.sharding import checksums_wanted
 
     catalogue, experiment = Catalogue.read(index), section.experiment
     made: dict[str, str] = {}
+    changes: dict[str, ChangedError] = {}
     readers = {name: reader_of(fields) for name, fields in section.readers.items()}
-    scores = Scores(predictions, list(friends), experiment, section.folds)
+    scores = scores_of(section, predictions, list(friends))
     beside = {**notes("friends", job), "legend": json.dumps(scores.legend(), indent=1)}
     for key, output in friends.items():
         header, reader = catalogue.header(key), readers[files[key].sample]
@@ -153,7 +157,8 @@ def _write_friends(
                     header.url, 0, header.entries, friends=files[key].friends, checksums=wanted
                 )
             except ChangedError as change:
-                refuse_changed({key: change}, changed)
+                changes[key] = change
+                continue
         made[key] = output
         write_friend(
             output,
@@ -166,7 +171,16 @@ def _write_friends(
             counts=counts,
             notes=beside,
         )
+    refuse_changed(changes, changed)
     return made
+
+
+def scores_of(section: Branches, predictions: Sequence[str], keys: Sequence[str]) -> Scores:
+    """Scores of some input files. Raises ResultError for predictions that are damaged."""
+    from rootloom.stages.friend_trees import Scores
+
+    with of_result():
+        return Scores(predictions, keys, section.experiment, section.folds)
 
 
 _READS = ("predict", "baseline", "index")

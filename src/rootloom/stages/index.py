@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rootloom.errors import InputError, require_fault_of_file
+from rootloom.errors import InputError, LackError, require_fault_of_file
 from rootloom.planning.fingerprint import of_code
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
@@ -25,23 +25,30 @@ class Section:
     """trees: by sample, the tree's name, where sums of weights stand, and friends.
 
     on_bad_file: "fail", or "quarantine", which sets files aside. files: digest of the pack's part
-    of the list of files.
+    of the list of files. asked: how rows are read, by sample, where files may be set aside: which
+    ones lack a branch depends on it.
     """
 
     trees: dict[str, list[Any]]
     on_bad_file: str
     files: str
+    asked: dict[str, Fields] | None
 
 
 def describe(plan: Planning, pack: str) -> Description:
-    """Branches do not count: a new variable must not index every file anew."""
+    """Branches do not count: a new variable must not index every file anew.
+
+    Unless files without them are set aside.
+    """
+    readers = plan.request.readers()
     section = Section(
         trees={
             name: [reader["tree"], reader["sum_of_weights"], reader["friends"]]
-            for name, reader in plan.request.readers().items()
+            for name, reader in readers.items()
         },
         on_bad_file=plan.request.dataset.on_bad_file,
         files=plan.files.listing.parts[pack].digest,
+        asked=readers if plan.request.sets_aside else None,
     )
     return Description(section)
 
@@ -71,17 +78,22 @@ def run(job: Job, *, listing: str, readers: Mapping[str, Fields], output: str) -
     for key, file in files.items():
         reader = by_sample[file.sample]
         identity = of_value([file.state, section.trees[file.sample], job["code"]])
+        # What a file lacks depends on what is asked of it.
+        lacking = of_value([identity, readers[file.sample]])
         try:
-            current = known.has(key, identity)
-            header = known.header(key) if current else _inspected(file, reader)
+            seen = known.has(key, identity) or known.has(key, lacking)
+            header = known.header(key) if seen else _inspected(file, reader)
             if header is None:
                 refusals |= aside_before(key, file.url, known.reason(key), section.on_bad_file)
-                catalogue.set_aside(key, identity, known.reason(key) or "")
+                catalogue.keep_aside(key, known)
                 continue
             require(header, reader.fitted(header.all_branches(), file.url).branches())
             shapes.require(file, reader, header)
-            catalogue.add(key, identity, header)
+            catalogue.add(key, identity, header, file.sample)
             headers.append(header)
+        except LackError as refusal:
+            refusals[key] = refusal
+            catalogue.set_aside_lacking(key, lacking, refusal, file.sample)
         except InputError as refusal:
             require_fault_of_file(refusal)
             refusals[key] = refusal
@@ -92,11 +104,10 @@ def run(job: Job, *, listing: str, readers: Mapping[str, Fields], output: str) -
 
 
 def _inspected(file: File, reader: RowReader) -> Header:
-    """What a file says of itself and of its friends, opened for it."""
+    """The headers of a file's tree and of its friends'."""
     from rootloom.rootio.header import inspect, require, with_friends
 
-    header = inspect(file.url, reader.tree)
-    header = with_friends(header, reader.beside(file.url, file.friends))
+    header = with_friends(inspect(file.url, reader.tree), reader.beside(file.url, file.friends))
     if reader.sum_of_weights is not None:
         elsewhere, branch = reader.sum_of_weights
         require(inspect(file.url, elsewhere), [branch])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from rootloom.planning.request import Fields, Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import preprocess
-from rootloom.stages.shared import class_of, write_sums
-from rootloom.system.packing import position
+from rootloom.stages.shared import class_of, sums_of_pack, write_sums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,34 +44,18 @@ def code_of(section: Section) -> list[str]:
 def run(job: Job, *, manifest: str, output: str) -> None:
     """Sum the statistics of a pack's shards."""
     from rootloom.representations.section import representation_of
-    from rootloom.shards.manifest import Manifest, shards_by_file
+    from rootloom.shards.manifest import Manifest
     from rootloom.shards.reweight import Reweight
-    from rootloom.shards.statistics import (
-        Statistics,
-        merge_all,
-        merge_by_position,
-        shard_statistics,
-    )
+    from rootloom.shards.statistics import Statistics, shard_statistics
 
     section = Section(**job["section"])
-    representation = representation_of(section.representation)
+    representation, classes = representation_of(section.representation), section.classes
     reweights = [Reweight(**section.reweight)] if section.reweight else []
-    by_file = shards_by_file([manifest])
-    files = [
-        (
-            position(key),
-            merge_all(
-                shard_statistics(path, representation, classes=section.classes, reweights=reweights)
-                for path in shards
-            ),
-        )
-        for key, shards in by_file.items()
-        if shards
-    ]
-    total = merge_by_position(files) if files else Statistics.empty(section.classes)
-    content: dict[str, Any] = total.content()
-    # Of any of its files: where the pack lies among packs.
-    content["position"] = str(position(next(iter(by_file))))
+
+    def of_shard(path: str) -> Statistics:
+        return shard_statistics(path, representation, classes=classes, reweights=reweights)
+
+    content = sums_of_pack(manifest, of_shard, Statistics.empty(classes))
     content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
     write_sums(output, content, "moments", job)
 

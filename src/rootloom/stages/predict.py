@@ -54,6 +54,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
             task.columns(),
             trained.metrics["parameters"],
             trained.metrics["seconds"],
+            probability=task.probability,
         )
         table = weights_of(section, found)
         rows = write_predictions(

@@ -142,7 +142,11 @@ def run_shard(job: Job, *, index: str, changed: str, output: str) -> None:
 
 
 STAGE = Stage(
-    "preprocess", f"{__name__}:run", describe, reads=("simulate", "index"), same_again=True
+    "preprocess",
+    f"{__name__}:run",
+    describe,
+    reads=("simulate", "index", "branches"),
+    same_again=True,
 )
 # By the code that makes the shards of a pack, so that both are the same.
 SHARD = Stage("shard", STAGE.run, describe_shard, reads=("simulate", "index"))

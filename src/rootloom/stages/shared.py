@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rootloom.config import registry
 from rootloom.errors import ChangedError
@@ -18,12 +18,15 @@ from rootloom.planning.request import Fields, Request
 from rootloom.planning.stage import Job, Planning
 from rootloom.system import provenance
 from rootloom.system.atomic import write_json
+from rootloom.system.packing import position
 from rootloom.system.paths import of_file
 
 if TYPE_CHECKING:
     from rootloom.shards.statistics import Statistics
-    from rootloom.shards.weights import WeightTable
+    from rootloom.shards.survey import Survey
+    from rootloom.shards.weights import EventWeights, WeightTable
 
+Sums = TypeVar("Sums", "Statistics", "Survey")
 FileFields = dict[str, Any]  # of `system.filelist.File`
 MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
 
@@ -70,11 +73,15 @@ class Sharded:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How showers are compared with real ones. features: variables of the dataset."""
+    """How showers are compared with real ones.
+
+    features: variables of the dataset. samples: normalisation of those with a cross section.
+    """
 
     representation: Fields
     evaluation: Fields
     features: list[str]
+    samples: dict[str, Fields]
 
 
 def scored(request: Request, method: str, member: int) -> Scored:
@@ -129,6 +136,27 @@ def notes(stage: str, job: Job, seed: int | None = None) -> dict[str, str]:
     return {"provenance": json.dumps(provenance.record(stage, dict(job), seed=seed))}
 
 
+def sums_of_pack(manifest: str, of_shard: Callable[[str], Sums], empty: Sums) -> dict[str, Any]:
+    """Sums over the shards of a pack as JSON data, with the place of the pack among all.
+
+    empty: of no shard, where all files of the pack were set aside.
+    """
+    from rootloom.shards.manifest import shards_by_file
+    from rootloom.shards.merging import merge_all, merge_by_position
+
+    by_file = shards_by_file([manifest])
+    files = sorted((position(key), shards) for key, shards in by_file.items() if shards)
+    sums = ((at, merge_all(map(of_shard, shards))) for at, shards in files)
+    content = (merge_by_position(sums) if files else empty).content()
+    # That of any of its files.
+    return {**content, "position": str(position(next(iter(by_file))))}
+
+
+def division(packs: Sequence[str]) -> dict[str, str]:
+    """Into how many packs the files were divided whose sums are merged, as a note on the inputs."""
+    return {"packs": Path(packs[0]).stem.rpartition("-of-")[2]}
+
+
 def write_sums(
     output: str,
     content: dict[str, Any],
@@ -136,9 +164,16 @@ def write_sums(
     job: Job,
     inputs: dict[str, Any] | None = None,
 ) -> None:
-    """Write moments, statistics or a survey, with their provenance, as JSON on one line."""
+    """Write sums of rows, or what they are made by, with their provenance, as JSON on one line."""
     content["provenance"] = provenance.record(stage, dict(job), inputs=inputs)
     write_json(output, content, indent=None)
+
+
+def events_of(section: Compared, statistics: Statistics) -> EventWeights:
+    """Event weights of rows, by the sums of all of them."""
+    from rootloom.shards.weights import Weighting
+
+    return Weighting.of_events({"samples": section.samples}).events(statistics.samples)
 
 
 def weights_of(section: Scored, statistics: Statistics) -> WeightTable:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootloom.errors import DataError
@@ -13,7 +12,7 @@ from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import moments as summing
 from rootloom.stages import preprocess
-from rootloom.stages.shared import write_sums
+from rootloom.stages.shared import division, write_sums
 from rootloom.system.atomic import read_json
 from rootloom.types import SPLITS
 
@@ -56,19 +55,23 @@ def run(job: Job, *, moments: Sequence[str], output: str, weighting: Fields | No
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
     from rootloom.rootio.origin import require_distinct
+    from rootloom.shards.merging import merge_by_position
     from rootloom.shards.populated import require_populated
-    from rootloom.shards.statistics import merge_by_position
     from rootloom.shards.weights import Weighting
 
     section = Section(**job["section"])
-    packs, events, files = [], [], 0
-    for path in moments:
-        position, part, found = read_moments(path)
-        packs.append((position, part))
-        events += [one for one in found if one]
-        files += len(found)
+    found: list[Events | None] = []
+
+    def packs() -> Iterator[tuple[int, Statistics]]:
+        for path in moments:
+            at, part, of_files = read_moments(path)
+            found.extend(of_files)
+            yield at, part
+
+    total = merge_by_position(packs())
+    events = [one for one in found if one]
     require_distinct(events)
-    total, aside = merge_by_position(packs), files - len(events)
+    aside, files = len(found) - len(events), len(found)
     if aside and not total.rows.sum():
         raise DataError(
             f"dataset '{section.dataset}'",
@@ -87,8 +90,7 @@ def run(job: Job, *, moments: Sequence[str], output: str, weighting: Fields | No
         weighting=Weighting.of(weighting) if weighting else Weighting(),
         by_class=section.by_class,
     )
-    packs_of = Path(moments[0]).stem.rpartition("-of-")[2]  # which division of the files
-    write_sums(output, total.content(), "statistics", job, {"packs": packs_of})
+    write_sums(output, total.content(), "statistics", job, division(moments))
 
 
 def read_moments(path: str) -> tuple[int, Statistics, list[Events | None]]:
