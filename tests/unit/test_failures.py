@@ -238,10 +238,10 @@ def test_another_look_is_asked_for_pack_by_pack(
     entries(run(here))
     for path in here.glob("results/**/packs/*.json"):
         path.unlink()
-    plan, asked = run(here).plan, []
-    files = plan.files
-    monkeypatch.setattr(plan, "files", lambda pack: asked.append(pack) or files(pack))
-    assert len(plan.files.retry()) == 2
+    files, asked = run(here).plan.files, []
+    of_pack = files.of_pack
+    monkeypatch.setattr(files, "of_pack", lambda pack: asked.append(pack) or of_pack(pack))
+    assert len(files.retry()) == 2
     assert len(asked) == 1
 
 
