@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.classification.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.classification.options import refuse_training_weights
-from rootloom.planning.baselines import check_baselines
+from rootloom.planning.baseline_checks import check_baselines
 from rootloom.planning.request import Fields, Request
 from rootloom.rootio.names import identifier
 
