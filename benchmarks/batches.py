@@ -131,7 +131,8 @@ weights:
 
 def prepare(folder: Path, count: int, files: int = FILES, root: bool = True) -> None:
     """Shards, statistics and ROOT files of `count` jets, made once."""
-    from rootloom.shards.statistics import merge_all, shard_statistics
+    from rootloom.shards.merging import merge_all
+    from rootloom.shards.statistics import shard_statistics
 
     if (folder / "statistics.json").exists():
         return

@@ -289,7 +289,9 @@ def _write_predictions(path: Path) -> None:
     from rootloom.evaluation.predictions import Header, Predictions, write_predictions
 
     named = {"method": "cnn", "classes": ("qcd", "w"), "signal": "w", "columns": ("score",)}
-    header = Header(**named, files=("q", "w"), experiment="e", provenance={"code": "0"})
+    header = Header(
+        **named, files=("q", "w"), experiment="e", probability=True, provenance={"code": "0"}
+    )
     write_predictions(path, Predictions(header, _rows()))
 
 

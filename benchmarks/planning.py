@@ -103,7 +103,7 @@ def make_project(project: Path, files: int, megabytes: float) -> dict[str, int]:
         with path.open("wb") as file:
             file.truncate(int(1e6 * megabytes))
     packs = len(the_plan(project).packs)
-    return {"packs": packs, "jobs": 4 * packs + 7}  # index, preprocess, moments, friends a pack
+    return {"packs": packs, "jobs": 5 * packs + 9}  # index, preprocess, moments, spectra, friends
 
 
 def the_plan(project: Path) -> Any:

@@ -21,8 +21,8 @@ from snakemake.cli import main
 from snakemake.scheduling.job_scheduler import JobScheduler
 
 ORDER = (
-    "index", "preprocess", "moments", "statistics", "train", "baseline", "predict", "evaluate",
-    "friends", "report",
+    "index", "preprocess", "moments", "statistics", "axes", "spectra", "survey", "train",
+    "baseline", "predict", "evaluate", "friends", "report",
 )  # fmt: skip
 
 
@@ -59,7 +59,9 @@ class Writers:
         catalogue = Catalogue()
         for file in self.plan.files(job.wildcards.pack).values():
             branches = {f"branch_{number}": "float" for number in range(20)}
-            header = Header(file.url, "jets", "ttree", 1000, 10**6, (0, 1000), branches, "0" * 64)
+            header = Header(
+                file.url, "jets", "ttree", 1000, 10**6, (0, 1000), branches, "0" * 64, "a"
+            )
             catalogue.add(file.key, file.state, header)
         catalogue.write(str(job.output.index), self._record("index", job, asked))
 
@@ -82,18 +84,40 @@ class Writers:
     def statistics(self, job: Any, asked: dict[str, Any]) -> None:
         self._statistics(str(job.output.statistics), "statistics", asked)
 
+    def axes(self, job: Any, asked: dict[str, Any]) -> None:
+        self._content(str(job.output.axes), {"axes": {}}, "axes", asked)
+
+    def spectra(self, job: Any, asked: dict[str, Any]) -> None:
+        self._survey(str(job.output.spectra), "spectra", asked)
+
+    def survey(self, job: Any, asked: dict[str, Any]) -> None:
+        self._survey(str(job.output.survey), "survey", asked)
+
+    def _survey(self, path: str, stage: str, asked: dict[str, Any]) -> None:
+        from rootloom.shards.survey import Survey
+
+        edges = {f"x{number}": np.arange(41.0) for number in range(10)}
+        content = Survey.empty(("qcd", "w"), edges).content() | {"position": "0"}
+        self._content(path, content, stage, asked)
+
     def _statistics(self, path: str, stage: str, asked: dict[str, Any]) -> None:
         from rootloom.shards.moments import Moments
         from rootloom.shards.statistics import Statistics
-        from rootloom.system import provenance
-        from rootloom.system.atomic import write_json
 
         empty = Statistics.empty(("qcd", "w"))
         sums = {"x": Moments.of(np.arange(100.0).reshape(50, 2))}
         found = Statistics(empty.classes, empty.samples, sums)
         content = found.content() | {"position": "0", "events": []}
-        content["provenance"] = provenance.record(stage, dict(asked))
-        write_json(path, content, indent=None)
+        self._content(path, content, stage, asked)
+
+    def _content(
+        self, path: str, content: dict[str, Any], stage: str, asked: dict[str, Any]
+    ) -> None:
+        from rootloom.system import provenance
+        from rootloom.system.atomic import write_json
+
+        record = provenance.record(stage, dict(asked))
+        write_json(path, {**content, "provenance": record}, indent=None)
 
     def train(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom.system import provenance

@@ -8,6 +8,12 @@ floor. The outcome has the place and the format of any other evaluation.
 rule floor:
     input:
         manifests=shards_for("floor"),
+        statistics=reads(
+            "floor",
+            lambda wildcards: PATHS.statistics(
+                PLAN.dataset_name, wildcards.representation
+            ),
+        ),
     output:
         floor=PATHS.floor("{experiment}", "{representation}"),
     log:
@@ -39,6 +45,7 @@ rule fidelity:
             ),
         ),
         manifests=shards_for("fidelity"),
+        statistics=reads("fidelity", statistics_of),
     output:
         evaluation=PATHS.evaluation("{experiment}", "{method}"),
     log:

@@ -2,7 +2,8 @@
 
 Entries, cluster boundaries, branches and types, checksum. A branch that the dataset file names and
 the tree lacks, or a truncated file, is refused here, before a thousand jobs. Files that have not
-changed keep their entry.
+changed keep their entry. Where files may be set aside, `branches` looks at all packs first: a
+branch that no file has is misspelt.
 """
 
 
@@ -27,3 +28,25 @@ rule index:
         listing=str(PLAN.list_path),
     script:
         "../scripts/index.py"
+
+
+rule branches:
+    input:
+        indexes=reads("branches", lambda wildcards: PLAN.indexes()),
+    output:
+        branches=PATHS.branches("{dataset}"),
+    log:
+        PATHS.log("branches", "{dataset}"),
+    benchmark:
+        PATHS.benchmark("branches", "{dataset}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("branches", 1000),
+        runtime=minutes("branches", 30),
+        disk_mb=100,
+    params:
+        job=job_of("branches"),
+    script:
+        "../scripts/branches.py"

@@ -14,6 +14,9 @@ rule preprocess:
             "preprocess",
             lambda wildcards: PATHS.index(PLAN.dataset_name, wildcards.pack),
         ),
+        branches=reads(
+            "preprocess", lambda wildcards: PLAN.asked_first(), same_again=True
+        ),
     output:
         manifest=update(PATHS.manifest("{dataset}", "{representation}", "{pack}")),
     log:

@@ -1,12 +1,71 @@
 """Write the report page and its figures from metric, statistics, survey and log files.
 
-`survey` passes over a representation's shards once: distributions of inputs, mean images, examples.
+What rows look like (distributions of inputs, mean images, examples) is a map and a reduce, as
+statistics are: `axes` looks at some rows of a representation's shards, `spectra` sums a pack of
+files on these axes, `survey` merges the packs.
 """
+
+
+rule axes:
+    input:
+        manifests=shards_for("axes"),
+    output:
+        axes=PATHS.axes("{dataset}", "{representation}"),
+    log:
+        PATHS.log("axes", "{dataset}", "{representation}"),
+    benchmark:
+        PATHS.benchmark("axes", "{dataset}", "{representation}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("axes", 1500),
+        runtime=minutes("axes", 30),
+        disk_mb=100,
+    params:
+        job=job_of("axes"),
+        files=PLAN.listing.files,
+    script:
+        "../scripts/axes.py"
+
+
+rule spectra:
+    input:
+        manifests=reads("spectra", shards_of_pack, same_again=True),
+        axes=reads(
+            "spectra",
+            lambda wildcards: PATHS.axes(wildcards.dataset, wildcards.representation),
+            same_again=True,
+        ),
+    output:
+        spectra=PATHS.spectra("{dataset}", "{representation}", "{pack}"),
+    log:
+        PATHS.log("spectra", "{dataset}", "{representation}", "{pack}"),
+    benchmark:
+        PATHS.benchmark("spectra", "{dataset}", "{representation}", "{pack}")
+    conda:
+        "../envs/rootloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory("spectra", 1500),
+        runtime=minutes("spectra", PLAN.minutes),
+        disk_mb=100,
+    params:
+        job=job_of("spectra"),
+    script:
+        "../scripts/spectra.py"
 
 
 rule survey:
     input:
-        manifests=shards_for("survey"),
+        spectra=reads(
+            "survey",
+            lambda wildcards: [
+                PATHS.spectra(wildcards.dataset, wildcards.representation, pack)
+                for pack in PLAN.packs
+            ],
+            same_again=True,
+        ),
     output:
         survey=PATHS.survey("{dataset}", "{representation}"),
     log:
@@ -18,11 +77,10 @@ rule survey:
     threads: 1
     resources:
         mem_mb=memory("survey", 1500),
-        runtime=minutes("survey", 60),
+        runtime=minutes("survey", 30),
         disk_mb=100,
     params:
         job=job_of("survey"),
-        files=PLAN.listing.files,
     script:
         "../scripts/survey.py"
 

@@ -9,5 +9,6 @@ with running(snakemake.log[0]):
         models=snakemake.input.models,
         floor=snakemake.input.floor,
         shards=all_shards(snakemake.input.manifests, snakemake.params.files),
+        statistics=snakemake.input.statistics,
         output=snakemake.output.evaluation,
     )

@@ -1,10 +1,10 @@
-"""Survey the rows of a representation's shards."""
+"""Merge what the packs say of the rows of a representation."""
 
-from rootloom.stages.all import all_shards, running, survey
+from rootloom.stages.all import running, survey
 
 with running(snakemake.log[0]):
     survey(
         snakemake.params.job,
-        shards=all_shards(snakemake.input.manifests, snakemake.params.files),
+        spectra=snakemake.input.spectra,
         output=snakemake.output.survey,
     )

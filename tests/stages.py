@@ -64,6 +64,22 @@ class Run:
         all.statistics(job, moments=moments, output=paths.statistics(*named))
         return paths.statistics(*named)
 
+    def survey(self) -> str:
+        """Axes by all packs, sums of each, and what they give together."""
+        paths, named = self.plan.paths, ("mine", "features")
+        manifests = {pack: self.preprocess(pack) for pack in self.plan.packs}
+        axes, survey = paths.axes(*named), paths.survey(*named)
+        shards = all.all_shards(list(manifests.values()), self.plan.listing.files)
+        all.axes(self.plan.job("axes", representation="features"), shards=shards, output=axes)
+        for pack, manifest in manifests.items():
+            output = paths.spectra(*named, pack)
+            made = self._made("spectra", pack, representation="features")
+            all.spectra(**made, manifest=manifest, axes=axes, output=output)
+        spectra = [paths.spectra(*named, pack) for pack in manifests]
+        job = self.plan.job("survey", representation="features")
+        all.survey(job, spectra=spectra, output=survey)
+        return survey
+
     def rows(self) -> Shards:
         """(entry, object) → (id, split) of all rows of all files."""
         found: Shards = {}

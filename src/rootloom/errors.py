@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
 
@@ -50,12 +50,12 @@ class RootloomError(Exception):
         return _rebuild, (type(self), _fields(self))
 
 
-def _fields(refusal: RootloomError) -> dict[str, str]:
+def _fields(refusal: RootloomError) -> dict[str, Any]:
     """What a refusal was made of; Python keeps notes beside it."""
     return {name: value for name, value in vars(refusal).items() if not name.startswith("_")}
 
 
-def _rebuild(kind: type[RootloomError], fields: Mapping[str, str]) -> RootloomError:
+def _rebuild(kind: type[RootloomError], fields: Mapping[str, Any]) -> RootloomError:
     return kind(**fields)
 
 
@@ -67,6 +67,25 @@ class InputError(RootloomError):
     """A file that was given is missing, damaged, or lacks what the dataset file names."""
 
     fault: ClassVar[Fault] = "input"
+
+
+class LackError(InputError):
+    """A file lacks a tree, or readable branches, that the dataset file names; names: of these.
+
+    Where every file of a sample lacks one, its name is wrong and no file is.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        *,
+        expected: str,
+        found: str,
+        fix: str = "",
+        names: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(where, expected=expected, found=found, fix=fix)
+        self.names = names
 
 
 class UnsteadyError(InputError):
@@ -109,6 +128,12 @@ class ResourceError(RootloomError):
 
 class StorageError(ResourceError):
     """A file cannot be written or read until somebody makes room or gives the right to."""
+
+    passes = False
+
+
+class PackageError(ResourceError):
+    """A package is missing: somebody has to install it."""
 
     passes = False
 
@@ -176,7 +201,7 @@ def require_known(names: Iterable[str], known: Collection[str], where: str, expe
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming what is close to `name`, or all there is when nothing is close."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(f"'{c}'" for c in close) + "?"

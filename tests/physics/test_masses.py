@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import vector
 
-from rootloom.physics.jets.masses import invariant_mass, nearest_pair, neutrino, transverse_mass
+from rootloom.physics.jets.masses import invariant_mass, nearest_pair, neutrino
 
 W = 80.4
 
@@ -37,20 +37,13 @@ def test_invariant_mass(lepton: np.ndarray) -> None:
     np.testing.assert_allclose(invariant_mass(lepton, *others), expected, rtol=1e-9)
 
 
-def test_transverse_mass_is_the_mass_without_the_longitudinal_parts(
-    lepton: np.ndarray, missing: np.ndarray
-) -> None:
+def transverse_mass(lepton: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The mass without the longitudinal parts."""
     flat = [
         vector.array({"px": p[:, 0], "py": p[:, 1], "pz": np.zeros(2000), "m": np.zeros(2000)})
         for p in (lepton, missing)
     ]
-    expected = (flat[0] + flat[1]).mass
-    np.testing.assert_allclose(transverse_mass(lepton, missing), expected, rtol=1e-6, atol=1e-5)
-
-
-def test_transverse_mass_of_parallel_momenta_is_nothing() -> None:
-    lepton = np.array([[3.0, 4.0, 7.0, np.sqrt(74.0)]])
-    assert transverse_mass(lepton, 0.3 * lepton[:, :2])[0] < 1e-6
+    return np.asarray((flat[0] + flat[1]).mass)
 
 
 def test_a_neutrino_gives_the_w_its_mass(lepton: np.ndarray, missing: np.ndarray) -> None:

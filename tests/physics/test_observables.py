@@ -15,7 +15,6 @@ from rootloom.physics.jets.observables import (
     c2,
     d2,
     energy_correlations,
-    jet_mass,
     jet_momentum,
     multiplicity,
     width_and_dispersion,
@@ -89,9 +88,8 @@ def test_trimming_is_fastjets_filter(jets: Ragged) -> None:
 def test_mass_and_momentum_are_vectors(jets: Ragged) -> None:
     vector.register_awkward()
     total = ak.sum(ak.unflatten(as_awkward(jets.values), jets.counts()), axis=1)
-    expected = ak.to_numpy(total.mass)
-    np.testing.assert_allclose(jet_mass(jets.values, jets.offsets), expected, rtol=1e-9)
     momentum = jet_momentum(jets.values, jets.offsets)
+    np.testing.assert_allclose(kin.mass(momentum), ak.to_numpy(total.mass), rtol=1e-9)
     np.testing.assert_allclose(kin.pt(momentum), ak.to_numpy(total.pt), rtol=1e-12)
     assert np.array_equal(multiplicity(jets.offsets), jets.counts())
 
@@ -130,7 +128,7 @@ def test_empty_and_single_constituent_jets_have_defined_values() -> None:
     kept, trimmed = trim(p4, offsets)
     assert kept.tolist() == [True]
     assert trimmed.tolist() == [[0.0] * 4, p4[0].tolist()]
-    assert jet_mass(p4, offsets).tolist() == pytest.approx([0.0, np.sqrt(81.0 - 26.0)])
+    assert jet_momentum(p4, offsets).tolist() == [[0.0] * 4, p4[0].tolist()]
     assert c2(*energy_correlations(p4, offsets).T).tolist() == [0.0, 0.0]
 
 
@@ -146,13 +144,7 @@ def test_kinematics_are_vectors() -> None:
     np.testing.assert_allclose(kin.eta(p), eta, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(kin.phi(p), phi, rtol=1e-12)
     np.testing.assert_allclose(kin.rapidity(p), reference.rapidity, rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(kin.from_pt_y_phi_m(pt, kin.rapidity(p), phi, m), p, rtol=1e-9)
 
-    turned = reference.rotateX(0.7)
-    np.testing.assert_allclose(kin.rotate_x(p, 0.7)[:, 1], turned.y, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(kin.rotate_z(p, 0.7)[:, 0], reference.rotateZ(0.7).x, atol=1e-9)
-    moved = reference.boostZ(beta=np.tanh(0.4))
-    np.testing.assert_allclose(kin.boost_z(p, 0.4)[:, 3], moved.E, rtol=1e-9)
     beta = np.array([0.1, -0.5, 0.3])
     moved = reference.boost_beta3(vector.obj(x=beta[0], y=beta[1], z=beta[2]))
     np.testing.assert_allclose(kin.boost(p, beta)[:, 2], moved.pz, rtol=1e-9, atol=1e-9)

@@ -83,11 +83,31 @@ def test_few_rows_want_wide_bins():
     assert few.parameters < many.parameters
 
 
-def test_the_scale_of_the_weights_does_not_matter():
-    scaled = dataclasses.replace(TRAIN, weight=TRAIN.weight * np.where(TRAIN.target, 1e-3, 2.0))
+@pytest.mark.parametrize("factors", [(1e-3, 1e-3), (1e-3, 2.0)])
+def test_the_weights_of_the_classes_are_those_of_the_mixture(factors):
+    scale = np.where(TRAIN.target, *factors)
+    scaled = dataclasses.replace(TRAIN, weight=TRAIN.weight * scale)
     one = BinnedLikelihood(("mass", "tau")).fit(TRAIN, VALIDATION).score(TEST.x)
     two = BinnedLikelihood(("mass", "tau")).fit(scaled, VALIDATION).score(TEST.x)
-    np.testing.assert_allclose(one, two, atol=1e-9)
+    odds = one / (1 - one) * factors[0] / factors[1]
+    np.testing.assert_allclose(two, odds / (1 + odds), atol=1e-9)
+
+
+def test_scores_of_three_classes_are_their_probabilities():
+    """Against normal distributions whose densities are known; each class against the rest."""
+    random = np.random.default_rng(3)
+    places, widths, shares = np.array([0.0, 1.0, 2.2]), np.array([1.0, 0.7, 1.2]), [0.5, 0.3, 0.2]
+    label = random.choice(3, 40_000, p=shares)
+    x = random.normal(places[label], widths[label])
+    scores = []
+    for positive in range(3):
+        of_class = (label == positive).astype(np.int8)
+        sample = Sample(x[:, None], of_class, np.ones(len(x)), ("x",))
+        scores.append(BinnedLikelihood(("x",), bins=(48,)).fit(sample, sample).score(sample.x))
+    density = shares * stats.norm.pdf(x[:, None], places, widths)
+    expected = density / density.sum(axis=1, keepdims=True)
+    assert np.abs(np.sum(scores, axis=0) - 1.0).mean() < 0.02
+    assert np.abs(np.transpose(scores) - expected).mean() < 0.02
 
 
 def test_boosted_trees_are_nearly_optimal_and_deterministic():
@@ -124,6 +144,14 @@ def test_window_cut():
     learned = Cut("mass", window=True).fit(TRAIN, VALIDATION)
     assert learned.centre == pytest.approx(MEANS[0], abs=0.03)
     assert learned.parameters == 1
+
+
+def test_the_centre_of_signed_weights_is_where_half_is_reached():
+    # Sums 2, 4, 1, 2, 4 of 4: half is reached at 0, and again at 3.
+    x = np.array([0.0, 1, 2, 3, 4, 5])[:, None]
+    weight = np.array([2.0, 2.0, -3.0, 1.0, 2.0, 1.0])
+    sample = Sample(x, np.array([1, 1, 1, 1, 1, 0]), weight, ("mass",))
+    assert Cut("mass", window=True).fit(sample, sample).centre == 0.0
 
 
 def test_the_order_of_columns_follows_the_names():
@@ -248,6 +276,7 @@ def test_the_seed_decides_which_rows_of_a_larger_sample_are_learnt(name):
     def scores(seed):
         options = {**fields.get(name, {}), "max_rows": 3000, "seed": seed}
         learned = registry.build("baselines", {"kind": name, **options}).learn(Stored())
+        assert learned.probability is (name != "cut")
         columns = {f"x.{n}": values for n, values in zip(TEST.names, TEST.x.T, strict=True)}
         return learned.predict(columns, len(TEST))
 

@@ -17,8 +17,9 @@ from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.shards.ids import event_ids, event_split, fold_of, row_ids
+from rootloom.shards.merging import merge_all
 from rootloom.shards.reweight import Reweight
-from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
+from rootloom.shards.statistics import Statistics, shard_statistics
 from rootloom.shards.weights import Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import Batch, Column, Ragged, RowBlock

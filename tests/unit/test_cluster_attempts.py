@@ -39,6 +39,7 @@ def made(kind: type) -> Exception:
         (made(InputError), 0),
         (made(StorageError), 0),
         (PermissionError(13, "Permission denied"), 0),
+        (ModuleNotFoundError("No module named 'jax'"), 0),
         (made(UnsteadyError), 3),
         (made(ResourceError), 3),
         (MemoryError(), 3),
@@ -56,6 +57,17 @@ def test_only_what_may_pass_is_tried_again(error: Exception, attempts: int) -> N
     assert kind("logs/a.log").restart_times == attempts
     # Said once: another failure of the job, in a later run, is another matter.
     assert kind("logs/a.log").restart_times == 3
+
+
+def test_a_refusal_without_attempts_takes_none_of_a_later_run() -> None:
+    kinds = [type("Job", (Job,), {"restart_times": property(lambda _, n=n: n)}) for n in (0, 3)]
+    for kind in kinds:
+        spare_refused(kind)
+    without, later = kinds
+    with pytest.raises(SystemExit), running("logs/a.log"):
+        raise made(InputError)
+    assert without("logs/a.log").restart_times == 0
+    assert later("logs/a.log").restart_times == 3
 
 
 def test_a_job_that_is_started_again_has_not_been_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -14,7 +15,8 @@ import yaml
 from rootloom.cli import main
 from rootloom.cluster.head import Lease
 from rootloom.cluster.ledger import FOLDER
-from rootloom.cluster.submit import _quoted
+from rootloom.cluster.submit import Profile, _quoted, read_profile
+from rootloom.errors import ConfigError
 
 RECORDER = """#!{python}
 import json, os, sys
@@ -77,6 +79,32 @@ def calls(root: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 def run(root: Path, *arguments: str) -> int:
     return main(["submit", "--root", str(root), *arguments])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("executor: [", r"error: \S+/profiles/slurm/profile.yaml: line \d(.|\n)*valid YAML"),
+        ("- a", r"error: \S+/profile.yaml\n.*a mapping of keys"),
+        ("jobs: 1\njobs: 2", "each key once"),
+        ("# nothing but a comment", "a profile whose executor is"),
+        ("default-resources: [mem_mb]", "a profile whose executor is"),
+    ],
+)
+def test_a_broken_profile_is_refused_by_name(
+    root: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "profiles" / "slurm" / "profile.yaml").write_text(text)
+    assert run(root, "--profile", "slurm") == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_resources_may_be_written_in_three_ways(root: Path) -> None:
+    for written in ({"a": "1"}, ["a=1", "b"], "b=2 a=1"):
+        assert Profile(root, {"default-resources": written}).default_resource("a") == "1"
+    (root / "empty").mkdir()
+    with pytest.raises(ConfigError, match="a folder with a profile"):
+        read_profile(root / "empty", "slurm")
 
 
 def test_slurm_gets_every_argument_whole(

@@ -115,7 +115,7 @@ def test_folds_need_as_many_members(tmp_path: Path, folds: int) -> None:
     experiment["methods"]["resnet-bagged"]["training"] = {"folds": folds}
     file.write_text(yaml.safe_dump(experiment))
     if folds != 3:
-        with pytest.raises(ConfigError, match="as many members as folds"):
+        with pytest.raises(ConfigError, match=r"resnet-bagged\.training\.folds\n.*as many members"):
             Plan({"experiment": "higgs"}, tmp_path)
         return
     plan = Plan({"experiment": "higgs"}, tmp_path)
@@ -282,3 +282,8 @@ def test_a_dataset_like_another_replaces_whole_keys(tmp_path: Path) -> None:
         file.write_text(f"like: {like}\n")
         with pytest.raises(ConfigError, match=message):
             Library(tmp_path / "config").dataset("third")
+
+
+def test_fields_of_a_base_class_are_described() -> None:
+    fields = LIBRARY.schema["$defs"]["evaluations"]["classification"]["properties"]
+    assert "target.NAME" in fields["profiles"]["description"]

@@ -11,9 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from tests.contents import content_digest
 
 from rootloom.config.sections import Rates
-from rootloom.errors import InputError, TrainingError
+from rootloom.errors import InputError, ResultError, TrainingError
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.generation.result import Floor
 from rootloom.evaluation.predictions import (
@@ -29,7 +30,7 @@ from rootloom.report.inputs import read_history
 from rootloom.rootio.catalogue import Catalogue
 from rootloom.shards.manifest import Entry, Manifest, all_shards
 from rootloom.shards.moments import Moments
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.writer import ShardWriter
 from rootloom.stages import all
@@ -286,6 +287,25 @@ def test_a_shard_needs_its_digest(tmp_path: Path) -> None:
             file.attrs[change] = file.attrs[change][:-1] + "?"
         with pytest.raises(InputError, match=r"(?s)s\.h5.*attributes.*delete this file"):
             Shard(path)
+
+
+def test_damaged_predictions_are_no_bad_input(tmp_path: Path) -> None:
+    """They are the run's own: nothing is to be set aside, or asked of whoever wrote the inputs."""
+    path = tmp_path / "p.h5"
+    predictions(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = b""
+    path.write_bytes(content)
+    job = {"section": {"evaluation": {"kind": "classification"}, "experiment": "e", "folds": {}}}
+    with pytest.raises(InputError) as given:
+        read_predictions(path)
+    assert given.value.fault == "input"
+    for action in (
+        lambda: all.evaluate(job, predictions=[str(path)], held_out=[], output="e.json"),
+        lambda: all._scores(job["section"], [str(path)], ["f"]),
+    ):
+        with pytest.raises(ResultError, match=r"(?s)p\.h5.*delete it and run snakemake again"):
+            action()
 
 
 def test_a_damaged_bundle_says_what_to_do(tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_shipped_files_read_as_ever(file: Path) -> None:
         (b"a: !!python/object/apply:os.getcwd []", "valid YAML"),
         (b"a:\n\tb: 1", r"line 2(.|\n)*spaces, not with tabs"),
         (b"a: b: c", r"line 1(.|\n)*quotes"),
+        (b"b: {where: x[0] > 1}", r"""into quotes: where: "x\[0\] > 1"\Z"""),
+        (b"{a: 1, b: x[:, 0] > y[1], c: 2}", r"""into quotes: b: "x\[:, 0\] > y\[1\]"\Z"""),
+        (b'- [a, "b", s[0] == "w"]', r"""into quotes: 's\[0\] == "w"'\Z"""),
+        (b"b: {where: max(a, b[0]) > 1}", r"""into quotes: where: "max\(a, b\[0\]\) > 1"\Z"""),
+        (b"b: {where: max(a, b) > 1, c: d}", r"""'max\(a', up(.|\n)*where: "max\(a, b\) > 1"\Z"""),
+        (b"identity: [max(a, b), c]", r"""into quotes: "max\(a, b\)"\Z"""),
+        (b"a: !isnan(x)", "begins with such a character into quotes"),
+        (b"a: |x| > 1", "begins with such a character into quotes"),
+        (b'a: "x" == 1', "begins with a quote into quotes as a whole"),
         (b"a\0: 1", r"printable characters\n.*U\+0000"),
         (b'a: "x\\0y"', r"printable characters\n.*U\+0000 after 1"),
         (b'a: "\\ud800"', "printable characters"),
@@ -86,6 +95,8 @@ def test_ordinary_conveniences_stay() -> None:
     merged = parse_yaml(b"a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, y: 3}\nd: *b", "f")
     assert merged["b"] == merged["d"] == {"x": 2}
     assert merged["c"] == {"x": 2, "y": 3}
+    assert parse_yaml(b"a: {b: (x + 1) * f(y), c: '(, [0]'}", "f")["a"]["b"] == "(x + 1) * f(y)"
+    assert parse_yaml(b"# nothing\n", "f", empty=True) == {}
     assert parse_yaml(b"\xef\xbb\xbfa: 1", "f") == {"a": 1}  # a byte order mark
     assert parse_yaml(b"a: 2026-11-30", "f") == {"a": "2026-11-30"}  # no day, but a text
     deep = b"a: " + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)

@@ -60,7 +60,7 @@ def rows(sizes=SIZES, seed=0, weights="spread", separation=1.6):
 def judged(tmp_path):
     """Evaluates rows, one set a member, with classes in the columns in another order."""
 
-    def judge(*members, options=None, classes=CLASSES, columns=None):
+    def judge(*members, options=None, classes=CLASSES, columns=None, probability=True):
         paths = []
         for number, content in enumerate(members):
             wanted = columns or tuple(reversed(classes))
@@ -71,6 +71,7 @@ def judged(tmp_path):
                 signal=classes[-1],
                 columns=tuple(f"score_{name}" for name in wanted),
                 member=number,
+                probability=probability,
             )
             stored = dataclasses.replace(content, scores=content.scores[:, order])
             paths.append(tmp_path / f"{number}.h5")
@@ -422,6 +423,12 @@ def test_profiles_of_a_discriminant_are_of_every_class(judged):
     order = np.argsort(-score[b])
     reached = np.cumsum(ours.weight[b][order].astype(float)) / ours.weight[b].sum(dtype=float)
     threshold = score[b][order][np.searchsorted(reached, 0.5)]
+    # The row at the threshold passes by the share that makes it half of the weight.
+    above, at = (
+        ours.weight[b & m].sum(dtype=float) for m in (score > threshold, score == threshold)
+    )
+    share = (0.5 * ours.weight[b].sum(dtype=float) - above) / at
+    passed = np.where(score == threshold, share, score > threshold)
     edges = np.quantile(ours.aux["pt"], np.linspace(0, 1, 9))
     np.testing.assert_allclose(profile.edges, edges, rtol=1e-6)
     for number, name in enumerate(CLASSES):
@@ -430,7 +437,7 @@ def test_profiles_of_a_discriminant_are_of_every_class(judged):
             inside = (
                 of_class & (ours.aux["pt"] >= edges[place]) & (ours.aux["pt"] <= edges[place + 1])
             )
-            expected = np.average(score[inside] >= threshold, weights=ours.weight[inside])
+            expected = np.average(passed[inside], weights=ours.weight[inside])
             assert share == pytest.approx(expected, abs=1e-6)
             assert low <= share <= high
 
@@ -487,8 +494,8 @@ def test_ten_classes(judged):
 
 def test_scores_that_are_no_probabilities_have_a_confusion_matrix_alone(judged):
     ours = rows()
-    logits = dataclasses.replace(ours, scores=np.log(ours.scores))
-    many = judged(logits, options=Classification(discriminants={"D_b": D_B})).result.many
+    options = Classification(discriminants={"D_b": D_B})
+    many = judged(ours, options=options, probability=False).result.many
     assert many.pairs == many.discriminants == ()
     assert many.confusion == judged(ours).result.many.confusion
 

@@ -29,6 +29,7 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.roc import roc
 from rootloom.evaluation.uncertainties import (
     ALL_EQUAL,
+    ALL_LEFT,
     CANCELS,
     NONE_LEFT,
     REVERSED,
@@ -39,6 +40,7 @@ from rootloom.evaluation.uncertainties import (
     background_at,
     no_auc_error,
     no_background_error,
+    rejection_limit,
     rows_behind_rejection,
     rows_behind_share,
     weighted_share,
@@ -72,7 +74,9 @@ def evaluated(
         entry=np.arange(number),
         object=np.zeros(number),
     )
-    write_predictions(folder / "p.h5", Predictions(HEADER, whole))
+    probability = bool(score.min() >= 0 and score.max() <= 1)
+    header = dataclasses.replace(HEADER, probability=probability)
+    write_predictions(folder / "p.h5", Predictions(header, whole))
     found = evaluate([folder / "p.h5"], Classification(**options))
     assert Evaluation.from_json(found.to_json()) == found
     return found
@@ -173,10 +177,15 @@ def test_separated_classes_have_a_limit_and_no_error(tmp_path: Path) -> None:
     turned = evaluated(tmp_path, 0.8 - 0.6 * truth, truth, np.ones(400))
     auc = turned.result.discriminations[0].auc
     assert (auc.value, auc.statistical, auc.at_least, auc.why) == (0.0, None, None, REVERSED)
+    all_left = turned.result.discriminations[0].working_points[1].rejection
+    assert (all_left.value, all_left.statistical, all_left.why) == (1.0, None, ALL_LEFT)
     assert turned.result.accuracy.why == NONE_RIGHT
     equal = evaluated(tmp_path, np.full(400, 0.3), truth, np.ones(400))
     auc = equal.result.discriminations[0].auc
     assert (auc.value, auc.statistical, auc.why) == (0.5, None, ALL_EQUAL)
+    # Half of the ties at random: a variance of zero, which is no error.
+    tied = equal.result.discriminations[0].working_points[1].rejection
+    assert (tied.value, tied.statistical, tied.why) == (pytest.approx(2.0), None, ALL_EQUAL)
 
 
 @pytest.mark.parametrize("signals", [1, 39])
@@ -301,6 +310,50 @@ def test_a_significance_without_a_cut_has_no_error() -> None:
     assert (value.statistical, value.why) == (None, NO_CUT)
 
 
+def test_limits_cover_where_the_heavy_rows_are_missed(tmp_path: Path) -> None:
+    """Ten rows of weight 100 beside 1,000 of weight 1, of a process and of another.
+
+    With a probability `missed`, each of the heavy ones is on the other side; in 31.73 % of the
+    samples none is. What is true then must not be excluded, and is nearly so.
+    """
+    weight, missed = np.repeat([100.0, 1.0], [10, 1000]), 1 - (1 - 0.6827) ** (1 / 10)
+    share = 10 * 100 * missed / 2000  # of the weight
+    signal = np.arange(2020) < 1010
+    curve = roc(1.0 * signal, signal, np.concatenate([weight, np.ones(1010)]))
+    assert 1 - 1.1 * share < auc_limit(curve) <= 1 - share
+    curve = roc(1.0 * signal, signal, np.concatenate([np.ones(1010), weight]))
+    assert 1 - 1.1 * share < auc_limit(curve) <= 1 - share
+    assert 0.9 / share < rejection_limit(curve) <= 1 / share
+    whole = np.concatenate([weight, weight])
+    accuracy = evaluated(tmp_path, 0.2 + 0.6 * signal, signal.astype(int), whole).result.accuracy
+    # The twenty heavy rows of both classes are half of the weight as well.
+    twenty = 1 - (1 - 0.6827) ** (1 / 20)
+    assert 1 - 1.1 * twenty / 2 < accuracy.at_least <= 1 - twenty / 2
+
+
+def test_negative_weights_among_ties_have_no_limit() -> None:
+    signal = np.arange(20) >= 10
+    weight = np.where(np.arange(20) == 3, -1.0, 1.0)
+    assert auc_limit(roc(1.0 * signal, signal, weight)) is None
+
+
+def test_separated_classes_of_signed_weights_have_no_limit() -> None:
+    """The limit counts independent rows in the right order; a negative row is none."""
+    score, signal = np.arange(20.0), np.arange(20) >= 10
+    for negative in (3, 15):
+        weight = np.where(np.arange(20) == negative, -1.0, 1.0)
+        curve = roc(score, signal, weight)
+        assert no_auc_error(curve) == SEPARATED
+        assert auc_limit(curve) is None
+
+
+def test_a_share_of_rows_that_all_pass_has_no_error_for_one_without_weight() -> None:
+    passed, weight = np.arange(10) < 9, np.where(np.arange(10) < 9, 1.0, 0.0)
+    found = weighted_share(passed, weight)
+    assert found.value == 1.0
+    assert np.isnan(found.error)
+
+
 def test_the_error_of_a_weighted_share_is_that_of_its_spread() -> None:
     """Where heavy rows pass more often, √(share (1 − share) / n) is not the error."""
     random, found = np.random.default_rng(4), []
@@ -413,11 +466,11 @@ def test_the_example_of_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def changed(path: Path, name: str, values: object) -> Path:
     with h5py.File(path, "a") as file:
-        columns = file["scores"].attrs["columns"]
+        attributes = dict(file["scores"].attrs)
         del file[name]
         file[name] = values
         if name == "scores":
-            file["scores"].attrs["columns"] = columns
+            file["scores"].attrs.update(attributes)
     return path
 
 
@@ -476,7 +529,7 @@ def test_one_background_row_is_no_limit_of_a_rejection(tmp_path: Path) -> None:
             assert "too few for a limit" in point.rejection.why
 
 
-def test_limits_tell_how_many_effective_rows_they_are_of() -> None:
+def test_limits_tell_how_many_rows_they_are_of() -> None:
     for number in (2.0, 9.5, 300.0):
         assert rows_behind_share(all_passed_limit(number)) == pytest.approx(number)
         assert rows_behind_rejection(number / 1.1479) == pytest.approx(number)
@@ -503,8 +556,8 @@ def test_methods_stand_in_the_order_of_what_is_printed(tmp_path: Path) -> None:
     assert re.search(r"only a lower limit of the AUC is known: perfect \(>\s0\.79\d?\)", text)
     rows = re.search(r"Method AUC.*?First error", text)[0]
     assert rows.index("good") < rows.index("perfect")
-    assert "limit of 5 effective rows" in rows
-    assert "0 of 5 (5 effective) left" in rows
+    assert "limit of 5 rows of the largest weight" in rows
+    assert "0 of 5 (5 of the largest weight) left" in rows
 
 
 def test_a_limit_above_all_measured_values_is_the_highest(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ HEADER = Header(
     parameters=1234,
     training_seconds=12.5,
     provenance={"versions": {"jax": "0.10.2"}},
+    probability=True,
 )
 
 
@@ -308,16 +309,62 @@ def test_calibration_errors_are_binomial_at_the_rows_of_one_member(tmp_path, mem
     np.testing.assert_allclose(found.error, stats.binom(count, share).std() / count, rtol=1e-6)
 
 
-@pytest.mark.parametrize("lowest", [-3, 0])
-def test_scores_that_are_no_probabilities(written, lowest):
+def test_a_calibration_is_weighted_and_has_no_error_of_one_row(tmp_path):
+    """Three members of the same four rows: pooled, they are no more rows."""
+    score, truth = np.array([0.2, 0.2, 0.8, 0.8]), np.array([0, 1, 0, 1])
+    weight = np.array([3.0, 1.0, 1.0, 1.0])
+    ours = rows(4)
+    ours = dataclasses.replace(ours, truth=truth, scores=score[:, None], weight=weight)
+    paths = [tmp_path / f"{m}.h5" for m in range(3)]
+    for path in paths:
+        write_predictions(path, Predictions(HEADER, ours))
+    # In bins of one row of either class in each member, and of two rows.
+    apart = evaluate(paths, Classification(calibration_bins=2)).result.discriminations[0]
+    found = apart.calibration
+    np.testing.assert_allclose(found.share, [4 / 6, 2 / 6])
+    np.testing.assert_allclose(found.observed, [1 / 4, 1 / 2])
+    assert found.expected_error == pytest.approx(4 / 6 * 0.05 + 2 / 6 * 0.3)
+    assert None not in found.error
+    # Nearly all of a bin's weight is one row's: the other does not make it known.
+    heavy = dataclasses.replace(ours, weight=np.array([1e6, 1e-6, 1.0, 1.0]))
+    for path in paths:
+        write_predictions(path, Predictions(HEADER, heavy))
+    found = (
+        evaluate(paths, Classification(calibration_bins=2)).result.discriminations[0].calibration
+    )
+    assert found.error[0] is None
+    assert found.error[1] is not None
+
+
+@pytest.mark.parametrize(("factor", "lowest"), [(80, -3), (80, 0), (0.5, 0.2)])
+def test_scores_that_are_not_declared_probabilities_are_none(written, factor, lowest):
+    """Also where their values happen to lie in [0, 1]."""
     path = written()
     ours = rows()
-    write_predictions(
-        path, Predictions(HEADER, dataclasses.replace(ours, scores=80 * ours.scores + lowest))
-    )
+    content = dataclasses.replace(ours, scores=factor * ours.scores + lowest)
+    write_predictions(path, Predictions(dataclasses.replace(HEADER, probability=False), content))
     found = evaluate([path])
     assert found.result.accuracy is None
     assert found.result.discriminations[0].calibration is None
+    (edges,) = (one.scores.edges for one in found.result.discriminations)
+    assert edges[0] == pytest.approx(content.scores.min())
+
+
+def test_declared_probabilities_outside_their_range_are_refused(written):
+    path, ours = written(), rows()
+    ours.scores[3] = 1.5
+    write_predictions(path, Predictions(HEADER, ours))
+    with pytest.raises(InputError, match=r"(?s)scores\n.*\[0, 1\].*\[1\.5\] at id .*attribute out"):
+        evaluate([path])
+
+
+@pytest.mark.parametrize("value", ["yes", 2, [True, False]])
+def test_a_declaration_that_is_none_is_refused(written, value):
+    path = written()
+    with h5py.File(path, "a") as file:
+        file["scores"].attrs["probability"] = value
+    with pytest.raises(InputError, match=r"attribute 'probability' of 'scores'\n.*true or false"):
+        evaluate([path])
 
 
 def test_members_give_a_spread(written):
@@ -334,23 +381,24 @@ def test_members_give_a_spread(written):
     assert auc.median == np.median(single)
 
 
+def shuffle(path):
+    """Write the rows of a file in another order."""
+    stored = read_predictions(path)
+    order = np.random.default_rng(5).permutation(len(stored.rows))
+    write_predictions(path, dataclasses.replace(stored, rows=stored.rows.take(order)))
+
+
 def test_an_ensemble_is_judged_by_its_mean_score(written):
     members = [rows(seed=m) for m in range(3)]
-    shuffled = np.random.default_rng(5).permutation(2000)
     paths = [
-        written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(2)
+        written(f"{m}.h5", header=dataclasses.replace(HEADER, member=m), seed=m) for m in range(3)
     ]
-    fields = {f.name: getattr(members[2], f.name) for f in dataclasses.fields(Rows)}
-    given = {k: v for k, v in fields.items() if k not in ("aux", "training_weight")}
-    disordered = {k: v[shuffled] for k, v in given.items()}
-    disordered["aux"] = {"pt": members[2].aux["pt"][shuffled]}
-    paths.append(paths[0].with_name("2.h5"))
-    header = dataclasses.replace(HEADER, member=2)
-    write_predictions(paths[2], Predictions(header, Rows(**disordered)))
+    shuffle(paths[2])
     found = evaluate(paths)
     score = np.mean([m.scores[:, 0].astype(np.float32) for m in members], axis=0, dtype=float)
     expected = metrics.roc_auc_score(members[0].truth, score, sample_weight=members[0].weight)
     assert found.result.ensemble[0].auc.value == pytest.approx(expected, abs=1e-6)
+    assert evaluate(paths[::-1]).result.ensemble[0].auc.value == pytest.approx(expected, abs=1e-6)
     assert found.result.ensemble[0].auc.value > max(found.result.discriminations[0].auc.members)
     assert Evaluation.from_json(found.to_json()) == found
     assert evaluate(paths[:1]).result.ensemble == ()
@@ -368,6 +416,9 @@ def test_cross_validation_takes_each_row_from_the_member_that_left_it_out(writte
     assert found.result.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
     assert Evaluation.from_json(found.to_json()) == found
     assert evaluate(paths).result.cross_validation == ()
+    shuffle(paths[0])
+    found = evaluate(paths, held_out=paths)
+    assert found.result.cross_validation[0].auc.value == pytest.approx(expected, abs=1e-6)
 
 
 def of_objects(content, event, number):
@@ -462,18 +513,24 @@ def test_no_surviving_background_is_a_limit(tmp_path):
     found = evaluate([tmp_path / "p.h5"])
     point = found.result.discriminations[0].working_points[0]
     assert point.rejection.value is None
-    assert point.at_least > 100
+    weight = ours.weight[ours.truth == 0]
+    # 1.1479 of the heaviest rows could have been missed.
+    assert point.at_least == pytest.approx(weight.sum() / (1.1479 * weight.max()), rel=1e-6)
     assert Evaluation.from_json(found.to_json()) == found
 
 
-@pytest.mark.parametrize("name", ["scores", "weight"])
-def test_non_finite_values_name_the_first_row(written, name):
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("scores", "inputs of that row"), ("weight", "the weights"), ("aux/pt", "leave out the rows")],
+)
+def test_non_finite_values_name_the_first_row(written, name, fix):
     path = written()
     with h5py.File(path, "a") as file:
         file[name][17] = np.nan
         file[name][30] = np.inf
     with pytest.raises(
-        DataError, match=r"2 rows.*id 9223372036854775825 \(w_0, entry 17, object 0\)"
+        DataError,
+        match=rf"(?s)2 rows.*id 9223372036854775825 \(w_0, entry 17, object 0\).*{fix}",
     ):
         evaluate([path])
 
@@ -484,6 +541,85 @@ def test_one_class_is_named(written):
         file["truth"][:] = 0
     with pytest.raises(DataError, match=r"(?s)class 'w'.*0 rows"):
         evaluate([path])
+
+
+def test_a_single_class_is_nothing_to_tell_apart(tmp_path):
+    header = dataclasses.replace(HEADER, classes=("muon",), signal="muon", columns=("energy",))
+    ours = dataclasses.replace(rows(40), truth=np.zeros(40))
+    write_predictions(tmp_path / "p.h5", Predictions(header, ours))
+    with pytest.raises(DataError, match=r"(?s)two or more.*muon.*task is regression"):
+        evaluate([tmp_path / "p.h5"])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_rows_of_weight_zero_change_no_figure(tmp_path, classes):
+    names = ("qcd", "w", "top")[:classes]
+    columns = ("score",) if classes == 2 else tuple(f"score_{name}" for name in names)
+    header = dataclasses.replace(HEADER, classes=names, columns=columns)
+    ours, extra = rows(600, classes=classes), rows(90, seed=5, classes=classes)
+    ours = dataclasses.replace(ours, weight=np.where(ours.id % 7 == 0, -1.0, ours.weight))
+    # Scores that are no probabilities, and a variable far outside.
+    nothing = dataclasses.replace(
+        extra,
+        id=extra.id + 1000,
+        weight=np.zeros(90),
+        scores=50 * extra.scores - 20,
+        aux={"pt": np.full(90, 1e6)},
+    )
+    both = Rows(
+        **{
+            field.name: np.concatenate([getattr(ours, field.name), getattr(nothing, field.name)])
+            for field in dataclasses.fields(Rows)
+            if field.name not in ("aux", "training_weight")
+        },
+        aux={"pt": np.concatenate([ours.aux["pt"], nothing.aux["pt"]])},
+    )
+    found = []
+    for number, content in enumerate((ours, both)):
+        write_predictions(tmp_path / f"{number}.h5", Predictions(header, content))
+        found.append(evaluate([tmp_path / f"{number}.h5"], Classification(profiles=("pt",))))
+    assert found[0].result.accuracy is not None
+    assert found[0] == found[1]
+
+
+def test_other_columns_beside_the_probabilities_change_no_figure(tmp_path):
+    ours = rows(400)
+    logit = np.log(ours.scores / (1 - ours.scores))
+    beside = dataclasses.replace(ours, scores=np.column_stack([ours.scores, logit]))
+    header = dataclasses.replace(HEADER, columns=("score", "logit"))
+    write_predictions(tmp_path / "a.h5", Predictions(HEADER, ours))
+    write_predictions(tmp_path / "b.h5", Predictions(header, beside))
+    one, other = (evaluate([tmp_path / name]).result for name in ("a.h5", "b.h5"))
+    assert one.accuracy is not None
+    assert one == other
+
+
+def test_a_variable_of_one_value_is_one_bin(tmp_path):
+    ours = dataclasses.replace(rows(400), aux={"pt": np.full(400, 3.0)})
+    write_predictions(tmp_path / "p.h5", Predictions(HEADER, ours))
+    (found,) = evaluate(
+        [tmp_path / "p.h5"], Classification(profiles=("pt",))
+    ).result.discriminations
+    (profile,) = found.profiles
+    assert profile.edges == (3.0, 6.0)
+    assert profile.signal[0][0] == pytest.approx(0.5)
+
+
+def test_without_training_weights_probabilities_are_not_judged(tmp_path):
+    ours = dataclasses.replace(rows(100), training_weight=np.zeros(100))
+    write_predictions(tmp_path / "p.h5", Predictions(HEADER, ours))
+    (found,) = evaluate([tmp_path / "p.h5"]).result.discriminations
+    assert found.calibration is None
+
+
+@pytest.mark.parametrize("name", ["truth", "weight"])
+def test_an_id_names_the_same_row_in_all_files(written, name):
+    """Rows that are numbered after they were shuffled are not those of the other file."""
+    paths = written("a.h5"), written("b.h5", seed=1)
+    with h5py.File(paths[1], "a") as file:
+        file[name][:] = file[name][:][::-1]
+    with pytest.raises(DataError, match=rf"(?s)b\.h5: {name}.*in the row of id.*a\.h5"):
+        evaluate(paths)
 
 
 def test_members_must_belong_together(written):

@@ -23,6 +23,7 @@ from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.rootio.cells import cell_rows
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.writing import write_tree
+from rootloom.shards.weights import EventWeights
 from rootloom.shards.writer import ShardWriter
 from rootloom.stages.comparing import Sampling, stored_showers, stored_weights, written_showers
 from rootloom.system.atomic import sealed
@@ -31,6 +32,7 @@ LAYERS = ((3, 1), (1, 3), (3, 1))
 VARIABLES = {"energy": "energy", "total": "sum(cell_energy)", "hottest": "max(cell_energy)"}
 OBJECTS = {"cells": {"id": "cell_id", "energy": "cell_energy"}}
 READER = RowReader("showers", VARIABLES, OBJECTS, classes=(ClassRule("eplus", by_file=True),))
+AS_STORED = EventWeights()
 FAST = Generation(bins=10, energy_bins=3, bootstrap=5, trainings=2, max_rows=150)
 
 
@@ -160,13 +162,31 @@ def test_stored_and_written_showers_are_read_alike(tmp_path: Path) -> None:
     ) as writer:
         for block in READER.read(str(path), 0, 50, file_class="eplus"):
             writer.append(block, representation.encode(block.columns))
-    stored = stored_showers([shard], "test", sampling)
+    stored = stored_showers([shard], "test", sampling, AS_STORED)
     for field in ("features", "cells", "condition", "response"):
         np.testing.assert_array_equal(getattr(stored, field), getattr(made, field))
     np.testing.assert_array_equal(stored.weight, np.ones(50))
-    np.testing.assert_array_equal(stored_weights([shard, shard], "test"), np.ones(100))
+    np.testing.assert_array_equal(stored_weights([shard, shard], "test", AS_STORED), np.ones(100))
     with pytest.raises(DataError, match="the train split"):
-        stored_showers([shard], "train", sampling)
+        stored_showers([shard], "train", sampling, AS_STORED)
+
+
+def test_showers_of_samples_count_by_their_cross_sections(tmp_path: Path) -> None:
+    representation = CalorimeterCells(layers=LAYERS, keep_bits=23)
+    sizes, shards = {"a": 60, "b": 40}, []
+    for sample, rows in sizes.items():
+        path = written(tmp_path / f"{sample}.root", *cells(rows))
+        shards.append(tmp_path / f"{sample}.h5")
+        with ShardWriter(
+            shards[-1], file_key=sample, splits={"test": 1.0}, auxiliary=("total",), sample=sample
+        ) as writer:
+            for block in READER.read(str(path), 0, rows, file_class="eplus"):
+                writer.append(block, representation.encode(block.columns))
+    sampling, events = Sampling(representation, ("total",), 1000, 1), EventWeights({"a": 3, "b": 7})
+    expected = np.repeat([3.0, 7.0], list(sizes.values()))
+    found = stored_showers(shards, "test", sampling, events)
+    np.testing.assert_array_equal(found.weight, expected)
+    np.testing.assert_array_equal(stored_weights(shards, "test", events), expected)
 
 
 def test_a_shower_without_cells_has_all_features(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rootloom.evaluation.members import summarise
 from rootloom.evaluation.roc import (
     background_efficiency,
     effective_count,
+    passing,
     roc,
     significance_improvement,
 )
@@ -73,6 +74,15 @@ def test_a_vertical_step_counts_from_its_lower_end():
     curve = roc(score, signal, np.ones(6))
     found = background_efficiency(curve, np.array([0.25, 0.5, 0.5001, 1.0]))
     np.testing.assert_allclose(found, [0, 0, 1, 1])
+
+
+def test_an_efficiency_was_reached_before_negative_weights_took_it_back():
+    # Signal efficiency 0, ½, ¼, ¼, ¼, 1, 1; background 0, 0, 0, ⅓, ⅔, ⅔, 1.
+    score = np.array([6, 5, 4, 3, 2, 1])
+    signal = np.array([1, 1, 0, 0, 1, 0], bool)
+    curve = roc(score, signal, np.array([2.0, -1, 1, 1, 3, 1]))
+    found = background_efficiency(curve, np.array([0.25, 0.4, 0.5, 0.75, 1.0]))
+    np.testing.assert_allclose(found, [0, 0, 0, 2 / 3, 2 / 3])
 
 
 def test_tied_scores_are_interpolated():
@@ -245,6 +255,17 @@ def test_efficiency_in_bins_counts():
     assert found[3] == (None, 0.0, 1.0)
 
 
+def test_efficiencies_of_weighted_rows_are_known_as_well_as_the_effective_ones():
+    """Ten rows of weight 4 and sixty of weight 1: 100 in sum, worth 10000 / 220 rows."""
+    weight, passed = np.repeat([4.0, 1.0], [10, 60]), np.arange(70) % 2 == 0
+    ((share, low, high),) = efficiency_in_bins(np.zeros(70), passed, weight, np.array([0.0, 1]))
+    rows = 10000 / 220
+    assert share == pytest.approx(0.5)
+    # The ends of Wilson's interval are where the observed share is one standard deviation away.
+    for end in (low, high):
+        assert abs(share - end) == pytest.approx(np.sqrt(end * (1 - end) / rows))
+
+
 def test_rejection_limit_is_the_poisson_one():
     curve = roc(np.array([2.0] * 10 + [1.0] * 500), np.arange(510) < 10, np.ones(510))
     mean = 500 / rejection_limit(curve)
@@ -285,3 +306,28 @@ def test_negative_weights_and_zero_weights():
 def test_one_class_is_refused(signal):
     with pytest.raises(DataError, match="0 rows with weights summing to 0"):
         roc(np.arange(4.0), signal, np.ones(4))
+
+
+@pytest.mark.parametrize("unit", [0.1, 1 / 3, 0.0123])
+def test_the_unit_of_the_weights_decides_no_figure(unit):
+    """Sums of equal weights are rounded, and must reach what sums of ones reach."""
+    targets = np.arange(1, 10) / 10
+    for rows in (10, 30, 90):
+        score, signal, weight = gaussian(4 * rows, seed=rows, share=0.25)
+        signal = np.arange(4 * rows) < rows
+        expected = background_at(roc(score, signal, weight), targets)
+        found = background_at(roc(score, signal, unit * weight), targets)
+        np.testing.assert_allclose(found.efficiency, expected.efficiency, atol=1e-12)
+        np.testing.assert_array_equal(found.threshold, expected.threshold)
+        np.testing.assert_array_equal(found.count, expected.count)
+
+
+@pytest.mark.parametrize("decimals", [None, 1, 0])
+def test_what_passes_adds_up_to_the_efficiencies_of_the_curve(decimals):
+    score, signal, weight = gaussian(900, weighted=True, decimals=decimals)
+    curve = roc(score, signal, weight)
+    for target in (0.3, 0.5, 1.0):
+        passed = passing(score, curve, target)
+        assert np.average(passed[signal], weights=weight[signal]) == pytest.approx(target)
+        left = np.average(passed[~signal], weights=weight[~signal])
+        assert left == pytest.approx(background_efficiency(curve, np.array([target]))[0])

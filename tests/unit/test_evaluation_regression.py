@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +115,8 @@ def test_histograms_hold_all_rows(tmp_path: Path) -> None:
     edges, density = np.array(one.spread.edges), np.array(one.spread.density)
     share = density * np.log(edges[1:] / edges[:-1])
     assert share.sum() == pytest.approx(1.0)
+    lowest = np.quantile(np.linalg.norm(noise, axis=1), 0.002)
+    assert edges[0] == pytest.approx(lowest, rel=0.05)
     # The chi distribution of three normal numbers.
     expected = np.diff(scipy.stats.chi(3).cdf(edges))
     np.testing.assert_allclose(share[1:-1], expected[1:-1], atol=5 * np.sqrt(0.1 / ROWS))
@@ -327,6 +330,48 @@ def test_a_regression_of_plain_numbers_ends_with_its_figure(
     assert "legend_1" not in text
 
 
+@pytest.mark.parametrize("unit", ["GeV", {"energy": "GeV"}])
+def test_a_unit_of_plain_numbers_is_shown_everywhere(tmp_path: Path, unit: Any) -> None:
+    section = {"kind": "regression", "unit": unit}
+    true, predicted, weight = scalars(500, 1)
+    path = scalar_member(tmp_path / "a.h5", ("energy",), predicted, true, weight)
+    found = evaluate([path], registry.parse("evaluations", section))
+    assert isinstance(found.result, RegressionResult)
+    (energy,) = found.result.numbers
+    assert [energy.unit, *(profile.unit for profile in energy.profiles)] == ["GeV", "GeV"]
+    assert all(" / GeV: " in line for line in found.result.lines())
+    expected = [Expected("net", "RMS_energy", 2.0, "a paper", None)]
+    inputs = ReportInputs("Jets", [found], expected=expected)
+    text = write_report(tmp_path / "report.html", inputs)[0].read_text("utf-8")
+    assert re.search(r"smallest RMS of energy: <strong[^>]*>[^<]*\u2009GeV<", text)
+    assert "energy, GeV</th>" in text
+    assert "RMS_energy, GeV" in text
+    for axis in ("energy: predicted − true / GeV", "per GeV", "bias of energy / GeV"):
+        assert axis in text, axis
+
+
+def test_units_go_by_what_a_target_is_part_of() -> None:
+    units = {"entry": "m", "track": "mm", "energy": "GeV"}
+    found = registry.parse("evaluations", {**SECTION, "unit": units})
+    axes = ("impact_track", "meridian_entry", "entry_x", "way_x", "energy")
+    assert [found._unit_of_axis(axis) for axis in axes] == ["mm", "°", "m", "", "GeV"]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"unit": {"enrgy": "GeV"}}, r"unit\n.*a point, a track, or a target.*\n.*\n.*'energy'"),
+        ({"unit": {"way": "m"}}, r"unit\n(.|\n)*'way'"),
+        ({"unit": "m", "points": {}, "tracks": {}}, r"unit\n.*none, where(.|\n)*leave it out"),
+    ],
+)
+def test_a_unit_of_what_has_none_is_refused(section: dict[str, Any], message: str) -> None:
+    evaluator = registry.parse("evaluations", {**SECTION, "profiles": [], **section})
+    targets = list(COLUMNS) if section["unit"] != "m" else list(WAY)
+    with pytest.raises(ConfigError, match=message):
+        evaluator.check_unit(targets, "evaluation.unit")
+
+
 def test_equal_predictions_have_a_page(tmp_path: Path) -> None:
     true = np.full((40, 1), 5.0)
     path = scalar_member(tmp_path / "a.h5", ("e",), true.copy(), true, np.ones(40))
@@ -334,3 +379,42 @@ def test_equal_predictions_have_a_page(tmp_path: Path) -> None:
     assert found.result.numbers[0].resolution.value == 0.0
     assert found.result.numbers[0].resolution.statistical is None
     assert write_report(tmp_path / "report.html", ReportInputs("Jets", [found]))
+
+
+def test_histograms_of_distances_are_weighted(tmp_path: Path) -> None:
+    names = ("x", "y", "z")
+    true = np.zeros((400, 3))
+    predicted = np.where(np.arange(400) < 200, 1.0, 10.0)[:, None] * np.array([[0.6, 0.8, 0.0]])
+    weight = np.where(np.arange(400) < 200, 3.0, 1.0)
+    path = scalar_member(tmp_path / "a.h5", names, predicted, true, weight)
+    options = registry.parse("evaluations", {"kind": "regression", "points": {"p": list(names)}})
+    (one,) = evaluate([path], options).result.resolutions
+    edges, density = np.array(one.spread.edges), np.array(one.spread.density)
+    share = density * np.log(edges[1:] / edges[:-1])
+    assert share[edges[1:] < 5].sum() == pytest.approx(0.75)
+
+
+def test_rows_of_weight_zero_change_no_figure(tmp_path: Path) -> None:
+    names = ("way_x", "way_y", "way_z", "energy")
+    true, predicted, weight = scalars(300, 4)
+    weight[200:] = 0.0
+    predicted[200:] += 1e4
+    true[200:] -= 1e3
+    options = registry.parse(
+        "evaluations", {"kind": "regression", "directions": {"way": list(names[:3])}}
+    )
+    found = []
+    for number, kept in enumerate((slice(None), slice(200))):
+        path = tmp_path / f"{number}.h5"
+        scalar_member(path, names, predicted[kept], true[kept], weight[kept])
+        found.append(evaluate([path], options).result)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0])
+def test_a_sum_of_weights_that_is_not_positive_is_refused(tmp_path: Path, weight: float) -> None:
+    true = np.full((40, 1), 5.0)
+    path = scalar_member(tmp_path / "a.h5", ("e",), true.copy(), true, np.full(40, weight))
+    rows = 40 if weight else 0
+    with pytest.raises(DataError, match=f"{rows} rows with weights summing to {40 * weight:g}"):
+        evaluate([path], registry.parse("evaluations", {"kind": "regression"}))

@@ -8,6 +8,7 @@ import scipy.stats
 import vector
 from scipy.spatial.transform import Rotation
 
+from rootloom.evaluation.bins import even_edges, in_bins
 from rootloom.evaluation.regression import resolution
 from rootloom.evaluation.roc import effective_rows
 
@@ -110,14 +111,14 @@ def test_no_rows_have_no_figures() -> None:
 
 def test_bins_hold_alike_many_rows_and_leave_nothing_out() -> None:
     values = np.append(RNG.exponential(1.0, ROWS), np.nan)
-    edges = resolution.even_edges(values, 8)
-    index = resolution.in_bins(values, edges)
+    edges = even_edges(values, 8)
+    index = in_bins(values, edges)
     np.testing.assert_allclose(np.bincount(index[index >= 0]), ROWS / 8, atol=2)
     assert index[-1] == -1
     assert (index[:-1] >= 0).all()
-    assert resolution.in_bins(np.array([-1.0, 1e9]), edges).tolist() == [-1, -1]
-    assert np.all(np.diff(resolution.even_edges(np.full(9, 3.0), 4)) > 0)
-    assert len(resolution.even_edges(np.full(3, np.nan), 4)) == 2
+    assert in_bins(np.array([-1.0, 1e9]), edges).tolist() == [-1, -1]
+    assert np.all(np.diff(even_edges(np.full(9, 3.0), 4)) > 0)
+    assert len(even_edges(np.full(3, np.nan), 4)) == 2
 
 
 def test_the_central_width_is_the_deviation_of_a_normal_distribution() -> None:

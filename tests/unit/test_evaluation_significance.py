@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -10,7 +12,6 @@ from scipy.stats import norm, poisson
 from rootloom.evaluation.classification.significance import (
     Counts,
     Sampled,
-    approximate_median_significance,
     asimov_significance,
     measure,
     scan,
@@ -50,10 +51,8 @@ def test_ams_by_its_formula() -> None:
     rng = np.random.default_rng(1)
     s, b = rng.uniform(1, 300, 50), rng.uniform(0, 5000, 50)
     expected = np.sqrt(2 * ((s + b + 10) * np.log(1 + s / (b + 10)) - s))
-    np.testing.assert_allclose(approximate_median_significance(s, b), expected, rtol=1e-9)
     counts = Counts(signal=200.0, background=3000.0, regularisation=10.0)
-    found = counts.at(np.array(0.4), np.array(0.01))
-    assert found == pytest.approx(float(approximate_median_significance(80.0, 30.0)), rel=1e-12)
+    np.testing.assert_allclose(counts.at(s / 200, b / 3000), expected, rtol=1e-9)
 
 
 def test_the_uncertainty_is_one_of_the_background_without_the_regularisation() -> None:
@@ -182,3 +181,36 @@ def test_without_a_cut_that_leaves_enough_everything_passes() -> None:
     curve = roc(few.score, few.signal, few.weight)
     value = measure("z", [few], [curve], Counts(10.0, 100.0), 10).value
     assert value.value == pytest.approx(float(asimov_significance(10.0, 100.0)))  # no cut at all
+
+
+@pytest.mark.parametrize("s", [10.0, 1000.0])
+@pytest.mark.parametrize("b", [1e7, 1e9])
+def test_little_signal_above_much_background_keeps_its_digits(s: float, b: float) -> None:
+    """With the formula as it is written, in 50 decimal digits."""
+    with localcontext(prec=50):
+        n, many, sigma = Decimal(s + b), Decimal(b), Decimal("1e-4") * Decimal(b)
+        first = n * (n * (many + sigma**2) / (many**2 + n * sigma**2)).ln()
+        second = many**2 / sigma**2 * (1 + sigma**2 * (n - many) / (many * (many + sigma**2))).ln()
+        expected = float((2 * (first - second)).sqrt())
+    assert asimov_significance(s, b, 1e-4 * b) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_scan_of_signed_weights_is_read_where_an_efficiency_is_reached() -> None:
+    rng = np.random.default_rng(0)
+    signal = np.arange(8000) < 4000
+    score = rng.normal(size=8000) + 1.5 * signal
+    weight = np.where(rng.random(8000) < 0.25, -1.0, 1.0)
+    curve, counts = roc(score, signal, weight), Counts(signal=100.0, background=1000.0)
+    sample = Sampled(score, signal, weight, np.arange(8000, dtype=np.uint64))
+    found = measure("z", [sample], [curve], counts, 40).curve
+    assert len(found) > 20
+    order = np.argsort(-score)
+    reached = np.cumsum(np.where(signal, weight, 0.0)[order]) / weight[signal].sum()
+    passed = np.cumsum(np.where(signal, 0.0, weight)[order]) / weight[~signal].sum()
+    for efficiency, value in found:
+        first = np.argmax(reached >= efficiency - 1e-9)
+        before = reached[:first].max()
+        share = (efficiency - before) / (reached[first] - before)
+        points = [first - 1, first]
+        low, high = asimov_significance(100 * reached[points], 1000 * passed[points])
+        assert value == pytest.approx(low + share * (high - low), rel=1e-6)

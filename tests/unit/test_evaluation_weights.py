@@ -18,7 +18,7 @@ from rootloom.evaluation.results import Evaluation
 
 ROWS = 60_000  # of each process
 SHARES, MEANS, SIGNAL = np.array([0.95, 0.05]), np.array([-2.5, 1.0]), 1.5
-HEADER = Header("dnn", ("background", "signal"), "signal", ("score",))
+HEADER = Header("dnn", ("background", "signal"), "signal", ("score",), probability=True)
 COUNTS = Counts(signal=100, background=10_000)
 
 

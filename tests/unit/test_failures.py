@@ -21,6 +21,7 @@ from tests.stages import ROOT, Run, rows_of
 
 from rootloom.errors import (
     ChangedError,
+    ConfigError,
     DataError,
     InputError,
     ResourceError,
@@ -183,6 +184,67 @@ def test_no_part_of_a_bad_file_counts(here: Path) -> None:
     assert left(here, "*.h5") == ["a", "a", "c", "c"]
 
 
+@pytest.mark.parametrize("minutes", [2, 1e-9])
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"variables": {"x": "x", "z": "zz"}}, "zz, in none of the 3 files"),
+        ({"variables": {"x": "x", "z": 'branch("zz", "zy")'}}, "zz"),
+        ({"tree": "event"}, "tree event, in none(.|\n)*did you mean 'events'"),
+    ],
+)
+def test_what_no_file_has_sets_none_aside(
+    here: Path, wrong: dict[str, Any], words: str, minutes: float
+) -> None:
+    (here / "data/bad.root").write_text("a page that says the file is not here")
+    at = Run(here, {**DATASET, **wrong}, minutes)
+    with pytest.raises(ConfigError, match=words):
+        asked(at)
+    assert left(here, "*.aside.json") == []
+    corrected = Run(here, DATASET, minutes)
+    asked(corrected)
+    found = [
+        Path(entry.url).stem
+        for pack in corrected.plan.packs
+        for entry in Manifest.read(corrected.preprocess(pack)).files.values()
+        if entry.quarantined
+    ]
+    assert found == ["bad"]
+
+
+def test_what_some_files_lack_sets_these_aside(here: Path) -> None:
+    with uproot.recreate(here / "data/b.root") as file:
+        tree = file.mktree("events", {"x": "f8", "y": "i8"})
+        tree.extend({"x": np.ones(9), "y": np.ones(9, np.int64)})
+    at = Run(here, DATASET, minutes=1e-9)
+    assert len(at.plan.packs) > 1
+    asked(at)
+    assert run(here).plan.asked_first() != run(here, on_bad_file="fail").plan.asked_first() == []
+    assert [name for name, entry in entries(run(here)).items() if entry.quarantined] == ["b"]
+    assert "'z'" in str(entries(run(here))["b"].quarantined)
+
+
+def asked(at: Run) -> None:
+    (output,) = at.plan.asked_first()
+    indexes = [at.index(pack) for pack in at.plan.packs]
+    all.branches(at.plan.job("branches"), indexes=indexes, output=output)
+
+
+def test_another_look_is_asked_for_pack_by_pack(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        garble(here / f"data/{name}.root")
+    entries(run(here))
+    for path in here.glob("results/**/packs/*.json"):
+        path.unlink()
+    plan, asked = run(here).plan, []
+    files = plan.files
+    monkeypatch.setattr(plan, "files", lambda pack: asked.append(pack) or files(pack))
+    assert len(plan.retry()) == 2
+    assert len(asked) == 1
+
+
 def test_nothing_but_bad_files(here: Path) -> None:
     for name in "abc":
         (here / f"data/{name}.root").write_text("a page that says the file is not here")
@@ -201,6 +263,23 @@ def test_a_pack_of_bad_files_among_good_ones(here: Path) -> None:
     for one in (packed, alone):
         del one["provenance"], one["digest"]
     assert packed == alone
+
+
+def test_what_is_shown_of_rows_has_the_same_bits_however_files_are_packed(here: Path) -> None:
+    for number in range(4, 9):
+        write(here / f"data/{number}.root", number)
+    garble(here / "data/b.root")
+    found = []
+    for minutes in (2, 1e-9):
+        at = Run(here, {**DATASET, "weight": "abs(x) + 0.1"}, minutes)
+        found.append((len(at.plan.packs), json.loads(Path(at.survey()).read_text())))
+    (one, together), (several, packed) = found
+    assert one == 1 < several
+    assert together["provenance"]["fingerprint"] == packed["provenance"]["fingerprint"]
+    for content in (together, packed):
+        del content["provenance"], content["digest"]
+    assert together == packed
+    assert set(together["spectra"]) == {"x", "z"}
 
 
 def test_where_nothing_may_be_set_aside_what_was_is_refused(here: Path) -> None:

@@ -11,23 +11,34 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import awkward as ak
+import h5py
 import numpy as np
 import pytest
 import uproot
+from tests.contents import content_digest
+from tests.stages import Run
 
 from rootloom.baselines.cut import Cut
-from rootloom.errors import DataError
+from rootloom.errors import ChangedError, DataError, InputError
+from rootloom.evaluation import predictions
 from rootloom.evaluation.evaluate import evaluate
-from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
+from rootloom.evaluation.predictions import (
+    Header,
+    Predictions,
+    Rows,
+    prediction_writer,
+    write_predictions,
+)
 from rootloom.representations.features import FeatureVector
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.friends import write_friend
 from rootloom.rootio.names import friend_branch, friend_tree, identifier
 from rootloom.shards.ids import event_ids, fold_of, row_ids
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import shard_statistics
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.shards.weights import WeightTable
+from rootloom.stages import all
 from rootloom.stages.friend_trees import Scores
 from rootloom.stages.scoring import LearningData
 from rootloom.types import GROUPS, RowBlock
@@ -243,6 +254,87 @@ def test_branches_say_experiment_method_member_and_split(tmp_path: Path) -> None
     nothing = Scores(paths, ["two"], "my-test.2", {"k-fold": 3}).of("two")
     assert len(nothing.entry) == 0
     assert set(nothing.branches) == set(found.branches)
+
+
+def test_nothing_is_read_of_the_rows_of_other_packs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "CHUNK", 4)
+    path, number = tmp_path / "p.h5", np.repeat([0, 1, 0, 2, 1], [6, 6, 4, 4, 3])
+    whole = Rows(
+        id=np.arange(23), weight=np.ones(23), truth=np.ones(23), scores=np.arange(23.0)[:, None],
+        file=number, entry=np.arange(23), object=np.zeros(23),
+    )  # fmt: skip
+    header = Header(**{**vars(HEADER), "files": ("one", "two", "three", "none of it")})
+    with prediction_writer(path, header) as writer:
+        for part in (slice(0, 8), slice(8, 9), slice(9, 23)):
+            columns = {
+                name: v[part] for name, v in vars(whole).items() if isinstance(v, np.ndarray)
+            }
+            writer.append(Rows(**columns))
+    with h5py.File(path) as file:
+        places = [file[name].id.get_chunk_info(4).byte_offset for name in ("file", "scores")]
+    content = bytearray(path.read_bytes())
+    for place in places:  # rows 16 to 19, of "three"
+        content[place + 3] ^= 1
+    path.write_bytes(content)
+    found = Scores([path], ["two", "none of it", "one"], "e", {})
+    assert found.of("two").branches["e__dnn"].tolist() == [*range(6, 12), 20, 21, 22]
+    assert found.of("one").entry.tolist() == [*range(6), *range(12, 16)]
+    assert len(found.of("none of it").entry) == 0
+    with pytest.raises(InputError, match=r"p\.h5"):
+        Scores([path], ["three"], "e", {})
+
+
+def test_places_of_rows_that_are_not_theirs_are_refused(tmp_path: Path) -> None:
+    path = files(tmp_path, "dnn", {0: np.zeros(7)})[0]
+    for wrong in ([[1, 0]], [[0, 1]], [[0, 0], [1, 9]], []):
+        with h5py.File(path, "r+") as file:
+            del file["runs"]
+            file["runs"] = np.reshape(np.array(wrong, np.int64), (-1, 2))
+        with pytest.raises(InputError, match="runs"):
+            Scores([path], ["one", "two"], "e", {})
+    with h5py.File(path, "r+") as file:
+        del file["runs"]
+    with pytest.raises(InputError, match="runs"):
+        Scores([path], ["one"], "e", {})
+
+
+def write_jets(path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    jets = ak.zip({"pt": ak.unflatten(rng.uniform(0, 100, 60), rng.multinomial(60, [0.05] * 20))})
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {"Jet": ak.type(jets).content}).extend({"Jet": jets})
+
+
+def test_all_files_of_a_pack_that_have_changed_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = [tmp_path / f"{name}.root" for name in ("first", "second", "third")]
+    for seed, path in enumerate(paths):
+        write_jets(path, seed)
+    classes = {"soft": {"where": "Jet_pt < 50"}, "hard": {"where": "Jet_pt >= 50"}}
+    run = Run(tmp_path, {
+        "tree": "Events", "rows": "Jet", "files": ["*.root"], "classes": classes,
+        "variables": {"pt": "Jet_pt"}, "splits": FRACTIONS,
+    })  # fmt: skip
+    (pack,) = run.plan.packs
+    index, notes = run.index(pack), run.plan.paths.changed("mine", "{file}")
+    for seed, path in enumerate(paths[1:]):
+        write_jets(path, 7 + seed)
+    with pytest.raises(ChangedError, match=r"(?s)second\.root.*third\.root|third.*second"):
+        all.friends(
+            run.plan.job("friends", pack=pack),
+            listing=str(run.plan.list_path),
+            predictions=[],
+            index=index,
+            friends=str(tmp_path / "friends" / "{file}.root"),
+            changed=notes,
+            output="friends.json",
+        )
+    noted = {path.stem.partition("-")[0] for path in Path(notes).parent.glob("*.json")}
+    assert noted == {"second", "third"}
 
 
 def test_methods_that_disagree_about_a_split_are_refused(

@@ -87,11 +87,22 @@ def test_a_file_listed_twice_is_refused_in_the_plan(here: Path, second: str) -> 
     os.link(here / "data/nano.root", here / "hard.root")
     (here / "linked").symlink_to("data")
     twice = {**JETS, "files": ["data/nano.root", second.format(here=here)]}
-    with pytest.raises(ConfigError, match=r"nano\.root and (.|\n)*under two names"):
+    entries = r"under two names, listed by '\S*nano\.root' and by '\S+\.root'\n"
+    with pytest.raises(ConfigError, match=rf"nano\.root and (.|\n)*{entries}"):
         Run(here, twice)
     by_class = {"b": {"files": twice["files"][:1]}, "light": {"files": twice["files"][1:]}}
-    with pytest.raises(ConfigError, match="leave one of them out"):
+    entries = r"listed by 'data/nano\.root' of class 'b' and by '\S+' of class 'light'\n"
+    with pytest.raises(ConfigError, match=rf"{entries}.*leave one of them out"):
         Run(here, {**JETS, "classes": by_class})
+
+
+def test_a_file_of_two_samples_names_both_and_their_patterns(here: Path) -> None:
+    samples = {"tt": {"files": ["data/*.root"], "class": "b"},
+               "dy": {"files": ["data/nano.root"], "class": "light"}}  # fmt: skip
+    dataset = {**JETS, "samples": samples, "classes": {"b": {}, "light": {}}}
+    listed = r"'data/nano\.root' of sample 'dy' and by 'data/\*\.root' of sample 'tt'\n"
+    with pytest.raises(ConfigError, match=rf"file data/nano\.root\n(.|\n)*listed by {listed}"):
+        Run(here, {key: value for key, value in dataset.items() if key != "files"})
 
 
 @pytest.mark.parametrize("second", ["./data/nano.root", "data/../data/nano.root", "data/*.root"])

@@ -14,8 +14,9 @@ from rootloom.config.sections import Rates, parse, read_yaml
 from rootloom.errors import DataError
 from rootloom.planning import rates
 from rootloom.shards.manifest import Entry, Manifest
+from rootloom.shards.merging import merge_by_position
 from rootloom.shards.moments import Moments
-from rootloom.shards.statistics import Statistics, merge_by_position
+from rootloom.shards.statistics import Statistics
 from rootloom.system.packing import (
     FOLDER_ENTRIES,
     MAX_PACKS,
@@ -78,14 +79,45 @@ def of_file(key: str) -> Statistics:
 
 @pytest.mark.parametrize("packs", [1, 2, 8, 64])
 def test_sums_have_the_same_bits_however_the_files_are_packed(packs: int) -> None:
-    files = [(position(key), of_file(key)) for key in KEYS[:200]]
+    keys = sorted(KEYS[:200], key=position)
+    files = [(position(key), of_file(key)) for key in keys]
     whole = merge_by_position(files)
+    assert whole.to_json() == halved(files).to_json()
     grouped: dict[int, list[tuple[int, Statistics]]] = {}
-    for key, part in zip(KEYS[:200], files, strict=True):
+    for key, part in zip(keys, files, strict=True):
         grouped.setdefault(number_of(key, packs), []).append(part)
-    # In any order, each pack at the position of any of its files.
-    merged = [(parts[-1][0], merge_by_position(parts[::-1])) for parts in grouped.values()]
-    assert merge_by_position(merged[::-1]).to_json() == whole.to_json()
+    # Each pack at the position of any of its files.
+    merged = [(parts[-1][0], merge_by_position(parts)) for parts in grouped.values()]
+    assert merge_by_position(merged).to_json() == whole.to_json()
+    with pytest.raises(ValueError, match="after"):
+        merge_by_position(files[::-1])
+
+
+def halved(parts: list[tuple[int, Statistics]], bit: int = 63) -> Statistics:
+    """All parts at once: those with a bit of the position set are added to those without."""
+    if len(parts) == 1:
+        return parts[0][1]
+    low = [part for part in parts if not part[0] >> bit & 1]
+    high = [part for part in parts if part[0] >> bit & 1]
+    sums = [halved(half, bit - 1) for half in (low, high) if half]
+    return sums[0] if len(sums) == 1 else sums[0].merge(sums[1])
+
+
+def test_few_sums_wait_to_be_merged() -> None:
+    alive = [0, 0]  # now, and at most
+
+    class Sum:
+        def __init__(self) -> None:
+            alive[0] += 1
+            alive[1] = max(alive)
+
+        def merge(self, other: Sum) -> Sum:
+            alive[0] -= 2
+            return Sum()
+
+    merge_by_position((at, Sum()) for at in sorted(map(position, KEYS[:2000])))
+    assert alive[0] == 1
+    assert alive[1] < 30
 
 
 def test_the_order_of_sums_would_show() -> None:
@@ -93,7 +125,7 @@ def test_the_order_of_sums_would_show() -> None:
     in_order = files[0]
     for part in files[1:]:
         in_order = in_order.merge(part)
-    whole = merge_by_position([(position(key), of_file(key)) for key in KEYS[:200]])
+    whole = merge_by_position(sorted(zip(map(position, KEYS[:200]), files, strict=True)))
     assert in_order.to_json() != whole.to_json()
     np.testing.assert_allclose(in_order.moments["x"].mean, whole.moments["x"].mean, rtol=1e-12)
 

@@ -59,7 +59,11 @@ def test_no_file_is_added_and_the_page_is_sound(written):
     page = Page(text)
     assert len(page.ids) == len(set(page.ids))
     assert 'href="#classes"' in text
-    for phrase in ("p(row) / (p(row) + p(column))", "c against the rest", "by the same threshold"):
+    for phrase in (
+        "p(row) / (p(row) + p(column))",
+        "c against all other classes",
+        "by the same threshold",
+    ):
         assert phrase in page.text, phrase
 
 
@@ -160,9 +164,9 @@ def test_ten_classes_and_nothing_left_and_signed_weights(tmp_path):
 def test_scores_that_are_no_probabilities_are_named(tmp_path):
     content = predictions("cnn", 0, 300, CLASSES)
     other = predictions("dnn", 0, 300, CLASSES)
-    logits = dataclasses.replace(other.rows, scores=np.log(other.rows.scores))
+    header = dataclasses.replace(other.header, probability=False)
     write_predictions(tmp_path / "a.h5", content)
-    write_predictions(tmp_path / "b.h5", dataclasses.replace(other, rows=logits))
+    write_predictions(tmp_path / "b.h5", dataclasses.replace(other, header=header))
     found = [evaluate([tmp_path / f"{name}.h5"], OPTIONS) for name in ("a", "b")]
     text = write_report(tmp_path / "r.html", ReportInputs("some", found))[0].read_text()
     page = " ".join(Page(text).text.split())

@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from rootloom.evaluation.classification.significance import Counts
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.report.definitions import definitions, facts
+from rootloom.report.gather import _files_in
 from rootloom.report.images import class_images
 from rootloom.report.inputs import (
     ClassImages,
@@ -32,9 +35,11 @@ from rootloom.report.inputs import (
 )
 from rootloom.report.page import method_lines, write_report
 from rootloom.report.rounding import measurement
+from rootloom.report.tables import expected_rows
 from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 from rootloom.representations.base import Panel
+from rootloom.shards.manifest import Entry, Manifest
 from rootloom.system.atomic import sealed
 
 # name: (separation, members, parameters, seconds)
@@ -78,6 +83,7 @@ def predictions(method, member, rows, classes):
             parameters=parameters,
             training_seconds=seconds,
             provenance={"fingerprint": "3f2a", "packages": {"jax": "0.10.2", "numpy": "2.4.6"}},
+            probability=True,
         ),
         Rows(
             id=np.arange(rows, dtype=np.uint64),
@@ -299,7 +305,7 @@ def test_three_classes(tmp_path):
     write_report(tmp_path / "r.html", ReportInputs(title="three", evaluations=found))
     text = Page((tmp_path / "r.html").read_text()).text
     for name in ("qcd", "top", "w"):
-        assert f"{name} against the rest" in text
+        assert f"{name} against all other classes" in text
     assert "highest AUC for w:" in text
 
 
@@ -323,6 +329,17 @@ def test_expected_significances(tmp_path):
     assert {"discovery", "ams"} <= set(re.findall(r"\w+", page.text))
 
 
+def test_headings_have_all_digits_of_the_working_points(tmp_path):
+    options = Classification(working_points=(0.005, 0.775, 0.995))
+    found = evaluations(tmp_path, methods=("cnn",), rows=400, options=options)
+    text = write_report(tmp_path / "report.html", ReportInputs("W", found))[0].read_text("utf-8")
+    for point in ("0.5", "77.5", "99.5"):
+        assert f"{point}\u2009%" in text
+    entry = Expected("cnn", "r99.5", 1.0, "a paper")
+    (row,) = expected_rows([entry], found)
+    assert row.metric == "rejection at 99.5\u2009%"
+
+
 def test_nothing_survives(tmp_path):
     found = evaluations(tmp_path, 600, methods=("cnn",))
     perfect = predictions("cnn", 0, 600, ("qcd", "w"))
@@ -331,7 +348,7 @@ def test_nothing_survives(tmp_path):
     found = [evaluate([tmp_path / "p.h5"])]
     write_report(tmp_path / "r.html", ReportInputs(title="perfect", evaluations=found))
     text = Page((tmp_path / "r.html").read_text()).text
-    assert re.search(r"0 of 300 \(\d+ effective\) left", text)
+    assert re.search(r"0 of 300 \(\d+ of the largest weight\) left", text)
     assert re.search(r">\u2009\d+", text)
 
 
@@ -426,12 +443,31 @@ def test_the_chapter_on_the_data_set(tmp_path):
     text = re.sub(r"[ \n]+", " ", page.text)
     for phrase in (
         "an object of Jet, of tree Events", "Jet_pt > 20", "where flavour < 4", "where run < 5",
-        "25.0\u2009% of all other events, by hash", "run, event", "parts.pxobjectPart_pximage",
+        "25.0\u2009% of the events that no expression puts into a split, by the hash",
+        "run, event", "parts.pxobjectPart_pximage",
         "jetdefinitionfour_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)–",
         "ptvariableJet_ptfeatures", "massvariablemass(jet)–", "etargetGen_e–",
         "ptin sample dataJet_pt * 1.01", "selectionin sample datanone",
     ):  # fmt: skip
         assert phrase in text, phrase
+    shares = facts({**words, "splits": {"train": 0.8, "test": 0.2}})
+    assert ("Split train", "80.0\u2009% of the events, by the hash of their identity") in shares
     shown = [a["aria-label"] for tag, a in page.tags if tag == "svg" and "aria-label" in a]
     assert sum("training and in the test split" in label for label in shown) == 2
     assert sum("An example row of each class" in label for label in shown) == 1
+
+
+def test_files_are_counted_by_what_is_read_of_them(tmp_path: Path) -> None:
+    """Two trees of one file are two samples; representations share their files."""
+    good = Entry("data/a.root", 30, ("a.h5",), ("x",), 1.0)
+    bad = replace(good, shards=(), quarantined="a tree that is damaged")
+    other = replace(good, url="data/b.root", bytes=40)
+    paths = [str(tmp_path / f"{name}.json") for name in ("images", "trees")]
+    Manifest({"a-1": good, "a-2": bad, "b": other}).write(paths[0], {})
+    Manifest({"a-1": good, "a-2": replace(good, bytes=0), "b": other}).write(paths[1], {})
+    assert _files_in(paths) == {
+        "files": 3,
+        "quarantined": {"data/a.root (a-2)": "a tree that is damaged"},
+        "quarantined_share": pytest.approx(1 / 3),
+        "quarantined_bytes": 0.3,
+    }

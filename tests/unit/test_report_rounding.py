@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rootloom.report.rounding import (
     THIN,
+    above,
     duration,
     fixed,
     grouped,
@@ -33,6 +34,7 @@ PM = f"{THIN}±{THIN}"
     (1615.0, 93.0, f"1,620{PM}90".replace(",", THIN)),
     (12345.0, 951.0, f"12,300{PM}1,000".replace(",", THIN)),
     (0.0, 0.354, f"0.00{PM}0.35"),
+    (0.0, 0.355, f"0.0{PM}0.4"),
     (5.0, 0.0, "5.0"),
     (-0.0004, 0.03, f"0.000{PM}0.030"),
     (-12.0, 1.5, f"\u221212.0{PM}1.5"),
@@ -60,6 +62,15 @@ def test_the_rounded_error_keeps_one_or_two_digits(error):
     assert kept < 36
     # Never more than 1/7 away: 0.355 → 0.4.
     assert abs(Decimal(kept).scaleb(-decimals) - Decimal(repr(error))) <= Decimal(repr(error)) / 7
+
+
+@given(st.one_of(st.floats(1.001, 1e9), st.floats(1e-6, 0.999999)))
+def test_a_limit_is_rounded_down(limit):
+    printed = Decimal(above(limit).removeprefix(f">{THIN}").replace(THIN, ""))
+    exact = Decimal(repr(limit))
+    assert printed <= exact
+    # By less than a third of it, or of what it lacks to 1 (0.9645 is printed as 0.96).
+    assert exact - printed < min(exact, 1 - exact if 0 < 1 - exact < exact else exact) / 3
 
 
 def test_small_helpers():

@@ -103,6 +103,21 @@ def test_ordinary_results_and_names_stay() -> None:
         Plan({"experiment": "datasets"}, ROOT)
 
 
+@pytest.mark.parametrize("name", ["taken", "taken/below", "gone/below", "here"])
+def test_results_below_a_file_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also where the file is in the place of an experiment's or a dataset's folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "nano-btag").touch()
+    said = r"config.yaml: results: \S+\n.*directory.*\n.*a (file|link to nothing): \S+\n.*fix"
+    with pytest.raises(ConfigError, match=said):
+        Plan({"experiment": "nano-btag", "results": name}, ROOT)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A copy of the shipped configuration, with an experiment on a given file."""
@@ -142,12 +157,19 @@ def changed(file: Path, change: dict[str, Any]) -> None:
         ("experiments/nano-btag.yaml", {"baselines/more": {"kind": "boosted_trees", "variables": ["x"]}}, r"baselines.more.variables\n.*\n.*'x'"),
         ("experiments/nano-btag.yaml", {"baselines/more": {"kind": "likelihood"}}, r"baselines.more.variables\n.*\n.*'trimmed_mass'"),
         ("experiments/nano-btag.yaml", {"baselines/more": {"kind": "likelihood", "variables": ["pt"], "bins": [1]}}, r"nano-btag.yaml: baselines.more.*\n.*bins ≥ 2"),
-        ("experiments/nano-btag.yaml", {"training/batch_size": 0}, r"nano-btag.yaml: methods.dnn: training.batch_size\n.*above zero"),
-        ("experiments/nano-btag.yaml", {"training/momentum": 0.9}, r"methods.dnn: training.momentum\n"),
+        ("experiments/nano-btag.yaml", {"training/batch_size": 0}, r"nano-btag.yaml: training.batch_size\n.*above zero"),
+        ("experiments/nano-btag.yaml", {"training/momentum": 0.9}, r"nano-btag.yaml: training.momentum\n"),
+        ("experiments/nano-btag.yaml", {"methods/dnn/training": {"momentum": 0.9}}, r"nano-btag.yaml: methods.dnn.training.momentum\n"),
+        ("experiments/nano-btag.yaml", {"training/group_rates": {"head": -1.0}}, r"nano-btag.yaml: training.group_rates.head\n"),
+        ("experiments/nano-btag.yaml", {"training/epoch": 3}, r"nano-btag.yaml: training.epoch\n.*\n.*\n.*'epochs'"),
+        ("experiments/nano-btag.yaml", {"methods/dnn/training": {"epoch": 3}}, r"nano-btag.yaml: methods.dnn.training.epoch\n"),
+        ("experiments/nano-btag.yaml", {"dataset": "w-tagging"}, r"dataset 'w-tagging'\n.*\n.*\n.*'w-tagging' is an experiment; of datasets, "),
+        ("experiments/nano-btag.yaml", {"methods/dnn/model": "nano-jets"}, r"'nano-jets' is a representation; of models, "),
         ("experiments/nano-btag.yaml", {"methods/dnn/model": "../models/dnn"}, r"nano-btag.yaml: methods.dnn.model: ../models/dnn\n"),
         ("experiments/nano-btag.yaml", {"dataset": "a/b"}, r"nano-btag.yaml: dataset: a/b\n"),
         ("experiments/nano-btag.yaml", {"methods/a{b}": {"model": "dnn", "representation": "nano-jets"}}, r"nano-btag.yaml: methods: a{b}\n"),
         ("experiments/nano-btag.yaml", {"evaluation": {"profiles": ["btag"]}}, r"nano-btag.yaml: evaluation.profiles\n"),
+        ("experiments/nano-btag.yaml", {"evaluation": {"profiles": ["eta"]}}, r"evaluation.profiles\n.*\n.*\n.*`targets: {eta: Jet_eta}` in \S+nano-btag.yaml, and profiles: \[target.eta\]"),
         ("representations/nano-jets.yaml", {"max_objects": 0}, r"representations/nano-jets.yaml: .*max_objects.*\n.*a positive number"),
     ],
 )  # fmt: skip
@@ -191,3 +213,33 @@ def test_settings_name_their_file() -> None:
         Plan({"job_minutes": 0}, ROOT)
     with pytest.raises(ConfigError, match="did you mean 'results'"):
         parse(Settings, {"result": "x"}, "config/config.yaml")
+
+
+def test_a_key_is_blamed_on_the_file_that_says_it(config: Path) -> None:
+    """A dataset that is like another has that one's mistakes, and not in its own file."""
+    (config / "datasets" / "mine.yaml").write_text("like: nano-btag\ndescription: mine\n")
+    for change, where in (
+        ({"step": 0}, "nano-btag.yaml: step"),
+        ({"selct": "1"}, "nano-btag.yaml: selct"),
+    ):
+        changed(config / "datasets/nano-btag.yaml", change)
+        with pytest.raises(ConfigError, match=rf"^config/datasets/{where}\n"):
+            Library(config).dataset("mine")
+    (config / "datasets" / "mine.yaml").write_text("like: w-jets\nstep: 0\n")
+    with pytest.raises(ConfigError, match=r"^config/datasets/mine.yaml: step\n"):
+        Library(config).dataset("mine")
+
+
+def test_an_experiment_that_is_not_there_may_be_a_dataset() -> None:
+    said = r"experiments/w-jet.yaml, or config/datasets/w-jet.yaml for(.|\n)*did you mean 'w-jets'"
+    with pytest.raises(ConfigError, match=said):
+        Plan({"experiment": "w-jet"}, ROOT)
+    with pytest.raises(ConfigError, match=r"did you mean 'nano-btag'\?"):  # of both kinds: once
+        Plan({"experiment": "nano-btg"}, ROOT)
+
+
+def test_targets_are_profiled_without_reweighting(config: Path) -> None:
+    file = config / "datasets/nano-btag.yaml"
+    changed(file, {"reweight": None, "targets": {"eta": "Jet_eta"}})
+    changed(config / "experiments/nano-btag.yaml", {"evaluation": {"profiles": ["target.eta"]}})
+    assert "target.eta" in Plan({"experiment": "nano-btag"}, config.parent).auxiliary()

@@ -264,12 +264,24 @@ def test_undefined_values_outside_the_selection_do_no_harm(skim: str) -> None:
         ({"variables": {"x": "Jet_pt"}}, "one value a row"),
         ({"variables": {}, "objects": {"j": {"x": "nJet"}}}, "list of values"),
         ({"variables": {"x": "nJet"}, "rows": "Jet"}, "Jet_"),
-        ({"variables": {"x": "Jet_pt", "y": "Muon_pt"}, "rows": "Jet"}, "one value a row"),
     ],
 )
 def test_shapes_that_do_not_fit(fields: dict, message: str, skim: str) -> None:
     with pytest.raises(ConfigError, match=message):
         list(RowReader(tree="Events", classes=ALL, **fields).read(skim, 0, 200))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Muon_pt", r"'Muon_pt': entry 0\n.*each of the 10 objects that are rows\n.*found: +2"),
+        ("Muon_pt - Jet_pt", r"entry 0\n.*as many objects in 'Muon_pt' as in 'Jet_pt'\n.*2 and 10"),
+    ],
+)
+def test_another_collection_than_that_of_the_rows(text: str, message: str, skim: str) -> None:
+    reader = RowReader("Events", {"x": "Jet_pt", "y": text}, rows="Jet", classes=ALL)
+    with pytest.raises(DataError, match=message):
+        list(reader.read(skim, 0, 200))
 
 
 def test_collections_of_unequal_lengths(skim: str) -> None:

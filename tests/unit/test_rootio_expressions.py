@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootloom.errors import ConfigError
-from rootloom.rootio.expressions import Expression
+from rootloom.errors import ConfigError, DataError
+from rootloom.rootio.expressions import Arrays, Expression
 
 PT = [[50.0, 30.0], [], [20.0]]
 ARRAYS = {
@@ -148,9 +148,34 @@ def test_nearest_names() -> None:
 
 
 def test_shapes_that_do_not_fit() -> None:
-    arrays = {"a": ak.Array([[1.0, 2.0], [3.0]]), "b": ak.Array([[1.0], [3.0]])}
+    arrays = {"a": ak.Array([[[1.0, 2.0]], [[3.0]]]), "b": ak.Array([[[1.0]], [[3.0]]])}
     with pytest.raises(ConfigError, match="fit"):
         Expression("a + b").evaluate(arrays)
+
+
+@pytest.mark.parametrize(
+    ("text", "one", "other", "numbers", "fix"),
+    [
+        ("sum(delta_r(a, a, b, b))", "a", "b", "0 and 2", "nearest_delta_r(a, a, b, b) is the ΔR"),
+        ("a + 1 < b", "a + 1", "b", "0 and 2", "take(x, nearest("),
+        ("where(a > 2, b, 0)", "a > 2", "b", "0 and 2", "sum(x)"),
+        ("a[b > 1]", "a", "b > 1", "0 and 2", "mask of the same collection"),
+        ("sort(b, a)", "b", "a", "2 and 0", "take"),
+        # Two collections may differ, but not the quantities of either of them.
+        ("nearest(a, a, b, a)", "b", "a", "2 and 0", "take"),
+    ],
+)
+def test_collections_of_different_lengths_are_named_with_the_entry(
+    text: str, one: str, other: str, numbers: str, fix: str
+) -> None:
+    raw = {"a": ak.Array([[1.0], [], [3.0]]), "b": ak.Array([[1.0], [2.0, 4.0], []])}
+    with pytest.raises(DataError) as refusal:
+        Expression(text, "column").evaluate(Arrays(raw, start=7))
+    found = refusal.value
+    assert found.where == "column: entry 8"
+    assert found.expected == f"as many objects in '{one}' as in '{other}'"
+    assert found.found == numbers
+    assert fix in found.fix
 
 
 A, B = 3.25, -1.75

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -15,7 +16,7 @@ import uproot
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, require, survey, trees
-from rootloom.rootio.names import plain, resolve, split_cycle
+from rootloom.rootio.names import nearest_branch, plain, resolve, split_cycle
 
 DATA = Path(__file__).parents[1] / "data"
 ALL = (ClassRule("all"),)
@@ -426,3 +427,27 @@ def test_only_selected_rows_are_judged(flags: str, fields: dict, what: str, rows
         np.testing.assert_array_equal(block.event[:, 0], [7, 8] if rows == "event" else [7, 7])
     with pytest.raises(DataError, match=what):
         list(RowReader("t", variables, rows=rows, **fields).read(flags, 0, 4))
+
+
+PHYSLITE = (
+    "xTrigDecisionAux.", "AnalysisElectronsAuxDyn.pt", "AnalysisJetsAuxDyn.eta",
+    "AnalysisJetsAuxDyn.pt", "AnalysisMuonsAuxDyn.pt", "TauTracksAuxDyn.pt",
+    "TruthJetsAux./TruthJetsAux.pt", "BTagging_AntiKt4Aux.DL1d", *(f"A{n}.b" for n in range(50)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("jets.pt", r"did you mean 'TruthJetsAux.pt' or 'AnalysisJetsAuxDyn.pt' or .*5 branches"),
+        ("pt", r"did you mean '\w+\.pt' or '\w+\.pt' or '\w+\.pt'\? 5 branches end in 'pt'"),
+        ("Jet_eta", r"did you mean 'AnalysisJetsAuxDyn.eta'\?$"),
+        ("btag", r"did you mean 'BTagging_AntiKt4Aux.DL1d'\?$"),
+        ("AnalysisMuonsAuxDyn.ptt", r"did you mean 'AnalysisMuonsAuxDyn.pt' or"),
+        ("qqq", r"none is much like it, most of all .*rootloom inspect FILE"),
+    ],
+)  # fmt: skip
+def test_the_nearest_branches_are_named_not_the_first_of_the_alphabet(
+    name: str, message: str
+) -> None:
+    assert re.search(message, nearest_branch(name, PHYSLITE)), nearest_branch(name, PHYSLITE)

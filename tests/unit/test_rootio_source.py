@@ -32,7 +32,7 @@ def test_globs_lists_and_urls_sorted(folder: Path) -> None:
     "patterns", [["a/x.root", "a/x.root"], ["a/*.root", "a/x.root"], ["root://h//x.root"] * 2]
 )
 def test_a_file_that_two_entries_name_is_refused(folder: Path, patterns: list[str]) -> None:
-    with pytest.raises(InputError, match=r"x\.root\n.*listed once"):
+    with pytest.raises(InputError, match=r"x\.root\n.*listed once\n.*'\S+' and '\S+'\n"):
         expand(patterns, base=folder)
 
 
@@ -59,6 +59,15 @@ def test_no_match_names_the_nearest(folder: Path) -> None:
         expand("a/xx.root", base=folder)
     with pytest.raises(InputError, match="no match"):
         expand("nowhere/*.root", base=folder)
+
+
+def test_a_folder_needs_a_pattern(folder: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"files: 'a'(.|\n)*it is a folder: write 'a/\*\.root' for"
+    ):
+        expand(["a"], base=folder)
+    with pytest.raises(InputError, match=r"write '\S+/\*\*/\*\.root' for"):
+        expand([f"{folder}/"])
 
 
 def test_a_folder_that_cannot_be_listed_hides_no_refusal(

@@ -16,7 +16,7 @@ from rootloom.shards.statistics import Statistics
 from rootloom.shards.sums import SampleSums, training_sums
 from rootloom.shards.weights import Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages.scoring import LearningData, write_predictions
+from rootloom.stages.scoring import LearningData, score_stream, write_predictions
 from rootloom.types import RowBlock
 
 CLASSES = ("b", "s")
@@ -75,9 +75,21 @@ def test_baselines_learn_from_training_weights(shard: Path) -> None:
     data = LearningData([shard], table(), CLASSES, "s", ("t",))
     (sample,) = data.samples("train", ("v",), 1)
     np.testing.assert_allclose(sample.weight, by_hand(), rtol=1e-6)
+    np.testing.assert_array_equal(sample.target, LABEL)
+    np.testing.assert_array_equal(sample.x[:, 0], np.arange(5))
+    (other,) = data.samples("train", ("v",), 0)
+    np.testing.assert_array_equal(other.target, 1 - LABEL)
     ((columns, truth),) = data.rows("train", ["x.v"])
     np.testing.assert_allclose(columns["weight"], by_hand(), rtol=1e-6)
     assert truth[:, 0].tolist() == [0, 2, 4, 6, 8]
+
+
+def test_scores_of_batches_are_handed_out_in_order() -> None:
+    scores = np.arange(20.0).reshape(10, 2)
+    score = score_stream(iter(np.split(scores, [3, 4, 9])))
+    found = [score({}, rows) for rows in (2, 0, 5, 1, 2)]
+    assert [len(part) for part in found] == [2, 0, 5, 1, 2]
+    np.testing.assert_array_equal(np.concatenate(found), scores)
 
 
 def gaussians(rows: int, seed: int) -> Sample:

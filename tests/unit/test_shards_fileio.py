@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -56,6 +57,18 @@ def test_a_full_disk_names_file_need_and_room(tmp_path: Path, error: OSError) ->
     with pytest.raises(StorageError, match=r"a\.bin[\s\S]*12345 bytes[\s\S]*\d+ bytes free"):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("writer", [atomic_path, atomic_folder, new_hdf5])
+@pytest.mark.parametrize("name", ["taken/a", "taken/deep/a", "gone/a"])
+def test_an_output_below_a_file_names_what_is_in_its_way(
+    tmp_path: Path, writer: Any, name: str
+) -> None:
+    (tmp_path / "taken").write_text("mine")
+    (tmp_path / "gone").symlink_to("nowhere")
+    with pytest.raises(StorageError, match=r"a\n.*a folder.*\n.*(taken|gone), which is none"):
+        writer(tmp_path / name).__enter__()
+    assert (tmp_path / "taken").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,11 +13,12 @@ import h5py
 import hdf5plugin  # noqa: F401 (registers the filters for plain h5py)
 import numpy as np
 import pytest
+from tests.contents import content_digest
 
-from rootloom.errors import ConfigError, DataError, InputError
+from rootloom.errors import ConfigError, DataError, InputError, ResultError
 from rootloom.shards.add import add_columns
 from rootloom.shards.ids import event_ids, event_split, row_ids
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import SPLITS, Column, Ragged, RowBlock
 
@@ -116,6 +119,23 @@ def row(column: Column, i: int):
     if isinstance(column, Ragged):
         return column.values[column.offsets[i] : column.offsets[i + 1]].tolist()
     return column[i].tolist()
+
+
+def test_the_page_says_how_to_read_a_shard_by_hand(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "inputs.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    folder = tmp_path / "results/datasets/nano-btag/nano-jets/shards/19/d"
+    folder.mkdir(parents=True)
+    block, _ = table(1000)
+    pt = block.columns["pt"]
+    with ShardWriter(folder / "nano.0.h5", file_key="f.root", splits=FRACTIONS) as writer:
+        writer.append(block, {"x.pt": pt})
+    # A process of its own: here the filter has been registered already.
+    code += "import json; print(json.dumps([pt.tolist(), label.tolist(), weight.tolist()]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    chosen = event_split(event_ids("f.root", block.entry), FRACTIONS) == SPLITS.index("train")
+    wanted = [column[chosen].tolist() for column in (pt, block.label, block.weight)]
+    assert json.loads(done.stdout) == wanted, done.stderr
 
 
 @pytest.mark.parametrize("step", [7, 300, 1000])
@@ -332,6 +352,23 @@ def test_attributes_alone_can_change(tmp_path: Path) -> None:
     with Shard(path) as shard:
         assert shard.attributes["dataset"] == "renamed"
         assert shard.attributes["luminosity"] == 1.5
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, AttributeError, RuntimeError])
+def test_a_column_that_cannot_be_copied_is_a_damaged_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    path = write(tmp_path / "s.h5")
+    before, (block, columns) = path.read_bytes(), table(1000)
+
+    def broken(*_: object) -> None:
+        raise error("no such thing")
+
+    monkeypatch.setattr(h5py.Group, "copy", broken)
+    with pytest.raises(ResultError, match="delete this file"), add_columns(path) as adder:
+        adder.append(block, {"y": columns["x"]})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
 
 
 def chunks(path: Path) -> dict[str, list[bytes]]:

@@ -15,9 +15,10 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.shards.ids import event_ids, event_split
+from rootloom.shards.merging import merge_all
 from rootloom.shards.moments import Moments
 from rootloom.shards.reweight import Reweight
-from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
+from rootloom.shards.statistics import Statistics, shard_statistics
 from rootloom.shards.sums import WHOLE, SampleSums, code_of, training_sums
 from rootloom.shards.weights import Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter

@@ -16,6 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from tests.contents import content_digest
 
 from rootloom.errors import (
     DataError,
@@ -29,7 +30,7 @@ from rootloom.evaluation.evaluate import evaluate
 from rootloom.rootio.header import inspect
 from rootloom.rootio.transport.remote import Retry
 from rootloom.rootio.transport.staging import staged
-from rootloom.shards.reader import Shard, content_digest
+from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.system import provenance, scratch
 from rootloom.training import bundle, tensors

@@ -17,8 +17,10 @@ from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.representations.base import panels_of
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.representations.features import FeatureVector
+from rootloom.shards import survey as module
 from rootloom.shards.ids import event_ids, event_split
-from rootloom.shards.survey import BINS, Survey, axis, survey
+from rootloom.shards.merging import merge_all
+from rootloom.shards.survey import BINS, Spectrum, Survey, axes_of, axis, of_shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import Ragged, RowBlock
 
@@ -65,6 +67,11 @@ def write(folder: Path, number: int, representation: Any) -> Path:
 
 def of_split(number: int, split: int) -> np.ndarray:
     return event_split(event_ids(str(number), block(number).entry), SPLITS) == split
+
+
+def survey(paths: list[Path], representation: Any, classes: tuple[str, ...]) -> Survey:
+    axes = axes_of(paths, representation)
+    return merge_all(of_shard(path, representation, classes, axes) for path in paths)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +129,39 @@ def test_parts_merge_in_any_order_and_survive_json(paths: list[Path], found: Sur
     )
 
 
+def test_axes_are_decided_by_a_bounded_number_of_shards(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    class Counting(module.Shard):
+        def __init__(self, path: Path) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(module, "Shard", Counting)
+    whole = axes_of(paths, FEATURES)
+    assert set(opened) == set(paths)
+    monkeypatch.setattr(module, "_LOOKED_AT", module._LEAST)
+    opened.clear()
+    few = axes_of(paths, FEATURES)
+    assert 0 < len(opened) < len(paths)
+    assert few.keys() == whole.keys()
+    assert [list(e) for e in axes_of(paths[::-1], FEATURES).values()] == [
+        list(e) for e in few.values()
+    ]
+
+
+def test_an_edge_belongs_to_the_bin_above_it() -> None:
+    edges, values = np.arange(4.0), np.array([-1.0, 0.0, 1.0, 1.5, 2.0, 3.0, 9.0, np.nan])
+    empty = Spectrum(edges, {"": np.zeros((2, 2, 1, 3))})
+    found = empty.filled("", 1, values, np.zeros(8, int), np.full(8, 2.0)).sums[""]
+    # Beyond the axis counts in the outer bins, and what is unknown nowhere.
+    expected, _ = np.histogram(np.clip(values[:-1], 0, 3), edges)
+    np.testing.assert_array_equal(found[:, 1, 0], [2.0 * expected, 4.0 * expected])
+    assert not found[:, 0].any()
+
+
 def test_axes_fit_their_values() -> None:
     rng = np.random.default_rng(1)
     whole = axis(np.array([3.0, 4.0, 7.0]))
@@ -140,7 +180,8 @@ def test_axes_fit_their_values() -> None:
 def test_means_and_examples_are_those_of_the_training_rows(tmp_path: Path) -> None:
     paths = [write(tmp_path, number, CELLS) for number in range(4)]
     found = survey(paths, CELLS, CLASSES)
-    total, weights, rows_seen = np.zeros((2, 8)), np.zeros(2), []
+    total, weights, scales = np.zeros((2, 8)), np.zeros(2), {"a": 1.0, "b": 3.0}
+    drawn: list[dict[int, np.ndarray]] = [{}, {}]  # by class: pixels that are not empty, by id
     for number in range(4):
         rows, keep = block(number), of_split(number, 0)
         shard = CELLS.encode({k: rows.columns[k] for k in ("cells.id", "cells.energy", "energy")})
@@ -150,16 +191,19 @@ def test_means_and_examples_are_those_of_the_training_rows(tmp_path: Path) -> No
         )
         for k in range(2):
             chosen = keep & (rows.label == k)
-            total[k] += rows.weight[chosen].astype(np.float64) @ pixels[chosen].astype(np.float64)
-            weights[k] += rows.weight[chosen].astype(np.float64).sum()
-        rows_seen += list(pixels[keep])
-    mean = found.mean({"a": 1.0, "b": 1.0})
+            weight = scales["ab"[number % 2]] * rows.weight[chosen].astype(np.float64)
+            total[k] += weight @ pixels[chosen].astype(np.float64)
+            weights[k] += weight.sum()
+            identity = event_ids(str(number), rows.entry)
+            drawn[k] |= {int(identity[row]): pixels[row] for row in np.flatnonzero(chosen)
+                         if pixels[row].any()}  # fmt: skip
+    mean = found.mean(scales)
     np.testing.assert_allclose(mean[:2], total / weights[:, None], rtol=1e-6)
     assert not mean[2].any()
-    assert set(found.examples) == {"qcd", "w"}
-    for one in found.examples.values():
-        assert one.pixels.any()
-        assert any(np.array_equal(one.pixels, row) for row in rows_seen)
+    assert list(found.examples) == ["qcd", "w"]
+    for one, of_class in zip(found.examples.values(), drawn, strict=True):
+        assert one.id == min(of_class)
+        np.testing.assert_array_equal(one.pixels, of_class[one.id])
     turned = survey(paths[::-1], CELLS, CLASSES).examples
     assert {name: one.id for name, one in turned.items()} == {
         name: one.id for name, one in found.examples.items()

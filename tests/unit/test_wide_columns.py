@@ -17,8 +17,9 @@ from rootloom.representations.base import storable
 from rootloom.representations.features import FeatureVector
 from rootloom.representations.image import JetImage
 from rootloom.shards.add import add_columns
+from rootloom.shards.merging import merge_all
 from rootloom.shards.reader import Shard
-from rootloom.shards.statistics import Statistics, merge_all, shard_statistics
+from rootloom.shards.statistics import Statistics, shard_statistics
 from rootloom.shards.writer import ShardWriter
 from rootloom.stages.sharding import _noting
 from rootloom.types import Ragged, RowBlock

@@ -10,8 +10,8 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from rootloom.shards.reader import content_digest
 from rootloom.shards.statistics import Statistics
+from tests.contents import content_digest
 from tests.workflow.project import ROOT, Project
 from tests.workflow.test_interruption import LONG, kill_and_run_again
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from rootloom.planning.explain import explain
-from rootloom.shards.reader import content_digest
 from rootloom.training import bundle, tensors
+from tests.contents import content_digest
 from tests.workflow.project import Project, add_file, environment
 
 AFTER_TRAINING = {"predict", "evaluate", "friends", "report"}
@@ -130,13 +130,15 @@ def test_one_more_file_changes_one_pack(project: Project) -> None:
     text = project.snakemake()
     assert "columns read" not in text  # another division into packs makes no shard again
     assert shards(project) == before
-    assert not re.search(r"^rule (train|statistics|moments|report):", text, re.MULTILINE)
+    later = "train|statistics|moments|axes|spectra|survey|report"
+    assert not re.search(rf"^rule ({later}):", text, re.MULTILINE)
     assert project.planned() == {}
     add_file(project.path, "w", 7)
     planned = project.planned()
     assert len(planned["index"]) == 1
     assert len(planned["preprocess"]) == 4
-    assert len(planned["moments"]) == 4 + 4 * 3  # the other packs' were not needed until now
+    # The other packs' were not needed until now.
+    assert len(planned["moments"]) == len(planned["spectra"]) == 4 + 4 * 3
 
 
 def test_a_deleted_shard_comes_back_alone(project: Project) -> None:
@@ -197,8 +199,9 @@ def test_everything_deleted_comes_back_and_nothing_else(project: Project) -> Non
     shutil.rmtree(project.path / "results/datasets")
     planned = project.planned()
     assert {rule: len(jobs) for rule, jobs in planned.items()} == {
-        "index": 1, "preprocess": 4, "moments": 4, "statistics": 4, "survey": 4, "train": 1,
-        "baseline": 1, "predict": 1, "evaluate": 1, "report": 1, "friends": 1,
+        "index": 1, "preprocess": 4, "moments": 4, "statistics": 4, "axes": 4, "spectra": 4,
+        "survey": 4, "train": 1, "baseline": 1, "predict": 1, "evaluate": 1, "report": 1,
+        "friends": 1,
     }  # fmt: skip
 
 
@@ -206,7 +209,9 @@ def test_what_is_deleted_comes_back_in_one_run_with_the_same_content(project: Pr
     data = project.path / "results/datasets/toy"
     before = {path: digest(path) for path in data.rglob("*.*") if path.is_file()}
     shutil.rmtree(data / "toy-image")
-    shutil.rmtree(data / "features" / "moments")
+    for name in ("moments", "spectra"):
+        shutil.rmtree(data / "features" / name)
+    (data / "features" / "axes.json").unlink()
     next((data / "features" / "shards").rglob("*.h5")).unlink()  # which these moments are of
     ahead = time.time() + DAYS
     for path in data.rglob("*.json"):
@@ -255,6 +260,8 @@ def test_a_touched_input_file_is_read_again(project: Project) -> None:
         (("-R", "evaluate"), {"evaluate", "report"}),
         (("-R", "preprocess"), {"preprocess"}),
         (("-R", "moments"), {"moments"}),
+        (("-R", "axes"), {"axes"}),
+        (("-R", "spectra"), {"spectra"}),
     ],
 )
 def test_forced_rules(finished: Project, arguments: tuple[str, ...], rules: set[str]) -> None:

@@ -38,7 +38,12 @@ class Sample:
 
 
 class FittedBaseline(Protocol):
-    """A baseline after its fit; lives in the process that fitted it and is never stored."""
+    """A baseline after its fit; lives in the process that fitted it and is never stored.
+
+    probability: whether its score is the probability of signal in the mixture it was fitted to.
+    """
+
+    probability: ClassVar[bool]
 
     @property
     def parameters(self) -> int:
@@ -95,6 +100,10 @@ class Predictor(Protocol):
     @property
     def splits(self) -> tuple[str, ...]:
         """The groups of rows ("none" of no class) it is asked for; those of the others get NaN."""
+
+    @property
+    def probability(self) -> bool:
+        """Whether its predictions are probabilities of the classes."""
 
     @property
     def turned(self) -> tuple[str, ...]:
@@ -165,6 +174,11 @@ class ClassScores:
     fits: tuple[Any, ...]
     rows: int
     splits: ClassVar[tuple[str, ...]] = GROUPS
+
+    @property
+    def probability(self) -> bool:
+        """See `Predictor`."""
+        return all(fit.probability for fit in self.fits)
 
     @property
     def turned(self) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from rootloom.errors import DataError
 class FittedTrees:
     """A boosted ensemble. parameters: thresholds and leaf values of all trees."""
 
+    probability: ClassVar[bool] = True
+
     columns: tuple[int, ...]
     model: Any
     parameters: int

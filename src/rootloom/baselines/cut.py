@@ -16,6 +16,8 @@ from rootloom.errors import DataError
 class FittedCut:
     """score = sign · (x − origin), or −|x − centre| for a window; absent values score `lowest`."""
 
+    probability: ClassVar[bool] = False  # also where its values lie in [0, 1]
+
     column: int
     sign: float
     centre: float | None
@@ -80,8 +82,9 @@ class Cut(Classifier):
         if self.centre is not None:
             return self.centre
         order = np.argsort(x, kind="stable")
-        cumulative = np.cumsum(weight[order])
-        return float(x[order][np.searchsorted(cumulative, cumulative[-1] / 2)])
+        # Of signed weights, where half is first reached: the sum itself would step back.
+        cumulative = np.maximum.accumulate(np.cumsum(weight[order]))
+        return float(x[order][np.searchsorted(cumulative, weight.sum() / 2)])
 
     def _sign(self, x: np.ndarray, signal: np.ndarray, weight: np.ndarray) -> float:
         if self.direction != "auto":

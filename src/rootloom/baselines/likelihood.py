@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +16,9 @@ MAX_CELLS = 1_000_000
 
 @dataclass(frozen=True)
 class FittedLikelihood:
-    """score = s / (s + b) of the cell a row falls into. edges: inner bin edges by variable."""
+    """score: P(signal) in the cell a row falls into. edges: inner bin edges by variable."""
+
+    probability: ClassVar[bool] = True
 
     columns: tuple[int, ...]
     edges: tuple[np.ndarray, ...]
@@ -41,7 +43,8 @@ class BinnedLikelihood(Classifier):
     gives the smallest log loss on the validation split: few rows want wide bins. Densities come
     from the weighted training histogram, in effective rows n = (Σw)²/Σw² of a class; to each class
     `smoothing` rows a cell are added, spread like the balanced mixture, so that a cell with few
-    rows says little, and one without says nothing (score ½).
+    rows says little, and one without says nothing. The score is the probability in the mixture of
+    the training weights, as a network's is: of balanced classes, ½ in such a cell.
 
     max_rows, seed: a random part of larger samples.
     """
@@ -79,14 +82,17 @@ class BinnedLikelihood(Classifier):
         columns = tuple(train.names.index(name) for name in self.needs(train.names))
         train = collect([train], self.max_rows, self.seed)
         require_both_classes(train, "the training split")
+        share = float(train.weight[train.target == 1].sum() / train.weight.sum())
         if len(self.bins) == 1:
-            return self._fit(train, columns, self.bins[0])
+            return _in_mixture(self._fit(train, columns, self.bins[0]), share)
         validation = collect([validation], self.max_rows, self.seed)
         require_both_classes(validation, "the validation split")
         fits = [self._fit(train, columns, bins) for bins in self.bins]
-        return min(fits, key=lambda fitted: _log_loss(fitted.score(validation.x), validation))
+        best = min(fits, key=lambda fitted: _log_loss(fitted.score(validation.x), validation))
+        return _in_mixture(best, share)
 
     def _fit(self, train: Sample, columns: tuple[int, ...], bins: int) -> FittedLikelihood:
+        """That of the balanced mixture."""
         x, signal = train.x[:, list(columns)], train.target == 1
         weight = train.weight.astype(np.float64)
         balanced = _balance(weight, signal)
@@ -105,6 +111,12 @@ class BinnedLikelihood(Classifier):
         both = signal_density + background_density
         ratio = np.divide(signal_density, both, out=np.full(total, 0.5), where=both > 0)
         return FittedLikelihood(columns, edges, ratio)
+
+
+def _in_mixture(fitted: FittedLikelihood, share: float) -> FittedLikelihood:
+    """Of the balanced mixture, that of one of which the signal has a share, by Bayes' theorem."""
+    ours, rest = share * fitted.ratio, (1 - share) * (1 - fitted.ratio)
+    return replace(fitted, ratio=ours / (ours + rest))
 
 
 def _balance(weight: np.ndarray, signal: np.ndarray) -> np.ndarray:

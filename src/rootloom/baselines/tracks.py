@@ -65,6 +65,7 @@ class FittedTracks:
     rows: int = 0
     reads: ClassVar[tuple[str, ...]] = READS
     turned: ClassVar[tuple[str, ...]] = ()
+    probability: ClassVar[bool] = False
 
     def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
         """(R, 6) float32; see `Predictor`. Raises DataError for a number that is no PMT's."""

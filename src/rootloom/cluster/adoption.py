@@ -146,6 +146,8 @@ class Adopting(RemoteExecutor):
     # -- inside ---------------------------------------------------------------------------------
     def _submit(self, jobs: Sequence[JobExecutorInterface]) -> None:
         assert self.ledger is not None
+        for log in filter(None, map(log_of, jobs)):
+            outcomes.clear(log)  # it may be lost before it clears them itself
         self.submit(jobs, self.ledger.intend([job_key(job) for job in jobs]))
 
     def _submit_later(self, job: JobExecutorInterface, key: str) -> None:
@@ -156,9 +158,6 @@ class Adopting(RemoteExecutor):
             f"Job {job.jobid} was lost ({self._losses[key]} of {MAX_LOSSES} times): "
             f"it is submitted again in {delay:.0f} s."
         )
-        log = log_of(job)
-        if log is not None:
-            outcomes.clear(log)
         self.ledger.settle(key)
         self._due.append((time.monotonic() + delay, job))
 

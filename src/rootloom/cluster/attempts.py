@@ -24,7 +24,9 @@ def spare_refused(job: type) -> None:
     asked = engine_s.fget
 
     def restart_times(self: Any) -> int:
-        times: int = asked(self)
-        return 0 if times and self.log and outcomes.take(outcomes.REFUSED, self.log[0]) else times
+        # Taken also where no attempt is left: a later run may give some, for another failure.
+        refused = self.log and outcomes.take(outcomes.REFUSED, self.log[0])
+        times: int = 0 if refused else asked(self)
+        return times
 
     job.restart_times = property(restart_times)  # type: ignore[attr-defined]

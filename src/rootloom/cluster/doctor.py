@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootloom.errors import ConfigError
+from rootloom.system.faults import obstacle
 from rootloom.system.provenance import package_versions
 
 if TYPE_CHECKING:
@@ -129,6 +130,9 @@ def _configuration(root: Path) -> Iterator[Finding]:
 
 
 def _disk(results: Path) -> Iterator[Finding]:
+    if there := obstacle(results):
+        yield Finding("disk", "problem", f"{results} can be no directory: {there} is none")
+        return
     results.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(results).free
     level = "ok" if free > FREE_BYTES else "problem"

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rootloom.cluster.head import STOP_COMMANDS, SUBMITTED, Lease
 from rootloom.cluster.ledger import FOLDER, run_name
+from rootloom.config.documents import read_yaml
 from rootloom.errors import ConfigError, nearest
 
 MEMORY_MB = 2000  # twice what a plan of 10,000 files takes
@@ -65,8 +64,9 @@ class Profile:
     def default_resource(self, name: str) -> str:
         """A value among the profile's default resources, or ""."""
         found = self.content.get("default-resources") or {}
-        if isinstance(found, list):
-            found = dict(str(item).split("=", 1) for item in found)
+        if not isinstance(found, dict):
+            listed = found.split() if isinstance(found, str) else found
+            found = dict(str(item).partition("=")[::2] for item in listed)
         return str(found.get(name, "")).strip("'\"")
 
 
@@ -75,8 +75,8 @@ def read_profile(root: Path, name: str) -> Profile:
     folder = root / "profiles" / name if "/" not in name else root / name
     for file in (folder / "profile.yaml", folder / "config.yaml"):
         if file.exists():
-            return Profile(folder, yaml.safe_load(file.read_text()) or {})
-    known = [p.name for p in (root / "profiles").iterdir()]
+            return Profile(folder, read_yaml(file, empty=True))
+    known = [path.name for path in (root / "profiles").glob("*")]
     raise ConfigError(
         f"profile '{name}'",
         expected="a folder with a profile.yaml",

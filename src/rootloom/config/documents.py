@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,23 @@ MAX_DEPTH = 50  # of lists and mappings in each other
 MAX_VALUES = 1_000_000  # after aliases are written out
 WORDS = 300  # characters of a found value that are shown
 _INTEGERS = 2**63
+# What YAML says of texts without quotes that begin with a character of its own.
+_SPECIAL = ("cannot start any token", "block scalar", "for the tag", "alias")
 _STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file with a mapping of keys.
+def read_yaml(path: Path, *, empty: bool = False) -> dict[str, Any]:
+    """A YAML file with a mapping of keys; empty: whether it may have none, comments at most.
 
     Raises ConfigError naming the file, and the line where there is one, for a file that cannot be
     read, is not UTF-8 or not YAML, and for what no configuration needs: keys given twice or not
     text, more than `MAX_DEPTH` levels, aliases without end, numbers that are not finite or need
     more than 64 bits, tags of other types.
     """
-    return parse_yaml(_bytes(path), str(path))
+    return parse_yaml(_bytes(path), str(path), empty=empty)
 
 
-def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
+def parse_yaml(content: bytes, where: str, *, empty: bool = False) -> dict[str, Any]:
     """The same of a file's content; `where` names it."""
     try:
         text = content.decode("utf-8-sig")
@@ -68,6 +70,8 @@ def parse_yaml(content: bytes, where: str) -> dict[str, Any]:
             found=", ".join(filter(None, (error.context, error.problem))),
             fix=_fix(error),
         ) from None
+    if data is None and empty:
+        return {}
     if not isinstance(data, dict):
         found = "nothing" if data is None else shown(data)
         raise ConfigError(where, expected="a mapping of keys (key: value)", found=found)
@@ -104,11 +108,54 @@ def _at(where: str, mark: Any) -> str:
 
 
 def _fix(error: yaml.MarkedYAMLError) -> str:
-    if "\\t" in str(error.problem):
+    said = f"{error.context} {error.problem}"
+    if "\\t" in said:
         return "indent with spaces, not with tabs"
-    if "mapping values are not allowed" in str(error.problem):
+    if "mapping values are not allowed" in said:
         return "put a text that contains ': ' into quotes, or mend the indentation"
+    if "but got '['" in said or "but got '{'" in said or _is_behind_bracket(error, said):
+        return _in_quotes(error.problem_mark)
+    if any(words in said for words in _SPECIAL):
+        return "put a text that begins with such a character into quotes"
+    if "found '<scalar>'" in said:
+        return "put a text that begins with a quote into quotes as a whole, or mend the indentation"
     return ""
+
+
+def _is_behind_bracket(error: yaml.MarkedYAMLError, said: str) -> bool:
+    """Whether a character surprises after a bracket that does already."""
+    mark: Any = error.problem_mark
+    before = mark.buffer[mark.pointer - mark.column : mark.pointer]
+    return "start any token" in said and "[" in before
+
+
+def _in_quotes(mark: Any) -> str:
+    """How to write the item at a place inside { } or [ ], which its own brackets or commas cut."""
+    line = mark.buffer[mark.pointer - mark.column :].split("\n")[0].rstrip("\0")
+    whole = next((line[i:j] for i, j in _items(line) if i <= mark.column <= j), line)
+    key, colon, value = whole.strip().rpartition(": ")
+    quote = "'" if '"' in value else '"'
+    return f"put the expression into quotes: {key}{colon}{quote}{value}{quote}"
+
+
+def _items(line: str) -> Iterator[tuple[int, int]]:
+    """Where the items of a line begin and end that YAML's brackets and commas part.
+
+    A bracket is YAML's where an item begins; any other is an expression's, with its commas.
+    """
+    start = 0
+    of_yaml: list[bool] = []  # of each bracket that is open
+    for place, mark in enumerate(line):
+        if mark in "([{":
+            begins = mark != "(" and line[start:place].rstrip()[-1:] in ("", ":", "-")
+            of_yaml.append(begins)
+            start = place + 1 if begins else start
+        elif mark in ",)]}" and (not of_yaml or of_yaml[-1]):
+            yield start, place
+            start = place + 1
+        if mark in ")]}" and of_yaml:
+            of_yaml.pop()
+    yield start, len(line)
 
 
 class _Refused(Exception):  # noqa: N818 (becomes a ConfigError where the file's name is known)
@@ -144,6 +191,7 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
             self._open.discard(anchor)
         self._count(node)
+        _require_whole_items(node)
         return node
 
     def _count(self, node: Any) -> None:
@@ -175,6 +223,22 @@ class _Loader(yaml.SafeLoader):
                 raise _Refused(key.start_mark, "each key once", found, fix)
             known[key.value] = key.start_mark.line
         return node
+
+
+def _require_whole_items(node: Any) -> None:
+    """Refuse an expression in { } or [ ] that YAML has cut in two at a comma."""
+    if not getattr(node, "flow_style", False):
+        return
+    pairs = node.value if isinstance(node, yaml.MappingNode) else [(one,) for one in node.value]
+    for item in (one for pair in pairs for one in pair):
+        plain = isinstance(item, yaml.ScalarNode) and item.style is None
+        if plain and item.value.count("(") > item.value.count(")"):
+            raise _Refused(
+                item.start_mark,
+                "an expression in quotes, where it has a comma inside { } or [ ]",
+                f"'{item.value}', up to the comma",
+                _in_quotes(item.start_mark),
+            )
 
 
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:

@@ -194,7 +194,7 @@ def schema_refusal(error: Any, where: str) -> ConfigError:
         known = error.schema.get("properties", {})
         unknown = next(key for key in error.instance if key not in known)
         return ConfigError(
-            f"{where}: {'.'.join(filter(None, [place, unknown]))}",
+            _inside(where, ".".join(filter(None, [place, unknown]))),
             expected="a known field",
             found=f"'{unknown}'",
             fix=nearest(unknown, known),
@@ -202,16 +202,21 @@ def schema_refusal(error: Any, where: str) -> ConfigError:
     if error.validator == "required":
         lacking = next(key for key in error.validator_value if key not in error.instance)
         return ConfigError(
-            f"{where}: {'.'.join(filter(None, [place, lacking]))}",
+            _inside(where, ".".join(filter(None, [place, lacking]))),
             expected="this key, which has no default",
             found="no such key",
         )
     return ConfigError(
-        f"{where}: {place}" if place else where,
+        _inside(where, place) if place else where,
         expected=_schema_sentence(error.schema) or str(error.message)[:WORDS],
         found=shown(error.instance),
         fix=_schema_fix(error, place.rpartition(".")[2]),
     )
+
+
+def _inside(where: str, key: str) -> str:
+    """The path of a key in a file, or in a section that `where` names behind a colon."""
+    return f"{where}{'.' if ': ' in where else ': '}{key}"
 
 
 _SCHEMA_TYPES = {

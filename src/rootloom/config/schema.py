@@ -87,7 +87,8 @@ def of_class(cls: type) -> dict[str, Any]:
         fields[field.name] = (hints[field.name], _default(field))
     model = create_model(cls.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = model.model_json_schema()
-    _describe(schema, cls.__doc__ or "")
+    for described in cls.__mro__[:-1]:  # a base says what its own fields are
+        _describe(schema, described.__doc__ or "")
     for nested in schema.get("$defs", {}).values():
         if nested.get("type") == "object":
             nested["additionalProperties"] = False

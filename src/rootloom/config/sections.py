@@ -517,8 +517,7 @@ class Library:
 
     def dataset(self, name: str) -> Dataset:
         """A dataset by name."""
-        where = self.where("datasets", name)
-        dataset = parse(Dataset, self._completed(name), where)
+        where, dataset = self.where("datasets", name), self._parsed(name)
         for section in ("classes", "samples", "variables", "objects", "targets", "friends"):
             for key in getattr(dataset, section):
                 check_name(key, f"{where}: {section}")
@@ -533,6 +532,19 @@ class Library:
         if dataset.reweight is not None:
             self.check("reweight", {"kind": "reweight", **dataset.reweight}, f"{where}: reweight")
         return dataset
+
+    def _parsed(self, name: str) -> Dataset:
+        """A dataset, whose refusals name the file that says the key: it may be like another."""
+        where, content = self.where("datasets", name), self._completed(name)
+        try:
+            return parse(Dataset, content, where)
+        except ConfigError as refusal:
+            key = refusal.where.removeprefix(f"{where}: ").partition(".")[0]
+            if key not in content:
+                raise
+            words = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
+            place = refusal.where.removeprefix(where)
+            raise ConfigError(f"{self.file_of(name, key)}{place}", **words) from None
 
     def _completed(self, name: str) -> dict[str, Any]:
         """A dataset's keys with those of the one that it is like."""
@@ -582,6 +594,7 @@ class Library:
             )
         self.check("tasks", experiment.task, f"{where}: task")
         self.check("evaluations", self.evaluation(experiment), f"{where}: evaluation")
+        self.check("training", {"kind": "training", **experiment.training}, f"{where}: training")
         for label, baseline in experiment.baselines.items():
             self.check("baselines", baseline, f"{where}: baselines.{label}")
         for label, method in experiment.methods.items():
@@ -668,8 +681,7 @@ class Library:
     def _check_method(self, where: str, experiment: Experiment, method: Method) -> None:
         model = self.model(method.model)
         representation = self.representation(method.representation)
-        options = {"kind": "training", **self.training(experiment, method)}
-        self.check("training", options, f"{where}: training")
+        self.check("training", {"kind": "training", **method.training}, f"{where}.training")
         kind = self.schema["$defs"]["representations"][representation["kind"]]["x-kind"]
         known = self.schema["$defs"]["models"]
         consumes = known[model["kind"]]["x-consumes"]
@@ -751,9 +763,22 @@ class Library:
         taken = TAKEN_BY_DATASETS if folder == "representations" else ()
         check_name(name, where or folder[:-1], taken)
         if not (self.root / folder / f"{name}.yaml").exists():
+            alone = f", or {self.root.name}/datasets/{name}.yaml for the default experiment on it"
             raise ConfigError(
                 f"{of}{folder[:-1]} '{name}'",
-                expected=f"a file {self.root.name}/{folder}/{name}.yaml",
+                expected=f"a file {self.root.name}/{folder}/{name}.yaml"
+                + (alone if folder == "experiments" else ""),
                 found="no such file",
-                fix=nearest(name, self.names(folder)),
+                fix=self._nearest_file(folder, name),
             )
+
+    def _nearest_file(self, folder: str, name: str) -> str:
+        """What may have been meant by a name that no file in one folder has."""
+        known = self.names(folder)
+        if folder == "experiments":
+            known += self.names("datasets")
+        for other in ("datasets", "experiments", "representations", "models"):
+            if other != folder and name in self.names(other):
+                kind = f"{'an' if other == 'experiments' else 'a'} {other[:-1]}"
+                return f"'{name}' is {kind}; of {folder}, {nearest(name, known)}"
+        return nearest(name, known)

@@ -43,6 +43,7 @@ def evaluate(
     """
     members = _members(prediction_paths)
     header, rows = members[0].header, members[0].rows
+    counted = members[0].that_count().rows
     seconds = [m.header.training_seconds for m in members]
     known = [s for s in seconds if s is not None]
     return Evaluation(
@@ -53,13 +54,13 @@ def evaluate(
         members=tuple(m.header.member for m in members),
         parameters=header.parameters,
         training_seconds=float(np.mean(known)) if known else None,
-        rows=_by_class(header.classes, rows.truth, rows.weight != 0, np.sum, int),
-        weights=_by_class(header.classes, rows.truth, rows.weight, np.sum),
-        effective=_by_class(header.classes, rows.truth, rows.weight, effective_rows),
+        rows=_by_class(header.classes, counted.truth, counted.weight, len, int),
+        weights=_by_class(header.classes, counted.truth, counted.weight, np.sum),
+        effective=_by_class(header.classes, counted.truth, counted.weight, effective_rows),
         training_effective={}
         if rows.training_weight is None
         else _by_class(header.classes, rows.truth, rows.training_weight, effective_rows),
-        negative=_by_class(header.classes, rows.truth, rows.weight < 0, _share),
+        negative=_by_class(header.classes, counted.truth, counted.weight < 0, _share),
         result=(evaluator or Classification()).result(members, _members(held_out)),
         provenance=dict(header.provenance),
     )
@@ -98,9 +99,11 @@ def _read(path: str | Path) -> Predictions:
             fix="evaluate those of a split, such as test.h5",
         )
     weights = {"weight": rows.weight, "training_weight": rows.training_weight}
-    checked = {"score": rows.scores, **{n: w for n, w in weights.items() if w is not None}}
-    checked |= {f"aux/{name}": values for name, values in rows.aux.items()}
-    for name, values in checked.items():
+    checked = {n: (w, "check the weights") for n, w in weights.items() if w is not None}
+    checked["score"] = rows.scores, "look at the inputs of that row"
+    for name, values in rows.aux.items():
+        checked[f"aux/{name}"] = values, "leave out the rows in which it is unknown"
+    for name, (values, fix) in checked.items():
         finite = np.isfinite(values)
         finite = finite.all(axis=1) if finite.ndim == 2 else finite
         if not finite.all():
@@ -110,7 +113,7 @@ def _read(path: str | Path) -> Predictions:
                 expected="finite numbers",
                 found=f"{int((~finite).sum())} rows without; the first is "
                 f"{rows.describe(row, header.files)}",
-                fix="look at the inputs of that row" if name == "score" else "check the weights",
+                fix=fix,
             )
     _require_distinct(path, found)
     return found
@@ -135,9 +138,9 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
     if not members:
         return
     first = members[0]
-    identity = np.sort(first.rows.id)
+    order = np.argsort(first.rows.id, kind="stable")
     for path, other in zip(paths[1:], members[1:], strict=True):
-        for name in ("method", "classes", "signal", "split", "columns"):
+        for name in ("method", "classes", "signal", "split", "columns", "probability"):
             ours, theirs = getattr(first.header, name), getattr(other.header, name)
             if ours != theirs:
                 raise DataError(
@@ -146,7 +149,8 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
                     found=repr(theirs),
                     fix="evaluate members of one method together, others apart",
                 )
-        if not np.array_equal(identity, np.sort(other.rows.id)):
+        place = np.argsort(other.rows.id, kind="stable")
+        if not np.array_equal(first.rows.id[order], other.rows.id[place]):
             raise DataError(
                 str(path),
                 expected=f"the {len(first.rows)} rows of {paths[0]}",
@@ -154,3 +158,16 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
                 fix="predict all members on the same split of the same data, with one rootloom: "
                 "identities are not those of earlier versions",
             )
+        for name in ("truth", "weight"):
+            ours, theirs = getattr(first.rows, name)[order], getattr(other.rows, name)[place]
+            differ = ~np.isclose(ours, theirs, rtol=1e-6, atol=0.0)  # float32 beside float64
+            if differ.any():
+                row = int(np.argmax(differ))
+                raise DataError(
+                    f"{path}: {name}",
+                    expected=f"{ours[row]} in the row of id {first.rows.id[order][row]}, as in "
+                    f"{paths[0]}",
+                    found=f"{theirs[row]}; {int(differ.sum())} of {len(differ)} rows differ",
+                    fix="an id names the same row in all files: number the rows before they are "
+                    "put in another order",
+                )

@@ -6,9 +6,10 @@ It is all that evaluation reads, so any tagger can be evaluated by writing one (
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _TYPES = {
     "scores": np.float32,
 }
 TRAINING_WEIGHT = "training_weight"
+# Where rows of one input file stand together: its number and the first of these rows, (N, 2) int64.
+_RUNS = "runs"
 # What values of a data set may be, by NumPy's kinds, and what to write instead of others.
 _WHOLE = ("iu", "whole numbers of one integer type")
 _KINDS = {
@@ -48,6 +51,7 @@ _KINDS = {
     "truth": ("iub", "whole numbers", "write the place of each row's class in 'classes', from 0"),
     "scores": ("fiu", "real numbers", "write float32 or float64"),
 }
+_RUN_NUMBERS = (*_WHOLE, "let the run that wrote the file write it again")
 _DISTINCT = ("classes", "columns", "files")
 _AUXILIARY = ("fiub", "real numbers", "leave the column out, or write float32")
 
@@ -59,6 +63,7 @@ class Header:
     columns: names of the C scores; files: keys that `file` points into; classes: names that
     `truth` points into; signal: one of them. split: "none" of rows of no class, whose truth is -1.
     parameters, training_seconds: None when unknown. turned: see `baselines.base.Predictor`.
+    probability: whether scores are probabilities of their classes, as who makes them declares.
     """
 
     method: str
@@ -73,6 +78,7 @@ class Header:
     training_seconds: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     turned: tuple[str, ...] = ()
+    probability: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.id)
 
+    def take(self, kept: np.ndarray) -> Rows:
+        """The rows of an index or mask."""
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen = {n: c[kept] for n, c in columns.items() if isinstance(c, np.ndarray)}
+        aux = {name: values[kept] for name, values in self.aux.items()}
+        return replace(self, aux=aux, **chosen)
+
     def describe(self, row: int, files: tuple[str, ...]) -> str:
         """A row in words a user can look up."""
         number = int(self.file[row])
@@ -112,12 +125,19 @@ class Predictions:
     header: Header
     rows: Rows
 
+    def that_count(self) -> Predictions:
+        """Without rows of weight 0: they are no part of a sample, whatever else they hold."""
+        kept = self.rows.weight != 0
+        return self if kept.all() else Predictions(self.header, self.rows.take(kept))
+
 
 class PredictionWriter:
     """Appends rows in bounded memory; use through `prediction_writer`."""
 
     def __init__(self, file: h5py.File, sink: Sink, header: Header) -> None:
         self._file, self._sink, self._header = file, sink, header
+        self._rows = 0
+        self._runs = [np.empty((0, 2), np.int64)]
         file.attrs.update(_attributes(header))
 
     def append(self, rows: Rows) -> None:
@@ -128,6 +148,13 @@ class PredictionWriter:
             self._append(TRAINING_WEIGHT, np.asarray(rows.training_weight, dtype=np.float32))
         for name, values in rows.aux.items():
             self._append(f"aux/{name}", np.asarray(values, dtype=np.float32))
+        self._runs.append(_runs_of(np.asarray(rows.file), self._rows))
+        self._rows += len(rows)
+        self._sink.check()
+
+    def finish(self) -> None:
+        """Write where the rows of each input file are."""
+        self._append(_RUNS, np.concatenate(self._runs))
         self._sink.check()
 
     def _append(self, name: str, values: np.ndarray) -> None:
@@ -146,6 +173,7 @@ class PredictionWriter:
             )
             if name == "scores":
                 self._file[name].attrs["columns"] = json.dumps(self._header.columns)
+                self._file[name].attrs["probability"] = self._header.probability
         target = self._file[name]
         start = len(target)
         target.resize(start + len(values), axis=0)
@@ -162,6 +190,7 @@ def prediction_writer(path: str | Path, header: Header) -> Iterator[PredictionWr
         writer = PredictionWriter(file, sink, header)
         writer.append(_no_rows(header))
         yield writer
+        writer.finish()
 
 
 def write_predictions(path: str | Path, predictions: Predictions) -> None:
@@ -173,8 +202,8 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
 def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Predictions:
     """A predictions file, ours or an external tagger's.
 
-    only: keys of the input files whose rows are wanted; memory is then 4 bytes for every row and
-    the rest for those rows.
+    only: keys of the input files whose rows are wanted, of a file that a `PredictionWriter` wrote:
+    of the others nothing is read but where they stand.
     Raises InputError when the file is missing, damaged, incomplete or contradicts itself, and says
     what such a file must hold. Identity beyond `id` is optional: file, entry, object become −1.
     """
@@ -253,7 +282,19 @@ def _read_header(where: str, file: h5py.File) -> Header:
         training_seconds=_seconds(found),
         provenance=provenance,
         turned=_names(where, "turned", found.get("turned", "[]")),
+        probability=_flag(where, scores.attrs.get("probability", False)),
     )
+
+
+def _flag(where: str, value: Any) -> bool:
+    if np.ndim(value) or value not in (False, True):
+        raise InputError(
+            f"{where}: attribute 'probability' of 'scores'",
+            expected="true or false",
+            found=repr(value),
+            fix="true if scores are probabilities of their classes, else leave it out",
+        )
+    return bool(value)
 
 
 def _seconds(found: Mapping[str, Any]) -> float | None:
@@ -265,15 +306,36 @@ def _seconds(found: Mapping[str, Any]) -> float | None:
     return seconds
 
 
-def _places(stored: np.ndarray | None, header: Header, only: Sequence[str] | None) -> list[slice]:
-    """Where the wanted rows are: those of one input file stand together."""
-    if only is None:
-        return [slice(None)]
-    numbers = [header.files.index(key) for key in only if key in header.files]
-    stored = np.empty(0, np.int32) if stored is None else stored
-    rows = np.flatnonzero(np.isin(stored, numbers))
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-    return [slice(int(run[0]), int(run[-1]) + 1) for run in runs if len(run)]
+def _runs_of(files: np.ndarray, first: int) -> np.ndarray:
+    """Runs (N, 2) of equal numbers among `files` (R,): the number, and where it begins.
+
+    first: the place of the first row.
+    """
+    starts = np.flatnonzero(np.diff(files, prepend=files[:1] - 1))
+    return np.stack([files[starts].astype(np.int64), starts + first], axis=1)
+
+
+def _runs_in(where: str, file: h5py.File, header: Header, only: Sequence[str]) -> np.ndarray:
+    """Number, start and stop of the wanted runs, (N, 3). Raises ValueError for impossible ones."""
+    if _RUNS not in file:
+        raise _incomplete(where, f"data set '{_RUNS}'", file)
+    stored = hdf5.child(file, _RUNS)
+    _require_numbers(f"{where}: {_RUNS}", stored, _RUN_NUMBERS, 2)
+    found, length = stored[...], len(file["id"])
+    edges = np.append(found[:, 1], length)
+    if edges[0] != 0 or (np.diff(edges) <= 0).any():
+        raise ValueError(f"'{_RUNS}' do not divide {length} rows")
+    numbers = {key: number for number, key in enumerate(header.files)}
+    wanted = [numbers[key] for key in only if key in numbers]
+    return np.column_stack([found, edges[1:]])[np.isin(found[:, 0], wanted)]
+
+
+def _joined(runs: np.ndarray) -> list[slice]:
+    """The rows of runs (N, 3), in as few slices as there are gaps between them."""
+    apart = runs[1:, 1] != runs[:-1, 2]
+    starts = runs[np.append(True, apart)[: len(runs)], 1]
+    stops = runs[np.append(apart, True)[: len(runs)], 2]
+    return [slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
 def _read_rows(where: str, file: h5py.File, header: Header, only: Sequence[str] | None) -> Rows:
@@ -296,9 +358,13 @@ def _read_rows(where: str, file: h5py.File, header: Header, only: Sequence[str] 
             )
     if len(header.columns) != stored["scores"].shape[1]:
         raise _other_columns(where, header, stored["scores"].shape)
-    files = stored["file"][...] if "file" in stored and only is not None else None
-    places = _places(files, header, only)
+    runs = None if only is None else _runs_in(where, file, header, only)
+    places = [slice(None)] if runs is None else _joined(runs)
     columns: dict[str, Any] = {name: _taken(column, places) for name, column in stored.items()}
+    if runs is not None:
+        expected = np.repeat(runs[:, 0], runs[:, 2] - runs[:, 1])
+        if not np.array_equal(columns["file"], expected):
+            raise ValueError(f"'{_RUNS}' that are not those of 'file'")
     absent = {name: _TYPES[name] for name in _TYPES if name not in stored}
     columns |= {name: np.full(len(columns["id"]), -1, dtype) for name, dtype in absent.items()}
     if columns["id"].dtype != np.uint64:
@@ -362,7 +428,7 @@ def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:
             fix='for example ["qcd", "w"]',
         )
     found = tuple(str(name) for name in names)
-    twice = [name for number, name in enumerate(found) if name in found[:number]]
+    twice = [name for name, times in Counter(found).items() if times > 1]
     if attribute in _DISTINCT and (twice or (not found and attribute != "files")):
         raise InputError(
             f"{where}: attribute '{attribute}'",
@@ -400,6 +466,7 @@ def _check(where: str, header: Header, rows: Rows) -> None:
             found=f"'{header.signal}'",
             fix=nearest(header.signal, header.classes),
         )
+    _require_probabilities(where, header, rows)
     lowest = NO_CLASS if header.split == UNLABELLED else 0
     outside = (rows.truth < lowest) | (rows.truth >= len(header.classes))
     if outside.any():
@@ -409,4 +476,23 @@ def _check(where: str, header: Header, rows: Rows) -> None:
             expected=f"0 to {len(header.classes) - 1}, an index into {list(header.classes)}",
             found=f"{rows.truth[row]} at {rows.describe(row, header.files)}",
             fix="leave rows of other classes out of the file",
+        )
+
+
+def _require_probabilities(where: str, header: Header, rows: Rows) -> None:
+    """Refuse finite scores of classes outside [0, 1] that are declared to be probabilities.
+
+    Other columns, and rows of weight 0, which do not exist, may hold anything.
+    """
+    classes = {"score", *(f"score_{name}" for name in header.classes)}
+    scores = rows.scores[:, [name in classes for name in header.columns]]
+    outside = ((scores < 0) | (scores > 1)) & np.isfinite(scores) & (rows.weight != 0)[:, None]
+    outside = outside.any(axis=1)
+    if header.probability and outside.any():
+        row = int(np.argmax(outside))
+        raise InputError(
+            f"{where}: scores",
+            expected="numbers in [0, 1], as attribute 'probability' declares them probabilities",
+            found=f"{rows.scores[row].tolist()} at {rows.describe(row, header.files)}",
+            fix="leave the attribute out",
         )

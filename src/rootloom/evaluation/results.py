@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ SCHEMA = 3
 # What evaluations of each kind found, told apart by their `kind`.
 Result = ClassificationResult | RegressionResult | GenerationResult
 Record = TypeVar("Record", "Evaluation", Floor)
+V = TypeVar("V")
 R = TypeVar("R", ClassificationResult, RegressionResult, GenerationResult)
 
 
@@ -66,9 +67,12 @@ class Evaluation:
 
     def figure(self, name: str) -> Measurement | None:
         """A figure by its name, or by it in any case; None where it was not evaluated."""
-        figures = self.result.figures()
-        lower = {key.lower(): found for key, found in figures.items()}
-        return figures.get(name, lower.get(name.lower()))
+        return _by_name(name, self.result.figures())
+
+    def unit(self, name: str) -> str:
+        """The unit of a figure; "" where it has none."""
+        known = self.result.units() if isinstance(self.result, RegressionResult) else {}
+        return _by_name(name, known) or ""
 
     def statistics_lines(self) -> Iterator[str]:
         """How many rows each class has, and what their event weights leave of them."""
@@ -93,6 +97,12 @@ class Evaluation:
                 fix=REMAKE,
             )
         return found
+
+
+def _by_name(name: str, known: Mapping[str, V]) -> V | None:
+    """What stands under a name, else under it in any case."""
+    lower = {key.lower(): found for key, found in known.items()}
+    return known.get(name, lower.get(name.lower()))
 
 
 def read_evaluation(path: Path) -> Evaluation:

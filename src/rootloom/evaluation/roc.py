@@ -18,17 +18,22 @@ import numpy as np
 
 from rootloom.errors import DataError
 
+# Sums of weights are rounded: an efficiency this far below a target, relatively, has reached it.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Cumulative:
     """Sums over the rows of one class that pass each of the K thresholds of a `Roc`.
 
-    weight, square, count: (K,) float64, sums of w, w² and 1.
+    weight, square, count: (K,) float64, sums of w, w² and 1. smallest, largest: w of all rows.
     """
 
     weight: np.ndarray
     square: np.ndarray
     count: np.ndarray
+    smallest: float
+    largest: float
 
     @property
     def efficiency(self) -> np.ndarray:
@@ -102,19 +107,35 @@ def require_class(name: str, rows: int, total: float) -> None:
 
 def _cumulate(member: np.ndarray, weight: np.ndarray, last: np.ndarray) -> Cumulative:
     w = np.where(member, weight, 0.0)
-    sums = (np.append(0.0, np.cumsum(term)[last]) for term in (w, w * w, member.astype(float)))
-    return Cumulative(*sums)
+    weights, squares, counts = (
+        np.append(0.0, np.cumsum(term)[last]) for term in (w, w * w, member.astype(float))
+    )
+    smallest, largest = float(weight[member].min()), float(weight[member].max())
+    return Cumulative(weights, squares, counts, smallest, largest)
 
 
 def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
     """Where `curve` first reaches each signal efficiency (T,) in (0, 1]."""
     # Negative weights can make the efficiency step back: the running maximum is what was reached.
     reached = np.maximum.accumulate(curve.signal.efficiency)
-    target = np.minimum(np.asarray(signal_efficiency, dtype=np.float64), reached[-1])
-    upper = np.maximum(np.searchsorted(reached, target, side="left"), 1)
+    target = np.asarray(signal_efficiency, dtype=np.float64)
+    # Without the tolerance ten rows of weight 0.1 would not reach what ten of weight 1 do, and the
+    # next row of signal may stand far below.
+    enough = np.minimum(target * (1 - ROUNDING), reached[-1])
+    upper = np.maximum(np.searchsorted(reached, enough, side="left"), 1)
     step = reached[upper] - reached[upper - 1]
     share = np.divide(target - reached[upper - 1], step, out=np.ones_like(step), where=step > 0)
-    return Crossing(upper, share)
+    return Crossing(upper, np.minimum(share, 1.0))
+
+
+def passing(score: np.ndarray, curve: Roc, signal_efficiency: float) -> np.ndarray:
+    """Chance (R,) of rows with these scores (R,) to pass where `curve` reaches an efficiency.
+
+    1 above the threshold, 0 below it; tied with it, the share of them that reaches the efficiency.
+    """
+    at = crossing(curve, np.array([signal_efficiency]))
+    threshold = curve.threshold[at.upper[0]]
+    return np.where(score == threshold, at.fraction[0], score > threshold)
 
 
 def background_efficiency(curve: Roc, signal_efficiency: np.ndarray) -> np.ndarray:
@@ -133,6 +154,15 @@ def significance_improvement(
 def effective_count(weight_sum: np.ndarray, square_sum: np.ndarray) -> np.ndarray:
     """(Σw)² / Σw²: how many unit-weight rows would fluctuate alike; 0 where there is no row."""
     return np.divide(weight_sum**2, square_sum, out=np.zeros_like(weight_sum), where=square_sum > 0)
+
+
+def heaviest_rows(weight: np.ndarray) -> float:
+    """Σw over the largest weight (R,): how many rows as heavy as that would weigh as much.
+
+    At most `effective_rows` for positive weights. What it takes to miss a share of the weight: the
+    heaviest rows may be those of a process that is hardly seen.
+    """
+    return float(weight.sum() / weight.max())
 
 
 def effective_rows(weight: np.ndarray) -> float:

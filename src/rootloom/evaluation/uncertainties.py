@@ -39,6 +39,7 @@ SEPARATED = "every signal row scores above every background row"
 REVERSED = "every background row scores above every signal row"
 ALL_EQUAL = "all scores are equal"
 NONE_LEFT = "no background row survives"
+ALL_LEFT = "every background row survives"
 CANCELS = "negative weights cancel the background above the cut"
 
 
@@ -91,25 +92,28 @@ def no_auc_error(curve: Roc) -> str | None:
 def auc_limit(curve: Roc) -> float | None:
     """Lower limit on the AUC at 68.27 % confidence when the classes are separated, else None.
 
-    The smaller class has n effective rows. Paired off with rows of the other class, they are n
-    independent pairs, each in the right order with probability A at most; so separation has a
-    probability of Aⁿ at most, whatever the distributions, and A < (1 − 0.6827)^(1/n) is excluded.
+    The smaller class has n rows, in units of its largest weight. Paired off with rows of the other
+    class, they are n independent pairs, each in the right order with probability A; so separation
+    has a probability of Aⁿ at most, whatever the distributions, and whichever rows are the heavy
+    ones, and A < (1 − 0.6827)^(1/n) is excluded.
     """
     if no_auc_error(curve) != SEPARATED or _any_negative(curve):
         return None
-    return all_passed_limit(min(rows_of(curve.signal), rows_of(curve.background)))
+    return all_passed_limit(min(_heaviest_rows(curve.signal), _heaviest_rows(curve.background)))
 
 
 def all_passed_limit(rows: float) -> float:
-    """Lower limit at 68.27 % confidence on a share of which all effective `rows` > 0 passed.
+    """Lower limit at 68.27 % confidence on a share of which all `rows` > 0 passed.
 
-    Clopper and Pearson, Biometrika 26, 404 (1934), one-sided.
+    Clopper and Pearson, Biometrika 26, 404 (1934), one-sided. Of weighted rows it covers for their
+    `heaviest_rows`: with effective ones, ten heavy rows beside ten thousand light ones would count
+    as a thousand, though half of them may be missed by chance.
     """
     return float((1.0 - CONFIDENCE) ** (1.0 / rows))
 
 
 def rows_behind_share(limit: float) -> float:
-    """How many effective rows a limit of `all_passed_limit` is of: its inverse; 0 < limit < 1."""
+    """How many rows a limit of `all_passed_limit` is of: its inverse; 0 < limit < 1."""
     return math.log(1.0 - CONFIDENCE) / math.log(limit)
 
 
@@ -131,7 +135,11 @@ def _is_above(one: Cumulative, other: Cumulative) -> bool:
 
 
 def _any_negative(curve: Roc) -> bool:
-    return any((np.diff(sums.weight) < 0).any() for sums in (curve.signal, curve.background))
+    return min(curve.signal.smallest, curve.background.smallest) < 0
+
+
+def _heaviest_rows(sums: Cumulative) -> float:
+    return float(sums.weight[-1]) / sums.largest
 
 
 def _placement_variance(own: Cumulative, other: Cumulative) -> float:
@@ -204,14 +212,19 @@ def no_background_error(curve: Roc, at: BackgroundAt, index: int) -> str | None:
     """Why ε_B at target number `index` has no error, or None where it has one.
 
     `NONE_LEFT`: there is a limit instead, see `rejection_limit`. `CANCELS`: ε_B ≤ 0 from rows that
-    survive, of which neither a rejection nor a limit follows.
+    survive, of which neither a rejection nor a limit follows. `ALL_LEFT` and `ALL_EQUAL`: rows that
+    cannot fall on either side of the cut have a variance of zero, and say nothing of the next.
     """
     if at.count[index] == 0:
         return NONE_LEFT
     if at.efficiency[index] <= 0 or at.effective[index] < CANCELLED:
         return CANCELS
     surviving = too_few("surviving background", float(at.effective[index]))
-    return surviving or too_few("signal", rows_of(curve.signal))
+    if reason := surviving or too_few("signal", rows_of(curve.signal)):
+        return reason
+    if at.count[index] == curve.background.count[-1]:
+        return ALL_LEFT
+    return ALL_EQUAL if len(curve.threshold) == 2 else None
 
 
 def _binomial_variance(sums: Cumulative, at: Crossing) -> np.ndarray:
@@ -251,15 +264,15 @@ def weighted_share(passed: np.ndarray, weight: np.ndarray) -> Estimate:
 def rejection_limit(curve: Roc) -> float | None:
     """Lower limit on 1/ε_B at 68.27 % confidence when no background row survives.
 
-    None where it would not be above 1, which every rejection is: one row says nothing.
+    The most that rows could weigh of which e⁻¹·¹⁴⁷⁹ of the samples have none: 1.1479 of the
+    heaviest. None where it would not be above 1, which every rejection is: one row says nothing.
     """
-    rows = effective_count(curve.background.weight[-1:], curve.background.square[-1:])
-    limit = float(rows[0]) / NOTHING_SEEN
+    limit = _heaviest_rows(curve.background) / NOTHING_SEEN
     return limit if limit > 1 else None
 
 
 def rows_behind_rejection(limit: float) -> float:
-    """How many effective rows of background a limit of `rejection_limit` is of: its inverse."""
+    """How many rows, of the largest weight, a limit of `rejection_limit` is of: its inverse."""
     return limit * NOTHING_SEEN
 
 

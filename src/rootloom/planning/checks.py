@@ -7,17 +7,17 @@ the schema: building them takes JAX. Jobs need not ask again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
-from rootloom.errors import ConfigError, RootloomError, require_known
+from rootloom.errors import ConfigError, naming, nearest, require_known
 from rootloom.planning.request import Selection
 from rootloom.rootio.definitions import check as check_expression
-from rootloom.rootio.definitions import check_definitions
+from rootloom.rootio.definitions import check_definitions, expressions
 from rootloom.rootio.syntax import Signature
+from rootloom.types import TARGET
 
 
 def check(plan: Selection) -> None:
@@ -30,25 +30,11 @@ def check(plan: Selection) -> None:
     for name in plan.representations:
         _check_representation(plan, name)
     for name, section in plan.experiment.baselines.items():
-        with _in(f"{plan.where}: baselines.{name}"):
+        with naming(f"{plan.where}: baselines.{name}"):
             registry.build("baselines", section)
     _check_training(plan)
     _check_reweight(plan)
     _check_evaluation(plan)
-
-
-@contextmanager
-def _in(where: str) -> Iterator[None]:
-    """Name the file and key of what a class refuses."""
-    try:
-        yield
-    except RootloomError as refusal:
-        raise ConfigError(
-            where if refusal.where in where else f"{where}: {refusal.where}",
-            expected=refusal.expected,
-            found=refusal.found,
-            fix=refusal.fix,
-        ) from None
 
 
 def _check_expressions(plan: Selection) -> None:
@@ -61,30 +47,25 @@ def _check_expressions(plan: Selection) -> None:
         return library.file_of(plan.dataset_name, key.partition(".")[0])
 
     check_definitions(dataset.define, functions, where("define"))
-    for key, text in _expressions(dataset):
+    for key, text in expressions(_reader(dataset)):
         check_expression(text, dataset.define, functions, f"{where(key)}: {key}")
     word = "samples" if dataset.samples else "classes"
     for name, source in dataset.sources().items():
         of, define = f"{where(word)}: {word}.{name}", {**dataset.define, **source.define}
         if source.define:
             check_definitions(define, functions, of)
-        for key, text in _expressions(source):
+        for key, text in expressions(_reader(source)):
             check_expression(text, define, functions, f"{of}.{key}")
 
 
-def _expressions(of: FromFiles | Dataset) -> Iterator[tuple[str, str]]:
-    """The expressions of a dataset or of one of its samples, each with its place."""
-    for key in ("select", "weight", "training_weight"):
-        if (text := getattr(of, key)) is not None:
-            yield key, text
-    for key in ("variables", "targets"):
-        yield from ((f"{key}.{name}", text) for name, text in getattr(of, key).items())
-    for group, members in of.objects.items():
-        yield from ((f"objects.{group}.{name}", text) for name, text in members.items())
+def _reader(of: FromFiles | Dataset) -> dict[str, Any]:
+    """What a reader is given of a dataset, or of one of its samples."""
+    shared = ("variables", "targets", "objects", "select", "weight", "training_weight")
+    own: dict[str, Any] = {"splits": {}, "identity": [], "classes": []}
     if isinstance(of, Dataset):
-        yield from ((f"splits.{n}", text) for n, text in of.splits.expressions().items())
-        yield from ((f"identity.{n}", text) for n, text in enumerate(of.identity))
-        yield from ((f"classes.{n}.where", r.where) for n, r in of.classes.items() if r.where)
+        classes = [{"name": name, "where": rule.where} for name, rule in of.classes.items()]
+        own = {"splits": of.splits.expressions(), "identity": of.identity, "classes": classes}
+    return {**{key: getattr(of, key) for key in shared}, **own}
 
 
 def _check_source(plan: Selection) -> None:
@@ -97,22 +78,27 @@ def _check_source(plan: Selection) -> None:
     for name, process in named.items():
         of = f"{where}: classes.{name}.process"
         require_known([process], known, of, f"a process of the source '{simulate.source['kind']}'")
-    with _in(f"{where}: simulate.source"):
+    with naming(f"{where}: simulate.source"):
         registry.build("simulations", simulate.source)
 
 
 def _check_representation(plan: Selection, name: str) -> None:
     dataset, section = plan.dataset, plan.library.representation(name)
-    with _in(plan.library.where("representations", name)):
+    with naming(plan.library.where("representations", name)):
         built = registry.build("representations", section)
         built.needs(tuple(dataset.variables), {k: list(v) for k, v in dataset.objects.items()})
 
 
 def _check_training(plan: Selection) -> None:
     for name, method in plan.experiment.methods.items():
-        with _in(f"{plan.where}: methods.{name}"):
-            options = plan.library.training(plan.experiment, method)
+        options = plan.library.training(plan.experiment, method)
+        try:
             registry.parse_as("rootloom.training.options:TrainingOptions", options)
+        except ConfigError as refusal:
+            key, _, below = refusal.where.removeprefix("training.").partition(".")
+            place = ".".join(filter(None, [plan.place_of_training(name, key), below]))
+            words = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
+            raise ConfigError(place, **words) from None
 
 
 def _check_reweight(plan: Selection) -> None:
@@ -120,7 +106,7 @@ def _check_reweight(plan: Selection) -> None:
     if section is None:
         return
     where = f"{plan.library.file_of(plan.dataset_name, 'reweight')}: reweight"
-    with _in(where):
+    with naming(where):
         registry.parse_as("rootloom.shards.reweight:Reweight", section)
     target = section.get("target", "flat")
     known = [*plan.dataset.classes, "flat"]
@@ -130,13 +116,32 @@ def _check_reweight(plan: Selection) -> None:
 def _check_evaluation(plan: Selection) -> None:
     evaluation = plan.library.evaluation(plan.experiment)
     if evaluation["kind"] == "classification":
-        of = f"{plan.where}: evaluation.profiles"
         known = plan.auxiliary()
-        require_known(evaluation.get("profiles", ()), known, of, "the variable of the reweighting")
+        for name in evaluation.get("profiles", ()):
+            if name not in known:
+                raise _no_profile(plan, name, known)
     if evaluation["kind"] == "regression":
         for key, names in _targets_of(evaluation):
             of, what = f"{plan.where}: evaluation.{key}", "targets of the dataset"
             require_known(names, plan.dataset.targets, of, what)
+        evaluator = registry.parse("evaluations", evaluation)
+        evaluator.check_unit(list(plan.dataset.targets), f"{plan.where}: evaluation.unit")
+
+
+def _no_profile(plan: Selection, name: str, known: Collection[str]) -> ConfigError:
+    target = TARGET + name
+    text = plan.dataset.variables.get(name)
+    fix = nearest(name, known)
+    if target in known:
+        fix = f"profiles: [{target}]"
+    elif text is not None:
+        fix = f"`targets: {{{name}: {text}}}` in {plan.dataset_file}, and profiles: [{target}]"
+    return ConfigError(
+        f"{plan.where}: evaluation.profiles",
+        expected="what every row carries: the variable of `reweight`, or target.NAME of a target",
+        found=f"'{name}'",
+        fix=fix,
+    )
 
 
 def _targets_of(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

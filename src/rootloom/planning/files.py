@@ -14,7 +14,7 @@ from rootloom.errors import ConfigError, nearest
 from rootloom.planning.checks import check
 from rootloom.planning.request import Selection
 from rootloom.rootio.transport import checksums
-from rootloom.rootio.transport.source import beside, expand, is_remote
+from rootloom.rootio.transport.source import beside, expand, is_remote, matches
 from rootloom.shards.manifest import Manifest
 from rootloom.system import faults, packing
 from rootloom.system.atomic import read_json, write_json
@@ -115,7 +115,8 @@ class Files(Selection):
                 # Several trees of one file may be samples.
                 key = f"{named}-{of_value(source.tree)[:12]}" if source.tree else named
                 status = None if is_remote(url) else self._status(url)
-                _require_new(seen, tree, url, status)
+                if (other := _first_of(seen, tree, url, status)) is not None:
+                    raise self._twice(other, url, tree, base)
                 if (other := keys.setdefault(key, url)) != url:
                     raise ConfigError(
                         f"files {other} and {url}",
@@ -130,6 +131,24 @@ class Files(Selection):
                     state, more = self._look("", place, self._status(place))
                     identity, seconds = f"{identity}; {name}: {state}", seconds + more
                 yield File(key, url, label, identity, sample, friends), seconds
+
+    def _twice(self, one: str, other: str, tree: str, base: Path | None) -> ConfigError:
+        """A refusal of one file at two addresses, or at one that is listed twice."""
+        word = "sample" if self.dataset.samples else "class"
+        listed = [
+            f"'{pattern}'" + (f" of {word} '{name}'" if name else "")
+            for name, source in self.dataset.sources().items()
+            if tree == (source.tree or self.dataset.tree)
+            for url in dict.fromkeys((one, other))
+            for pattern in matches(source.files or [], url, base)
+        ]
+        return ConfigError(
+            f"files {one} and {other}" if one != other else f"file {one}",
+            expected="different files, each listed once",
+            found=f"one file{' under two names' if one != other else ''}, listed by "
+            + " and by ".join(listed),
+            fix="leave one of them out: its events would count twice",
+        )
 
     def _friends_of(
         self, sample: str, source: FromFiles, key: str, url: str, base: Path | None
@@ -291,7 +310,11 @@ class Files(Selection):
             for key, entry in Manifest.read(path).files.items()
             if entry.quarantined
         }
-        aside |= {key for key in self._marked() if key in self.files(self.pack_of(key))}
+        marked: dict[str, set[str]] = {}
+        for key in self._marked():
+            marked.setdefault(self.pack_of(key), set()).add(key)
+        for pack, keys in marked.items():
+            aside |= keys & self.files(pack).keys()
         counts = {**self.retries, **{key: self.retries.get(key, 0) + 1 for key in aside}}
         if aside:
             write_json(self.paths.retries(self.dataset_name), {"files": counts})
@@ -305,24 +328,20 @@ class Files(Selection):
                 yield path.name.partition(".")[0]
 
 
-def _require_new(
+def _first_of(
     seen: dict[tuple[str, object], str], tree: str, url: str, status: os.stat_result | None
-) -> None:
-    """Refuse a tree of a file that is among those `seen`, by any spelling or link; else add it.
+) -> str | None:
+    """The address among those `seen` of a tree of a file, by any spelling or link; else add it.
 
     seen: addresses by tree and place. status: of a local file. Copies are found when the files are
-    indexed. Raises ConfigError.
+    indexed.
     """
     place: object = checksums.split(url)[0]
     if status is not None:
         # Size and time too, for file systems that give one number to several files.
         numbers = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
         place = ",".join(map(str, numbers))  # half the memory of the numbers
-    if (other := seen.get((tree, place))) is not None:
-        raise ConfigError(
-            f"files {other} and {url}",
-            expected="different files, each listed once",
-            found="one file, twice" if other == url else "one file under two names",
-            fix="leave one of them out: its events would count twice",
-        )
+    if (tree, place) in seen:
+        return seen[tree, place]
     seen[tree, place] = url
+    return None

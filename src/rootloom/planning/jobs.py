@@ -17,7 +17,7 @@ from rootloom.config.sections import FromFiles, SumOfWeights
 from rootloom.planning.files import Files
 from rootloom.planning.fingerprint import Definitions, definitions, of_code
 from rootloom.planning.request import objects_read
-from rootloom.rootio.definitions import written_out
+from rootloom.rootio.definitions import expressions, written_out
 from rootloom.system.atomic import write_json
 from rootloom.system.hashing import of_value
 
@@ -101,7 +101,7 @@ class Jobs(Files):
         return str(self.job("simulate", file=key)["fingerprint"])
 
     def _index(self, pack: str) -> Described:
-        section = {
+        section: Job = {
             "trees": {
                 name: [reader["tree"], reader["sum_of_weights"], reader["friends"]]
                 for name, reader in self.readers().items()
@@ -109,7 +109,19 @@ class Jobs(Files):
             "on_bad_file": self.dataset.on_bad_file,
             "files": self.listing.parts[pack].digest,
         }
+        if self.sets_aside:
+            # Files that lack a branch are set aside, and which these are depends on what is asked.
+            section["asked"] = self.readers()
         return section, [], []
+
+    def _branches(self) -> Described:
+        section = {"dataset": self.dataset_name, "asked": self.readers()}
+        return section, [], [_index_code(), self.listing.digest]
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether the run goes on without files that cannot be read."""
+        return self.dataset.on_bad_file == "quarantine"
 
     def _preprocess(self, representation: str, pack: str) -> Described:
         section, modules = self._shards_of(representation)
@@ -263,7 +275,7 @@ class Jobs(Files):
 
     def _floor(self, representation: str) -> Described:
         section, code = self._comparison_of(representation)
-        return section, code, [self._shard_fingerprint(representation, self.listing.digest)]
+        return section, code, [self._fingerprint("statistics", representation=representation)]
 
     def _comparison_of(self, representation: str) -> tuple[Job, list[str]]:
         """Section and modules of comparisons with the real showers of a representation."""
@@ -273,6 +285,7 @@ class Jobs(Files):
             "representation": fields,
             "evaluation": evaluation,
             "features": self.compared(),
+            "samples": self.weighting()["samples"],
         }
         return section, [_module("evaluations", evaluation), _module("representations", fields)]
 
@@ -316,11 +329,30 @@ class Jobs(Files):
         upstream += [self._fingerprint("survey", representation=r) for r in self.representations]
         return section, [], upstream
 
-    def _survey(self, representation: str) -> Described:
+    def _axes(self, representation: str) -> Described:
+        fields = self._representation(representation)
+        upstream = self._shard_fingerprint(representation, self.listing.digest)
+        return {"representation": fields}, [_module("representations", fields)], [upstream]
+
+    def _spectra(self, representation: str, pack: str) -> Described:
+        section, modules = self._shown_of(representation)
+        axes = self._fingerprint("axes", representation=representation)
+        shards = self._shard_fingerprint(representation, self.listing.parts[pack].digest)
+        return section, modules, [axes, shards]
+
+    def _shown_of(self, representation: str) -> tuple[Job, list[str]]:
+        """Section and modules of what is shown of the rows of any files."""
         fields = self._representation(representation)
         section = {"representation": fields, "classes": list(self.dataset.classes)}
-        upstream = self._shard_fingerprint(representation, self.listing.digest)
-        return section, [_module("representations", fields)], [upstream]
+        return section, [_module("representations", fields)]
+
+    def _survey(self, representation: str) -> Described:
+        # As little as statistics does it depend on how the files are packed.
+        spectra, modules = self._shown_of(representation)
+        code = of_code("rootloom.stages.all:spectra", *modules)
+        axes = self._fingerprint("axes", representation=representation)
+        shards = self._shard_fingerprint(representation, self.listing.digest)
+        return {"spectra": spectra}, [], [code, axes, shards]
 
     def _definitions(self) -> Job:
         """What the dataset's file says of rows and their quantities, for the reader of a report."""
@@ -493,19 +525,9 @@ def mentions(whole: Job, part: Job) -> list[str]:
     collection = re.compile(rf"(?<![\w.]){re.escape(whole['rows'])}(?![A-Za-z0-9])")
 
     def naming(reader: Job) -> list[str]:
-        return [text for text in texts(reader) if collection.search(text)]
+        return [text for _, text in expressions(reader) if collection.search(text)]
 
     return [] if whole["rows"] == "event" or naming(part) else naming(whole)
-
-
-def texts(reader: Job) -> list[str]:
-    """All expressions of a reader."""
-    found = [*reader["variables"].values(), *reader["targets"].values()]
-    found += [text for members in reader["objects"].values() for text in members.values()]
-    found += [reader["select"], reader["weight"], reader["training_weight"]]
-    found += [rule["where"] for rule in reader["classes"]]
-    found += [*reader["splits"].values(), *reader["identity"]]
-    return [text for text in found if text]
 
 
 def seed_of(base: int, *names: str) -> int:

@@ -26,11 +26,14 @@ __all__ = ["Job", "Plan", "State", "seed_of"]
 READS = {
     "simulate": (),
     "index": ("simulate",),
-    "preprocess": ("simulate", "index"),
+    "branches": ("index",),
+    "preprocess": ("simulate", "index", "branches"),
     "shard": ("simulate", "index"),
     "moments": ("preprocess",),
     "statistics": ("moments",),
-    "survey": ("preprocess",),
+    "axes": ("preprocess",),
+    "spectra": ("preprocess", "axes"),
+    "survey": ("spectra",),
     "train": ("preprocess", "statistics"),
     "baseline": ("preprocess", "statistics"),
     "predict": ("train", "preprocess", "statistics"),
@@ -38,12 +41,12 @@ READS = {
     "evaluate": ("predict", "baseline"),
     "friends": ("predict", "baseline", "index"),
     "friend": ("predict", "baseline", "index"),
-    "floor": ("preprocess",),
-    "fidelity": ("generate", "train", "floor", "preprocess"),
+    "floor": ("preprocess", "statistics"),
+    "fidelity": ("generate", "train", "floor", "preprocess", "statistics"),
     "report": ("evaluate", "fidelity", "train", "statistics", "survey", "preprocess"),
 }
 # Made again, these have the same content: a user who forces one does not ask for what reads it.
-SAME_AGAIN = frozenset({"preprocess", "moments"})
+SAME_AGAIN = frozenset({"branches", "preprocess", "moments", "axes", "spectra"})
 
 
 class State(Enum):
@@ -82,22 +85,42 @@ class Plan(Jobs):
     def _of_files(self) -> Iterator[str]:
         if self.dataset.simulate:
             yield from (file.url for pack in self.packs for file in self.files(pack).values())
-        yield from (self.paths.index(self.dataset_name, pack) for pack in self.packs)
+        yield from self.indexes()
+        yield from self.asked_first()
         yield from self.all_manifests()
         for name in self.representations:
-            statistics = self.paths.statistics(self.dataset_name, name)
-            yield statistics
-            yield self.paths.survey(self.dataset_name, name)
-            # Those of another division of the files gave the same statistics.
-            if self.state("statistics", [statistics], representation=name) is not State.CURRENT or (
-                self._division_of(statistics) == str(self.listing.packs)
-            ):
-                yield from (self.paths.moments(self.dataset_name, name, p) for p in self.packs)
+            yield self.paths.axes(self.dataset_name, name)
+            yield from self._sums("statistics", self.paths.statistics, self.paths.moments, name)
+            yield from self._sums("survey", self.paths.survey, self.paths.spectra, name)
 
-    def _division_of(self, statistics: str) -> str | None:
-        """The number of packs whose moments were merged, if the file is whole."""
-        record = provenance.read(Path(statistics))
+    def _sums(
+        self,
+        rule: str,
+        whole: Callable[[str, str], str],
+        part: Callable[[str, str, str], str],
+        representation: str,
+    ) -> Iterator[str]:
+        """What `rule` merges the sums of all packs to, and these sums."""
+        merged = whole(self.dataset_name, representation)
+        yield merged
+        # Those of another division of the files gave the same result.
+        if self.state(rule, [merged], representation=representation) is not State.CURRENT or (
+            self._division_of(merged) == str(self.listing.packs)
+        ):
+            yield from (part(self.dataset_name, representation, pack) for pack in self.packs)
+
+    def _division_of(self, merged: str) -> str | None:
+        """The number of packs whose sums were merged, if the file is whole."""
+        record = provenance.read(Path(merged))
         return record["inputs"].get("packs") if record else None
+
+    def indexes(self) -> list[str]:
+        """Headers of the files of all packs."""
+        return [self.paths.index(self.dataset_name, pack) for pack in self.packs]
+
+    def asked_first(self) -> list[str]:
+        """What has to be known of all files before any of them is set aside, if any may be."""
+        return [self.paths.branches(self.dataset_name)] if self.sets_aside else []
 
     def models(self, method: str) -> list[str]:
         """Bundles of all members of a method."""

@@ -13,7 +13,7 @@ from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.classification.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.classification.options import refuse_training_weights
 from rootloom.rootio.names import identifier
-from rootloom.system.paths import Paths, check_results
+from rootloom.system.paths import Paths, check_results, require_folder
 from rootloom.types import TARGET
 
 
@@ -30,6 +30,9 @@ class Selection:
         self.dataset_name = self.experiment.dataset
         self.dataset: Dataset = self.library.dataset(self.dataset_name)
         self.paths = Paths(self.settings.results)
+        for folder in (self.name, f"datasets/{self.dataset_name}"):
+            path = f"{self.settings.results}/{folder}"
+            require_folder(path, f"config/config.yaml: results: {self.settings.results}")
         # What to call their files in messages.
         self.where = self.library.where("experiments", self.name)
         self.dataset_file = self.library.where("datasets", self.dataset_name)
@@ -250,12 +253,17 @@ class Selection:
         options = self.library.training(self.experiment, network) if network else {}
         return int(options.get("folds", 0))
 
+    def place_of_training(self, method: str, key: str) -> str:
+        """Where a training option of a method stands: in its own section, or the experiment's."""
+        own = key in self.experiment.methods[method].training
+        return f"{self.where}: {f'methods.{method}.' if own else ''}training.{key}"
+
     def _check_folds(self, method: str) -> None:
         folds, members = self.folds(method), len(self.members(method))
         if folds and folds != members:
             raise ConfigError(
-                f"{self.where}: methods.{method}: training.folds",
-                expected="as many members as folds",
+                self.place_of_training(method, "folds"),
+                expected=f"as many members of '{method}' as folds",
                 found=f"{folds} folds, {members} members",
                 fix=f"members: {folds}",
             )

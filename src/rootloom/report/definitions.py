@@ -22,7 +22,11 @@ def facts(words: Words) -> list[tuple[str, str]]:
         ("Selection", words["select"] or "none"),
     ]
     found += [(f"Class {name}", _class(rule)) for name, rule in words["classes"].items()]
-    found += [(f"Split {name}", _split(name, of)) for name, of in words["splits"].items()]
+    splits = words["splits"]
+    drawn_from = "events"
+    if any(isinstance(of, str) for of in splits.values()):
+        drawn_from = "events that no expression puts into a split"
+    found += [(f"Split {name}", _split(of, drawn_from)) for name, of in splits.items()]
     if words["identity"]:
         found.append(("Identity of an event", ", ".join(words["identity"])))
     return found
@@ -73,5 +77,7 @@ def _class(rule: Words) -> str:
     return "; ".join(parts) or "rows of its samples"
 
 
-def _split(name: str, of: float | str) -> str:
-    return f"where {of}" if isinstance(of, str) else f"{percent(of)} of all other events, by hash"
+def _split(of: float | str, drawn_from: str) -> str:
+    if isinstance(of, str):
+        return f"where {of}"
+    return f"{percent(of)} of the {drawn_from}, by the hash of their identity"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -81,13 +82,6 @@ def _dataset(
     scales: Mapping[str, Scales],
     manifests: Sequence[str],
 ) -> DatasetSummary:
-    sizes: dict[str, int] = {}
-    quarantined: dict[str, str] = {}
-    for path in manifests:
-        for entry in Manifest.read(path).files.values():
-            sizes[entry.url] = entry.bytes
-            if entry.quarantined:
-                quarantined[entry.url] = entry.quarantined
     size = f" (size {section['size']})" if section["size"] else ""
     return DatasetSummary(
         name=section["dataset"] + size,
@@ -98,11 +92,31 @@ def _dataset(
         definitions=definitions(section["definitions"]),
         distributions=_distributions(surveys, scales),
         examples=_examples(section, surveys),
-        files=len(sizes),
-        quarantined=dict(sorted(quarantined.items())),
-        quarantined_share=len(quarantined) / len(sizes),
-        quarantined_bytes=sum(sizes[url] for url in quarantined) / max(1, sum(sizes.values())),
+        **_files_in(manifests),
     )
+
+
+def _files_in(manifests: Sequence[str]) -> dict[str, Any]:
+    """What a `DatasetSummary` says of the files in manifests of one representation or several.
+
+    Files are counted by their keys: several trees of one file may be samples, at one address.
+    """
+    sizes: dict[str, int] = {}
+    urls: dict[str, str] = {}
+    aside: dict[str, str] = {}
+    for path in manifests:
+        for key, entry in Manifest.read(path).files.items():
+            sizes[key], urls[key] = max(entry.bytes, sizes.get(key, 0)), entry.url
+            if entry.quarantined:
+                aside[key] = entry.quarantined
+    trees = Counter(urls.values())
+    named = {key: url if trees[url] == 1 else f"{url} ({key})" for key, url in urls.items()}
+    return {
+        "files": len(sizes),
+        "quarantined": dict(sorted((named[key], reason) for key, reason in aside.items())),
+        "quarantined_share": len(aside) / len(sizes),
+        "quarantined_bytes": sum(sizes[key] for key in aside) / max(1, sum(sizes.values())),
+    }
 
 
 def _by_split(classes: Sequence[str], values: np.ndarray) -> dict[str, dict[str, Any]]:

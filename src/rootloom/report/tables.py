@@ -81,7 +81,7 @@ def expected_rows(
         rows.append(
             ExpectedRow(
                 method=entry.method,
-                metric=metric_label(entry.metric),
+                metric=in_unit(metric_label(entry.metric), ours.unit(entry.metric) if ours else ""),
                 published=_published(entry),
                 obtained=with_errors(found) if found else "–",
                 difference=_difference(entry, found),
@@ -91,9 +91,14 @@ def expected_rows(
     return rows
 
 
+def in_unit(title: str, unit: str) -> str:
+    """A heading with the unit of what stands below it."""
+    return f"{title}, {unit}" if unit else title
+
+
 def metric_label(name: str) -> str:
     """A short metric name in words."""
-    wanted = re.fullmatch(r"r(\d+)", name.lower())
+    wanted = re.fullmatch(r"r([\d.]+)", name.lower())
     if wanted:
         return f"rejection at {wanted[1]}{THIN}%"
     against = re.fullmatch(r"(.+)([./])(.+)\.r([\d.]+)", name, flags=re.IGNORECASE)

@@ -24,8 +24,6 @@ from rootloom.types import Column, Ragged
 
 _WHO = "clustering_tree"
 
-NODE_FEATURES = ("p", "eta", "phi", "e", "e_fraction", "pt", "theta")
-
 
 @dataclass(frozen=True)
 class ClusteringTree:

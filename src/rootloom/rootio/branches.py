@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rootloom.errors import InputError
+from rootloom.errors import InputError, LackError
 
 Container = Literal["ttree", "rntuple"]
 
@@ -64,14 +64,15 @@ def is_jagged(kind: str) -> bool:
     return _LISTS.search(kind) is not None and not kind.startswith(UNREADABLE)
 
 
-def require_readable(kind: str, where: str) -> None:
-    """Raise InputError naming `where` for the type of a branch that uproot cannot interpret."""
+def require_readable(kind: str, where: str, name: str) -> None:
+    """Raise LackError naming `where` for the type of a branch that uproot cannot interpret."""
     if kind.startswith(UNREADABLE):
-        raise InputError(
-            where,
+        raise LackError(
+            f"{where}: branch '{name}'",
             expected="a branch that uproot can read",
             found=kind.removeprefix(UNREADABLE),
             fix="leave it out of the expressions, or write it as numbers or vectors",
+            names=(name,),
         )
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rootloom.errors import InputError, ResultError, UnsteadyError
+from rootloom.errors import (
+    ConfigError,
+    InputError,
+    LackError,
+    ResultError,
+    UnsteadyError,
+)
 from rootloom.rootio.header import Header
 from rootloom.system.atomic import read_json, write_json
 
@@ -46,14 +53,30 @@ class Catalogue:
         """Whether this very content was looked at, be it that it was set aside."""
         return key in self._files and self._files[key]["identity"] == identity
 
-    def add(self, key: str, identity: str, header: Header) -> None:
-        """The header of a file."""
-        fields = header.to_dict()
-        self._files[key] = {"identity": identity, "header": self._noted(fields)}
+    def add(self, key: str, identity: str, header: Header, sample: str = "") -> None:
+        """The header of a file of a sample."""
+        fields = self._noted(header.to_dict())
+        self._files[key] = {"identity": identity, "header": fields, "sample": sample}
 
     def set_aside(self, key: str, identity: str, reason: str) -> None:
         """Why a file cannot be read."""
         self._files[key] = {"identity": identity, "quarantined": reason}
+
+    def set_aside_lacking(self, key: str, identity: str, refusal: LackError, sample: str) -> None:
+        """What a file of a sample lacks."""
+        self.set_aside(key, identity, str(refusal))
+        self._files[key] |= {"sample": sample, "lacks": list(refusal.names)}
+
+    def keep_aside(self, key: str, known: Catalogue) -> None:
+        """What another catalogue says of a file that was set aside."""
+        self._files[key] = known._entry(key)
+
+    def lacks(self) -> Iterator[tuple[str, frozenset[str], str]]:
+        """Sample, names of what is lacking, and the reason, of each file that could be opened."""
+        for entry in self._files.values():
+            if "sample" in entry:
+                lacking = frozenset(entry.get("lacks", ()))
+                yield entry["sample"], lacking, entry.get("quarantined", "")
 
     def header(self, key: str) -> Header | None:
         """The header of a file; None when it was set aside."""
@@ -88,6 +111,31 @@ class Catalogue:
                 fix="run snakemake again: it indexes files that are new",
             )
         return self._files[key]
+
+
+def require_somewhere(paths: Iterable[str | Path], where: str) -> None:
+    """Refuse a branch or tree that no file of its sample has: no file is at fault.
+
+    paths: catalogues of all packs, read one at a time. where: names the data set.
+    Raises ConfigError with the nearest names.
+    """
+    everywhere: dict[str, frozenset[str]] = {}  # what all files of a sample lack
+    reasons: dict[str, str] = {}
+    files: Counter[str] = Counter()
+    for path in paths:
+        for sample, lacking, reason in Catalogue.read(path).lacks():
+            everywhere[sample] = everywhere.get(sample, lacking) & lacking
+            reasons.setdefault(sample, reason)
+            files[sample] += 1
+    for sample, names in everywhere.items():
+        if names:
+            raise ConfigError(
+                f"{where}, sample '{sample}'" if sample else where,
+                expected="names of trees and readable branches that some of its files have",
+                found=f"{', '.join(sorted(names))}, in none of the {files[sample]} files that "
+                f"could be opened; of the first:\n{reasons[sample]}",
+                fix="correct the name in the dataset file: no file is set aside for it",
+            )
 
 
 def aside_before(key: str, url: str, reason: str | None, on_bad_file: str) -> dict[str, InputError]:

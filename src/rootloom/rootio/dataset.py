@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, InputError, naming, nearest
+from rootloom.errors import ConfigError, LackError, naming, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.branches import is_jagged
 from rootloom.rootio.checks import (
@@ -25,7 +25,7 @@ from rootloom.rootio.checks import (
 from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
-from rootloom.rootio.names import INSIDE, resolve
+from rootloom.rootio.names import INSIDE, nearest_branch, resolve
 from rootloom.rootio.rows import Layout, take
 from rootloom.rootio.transport.remote import Retry, address
 from rootloom.rootio.transport.staging import staged
@@ -136,11 +136,12 @@ class RowReader:
                 )
         for name in self.branches() if self.defined else ():
             if resolve(branches, name) is None and get_close_matches(name, self.defined):
-                raise InputError(
+                raise LackError(
                     f"tree '{self.tree}'",
                     expected=f"a branch '{name}', or a definition of that name",
                     found=f"{len(branches)} branches and {len(self.defined)} definitions",
-                    fix=nearest(name, {*branches, *self.defined}),
+                    fix=nearest_branch(name, {*branches, *self.defined}),
+                    names=(name,),
                 )
 
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
@@ -362,7 +363,7 @@ class RowReader:
         columns: Sequence[str] | None,
         unlabelled: bool,
     ) -> RowBlock:
-        chunk = chunk._replace(arrays=Arrays(chunk.arrays))
+        chunk = chunk._replace(arrays=Arrays(chunk.arrays, chunk.start))
         counter = None if self.rows == EVENT else self._counted(chunk)
         layout = Layout.of(chunk.start, chunk.stop, counter)
         # Classes, splits and names are those of selected rows: others may have two of them.

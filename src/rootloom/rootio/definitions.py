@@ -6,7 +6,7 @@ A job's fingerprint then holds what its own expressions need and nothing else.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rootloom.errors import ConfigError
@@ -17,20 +17,44 @@ Reader = Mapping[str, Any]
 
 def written_out(reader: Reader, definitions: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a RowReader without any of the names in `definitions`."""
+    return _rewritten(reader, lambda _, text: inlined(text, definitions))
 
-    def one(text: str | None) -> str | None:
-        return inlined(text, definitions) if text else text
 
-    def each(texts: Mapping[str, str]) -> dict[str, str | None]:
-        return {name: one(text) for name, text in texts.items()}
+def expressions(reader: Reader) -> list[tuple[str, str]]:
+    """All expressions of a reader, each with its place, such as "variables.pt"."""
+    found: list[tuple[str, str]] = []
+
+    def note(place: str, text: str) -> str:
+        found.append((place, text))
+        return text
+
+    _rewritten(reader, note)
+    return found
+
+
+def _rewritten(reader: Reader, one: Callable[[str, str], str]) -> dict[str, Any]:
+    """The fields of a RowReader with `one(place, text)` in place of each of its expressions.
+
+    Those that name the row collection are asked in this order which branch counts rows.
+    """
+
+    def at(place: str, text: str | None) -> str | None:
+        return one(place, text) if text else text
+
+    def each(place: str, texts: Mapping[str, str]) -> dict[str, str | None]:
+        return {name: at(f"{place}.{name}", text) for name, text in texts.items()}
 
     return {
         **reader,
-        **{key: one(reader[key]) for key in ("select", "weight", "training_weight")},
-        **{key: each(reader[key]) for key in ("variables", "targets", "splits")},
-        "objects": {name: each(members) for name, members in reader["objects"].items()},
-        "identity": [one(text) for text in reader["identity"]],
-        "classes": [{**rule, "where": one(rule["where"])} for rule in reader["classes"]],
+        **{key: each(key, reader[key]) for key in ("variables", "targets")},
+        "objects": {name: each(f"objects.{name}", of) for name, of in reader["objects"].items()},
+        **{key: at(key, reader[key]) for key in ("select", "weight", "training_weight")},
+        "classes": [
+            {**rule, "where": at(f"classes.{rule['name']}.where", rule["where"])}
+            for rule in reader["classes"]
+        ],
+        "splits": each("splits", reader["splits"]),
+        "identity": [at(f"identity.{n}", text) for n, text in enumerate(reader["identity"])],
     }
 
 

@@ -15,18 +15,20 @@ import math
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, reduce
+from itertools import pairwise
 from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, InputError, nearest
+from rootloom.errors import ConfigError, DataError, LackError
 from rootloom.rootio import syntax
 from rootloom.rootio.functions import FUNCTIONS
 from rootloom.rootio.functions.registry import signatures
 from rootloom.rootio.functions.values import (
     as_type,
     depth,
+    differing,
     element,
     is_vector,
     is_words,
@@ -36,7 +38,7 @@ from rootloom.rootio.functions.values import (
     truth,
     whole_or_real,
 )
-from rootloom.rootio.names import resolve
+from rootloom.rootio.names import nearest_branch, resolve
 from rootloom.rootio.syntax import Syntax
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -62,6 +64,8 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Pow: operator.pow,
 }
 _LARGEST = 2.0**63
+# Functions whose first two arguments are of one collection and whose others of another.
+OF_TWO_COLLECTIONS = ("nearest", "nearest_delta_r")
 
 
 class Arrays(Mapping[str, Any]):
@@ -69,11 +73,11 @@ class Arrays(Mapping[str, Any]):
 
     Whole numbers are widened to int64 and others to float64 when an expression first calculates
     with them. Values of one number an entry are kept: what several expressions share is calculated
-    once.
+    once. start: number of the first of the entries in its file, for messages.
     """
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
-        self._raw = raw
+    def __init__(self, raw: Mapping[str, Any], start: int = 0) -> None:
+        self._raw, self.start = raw, start
         self._wide: dict[str, Any] = {}
         self.known: dict[str, Any] = {}
 
@@ -128,7 +132,8 @@ class Expression(Syntax):
 
         Returns an array of E entries, jagged where its operands are, or a plain number when no
         branch is named; a branch alone in the type it comes in, anything else in bool, int64 or
-        float64. Raises ConfigError for an unknown name or operands that do not fit.
+        float64. Raises ConfigError for an unknown name or operands that do not fit, DataError for
+        collections that have different numbers of objects in an entry.
         """
         if self.bare is not None:
             return self._of(arrays, self.bare)
@@ -143,10 +148,40 @@ class Expression(Syntax):
             found = f"{error.found}, in {error.where}"
             raise self.refuse(error.expected, found, error.fix) from error
         except Exception as error:  # Awkward raises many kinds for shapes that do not fit
+            if (refusal := self._of_lengths(arrays)) is not None:
+                raise refusal from error
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise self.refuse(
                 "operands that fit together", lines[0] if lines else type(error).__name__
             ) from error
+
+    def _of_lengths(self, arrays: Arrays) -> DataError | None:
+        """Which collections have different numbers of objects where a calculation first fails."""
+        for node in syntax.inside_out(self._tree):
+            try:
+                self._value(node, arrays)
+            except Exception:
+                return self._unlike(node, arrays)
+        return None
+
+    def _unlike(self, node: ast.expr, arrays: Arrays) -> DataError | None:
+        name = syntax.dotted(node.func) if isinstance(node, ast.Call) else None
+        sides = syntax.operands(node)
+        # Two collections may differ here, each of two quantities.
+        groups = [sides[:2], sides[2:]] if name in OF_TWO_COLLECTIONS else [sides]
+        for group in groups:
+            lists = [(side, v) for side in group if depth(v := self._value(side, arrays)) > 1]
+            for (one, ours), (other, theirs) in pairwise(lists):
+                if (found := differing(ours, theirs)) is not None:
+                    entry, *numbers = found
+                    texts = [ast.unparse(side) for side in (one, other)]
+                    return DataError(
+                        f"{self.where}: entry {arrays.start + entry}",
+                        expected=f"as many objects in '{texts[0]}' as in '{texts[1]}'",
+                        found=f"{numbers[0]} and {numbers[1]}",
+                        fix=_of_other_collection(node, name),
+                    )
+        return None
 
     @cached_property
     def _keys(self) -> dict[int, str]:
@@ -229,8 +264,21 @@ class Expression(Syntax):
 
     def _of(self, arrays: Mapping[str, Any], name: str) -> Any:
         if name not in arrays:
-            raise self.refuse("a known branch", f"'{name}'", nearest(name, arrays))
+            raise self.refuse("a known branch", f"'{name}'", nearest_branch(name, arrays))
         return arrays[name]
+
+
+def _of_other_collection(node: ast.expr, name: str | None) -> str:
+    """What goes from one collection to another in place of a calculation."""
+    if name == "delta_r":
+        near = ast.unparse(node).replace("delta_r", "nearest_delta_r", 1)
+        return f"{near} is the ΔR of each object of the first to the closest of the second"
+    if isinstance(node, ast.Subscript):
+        return "a mask of the same collection, or take(x, place)"
+    return (
+        "take(x, nearest(eta, phi, other_eta, other_phi)) gives each object the x of the closest "
+        "of the other collection; x[:, 0], max_by(x, by) and sum(x) are one value an entry"
+    )
 
 
 def _number(value: Any) -> Any:
@@ -347,6 +395,8 @@ def _masked(value: Any, mask: Any) -> Any:
         raise refuse("x[mask]", "a truth of every object", mask, fix)
     for axis in range(1, depth(mask)):
         # Awkward would make numbers of places of a mask, and take what happens to lie there.
+        if axis == 1 and differing(value, mask) is not None:
+            raise ValueError("as many truths as objects in every entry")
         if not ak.all(ak.num(value, axis=axis) == ak.num(mask, axis=axis), axis=None):
             fix = "a mask of the same collection, or take(x, place)"
             raise refuse("x[mask]", "as many truths as objects in every entry", mask, fix)
@@ -379,11 +429,12 @@ def choose(text: str, branches: Collection[str], where: str) -> str:
         names = syntax.alternatives(call)
         there = [name for name in names if resolve(branches, name) is not None]
         if not there:
-            raise InputError(
+            raise LackError(
                 f"'{where}': {ast.unparse(call)}",
                 expected="one of these branches in the file",
                 found=f"{len(branches)} branches without any of them",
-                fix=nearest(names[0], branches),
+                fix=nearest_branch(names[0], branches),
+                names=(ast.unparse(call),),
             )
         changes.append((call, f"branch({ast.unparse(ast.Constant(there[0]))})"))
     return syntax.replaced(text, changes) if changes else text

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from rootloom.errors import ChangedError, InputError, naming, nearest
+from rootloom.errors import ChangedError, InputError, LackError, naming, nearest
 from rootloom.rootio.branches import Container, places, require_readable, types
 from rootloom.rootio.joining import Friend, require_entries
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve, split_cycle
@@ -203,7 +203,7 @@ def require(header: Header, names: Iterable[str]) -> None:
     where, known = f"{header.url}: tree '{header.tree}'", header.all_branches()
     spelled = spell(known, names, where)
     for name, found in spelled.items():
-        require_readable(known[found], f"{where}: branch '{name}'")
+        require_readable(known[found], where, name)
 
 
 def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[str, str]:
@@ -213,11 +213,12 @@ def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[st
         with naming(where):
             spelled[name] = resolve(known, name)
     if missing := [name for name, found in spelled.items() if found is None]:
-        raise InputError(
+        raise LackError(
             where,
             expected="branches " + ", ".join(f"'{name}'" for name in missing),
             found=f"{len(known)} branches without them",
             fix="; ".join(f"{name}: {nearest_branch(name, known)}" for name in missing[:3]),
+            names=tuple(missing),
         )
     return {name: found for name, found in spelled.items() if found is not None}
 
@@ -260,7 +261,7 @@ def _key_of(directory: Any, url: str, tree: str) -> Any:
     return keys[cycles.index(cycle)]
 
 
-def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> InputError:
+def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> LackError:
     if trees:
         found = "trees: " + ", ".join(trees[:8]) + (", …" if len(trees) > 8 else "")
         last = [tree for tree in trees if tree.rpartition(INSIDE)[2] == name]
@@ -271,7 +272,8 @@ def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> InputEr
             f"other objects: {', '.join(others[:8])}" if others else "no object at all"
         )
         fix = "is it a file of this dataset? leave it out"
-    return InputError(where, expected="a TTree or RNTuple of that name", found=found, fix=fix)
+    expected = "a TTree or RNTuple of that name"
+    return LackError(where, expected=expected, found=found, fix=fix, names=(f"tree {name}",))
 
 
 def _keys(directory: Any, path: str = "", on_the_way_to: str = "") -> Iterator[tuple[str, Any]]:

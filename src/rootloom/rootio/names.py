@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from difflib import SequenceMatcher, get_close_matches
 from itertools import chain
 
-from rootloom.errors import InputError, nearest
+from rootloom.errors import LackError, nearest
 
 # A full path names a branch inside another one, or a friend tree's, as ROOT writes it.
 INSIDE = "/"
 _SHOWN = 8
+_GUESSES = 3
 _SIZE = re.compile(r"\[\d+\]$")
 
 
@@ -44,8 +46,31 @@ def resolve(branches: Iterable[str], name: str) -> str | None:
 
 
 def nearest_branch(name: str, branches: Collection[str]) -> str:
-    """A sentence naming branches close to `name`, by their last parts where these say it."""
-    return nearest(name, {*branches, *(path.rpartition(INSIDE)[2] for path in branches)})
+    """A sentence naming branches close to `name`: by their whole names, else by their ends.
+
+    Files have thousands of branches: a list of them in the order of the alphabet helps nobody.
+    """
+    known = {*branches, *(path.rpartition(INSIDE)[2] for path in branches)}
+    if not known or get_close_matches(name, known, n=1):
+        return nearest(name, known)
+    end = _end(name)
+    ends = {one for one in known if INSIDE not in one and _end(one) == end}
+    likely = ends or {one for one in known if end in one.lower()}
+    first = sorted(likely or known, key=lambda one: (-_similarity(name, one), one))[:_GUESSES]
+    names = " or ".join(f"'{one}'" for one in first)
+    if not likely:
+        return f"none is much like it, most of all {names}; `rootloom inspect FILE` lists them"
+    more = f" {len(ends)} branches end in '{end}'" if len(ends) > len(first) else ""
+    return f"did you mean {names}?{more}"
+
+
+def _end(name: str) -> str:
+    """The last part of a name in lower case: "pt" of "Jet_pt" and of "AnalysisJetsAuxDyn.pt"."""
+    return re.split(r"[./_]", name.rstrip("./_"))[-1].lower()
+
+
+def _similarity(name: str, other: str) -> float:
+    return SequenceMatcher(None, name.lower(), other.lower()).ratio()
 
 
 def plain(tree: str) -> str:
@@ -63,11 +88,12 @@ def split_cycle(tree: str) -> tuple[str, int | None]:
 def _only(paths: list[str], name: str) -> str:
     if len(paths) > 1:
         shown = [f"'{path}'" for path in sorted(paths)]
-        raise InputError(
+        raise LackError(
             f"branch '{name}'",
             expected="a name that means one branch",
             found=", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else ""),
             fix=f'name one by its full path: branch("{min(paths)}")',
+            names=(name,),
         )
     return paths[0]
 

@@ -9,7 +9,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError
+from rootloom.errors import ConfigError, DataError
 from rootloom.rootio.expressions import Expression
 from rootloom.rootio.functions.values import depth, is_vector, is_words
 from rootloom.types import Column, Ragged
@@ -62,6 +62,7 @@ class Layout:
             counts = ak.to_numpy(ak.num(value, axis=1))
             if np.array_equal(counts, self.counts):
                 return _to_numpy(ak.flatten(value, axis=1), expression)
+            raise _other_collection(expression, counts, self.counts, getattr(arrays, "start", 0))
         raise _misfit(expression, "one value a row", value)
 
     def flags(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
@@ -113,6 +114,20 @@ def _to_ragged(value: Any, expression: Expression) -> Ragged:
     offsets = np.asarray(layout.offsets.data, np.int64)
     content = layout.content[: offsets[-1]]
     return Ragged(_to_numpy(ak.Array(content), expression), offsets)
+
+
+def _other_collection(
+    expression: Expression, values: np.ndarray, rows: np.ndarray, start: int
+) -> DataError:
+    """A refusal of another number of values (E,) than of rows (E,), from entry `start` on."""
+    first = int(np.flatnonzero(values != rows)[0])
+    return DataError(
+        f"{expression.where}: entry {start + first}",
+        expected=f"a value for each of the {rows[first]} objects that are rows",
+        found=f"{values[first]}, of another collection or of some of its objects",
+        fix="take(x, nearest(eta, phi, other_eta, other_phi)) gives each row the x of the closest "
+        "of the other collection; `sum`, `count` or `x[:, 0]` make one value an event",
+    )
 
 
 def _misfit(expression: Expression, expected: str, value: Any) -> ConfigError:

@@ -306,6 +306,13 @@ def operands(node: ast.expr) -> list[ast.expr]:
     return []
 
 
+def inside_out(node: ast.expr) -> Iterator[ast.expr]:
+    """A node and all that it is calculated from, parts before what they are parts of."""
+    for operand in operands(node):
+        yield from inside_out(operand)
+    yield node
+
+
 def branch_of(node: ast.expr) -> str | None:
     """The branch a node names: `x`, `x.y` or `branch("x")`."""
     if isinstance(node, ast.Call):

@@ -12,7 +12,7 @@ from typing import Self
 import h5py
 import numpy as np
 
-from rootloom.errors import ConfigError, ResultError
+from rootloom.errors import FAULTS, ConfigError, ResultError
 from rootloom.shards.ids import Naming
 from rootloom.shards.layout import BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT, unreadable
 from rootloom.shards.reader import Shard
@@ -101,7 +101,7 @@ class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as add
                             # between equal types H5Ocopy moves chunks without their filters
                             source.copy(source[group][name], self._file[group], name)
                 attributes = {**dict(source.attrs), **self._attributes}
-        except (OSError, RuntimeError, KeyError) as error:
+        except FAULTS as error:
             raise unreadable(self._path, error) from error
         for name in sorted(attributes):
             self._file.attrs[name] = attributes[name]

@@ -6,7 +6,6 @@ have a digest, which is verified when the file is opened.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -219,32 +218,6 @@ def _check_attributes(attributes: dict[str, Any]) -> None:
     entries, total = attributes.get("entries"), attributes.get("sum_of_weights")
     if type(entries) is not int or entries < 0 or not isinstance(total, int | float):
         raise ValueError("attributes 'entries' and 'sum_of_weights' are no numbers of entries")
-
-
-def content_digest(path: str | Path) -> str:
-    """SHA-256 over splits, column names, types and array content, in hexadecimal.
-
-    Rows of no class count as a split. Equal for equal content however the file was chunked or
-    compressed; reading everything, it also verifies every checksum. Raises ResultError for a
-    damaged shard.
-    """
-    digest = hashlib.sha256()
-    with Shard(path) as shard:
-        for split in GROUPS:
-            rows = shard.rows(split)
-            for name in shard.columns:
-                digest.update(f"{split}/{name}:{rows}".encode())
-                for start in range(0, rows, 1 << 14):
-                    column = shard.read(split, [name], start, start + (1 << 14))[name]
-                    for array in _arrays(column):
-                        digest.update(f"{array.dtype.str}{array.shape}".encode())
-                        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _arrays(column: Column) -> tuple[np.ndarray, ...]:
-    # counts, not offsets: the blocks in which a column is read must not show
-    return (column.values, column.counts()) if isinstance(column, Ragged) else (column,)
 
 
 def _plain(value: Any) -> Any:

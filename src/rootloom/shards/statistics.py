@@ -8,7 +8,7 @@ selection.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
@@ -156,30 +156,6 @@ class Statistics:
                 for name, means in content["class_means"].items()
             },
         )
-
-
-def merge_all(parts: Iterable[Statistics]) -> Statistics:
-    """One after the other: the same parts in the same order give the same bits."""
-    iterator = iter(parts)
-    total = next(iterator)
-    for part in iterator:
-        total = total.merge(part)
-    return total
-
-
-def merge_by_position(parts: Sequence[tuple[int, Statistics]], bit: int = 63) -> Statistics:
-    """Merge parts along the bits of their positions (64 bits, all different).
-
-    The order of sums matters to their last bit. This one is that of any division into packs, which
-    are ranges of positions: merging packs that were merged this way, each at the position of any of
-    its parts, gives the same bits as merging all parts at once.
-    """
-    if len(parts) == 1:
-        return parts[0][1]
-    low = [part for part in parts if not part[0] >> bit & 1]
-    high = [part for part in parts if part[0] >> bit & 1]
-    halves = [merge_by_position(half, bit - 1) for half in (low, high) if half]
-    return halves[0] if len(halves) == 1 else halves[0].merge(halves[1])
 
 
 def shard_statistics(

@@ -1,9 +1,9 @@
-"""What the rows of a dataset look like, for the reader of a report: a pass over all shards.
+"""What the rows of a dataset look like, for a report's reader: a map over shards, then a merge.
 
 Distributions of every input by class, of the training split beside the test split, and, of what can
 be drawn, mean images and an example row of each class. Histograms and sums are by sample, as
-statistics are: the scale of a sample's weights is known only where all of them are. Parts merge in
-any order; one shard is read at a time, in blocks.
+statistics are: the scale of a sample's weights is known only where all of them are. All shards have
+the same axes, by a look at some of them; each is read in blocks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +23,10 @@ from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.moments import ClassMeans
 from rootloom.shards.reader import Shard
 from rootloom.system.atomic import read_json
+from rootloom.system.packing import position
 from rootloom.types import SPLITS, TARGET, Column, Ragged
+
+Axes = Mapping[str, np.ndarray]  # edges (n + 1,) by the name of the input
 
 COMPARED = (SPLITS[0], SPLITS[-1])  # the splits whose distributions are shown
 BINS, LEAST_BINS = 40, 10  # of many rows, and of few: as many as the root of the values looked at
@@ -33,7 +37,7 @@ _WHOLE = 60
 # Positive values that span more than this are in bins of one ratio.
 _RATIO = 100.0
 # Rows, and values of an input, that the axes are chosen by: of all shards together, and at least
-# of each.
+# of each that is looked at.
 _LOOKED_AT, _VALUES, _LEAST = 20_000, 200_000, 20
 _BLOCK_ROWS = 8192
 _BLOCK_PIXELS = 1 << 22  # of rows drawn at a time
@@ -99,6 +103,11 @@ class Survey:
     means: Mapping[str, ClassMeans] = field(default_factory=dict)
     examples: Mapping[str, Example] = field(default_factory=dict)
 
+    @classmethod
+    def empty(cls, classes: Sequence[str], axes: Axes) -> Self:
+        """That of no rows."""
+        return cls(tuple(classes), {name: Spectrum(edges) for name, edges in axes.items()})
+
     def merge(self, other: Self) -> Self:
         """Both together."""
         return type(self)(
@@ -155,16 +164,62 @@ class Survey:
         )
 
 
-def survey(paths: Sequence[str | Path], representation: Any, classes: Sequence[str]) -> Survey:
-    """The survey of all shards: axes by a look at each of them, then all rows, block by block.
+def axes_of(paths: Sequence[str | Path], representation: Any) -> Axes:
+    """The axes of all distributions, by a look at some rows of the shards, of at most a thousand.
 
-    Raises ResultError for a damaged shard.
+    Which these are follows from the shards' names. Raises ResultError for a damaged shard.
     """
-    edges = _axes(paths, representation)
-    total = Survey(tuple(classes), {name: Spectrum(at) for name, at in edges.items()})
-    return reduce(
-        Survey.merge, (_of_shard(p, representation, classes, edges) for p in paths), total
+    most, values_of_each = (
+        max(_LEAST, -(-of_all // max(1, len(paths)))) for of_all in (_LOOKED_AT, _VALUES)
     )
+    seen: dict[str, list[np.ndarray]] = {}
+    scattered = sorted(paths, key=lambda path: position(Path(path).name))
+    with_rows = filter(None, (_first_rows(path, most) for path in scattered))
+    for columns in islice(with_rows, _LOOKED_AT // _LEAST):
+        for name, column in _inputs(representation, columns).items():
+            values = column.values if isinstance(column, Ragged) else column
+            seen.setdefault(name, []).append(np.asarray(values)[:values_of_each])
+    return {name: axis(np.concatenate(parts)) for name, parts in seen.items()}
+
+
+def read_axes(path: str | Path) -> Axes:
+    """Those in a file. Raises ResultError for one that is damaged."""
+
+    def parse(content: Mapping[str, Any]) -> Axes:
+        return {name: np.array(edges, np.float64) for name, edges in content["axes"].items()}
+
+    return read_json(path, "the axes of distributions", parse)
+
+
+def _first_rows(path: str | Path, most: int) -> dict[str, Column]:
+    """The first rows of the first split of `COMPARED` that has any; nothing without rows."""
+    with Shard(path) as shard:
+        split = next((one for one in COMPARED if shard.rows(one)), None)
+        return shard.read(split, None, 0, most) if split else {}
+
+
+def of_shard(path: str | Path, representation: Any, classes: Sequence[str], axes: Axes) -> Survey:
+    """The survey of one shard, in blocks of bounded memory; raises ResultError if it is damaged."""
+    panels = panels_of(representation)
+    pixels = sum(panel.pixels for panel in panels)
+    with Shard(path) as shard:
+        sample = str(shard.attributes.get("sample", ""))
+        found = Survey(tuple(classes))
+        spectra = {
+            name: Spectrum(at, {sample: np.zeros((2, 2, len(classes), len(at) - 1))})
+            for name, at in axes.items()
+        }
+        for split, name in enumerate(COMPARED):
+            for columns in _blocks(shard, name, _BLOCK_ROWS):
+                label, weight = _label_and_weight(columns)
+                for quantity, column in _inputs(representation, columns).items():
+                    of = _spread(column, label, weight)
+                    spectra[quantity] = spectra[quantity].filled(sample, split, *of)
+        if panels:
+            rows = max(1, min(_BLOCK_ROWS, _BLOCK_PIXELS // pixels))
+            for columns in _blocks(shard, COMPARED[0], rows):
+                found = found.merge(_drawn(columns, representation, sample, classes))
+    return found.merge(Survey(tuple(classes), spectra))
 
 
 def axis(values: np.ndarray) -> np.ndarray:
@@ -191,54 +246,12 @@ def axis(values: np.ndarray) -> np.ndarray:
     return np.linspace(low, high, bins + 1)
 
 
-def _axes(paths: Sequence[str | Path], representation: Any) -> dict[str, np.ndarray]:
-    most, values_of_each = (
-        max(_LEAST, -(-of_all // max(1, len(paths)))) for of_all in (_LOOKED_AT, _VALUES)
-    )
-    seen: dict[str, list[np.ndarray]] = {}
-    for path in paths:
-        with Shard(path) as shard:
-            split = next((one for one in COMPARED if shard.rows(one)), None)
-            if split is None:
-                continue
-            columns = shard.read(split, None, 0, most)
-            for name, column in _inputs(representation, columns).items():
-                values = column.values if isinstance(column, Ragged) else column
-                seen.setdefault(name, []).append(np.asarray(values)[:values_of_each])
-    return {name: axis(np.concatenate(parts)) for name, parts in seen.items()}
-
-
 def _inputs(representation: Any, columns: Mapping[str, Column]) -> dict[str, Column]:
     """The representation's quantities, and the targets."""
     prefix = AUXILIARY + TARGET
     targets = {name: column for name, column in columns.items() if name.startswith(prefix)}
     named = {f"target {name.removeprefix(prefix)}": column for name, column in targets.items()}
     return {**quantities_of(representation, columns), **named}
-
-
-def _of_shard(
-    path: str | Path, representation: Any, classes: Sequence[str], edges: Mapping[str, np.ndarray]
-) -> Survey:
-    panels = panels_of(representation)
-    pixels = sum(panel.pixels for panel in panels)
-    with Shard(path) as shard:
-        sample = str(shard.attributes.get("sample", ""))
-        found = Survey(tuple(classes))
-        spectra = {
-            name: Spectrum(at, {sample: np.zeros((2, 2, len(classes), len(at) - 1))})
-            for name, at in edges.items()
-        }
-        for split, name in enumerate(COMPARED):
-            for columns in _blocks(shard, name, _BLOCK_ROWS):
-                label, weight = _label_and_weight(columns)
-                for quantity, column in _inputs(representation, columns).items():
-                    of = _spread(column, label, weight)
-                    spectra[quantity] = spectra[quantity].filled(sample, split, *of)
-        if panels:
-            rows = max(1, min(_BLOCK_ROWS, _BLOCK_PIXELS // pixels))
-            for columns in _blocks(shard, COMPARED[0], rows):
-                found = found.merge(_drawn(columns, representation, sample, classes))
-    return found.merge(Survey(tuple(classes), spectra))
 
 
 def _blocks(shard: Shard, split: str, rows: int) -> Iterator[dict[str, Column]]:

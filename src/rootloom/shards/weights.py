@@ -52,6 +52,10 @@ class Normalisation:
         return self.expected / total
 
 
+def _normalisations(section: Mapping[str, Any]) -> dict[str, Normalisation]:
+    return {name: Normalisation(**fields) for name, fields in section["samples"].items()}
+
+
 @dataclass(frozen=True)
 class Weighting:
     """What a dataset says of its weights.
@@ -76,8 +80,13 @@ class Weighting:
             reweight=Reweight(**reweight) if reweight else None,
             negative=section["negative"],
             own=section["own"],
-            samples={name: Normalisation(**n) for name, n in section["samples"].items()},
+            samples=_normalisations(section),
         )
+
+    @classmethod
+    def of_events(cls, section: Mapping[str, Any]) -> Self:
+        """What event weights need of the same fields: `samples` alone."""
+        return cls(samples=_normalisations(section))
 
     def scales(self, samples: Mapping[str, SampleSums]) -> dict[str, float]:
         """Factor on the event weights of each sample."""
@@ -88,6 +97,10 @@ class Weighting:
             else 1.0
             for name, sums in samples.items()
         }
+
+    def events(self, samples: Mapping[str, SampleSums]) -> EventWeights:
+        """How event weights follow from what shards hold; samples: sums of all rows, by name."""
+        return EventWeights(self.scales(samples) if self.samples else {})
 
 
 @dataclass(frozen=True)
@@ -175,10 +188,15 @@ class WeightTable:
             for one in self.capped
         ]
 
-    def training(self, columns: Mapping[str, Any]) -> np.ndarray:
-        """Training weights (R,) float32 of rows with these columns (R,)."""
-        own = self.weighting.own
-        base = np.asarray(columns[TRAINING_WEIGHT]) if own else self.events.of(columns)
+    def training(self, columns: Mapping[str, Any], events: np.ndarray | None = None) -> np.ndarray:
+        """Training weights (R,) float32 of rows with these columns (R,).
+
+        events: their event weights, where these are known.
+        """
+        if self.weighting.own:
+            base = np.asarray(columns[TRAINING_WEIGHT])
+        else:
+            base = self.events.of(columns) if events is None else events
         if self.weighting.negative == "absolute":
             base = np.abs(base)
         values = columns[AUXILIARY + self.variable] if self.variable else None
@@ -227,7 +245,7 @@ class WeightTable:
         return cls(
             factors,
             weighting,
-            EventWeights(scales if weighting.samples else {}),
+            weighting.events(statistics.samples),
             capped,
             tuple(effective.tolist()),
         )

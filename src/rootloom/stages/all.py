@@ -11,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from rootloom.cluster.running import progress, running
 from rootloom.config import registry
@@ -21,12 +21,13 @@ from rootloom.errors import (
     ChangedError,
     DataError,
     InputError,
+    LackError,
     ResultError,
     require_fault_of_file,
 )
 from rootloom.shards.manifest import all_shards
 from rootloom.system import provenance
-from rootloom.system.atomic import read_json, sealed, sweep, write_json, write_text
+from rootloom.system.atomic import of_result, read_json, sealed, sweep, write_json, write_text
 from rootloom.system.filelist import File, files_of_job, states
 from rootloom.system.hashing import of_value
 from rootloom.system.packing import position
@@ -34,18 +35,23 @@ from rootloom.system.paths import of_file
 from rootloom.types import GROUPS, SPLITS, UNLABELLED
 
 if TYPE_CHECKING:
+    from rootloom.rootio.dataset import RowReader
+    from rootloom.rootio.header import Header
     from rootloom.rootio.origin import Events
     from rootloom.shards.statistics import Statistics
-    from rootloom.shards.weights import WeightTable
+    from rootloom.shards.survey import Survey
+    from rootloom.shards.weights import EventWeights, WeightTable
     from rootloom.stages.comparing import Sampling
+    from rootloom.stages.friend_trees import Scores
 
 __all__ = [
-    "all_shards", "baseline", "evaluate", "fidelity", "floor", "friend", "friends", "generate",
-    "index", "moments", "predict", "preprocess", "report", "running", "shard", "simulate",
-    "statistics", "survey", "train", "train_process",
+    "all_shards", "axes", "baseline", "branches", "evaluate", "fidelity", "floor", "friend",
+    "friends", "generate", "index", "moments", "predict", "preprocess", "report", "running",
+    "shard", "simulate", "spectra", "statistics", "survey", "train", "train_process",
 ]  # fmt: skip
 
 Job = Mapping[str, Any]
+Sums = TypeVar("Sums", "Statistics", "Survey")
 
 
 def simulate(job: Job, *, output: str) -> None:
@@ -72,7 +78,7 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     set aside.
     """
     from rootloom.rootio.catalogue import Catalogue, aside_before, quarantine
-    from rootloom.rootio.header import events_of, inspect, require, with_friends
+    from rootloom.rootio.header import events_of, require
     from rootloom.rootio.origin import require_distinct
     from rootloom.rootio.section import reader_of
     from rootloom.rootio.shapes import Shapes
@@ -87,24 +93,22 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     for key, file in files.items():
         reader = by_sample[file.sample]
         identity = of_value([file.state, section["trees"][file.sample], job["code"]])
+        # What a file lacks depends on what is asked of it.
+        lacking = of_value([identity, readers[file.sample]])
         try:
-            if known.has(key, identity):
-                header = known.header(key)
-            else:
-                header = inspect(file.url, reader.tree)
-                header = with_friends(header, reader.beside(file.url, file.friends))
-                if reader.sum_of_weights is not None:
-                    elsewhere, branch = reader.sum_of_weights
-                    require(inspect(file.url, elsewhere), [branch])
-                print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
+            seen = known.has(key, identity) or known.has(key, lacking)
+            header = known.header(key) if seen else _inspected(file, reader)
             if header is None:
                 refusals |= aside_before(key, file.url, known.reason(key), section["on_bad_file"])
-                catalogue.set_aside(key, identity, known.reason(key) or "")
+                catalogue.keep_aside(key, known)
                 continue
             require(header, reader.fitted(header.all_branches(), file.url).branches())
             shapes.require(file, reader, header)
-            catalogue.add(key, identity, header)
+            catalogue.add(key, identity, header, file.sample)
             headers.append(header)
+        except LackError as refusal:
+            refusals[key] = refusal
+            catalogue.set_aside_lacking(key, lacking, refusal, file.sample)
         except InputError as refusal:
             require_fault_of_file(refusal)
             refusals[key] = refusal
@@ -112,6 +116,29 @@ def index(job: Job, *, listing: str, readers: Mapping[str, Job], output: str) ->
     quarantine(refusals, len(files), section["on_bad_file"])
     require_distinct(map(events_of, headers))
     catalogue.write(output, provenance.record("index", dict(job), inputs=states(files)))
+
+
+def _inspected(file: File, reader: RowReader) -> Header:
+    """The headers of a file's tree and of its friends'."""
+    from rootloom.rootio.header import inspect, require, with_friends
+
+    header = with_friends(inspect(file.url, reader.tree), reader.beside(file.url, file.friends))
+    if reader.sum_of_weights is not None:
+        elsewhere, branch = reader.sum_of_weights
+        require(inspect(file.url, elsewhere), [branch])
+    print(f"{file.url}: {header.entries} entries, {len(header.branches)} branches")
+    return header
+
+
+def branches(job: Job, *, indexes: Sequence[str], output: str) -> None:
+    """Refuse branches and trees that no file has, before files are set aside for them.
+
+    It is the first to see all files.
+    """
+    from rootloom.rootio.catalogue import require_somewhere
+
+    require_somewhere(indexes, f"dataset '{job['section']['dataset']}'")
+    write_json(output, {"provenance": provenance.record("branches", dict(job))})
 
 
 def preprocess(
@@ -177,39 +204,18 @@ def shard(job: Job, *, index: str, changed: str, output: str) -> None:
 def moments(job: Job, *, manifest: str, output: str) -> None:
     """Sum the statistics of a pack's shards."""
     from rootloom.representations.section import representation_of
-    from rootloom.shards.manifest import Manifest, shards_by_file
+    from rootloom.shards.manifest import Manifest
     from rootloom.shards.reweight import Reweight
-    from rootloom.shards.statistics import (
-        Statistics,
-        merge_all,
-        merge_by_position,
-        shard_statistics,
-    )
+    from rootloom.shards.statistics import Statistics, shard_statistics
 
     section = job["section"]
-    representation = representation_of(section)
+    representation, classes = representation_of(section), section["classes"]
     reweights = [Reweight(**section["reweight"])] if section["reweight"] else []
-    by_file = shards_by_file([manifest])
-    files = [
-        (
-            position(key),
-            merge_all(
-                shard_statistics(
-                    path,
-                    representation,
-                    classes=section["classes"],
-                    reweights=reweights,
-                )
-                for path in shards
-            ),
-        )
-        for key, shards in by_file.items()
-        if shards
-    ]
-    total = merge_by_position(files) if files else Statistics.empty(section["classes"])
-    content = total.content()
-    # Of any of its files: where the pack lies among packs.
-    content["position"] = str(position(next(iter(by_file))))
+
+    def of_shard(path: str) -> Statistics:
+        return shard_statistics(path, representation, classes=classes, reweights=reweights)
+
+    content = _sums_of_pack(manifest, of_shard, Statistics.empty(classes))
     content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
     _write_statistics(output, content, "moments", job)
 
@@ -225,18 +231,22 @@ def statistics(
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
     from rootloom.rootio.origin import require_distinct
+    from rootloom.shards.merging import merge_by_position
     from rootloom.shards.populated import require_populated
-    from rootloom.shards.statistics import merge_by_position
     from rootloom.shards.weights import Weighting
 
-    packs, events, files = [], [], 0
-    for path in moments:
-        position, part, found = read_json(path, "the moments of a pack of files", _moments)
-        packs.append((position, part))
-        events += [one for one in found if one]
-        files += len(found)
+    found: list[Events | None] = []
+
+    def packs() -> Iterator[tuple[int, Statistics]]:
+        for path in moments:
+            at, part, of_files = read_json(path, "the moments of a pack of files", _moments)
+            found.extend(of_files)
+            yield at, part
+
+    total = merge_by_position(packs())
+    events = [one for one in found if one]
     require_distinct(events)
-    total, aside = merge_by_position(packs), files - len(events)
+    aside, files = len(found) - len(events), len(found)
     section = job["section"]
     if aside and not total.rows.sum():
         raise DataError(
@@ -256,18 +266,45 @@ def statistics(
         weighting=Weighting.of(weighting) if weighting else Weighting(),
         by_class=section["by_class"],
     )
-    packs_of = Path(moments[0]).stem.rpartition("-of-")[2]  # which division of the files
-    _write_statistics(output, total.content(), "statistics", job, {"packs": packs_of})
+    _write_statistics(output, total.content(), "statistics", job, _division(moments))
 
 
-def survey(job: Job, *, shards: Sequence[str], output: str) -> None:
-    """What the rows of a representation look like: distributions of inputs, images, examples."""
+def axes(job: Job, *, shards: Sequence[str], output: str) -> None:
+    """Choose the axes of the distributions of a representation's inputs."""
     from rootloom.representations.section import representation_of
-    from rootloom.shards.survey import survey as surveyed
+    from rootloom.shards.survey import axes_of
 
-    section = job["section"]
-    found = surveyed(shards, representation_of(section), section["classes"])
-    _write_statistics(output, found.content(), "survey", job)
+    found = axes_of(shards, representation_of(job["section"]))
+    content = {"axes": {name: edges.tolist() for name, edges in found.items()}}
+    _write_statistics(output, content, "axes", job)
+
+
+def spectra(job: Job, *, manifest: str, axes: str, output: str) -> None:
+    """Sum over a pack's shards what a report shows of rows: distributions, images, examples."""
+    from rootloom.representations.section import representation_of
+    from rootloom.shards.survey import Survey, of_shard, read_axes
+
+    section, edges = job["section"], read_axes(axes)
+    representation, classes = representation_of(section), section["classes"]
+    content = _sums_of_pack(
+        manifest,
+        lambda path: of_shard(path, representation, classes, edges),
+        Survey.empty(classes, edges),
+    )
+    _write_statistics(output, content, "spectra", job)
+
+
+def survey(job: Job, *, spectra: Sequence[str], output: str) -> None:
+    """Merge what the packs say of the rows of a representation."""
+    from rootloom.shards.merging import merge_by_position
+    from rootloom.shards.survey import Survey
+
+    def placed(content: Mapping[str, Any]) -> tuple[int, Survey]:
+        return int(content["position"]), Survey.of_content(content)
+
+    packs = (read_json(path, "the spectra of a pack of files", placed) for path in spectra)
+    total = merge_by_position(packs)
+    _write_statistics(output, total.content(), "survey", job, _division(spectra))
 
 
 class TrainingPaths(TypedDict):
@@ -369,6 +406,7 @@ def predict(
                 task.columns(),
                 trained.metrics["parameters"],
                 trained.metrics["seconds"],
+                probability=task.probability,
             ),
             shards,
             _weights(section, found),
@@ -431,6 +469,7 @@ def baseline(
                 learned.parameters,
                 seconds,
                 turned=learned.turned,
+                probability=learned.probability,
             ),
             shards,
             table,
@@ -480,13 +519,13 @@ def _write_friends(
     from rootloom.rootio.friends import write_friend
     from rootloom.rootio.names import friend_tree, identifier
     from rootloom.rootio.section import reader_of
-    from rootloom.stages.friend_trees import Scores
     from rootloom.stages.sharding import checksums_wanted
 
     section, catalogue = job["section"], Catalogue.read(index)
     experiment, made = section["experiment"], {}
+    changes: dict[str, ChangedError] = {}
     readers = {name: reader_of(fields) for name, fields in section["readers"].items()}
-    scores = Scores(predictions, list(friends), experiment, section["folds"])
+    scores = _scores(section, predictions, list(friends))
     notes = {**_notes("friends", job), "legend": json.dumps(scores.legend(), indent=1)}
     for key, output in friends.items():
         header, reader = catalogue.header(key), readers[files[key].sample]
@@ -503,7 +542,8 @@ def _write_friends(
                     header.url, 0, header.entries, friends=beside, checksums=wanted
                 )
             except ChangedError as change:
-                _refuse_changed({key: change}, changed)
+                changes[key] = change
+                continue
         made[key] = output
         write_friend(
             output,
@@ -516,7 +556,15 @@ def _write_friends(
             counts=counts,
             notes=notes,
         )
+    _refuse_changed(changes, changed)
     return made
+
+
+def _scores(section: Job, predictions: Sequence[str], keys: Sequence[str]) -> Scores:
+    from rootloom.stages.friend_trees import Scores
+
+    with of_result():
+        return Scores(predictions, keys, section["experiment"], section["folds"])
 
 
 def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output: str) -> None:
@@ -528,23 +576,26 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     from rootloom.evaluation.results import write_result
 
     evaluator = registry.parse("evaluations", job["section"]["evaluation"])
-    found = figures(predictions, evaluator, held_out)
+    with of_result():
+        found = figures(predictions, evaluator, held_out)
     record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
     write_result(output, dataclasses.replace(found, provenance=record))
 
 
-def floor(job: Job, *, shards: Sequence[str], output: str) -> None:
+def floor(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:
     """Figures of real showers beside real ones, for all methods with their representation.
 
     shards: real showers: those of the test split are compared with as many of the training split.
+    statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import write_result
     from rootloom.stages.comparing import stored_showers
 
     evaluator, sampling = _comparison(job["section"])
     train, _, test = SPLITS
-    real = stored_showers(shards, test, sampling)
-    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)))
+    events = _events(job["section"], _statistics(statistics))
+    real = stored_showers(shards, test, sampling, events)
+    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
     record = provenance.record("floor", dict(job), seed=evaluator.seed)
     found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
     write_result(output, found)
@@ -557,12 +608,14 @@ def fidelity(
     models: Sequence[str],
     floor: str,
     shards: Sequence[str],
+    statistics: str,
     output: str,
 ) -> None:
     """Figures of one method from the showers that its members made, beside real ones.
 
     showers: ROOT files by member; models: bundles by member. floor: what real showers beside real
     ones gave. shards: real showers, of which those of the test split are compared with.
+    statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import Evaluation, read_floor, write_result
     from rootloom.rootio.section import reader_of
@@ -572,11 +625,13 @@ def fidelity(
     section = job["section"]
     evaluator, sampling = _comparison(section)
     reader, test = reader_of(section["reader"]), SPLITS[-1]
-    real = stored_showers(shards, test, sampling)
+    events = _events(section, _statistics(statistics))
+    real = stored_showers(shards, test, sampling, events)
     (label,) = section["classes"]
     # A generated shower stands for the row at whose energy it was made, and counts as much.
-    weight = stored_weights(shards, test)
-    made = [written_showers(path, reader, label, sampling, weight) for path in showers]
+    weight = stored_weights(shards, test, events)
+    with of_result():
+        made = [written_showers(path, reader, label, sampling, weight) for path in showers]
     metrics = [bundle.load(path).metrics for path in models]
     layers = sampling.representation.layers
     evaluation = Evaluation(
@@ -668,6 +723,27 @@ def _is_ours(output: str) -> bool:
     return provenance.fingerprint(Path(output)) is not None
 
 
+def _sums_of_pack(manifest: str, of_shard: Callable[[str], Sums], empty: Sums) -> dict[str, Any]:
+    """Sums over the shards of a pack as JSON data, with the place of the pack among all.
+
+    empty: of no shard, where all files of the pack were set aside.
+    """
+    from rootloom.shards.manifest import shards_by_file
+    from rootloom.shards.merging import merge_all, merge_by_position
+
+    by_file = shards_by_file([manifest])
+    files = sorted((position(key), shards) for key, shards in by_file.items() if shards)
+    sums = ((at, merge_all(map(of_shard, shards))) for at, shards in files)
+    content = (merge_by_position(sums) if files else empty).content()
+    # That of any of its files.
+    return {**content, "position": str(position(next(iter(by_file))))}
+
+
+def _division(packs: Sequence[str]) -> dict[str, str]:
+    """Into how many packs the files were divided whose sums are merged, as a note on the inputs."""
+    return {"packs": Path(packs[0]).stem.rpartition("-of-")[2]}
+
+
 def _statistics(path: str) -> Statistics:
     from rootloom.shards.statistics import Statistics
 
@@ -692,6 +768,12 @@ def _write_statistics(
 ) -> None:
     content["provenance"] = provenance.record(stage, dict(job), inputs=inputs)
     write_json(output, content, indent=None)
+
+
+def _events(section: Job, found: Statistics) -> EventWeights:
+    from rootloom.shards.weights import Weighting
+
+    return Weighting.of_events(section).events(found.samples)
 
 
 def _weights(section: Job, found: Statistics) -> WeightTable:

@@ -17,6 +17,7 @@ from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import inspect
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
+from rootloom.shards.weights import EventWeights
 from rootloom.types import Column
 
 # Showers whose cells are laid out at a time.
@@ -39,9 +40,17 @@ class Sampling:
     seed: int
 
 
-def stored_showers(shards: Sequence[str | Path], split: str, sampling: Sampling) -> Showers:
-    """Those of a split of shards, which carry the variables beside the cells."""
-    return _showers(_stored(shards, split, sampling), sampling, f"the {split} split")
+def stored_showers(
+    shards: Sequence[str | Path],
+    split: str,
+    sampling: Sampling,
+    events: EventWeights,
+) -> Showers:
+    """Those of a split of shards, which carry the variables beside the cells.
+
+    events: makes their event weights.
+    """
+    return _showers(_stored(shards, split, sampling, events), sampling, f"the {split} split")
 
 
 def written_showers(
@@ -59,21 +68,27 @@ def written_showers(
     return _showers(_written(str(path), reader, file_class, sampling, weight), sampling, str(path))
 
 
-def stored_weights(shards: Sequence[str | Path], split: str) -> np.ndarray:
-    """Event weights (N,) of a split, in the order in which `energies_of_split` has its energies."""
+def stored_weights(shards: Sequence[str | Path], split: str, events: EventWeights) -> np.ndarray:
+    """Event weights (N,) of a split, in the order in which `energies_of_split` has its energies.
+
+    events: makes them.
+    """
     found = [np.empty(0, np.float32)]
     for path in shards:
         with Shard(path) as shard:
-            found.append(np.asarray(shard.read(split, ["weight"])["weight"]))
+            found.append(events.of(shard.read(split, events.reads)))
     return np.concatenate(found)
 
 
-def _stored(shards: Sequence[str | Path], split: str, sampling: Sampling) -> Iterator[Block]:
+def _stored(
+    shards: Sequence[str | Path], split: str, sampling: Sampling, events: EventWeights
+) -> Iterator[Block]:
     for path in shards:
         with Shard(path) as shard:
             for start in range(0, shard.rows(split), _BLOCK):
                 columns = shard.read(split, None, start, start + _BLOCK)
-                yield {name: columns[AUXILIARY + name] for name in sampling.features}, columns
+                counted = {**columns, "weight": events.of(columns)}
+                yield {name: columns[AUXILIARY + name] for name in sampling.features}, counted
 
 
 def _written(

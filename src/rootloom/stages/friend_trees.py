@@ -50,9 +50,9 @@ class Scores:
         self._experiment, self._folds = experiment, folds
         self._split = f"{identifier(experiment)}_split"
         # By method and member: a file of each split, and one of the rows of no class.
-        self._files: dict[str, dict[int, list[Predictions]]] = {}
+        self._files: dict[str, dict[int, list[_Scored]]] = {}
         for path in predictions:
-            found = read_predictions(path, keys)
+            found = _Scored(read_predictions(path, keys))
             members = self._files.setdefault(found.header.method, {})
             members.setdefault(found.header.member, []).append(found)
 
@@ -81,7 +81,7 @@ class Scores:
             branches |= self._of_method(header, of_members, fold)
         return FriendRows(places[:, 0], places[:, 1], branches)
 
-    def _read(self, key: str) -> dict[str, dict[int, list[Predictions]]]:
+    def _read(self, key: str) -> dict[str, dict[int, list[_Scored]]]:
         """Files of the methods that have read an input file, rows or none.
 
         For the representation of another it was set aside.
@@ -89,7 +89,7 @@ class Scores:
         return {
             method: members
             for method, members in self._files.items()
-            if any(key in one.header.files for files in members.values() for one in files)
+            if any(key in one.numbers for files in members.values() for one in files)
         }
 
     def legend(self) -> dict[str, str]:
@@ -149,6 +149,25 @@ class Scores:
         return friend_branch(self._experiment, *parts)
 
 
+class _Scored:
+    """A prediction file, with the places of each input file's rows.
+
+    numbers: of input files that it read, by key.
+    """
+
+    def __init__(self, found: Predictions) -> None:
+        self.header, self.rows = found.header, found.rows
+        self.numbers = {key: number for number, key in enumerate(found.header.files)}
+        order = np.argsort(found.rows.file, kind="stable")
+        numbers, starts = np.unique(found.rows.file[order], return_index=True)
+        self._places = dict(zip(numbers.tolist(), np.split(order, starts[1:]), strict=False))
+
+    def places(self, key: str) -> np.ndarray:
+        """Places of an input file's rows, ascending; none where it was not read."""
+        nowhere = np.empty(0, np.int64)
+        return self._places.get(self.numbers[key], nowhere) if key in self.numbers else nowhere
+
+
 def _meaning(header: Header, number: int) -> str:
     column = header.columns[number]
     if header.columns != score_columns(header.classes):
@@ -159,12 +178,11 @@ def _meaning(header: Header, number: int) -> str:
     return f"score, high for '{name}'{how}"
 
 
-def _rows_of(files: Sequence[Predictions], key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rows_of(files: Sequence[_Scored], key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Entry, object and split (R, 3), id (R,) and scores (R, C) of the rows of an input file."""
     places, ids, scores = [], [], []
     for found in files:
-        number = found.header.files.index(key) if key in found.header.files else -2
-        rows = np.flatnonzero(found.rows.file == number)
+        rows = found.places(key)
         split = np.full(len(rows), GROUPS.index(found.header.split))
         places.append(np.stack([found.rows.entry[rows], found.rows.object[rows], split], axis=1))
         ids.append(found.rows.id[rows])

@@ -150,11 +150,12 @@ def _rows(
         for name in columns
         if name.startswith(AUXILIARY)
     }
+    weight = table.events.of(columns)
     return Rows(
         id=dense(columns, "id"),
-        weight=table.events.of(columns),
+        weight=weight,
         # That of a class, which these rows have not.
-        training_weight=None if group == UNLABELLED else table.training(columns),
+        training_weight=None if group == UNLABELLED else table.training(columns, weight),
         truth=dense(columns, "label"),
         scores=score(columns, length) if length else np.empty((0, 1), np.float32),
         file=np.full(length, file, np.int32),
@@ -177,8 +178,9 @@ def header_of(
     seconds: float,
     *,
     turned: Sequence[str] = (),
+    probability: bool,
 ) -> Header:
-    """What a prediction file of this job says of itself."""
+    """What a prediction file of this job says of itself; probability: whether its scores are."""
     section = job["section"]
     return Header(
         method=section["method"],
@@ -192,4 +194,5 @@ def header_of(
         training_seconds=seconds,
         provenance=provenance.record("predict", dict(job)),
         turned=tuple(turned),
+        probability=probability,
     )

@@ -18,18 +18,13 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rootloom.errors import ConfigError, ResultError
+from rootloom.errors import FAULTS, ConfigError, InputError, ResultError, require_fault_of_file
 from rootloom.system import faults, scratch
 from rootloom.system.faults import is_full
 
 if TYPE_CHECKING:
     import h5py
 
-# What damaged, cut or foreign content of JSON leads to, in whatever reads it.
-_UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
-    RecursionError,
-)  # fmt: skip
 REMAKE = "delete it and run snakemake again: it is made anew"
 _DIGEST = "digest"
 _DIGITS = 32  # hexadecimal, of a digest
@@ -292,10 +287,25 @@ def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
     """
     try:
         yield
-    except _UNREADABLE as error:
+    except FAULTS as error:
         faults.pass_on(error, str(path))
         found = f"{type(error).__name__}: {error}"
         raise ResultError(str(path), expected=expected, found=found, fix=fix) from None
+
+
+@contextmanager
+def of_result() -> Iterator[None]:
+    """Let a file that is refused in the block as an input be a result: a job has written it.
+
+    Raises ResultError in place of InputError.
+    """
+    try:
+        yield
+    except InputError as refusal:
+        require_fault_of_file(refusal)
+        raise ResultError(
+            refusal.where, expected=refusal.expected, found=refusal.found, fix=REMAKE
+        ) from None
 
 
 def write_json(path: str | Path, content: Mapping[str, Any], *, indent: int | None = 1) -> None:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from rootloom.errors import ResourceError, RootloomError, StorageError
+from rootloom.errors import PackageError, ResourceError, RootloomError, StorageError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -95,6 +95,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
 
 
+def obstacle(folder: str | os.PathLike[str]) -> Path | None:
+    """What stands where a folder is to be, or above it, and is no folder; None where nothing does.
+
+    A file, say, or a link to nothing.
+    """
+    places = (Path(folder), *Path(folder).parents)
+    return next((one for one in places if os.path.lexists(one) and not os.path.isdir(one)), None)
+
+
 def of_writing(
     error: BaseException, path: Path, *, at: Path, needed: int | None = None, advice: str = ""
 ) -> RootloomError | None:
@@ -115,6 +124,13 @@ def of_writing(
             found=f"{_words(code)}: {at.parent}, {_room(at.parent)}",
             fix="make the folder writable for you (a mount may have become read-only), or point "
             "`results` at another place; then start again",
+        )
+    if code in (errno.EEXIST, errno.ENOTDIR) and (there := obstacle(at.parent)):
+        return StorageError(
+            str(path),
+            expected=f"a folder {at.parent}, or that it can be made",
+            found=f"{there}, which is none",
+            fix="name another place, or move that out of the way",
         )
     return of_system(error, str(path), writing=True) if code is not None else None
 
@@ -139,7 +155,7 @@ def of_system(error: BaseException, where: str, *, writing: bool = False) -> Roo
             fix="ask for the right, or renew your ticket or token; then start again",
         )
     if isinstance(behind, ImportError):
-        return ResourceError(
+        return PackageError(
             where,
             expected="the packages that this needs",
             found=str(behind),

@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from rootloom.errors import ConfigError
+from rootloom.system.faults import obstacle
 from rootloom.system.packing import folder
-
-WILDCARDS = (
-    "dataset", "representation", "file", "folder", "block", "part", "pack", "experiment", "method",
-    "member",
-)  # fmt: skip
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 NAME_LENGTH = 100  # a file's name may have 255 bytes, and names are put together
@@ -73,6 +69,17 @@ def check_results(results: str, where: str) -> None:
         )
 
 
+def require_folder(path: str, where: str) -> None:
+    """Refuse a directory that cannot be made because something else is there, or above it."""
+    if there := obstacle(path):
+        raise ConfigError(
+            where,
+            expected=f"a directory, or that '{path}' can be made one",
+            found=f"{'a link to nothing' if there.is_symlink() else 'a file'}: {there}",
+            fix="name another directory, or move that out of the way",
+        )
+
+
 @dataclass(frozen=True)
 class Paths:
     """Paths below one results directory.
@@ -94,6 +101,10 @@ class Paths:
     def index(self, dataset: str, pack: str) -> str:
         """What the headers of a pack's ROOT files say."""
         return self._at("datasets", dataset, "index", f"{pack}.json")
+
+    def branches(self, dataset: str) -> str:
+        """That every branch which is asked for is in some file."""
+        return self._at("datasets", dataset, "branches.json")
 
     def retries(self, dataset: str) -> str:
         """How often files that were set aside have been given another chance."""
@@ -119,6 +130,14 @@ class Paths:
     def statistics(self, dataset: str, representation: str) -> str:
         """Merged statistics over the training split."""
         return self._at("datasets", dataset, representation, "statistics.json")
+
+    def axes(self, dataset: str, representation: str) -> str:
+        """Axes of the distributions of inputs."""
+        return self._at("datasets", dataset, representation, "axes.json")
+
+    def spectra(self, dataset: str, representation: str, pack: str) -> str:
+        """What rows of a pack's files look like."""
+        return self._at("datasets", dataset, representation, "spectra", f"{pack}.json")
 
     def survey(self, dataset: str, representation: str) -> str:
         """What rows look like: distributions of inputs, mean images, examples."""

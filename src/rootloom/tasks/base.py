@@ -21,7 +21,8 @@ class Task(Protocol):
     there is a `most`, at most so many; the class takes their names in a field of that name.
     targets: those that `Batch.target` holds, none when it is the class. yields: "scores" of rows
     that are there, or new "examples": which of the workflow's stages follow a training. role: what
-    it asks of its model, which names the same: "embedding" is one vector an example.
+    it asks of its model, which names the same: "embedding" is one vector an example. probability:
+    whether its predictions are probabilities of the classes.
     """
 
     learns: ClassVar[str]
@@ -29,6 +30,7 @@ class Task(Protocol):
     yields: ClassVar[str]
     role: ClassVar[str]
     evaluation: ClassVar[str]
+    probability: ClassVar[bool]
     targets: Sequence[str]
 
     def init(self, key: Array, batch: Batch) -> Params:

@@ -32,6 +32,7 @@ class Classification(Supervised):
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 2
     evaluation: ClassVar[str] = "classification"
+    probability: ClassVar[bool] = True
     targets: ClassVar[tuple[str, ...]] = ()
 
     classes: Sequence[str] = ()

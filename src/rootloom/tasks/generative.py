@@ -38,6 +38,7 @@ class Generative:
     most: ClassVar[int] = 1
     yields: ClassVar[str] = "examples"
     evaluation: ClassVar[str] = "generation"
+    probability: ClassVar[bool] = False
     targets: ClassVar[tuple[str, ...]] = ()
     role: ClassVar[str]
 

@@ -40,6 +40,7 @@ class Regression(Supervised):
     learns: ClassVar[str] = "targets"
     least: ClassVar[int] = 1
     evaluation: ClassVar[str] = "regression"
+    probability: ClassVar[bool] = False
 
     targets: Sequence[str] = ()
     directions: tuple[tuple[str, str, str], ...] = ()

@@ -30,11 +30,8 @@ def confusion(members: Sequence[Scores], classes: Sequence[str]) -> Confusion:
         return over_members(found)
 
     def count(true: int, predicted: int) -> float:
-        cells = [
-            (m.truth == true) & (choice == predicted) & (m.weight != 0)
-            for m, choice in zip(members, chosen, strict=True)
-        ]
-        return float(np.mean([cell.sum() for cell in cells]))
+        cells = zip(members, chosen, strict=True)
+        return float(np.mean([((m.truth == true) & (c == predicted)).sum() for m, c in cells]))
 
     numbers = range(len(classes))
     return Confusion(

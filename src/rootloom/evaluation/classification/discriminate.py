@@ -8,12 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rootloom.evaluation.classification.bootstrap import poisson_bootstrap
-from rootloom.evaluation.classification.distributions import (
-    calibrate,
-    histogram,
-    is_probability,
-    profile,
-)
+from rootloom.evaluation.classification.distributions import calibrate, histogram, profile
 from rootloom.evaluation.classification.options import ClassificationOptions
 from rootloom.evaluation.classification.result import Curve, Discrimination, WorkingPoint
 from rootloom.evaluation.classification.sample import Sample
@@ -47,7 +42,7 @@ def discriminate(
 ) -> Discrimination:
     """Figures of class `positive` against all others, from one sample a member."""
     members = [_measure(sample, options) for sample in samples]
-    probability = all(is_probability(sample.score) for sample in samples)
+    probability = all(sample.probability for sample in samples)
     return Discrimination(
         positive=positive,
         auc=summarise(

@@ -6,16 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rootloom.evaluation.bins import even_edges, in_bins
 from rootloom.evaluation.classification.result import Calibration, Histogram, Profile
 from rootloom.evaluation.classification.sample import Sample
 from rootloom.evaluation.members import known
-from rootloom.evaluation.roc import Roc, crossing, effective_count
+from rootloom.evaluation.roc import Roc, effective_count, passing
 from rootloom.evaluation.uncertainties import wilson
-
-
-def is_probability(score: np.ndarray) -> bool:
-    """Whether all scores (R,) lie in [0, 1]."""
-    return bool(score.min() >= 0 and score.max() <= 1)
 
 
 def histogram(samples: Sequence[Sample], bins: int) -> Histogram:
@@ -23,8 +19,9 @@ def histogram(samples: Sequence[Sample], bins: int) -> Histogram:
     score = np.concatenate([s.score for s in samples])
     signal = np.concatenate([s.signal for s in samples])
     weight = np.concatenate([s.weight for s in samples])
-    low, high = (0.0, 1.0) if is_probability(score) else (score.min(), score.max())
-    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    probability = all(s.probability for s in samples)
+    low, high = (0.0, 1.0) if probability else (score.min(), score.max())
+    edges = np.linspace(low, high if high > low else low + max(1.0, abs(low)), bins + 1)
     density = {
         name: tuple(_density(score[member], weight[member], edges).tolist())
         for name, member in zip(samples[0].names, (signal, ~signal), strict=True)
@@ -37,11 +34,12 @@ def _density(score: np.ndarray, weight: np.ndarray, edges: np.ndarray) -> np.nda
     return counts / (weight.sum() * np.diff(edges))
 
 
-def calibrate(samples: Sequence[Sample], bins: int) -> Calibration:
+def calibrate(samples: Sequence[Sample], bins: int) -> Calibration | None:
     """Reliability in equal-width bins of the probability, and the expected calibration error.
 
     ECE = Σ share · |observed − predicted| (Guo et al., arXiv:1706.04599, eq. 3), by training
-    weights: a probability is judged against the mixture of classes on which it was trained.
+    weights: a probability is judged against the mixture of classes on which it was trained. None
+    where they leave no bin a positive sum.
     """
     score = np.concatenate([s.score for s in samples])
     signal = np.concatenate([s.signal for s in samples])
@@ -49,6 +47,8 @@ def calibrate(samples: Sequence[Sample], bins: int) -> Calibration:
     index = np.minimum((score * bins).astype(int), bins - 1)
     total = np.bincount(index, weight, bins)
     used = total > 0
+    if not used.any():
+        return None
     predicted = np.bincount(index, weight * score, bins)[used] / total[used]
     observed = np.bincount(index, weight * signal, bins)[used] / total[used]
     error = _share_errors(index, signal, weight, bins, len(samples))[used]
@@ -83,16 +83,13 @@ def _share_errors(
 def profile(sample: Sample, curve: Roc, variable: str, bins: int, target: float) -> Profile:
     """Efficiencies above one global threshold in bins of `variable` with equal numbers of rows.
 
-    Non-finite values of the variable are left out.
+    Non-finite values of the variable are left out. Rows tied at the threshold pass in part.
     """
     values = sample.aux[variable].astype(np.float64)
-    known = np.isfinite(values)
-    edges = np.unique(np.quantile(values[known], np.linspace(0, 1, bins + 1)))
-    threshold = curve.threshold[crossing(curve, np.array([target])).upper[0]]
-    passed = sample.score >= threshold
+    edges, passed = even_edges(values, bins), passing(sample.score, curve, target)
     by_class = [
         efficiency_in_bins(values[member], passed[member], sample.weight[member], edges)
-        for member in (known & sample.signal, known & ~sample.signal)
+        for member in (sample.signal, ~sample.signal)
     ]
     return Profile(variable, target, tuple(edges.tolist()), *by_class)
 
@@ -100,13 +97,12 @@ def profile(sample: Sample, curve: Roc, variable: str, bins: int, target: float)
 def efficiency_in_bins(
     values: np.ndarray, passed: np.ndarray, weight: np.ndarray, edges: np.ndarray
 ) -> tuple[tuple[float | None, float, float], ...]:
-    """(efficiency, low, high) per bin of values (R,), passed (R,) bool, weight (R,).
+    """(efficiency, low, high) per bin of values (R,), passed (R,) in 0 … 1, weight (R,).
 
     The interval is Wilson's at the effective count (Σw)²/Σw²; the last bin includes its upper edge.
     """
-    bins = len(edges) - 1
-    index = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bins - 1)
-    inside = (values >= edges[0]) & (values <= edges[-1])
+    bins, index = len(edges) - 1, in_bins(values, edges)
+    inside = index >= 0
     index, passed, weight = index[inside], passed[inside], weight[inside]
     total = np.bincount(index, weight, bins)
     square = np.bincount(index, weight**2, bins)

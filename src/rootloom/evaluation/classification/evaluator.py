@@ -12,7 +12,6 @@ from rootloom.errors import DataError, nearest
 from rootloom.evaluation.classification.confusion import confusion
 from rootloom.evaluation.classification.discriminants import check_discriminants
 from rootloom.evaluation.classification.discriminate import discriminate
-from rootloom.evaluation.classification.distributions import is_probability
 from rootloom.evaluation.classification.options import ClassificationOptions
 from rootloom.evaluation.classification.pairs import Scores, discriminant_results, pair_rejections
 from rootloom.evaluation.classification.result import (
@@ -24,7 +23,7 @@ from rootloom.evaluation.classification.sample import Sample
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, summarise
 from rootloom.evaluation.predictions import Predictions, Rows
-from rootloom.evaluation.roc import effective_rows, require_class
+from rootloom.evaluation.roc import effective_rows, heaviest_rows, require_class
 from rootloom.evaluation.uncertainties import all_passed_limit, too_few, weighted_share
 from rootloom.shards.ids import event_of, fold_of
 
@@ -43,17 +42,24 @@ class Classification(ClassificationOptions):
     ) -> ClassificationResult:
         """See `Evaluator`. Raises DataError for a class without rows and an unknown profile.
 
-        Also where figures by training weights are asked for and a file has none. Raises ConfigError
-        for a discriminant that these classes cannot have.
+        Also of a single class, and where figures by training weights are asked for and a file has
+        none. Raises ConfigError for a discriminant that these classes cannot have.
         """
-        members = [self._weighted(member) for member in members]
-        held_out = [self._weighted(member) for member in held_out]
+        members = [self._weighted(member).that_count() for member in members]
+        held_out = [self._weighted(member).that_count() for member in held_out]
         header, rows = members[0].header, members[0].rows
+        if len(header.classes) < 2:
+            raise DataError(
+                f"predictions of {header.method}: classes",
+                expected="two or more, to tell apart",
+                found=", ".join(header.classes),
+                fix="predicted numbers are evaluated by a workflow whose task is regression",
+            )
         where = f"evaluation of '{header.method}': discriminants"
         check_discriminants(self.discriminants, header.classes, where)
         for index, name in enumerate(header.classes):
             of_class = rows.weight[rows.truth == index]
-            require_class(f"class '{name}'", int((of_class != 0).sum()), float(of_class.sum()))
+            require_class(f"class '{name}'", len(of_class), float(of_class.sum(dtype=np.float64)))
         for member in members:
             self._require_profiles(member)
         return ClassificationResult(
@@ -68,7 +74,7 @@ class Classification(ClassificationOptions):
 
     def _many_classes(self, members: Sequence[Predictions]) -> ManyClasses:
         classes, scores = members[0].header.classes, [_scores(member) for member in members]
-        probable = all(is_probability(member.probability) for member in scores)
+        probable = all(member.header.probability for member in members)
         return ManyClasses(
             pairs=pair_rejections(scores, classes, self) if probable else (),
             discriminants=discriminant_results(scores, classes, self) if probable else (),
@@ -137,6 +143,7 @@ def _sample(member: Predictions, positive: str) -> Sample:
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
         training=_training(rows).astype(np.float64),
+        probability=header.probability,
     )
 
 
@@ -192,26 +199,29 @@ def _accuracy(members: Sequence[Predictions]) -> Measurement | None:
 
 def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | None, str | None]:
     """The share of rows (R,) that are right, its lower limit where all are, and why no error."""
-    right, weight = right[weight != 0], weight[weight != 0]
     share, rows = weighted_share(right, weight), effective_rows(weight)
     if reason := too_few("test", rows):
         return share, None, reason
     if right.all():
-        return share, None if (weight < 0).any() else all_passed_limit(rows), ALL_RIGHT
+        return (
+            share,
+            None if (weight < 0).any() else all_passed_limit(heaviest_rows(weight)),
+            ALL_RIGHT,
+        )
     return share, None, None if right.any() else NONE_RIGHT
 
 
 def _is_right(member: Predictions) -> np.ndarray | None:
     """Which rows (R,) are in their most probable class; None when scores are no probabilities."""
-    header, rows = member.header, member.rows
-    if rows.scores.min() < 0 or rows.scores.max() > 1:
+    header, two = member.header, len(member.header.classes) == 2
+    asked = (header.signal,) if two else header.classes
+    scores = member.rows.scores[:, [_column(header.columns, name, member) for name in asked]]
+    if not header.probability:
         return None
-    if len(header.classes) == 2:
+    if two:
         signal = header.classes.index(header.signal)
-        score = rows.scores[:, _column(header.columns, header.signal, member)]
-        predicted = np.where(score >= 0.5, signal, 1 - signal)
+        predicted = np.where(scores[:, 0] >= 0.5, signal, 1 - signal)
     else:
-        order = [_column(header.columns, name, member) for name in header.classes]
-        predicted = np.argmax(rows.scores[:, order], axis=1)
-    right: np.ndarray = predicted == rows.truth
+        predicted = np.argmax(scores, axis=1)
+    right: np.ndarray = predicted == member.rows.truth
     return right

@@ -26,7 +26,9 @@ class ClassificationOptions:
     working_points: signal efficiencies at which the rejection is quoted.
     bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
     significances: expected numbers of events by name, see `significance`.
-    profiles: auxiliary columns in whose bins efficiencies are shown at `profile_at`.
+    profiles: variables in whose bins, with equal numbers of rows, efficiencies are shown at a
+    signal efficiency of `profile_at`: that of the dataset's `reweight`, or "target.NAME", a
+    quantity under `targets` of the dataset, which every row carries and no network sees.
     discriminants: of three classes or more, by name; see `pairs`.
     """
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rootloom.evaluation.bins import even_edges
 from rootloom.evaluation.classification.discriminants import Discriminant
 from rootloom.evaluation.classification.discriminate import rejections
 from rootloom.evaluation.classification.distributions import efficiency_in_bins
@@ -25,7 +26,7 @@ from rootloom.evaluation.classification.result import (
     PairRejection,
 )
 from rootloom.evaluation.classification.sample import Sample
-from rootloom.evaluation.roc import crossing, roc
+from rootloom.evaluation.roc import passing, roc
 
 # The logarithm of a ratio with a zero above or below the line: beyond any of float64's numbers,
 # of which the smallest has the logarithm −744.
@@ -153,17 +154,16 @@ def _profile(
 ) -> ClassProfile:
     """Efficiencies of all classes above one threshold, in bins with equal numbers of rows.
 
-    Of the first member; rows whose variable is not finite are left out of the bins.
+    Of the first member; rows whose variable is not finite are left out of the bins, and rows tied
+    at the threshold pass in part.
     """
     curve = roc(score, member.truth == signal, member.weight)
-    threshold = curve.threshold[crossing(curve, np.array([options.profile_at])).upper[0]]
-    values, passed = member.aux[variable].astype(np.float64), score >= threshold
-    known = np.isfinite(values)
-    shares = np.linspace(0, 1, options.profile_bins + 1)
-    edges = np.unique(np.quantile(values[known], shares))
+    passed = passing(score, curve, options.profile_at)
+    values = member.aux[variable].astype(np.float64)
+    edges = even_edges(values, options.profile_bins)
     efficiency = {}
     for number, name in enumerate(classes):
-        rows = known & (member.truth == number)
+        rows = member.truth == number
         bins = efficiency_in_bins(values[rows], passed[rows], member.weight[rows], edges)
         efficiency[name] = bins
     return ClassProfile(variable, options.profile_at, tuple(edges.tolist()), efficiency)

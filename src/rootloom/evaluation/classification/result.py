@@ -104,7 +104,11 @@ class Significance:
 
 @dataclass(frozen=True)
 class Discrimination:
-    """One class against all others. calibration is None when scores are not probabilities."""
+    """One class against all others.
+
+    calibration: None when scores are not probabilities, or training weights leave no bin of them a
+    positive sum.
+    """
 
     positive: str
     auc: Measurement
@@ -272,6 +276,9 @@ class ClassificationResult:
         """The figures as plain text, as `quote` writes them."""
         if self.accuracy is not None:
             yield f"accuracy {quote(self.accuracy)}"
+        else:
+            more = ", no likelihood ratios and no discriminants" if self.many else ""
+            yield f"scores not declared to be probabilities: no accuracy, no reliability{more}"
         for one in self.discriminations:
             yield f"{one.positive}: AUC {quote(one.auc)}"
             for point in one.working_points:

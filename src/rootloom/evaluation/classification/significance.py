@@ -11,7 +11,7 @@ from pydantic import Field
 
 from rootloom.evaluation.classification.result import Significance
 from rootloom.evaluation.members import known, summarise
-from rootloom.evaluation.roc import Roc, effective_count, effective_rows, roc
+from rootloom.evaluation.roc import Roc, crossing, effective_count, effective_rows, roc
 from rootloom.evaluation.uncertainties import (
     CANCELLED,
     CANCELS,
@@ -33,7 +33,8 @@ class Counts:
     """What is expected before any cut.
 
     signal, background: events, whatever the sums of weights are. uncertainty: of the background,
-    relative. regularisation: events added to the background; 10 in the AMS of HiggsML.
+    relative. regularisation: events added to the background; 10 in the AMS of HiggsML
+    (Adam-Bourdarios et al., PMLR 42, 19 (2015), eq. 7).
     """
 
     signal: Positive
@@ -76,22 +77,11 @@ def asimov_significance(
     with np.errstate(divide="ignore", invalid="ignore"):
         plain = (s + b) * np.log1p(s / b) - s
         ratio = variance / b
-        known = (s + b) * np.log((s + b) * (1 + ratio) / (b + (s + b) * ratio))
+        known = (s + b) * np.log1p(s / (b + (s + b) * ratio))
         known -= b / ratio * np.log1p(s * ratio / (b * (1 + ratio)))
         half = np.where(variance > 0, known, plain)
     half = np.where(s > 0, np.where(b > 0, half, np.inf), 0.0)
     return np.sqrt(2.0 * np.maximum(half, 0.0))
-
-
-def approximate_median_significance(
-    signal: np.ndarray | float, background: np.ndarray | float, regularisation: float = 10.0
-) -> np.ndarray:
-    """AMS = √(2[(s + b + b_r) ln(1 + s/(b + b_r)) − s]), the metric of HiggsML.
-
-    Adam-Bourdarios et al., "The Higgs boson machine learning challenge", PMLR 42, 19 (2015), eq. 7;
-    signal, background: sums of weights (...) above a cut.
-    """
-    return asimov_significance(signal, np.asarray(background) + regularisation)
 
 
 def scan(curve: Roc, counts: Counts) -> np.ndarray:
@@ -127,7 +117,7 @@ def measure(
     values = [known(z) for z in significance]
     errors = [None if r else s.error(counts) for s, r in zip(shares, why, strict=True)]
     targets = np.arange(1, points + 1) / points
-    lines = [np.interp(targets, curve.signal.efficiency, scan(curve, counts)) for curve in curves]
+    lines = [crossing(curve, targets).interpolate(scan(curve, counts)) for curve in curves]
     return Significance(
         name=name,
         value=summarise(values, errors, why=why),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 from pydantic import Field
 
-from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.errors import ConfigError, DataError, nearest, require_known
+from rootloom.evaluation.bins import even_edges, in_bins
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, over_members
 from rootloom.evaluation.predictions import Predictions
@@ -29,6 +30,8 @@ from rootloom.types import TARGET
 
 Triple = tuple[str, str, str]
 Number = Annotated[int, Field(gt=0)]
+Figure = Callable[[np.ndarray, np.ndarray], Estimate]  # of values and weights (R,)
+P = TypeVar("P", ResolutionProfile, NumberProfile)
 # Where histograms begin: at this share of the rows, and not so far below the largest value.
 _LOWEST, _DECADES = 0.002, 1e-5
 # What histograms of residuals leave out on either side: a few far rows would hide all the others.
@@ -51,7 +54,7 @@ class Regression:
     """How predicted targets become figures.
 
     directions: x, y, z of vectors, by name: the opening angle to the truth, degrees. points: of
-    places: the distance to the truth, in the targets' unit. tracks: lines by name: the distance
+    places: the distance to the truth. tracks: lines by name: the distance
     between the points of the true and of the predicted line that lie nearest to the origin, and the
     difference of the two lines' distances to the origin. Targets in none of them are plain numbers:
     bias, root mean square and resolution of what is predicted minus what is true.
@@ -60,6 +63,8 @@ class Regression:
     "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
     distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All
     are the truth's.
+    unit: of points, of tracks' distances and of plain numbers, for all of them or by their names:
+    {entry: m, energy: GeV}.
     histogram_bins: of equal ratio of their edges, from the lowest 0.2 % of the rows to the highest.
     """
 
@@ -69,7 +74,7 @@ class Regression:
     points: Mapping[str, Triple] = field(default_factory=dict)
     tracks: Mapping[str, Track] = field(default_factory=dict)
     profiles: tuple[str, ...] = ()
-    unit: str = ""
+    unit: str | Mapping[str, str] = ""
     profile_bins: Number = 8
     histogram_bins: Number = 40
 
@@ -78,8 +83,14 @@ class Regression:
     ) -> RegressionResult:
         """See `Evaluator`. Raises DataError for a target that is not predicted, or has no rows."""
         samples = [_Sample(member) for member in members]
-        if not samples[0].weight.sum() > 0:
-            raise DataError("regression", expected="rows with a weight", found="none")
+        total = float(samples[0].weight.sum())
+        if not total > 0:
+            raise DataError(
+                f"predictions of '{members[0].header.method}'",
+                expected="at least one row and a positive sum of weights",
+                found=f"{len(samples[0].weight)} rows with weights summing to {total:g}",
+                fix="check the selection and the weights of this split",
+            )
         axes = {name: self._axis(name, samples[0]) for name in self.profiles}
         errors = [self._errors(sample) for sample in samples]
         weights = [sample.weight for sample in samples]
@@ -108,12 +119,29 @@ class Regression:
             found[f"impact_{name}"] = np.abs(radii[0] - radii[1])
         return found
 
-    def _numbers(self, sample: _Sample) -> list[str]:
-        """Predicted targets that are part of nothing else."""
+    def check_unit(self, targets: Sequence[str], where: str) -> None:
+        """Refuse a unit of what is not there or is an angle; `where` names it in the refusal.
+
+        targets: all that are predicted. Raises ConfigError.
+        """
+        known = [*self.points, *self.tracks, *self._numbers(targets)]
+        if not isinstance(self.unit, str):
+            what = "a point, a track, or a target that is part of neither nor of a direction"
+            require_known(self.unit, known, where, what)
+        elif self.unit and not known:
+            raise ConfigError(
+                where,
+                expected="none, where all targets are of directions: angles are in degrees",
+                found=f"'{self.unit}'",
+                fix="leave it out",
+            )
+
+    def _numbers(self, targets: Sequence[str]) -> list[str]:
+        """Targets that are part of nothing else."""
         tracks = [t for track in self.tracks.values() for t in (track.point, track.direction)]
         parts = [*self.directions.values(), *self.points.values(), *tracks]
         inside = {name for triple in parts for name in triple}
-        return [name for name in sample.columns if name not in inside]
+        return [name for name in targets if name not in inside]
 
     def _axis(self, name: str, sample: _Sample) -> np.ndarray:
         """What a profile is against, of the true values, (R,)."""
@@ -134,10 +162,23 @@ class Regression:
             fix=nearest(name, [*self._axes(), *sample.columns]),
         )
 
-    def _unit_of(self, axis: str) -> str:
+    def _unit_of_axis(self, axis: str) -> str:
         if axis not in self._axes():
+            return self._unit_of_target(axis)
+        kind, _, of = axis.partition("_")
+        return self._unit_of(of) if kind == "impact" else "°"
+
+    def _unit_of_target(self, target: str) -> str:
+        """That of what it is part of; components of directions have none."""
+        ways = [*self.directions.values(), *(track.direction for track in self.tracks.values())]
+        if any(target in way for way in ways):
             return ""
-        return self.unit if axis.startswith("impact_") else "°"
+        places = {**self.points, **{name: track.point for name, track in self.tracks.items()}}
+        return self._unit_of(next((n for n, place in places.items() if target in place), target))
+
+    def _unit_of(self, name: str) -> str:
+        """The unit of a point, of a track's distances or of a plain number."""
+        return self.unit if isinstance(self.unit, str) else self.unit.get(name, "")
 
     def _axes(self) -> list[str]:
         parts = (("zenith", self.directions), ("meridian", self.points), ("impact", self.tracks))
@@ -151,40 +192,50 @@ class Regression:
         axes: Mapping[str, np.ndarray],
     ) -> Resolution:
         pairs = list(zip(errors, weights, strict=True))
+        kind, _, of = name.partition("_")
+        contained = partial(resolution.quantile, share=resolution.CONTAINED)
         return Resolution(
             name=name,
-            unit="°" if name.startswith("angle_") else self.unit,
+            unit="°" if kind == "angle" else self._unit_of(of),
             mean=_measured(resolution.mean, pairs),
             median=_measured(partial(resolution.quantile, share=0.5), pairs),
-            contained=_measured(partial(resolution.quantile, share=resolution.CONTAINED), pairs),
+            contained=_measured(contained, pairs),
             spread=_spread(np.concatenate(errors), np.concatenate(weights), self.histogram_bins),
-            profiles=tuple(
-                self._profile(axis, values, errors[0], weights[0]) for axis, values in axes.items()
+            profiles=self._profiles(
+                ResolutionProfile, axes, pairs[0], mean=resolution.mean, contained=contained
             ),
         )
 
-    def _profile(
-        self, axis: str, values: np.ndarray, error: np.ndarray, weight: np.ndarray
-    ) -> ResolutionProfile:
-        """Means and 68 % quantiles of the first member in bins."""
-        edges, inside = self._bins(values)
-        means = (resolution.mean(error[rows], weight[rows]) for rows in inside)
-        contained = (
-            resolution.quantile(error[rows], weight[rows], resolution.CONTAINED) for rows in inside
+    def _profiles(
+        self,
+        kind: Callable[..., P],
+        axes: Mapping[str, np.ndarray],
+        sample: tuple[np.ndarray, np.ndarray],
+        **figures: Figure,
+    ) -> tuple[P, ...]:
+        """Figures of values and weights (R,) of a member in bins of each axis (R,)."""
+        return tuple(
+            kind(variable=axis, unit=self._unit_of_axis(axis), **self._binned(of, sample, figures))
+            for axis, of in axes.items()
         )
-        return ResolutionProfile(
-            variable=axis,
-            unit=self._unit_of(axis),
-            edges=tuple(edges.tolist()),
-            mean=tuple(map(_plain, means)),
-            contained=tuple(map(_plain, contained)),
-        )
+
+    def _binned(
+        self,
+        axis: np.ndarray,
+        sample: tuple[np.ndarray, np.ndarray],
+        figures: Mapping[str, Figure],
+    ) -> dict[str, tuple]:
+        edges = even_edges(axis, self.profile_bins)
+        place = in_bins(axis, edges)
+        parts = [tuple(x[place == k] for x in sample) for k in range(len(edges) - 1)]
+        found = {name: tuple(_plain(of(*part)) for part in parts) for name, of in figures.items()}
+        return {"edges": tuple(edges.tolist()), **found}
 
     def _all_numbers(
         self, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
     ) -> tuple[NumberError, ...]:
         """All plain numbers; axes: what profiles are against beside truths, by name."""
-        names = self._numbers(samples[0])
+        names = self._numbers(samples[0].columns)
         others = names if len(names) <= _EACH_OTHER else []
         found = []
         for name in names:
@@ -200,40 +251,26 @@ class Regression:
         values, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return NumberError(
             name=name,
+            unit=self._unit_of(name),
             bias=_measured(resolution.mean, found),
             rms=_measured(resolution.root_mean_square, found),
             resolution=_measured(resolution.central_width, found),
             residuals=_residuals(values, weights, self.histogram_bins),
-            profiles=tuple(self._number_profile(axis, of, *found[0]) for axis, of in axes.items()),
-        )
-
-    def _number_profile(
-        self, axis: str, values: np.ndarray, residual: np.ndarray, weight: np.ndarray
-    ) -> NumberProfile:
-        """Bias and resolution of the first member in bins."""
-        edges, inside = self._bins(values)
-        return NumberProfile(
-            variable=axis,
-            unit=self._unit_of(axis),
-            edges=tuple(edges.tolist()),
-            bias=tuple(_plain(resolution.mean(residual[rows], weight[rows])) for rows in inside),
-            resolution=tuple(
-                _plain(resolution.central_width(residual[rows], weight[rows])) for rows in inside
+            profiles=self._profiles(
+                NumberProfile,
+                axes,
+                found[0],
+                bias=resolution.mean,
+                resolution=resolution.central_width,
             ),
         )
 
-    def _bins(self, values: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Edges of the bins of a profile, and which of the rows (R,) are in each of them."""
-        edges = resolution.even_edges(values, self.profile_bins)
-        place = resolution.in_bins(values, edges)
-        return edges, [place == k for k in range(len(edges) - 1)]
-
 
 class _Sample:
-    """A member's rows, in the order of their ids: all members share the truth then."""
+    """A member's rows that count, in the order of their ids: all members share the truth then."""
 
     def __init__(self, member: Predictions) -> None:
-        rows = member.rows
+        rows = member.that_count().rows
         order = np.argsort(rows.id, kind="stable")
         self.columns = member.header.columns
         self.weight = rows.weight[order].astype(np.float64)
@@ -271,7 +308,7 @@ class _Sample:
 
 
 def _measured(
-    figure: Callable[[np.ndarray, np.ndarray], Estimate],
+    figure: Figure,
     samples: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> Measurement:
     """A figure of values and weights (R,), one pair a member, and why it has no error."""

@@ -163,22 +163,6 @@ def _quantile(
     return found, error if known else np.nan, -moved / (size or 1.0)
 
 
-def even_edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Edges of at most `bins` bins with equal numbers of the finite values (R,)."""
-    known = values[np.isfinite(values)]
-    if len(known) == 0:
-        return np.array([0.0, 1.0])
-    edges = np.unique(np.quantile(known, np.linspace(0.0, 1.0, bins + 1)))
-    return edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1.0])
-
-
-def in_bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The bin of each value (R,), the last with its upper edge; −1 outside and for NaN."""
-    bins = len(edges) - 1
-    index = np.minimum(np.searchsorted(edges, values, side="right") - 1, bins - 1)
-    return np.where((values >= edges[0]) & (values <= edges[-1]), index, -1)
-
-
 def _double(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector, np.float64)
 

@@ -80,10 +80,11 @@ class NumberError:
     """Predicted minus true of a plain number.
 
     bias: its mean; rms: its root mean square; resolution: half the width of the central interval
-    that holds 68.27 %, to which neither a bias nor long tails add.
+    that holds 68.27 %, to which neither a bias nor long tails add. All are in `unit`.
     """
 
     name: str
+    unit: str
     bias: Measurement
     rms: Measurement
     resolution: Measurement
@@ -106,16 +107,24 @@ class RegressionResult:
 
         Of plain numbers bias_NAME, rms_NAME and resolution_NAME.
         """
-        found: dict[str, Measurement] = {}
+        return {name: found for name, found, _ in self._with_units()}
+
+    def units(self) -> dict[str, str]:
+        """Units of the figures; "" where there is none."""
+        return {name: unit for name, _, unit in self._with_units()}
+
+    def _with_units(self) -> Iterator[tuple[str, Measurement, str]]:
+        """Every figure's name, value and unit."""
         for one in self.resolutions:
-            found[f"{one.name}_mean"], found[f"{one.name}_median"] = one.mean, one.median
-            found[f"{one.name}_68"] = one.contained
+            yield f"{one.name}_mean", one.mean, one.unit
+            yield f"{one.name}_median", one.median, one.unit
+            yield f"{one.name}_68", one.contained, one.unit
         for number in self.numbers:
-            found[f"bias_{number.name}"], found[f"rms_{number.name}"] = number.bias, number.rms
-            found[f"resolution_{number.name}"] = number.resolution
-        return found
+            yield f"bias_{number.name}", number.bias, number.unit
+            yield f"rms_{number.name}", number.rms, number.unit
+            yield f"resolution_{number.name}", number.resolution, number.unit
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:
         """The figures as plain text, as `quote` writes them."""
-        for name, found in self.figures().items():
-            yield f"{name}: {quote(found)}"
+        for name, found, unit in self._with_units():
+            yield f"{name}{f' / {unit}' if unit else ''}: {quote(found)}"

@@ -1,4 +1,4 @@
-"""Four-momenta: components, angles, rotations and boosts.
+"""Four-momenta: components, angles and boosts.
 
 A momentum is an array `(..., 4)` of (px, py, pz, E) in GeV; angles in rad. Metric (+, −, −, −).
 """
@@ -16,13 +16,6 @@ def from_pt_eta_phi_m(
     pz = pt * np.sinh(eta)
     energy = np.sqrt(pt**2 + pz**2 + m**2)
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=-1)
-
-
-def from_pt_y_phi_m(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """Momenta (..., 4) from transverse momentum, rapidity, azimuth and mass."""
-    pt, y, phi, m = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (pt, y, phi, m)))
-    mt = np.hypot(pt, m)
-    return np.stack([pt * np.cos(phi), pt * np.sin(phi), mt * np.sinh(y), mt * np.cosh(y)], axis=-1)
 
 
 def pt(p: np.ndarray) -> np.ndarray:
@@ -75,27 +68,6 @@ def delta_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def delta_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """sqrt(Δy² + Δφ²) of two arrays of momenta (..., 4)."""
     return np.hypot(rapidity(a) - rapidity(b), delta_phi(phi(a), phi(b)))
-
-
-def rotate_z(p: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
-    """Momenta turned about the beam by `angle`: φ → φ + angle."""
-    c, s = np.cos(angle), np.sin(angle)
-    x, y = p[..., 0], p[..., 1]
-    return np.stack([c * x - s * y, s * x + c * y, p[..., 2], p[..., 3]], axis=-1)
-
-
-def rotate_x(p: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
-    """Momenta turned about the x axis by `angle`, from y towards z."""
-    c, s = np.cos(angle), np.sin(angle)
-    y, z = p[..., 1], p[..., 2]
-    return np.stack([p[..., 0], c * y - s * z, s * y + c * z, p[..., 3]], axis=-1)
-
-
-def boost_z(p: np.ndarray, rapidity: np.ndarray | float) -> np.ndarray:
-    """Momenta boosted along the beam: y → y + rapidity."""
-    c, s = np.cosh(rapidity), np.sinh(rapidity)
-    z, e = p[..., 2], p[..., 3]
-    return np.stack([p[..., 0], p[..., 1], c * z + s * e, s * z + c * e], axis=-1)
 
 
 def boost(p: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Masses of systems with a neutrino: transverse mass, and a neutrino's momentum along the beam.
+"""Masses of systems of particles, and a neutrino's momentum along the beam.
 
 Momenta are arrays (..., 4) of (px, py, pz, E) in GeV; missing transverse momentum is (..., 2).
 """
@@ -13,17 +13,6 @@ from rootloom.physics.jets import kinematics
 def invariant_mass(*momenta: np.ndarray) -> np.ndarray:
     """Mass (...) of the sum of several momenta, GeV."""
     return kinematics.mass(np.sum(np.broadcast_arrays(*momenta), axis=0))
-
-
-def transverse_mass(visible: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """√(2 pT pTmiss (1 − cos Δφ)) of a massless particle and a neutrino, (...), GeV.
-
-    For W → ℓν its upper edge is m_W (Particle Data Group, Kinematics, section 49.6.1).
-    """
-    product = kinematics.pt(visible) * np.hypot(missing[..., 0], missing[..., 1])
-    along = visible[..., 0] * missing[..., 0] + visible[..., 1] * missing[..., 1]
-    # |a||b| ≥ a·b, but not always after rounding
-    return np.sqrt(np.maximum(2.0 * (product - along), 0.0))
 
 
 def neutrino(lepton: np.ndarray, missing: np.ndarray, mass: float) -> np.ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from rootloom.physics.jets import kinematics
 from rootloom.physics.jets.scalars import azimuth, distance2, longest, pt2_of, rapidity
 
 
@@ -25,11 +24,6 @@ def _sum(p4: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 def jet_momentum(p4: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Summed constituents (R, 4), GeV."""
     return _sum(np.ascontiguousarray(p4, np.float64), offsets)
-
-
-def jet_mass(p4: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Mass of the summed constituents (R,), GeV."""
-    return kinematics.mass(jet_momentum(p4, offsets))
 
 
 def multiplicity(offsets: np.ndarray) -> np.ndarray:

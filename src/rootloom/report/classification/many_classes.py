@@ -254,7 +254,7 @@ def _left(at: WorkingPoint) -> str:
     left = f"{grouped(at.background_count)} left"
     if at.at_least is None:
         return left
-    return f"{left} of {grouped(rows_behind_rejection(at.at_least))} effective"
+    return f"{left} of {grouped(rows_behind_rejection(at.at_least))} of the largest weight"
 
 
 def _heat(confusion: Confusion) -> list[tuple[str, list[Shaded]]]:

@@ -15,7 +15,7 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.uncertainties import rows_behind_rejection, rows_behind_share
 from rootloom.report.classification.figures import Line
-from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, places
+from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, percent, places
 from rootloom.report.tables import Cell, parameters_of, reasons, with_errors
 
 
@@ -124,11 +124,11 @@ def _alone(found: Measurement, value: float | None) -> str:
 
 
 def _behind_auc(auc: Measurement, members: int) -> Iterator[str]:
-    """What an AUC is of: members, and the effective rows of a limit."""
+    """What an AUC is of: members, and the rows of a limit."""
     if members > 1:
         yield f"{'lowest' if _only_a_limit(auc) else 'mean'} of {members} members"
     if _only_a_limit(auc) and auc.at_least is not None:
-        yield f"limit of {grouped(rows_behind_share(auc.at_least))} effective rows"
+        yield f"limit of {grouped(rows_behind_share(auc.at_least))} rows of the largest weight"
 
 
 def _rejection(point: WorkingPoint, members: int) -> Cell:
@@ -138,8 +138,8 @@ def _rejection(point: WorkingPoint, members: int) -> Cell:
     if point.background_effective < 0.9 * point.background_count:
         count += f" ({grouped(point.background_effective)} effective)"
     if point.at_least is not None:
-        effective = grouped(rows_behind_rejection(point.at_least))
-        count = f"{mean}{left} of {total} ({effective} effective) left"
+        heaviest = grouped(rows_behind_rejection(point.at_least))
+        count = f"{mean}{left} of {total} ({heaviest} of the largest weight) left"
         return Cell(with_errors(point.rejection), count, "68.27 % confidence level")
     if point.rejection.why:
         return Cell(with_errors(point.rejection), count, point.rejection.why)
@@ -158,7 +158,12 @@ def rejection_cells(points: Sequence[WorkingPoint], members: int = 1) -> tuple[C
 def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:
     """Column headings of the working points: signal efficiencies in per cent."""
     points = evaluations[0].of(ClassificationResult).discriminations[0].working_points
-    return [f"{fixed(100 * p.signal_efficiency, 0)}{THIN}%" for p in points]
+    return [_at(p) for p in points]
+
+
+def _at(point: WorkingPoint) -> str:
+    # All digits: 0.5 % and 99.5 % are neither nothing nor all.
+    return f"{100 * point.signal_efficiency:g}{THIN}%"
 
 
 @dataclass(frozen=True)
@@ -179,8 +184,8 @@ def significance_rows(ranked: Sequence[tuple[Line, Discrimination]]) -> list[Sig
 
 
 def _significance(found: Significance) -> Cell:
-    share = f"{fixed(100 * found.signal_efficiency, 0)}{THIN}%"
-    detail = f"{share} of signal, {grouped(found.background_count)} rows of background left"
+    share, rows = percent(found.signal_efficiency), grouped(found.background_count)
+    detail = f"{share} of signal, {rows} rows of background left"
     return Cell(with_errors(found.value), detail, found.value.why or "")
 
 
@@ -191,10 +196,7 @@ def reasons_of(ranked: Sequence[tuple[Line, Discrimination]]) -> list[str]:
         for line, result in ranked
         for name, found in (
             ("AUC", result.auc),
-            *(
-                (f"rejection at {fixed(100 * p.signal_efficiency, 0)}{THIN}%", p.rejection)
-                for p in result.working_points
-            ),
+            *((f"rejection at {_at(p)}", p.rejection) for p in result.working_points),
             *((found.name, found.value) for found in result.significances),
         )
     )

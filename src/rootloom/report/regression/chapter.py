@@ -15,7 +15,7 @@ from rootloom.report.classification.figures import Line
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.regression import figures as figures
 from rootloom.report.rounding import THIN, duration, percent
-from rootloom.report.tables import parameters_of, reasons, with_errors
+from rootloom.report.tables import in_unit, parameters_of, reasons, with_errors
 from rootloom.report.theme import as_png
 
 _WORDS = {
@@ -95,10 +95,13 @@ class Regression:
         """Groups of columns with their titles: angle → mean, median, 68 %."""
         result = self._ranked[0][1]
         groups = [
-            (f"{_title(one)}{f', {one.unit}' if one.unit else ''}", ["mean", "median", "68 %"])
+            (in_unit(_title(one), one.unit), ["mean", "median", "68 %"])
             for one in result.resolutions
         ]
-        return groups + [(number.name, ["bias", "RMS", "68 %"]) for number in result.numbers]
+        return groups + [
+            (in_unit(number.name, number.unit), ["bias", "RMS", "68 %"])
+            for number in result.numbers
+        ]
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -128,11 +131,10 @@ class Regression:
     def best(self) -> tuple[str, str, str]:
         """The first method's name, what it is best in, and its figure."""
         line, result = self._ranked[0]
-        if not result.resolutions:
-            return line.label, f"RMS of {result.numbers[0].name}", with_errors(_rank(result))
-        found = result.resolutions[0]
-        space = "" if found.unit == "°" else THIN
-        return line.label, f"mean {_title(found)}", f"{with_errors(found.mean)}{space}{found.unit}"
+        first = result.resolutions[0] if result.resolutions else result.numbers[0]
+        what = f"mean {_title(first)}" if isinstance(first, Resolution) else f"RMS of {first.name}"
+        space = THIN if first.unit not in ("", "°") else ""
+        return line.label, what, f"{with_errors(_rank(result))}{space}{first.unit}"
 
     @property
     def reasons(self) -> list[str]:

@@ -38,7 +38,11 @@ def residuals(results: Sequence[tuple[Line, NumberError]], *, legend: bool = Fal
     for line, found in results:
         _stairs(axes, line, found.residuals.density, found.residuals.edges)
     axes.axvline(0, linestyle=":", color=NEUTRAL, linewidth=1)
-    axes.set(xlabel=f"{results[0][1].name}: predicted − true", ylabel="share of rows per unit")
+    first = results[0][1]
+    axes.set(
+        xlabel=_with(f"{first.name}: predicted − true", first.unit),
+        ylabel=f"share of rows per {first.unit or 'unit'}",
+    )
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     if legend:
         legend_below(axes)
@@ -58,8 +62,11 @@ def number_profile(
         axes.axhline(0, linestyle=":", color=NEUTRAL, linewidth=1)
     else:
         axes.set_ylim(bottom=0)
-    unit = results[0][1].profiles[number].unit
-    axes.set(xlabel=_with(variable, unit), ylabel=f"{field} of {results[0][1].name}")
+    first = results[0][1]
+    axes.set(
+        xlabel=_with(variable, first.profiles[number].unit),
+        ylabel=_with(f"{field} of {first.name}", first.unit),
+    )
     return figure
 
 

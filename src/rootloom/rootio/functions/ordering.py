@@ -9,7 +9,15 @@ import awkward as ak
 import numpy as np
 
 from rootloom.rootio.functions.registry import function
-from rootloom.rootio.functions.values import depth, filled, objects, real, refuse, whole
+from rootloom.rootio.functions.values import (
+    depth,
+    differing,
+    filled,
+    objects,
+    real,
+    refuse,
+    whole,
+)
 
 GROUP = "Order and choice"
 
@@ -79,6 +87,8 @@ def take(x: Any, place: Any) -> Any:
 
 def _check_key(what: str, x: Any, by: Any) -> None:
     rank = depth(objects(what, by))
+    if depth(objects(what, x)) >= 2 and differing(x, by) is not None:
+        raise ValueError("as many keys as objects in every entry")
     counts = ((ak.num(x, axis=axis), ak.num(by, axis=axis)) for axis in range(1, rank))
     if depth(objects(what, x)) < rank or not all(ak.all(a == b, axis=None) for a, b in counts):
         raise refuse(what, "as many keys as objects in every entry", by)

@@ -131,6 +131,16 @@ def axis_of(what: str, value: Any, axis: int) -> int:
     return found
 
 
+def differing(one: Any, other: Any) -> tuple[int, int, int] | None:
+    """The first entry in which two collections have different numbers of objects, and these."""
+    counts = [ak.to_numpy(ak.num(value, axis=1)) for value in (one, other)]
+    entries = np.flatnonzero(counts[0] != counts[1])
+    if not len(entries):
+        return None
+    first = int(entries[0])
+    return first, int(counts[0][first]), int(counts[1][first])
+
+
 def filled(value: Any, axis: int | None = -1) -> Any:
     """NaN for absent numbers, false for truths, "" for words, NaN in all parts for four-vectors."""
     if is_vector(value):

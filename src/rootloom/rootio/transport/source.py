@@ -70,10 +70,11 @@ def expand(
     written = [entry for pattern in written for entry in _entries(pattern, base)]
     found = sorted(name for pattern in written for name in _matches(pattern, base))
     if twice := next((a for a, b in pairwise(found) if a == b), None):
+        entries = [f"'{pattern}'" for pattern in written if twice in _matches(pattern, base)]
         raise InputError(
             f"file {twice}",
             expected="each file listed once",
-            found="one that two entries of `files` name or match",
+            found=f"two entries of `files` that name or match it: {' and '.join(entries[:2])}",
             fix="leave one of them out: its events would count twice",
         )
     files: dict[str, SourceFile] = {}
@@ -156,11 +157,24 @@ def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
             f"files: '{pattern}'",
             expected="at least one file",
             found=f"no match in {os.path.abspath(base or '.')}",
-            fix="braces are plain characters of a name: write one entry for each choice"
-            if _CHOICE.search(pattern)
-            else _nearest_path(_located(pattern, base)),
+            fix=_instead_of(pattern, _located(pattern, base)),
         )
     return names
+
+
+def _instead_of(pattern: str, path: str) -> str:
+    """What to write in place of a pattern that matches nothing; path: where it is looked for."""
+    if os.path.isdir(path):
+        deep = "" if glob.glob(f"{glob.escape(path)}/*.root") else "**/"
+        return f"it is a folder: write '{pattern}/{deep}*.root' for the files in it"
+    if _CHOICE.search(pattern):
+        return "braces are plain characters of a name: write one entry for each choice"
+    return _nearest_path(path)
+
+
+def matches(patterns: Sequence[str], url: str, base: str | os.PathLike[str] | None) -> list[str]:
+    """Those of the patterns of `expand` that name the file at `url`, as `expand` calls it."""
+    return [p for p in patterns if any(file.url == url for file in expand(p, base))]
 
 
 def beside(

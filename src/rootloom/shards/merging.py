@@ -1,0 +1,54 @@
+"""Parts put together to a whole, in an order that every division into parts shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import Protocol, Self, TypeVar
+
+
+class Mergeable(Protocol):
+    """Sums over some files."""
+
+    def merge(self, other: Self) -> Self:
+        """Both together."""
+
+
+M = TypeVar("M", bound=Mergeable)
+
+
+def merge_all(parts: Iterable[M]) -> M:
+    """One after the other: the same parts in the same order give the same bits."""
+    return reduce(lambda total, part: total.merge(part), parts)
+
+
+def merge_by_position(parts: Iterable[tuple[int, M]]) -> M:
+    """Merge parts along the bits of their positions (64 bits), which must ascend.
+
+    The order of sums matters to their last bit. This one is that of any division into packs, which
+    are ranges of positions: merging packs that were merged this way, each at the position of any of
+    its parts, gives the same bits as merging all parts at once. At most 65 sums are in memory, a
+    part is asked for when the one before it is merged. Raises ValueError for positions that do not
+    ascend.
+    """
+    # Sums that wait for a neighbour, each with the highest bit in which it differs from the one
+    # before it: these bits descend.
+    waiting: list[tuple[int, M]] = []
+    last = -1
+    for position, part in parts:
+        if position <= last:
+            raise ValueError(f"position {position} after {last}")
+        highest = (position ^ last).bit_length()
+        while len(waiting) > 1 and waiting[-1][0] < highest:
+            _merge_last_two(waiting)
+        waiting.append((highest, part))
+        last = position
+    while len(waiting) > 1:
+        _merge_last_two(waiting)
+    return waiting[0][1]
+
+
+def _merge_last_two(waiting: list[tuple[int, M]]) -> None:
+    _, part = waiting.pop()
+    highest, total = waiting.pop()
+    waiting.append((highest, total.merge(part)))
