@@ -18,7 +18,9 @@ executed: set[CodeType] = set()
 
 
 def note(frame: FrameType, event: str, argument: object) -> None:
-    if event == "call":
+    """Called for every call; what loading a module or class calls need not be used."""
+    loading = frame.f_back is None or not frame.f_back.f_code.co_flags & inspect.CO_OPTIMIZED
+    if event == "call" and not loading:
         executed.add(frame.f_code)
 
 
@@ -31,7 +33,7 @@ def write() -> None:
     ours = [c for c in executed if PACKAGE in c.co_filename]
     # Bodies of modules and classes run when they are loaded, whether or not they are used.
     functions = [c for c in ours if c.co_flags & inspect.CO_OPTIMIZED]
-    places = [(c.co_filename, c.co_firstlineno) for c in functions]
+    places = [(c.co_filename, c.co_firstlineno) for c in functions if c.co_filename.endswith(".py")]
     with open(os.path.join(FOLDER, f"{os.getpid()}.json"), "w") as file:
         json.dump({"rule": job.rule, "code": code, "places": sorted(places)}, file)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 from rootloom.planning import fingerprint
@@ -23,37 +22,33 @@ def test_all_code_that_a_job_executed_is_in_its_fingerprint(finished: Project) -
 
 
 def missing_of(project: Project, report: dict) -> Iterator[tuple[str, str, str]]:
-    """Rule, module and name of definitions that a job executed and its fingerprint has not."""
+    """Rule, module and line of definitions that a job executed and its fingerprint has not."""
     (noted,) = project.path.rglob(f"{report['code']}.json")
     covered = json.loads(noted.read_text())["modules"]
     for file, line in report["places"]:
         module = module_of(file)
-        names = names_at(file, line)
-        known = {*covered.get(module, {})}
-        if not fingerprint._neutral(module) and not known & {*names}:
-            yield report["rule"], module, "/".join(names)
+        if not fingerprint._neutral(module) and not names_at(module, line) & {
+            *covered.get(module, {})
+        }:
+            yield report["rule"], module, f"line {line}"
 
 
 def module_of(file: str) -> str:
     path = Path(file).with_suffix("")
-    parts = path.parts[path.parts.index("rootloom") :]
+    parts = path.parts[len(path.parts) - path.parts[::-1].index("rootloom") - 1 :]
     return ".".join(parts).removesuffix(".__init__")
 
 
-def names_at(file: str, line: int) -> list[str]:
-    """Names that the module's statement at a line binds."""
-    for first, last, names in spans(file):
-        if first <= line <= last:
-            return names
-    raise AssertionError(f"{file}:{line} is in no statement")
+def names_at(module: str, line: int) -> set[str]:
+    """Definitions of a module, by name, that a line belongs to."""
+    return {
+        name
+        for name, statements in fingerprint._module(module).statements.items()
+        for one in statements
+        if first_line(one) <= line <= (one.end_lineno or one.lineno)
+    }
 
 
-@cache
-def spans(file: str) -> list[tuple[int, int, list[str]]]:
-    found = []
-    for statement in ast.parse(Path(file).read_text()).body:
-        decorators = getattr(statement, "decorator_list", [])
-        first = min([statement.lineno, *(one.lineno for one in decorators)])
-        names = fingerprint._names_bound(statement) or [fingerprint.ON_LOADING]
-        found.append((first, statement.end_lineno or first, names))
-    return found
+def first_line(statement: ast.stmt) -> int:
+    decorators = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(one.lineno for one in decorators)])

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -53,11 +54,15 @@ class Place(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """What a definition says, where its names lead, and which modules it loads when it runs."""
+    """What a definition says, where its names lead, and which modules it loads when it runs.
+
+    packages: others that its names lead to.
+    """
 
     text: str
     uses: tuple[Place, ...]
     loads: tuple[str, ...]
+    packages: frozenset[str]
 
 
 @dataclass
@@ -79,23 +84,29 @@ def of_code(*targets: str) -> str:
     ("rootloom.shards.format"). Raises AttributeError for one that is not there.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for place, text in sorted(_reached(targets).items()):
-        digest.update(f"{place.module}\0{place.name}\0{text}\0".encode())
+    for place, found in sorted(_reached(targets).items()):
+        digest.update(f"{place.module}\0{place.name}\0{found.text}\0".encode())
     return digest.hexdigest()
+
+
+@cache
+def packages(*targets: str) -> frozenset[str]:
+    """Packages that the definitions which `targets` reach import names from."""
+    return frozenset[str]().union(*(found.packages for found in _reached(targets).values()))
 
 
 def definitions(*targets: str) -> Definitions:
     """Hashes of what `of_code` covers, by module and definition, to say what has changed."""
     found: Definitions = {}
-    for (module, name), text in _reached(targets).items():
-        found.setdefault(module, {})[name] = of_value(text)
+    for (module, name), one in _reached(targets).items():
+        found.setdefault(module, {})[name] = of_value(one.text)
     return found
 
 
-def _reached(targets: Iterable[str]) -> dict[Place, str]:
-    """Texts of all definitions that the targets reach."""
+def _reached(targets: Iterable[str]) -> dict[Place, Definition]:
+    """All definitions that the targets reach."""
     todo = [_of_target(target) for target in targets]
-    found: dict[Place, str] = {}
+    found: dict[Place, Definition] = {}
     loaded: set[str] = set()
     while todo:
         place = todo.pop()
@@ -107,11 +118,10 @@ def _reached(targets: Iterable[str]) -> dict[Place, str]:
         if not place.name:
             todo.extend(Place(place.module, name) for name in _module(place.module).statements)
             continue
-        text, uses, loads = _definition(place)
-        found[place] = text
-        todo.extend(uses)
-        todo.extend(Place(module, ON_LOADING) for module in loads)
-    return {place: text for place, text in found.items() if text}
+        found[place] = _definition(place)
+        todo.extend(found[place].uses)
+        todo.extend(Place(module, ON_LOADING) for module in found[place].loads)
+    return {place: one for place, one in found.items() if one.text}
 
 
 def _of_target(target: str) -> Place:
@@ -144,7 +154,8 @@ def _definition(place: Place) -> Definition:
     imports, loads = dict(module.imports), set[str]()
     words: list[str] = []
     names: set[str] = set()
-    uses: list[Place | None] = []
+    leads: list[tuple[str, str]] = []  # targets of imports, and attributes of them
+    uses: list[Place] = []
     for statement in module.statements.get(place.name, []):
         for node in _import_statements(statement):
             bound = dict(_bound_by_import(node, module.name))
@@ -152,16 +163,19 @@ def _definition(place: Place) -> Definition:
             loads |= _modules_loaded(node, module.name)
             if not isinstance(statement, _DOCUMENTED):  # it imports for whoever uses its names
                 words.append(repr(bound))
-                uses.extend(map(_resolved, bound.values()))
+                leads.extend((target, "") for target in bound.values())
         _describe(statement, words, names)
     for name in sorted(names):
         base, _, attributes = name.partition(".")
         if base in imports:
             words.append(f"{base} is {imports[base]}")
-            uses.append(_resolved(imports[base], attributes))
+            leads.append((imports[base], attributes))
         elif base in module.statements:
             uses.append(Place(module.name, base))
-    return Definition(" ".join(words), tuple(filter(None, uses)), tuple(sorted(loads)))
+    found = {lead: _resolved(*lead) for lead in leads}
+    uses.extend(place for place in found.values() if place is not None)
+    others = frozenset(re.split("[.:]", to)[0] for (to, _), at in found.items() if at is None)
+    return Definition(" ".join(words), tuple(uses), tuple(sorted(loads)), others)
 
 
 def _resolved(target: str, attributes: str = "") -> Place | None:
