@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,10 +16,13 @@ from typing import Any
 import rootloom
 from rootloom.system import atomic
 
+# By the names that code imports them under.
 PACKAGES = (
-    "awkward", "fastjet", "flax", "h5py", "jax", "jaxlib", "numba", "numpy", "optax",
-    "pythia8mc", "scikit-learn", "snakemake", "uproot",
+    "awkward", "fastjet", "flax", "h5py", "jax", "numba", "numpy", "optax", "pythia8mc", "scipy",
+    "sklearn", "snakemake", "uproot", "vector",
 )  # fmt: skip
+# What has other names where packages are published, or comes in parts.
+_PUBLISHED = {"jax": ("jax", "jaxlib"), "sklearn": ("scikit-learn",)}
 
 
 def record(
@@ -61,14 +65,32 @@ def code_version() -> str:
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Versions of the installed packages that can change a number."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    """Versions of Python and the installed packages that can change a number."""
+    return {"python": platform.python_version(), **versions_of(PACKAGES)}
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of the installed ones, by the names they are published under.
+
+    packages: by the names that code imports.
+    """
+    found = {}
+    for package in sorted(packages):
+        for name in _PUBLISHED.get(package, (package,)):
+            with suppress(PackageNotFoundError):
+                found[name] = version(name)
     return found
+
+
+def other_versions(
+    made_by: Mapping[str, Any], packages: Iterable[str]
+) -> dict[str, tuple[str, str]]:
+    """Packages that a result was made with in another version: that one, and today's.
+
+    made_by: the record in the result. packages: those that its code imports.
+    """
+    then, now = made_by.get("packages", {}), versions_of(packages)
+    return {n: (then[n], v) for n, v in now.items() if n in then and then[n] != v}
 
 
 def host_kind() -> dict[str, Any]:
