@@ -20,12 +20,12 @@ executed: set[CodeType] = set()
 def note(frame: FrameType, event: str, argument: object) -> None:
     """Called for every call; what loading a module or class calls need not be used."""
     loading = frame.f_back is None or not frame.f_back.f_code.co_flags & inspect.CO_OPTIMIZED
-    if event == "call" and not loading:
+    if not loading:
         executed.add(frame.f_code)
 
 
 def write() -> None:
-    sys.setprofile(None)
+    sys.settrace(None)
     job = getattr(sys.modules["__main__"], "snakemake", None)
     if job is None:
         return
@@ -39,5 +39,5 @@ def write() -> None:
 
 
 atexit.register(write)
-threading.setprofile(note)
-sys.setprofile(note)
+threading.settrace(note)
+sys.settrace(note)
