@@ -77,6 +77,15 @@ def test_smoothing_is_the_documented_formula():
     assert found[0] == pytest.approx(background / (signal + background))
 
 
+def test_bins_hold_equal_sums_of_absolute_weights():
+    x = np.tile(np.arange(100.0), 2)
+    target = np.repeat([0, 1], 100)
+    sample = Sample(x[:, None], target, np.where(x < 20, -1.0, 1.0), ("a",))
+    fitted = BinnedLikelihood(("a",), bins=(4,)).fit(sample, sample)
+    # An edge belongs to the bin below: 25 values in each.
+    np.testing.assert_array_equal(fitted.edges[0], [24, 49, 74])
+
+
 def test_few_rows_want_wide_bins():
     few = BinnedLikelihood(("mass", "tau")).fit(gaussians(600, seed=5), gaussians(600, seed=6))
     many = BinnedLikelihood(("mass", "tau")).fit(TRAIN, VALIDATION)

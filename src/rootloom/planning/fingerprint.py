@@ -80,8 +80,8 @@ class _Module:
 def of_code(*targets: str) -> str:
     """Hash of the definitions that `targets` reach.
 
-    A target is a definition ("rootloom.stages:preprocess") or a module with all it defines
-    ("rootloom.shards.format"). Raises AttributeError for one that is not there.
+    A target is a definition ("rootloom.stages.preprocess:run") or a module with all it defines
+    ("rootloom.shards.layout"). Raises AttributeError for one that is not there.
     """
     digest = hashlib.blake2b(digest_size=8)
     for place, found in sorted(_reached(targets).items()):

@@ -1,4 +1,4 @@
-"""From a job's section to its representation."""
+"""From its name and fields to a representation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rootloom.config import registry
 
 
-def representation_of(section: Mapping[str, Any]) -> Any:
-    """The representation that a section names."""
-    fields = {k: v for k, v in section["representation"].items() if k != "name"}
+def representation_of(named: Mapping[str, Any]) -> Any:
+    """The representation with these fields, among which its name is none."""
+    fields = {k: v for k, v in named.items() if k != "name"}
     return registry.build("representations", fields)
