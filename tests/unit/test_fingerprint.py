@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rootloom.planning import fingerprint
+from rootloom.stages import STAGES
 from rootloom.system.hashing import of_value
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,7 +241,9 @@ def test_definitions_say_what_has_changed(toy: Path) -> None:
     assert differ == {("toy.numbers", "OFFSET")}
 
 
-@pytest.mark.parametrize("target", ["rootloom.stages.all:nothing", "rootloom.nothing", "nothing:x"])
+@pytest.mark.parametrize(
+    "target", ["rootloom.stages.train:nothing", "rootloom.nothing", "nothing:x"]
+)
 def test_an_unknown_definition_is_an_error(target: str) -> None:
     with pytest.raises(AttributeError, match="no such"):
         fingerprint.of_code(target)
@@ -252,7 +255,7 @@ def test_values_do_not_depend_on_the_order_of_keys() -> None:
 
 
 # What jobs of each stage reach in the library, for one choice of classes.
-JOBS = {
+JOBS: dict[str, list[str]] = {
     "simulate": ["simulate.w_jets:WJets"],
     "index": [],
     "preprocess": ["representations.image:JetImage"],
@@ -319,9 +322,7 @@ PARSED = cache(ast.parse)  # the files that are not edited need not be parsed ea
 def codes() -> dict[str, str]:
     of_code("rootloom.types")  # forgets what was read before
     return {
-        stage: fingerprint.of_code(
-            f"rootloom.stages.all:{stage}", *(f"rootloom.{place}" for place in places)
-        )
+        stage: fingerprint.of_code(STAGES[stage].run, *(f"rootloom.{place}" for place in places))
         for stage, places in JOBS.items()
     }
 
@@ -370,6 +371,14 @@ def test_what_an_edit_of_the_library_reruns(
     edited.edit(name, old, new)
     after = codes()
     assert {stage for stage in JOBS if after[stage] != unchanged[stage]} == set(stages.split())
+
+
+def test_packages_are_those_that_code_imports() -> None:
+    places = [f"rootloom.{place}" for place in JOBS["simulate"]]
+    found = fingerprint.packages(STAGES["simulate"].run, *places)
+    assert found >= {"pythia8mc", "numpy", "awkward", "uproot"}
+    assert not found & {"jax", "flax", "json", "rootloom"}
+    assert {"jax", "optax"} <= fingerprint.packages(STAGES["train"].run)
 
 
 def declarations() -> dict[str, str]:

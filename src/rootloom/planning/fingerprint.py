@@ -24,6 +24,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -92,7 +93,8 @@ def of_code(*targets: str) -> str:
 @cache
 def packages(*targets: str) -> frozenset[str]:
     """Packages that the definitions which `targets` reach import names from."""
-    return frozenset[str]().union(*(found.packages for found in _reached(targets).values()))
+    found = frozenset[str]().union(*(found.packages for found in _reached(targets).values()))
+    return found - sys.stdlib_module_names
 
 
 def definitions(*targets: str) -> Definitions:
