@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rootloom.batches.assemble import assemble, stack
+from rootloom.batches.assemble import assemble
 from rootloom.models.dnn import DNN
+from rootloom.representations.base import Representation
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.shards.weights import WeightTable
 from rootloom.tasks.classification import Classification
@@ -20,8 +21,24 @@ from rootloom.types import Batch, Column, Features, Image, Named, NamedFeatures,
 LAYERS = ((2, 8), (4, 4))
 
 
+class Stored(Representation):
+    """What representations of columns that a test makes itself need not say."""
+
+    def needs(self, variables: Any, objects: Any) -> tuple[str, ...]:
+        return ()
+
+    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        return dict(columns)
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        return {}
+
+    def normalise(self, inputs: Any, statistics: Any) -> Any:
+        return inputs
+
+
 @dataclass(frozen=True)
-class PlainFeatures:
+class PlainFeatures(Stored):
     """Column "x" (R, F) as it is, its features by the names x0, x1, …."""
 
     kind: ClassVar[str] = "features"
@@ -36,7 +53,7 @@ class PlainFeatures:
 
 
 @dataclass(frozen=True)
-class PlainImage:
+class PlainImage(Stored):
     """Column "pixels" (R, H, W, C) as it is."""
 
     kind: ClassVar[str] = "image"
@@ -44,12 +61,9 @@ class PlainImage:
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Image:
         return Image(padded(columns["pixels"], rows, size))
 
-    def normalise(self, inputs: Image, statistics: Any) -> Image:
-        return inputs
-
 
 @dataclass(frozen=True)
-class ScaledTree:
+class ScaledTree(Stored):
     """Trees normalised on the host."""
 
     kind: ClassVar[str] = "tree"
@@ -61,10 +75,7 @@ class ScaledTree:
         return self.representation.normalise(inputs, self.statistics)
 
     def merge(self, inputs: Any) -> Any:
-        return getattr(self.representation, "merge", stack)(inputs)
-
-    def normalise(self, inputs: Any, statistics: Any) -> Any:
-        return inputs
+        return self.representation.merge(inputs)
 
 
 def padded(values: Any, rows: np.ndarray, size: int) -> np.ndarray:
@@ -111,7 +122,7 @@ class Memory:
         return order
 
     def table(self) -> Generator[Batch] | None:
-        if not getattr(self.representation, "same_shape", False):
+        if not self.representation.same_shape:
             return None
         return self._blocks()
 

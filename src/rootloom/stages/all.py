@@ -578,7 +578,7 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     evaluator = registry.parse("evaluations", job["section"]["evaluation"])
     with of_result():
         found = figures(predictions, evaluator, held_out)
-    record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
+    record = provenance.record("evaluate", dict(job), seed=evaluator.seed)
     write_result(output, dataclasses.replace(found, provenance=record))
 
 

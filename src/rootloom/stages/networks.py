@@ -48,17 +48,11 @@ def task_of(section: Job, moments: Mapping[str, Any]) -> Any:
     learned = kind.learns  # type: ignore[attr-defined]
     given = {
         "model": registry.build("models", section["model"]),
-        "representation": _centred(representation_of(section), moments),
+        "representation": representation_of(section).centred(moments),
         "statistics": moments,
         learned: section[learned],
     }
     return registry.build("tasks", {**section["task"], **given})
-
-
-def _centred(representation: Any, moments: Mapping[str, Any]) -> Any:
-    """A representation that knows the moments of what it lays out, if it wants to."""
-    centred = getattr(representation, "centred", None)
-    return centred(moments) if centred else representation
 
 
 def task_in(trained: bundle.Bundle, path: str, section: Job | None = None) -> Any:
