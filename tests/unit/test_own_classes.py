@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from tests.learnable import Memory, labelled
 
 from rootloom.config import registry
 from rootloom.config.members import lacking
@@ -20,6 +19,7 @@ from rootloom.errors import ConfigError
 from rootloom.planning.plan import Plan
 from rootloom.shards.moments import Moments
 from rootloom.stages.networks import task_of
+from rootloom.testing import MODEL_CHECKS, Case, Memory, labelled
 from rootloom.training.loop import fit
 from rootloom.training.options import TrainingOptions
 from rootloom.training.predict import predict
@@ -247,6 +247,8 @@ def test_ones_own_train_to_a_prediction(project: Path) -> None:
     columns = labelled(representation.encode(rows), label, 1)
     moments = {n: Moments.of(x) for n, x in representation.sample(columns).items()}
     task = task_of(sections, moments)
+    for check in MODEL_CHECKS[:2]:
+        check(Case(task, columns))
     batches = Memory(columns, task.representation, 32)
     options = TrainingOptions(batch_size=32, epochs=2, tensorboard=False)
     found = fit(task, batches, batches, options, project / "fit", fingerprint="own", progress=False)
