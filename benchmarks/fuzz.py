@@ -152,7 +152,7 @@ def _mutated_yaml(text: str, rng: random.Random) -> bytes:
 def yaml_case(rng: random.Random, folder: Path) -> str:
     """A shipped configuration with something wrong in one of its files, as a plan."""
     from rootloom.config.documents import read_yaml
-    from rootloom.planning.plan import Plan
+    from rootloom.stages import make_plan
 
     if not (folder / "config").exists():
         shutil.copytree(ROOT / "config", folder / "config")
@@ -170,9 +170,9 @@ def yaml_case(rng: random.Random, folder: Path) -> str:
         settings = {**read_yaml(folder / "config" / "config.yaml")}
         if file.name != "config.yaml":
             settings["experiment"] = _experiment_with(file)
-        plan = Plan(settings, folder)
+        plan = make_plan(settings, folder)
         plan.targets()
-        plan.job("statistics", representation=plan.representations[0])
+        plan.job("statistics", representation=plan.request.representations[0])
     except RootloomError as refusal:
         if not any(word in str(refusal) for word in (".yaml", "schema.json", "files", ".root")):
             raise SilentError(f"a refusal that names no file: {refusal}") from refusal
@@ -366,23 +366,24 @@ def _read_manifest(path: Path) -> Any:
 
 
 def _write_statistics(path: Path) -> None:
+    from rootloom.planning.stage import Job
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.sums import WHOLE, SampleSums, training_sums
-    from rootloom.stages import all
+    from rootloom.stages.shared import write_sums
 
     noise = np.random.default_rng(5)
     label, weight = noise.integers(0, 2, 90), noise.normal(1, 1, 90)
     sums = SampleSums.of_rows(("a", "b"), "train", label, weight)
     sums.training[WHOLE] = training_sums(weight, label, 2, 1)  # type: ignore[index]
     content = json.loads(Statistics(("a", "b"), {"": sums}).to_json())
-    job = {"section": {}, "code": "0", "upstream": "0", "fingerprint": "0"}
-    all._write_statistics(str(path), content, "statistics", job)
+    job: Job = {"section": {}, "code": "0", "upstream": "0", "fingerprint": "0"}
+    write_sums(str(path), content, "statistics", job)
 
 
 def _read_statistics(path: Path) -> Any:
-    from rootloom.stages import all
+    from rootloom.shards.statistics import Statistics
 
-    return json.loads(all._statistics(str(path)).to_json())
+    return json.loads(Statistics.read(str(path)).to_json())
 
 
 def _write_bundle(path: Path) -> None:

@@ -15,6 +15,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,16 +52,16 @@ def network(name: str, process: str, columns: Columns) -> tuple[Any, Any]:
     library = Library(Path(__file__).parents[1] / "config")
     model, known = library.model(name), library.schema["$defs"]
     role = known["models"][model["kind"]]["x-role"]
-    section = {
-        "model": model,
-        "representation": library.representation(REPRESENTATION),
-        "task": {"kind": next(k for k, t in known["tasks"].items() if t["x-role"] == role)},
-        "classes": [process],
-    }
-    representation = representation_of(section)
+    section = SimpleNamespace(
+        model=model,
+        representation=library.representation(REPRESENTATION),
+        task={"kind": next(k for k, t in known["tasks"].items() if t["x-role"] == role)},
+        classes=[process],
+    )
+    representation = representation_of(section.representation)
     stored = representation.encode(columns)
     moments = {name: Moments.of(x) for name, x in representation.sample(stored).items()}
-    task, rows = task_of(section, moments), 16
+    task, rows = task_of(section, section, moments), 16
     inputs = representation.collate(stored, np.arange(rows), rows)
     ones = np.ones(rows, np.float32)
     batch = Batch(inputs, np.zeros(rows, np.int32), ones, np.zeros((rows, 2), np.uint32))

@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ class Network:
         from rootloom.stages.networks import loaders_of, network_scores, options_of, task_of
         from rootloom.training.loop import fit
 
-        section = self._section(member)
-        representation = representation_of(section)
+        section = self._section()
+        representation = representation_of(section.representation)
         with tempfile.TemporaryDirectory() as folder:
             shards = [Path(folder) / "train.h5", Path(folder) / "test.h5"]
             held = np.arange(len(train)) % 10 == 0
@@ -76,24 +77,24 @@ class Network:
             write_shard(shards[1], representation, test, np.full(len(test), 2, np.int8))
             found = shard_statistics(shards[0], representation, classes=CLASSES)
             weights = WeightTable.from_statistics(found, dataset="higgs")
-            task, options = task_of(section, found.moments), options_of(section)
-            batches = loaders_of(section, [str(shards[0])], weights, options, task)
+            task = task_of(section, section, found.moments)
+            options = options_of(section.training, member)
+            batches = loaders_of([str(shards[0])], weights, options, task, member)
             result = fit(task, *batches, options, folder, fingerprint="", progress=False)
             scores = list(network_scores(task, result.params, [str(shards[1])], "test"))
         return np.concatenate(scores)[:, 0].astype(np.float64)
 
-    def _section(self, member: int) -> dict[str, Any]:
+    def _section(self) -> SimpleNamespace:
         library = Library(CONFIG)
         experiment = library.experiment("higgs")
         method = experiment.methods[self.method]
-        return {
-            "model": library.model(method.model),
-            "representation": library.representation(method.representation),
-            "task": experiment.task,
-            "classes": CLASSES,
-            "training": {**experiment.training, **method.training, "tensorboard": False},
-            "member": member,
-        }
+        return SimpleNamespace(
+            model=library.model(method.model),
+            representation=library.representation(method.representation),
+            task=experiment.task,
+            classes=CLASSES,
+            training={**experiment.training, **method.training, "tensorboard": False},
+        )
 
 
 def write_shard(path: Path, representation: Any, rows: Sample, split: np.ndarray) -> None:

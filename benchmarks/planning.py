@@ -108,16 +108,16 @@ def make_project(project: Path, files: int, megabytes: float) -> dict[str, int]:
 
 def the_plan(project: Path) -> Any:
     sys.path.insert(0, str(ROOT / "src"))
-    from rootloom.planning.plan import Plan
+    from rootloom.stages import make_plan
 
     os.chdir(project)
-    return Plan({"experiment": "many"}, project)
+    return make_plan({"experiment": "many"}, project)
 
 
 def repeated(project: Path, repeats: int, command: list[str], said: str) -> dict[str, Any]:
     """Medians of wall and processor seconds, and of peak MB. `said`: what the engine must say."""
     plan = the_plan(project)
-    command = [word.format(pack=plan.packs[0]) for word in command]
+    command = [word.format(pack=plan.files.packs[0]) for word in command]
     taken: dict[str, list[float]] = {"s": [], "cpu_s": [], "MB": []}
     for _ in range(repeats):
         text, wall, usage = timed([sys.executable, "-m", "snakemake", *command], project)
@@ -147,7 +147,7 @@ def profile_plan(project: Path) -> None:
     with profiler:
         plan = the_plan(project)
         plan.targets(), plan.lost()
-        for pack in plan.packs:
+        for pack in plan.files.packs:
             plan.job("preprocess", representation="features", pack=pack)
     pstats.Stats(profiler).sort_stats("cumulative").print_stats(15)
 

@@ -18,7 +18,7 @@ rule baseline:
     benchmark:
         PATHS.benchmark("baseline", "{experiment}", "{method}")
     wildcard_constraints:
-        method=any_of(PLAN.experiment.baselines),
+        method=any_of(REQUEST.experiment.baselines),
     conda:
         "../envs/rootloom.yaml"
     threads: 1
@@ -28,6 +28,6 @@ rule baseline:
         disk_mb=200,
     params:
         job=job_of("baseline"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/baseline.py"

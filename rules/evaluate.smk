@@ -17,7 +17,7 @@ rule evaluate:
     benchmark:
         PATHS.benchmark("evaluate", "{experiment}", "{method}")
     wildcard_constraints:
-        method=any_of([] if PLAN.makes_examples else PLAN.all_methods),
+        method=any_of([] if REQUEST.makes_examples else REQUEST.all_methods),
     conda:
         "../envs/rootloom.yaml"
     threads: 1

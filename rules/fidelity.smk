@@ -11,7 +11,7 @@ rule floor:
         statistics=reads(
             "floor",
             lambda wildcards: PATHS.statistics(
-                PLAN.dataset_name, wildcards.representation
+                REQUEST.dataset_name, wildcards.representation
             ),
         ),
     output:
@@ -29,7 +29,7 @@ rule floor:
         disk_mb=100,
     params:
         job=job_of("floor"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/floor.py"
 
@@ -41,7 +41,7 @@ rule fidelity:
         floor=reads(
             "fidelity",
             lambda wildcards: PATHS.floor(
-                PLAN.name, PLAN.representation_of(wildcards.method)
+                REQUEST.name, REQUEST.representation_of(wildcards.method)
             ),
         ),
         manifests=shards_for("fidelity"),
@@ -53,7 +53,7 @@ rule fidelity:
     benchmark:
         PATHS.benchmark("fidelity", "{experiment}", "{method}")
     wildcard_constraints:
-        method=any_of(PLAN.all_methods if PLAN.makes_examples else []),
+        method=any_of(REQUEST.all_methods if REQUEST.makes_examples else []),
     conda:
         "../envs/rootloom.yaml"
     threads: 1
@@ -63,6 +63,6 @@ rule fidelity:
         disk_mb=100,
     params:
         job=job_of("fidelity"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/fidelity.py"

@@ -15,16 +15,16 @@ rule generate:
     benchmark:
         PATHS.benchmark("generate", "{experiment}", "{method}", "{member}")
     wildcard_constraints:
-        method=any_of(PLAN.experiment.methods),
+        method=any_of(REQUEST.experiment.methods),
     conda:
         "../envs/rootloom.yaml"
-    threads: PLAN.experiment.threads
+    threads: REQUEST.experiment.threads
     resources:
         mem_mb=memory("generate", 2000),
         runtime=minutes("generate", 60),
         disk_mb=1000,
     params:
         job=job_of("generate"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/generate.py"

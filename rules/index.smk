@@ -21,11 +21,11 @@ rule index:
     threads: 1
     resources:
         mem_mb=memory("index", 1000),
-        runtime=minutes("index", PLAN.minutes),
+        runtime=minutes("index", FILES.minutes),
         disk_mb=100,
     params:
         job=job_of("index"),
-        listing=str(PLAN.list_path),
+        listing=str(FILES.list_path),
     script:
         "../scripts/index.py"
 

@@ -20,17 +20,17 @@ rule predict:
     benchmark:
         PATHS.benchmark("predict", "{experiment}", "{method}", "{member}")
     wildcard_constraints:
-        method=any_of(PLAN.experiment.methods),
+        method=any_of(REQUEST.experiment.methods),
     conda:
         "../envs/rootloom.yaml"
-    threads: PLAN.experiment.threads
+    threads: REQUEST.experiment.threads
     resources:
         mem_mb=memory("predict", 2000),
         runtime=minutes("predict", 60),
         disk_mb=500,
     params:
         job=job_of("predict"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/predict.py"
 
@@ -40,26 +40,26 @@ rule friends:
         predictions=reads("friends", all_predictions),
         index=reads(
             "friends",
-            lambda wildcards: PATHS.index(PLAN.dataset_name, wildcards.pack),
+            lambda wildcards: PATHS.index(REQUEST.dataset_name, wildcards.pack),
         ),
     output:
-        manifest=PATHS.friends(PLAN.name, "{pack}"),
+        manifest=PATHS.friends(REQUEST.name, "{pack}"),
     log:
-        PATHS.log("friends", PLAN.name, "{pack}"),
+        PATHS.log("friends", REQUEST.name, "{pack}"),
     benchmark:
-        PATHS.benchmark("friends", PLAN.name, "{pack}")
+        PATHS.benchmark("friends", REQUEST.name, "{pack}")
     conda:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=memory("friends", 2000),
-        runtime=minutes("friends", PLAN.minutes),
+        runtime=minutes("friends", FILES.minutes),
         disk_mb=1000,
     params:
         job=job_of("friends"),
-        listing=str(PLAN.list_path),
-        friends=lambda wildcards: PLAN.friend("{file}"),
-        changed=lambda wildcards: PATHS.changed(PLAN.dataset_name, "{file}"),
+        listing=str(FILES.list_path),
+        friends=lambda wildcards: FILES.friend("{file}"),
+        changed=lambda wildcards: PATHS.changed(REQUEST.dataset_name, "{file}"),
     script:
         "../scripts/friends.py"
 
@@ -69,12 +69,14 @@ rule friend:
         predictions=reads("friend", all_predictions),
         index=reads("friend", index_of_file),
     output:
-        friend=PLAN.friend("{file}"),
+        friend=FILES.friend("{file}"),
     log:
-        PATHS.log("friend", PLAN.name, *(["{folder}"] if PLAN.many else []), "{file}"),
+        PATHS.log(
+            "friend", REQUEST.name, *(["{folder}"] if FILES.many else []), "{file}"
+        ),
     benchmark:
         PATHS.benchmark(
-            "friend", PLAN.name, *(["{folder}"] if PLAN.many else []), "{file}"
+            "friend", REQUEST.name, *(["{folder}"] if FILES.many else []), "{file}"
         )
     conda:
         "../envs/rootloom.yaml"
@@ -85,6 +87,6 @@ rule friend:
         disk_mb=1000,
     params:
         job=job_of("friend"),
-        changed=lambda wildcards: PATHS.changed(PLAN.dataset_name, "{file}"),
+        changed=lambda wildcards: PATHS.changed(REQUEST.dataset_name, "{file}"),
     script:
         "../scripts/friend.py"

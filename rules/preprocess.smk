@@ -12,7 +12,7 @@ rule preprocess:
         root=reads("preprocess", files_of),
         index=reads(
             "preprocess",
-            lambda wildcards: PATHS.index(PLAN.dataset_name, wildcards.pack),
+            lambda wildcards: PATHS.index(REQUEST.dataset_name, wildcards.pack),
         ),
         branches=reads(
             "preprocess", lambda wildcards: PLAN.asked_first(), same_again=True
@@ -28,11 +28,11 @@ rule preprocess:
     threads: 1
     resources:
         mem_mb=memory("preprocess", 2000),
-        runtime=minutes("preprocess", PLAN.minutes),
+        runtime=minutes("preprocess", FILES.minutes),
         disk_mb=1000,
     params:
         job=job_of("preprocess"),
-        listing=str(PLAN.list_path),
+        listing=str(FILES.list_path),
         shards=lambda wildcards: PATHS.shard(
             wildcards.dataset, wildcards.representation, "{file}", "{part}"
         ),
@@ -44,7 +44,7 @@ rule preprocess:
 rule shard:
     input:
         root=reads(
-            "shard", lambda wildcards: PLAN.root_inputs([PLAN.file(wildcards.file)])
+            "shard", lambda wildcards: FILES.root_inputs([FILES.file(wildcards.file)])
         ),
         index=reads("shard", index_of_file),
     output:

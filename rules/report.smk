@@ -24,7 +24,7 @@ rule axes:
         disk_mb=100,
     params:
         job=job_of("axes"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
     script:
         "../scripts/axes.py"
 
@@ -48,7 +48,7 @@ rule spectra:
     threads: 1
     resources:
         mem_mb=memory("spectra", 1500),
-        runtime=minutes("spectra", PLAN.minutes),
+        runtime=minutes("spectra", FILES.minutes),
         disk_mb=100,
     params:
         job=job_of("spectra"),
@@ -62,7 +62,7 @@ rule survey:
             "survey",
             lambda wildcards: [
                 PATHS.spectra(wildcards.dataset, wildcards.representation, pack)
-                for pack in PLAN.packs
+                for pack in FILES.packs
             ],
             same_again=True,
         ),
@@ -90,34 +90,36 @@ rule report:
         evaluations=reads(
             "report",
             lambda wildcards: [
-                PATHS.evaluation(PLAN.name, method) for method in PLAN.all_methods
+                PATHS.evaluation(REQUEST.name, method)
+                for method in REQUEST.all_methods
             ],
         ),
         histories=reads("report", lambda wildcards: PLAN.histories()),
         statistics=reads(
             "report",
             lambda wildcards: [
-                PATHS.statistics(PLAN.dataset_name, name)
-                for name in PLAN.representations
+                PATHS.statistics(REQUEST.dataset_name, name)
+                for name in REQUEST.representations
             ],
         ),
         surveys=reads(
             "report",
             lambda wildcards: [
-                PATHS.survey(PLAN.dataset_name, name) for name in PLAN.representations
+                PATHS.survey(REQUEST.dataset_name, name)
+                for name in REQUEST.representations
             ],
         ),
         manifests=reads(
-            "report", lambda wildcards: PLAN.all_manifests(), same_again=True
+            "report", lambda wildcards: FILES.all_manifests(), same_again=True
         ),
     output:
-        report=PATHS.report(PLAN.name),
-        quarantined=PATHS.report(PLAN.name, "quarantined.json"),
-        figures=[PATHS.report(PLAN.name, name) for name in PLAN.figures()],
+        report=PATHS.report(REQUEST.name),
+        quarantined=PATHS.report(REQUEST.name, "quarantined.json"),
+        figures=[PATHS.report(REQUEST.name, name) for name in REQUEST.figures()],
     log:
-        PATHS.log("report", PLAN.name),
+        PATHS.log("report", REQUEST.name),
     benchmark:
-        PATHS.benchmark("report", PLAN.name)
+        PATHS.benchmark("report", REQUEST.name)
     conda:
         "../envs/rootloom.yaml"
     threads: 1

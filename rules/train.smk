@@ -19,15 +19,15 @@ rule train:
     retries: 2
     conda:
         "../envs/rootloom.yaml"
-    threads: PLAN.experiment.threads * PLAN.experiment.nodes
+    threads: REQUEST.experiment.threads * REQUEST.experiment.nodes
     resources:
-        **machines(PLAN.experiment),
+        **machines(REQUEST.experiment),
         mem_mb=memory("train", 4000),
         runtime=minutes("train", 240),
         disk_mb=500,
     params:
         job=job_of("train"),
-        files=PLAN.listing.files,
+        files=FILES.listing.files,
         directory=lambda wildcards: PATHS.training(
             **wildcards, fingerprint=PLAN.job("train", **wildcards)["fingerprint"]
         ),

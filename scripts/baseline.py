@@ -1,9 +1,11 @@
 """Fit a baseline and score every row."""
 
-from rootloom.stages.all import all_shards, baseline, running
+from rootloom.cluster.running import running
+from rootloom.shards.manifest import all_shards
+from rootloom.stages import baseline
 
 with running(snakemake.log[0]):
-    baseline(
+    baseline.run(
         snakemake.params.job,
         shards=all_shards(snakemake.input.manifests, snakemake.params.files),
         statistics=snakemake.input.statistics,

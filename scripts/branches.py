@@ -1,9 +1,10 @@
 """Refuse branches that no file of the data set has."""
 
-from rootloom.stages.all import branches, running
+from rootloom.cluster.running import running
+from rootloom.stages import branches
 
 with running(snakemake.log[0]):
-    branches(
+    branches.run(
         snakemake.params.job,
         indexes=snakemake.input.indexes,
         output=snakemake.output.branches,

@@ -1,9 +1,10 @@
 """Turn predictions into metrics."""
 
-from rootloom.stages.all import evaluate, running
+from rootloom.cluster.running import running
+from rootloom.stages import evaluate
 
 with running(snakemake.log[0]):
-    evaluate(
+    evaluate.run(
         snakemake.params.job,
         predictions=snakemake.input.predictions,
         held_out=snakemake.input.held_out,

@@ -1,9 +1,11 @@
 """Compare generated showers with real ones."""
 
-from rootloom.stages.all import all_shards, fidelity, running
+from rootloom.cluster.running import running
+from rootloom.shards.manifest import all_shards
+from rootloom.stages import fidelity
 
 with running(snakemake.log[0]):
-    fidelity(
+    fidelity.run(
         snakemake.params.job,
         showers=snakemake.input.showers,
         models=snakemake.input.models,

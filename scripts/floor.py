@@ -1,9 +1,11 @@
 """Compare real showers with real ones."""
 
-from rootloom.stages.all import all_shards, floor, running
+from rootloom.cluster.running import running
+from rootloom.shards.manifest import all_shards
+from rootloom.stages import floor
 
 with running(snakemake.log[0]):
-    floor(
+    floor.run(
         snakemake.params.job,
         shards=all_shards(snakemake.input.manifests, snakemake.params.files),
         statistics=snakemake.input.statistics,

@@ -1,9 +1,10 @@
 """Make one lost friend tree again."""
 
-from rootloom.stages.all import friend, running
+from rootloom.cluster.running import running
+from rootloom.stages import friends
 
 with running(snakemake.log[0]):
-    friend(
+    friends.run_friend(
         snakemake.params.job,
         predictions=snakemake.input.predictions,
         index=snakemake.input.index,

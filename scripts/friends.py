@@ -1,9 +1,10 @@
 """Write the scores of a pack of files as friend trees."""
 
-from rootloom.stages.all import friends, running
+from rootloom.cluster.running import running
+from rootloom.stages import friends
 
 with running(snakemake.log[0]):
-    friends(
+    friends.run(
         snakemake.params.job,
         listing=snakemake.params.listing,
         predictions=snakemake.input.predictions,

@@ -1,9 +1,11 @@
 """Make new examples with a trained generator."""
 
-from rootloom.stages.all import all_shards, generate, running
+from rootloom.cluster.running import running
+from rootloom.shards.manifest import all_shards
+from rootloom.stages import generate
 
 with running(snakemake.log[0]):
-    generate(
+    generate.run(
         snakemake.params.job,
         model=snakemake.input.model,
         shards=all_shards(snakemake.input.manifests, snakemake.params.files),

@@ -1,9 +1,10 @@
 """Read the headers of a pack of ROOT files."""
 
-from rootloom.stages.all import index, running
+from rootloom.cluster.running import running
+from rootloom.stages import index
 
 with running(snakemake.log[0]):
-    index(
+    index.run(
         snakemake.params.job,
         listing=snakemake.params.listing,
         readers=snakemake.config["readers"],

@@ -1,9 +1,10 @@
 """Turn a pack of files into shards."""
 
-from rootloom.stages.all import preprocess, running
+from rootloom.cluster.running import running
+from rootloom.stages import preprocess
 
 with running(snakemake.log[0]):
-    preprocess(
+    preprocess.run(
         snakemake.params.job,
         listing=snakemake.params.listing,
         index=snakemake.input.index,

@@ -1,9 +1,10 @@
 """Write the report page."""
 
-from rootloom.stages.all import report, running
+from rootloom.cluster.running import running
+from rootloom.stages import report
 
 with running(snakemake.log[0]):
-    report(
+    report.run(
         snakemake.params.job,
         evaluations=snakemake.input.evaluations,
         histories=snakemake.input.histories,

@@ -1,9 +1,10 @@
 """Make one lost shard again."""
 
-from rootloom.stages.all import running, shard
+from rootloom.cluster.running import running
+from rootloom.stages import preprocess
 
 with running(snakemake.log[0]):
-    shard(
+    preprocess.run_shard(
         snakemake.params.job,
         index=snakemake.input.index,
         changed=snakemake.params.changed,

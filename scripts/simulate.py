@@ -1,9 +1,10 @@
 """Simulate one ROOT file."""
 
-from rootloom.stages.all import running, simulate
+from rootloom.cluster.running import running
+from rootloom.stages import simulate
 
 with running(snakemake.log[0]):
-    simulate(
+    simulate.run(
         snakemake.params.job,
         output=snakemake.output.root,
     )

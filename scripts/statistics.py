@@ -1,9 +1,10 @@
 """Merge the statistics of all groups."""
 
-from rootloom.stages.all import running, statistics
+from rootloom.cluster.running import running
+from rootloom.stages import statistics
 
 with running(snakemake.log[0]):
-    statistics(
+    statistics.run(
         snakemake.params.job,
         moments=snakemake.input.moments,
         output=snakemake.output.statistics,

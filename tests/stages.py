@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from rootloom.planning.plan import Plan
-from rootloom.shards.manifest import Manifest
+from rootloom.shards.manifest import Manifest, all_shards
 from rootloom.shards.reader import Shard
-from rootloom.stages import all
+from rootloom.stages import (
+    axes,
+    index,
+    make_plan,
+    moments,
+    preprocess,
+    spectra,
+    statistics,
+    survey,
+)
 from rootloom.types import SPLITS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,24 +34,24 @@ class Run:
         if not (folder / "config").exists():
             shutil.copytree(ROOT / "config", folder / "config")
         (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
-        self.plan = Plan({"experiment": "mine", "job_minutes": minutes}, folder)
-        self.plan.note_files()
+        self.plan = make_plan({"experiment": "mine", "job_minutes": minutes}, folder)
+        self.plan.files.note()
 
     def _made(self, rule: str, pack: str, **wildcards: str) -> dict[str, Any]:
         return {"job": self.plan.job(rule, pack=pack, **wildcards)}
 
     def index(self, pack: str) -> str:
         output = self.plan.paths.index("mine", pack)
-        listing, readers = str(self.plan.list_path), self.plan.readers()
-        all.index(**self._made("index", pack), listing=listing, readers=readers, output=output)
+        listing, readers = str(self.plan.files.list_path), self.plan.request.readers()
+        index.run(**self._made("index", pack), listing=listing, readers=readers, output=output)
         return output
 
     def preprocess(self, pack: str) -> str:
         paths, named = self.plan.paths, ("mine", "features")
         output = paths.manifest(*named, pack)
-        all.preprocess(
+        preprocess.run(
             **self._made("preprocess", pack, representation="features"),
-            listing=str(self.plan.list_path),
+            listing=str(self.plan.files.list_path),
             index=self.index(pack),
             shards=paths.shard(*named, "{file}", "{part}"),
             changed=paths.changed("mine", "{file}"),
@@ -52,38 +60,37 @@ class Run:
         return output
 
     def statistics(self) -> str:
-        paths, named, moments = self.plan.paths, ("mine", "features"), []
-        for pack in self.plan.packs:
-            moments.append(paths.moments(*named, pack))
-            all.moments(
+        paths, named, made = self.plan.paths, ("mine", "features"), []
+        for pack in self.plan.files.packs:
+            made.append(paths.moments(*named, pack))
+            moments.run(
                 **self._made("moments", pack, representation="features"),
                 manifest=self.preprocess(pack),
-                output=moments[-1],
+                output=made[-1],
             )
         job = self.plan.job("statistics", representation="features")
-        all.statistics(job, moments=moments, output=paths.statistics(*named))
+        statistics.run(job, moments=made, output=paths.statistics(*named))
         return paths.statistics(*named)
 
     def survey(self) -> str:
         """Axes by all packs, sums of each, and what they give together."""
         paths, named = self.plan.paths, ("mine", "features")
-        manifests = {pack: self.preprocess(pack) for pack in self.plan.packs}
-        axes, survey = paths.axes(*named), paths.survey(*named)
-        shards = all.all_shards(list(manifests.values()), self.plan.listing.files)
-        all.axes(self.plan.job("axes", representation="features"), shards=shards, output=axes)
+        manifests = {pack: self.preprocess(pack) for pack in self.plan.files.packs}
+        edges, output = paths.axes(*named), paths.survey(*named)
+        shards = all_shards(list(manifests.values()), self.plan.files.listing.files)
+        axes.run(self.plan.job("axes", representation="features"), shards=shards, output=edges)
+        sums = {pack: paths.spectra(*named, pack) for pack in manifests}
         for pack, manifest in manifests.items():
-            output = paths.spectra(*named, pack)
             made = self._made("spectra", pack, representation="features")
-            all.spectra(**made, manifest=manifest, axes=axes, output=output)
-        spectra = [paths.spectra(*named, pack) for pack in manifests]
+            spectra.run(**made, manifest=manifest, axes=edges, output=sums[pack])
         job = self.plan.job("survey", representation="features")
-        all.survey(job, spectra=spectra, output=survey)
-        return survey
+        survey.run(job, spectra=list(sums.values()), output=output)
+        return output
 
     def rows(self) -> Shards:
         """(entry, object) → (id, split) of all rows of all files."""
         found: Shards = {}
-        for pack in self.plan.packs:
+        for pack in self.plan.files.packs:
             manifest = Path(self.preprocess(pack))
             for entry in Manifest.read(manifest).files.values():
                 for shard in entry.shards:

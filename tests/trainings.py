@@ -26,10 +26,11 @@ SECONDS = 600
 STAGE = """
 import json, sys
 from pathlib import Path
-from rootloom.stages.all import running, train
+from rootloom.cluster.running import running
+from rootloom.stages import train
 place = Path(sys.argv[1])
 with running(str(place / "log")):
-    train(**json.loads((place / "arguments.json").read_text()))
+    train.run(**json.loads((place / "arguments.json").read_text()))
 """
 
 

@@ -9,24 +9,25 @@ from snakemake.exceptions import WorkflowError
 from rootloom.system import ending
 from rootloom.cluster import outcomes
 from rootloom.errors import RootloomError
-from rootloom.planning.plan import Plan, State
+from rootloom.planning.plan import State
+from rootloom.stages import make_plan
 from rootloom.types import GROUPS
 
 try:
     # Jobs parse this file too: they read the list of files that the head has written.
-    PLAN = Plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
-    PLAN.listing
+    PLAN = make_plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
+    PLAN.files.listing
 except RootloomError as refusal:
     ending.refuse(refusal)
 
-PATHS = PLAN.paths
+REQUEST, FILES, PATHS = PLAN.request, PLAN.files, PLAN.paths
 # Jobs parse this file too: what has to run was decided by the head.
 HEAD_PLANS = workflow.is_main_process
 
 # What `index` checks is not part of what it computes: a new variable must not index every file anew.
-config["readers"] = PLAN.readers_to_check()
+config["readers"] = REQUEST.readers_to_check()
 # Nor what `statistics` refuses: a new cross section must not sum anything anew.
-config["weighting"] = PLAN.weighting()
+config["weighting"] = REQUEST.weighting()
 
 
 def any_of(names):
@@ -51,14 +52,14 @@ def minutes(rule, amount):
 
 def files_of(wildcards):
     """The ROOT files of a pack."""
-    return PLAN.root_inputs(PLAN.files(wildcards.pack).values())
+    return FILES.root_inputs(FILES.of_pack(wildcards.pack).values())
 
 
 def all_predictions(wildcards):
     """Prediction files of every method and member, for every split and the rows of no class."""
     return [
         path
-        for method in PLAN.all_methods
+        for method in REQUEST.all_methods
         for split in GROUPS
         for path in PLAN.predictions(method, split)
     ]
@@ -142,8 +143,8 @@ def shards_for(rule):
     def paths(wildcards):
         name = representation_read(wildcards)
         # Jobs on other machines need not ask.
-        lost = PLAN.lost_shards[name] if HEAD_PLANS else []
-        return [*PLAN.manifests(name), *lost]
+        lost = PLAN.lost.shards[name] if HEAD_PLANS else []
+        return [*FILES.manifests(name), *lost]
 
     return reads(rule, paths, same_again=True)
 
@@ -151,37 +152,39 @@ def shards_for(rule):
 def representation_read(wildcards):
     """The representation that a job names, or its method reads."""
     named = wildcards.get("representation")
-    return named if named is not None else PLAN.representation_of(wildcards.method)
+    return named if named is not None else REQUEST.representation_of(wildcards.method)
 
 
 def statistics_of(wildcards):
     """Statistics of the representation a method reads."""
-    return PATHS.statistics(PLAN.dataset_name, PLAN.representation_of(wildcards.method))
+    return PATHS.statistics(
+        REQUEST.dataset_name, REQUEST.representation_of(wildcards.method)
+    )
 
 
 def model_of(wildcards):
     """The model that a job applies."""
-    return PATHS.model(PLAN.name, wildcards.method, wildcards.member)
+    return PATHS.model(REQUEST.name, wildcards.method, wildcards.member)
 
 
 def index_of_file(wildcards):
     """The index of the pack of a file."""
-    return PATHS.index(PLAN.dataset_name, PLAN.pack_of(wildcards.file))
+    return PATHS.index(REQUEST.dataset_name, FILES.pack_of(wildcards.file))
 
 
 def shards_of_pack(wildcards):
     """The manifest of a pack, and lost shards of it."""
     lost = []
     if HEAD_PLANS:
-        lost = PLAN.lost_shards_of(wildcards.representation, wildcards.pack)
+        lost = PLAN.lost.shards_of(wildcards.representation, wildcards.pack)
     return [PATHS.manifest(**wildcards), *lost]
 
 
 wildcard_constraints:
-    dataset=any_of([PLAN.dataset_name]),
-    representation=any_of(PLAN.representations),
-    experiment=any_of([PLAN.name]),
-    method=any_of(PLAN.all_methods),
+    dataset=any_of([REQUEST.dataset_name]),
+    representation=any_of(REQUEST.representations),
+    experiment=any_of([REQUEST.name]),
+    method=any_of(REQUEST.all_methods),
     file="[^/.]+",
     folder="[0-9a-f]{2}/[0-9a-f]",
     block="[^/]+",

@@ -28,10 +28,10 @@ def take_lease():
     """Become the head of this directory and leave its jobs the list of files, or refuse to start."""
     try:
         note = HEAD.take()
-        PLAN.note_files()
+        FILES.note()
         planned = list(workflow.dag.needrun_jobs())
         date_back({str(path) for job in planned for path in job.input}, time.time())
-        PLAN.note_code(
+        PLAN.jobs.note_code(
             (job.rule.name, job.wildcards) for job in planned if not job.is_norun
         )
     except RootloomError as refusal:

@@ -159,9 +159,11 @@ def _submit(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from rootloom.planning.explain import explain
+    from rootloom.planning.explain import explain, settings
+    from rootloom.stages import make_plan
 
-    lines = explain(options.root, options.target, options.config)
+    plan = make_plan(settings(options.root, options.config), options.root)
+    lines = explain(plan, options.target, options.config)
     print("\n".join(lines))
     return 0
 
@@ -229,9 +231,9 @@ def _rates(options: argparse.Namespace) -> int:
 
 def _retry(options: argparse.Namespace) -> int:
     from rootloom.planning.explain import settings
-    from rootloom.planning.plan import Plan
+    from rootloom.stages import make_plan
 
-    keys = Plan(settings(options.root, options.config), options.root).retry()
+    keys = make_plan(settings(options.root, options.config), options.root).files.retry()
     print(f"{len(keys)} files will be looked at again in the next run", *keys, sep="\n")
     return 0
 

@@ -119,10 +119,10 @@ class Submission(HTCondorExecutor):
         plan = self.workflow.globals.get("PLAN")  # the canary has none
         cargo = Cargo(
             command,
-            reads=read_by(job, plan.listing if plan else None),
+            reads=read_by(job, plan.files.listing if plan else None),
             outputs=[str(path) for path in job.output],
             every=self.workflow.executor_settings.state_seconds or None,
-            made={str(plan.list_path): excerpt_for(job, plan.listing)} if plan else {},
+            made={str(plan.files.list_path): excerpt_for(job, plan.files.listing)} if plan else {},
         )
         return self.sandboxes.prepare(self._token, cargo)
 
@@ -140,7 +140,7 @@ class Submission(HTCondorExecutor):
     def _common(self) -> Common:
         workflow = self.workflow
         if plan := workflow.globals.get("PLAN"):
-            plan.require_start_here()
+            plan.files.require_start_here()
         configured = [str(path) for path in workflow.configfiles]
         return Common(checkout_of(Path(workflow.main_snakefile)), configured)
 

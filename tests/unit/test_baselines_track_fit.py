@@ -14,7 +14,7 @@ from tests.workflow.project import ROOT
 from rootloom.baselines.fastest_light import FastestLight
 from rootloom.baselines.track_fit import TrackFit
 from rootloom.errors import ConfigError, DataError
-from rootloom.planning.request import Selection
+from rootloom.stages import make_plan
 from rootloom.types import Ragged
 
 DETECTOR = TrackFit(rings=30, equator=60)
@@ -161,6 +161,6 @@ def refused(tmp_path, experiment, baseline, representation, where, match):
     }
     (config / "experiments/mine.yaml").write_text(yaml.safe_dump(section))
     with pytest.raises(ConfigError) as refusal:
-        Selection({"experiment": "mine"}, Path(tmp_path))
+        make_plan({"experiment": "mine"}, Path(tmp_path))
     assert where in str(refusal.value)
     assert re.search(match, " ".join(str(refusal.value).split()))

@@ -16,6 +16,7 @@ from rootloom.config.sections import Dataset, Experiment, Library, Settings, Spl
 from rootloom.errors import ConfigError
 from rootloom.planning.plan import Plan
 from rootloom.rootio.functions import reference
+from rootloom.stages import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Library(ROOT / "config")
@@ -37,9 +38,9 @@ def test_shipped_experiments_have_a_complete_plan(name: str, size: str, tmp_path
         if pattern.startswith("data/"):  # what `rootloom import` makes of somebody else's table
             (tmp_path / pattern).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / pattern.replace("*", "table-00000")).touch()
-    plan = Plan({"experiment": name, "size": size}, tmp_path)
+    plan = make_plan({"experiment": name, "size": size}, tmp_path)
     assert plan.targets()
-    for method in plan.experiment.methods:
+    for method in plan.request.experiment.methods:
         assert plan.job("train", method=method, member="0")["fingerprint"]
 
 
@@ -51,15 +52,15 @@ def test_every_shipped_file_is_valid(folder: str) -> None:
 
 
 def test_a_larger_size_keeps_every_file_of_a_smaller_one() -> None:
-    demo, full = (Plan({"size": size}, ROOT) for size in ("demo", "full"))
-    few, more = ({k for pack in p.packs for k in p.files(pack)} for p in (demo, full))
+    demo, full = (make_plan({"size": size}, ROOT) for size in ("demo", "full"))
+    few, more = ({k for pack in p.files.packs for k in p.files.of_pack(pack)} for p in (demo, full))
     assert few < more
     for key in few:
         assert demo.job("simulate", file=key) == full.job("simulate", file=key)
 
 
 def test_a_dataset_alone_is_an_experiment() -> None:
-    assert Plan({"experiment": "w-jets"}, ROOT).all_methods == ["dnn", "boosted-trees"]
+    assert make_plan({"experiment": "w-jets"}, ROOT).request.all_methods == ["dnn", "boosted-trees"]
 
 
 @pytest.mark.parametrize(
@@ -85,11 +86,11 @@ def test_wrong_sections_name_the_fix(cls: Any, data: Any, message: str) -> None:
 
 def test_columns_that_a_model_reads_are_those_of_its_representation(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    assert Plan({"experiment": "higgs"}, tmp_path).all_methods
+    assert make_plan({"experiment": "higgs"}, tmp_path).request.all_methods
     file = tmp_path / "config" / "models" / "lorentz.yaml"
     file.write_text(file.read_text().replace("jet3_eta", "jet3_etta"))
     with pytest.raises(ConfigError, match=r"jet3_etta(.|\n)*did you mean 'jet3_eta'"):
-        Plan({"experiment": "higgs"}, tmp_path)
+        make_plan({"experiment": "higgs"}, tmp_path)
 
 
 def test_splits_are_shares_or_expressions() -> None:
@@ -116,9 +117,9 @@ def test_folds_need_as_many_members(tmp_path: Path, folds: int) -> None:
     file.write_text(yaml.safe_dump(experiment))
     if folds != 3:
         with pytest.raises(ConfigError, match=r"resnet-bagged\.training\.folds\n.*as many members"):
-            Plan({"experiment": "higgs"}, tmp_path)
+            make_plan({"experiment": "higgs"}, tmp_path)
         return
-    plan = Plan({"experiment": "higgs"}, tmp_path)
+    plan = make_plan({"experiment": "higgs"}, tmp_path)
     assert [path.split("/")[-2:] for path in plan.held_out("resnet-bagged")] == [
         [str(member), "train.h5"] for member in range(3)
     ]
@@ -132,8 +133,8 @@ def test_objects_may_be_rows_of_a_cross_validation(tmp_path: Path) -> None:
     (method,) = list(experiment["methods"])[:1]
     experiment["methods"][method] |= {"members": 2, "training": {"folds": 2}}
     file.write_text(yaml.safe_dump(experiment))
-    plan = Plan({"experiment": "nano-btag"}, tmp_path)
-    assert plan.dataset.rows == "Jet"
+    plan = make_plan({"experiment": "nano-btag"}, tmp_path)
+    assert plan.request.dataset.rows == "Jet"
     assert len(plan.held_out(method)) == 2
 
 
@@ -146,7 +147,7 @@ def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
     method = "{model: calogan, representation: calorimeter-cells, members: 2}"
     text = f"dataset: calo\ntask: {{kind: adversarial}}\nmethods:\n  gan: {method}\n"
     experiment.write_text(text)
-    plan = Plan({"experiment": "showers"}, tmp_path)
+    plan = make_plan({"experiment": "showers"}, tmp_path)
     made = [f"results/showers/generated/gan/{member}.root" for member in range(2)]
     of_experiment = [path for path in plan.targets() if "/showers/" in path]
     assert {"results/showers/report.html", *made} <= set(of_experiment)
@@ -156,7 +157,7 @@ def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
     assert first["seed"] != second["seed"]
     experiment.write_text(text + "baselines: {total: {kind: cut, variable: total}}\n")
     with pytest.raises(ConfigError, match="which scores no rows"):
-        Plan({"experiment": "showers"}, tmp_path)
+        make_plan({"experiment": "showers"}, tmp_path)
 
 
 def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Path) -> None:
@@ -167,22 +168,22 @@ def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Pa
         "methods:\n  gan: {model: calogan, representation: calorimeter-cells}\n"
     )
     experiment.write_text(text)
-    plan = Plan({"experiment": "showers"}, tmp_path)
-    assert "energy" not in plan.compared()
-    assert {"total", "depth", "width2", "active0"} <= set(plan.compared())
+    plan = make_plan({"experiment": "showers"}, tmp_path)
+    assert "energy" not in plan.request.compared()
+    assert {"total", "depth", "width2", "active0"} <= set(plan.request.compared())
     section = plan.job("fidelity", method="gan")["section"]
-    assert set(section["reader"]["variables"]) == {"energy", *plan.compared()}
-    whole = plan.job("preprocess", representation="calorimeter-cells", pack=plan.packs[0])
-    assert whole["section"]["auxiliary"] == plan.compared()
+    assert set(section["reader"]["variables"]) == {"energy", *plan.request.compared()}
+    whole = plan.job("preprocess", representation="calorimeter-cells", pack=plan.files.packs[0])
+    assert whole["section"]["auxiliary"] == plan.request.compared()
 
     experiment.write_text(text + "evaluation: {features: [depth]}\n")
-    assert Plan({"experiment": "showers"}, tmp_path).compared() == ["depth"]
+    assert make_plan({"experiment": "showers"}, tmp_path).request.compared() == ["depth"]
     for features, refusal in (("[dept]", "did you mean 'depth'"), ("[]", "at least one variable")):
         experiment.write_text(text + f"evaluation: {{features: {features}}}\n")
         with pytest.raises(ConfigError, match=refusal):
-            Plan({"experiment": "showers"}, tmp_path)
+            make_plan({"experiment": "showers"}, tmp_path)
     # Nothing of this for what tells particles apart.
-    assert Plan({"experiment": "calo-identification"}, tmp_path).auxiliary() == []
+    assert make_plan({"experiment": "calo-identification"}, tmp_path).request.auxiliary() == []
 
 
 def test_alternatives_replace_each_other_whole() -> None:
@@ -225,7 +226,7 @@ def two_generators(root: Path, **fields: Any) -> Plan:
         },
     }
     (root / "config" / "experiments" / "two.yaml").write_text(yaml.safe_dump(experiment))
-    return Plan({"experiment": "two"}, root)
+    return make_plan({"experiment": "two"}, root)
 
 
 def test_a_method_may_have_a_task_of_its_own(tmp_path: Path) -> None:
@@ -259,7 +260,7 @@ def test_methods_are_evaluated_alike(tmp_path: Path) -> None:
     known["$defs"]["tasks"]["flow_matching"]["x-evaluation"] = "other"
     file.write_text(json.dumps(known))
     with pytest.raises(ConfigError, match=r"methods.flow: task(.|\n)*with 'other'"):
-        Plan({"experiment": "two"}, tmp_path)
+        make_plan({"experiment": "two"}, tmp_path)
 
 
 def test_a_generator_learns_one_class(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_a_generator_learns_one_class(tmp_path: Path) -> None:
     file = tmp_path / "config" / "experiments" / "two.yaml"
     file.write_text(file.read_text().replace("calo-eplus", "calo"))
     with pytest.raises(ConfigError, match="at most 1, for the task 'adversarial'"):
-        Plan({"experiment": "two"}, tmp_path)
+        make_plan({"experiment": "two"}, tmp_path)
 
 
 def test_a_dataset_like_another_replaces_whole_keys(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from rootloom.rootio.expressions import Expression, choose
 from rootloom.rootio.functions.reference import LANGUAGE
 from rootloom.rootio.functions.registry import EXAMPLE, rounded
 from rootloom.rootio.syntax import inlined
+from rootloom.stages import make_plan
 
 ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = {
@@ -33,7 +34,7 @@ def plan(folder: Path, **keys: Any) -> Plan:
     if not (folder / "config").exists():
         shutil.copytree(ROOT / "config", folder / "config")
     (folder / "config" / "datasets" / "mine.yaml").write_text(yaml.safe_dump({**BASE, **keys}))
-    return Plan({"experiment": "mine"}, folder)
+    return make_plan({"experiment": "mine"}, folder)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +83,11 @@ def test_definitions_may_be_those_of_a_sample(tmp_path: Path) -> None:
         "variables": {"met": "met + 1"}, "weight": "scale", "classes": {},
     }  # fmt: skip
     made = plan(tmp_path, **keys)
-    readers = made.readers()
+    readers = made.request.readers()
     assert readers["a"]["variables"] == {"met": "((1) * MET_pt) + 1"}
     assert readers["b"]["variables"] == {"met": "((2) * MET_pt) + 1"}
     assert readers["b"]["weight"] == "(2)"
-    assert made.readers_to_check()["a"]["defined"] == ["met", "scale"]
+    assert made.request.readers_to_check()["a"]["defined"] == ["met", "scale"]
     samples["b"]["define"] = {"scael": "2"}
     with pytest.raises(ConfigError, match="did you mean 'scale'"):
         plan(tmp_path, **keys)
@@ -97,7 +98,7 @@ def test_a_definition_decides_only_over_what_uses_it(tmp_path: Path) -> None:
         defined = {"a": "MET_pt", "b": "MET_phi", **define}
         files = [str(ROOT / path) for path in BASE["files"]]
         made = plan(tmp_path, files=files, define=defined, variables={"x": "a"})
-        (pack,) = made.packs
+        (pack,) = made.files.packs
         return [
             made.job("index", pack=pack)["fingerprint"],
             made.job("preprocess", representation="features", pack=pack)["fingerprint"],
@@ -137,10 +138,10 @@ def test_a_number_in_quotes_is_refused_with_its_spelling(tmp_path: Path) -> None
     experiment["training"] = {**experiment.get("training", {}), "learning_rate": "1.0e-3"}
     file.write_text(yaml.dump(experiment).replace("'1.0e-3'", '"1.0e-3"'))
     with pytest.raises(ConfigError, match=r"learning_rate(.|\n)*0.001, without quotes"):
-        Plan({"experiment": "nano-btag"}, tmp_path)
+        make_plan({"experiment": "nano-btag"}, tmp_path)
     file.write_text(file.read_text().replace('"1.0e-3"', "1.0e-3"))
-    made = Plan({"experiment": "nano-btag"}, tmp_path)
-    assert made.experiment.training["learning_rate"] == 1e-3
+    made = make_plan({"experiment": "nano-btag"}, tmp_path)
+    assert made.request.experiment.training["learning_rate"] == 1e-3
 
 
 @pytest.mark.parametrize(("text", "gives"), [(text, gives) for text, gives, _ in LANGUAGE])

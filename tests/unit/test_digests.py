@@ -26,6 +26,7 @@ from rootloom.evaluation.predictions import (
 )
 from rootloom.evaluation.results import read_evaluation, read_floor, write_result
 from rootloom.planning.rates import measure
+from rootloom.planning.stage import Job
 from rootloom.report.inputs import read_history
 from rootloom.rootio.catalogue import Catalogue
 from rootloom.shards.manifest import Entry, Manifest, all_shards
@@ -33,7 +34,9 @@ from rootloom.shards.moments import Moments
 from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages import all
+from rootloom.stages.evaluate import run
+from rootloom.stages.friends import Branches, scores_of
+from rootloom.stages.statistics import read_moments
 from rootloom.system import atomic, provenance
 from rootloom.training import bundle
 from rootloom.types import Ragged, RowBlock
@@ -100,7 +103,7 @@ def history(path: Path) -> None:
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "index": (catalogue, Catalogue.read),
     "manifest": (manifest, lambda path: all_shards([path], 2)),
-    "moments": (moments, lambda path: atomic.read_json(path, "moments", all._moments)),
+    "moments": (moments, lambda path: read_moments(str(path))),
     "statistics": (moments, Statistics.read),
     "evaluation": (evaluation, read_evaluation),
     "floor": (floor, read_floor),
@@ -296,13 +299,15 @@ def test_damaged_predictions_are_no_bad_input(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = b""
     path.write_bytes(content)
-    job = {"section": {"evaluation": {"kind": "classification"}, "experiment": "e", "folds": {}}}
+    section = {"evaluation": {"kind": "classification"}, "method": "m"}
+    job: Job = {"section": section, "code": "", "upstream": "", "fingerprint": ""}
+    branches = Branches(experiment="e", folds={}, readers={}, simulated=False)
     with pytest.raises(InputError) as given:
         read_predictions(path)
     assert given.value.fault == "input"
     for action in (
-        lambda: all.evaluate(job, predictions=[str(path)], held_out=[], output="e.json"),
-        lambda: all._scores(job["section"], [str(path)], ["f"]),
+        lambda: run(job, predictions=[str(path)], held_out=[], output="e.json"),
+        lambda: scores_of(branches, [str(path)], ["f"]),
     ):
         with pytest.raises(ResultError, match=r"(?s)p\.h5.*delete it and run snakemake again"):
             action()

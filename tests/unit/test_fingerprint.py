@@ -44,7 +44,7 @@ def test_what_runs_counts(other: str) -> None:
 
 def test_stages_cover_the_rooms_they_run() -> None:
     modules = fingerprint.definitions(
-        "rootloom.stages.all:preprocess", "rootloom.representations.image"
+        "rootloom.stages.preprocess:run", "rootloom.representations.image:JetImage"
     )
     assert {"rootloom.representations.pixels", "rootloom.physics.jets.clustering"} <= set(modules)
     assert "rootloom.shards.writer" in modules
@@ -52,11 +52,11 @@ def test_stages_cover_the_rooms_they_run() -> None:
 
 
 def test_definitions_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    target = "rootloom.stages.all:preprocess"
+    target = "rootloom.stages.preprocess:run"
     before = fingerprint.definitions(target)
     assert {"ShardWriter", "imports"} <= set(before["rootloom.shards.writer"])
-    assert set(before[target]) >= {"preprocess", "_is_ours"}
-    assert "train" not in before[target]  # another function of its module
+    assert set(before[target]) >= {"run", "Section"}
+    assert "run_shard" not in before[target]  # another function of its module
     changed = tmp_path / "writer.py"
     source = fingerprint._source("rootloom.shards.writer").read_text()
     changed.write_text(source.replace("class Growing:", "class Growing:\n    more = 1\n"))
@@ -70,12 +70,12 @@ def test_definitions_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_neutral_modules_are_left_out() -> None:
-    assert not set(fingerprint.definitions("rootloom.stages.all:train")) & fingerprint.NEUTRAL
+    assert not set(fingerprint.definitions("rootloom.stages.train:run")) & fingerprint.NEUTRAL
 
 
 def test_an_unknown_function_is_an_error() -> None:
     with pytest.raises(AttributeError, match="no such function"):
-        fingerprint.of_code("rootloom.stages.all:nothing")
+        fingerprint.of_code("rootloom.stages.train:nothing")
 
 
 def test_values_do_not_depend_on_the_order_of_keys() -> None:

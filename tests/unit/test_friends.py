@@ -38,7 +38,7 @@ from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import shard_statistics
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.shards.weights import WeightTable
-from rootloom.stages import all
+from rootloom.stages import friends
 from rootloom.stages.friend_trees import Scores
 from rootloom.stages.scoring import LearningData
 from rootloom.types import GROUPS, RowBlock
@@ -319,14 +319,14 @@ def test_all_files_of_a_pack_that_have_changed_are_named(
         "tree": "Events", "rows": "Jet", "files": ["*.root"], "classes": classes,
         "variables": {"pt": "Jet_pt"}, "splits": FRACTIONS,
     })  # fmt: skip
-    (pack,) = run.plan.packs
+    (pack,) = run.plan.files.packs
     index, notes = run.index(pack), run.plan.paths.changed("mine", "{file}")
     for seed, path in enumerate(paths[1:]):
         write_jets(path, 7 + seed)
     with pytest.raises(ChangedError, match=r"(?s)second\.root.*third\.root|third.*second"):
-        all.friends(
+        friends.run(
             run.plan.job("friends", pack=pack),
-            listing=str(run.plan.list_path),
+            listing=str(run.plan.files.list_path),
             predictions=[],
             index=index,
             friends=str(tmp_path / "friends" / "{file}.root"),

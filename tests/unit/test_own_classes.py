@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from rootloom.config import registry
 from rootloom.config.members import lacking
 from rootloom.config.sections import Library
 from rootloom.errors import ConfigError
-from rootloom.planning.plan import Plan
 from rootloom.shards.moments import Moments
+from rootloom.stages import make_plan
 from rootloom.stages.networks import task_of
 from rootloom.testing import MODEL_CHECKS, Case, Memory, labelled
 from rootloom.training.loop import fit
@@ -180,10 +181,10 @@ def test_reading_a_configuration_imports_no_heavy_package() -> None:
 
 
 def test_classes_of_ones_own_are_planned_like_others(project: Path) -> None:
-    plan = Plan({"experiment": "own"}, project)
-    assert plan.all_methods == ["own"]
-    assert plan.auxiliary() == ["pt"]
-    assert plan.properties(plan.library.representation("ratios"))["floor"]["default"] == 1e-3
+    request = make_plan({"experiment": "own"}, project).request
+    assert request.all_methods == ["own"]
+    assert request.auxiliary() == ["pt"]
+    assert request.properties(request.representation("ratios"))["floor"]["default"] == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_what_is_wrong_with_ones_own_is_refused_by_name(
     name = next(iter(OWN[folder]))
     write(project, folder, name, section)
     with pytest.raises(ConfigError, match=message) as refused:
-        Plan({"experiment": "own"}, project)
+        make_plan({"experiment": "own"}, project)
     assert refused.value.where.startswith(f"config/{folder}/{name}.yaml: ")
 
 
@@ -235,18 +236,17 @@ def test_a_member_that_is_missing_is_refused_with_its_purpose(
 
 def test_ones_own_train_to_a_prediction(project: Path) -> None:
     library, rng = Library(project / "config"), np.random.default_rng(3)
-    sections = {
-        "representation": library.representation("ratios"),
-        "model": library.model("sines"),
-        "task": {"kind": "classification"},
-        "classes": ["light", "b"],
-    }
-    representation = registry.build("representations", sections["representation"])
+    network = SimpleNamespace(
+        representation=library.representation("ratios"),
+        model=library.model("sines"),
+        task={"kind": "classification"},
+    )
+    representation = registry.build("representations", network.representation)
     label = rng.integers(0, 2, 200)
     rows = {name: rng.uniform(1, 2, 200) + label for name in ("pt", "eta", "muons")}
     columns = labelled(representation.encode(rows), label, 1)
     moments = {n: Moments.of(x) for n, x in representation.sample(columns).items()}
-    task = task_of(sections, moments)
+    task = task_of(network, SimpleNamespace(classes=["light", "b"]), moments)
     for check in MODEL_CHECKS[:2]:
         check(Case(task, columns))
     batches = Memory(columns, task.representation, 32)

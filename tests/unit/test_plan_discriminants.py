@@ -12,7 +12,8 @@ import yaml
 from rootloom.config.registry import parse
 from rootloom.errors import ConfigError
 from rootloom.evaluation.classification.discriminants import Discriminant
-from rootloom.planning.request import Selection
+from rootloom.planning.compatibility import check_compatibility
+from rootloom.planning.request import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 THREE = {
@@ -23,7 +24,7 @@ THREE = {
 GOOD = {"signal": "b", "fractions": {"c": 0.018, "light": 0.982}}
 
 
-def selected(root: Path, discriminants: Any, classes: dict[str, Any] = THREE) -> Selection:
+def selected(root: Path, discriminants: Any, classes: dict[str, Any] = THREE) -> Request:
     """The shipped example on NanoAOD with these classes and discriminants."""
     shutil.copytree(ROOT / "config", root / "config")
     (root / "tests").symlink_to(ROOT / "tests")
@@ -34,7 +35,9 @@ def selected(root: Path, discriminants: Any, classes: dict[str, Any] = THREE) ->
         file = root / "config" / folder / "nano-btag.yaml"
         section = {**yaml.safe_load(file.read_text()), **changes}
         file.write_text(yaml.safe_dump(section, sort_keys=False))
-    return Selection({"experiment": "nano-btag"}, root)
+    request = Request({"experiment": "nano-btag"}, root)
+    check_compatibility(request)
+    return request
 
 
 def test_three_classes_have_discriminants_and_no_file_more(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.workflow.project import Project, make_project
 
 from rootloom.errors import ConfigError
 from rootloom.planning.plan import Plan
+from rootloom.stages import make_plan
 from snakemake_executor_plugin_rootloom_htcondor.reads import excerpt_for
 
 SETTINGS = {"experiment": "toy", "results": "results"}
@@ -31,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def fingerprints(plan: Plan) -> list[str]:
-    pack = plan.packs[0]
+    pack = plan.files.packs[0]
     asked = {
         "index": {"pack": pack},
         "preprocess": {"representation": "toy-tree", "pack": pack},
@@ -45,26 +46,26 @@ def test_it_asks_for_the_same_jobs(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.path)
-    here = Plan(SETTINGS, project.path)
-    pack = here.packs[0]
+    here = make_plan(SETTINGS, project.path)
+    pack = here.files.packs[0]
     params = {"job": here.job("index", pack=pack)}
     job = SimpleNamespace(is_group=lambda: False, params=params)
     shutil.copytree(project.path / "config", tmp_path / "config")
-    (tmp_path / here.list_path).parent.mkdir(parents=True)
-    (tmp_path / here.list_path).write_bytes(excerpt_for(job, here.listing))
-    expected, files = fingerprints(here), here.files(pack)
+    (tmp_path / here.files.list_path).parent.mkdir(parents=True)
+    (tmp_path / here.files.list_path).write_bytes(excerpt_for(job, here.files.listing))
+    expected, files = fingerprints(here), here.files.of_pack(pack)
     monkeypatch.chdir(tmp_path)
-    there = Plan(SETTINGS, tmp_path, noted=True)
+    there = make_plan(SETTINGS, tmp_path, noted=True)
     assert fingerprints(there) == expected
-    assert there.files(pack) == files
+    assert there.files.of_pack(pack) == files
 
 
 def test_file_names_that_start_elsewhere_are_refused(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = Plan(SETTINGS, project.path)
+    plan = make_plan(SETTINGS, project.path)
     monkeypatch.chdir(project.path)
-    plan.require_start_here()
+    plan.files.require_start_here()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="started in the checkout"):
-        plan.require_start_here()
+        plan.files.require_start_here()

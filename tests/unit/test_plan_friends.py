@@ -9,7 +9,7 @@ import yaml
 from tests.workflow.project import Project, make_project
 
 from rootloom.errors import ConfigError
-from rootloom.planning.plan import Plan
+from rootloom.stages import make_plan
 
 SETTINGS = {"experiment": "toy", "results": "results"}
 EXPERIMENT = Path("config/experiments/toy.yaml")
@@ -23,17 +23,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def test_names_that_branches_would_spell_alike_are_refused(project: Project) -> None:
-    Plan(SETTINGS, project.path)
+    make_plan(SETTINGS, project.path)
     content = yaml.safe_load(EXPERIMENT.read_text())
     cut = {"kind": "cut", "variable": "trimmed_mass"}
     content["baselines"] |= {"my-cut": cut, "my.cut": cut}
     EXPERIMENT.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=r"methods(.|\n)*'my-cut' and 'my\.cut'"):
-        Plan(SETTINGS, project.path)
+        make_plan(SETTINGS, project.path)
 
 
 def test_friends_know_the_folds(project: Project) -> None:
-    plan = Plan(SETTINGS, project.path)
-    section = plan.job("friends", pack=plan.packs[0])["section"]
+    plan = make_plan(SETTINGS, project.path)
+    section = plan.job("friends", pack=plan.files.packs[0])["section"]
     assert section["folds"] == {"dense": 2}
     assert section["experiment"] == "toy"

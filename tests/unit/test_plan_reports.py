@@ -11,6 +11,7 @@ import yaml
 
 from rootloom.errors import ConfigError
 from rootloom.planning.plan import Plan
+from rootloom.stages import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +24,7 @@ def planned(root: Path, experiment: str, **changes: Any) -> Plan:
     if changes:
         section = yaml.safe_load(file.read_text())
         file.write_text(yaml.safe_dump({**section, **changes}, sort_keys=False))
-    return Plan({"experiment": experiment}, root)
+    return make_plan({"experiment": experiment}, root)
 
 
 @pytest.mark.parametrize(
@@ -36,10 +37,10 @@ def planned(root: Path, experiment: str, **changes: Any) -> Plan:
 )
 def test_whatever_can_be_drawn_has_average_images(tmp_path: Path, images: Any) -> None:
     plan = planned(tmp_path, "calo-identification", images=images)
-    assert "images.png" in plan.figures()
-    shown = set(plan.experiment.pictured().values())
+    assert "images.png" in plan.request.figures()
+    shown = set(plan.request.experiment.pictured().values())
     assert shown == set(images.values() if isinstance(images, dict) else images)
-    assert shown <= set(plan.representations)
+    assert shown <= set(plan.request.representations)
 
 
 @pytest.mark.parametrize("name", ["shower-shapes", "tree-kt"])
@@ -63,8 +64,8 @@ def test_the_default_experiment_has_the_title_of_the_dataset(tmp_path: Path) -> 
 def test_the_report_is_told_every_expression(tmp_path: Path) -> None:
     plan = planned(tmp_path, "nano-btag")
     words = plan.job("report")["section"]["definitions"]
-    assert words["variables"] == plan.dataset.variables
-    assert words["define"] == plan.dataset.define
-    assert words["select"] == plan.dataset.select
-    assert set(words["classes"]) == set(plan.dataset.classes)
-    assert set(words["read"]) == set(plan.representations)
+    assert words["variables"] == plan.request.dataset.variables
+    assert words["define"] == plan.request.dataset.define
+    assert words["select"] == plan.request.dataset.select
+    assert set(words["classes"]) == set(plan.request.dataset.classes)
+    assert set(words["read"]) == set(plan.request.representations)

@@ -12,7 +12,7 @@ import yaml
 
 from rootloom.config.sections import Dataset, Experiment, Library, Settings, parse
 from rootloom.errors import ConfigError
-from rootloom.planning.plan import Plan
+from rootloom.stages import make_plan
 from rootloom.system.paths import check_name, check_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ def test_names_are_parts_of_paths(name: str) -> None:
     with pytest.raises(ConfigError, match="beginning with a letter or digit"):
         check_name(name, "x.yaml")
     with pytest.raises(ConfigError, match="letters, digits"):
-        Plan({"experiment": name}, ROOT)
+        make_plan({"experiment": name}, ROOT)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_names_are_parts_of_paths(name: str) -> None:
 )  # fmt: skip
 def test_results_are_a_directory(results: str) -> None:
     with pytest.raises(ConfigError, match=r"config.yaml: results\n.*a directory"):
-        Plan({"experiment": "w-tagging", "results": results}, ROOT)
+        make_plan({"experiment": "w-tagging", "results": results}, ROOT)
 
 
 def test_ordinary_results_and_names_stay() -> None:
@@ -100,7 +100,7 @@ def test_ordinary_results_and_names_stay() -> None:
     for name in ("w-tagging", "2016_B", "T.v2", "x" * 100):
         check_name(name, "here")
     with pytest.raises(ConfigError, match="folders of the results"):
-        Plan({"experiment": "datasets"}, ROOT)
+        make_plan({"experiment": "datasets"}, ROOT)
 
 
 @pytest.mark.parametrize("name", ["taken", "taken/below", "gone/below", "here"])
@@ -115,7 +115,7 @@ def test_results_below_a_file_are_refused(
     (tmp_path / "here" / "nano-btag").touch()
     said = r"config.yaml: results: \S+\n.*directory.*\n.*a (file|link to nothing): \S+\n.*fix"
     with pytest.raises(ConfigError, match=said):
-        Plan({"experiment": "nano-btag", "results": name}, ROOT)
+        make_plan({"experiment": "nano-btag", "results": name}, ROOT)
 
 
 @pytest.fixture
@@ -178,39 +178,39 @@ def test_what_only_the_parts_know_is_asked_in_the_plan(
 ) -> None:
     changed(config / file, change)
     with pytest.raises(ConfigError, match=message):
-        Plan({"experiment": "nano-btag"}, config.parent)
+        make_plan({"experiment": "nano-btag"}, config.parent)
 
 
 def test_columns_of_a_representation_are_those_of_the_dataset(config: Path) -> None:
     changed(config / "datasets/w-jets.yaml", {"objects/constituents": {"px": "px"}})
     with pytest.raises(ConfigError, match=r"representations/[a-z-]*.yaml(.|\n)*constituents\.py"):
-        Plan({"experiment": "w-tagging"}, config.parent)
+        make_plan({"experiment": "w-tagging"}, config.parent)
 
 
 def test_processes_are_those_of_the_source(config: Path) -> None:
     changed(config / "datasets/w-jets.yaml", {"classes/w/process": "z"})
     with pytest.raises(ConfigError, match=r"w-jets.yaml: classes.w.process\n.*\n.*'z'"):
-        Plan({"experiment": "w-tagging"}, config.parent)
+        make_plan({"experiment": "w-tagging"}, config.parent)
 
 
 def test_a_file_that_nobody_asked_for_is_no_reason_to_refuse(config: Path) -> None:
     (config / "models" / "broken.yaml").write_text("kind: [")
     (config / "representations" / "broken.yaml").write_text("a: 1\na: 2")
-    assert Plan({"experiment": "nano-btag"}, config.parent).targets()
+    assert make_plan({"experiment": "nano-btag"}, config.parent).targets()
     changed(config / "experiments/nano-btag.yaml", {"methods/dnn/representation": "jet-image"})
     with pytest.raises(ConfigError, match="choose one of"):
-        Plan({"experiment": "nano-btag"}, config.parent)
+        make_plan({"experiment": "nano-btag"}, config.parent)
 
 
 def test_jobs_do_not_ask_again(config: Path) -> None:
     """What the head has parsed needs no parsing in each of ten thousand jobs."""
     changed(config / "datasets/nano-btag.yaml", {"variables/pt": "1 +* 2"})
-    assert Plan({"experiment": "nano-btag"}, config.parent, noted=True).all_methods
+    assert make_plan({"experiment": "nano-btag"}, config.parent, noted=True).request.all_methods
 
 
 def test_settings_name_their_file() -> None:
     with pytest.raises(ConfigError, match=r"config/config.yaml: job_minutes\n.*greater than 0"):
-        Plan({"job_minutes": 0}, ROOT)
+        make_plan({"job_minutes": 0}, ROOT)
     with pytest.raises(ConfigError, match="did you mean 'results'"):
         parse(Settings, {"result": "x"}, "config/config.yaml")
 
@@ -233,13 +233,13 @@ def test_a_key_is_blamed_on_the_file_that_says_it(config: Path) -> None:
 def test_an_experiment_that_is_not_there_may_be_a_dataset() -> None:
     said = r"experiments/w-jet.yaml, or config/datasets/w-jet.yaml for(.|\n)*did you mean 'w-jets'"
     with pytest.raises(ConfigError, match=said):
-        Plan({"experiment": "w-jet"}, ROOT)
+        make_plan({"experiment": "w-jet"}, ROOT)
     with pytest.raises(ConfigError, match=r"did you mean 'nano-btag'\?"):  # of both kinds: once
-        Plan({"experiment": "nano-btg"}, ROOT)
+        make_plan({"experiment": "nano-btg"}, ROOT)
 
 
 def test_targets_are_profiled_without_reweighting(config: Path) -> None:
     file = config / "datasets/nano-btag.yaml"
     changed(file, {"reweight": None, "targets": {"eta": "Jet_eta"}})
     changed(config / "experiments/nano-btag.yaml", {"evaluation": {"profiles": ["target.eta"]}})
-    assert "target.eta" in Plan({"experiment": "nano-btag"}, config.parent).auxiliary()
+    assert "target.eta" in make_plan({"experiment": "nano-btag"}, config.parent).request.auxiliary()

@@ -20,7 +20,8 @@ from rootloom.rootio.dataset import ClassRule, FriendRule, RowReader
 from rootloom.rootio.friends import write_friend
 from rootloom.rootio.header import inspect, require, with_friends
 from rootloom.shards.reader import Shard
-from rootloom.stages import all
+from rootloom.stages import index, make_plan
+from rootloom.stages import preprocess as preprocessing
 from rootloom.types import SPLITS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -193,21 +194,21 @@ def plan_of(folder: Path, dataset: dict[str, Any]) -> Plan:
     }
     for name, content in files.items():
         (folder / f"config/{name}.yaml").write_text(yaml.safe_dump(content))
-    return Plan({"experiment": "mine"}, folder)
+    return make_plan({"experiment": "mine"}, folder)
 
 
 def preprocess(plan: Plan) -> dict[str, np.ndarray]:
     """What the shards of all files hold, in the order of their entries, keys sorted."""
-    plan.note_files()
-    listing, found = str(plan.list_path), []
-    for pack in plan.packs:
-        index, manifest = plan.paths.index("mine", pack), plan.manifests("features")[0]
+    plan.files.note()
+    listing, found = str(plan.files.list_path), []
+    for pack in plan.files.packs:
+        indexed, manifest = plan.paths.index("mine", pack), plan.files.manifests("features")[0]
         job = plan.job("index", pack=pack)
-        all.index(job, listing=listing, readers=plan.readers(), output=index)
-        all.preprocess(
+        index.run(job, listing=listing, readers=plan.request.readers(), output=indexed)
+        preprocessing.run(
             plan.job("preprocess", representation="features", pack=pack),
             listing=listing,
-            index=index,
+            index=indexed,
             shards=plan.paths.shard("mine", "features", "{file}", "{part}"),
             output=manifest,
             changed=plan.paths.changed("mine", "{file}"),
@@ -235,26 +236,26 @@ def test_files_beside_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(found["x"], DATA["x"])
     np.testing.assert_array_equal(found["score"], SCORE)
 
-    before = {key: file.state for key, file in plan.files(plan.packs[0]).items()}
+    before = {key: file.state for key, file in plan.files.of_pack(plan.files.packs[0]).items()}
     write(tmp_path / "scores/one_tagger.root", best={"score": -SCORE[:250]})
     again = plan_of(tmp_path, dataset)
-    after = {key: file.state for key, file in again.files(again.packs[0]).items()}
+    after = {key: file.state for key, file in again.files.of_pack(again.files.packs[0]).items()}
     assert [key.partition("-")[0] for key in before if before[key] != after[key]] == ["one"]
     np.testing.assert_array_equal(preprocess(again)["score"][:250], -SCORE[:250])
 
     shared = {"tagger": {**friends["tagger"], "file": "scores/one_tagger.root"}}
     with pytest.raises(ConfigError, match=r"friends\.tagger\.file(.|\n)*\{stem\}"):
-        plan_of(tmp_path, {**dataset, "friends": shared}).files(plan.packs[0])
+        plan_of(tmp_path, {**dataset, "friends": shared}).files.of_pack(plan.files.packs[0])
     os.remove(tmp_path / "scores/one_tagger.root")
     with pytest.raises(InputError, match=r"friends\.tagger(.|\n)*one\.root(.|\n)*no match"):
-        plan_of(tmp_path, dataset).files(plan.packs[0])
+        plan_of(tmp_path, dataset).files.of_pack(plan.files.packs[0])
 
 
 def test_friends_of_a_sample_and_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "mc.root", Events=DATA)
     url = write(tmp_path / "data.root", Events=DATA, tagger={"score": SCORE})
-    key = plan_of(tmp_path, {"files": ["mc.root"]}).files("0-of-1").popitem()[0]
+    key = plan_of(tmp_path, {"files": ["mc.root"]}).files.of_pack("0-of-1").popitem()[0]
     write(tmp_path / f"friends/{key}.root", tagger={"score": 2 * SCORE})
     samples = {
         "mc": {"files": ["mc.root"]},
@@ -283,8 +284,8 @@ def test_rows_are_counted_alike_for_every_reader_of_a_dataset(tmp_path: Path) ->
     dataset = {"files": ["in.root"], "rows": "Jet", "classes": {"a": {"where": "run > 0"}, "b": {}}}
     dataset["classes"]["b"] = {"where": "run <= 0"}
     plan = plan_of(tmp_path, {**dataset, "variables": {"pt": "Jet_pt", "met": "met + GenJet_n"}})
-    own = plan.reader({"kind": "features", "variables": ["pt"]})
-    less = plan.reader({"kind": "features", "variables": ["met"]})
-    (bare,) = plan.job("friends", pack=plan.packs[0])["section"]["readers"].values()
+    own = plan.request.reader({"kind": "features", "variables": ["pt"]})
+    less = plan.request.reader({"kind": "features", "variables": ["met"]})
+    (bare,) = plan.job("friends", pack=plan.files.packs[0])["section"]["readers"].values()
     assert (own["mentions"], less["mentions"], bare["mentions"]) == ([], ["Jet_pt"], ["Jet_pt"])
     assert bare["variables"] == {}

@@ -17,6 +17,7 @@ from rootloom.errors import ConfigError, InputError
 from rootloom.planning.plan import Plan
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect
+from rootloom.stages import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = np.array([1.5, -2.0, 4.0, 0.25, -1.0, 3.0])
@@ -151,12 +152,12 @@ def plan(folder: Path, experiment: dict[str, Any] | None = None, **changes: Any)
     (folder / "config/experiments/toy.yaml").write_text(yaml.safe_dump(wanted))
     for name in ("data.root", "mc.root"):
         (folder / name).touch()
-    return Plan({"experiment": "toy"}, folder)
+    return make_plan({"experiment": "toy"}, folder)
 
 
 def test_each_sample_is_read_by_its_own_words(tmp_path: Path) -> None:
     found = plan(tmp_path, luminosity=30)
-    readers = found.readers()
+    readers = found.request.readers()
     assert readers["data"]["weight"] is None
     assert readers["mc"]["weight"] == "genWeight"
     assert (readers["data"]["tree"], readers["mc"]["tree"]) == ("Events", "nominal")
@@ -166,8 +167,8 @@ def test_each_sample_is_read_by_its_own_words(tmp_path: Path) -> None:
     )
     assert readers["mc"]["sum_of_weights"] == ["Runs", "sumw"]
     expected = {"mc": {"expected": 831.8 * 30 * 1000, "sum_of_weights": None}}
-    assert found.weighting()["samples"] == expected
-    files = [file for pack in found.packs for file in found.files(pack).values()]
+    assert found.request.weighting()["samples"] == expected
+    files = [file for pack in found.files.packs for file in found.files.of_pack(pack).values()]
     assert {(f.sample, f.label) for f in files} == {("data", "data"), ("mc", "mc")}
 
 
@@ -176,11 +177,11 @@ def test_what_a_sample_says_for_itself_reaches_its_reader(tmp_path: Path, number
     own = {"training_weight": "abs(w)", "targets": {"t": "3 * t"}, "sum_of_weights": number}
     samples = {"data": {**SAMPLES["data"], "training_weight": 1}, "mc": {**SAMPLES["mc"], **own}}
     found = plan(tmp_path, samples=samples, targets={"t": "t"})
-    readers = found.readers()
+    readers = found.request.readers()
     assert [readers[name]["training_weight"] for name in ("data", "mc")] == ["1", "abs(w)"]
     assert [readers[name]["targets"] for name in ("data", "mc")] == [{"t": "t"}, {"t": "3 * t"}]
-    assert found.weighting()["samples"]["mc"]["sum_of_weights"] == number
-    assert found.weighting()["own"]
+    assert found.request.weighting()["samples"]["mc"]["sum_of_weights"] == number
+    assert found.request.weighting()["own"]
 
 
 def test_one_files_trees_may_be_two_samples(tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_one_files_trees_may_be_two_samples(tmp_path: Path) -> None:
         for name in ("signal", "background")
     }
     found = plan(tmp_path, samples=same)
-    files = [file for pack in found.packs for file in found.files(pack).values()]
+    files = [file for pack in found.files.packs for file in found.files.of_pack(pack).values()]
     assert sorted((f.sample, f.url) for f in files) == [
         ("background", str(tmp_path / "mc.root")),
         ("signal", str(tmp_path / "mc.root")),
@@ -280,7 +281,7 @@ def test_wrong_samples_and_weights_are_refused_in_the_plan(
 
 def test_signs_may_be_kept_by_baselines_that_take_them(tmp_path: Path) -> None:
     cut = {"baselines": {"cut": {"kind": "cut", "variable": "x"}}}
-    assert plan(tmp_path, cut, **KEEP).weighting()["negative"] == "keep"
+    assert plan(tmp_path, cut, **KEEP).request.weighting()["negative"] == "keep"
 
 
 def test_a_new_cross_section_makes_no_shard_anew(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from rootloom.errors import InputError
 from rootloom.planning.plan import Plan
+from rootloom.stages import make_plan
 from rootloom.system.filelist import FileList
 from tests.workflow.project import Project, add_file
 
@@ -31,7 +32,7 @@ def list_of(project: Project) -> Path:
 
 
 def plan_of(project: Project, **settings: object) -> Plan:
-    return Plan({**SETTINGS, **settings}, project.path, noted=True)
+    return make_plan({**SETTINGS, **settings}, project.path, noted=True)
 
 
 def make_many(project: Project) -> None:
@@ -42,21 +43,23 @@ def make_many(project: Project) -> None:
     content = yaml.safe_load(dataset.read_text())
     content["classes"] = {"qcd": {"where": "tau1 < 1"}, "w": {"where": "tau1 > 1"}}
     dataset.write_text(yaml.safe_dump({**content, "files": ["data/many-*.root"]}))
-    Plan(SETTINGS, project.path).note_files()
+    make_plan(SETTINGS, project.path).files.note()
 
 
 def test_a_job_does_not_look_for_the_files(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fresh.path)
     make_many(fresh)
-    (pack, *_) = plan_of(fresh).packs
-    before = Plan(SETTINGS, fresh.path).job("index", pack=pack)
+    (pack, *_) = plan_of(fresh).files.packs
+    before = make_plan(SETTINGS, fresh.path).job("index", pack=pack)
     (fresh.path / "data").rename(fresh.path / "elsewhere")
     with pytest.raises(InputError, match="at least one file"):
-        Plan(SETTINGS, fresh.path).job("index", pack=pack)
+        make_plan(SETTINGS, fresh.path).job("index", pack=pack)
     assert plan_of(fresh).job("index", pack=pack) == before
     assert "forced:" in fresh.snakemake(*REMOTE, f"index:dataset=toy,pack={pack}")
     with pytest.raises(InputError, match="at least one file"):
-        _ = plan_of(fresh, job_minutes=3).listing  # asked for otherwise: the list is another run's
+        _ = plan_of(
+            fresh, job_minutes=3
+        ).files.listing  # asked for otherwise: the list is another run's
     list_of(fresh).write_bytes(list_of(fresh).read_bytes()[:30])
     text = fresh.snakemake(*REMOTE, f"index:dataset=toy,pack={pack}", check=False)
     assert "expected: the list of a data set's files" in text

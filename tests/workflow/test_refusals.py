@@ -147,17 +147,16 @@ def test_no_space_left(project: Project) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from rootloom.planning.plan import Plan
+from rootloom.stages import make_plan, preprocess
 from rootloom.cluster.running import running
-from rootloom.stages.all import preprocess
-plan = Plan({"experiment": "toy", "results": "results"}, Path.cwd())
-(pack,) = plan.packs
+plan = make_plan({"experiment": "toy", "results": "results"}, Path.cwd())
+(pack,) = plan.files.packs
 job = plan.job("preprocess", representation="features", pack=pack)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 with running("results/full.log"):
-    preprocess(
+    preprocess.run(
         job,
-        listing=plan.list_path,
+        listing=plan.files.list_path,
         index=plan.paths.index("toy", pack),
         shards="results/full-{file}.h5",
         changed="results/changed-{file}.json",

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from rootloom.planning.explain import explain
+from rootloom.planning.explain import explain, settings
+from rootloom.stages import make_plan
 from rootloom.training import bundle, tensors
 from tests.contents import content_digest
 from tests.workflow.project import Project, add_file, environment
@@ -36,7 +37,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 
 
 def test_a_comment_runs_nothing(project: Project) -> None:
-    for name in (IMAGE_CODE, "rootloom/training/loop.py", "rootloom/stages/all.py"):
+    for name in (IMAGE_CODE, "rootloom/training/loop.py", "rootloom/stages/preprocess.py"):
         project.edit_code(name, "\n# a remark\n")
     assert project.planned() == {}
 
@@ -48,12 +49,14 @@ def test_a_new_learning_rate_trains_again_and_what_follows(project: Project) -> 
     assert len(planned["train"]) == 4  # image, tree and two members of dense
 
 
+def explained(project: Project) -> list[str]:
+    return explain(make_plan(settings(project.path, []), project.path), "all", [])
+
+
 def test_explain_names_the_changed_key(project: Project) -> None:
-    assert explain(project.path, "all", []) == [
-        "all: nothing to do, everything is there and current"
-    ]
+    assert explained(project) == ["all: nothing to do, everything is there and current"]
     project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
-    lines = explain(project.path, "all", [])
+    lines = explained(project)
     assert lines[0] == "all: 13 to run"
     assert lines[1] == "train: 4 jobs: training.learning_rate: null → 0.002"
     assert "predict: 4 jobs: follows from train" in lines
@@ -63,7 +66,7 @@ def test_explain_names_the_changed_key(project: Project) -> None:
 def test_explain_counts_files(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.path)
     add_file(project.path, "w", 7)
-    lines = explain(project.path, "all", [])
+    lines = explained(project)
     assert lines[1].startswith("index: 1 job: files: 1 new, 0 changed, 0 gone (w-7-")
     assert "statistics: 4 jobs: follows from moments" in lines
 

@@ -13,38 +13,40 @@ from typing import Any
 from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
 from rootloom.errors import ConfigError, naming, nearest, require_known
-from rootloom.planning.request import Selection
+from rootloom.planning.compatibility import check_compatibility
+from rootloom.planning.request import Request
 from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions, expressions
 from rootloom.rootio.syntax import Signature
 from rootloom.types import TARGET
 
 
-def check(plan: Selection) -> None:
-    """Refuse expressions that do not parse, and sections that their classes refuse.
+def check(request: Request) -> None:
+    """Refuse what does not fit together, does not parse, or is refused by the class it is for.
 
     Raises ConfigError naming the file and the key.
     """
-    _check_expressions(plan)
-    _check_source(plan)
-    for name in plan.representations:
-        _check_representation(plan, name)
-    for name, section in plan.experiment.baselines.items():
-        with naming(f"{plan.where}: baselines.{name}"):
+    check_compatibility(request)
+    _check_expressions(request)
+    _check_source(request)
+    for name in request.representations:
+        _check_representation(request, name)
+    for name, section in request.experiment.baselines.items():
+        with naming(f"{request.where}: baselines.{name}"):
             registry.build("baselines", section)
-    _check_training(plan)
-    _check_reweight(plan)
-    _check_evaluation(plan)
+    _check_training(request)
+    _check_reweight(request)
+    _check_evaluation(request)
 
 
-def _check_expressions(plan: Selection) -> None:
+def _check_expressions(request: Request) -> None:
     """Refuse expressions outside the language; only files know which branches there are."""
-    library, dataset = plan.library, plan.dataset
+    library, dataset = request.library, request.dataset
     known = library.schema["$defs"]["functions"]
     functions = {name: Signature(**signature) for name, signature in known.items()}
 
     def where(key: str) -> str:
-        return library.file_of(plan.dataset_name, key.partition(".")[0])
+        return library.file_of(request.dataset_name, key.partition(".")[0])
 
     check_definitions(dataset.define, functions, where("define"))
     for key, text in expressions(_reader(dataset)):
@@ -68,13 +70,13 @@ def _reader(of: FromFiles | Dataset) -> dict[str, Any]:
     return {**{key: getattr(of, key) for key in shared}, **own}
 
 
-def _check_source(plan: Selection) -> None:
-    simulate = plan.dataset.simulate
+def _check_source(request: Request) -> None:
+    simulate = request.dataset.simulate
     if simulate is None:
         return
-    where = plan.library.file_of(plan.dataset_name, "simulate")
-    known = plan.library.schema["$defs"]["simulations"][simulate.source["kind"]]["x-processes"]
-    named = {name: rule.process for name, rule in plan.dataset.classes.items() if rule.process}
+    where = request.library.file_of(request.dataset_name, "simulate")
+    known = request.library.schema["$defs"]["simulations"][simulate.source["kind"]]["x-processes"]
+    named = {name: rule.process for name, rule in request.dataset.classes.items() if rule.process}
     for name, process in named.items():
         of = f"{where}: classes.{name}.process"
         require_known([process], known, of, f"a process of the source '{simulate.source['kind']}'")
@@ -82,62 +84,62 @@ def _check_source(plan: Selection) -> None:
         registry.build("simulations", simulate.source)
 
 
-def _check_representation(plan: Selection, name: str) -> None:
-    dataset, section = plan.dataset, plan.library.representation(name)
-    with naming(plan.library.where("representations", name)):
+def _check_representation(request: Request, name: str) -> None:
+    dataset, section = request.dataset, request.library.representation(name)
+    with naming(request.library.where("representations", name)):
         built = registry.build("representations", section)
         built.needs(tuple(dataset.variables), {k: list(v) for k, v in dataset.objects.items()})
 
 
-def _check_training(plan: Selection) -> None:
-    for name, method in plan.experiment.methods.items():
-        options = plan.library.training(plan.experiment, method)
+def _check_training(request: Request) -> None:
+    for name, method in request.experiment.methods.items():
+        options = request.library.training(request.experiment, method)
         try:
             registry.parse_as("rootloom.training.options:TrainingOptions", options)
         except ConfigError as refusal:
             key, _, below = refusal.where.removeprefix("training.").partition(".")
-            place = ".".join(filter(None, [plan.place_of_training(name, key), below]))
+            place = ".".join(filter(None, [request.place_of_training(name, key), below]))
             words = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
             raise ConfigError(place, **words) from None
 
 
-def _check_reweight(plan: Selection) -> None:
-    section = plan.dataset.reweight
+def _check_reweight(request: Request) -> None:
+    section = request.dataset.reweight
     if section is None:
         return
-    where = f"{plan.library.file_of(plan.dataset_name, 'reweight')}: reweight"
+    where = f"{request.library.file_of(request.dataset_name, 'reweight')}: reweight"
     with naming(where):
         registry.parse_as("rootloom.shards.reweight:Reweight", section)
     target = section.get("target", "flat")
-    known = [*plan.dataset.classes, "flat"]
+    known = [*request.dataset.classes, "flat"]
     require_known([target], known, f"{where}.target", "'flat', or a class of the dataset")
 
 
-def _check_evaluation(plan: Selection) -> None:
-    evaluation = plan.library.evaluation(plan.experiment)
+def _check_evaluation(request: Request) -> None:
+    evaluation = request.library.evaluation(request.experiment)
     if evaluation["kind"] == "classification":
-        known = plan.auxiliary()
+        known = request.auxiliary()
         for name in evaluation.get("profiles", ()):
             if name not in known:
-                raise _no_profile(plan, name, known)
+                raise _no_profile(request, name, known)
     if evaluation["kind"] == "regression":
         for key, names in _targets_of(evaluation):
-            of, what = f"{plan.where}: evaluation.{key}", "targets of the dataset"
-            require_known(names, plan.dataset.targets, of, what)
+            of, what = f"{request.where}: evaluation.{key}", "targets of the dataset"
+            require_known(names, request.dataset.targets, of, what)
         evaluator = registry.parse("evaluations", evaluation)
-        evaluator.check_unit(list(plan.dataset.targets), f"{plan.where}: evaluation.unit")
+        evaluator.check_unit(list(request.dataset.targets), f"{request.where}: evaluation.unit")
 
 
-def _no_profile(plan: Selection, name: str, known: Collection[str]) -> ConfigError:
+def _no_profile(request: Request, name: str, known: Collection[str]) -> ConfigError:
     target = TARGET + name
-    text = plan.dataset.variables.get(name)
+    text = request.dataset.variables.get(name)
     fix = nearest(name, known)
     if target in known:
         fix = f"profiles: [{target}]"
     elif text is not None:
-        fix = f"`targets: {{{name}: {text}}}` in {plan.dataset_file}, and profiles: [{target}]"
+        fix = f"`targets: {{{name}: {text}}}` in {request.dataset_file}, and profiles: [{target}]"
     return ConfigError(
-        f"{plan.where}: evaluation.profiles",
+        f"{request.where}: evaluation.profiles",
         expected="what every row carries: the variable of `reweight`, or target.NAME of a target",
         found=f"'{name}'",
         fix=fix,

@@ -19,7 +19,8 @@ from typing import Any
 from rootloom.config.documents import parse_yaml, read_yaml
 from rootloom.errors import ConfigError, InputError
 from rootloom.planning.fingerprint import Definitions
-from rootloom.planning.plan import READS, Job, Plan
+from rootloom.planning.plan import Plan
+from rootloom.planning.stage import Job
 from rootloom.system.atomic import read_json
 from rootloom.system.filelist import states
 from rootloom.system.provenance import read
@@ -38,8 +39,13 @@ class Planned:
     wildcards: str = ""
 
 
-def explain(root: Path, target: str, config: Sequence[str]) -> list[str]:
-    """Lines saying what would run for `target` and why."""
+def explain(plan: Plan, target: str, config: Sequence[str]) -> list[str]:
+    """Lines saying what would run for `target` and why.
+
+    plan: of the settings with `config` on top, KEY=VALUE each. Raises ConfigError where the engine
+    has no plan.
+    """
+    root = plan.request.root
     command = [sys.executable, "-m", "snakemake", "--dry-run", target]
     if config:
         command += ["--config", *config]
@@ -53,8 +59,7 @@ def explain(root: Path, target: str, config: Sequence[str]) -> list[str]:
     jobs = [job for job in _jobs(done.stdout + done.stderr) if job.rule != "all"]
     if not jobs:
         return [f"{target}: nothing to do, everything is there and current"]
-    plan = Plan(settings(root, config), root)
-    return [f"{target}: {len(jobs)} to run", *_by_rule(jobs, plan, root)]
+    return [f"{target}: {len(jobs)} to run", *_by_rule(jobs, plan)]
 
 
 def settings(root: Path, config: Sequence[str]) -> dict[str, Any]:
@@ -84,20 +89,21 @@ def _jobs(text: str) -> Iterator[Planned]:
         yield job
 
 
-def _by_rule(jobs: list[Planned], plan: Plan, root: Path) -> Iterator[str]:
+def _by_rule(jobs: list[Planned], plan: Plan) -> Iterator[str]:
     rules = list(dict.fromkeys(job.rule for job in jobs))
     for rule in rules:
         of_rule = [job for job in jobs if job.rule == rule]
         causes = Counter(
-            cause for job in of_rule[:LOOKED_AT] for cause in _causes(job, plan, root, rules)
+            cause for job in of_rule[:LOOKED_AT] for cause in _causes(job, plan, rules)
         )
         several = [f"{n} of {len(of_rule)}: " if n < len(of_rule) else "" for n in causes.values()]
         said = "; ".join(f"{of}{cause}" for of, cause in zip(several, causes, strict=True))
         yield f"{rule}: {len(of_rule)} job{'s' if len(of_rule) > 1 else ''}: {said}"
 
 
-def _causes(job: Planned, plan: Plan, root: Path, rules: Sequence[str]) -> list[str]:
+def _causes(job: Planned, plan: Plan, rules: Sequence[str]) -> list[str]:
     """Why a job would run. rules: all that would."""
+    root = plan.request.root
     outputs = [output.removesuffix(" (update)") for output in job.output.split(", ")]
     there = [output for output in outputs if (root / output).exists()]
     old = next(filter(None, (read(root / output) for output in there)), None)
@@ -111,9 +117,9 @@ def _causes(job: Planned, plan: Plan, root: Path, rules: Sequence[str]) -> list[
     new = plan.job(job.rule, **wildcards)
     changed = _of_section(old, new, plan, wildcards)
     if old.get("code") != new["code"]:
-        changed.append(f"code: {_of_code(plan, root, str(old.get('code')), new['code'])}")
+        changed.append(f"code: {_of_code(plan, str(old.get('code')), new['code'])}")
     if not changed and old.get("upstream") != new["upstream"]:
-        above = [rule for rule in READS.get(job.rule, ()) if rule in rules]
+        above = [rule for rule in plan.stages[job.rule].reads if rule in rules]
         changed.append(f"follows from {', '.join(above)}" if above else "what it reads changed")
     return [*changed, *deleted] or ["asked for, though nothing changed"]
 
@@ -124,13 +130,14 @@ def _of_section(
     before, now = dict(old.get("section") or {}), json.loads(json.dumps(new["section"]))
     if "files" in now and before.get("files") != now["files"]:  # digests, which say nothing
         before["files"] = old["inputs"]
-        now["files"] = states(plan.files(wildcards["pack"]))
+        now["files"] = states(plan.files.of_pack(wildcards["pack"]))
     return list(_differences(before, now))
 
 
-def _of_code(plan: Plan, root: Path, old: str, new: str) -> str:
+def _of_code(plan: Plan, old: str, new: str) -> str:
     """Which definitions changed, as far as what the head noted when they ran says it."""
-    before, now = _noted(root / plan.paths.code(old)), plan.definitions(new)
+    before = _noted(plan.request.root / plan.paths.code(old))
+    now = plan.jobs.definitions(new)
     if before is None:
         return "it changed"
     changed = []

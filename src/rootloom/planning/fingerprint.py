@@ -33,7 +33,7 @@ def of_code(*targets: str) -> str:
     """Hash of the syntax trees behind `targets` and of every module of the package they import.
 
     A target is a module ("rootloom.shards.format") or one of its functions with what it uses of
-    its own module ("rootloom.stages.all:preprocess").
+    its own module ("rootloom.stages.preprocess:run").
     """
     digest = hashlib.blake2b(digest_size=8)
     for name, text in sorted(_closure(targets).items()):

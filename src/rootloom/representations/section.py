@@ -1,4 +1,4 @@
-"""From a job's section to its representation."""
+"""From its name and fields to a representation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rootloom.config import registry
 from rootloom.representations.base import Representation
 
 
-def representation_of(section: Mapping[str, Any]) -> Representation:
-    """The representation that a section names."""
-    fields = {k: v for k, v in section["representation"].items() if k != "name"}
+def representation_of(named: Mapping[str, Any]) -> Representation:
+    """The representation with these fields, among which its name is none."""
+    fields = {k: v for k, v in named.items() if k != "name"}
     found: Representation = registry.build("representations", fields)
     return found

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from rootloom.baselines.base import Sample, collect
+from rootloom.config import registry
 from rootloom.errors import DataError
 from rootloom.evaluation.generation.samples import Showers
+from rootloom.representations.section import representation_of
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import inspect
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import EventWeights
+from rootloom.stages.shared import Compared
 from rootloom.types import Column
 
 # Showers whose cells are laid out at a time.
@@ -38,6 +41,14 @@ class Sampling:
     features: tuple[str, ...]
     rows: int
     seed: int
+
+
+def comparison(section: Compared) -> tuple[Any, Sampling]:
+    """The evaluator, and what it is given of each shower."""
+    evaluator = registry.parse("evaluations", section.evaluation)
+    representation = representation_of(section.representation)
+    features = tuple(section.features)
+    return evaluator, Sampling(representation, features, evaluator.max_rows, evaluator.seed)
 
 
 def stored_showers(

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import numpy as np
@@ -15,10 +15,11 @@ from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.config import registry
 from rootloom.errors import FAULTS, TrainingError, reason
+from rootloom.planning.request import Fields
 from rootloom.representations.section import representation_of
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
-from rootloom.system import faults, provenance
+from rootloom.system import faults
 from rootloom.training import bundle, parallel
 from rootloom.training.predict import predict
 from rootloom.types import SPLITS
@@ -27,46 +28,63 @@ if TYPE_CHECKING:
     from rootloom.training.loop import Result
     from rootloom.training.options import TrainingOptions
 
-Job = Mapping[str, Any]
-_DESCRIBED = ("model", "representation", "task")
 PREDICT_ROWS = 512  # rows a device scores at a time: past that a step no longer gets cheaper
 
 
-def options_of(section: Job) -> TrainingOptions:
+class Network(Protocol):
+    """What describes a network: the section of its training, or its bundle."""
+
+    @property
+    def model(self) -> Fields:
+        """Kind and fields of its class."""
+
+    @property
+    def representation(self) -> Fields:
+        """Kind, fields and name of the representation it reads."""
+
+    @property
+    def task(self) -> Fields:
+        """Kind and fields of its task."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes."""
+
+
+def options_of(training: Fields, member: int) -> TrainingOptions:
     """Training options of a member: its number is added to the seed."""
     from pydantic import TypeAdapter
 
     from rootloom.training.options import TrainingOptions
 
-    options = TypeAdapter(TrainingOptions).validate_python(section["training"])
-    return dataclasses.replace(options, seed=options.seed + section["member"])
+    options = TypeAdapter(TrainingOptions).validate_python(training)
+    return dataclasses.replace(options, seed=options.seed + member)
 
 
-def task_of(section: Job, moments: Mapping[str, Any]) -> Any:
-    """The task with its model, for inputs with these moments."""
-    kind = registry.resolve("tasks", section["task"]["kind"])
-    learned = kind.learns  # type: ignore[attr-defined]
+def task_of(network: Network, truth: Any, moments: Mapping[str, Any]) -> Any:
+    """The task with its model, for inputs with these moments.
+
+    truth: has the names of what the task learns, as `classes` or `targets`.
+    """
+    kind: Any = registry.resolve("tasks", network.task["kind"])
     given = {
-        "model": registry.build("models", section["model"]),
-        "representation": representation_of(section).centred(moments),
+        "model": registry.build("models", network.model),
+        "representation": representation_of(network.representation).centred(moments),
         "statistics": moments,
-        learned: section[learned],
+        kind.learns: getattr(truth, kind.learns),
     }
-    return registry.build("tasks", {**section["task"], **given})
+    return registry.build("tasks", {**network.task, **given})
 
 
-def task_in(trained: bundle.Bundle, path: str, section: Job | None = None) -> Any:
+def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Any:
     """The task that a bundle's sections describe, with its model.
 
-    section: has what the bundle has not. Raises TrainingError for sections that describe none,
-    ResourceError where the machine is at fault.
+    truth: as in `task_of`; None: the bundle itself, which has no targets. Raises TrainingError for
+    sections that describe none, ResourceError where the machine is at fault.
     """
-    whole = {**(section or {}), **{k: getattr(trained, k) for k in _DESCRIBED}}
     try:
-        kind: Any = registry.resolve("tasks", whole["task"]["kind"])
-        if section is None:
-            whole[kind.learns] = getattr(trained, kind.learns)
-        return task_of(whole, moments_of(trained))
+        registry.resolve("tasks", trained.task["kind"])  # refused by its name, before all else
+        return task_of(trained, truth or trained, moments_of(trained))
     except FAULTS as error:
         faults.pass_on(error, path)
         raise TrainingError(
@@ -83,11 +101,11 @@ def moments_of(trained: bundle.Bundle) -> Mapping[str, Any]:
 
 
 def loaders_of(
-    section: Job,
     shards: Sequence[str],
     weights: WeightTable,
     options: TrainingOptions,
     task: Any,
+    member: int,
 ) -> tuple[Loader, Loader]:
     """Shuffled training batches and ordered validation batches, weighted alike."""
     train, validation = (
@@ -102,7 +120,7 @@ def loaders_of(
             shuffle=split == SPLITS[0],
             weights=weights,
             targets=task.targets,
-            draw=draw_of(options, section["member"]) if split == SPLITS[0] else None,
+            draw=draw_of(options, member) if split == SPLITS[0] else None,
         )
         for split in SPLITS[:2]
     )
@@ -116,19 +134,23 @@ def draw_of(options: TrainingOptions, member: int) -> Draw | None:
     return WithReplacement(options.seed) if options.bagging else None
 
 
-def write_model(job: Job, found: Statistics, result: Result, seed: int, model: str) -> None:
-    """The bundle of a trained network."""
-    section = job["section"]
-    record = provenance.record("train", dict(job), seed=seed)
+def write_model(
+    path: str,
+    network: Network,
+    statistics: Statistics,
+    result: Result,
+    record: dict[str, Any],
+) -> None:
+    """The bundle of a trained network. record: its provenance."""
     bundle.save(
-        model,
+        path,
         bundle.Bundle(
             params=result.params,
-            model=section["model"],
-            representation=section["representation"],
-            task=section["task"],
-            statistics=json.loads(found.to_json()),
-            classes=section["classes"],
+            model=network.model,
+            representation=network.representation,
+            task=network.task,
+            statistics=json.loads(statistics.to_json()),
+            classes=list(network.classes),
             metrics=result.summary(),
             provenance=record,
         ),

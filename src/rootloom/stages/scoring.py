@@ -6,20 +6,20 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rootloom.baselines.base import Sample, dense, matrix
 from rootloom.evaluation.predictions import Header, Rows, prediction_writer
+from rootloom.planning.stage import Job
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
+from rootloom.stages.shared import Scored
 from rootloom.system import provenance
 from rootloom.types import TARGET, UNLABELLED, Column
 
 BASE = ("id", "entry", "object", "label", "weight")
-Job = Mapping[str, Any]
 Scorer = Callable[[Mapping[str, Column], int], np.ndarray]
 
 
@@ -165,13 +165,14 @@ def _rows(
     )
 
 
-def signal_of(section: Job) -> str:
+def signal_of(section: Scored) -> str:
     """The class that a scored job discriminates from the others."""
-    return str(section["task"].get("signal") or section["classes"][-1])
+    return str(section.task.get("signal") or section.classes[-1])
 
 
 def header_of(
     job: Job,
+    section: Scored,
     split: str,
     columns: Sequence[str],
     parameters: int,
@@ -181,14 +182,13 @@ def header_of(
     probability: bool,
 ) -> Header:
     """What a prediction file of this job says of itself; probability: whether its scores are."""
-    section = job["section"]
     return Header(
-        method=section["method"],
-        classes=tuple(section["classes"]),
+        method=section.method,
+        classes=tuple(section.classes),
         signal=signal_of(section),
         columns=tuple(columns),
-        experiment=section["experiment"],
-        member=section["member"],
+        experiment=section.experiment,
+        member=section.member,
         split=split,
         parameters=parameters,
         training_seconds=seconds,

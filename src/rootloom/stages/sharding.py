@@ -6,12 +6,15 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rootloom.errors import DataError, InputError, naming, require_fault_of_file
+from rootloom.planning.request import Fields
+from rootloom.planning.stage import Job, job_of
 from rootloom.representations.base import storable
 from rootloom.representations.section import representation_of
 from rootloom.rootio.catalogue import Catalogue, aside_before
@@ -25,25 +28,32 @@ from rootloom.shards.events import require_one_entry_an_event
 from rootloom.shards.ids import Naming
 from rootloom.shards.manifest import Entry, Mark, mark_beside, relative
 from rootloom.shards.update import recipes, write_or_update
+from rootloom.stages.shared import Sharded
 from rootloom.system import provenance
 from rootloom.system.filelist import File
-from rootloom.system.hashing import of_value
 from rootloom.types import TARGET, Ragged, RowBlock
 
-Job = Mapping[str, Any]
 _LOOKED_AT = 20_000  # values of a block; sorting all hits of a large one would take longer than it
 
 
 class PackOfShards:
     """The shards of a pack, file by file.
 
-    known: entries of an earlier manifest. refusals: why files could not be read, so far; only what
-    is a file's own fault comes to be there.
+    section, on_bad_file: of the job. known: entries of an earlier manifest. refusals: why files
+    could not be read, so far; only what is a file's own fault comes to be there.
     """
 
-    def __init__(self, job: Job, catalogue: Catalogue, known: Mapping[str, Entry]) -> None:
-        self._job, self._catalogue, self._known = job, catalogue, known
-        self._representation = representation_of(job["section"])
+    def __init__(
+        self,
+        job: Job,
+        section: Sharded,
+        on_bad_file: str,
+        catalogue: Catalogue,
+        known: Mapping[str, Entry],
+    ) -> None:
+        self._job, self._section, self._on_bad_file = job, section, on_bad_file
+        self._catalogue, self._known = catalogue, known
+        self._representation = representation_of(section.representation)
         self.refusals: dict[str, InputError] = {}
 
     def entry(self, file: File, paths: Sequence[str], manifest: str) -> Entry | None:
@@ -54,11 +64,11 @@ class PackOfShards:
         fault of the file: then it stays as it is, to be read again.
         """
         started = time.perf_counter()
-        parts = [shard_job(self._job, file, part) for part in range(len(paths))]
+        parts = [shard_job(self._job, self._section, file, part) for part in range(len(paths))]
         fingerprints = tuple(part["fingerprint"] for part in parts)
         header, reason = self._catalogue.header(file.key), self._aside(file, paths, fingerprints)
         made = False
-        if reason and self._job["section"]["on_bad_file"] == "fail":
+        if reason and self._on_bad_file == "fail":
             self.refusals |= aside_before(file.key, file.url, reason, "fail")
             return None
         if header and not reason:
@@ -69,7 +79,7 @@ class PackOfShards:
             except InputError as refusal:
                 require_fault_of_file(refusal)
                 self.refusals[file.key], reason = refusal, str(refusal)
-                if self._job["section"]["on_bad_file"] == "fail":
+                if self._on_bad_file == "fail":
                     return None
         if header is None or reason:
             if file.key not in self.refusals:
@@ -78,7 +88,7 @@ class PackOfShards:
             self._set_aside(Mark(file.url, reason, fingerprints), paths)
             return Entry(file.url, _size(file.url), (), fingerprints, 0.0, reason)
         mark_beside(paths[0]).unlink(missing_ok=True)
-        if self._job["section"]["readers"][file.sample]["identity"]:
+        if self._section.readers[file.sample]["identity"]:
             require_one_entry_an_event(paths, file.url)
         known = self._known.get(file.key)
         return Entry(
@@ -106,15 +116,49 @@ class PackOfShards:
             Path(path).unlink(missing_ok=True)
 
 
-def shard_job(job: Job, file: File, part: int) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class OneShard:
+    """What one shard is made from. url: of its file; the other fields are those of `Sharded`.
+
+    file: key of the file. file_class: the class of its rows, where files decide. part: which of the
+    file's shards. friends: files of its friend trees, by name. reader: that of its sample.
+    """
+
+    dataset: str
+    representation: Fields
+    parts: int
+    splits: dict[str, float]
+    simulated: bool
+    step: int
+    auxiliary: list[str]
+    file: str
+    url: str
+    file_class: str | None
+    part: int
+    friends: dict[str, str]
+    sample: str
+    reader: Fields
+
+
+def shard_job(job: Job, section: Sharded, file: File, part: int) -> Job:
     """The job of one shard, the same whether it is made with its pack or alone."""
-    shared = ("files", "on_bad_file", "readers")
-    section = {k: v for k, v in job["section"].items() if k not in shared}
-    section |= {"file": file.key, "url": file.url, "file_class": file.label, "part": part}
-    section |= {"friends": file.friends}
-    section |= {"sample": file.sample, "reader": job["section"]["readers"][file.sample]}
-    found = {"section": section, "code": job["code"], "upstream": file.state}
-    return {**found, "fingerprint": of_value(found)}
+    one = OneShard(
+        dataset=section.dataset,
+        representation=section.representation,
+        parts=section.parts,
+        splits=section.splits,
+        simulated=section.simulated,
+        step=section.step,
+        auxiliary=section.auxiliary,
+        file=file.key,
+        url=file.url,
+        file_class=file.label,
+        part=part,
+        friends=file.friends,
+        sample=file.sample,
+        reader=section.readers[file.sample],
+    )
+    return job_of(one, job["code"], file.state)
 
 
 def write_shard(job: Job, representation: Any, header: Header, output: str) -> bool:
@@ -123,12 +167,12 @@ def write_shard(job: Job, representation: Any, header: Header, output: str) -> b
     Raises ChangedError for a file that is not the one of the header, and what `RowReader.read` and
     `ShardWriter` raise.
     """
-    section = job["section"]
-    inputs = {section["file"]: header.content()}
+    one = OneShard(**job["section"])
+    inputs = {one.file: header.content()}
     made_by = provenance.read(Path(output))
     if made_by and (made_by["fingerprint"], made_by["inputs"]) == (job["fingerprint"], inputs):
         return False
-    reader, names = reader_of(section["reader"]), naming_of(section, header)
+    reader, names = reader_of(one.reader), naming_of(one, header)
     objects = {name: tuple(columns) for name, columns in reader.objects.items()}
     needed = representation.needs(tuple(reader.variables), objects)
     record = provenance.record("preprocess", dict(job), inputs=inputs)
@@ -138,31 +182,31 @@ def write_shard(job: Job, representation: Any, header: Header, output: str) -> b
         read = write_or_update(
             Path(output),
             blocks=lambda columns: _noting(
-                _blocks(job, reader, header, columns), representation, coarse
+                _blocks(job, one, reader, header, columns), representation, coarse
             ),
             representation=representation,
-            recipe=recipes(representation, reader.expressions(needed), _context(job, header)),
-            file_key=section["file"],
-            splits=section["splits"],
+            recipe=recipes(representation, reader.expressions(needed), _context(job, one, header)),
+            file_key=one.file,
+            splits=one.splits,
             naming=names,
-            auxiliary=section["auxiliary"],
-            sample=section["sample"],
+            auxiliary=one.auxiliary,
+            sample=one.sample,
             attributes={"provenance": json.dumps(record, sort_keys=True)},
         )
     print(f"{output}: {read} columns read")
     for name in sorted(coarse):
         print(
-            f"warning: '{name}' of {section['url']} has values that float32, in which it is used, "
+            f"warning: '{name}' of {one.url} has values that float32, in which it is used, "
             "cannot tell apart: subtract a constant in its expression, as in time - 1.75e9"
         )
     return True
 
 
-def naming_of(section: Job, header: Header) -> Naming:
+def naming_of(one: OneShard, header: Header) -> Naming:
     """How the events of a shard's file get their identities."""
-    if section["simulated"]:
-        return Naming.of_simulated(section["file"])
-    return Naming(section["file"], header.origin, header.first_entry, section["sample"])
+    if one.simulated:
+        return Naming.of_simulated(one.file)
+    return Naming(one.file, header.origin, header.first_entry, one.sample)
 
 
 def _size(url: str) -> int:
@@ -172,12 +216,12 @@ def _size(url: str) -> int:
     return 0
 
 
-def _context(job: Job, header: Header) -> list[Any]:
+def _context(job: Job, one: OneShard, header: Header) -> list[Any]:
     """What decides a shard beside the expressions and fields of its columns."""
     section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
-    reader = {k: v for k, v in section["reader"].items() if k not in ("variables", "objects")}
-    variables = section["reader"]["variables"]
-    auxiliary = {name: variables[name] for name in section["auxiliary"] if name in variables}
+    reader = {k: v for k, v in one.reader.items() if k not in ("variables", "objects")}
+    variables = one.reader["variables"]
+    auxiliary = {name: variables[name] for name in one.auxiliary if name in variables}
     content = header.content()
     return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"], content]
 
@@ -199,21 +243,20 @@ def _noting(
 
 
 def _blocks(
-    job: Job, reader: RowReader, header: Header, columns: Sequence[str]
+    job: Job, one: OneShard, reader: RowReader, header: Header, columns: Sequence[str]
 ) -> Iterator[RowBlock]:
     """Rows of a shard's range of entries."""
-    section = job["section"]
-    start, stop = entry_range(header, section["part"], section["parts"])
+    start, stop = entry_range(header, one.part, one.parts)
     yield from reader.fitted(header.all_branches(), header.url).read(
-        section["url"],
+        one.url,
         start,
         stop,
-        file_class=section["file_class"],
+        file_class=one.file_class,
         columns=columns,
-        step=section["step"],
-        part=section["part"],
-        friends=section["friends"],
-        checksums=checksums_wanted(header, job["upstream"] if section["simulated"] else None),
+        step=one.step,
+        part=one.part,
+        friends=one.friends,
+        checksums=checksums_wanted(header, job["upstream"] if one.simulated else None),
         unlabelled=True,
     )
 

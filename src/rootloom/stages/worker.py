@@ -19,7 +19,7 @@ from typing import Any
 
 from rootloom.cluster.running import EXIT_PREEMPTED, EXIT_REFUSED, Preempted, refusal_of
 from rootloom.errors import to_dict
-from rootloom.stages.all import train_process
+from rootloom.stages import train
 from rootloom.system.atomic import write_text
 from rootloom.training import signals
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(once_more, signal.SIG_IGN)  # after it has stopped and while it takes leave
     try:
         with signals.leave_at_once():
-            train_process(**order["arguments"], membership=_membership(order, number))
+            train.run_process(**order["arguments"], membership=_membership(order, number))
     except Preempted as stop:
         _say(place, number, {"preempted": str(stop)})
         return EXIT_PREEMPTED

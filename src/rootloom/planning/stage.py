@@ -1,0 +1,80 @@
+"""What a stage says of its jobs: the joint between `rootloom.stages` and the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypedDict
+
+from rootloom.planning.files import Files
+from rootloom.planning.request import Request
+from rootloom.system.hashing import of_value
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+class Job(TypedDict):
+    """What a rule's job is given: its section of the configuration, and what decides its fate.
+
+    section: the fields of its stage's dataclass. code: hash of the definitions it executes.
+    upstream: hash of the fingerprints that its inputs carry. fingerprint: of these three.
+    """
+
+    section: dict[str, Any]
+    code: str
+    upstream: str
+    fingerprint: str
+
+
+def job_of(section: DataclassInstance, code: str, upstream: str) -> Job:
+    """A job with the fingerprint of all that decides it."""
+    fields = asdict(section)
+    fingerprint = of_value({"section": fields, "code": code, "upstream": upstream})
+    return {"section": fields, "code": code, "upstream": upstream, "fingerprint": fingerprint}
+
+
+class Planning(Protocol):
+    """What the description of a job may ask of the plan."""
+
+    @property
+    def request(self) -> Request:
+        """What the configuration asks for."""
+
+    @property
+    def files(self) -> Files:
+        """The files of the dataset, by pack."""
+
+    def fingerprint(self, rule: str, **wildcards: str) -> str:
+        """The fingerprint of another job, upstream of the one that is described."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What decides one job.
+
+    section: what it is given of the configuration. code: what it executes beside the stage's own
+    `run`: classes that the configuration names, as "module:Class". upstream: fingerprints of what
+    it reads.
+    """
+
+    section: DataclassInstance
+    code: Sequence[str] = ()
+    upstream: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a rule of the workflow declares.
+
+    name: the rule's. run: the function that its jobs call, "module:function". describe: called
+    with the plan and the job's wildcards by name, but for those that follow from others. reads: the
+    rules whose outputs it reads. same_again: made again, its outputs have the content they had, so
+    that a user who forces it does not ask for what reads them.
+    """
+
+    name: str
+    run: str
+    describe: Callable[Concatenate[Planning, ...], Description]
+    reads: tuple[str, ...] = ()
+    same_again: bool = False

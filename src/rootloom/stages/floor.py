@@ -1,0 +1,66 @@
+"""Metrics of real showers beside real ones, for all methods with their representation."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rootloom.planning.request import Request
+from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.stages.shared import Compared, class_of, events_of
+from rootloom.system import provenance
+from rootloom.types import SPLITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(Compared):
+    """A comparison of real showers alone."""
+
+
+def describe(plan: Planning, representation: str) -> Description:
+    """Real showers of a representation, compared once for all methods."""
+    section = Section(**vars(compared(plan.request, representation)))
+    statistics = plan.fingerprint("statistics", representation=representation)
+    return Description(section, code=code_of(section), upstream=[statistics])
+
+
+def compared(request: Request, representation: str) -> Compared:
+    """The same whatever real showers are compared with."""
+    return Compared(
+        representation=request.representation(representation),
+        evaluation=request.library.evaluation(request.experiment),
+        features=request.compared(),
+        samples=request.weighting()["samples"],
+    )
+
+
+def code_of(section: Compared) -> list[str]:
+    """What such comparisons execute beside `run`."""
+    return [
+        class_of("evaluations", section.evaluation),
+        class_of("representations", section.representation),
+    ]
+
+
+def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:
+    """Compare real showers of the test split with as many of the training split.
+
+    statistics: hold the sums by which samples are scaled to their cross sections.
+    """
+    from rootloom.evaluation.results import write_result
+    from rootloom.shards.statistics import Statistics
+    from rootloom.stages.comparing import comparison, stored_showers
+
+    section = Section(**job["section"])
+    evaluator, sampling = comparison(section)
+    train, _, test = SPLITS
+    events = events_of(section, Statistics.read(statistics))
+    real = stored_showers(shards, test, sampling, events)
+    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
+    record = provenance.record("floor", dict(job), seed=evaluator.seed)
+    found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
+    write_result(output, found)
+
+
+STAGE = Stage("floor", f"{__name__}:run", describe, reads=("preprocess", "statistics"))

@@ -1,0 +1,65 @@
+"""Make new examples with a trained generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rootloom.cluster.running import progress
+from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.stages.shared import notes, seed_of
+from rootloom.stages.train import network_code
+from rootloom.types import SPLITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """tree: name of the one that is written. threshold: GeV; cells at or below it are left out."""
+
+    experiment: str
+    method: str
+    member: int
+    threads: int
+    tree: str
+    threshold: float
+    seed: int
+
+
+def describe(plan: Planning, method: str, member: str) -> Description:
+    """The examples of one member."""
+    request = plan.request
+    generation = request.experiment.generation
+    section = Section(
+        experiment=request.name,
+        method=method,
+        member=int(member),
+        threads=request.experiment.threads,
+        tree=request.dataset.tree,
+        threshold=generation.threshold,
+        seed=seed_of(generation.seed, method, member),
+    )
+    trained = plan.fingerprint("train", method=method, member=member)
+    return Description(section, code=network_code(plan, method), upstream=[trained])
+
+
+def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
+    """Make an example like each of the test split's, at the same conditions, in their order."""
+    from rootloom.training.devices import configure
+
+    section = Section(**job["section"])
+    configure(cpus=section.threads)
+    from rootloom.stages import sampling
+
+    generator = sampling.load_generator(model)
+    request = sampling.Request(
+        sampling.energies_of_split(shards, generator.task.representation, SPLITS[-1]),
+        section.seed,
+        threshold=section.threshold,
+        tree=section.tree,
+    )
+    made_by = notes("generate", job, section.seed)
+    what = f"generate {section.method} {section.member}"
+    sampling.write_showers(output, generator, request, made_by, progress(what, "examples"))
+
+
+STAGE = Stage("generate", f"{__name__}:run", describe, reads=("train", "preprocess"))

@@ -1,0 +1,63 @@
+"""Sum the statistics of a pack's shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rootloom.planning.request import Fields, Request
+from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.stages import preprocess
+from rootloom.stages.shared import class_of, sums_of_pack, write_sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """reweight: the kinematic reweighting, whose histograms are filled as well."""
+
+    representation: Fields
+    classes: list[str]
+    reweight: Fields | None
+
+
+def describe(plan: Planning, representation: str, pack: str) -> Description:
+    """The sums of a pack of files."""
+    section = section_of(plan.request, representation)
+    files = plan.files.listing.parts[pack].digest
+    shards = preprocess.fingerprint_of(plan, representation, files)
+    return Description(section, code=code_of(section), upstream=[shards])
+
+
+def section_of(request: Request, representation: str) -> Section:
+    """The same whatever the files."""
+    return Section(
+        representation=request.representation(representation),
+        classes=list(request.dataset.classes),
+        reweight=request.dataset.reweight,
+    )
+
+
+def code_of(section: Section) -> list[str]:
+    """What such sums execute beside `run`."""
+    return [class_of("representations", section.representation)]
+
+
+def run(job: Job, *, manifest: str, output: str) -> None:
+    """Sum the statistics of a pack's shards."""
+    from rootloom.representations.section import representation_of
+    from rootloom.shards.manifest import Manifest
+    from rootloom.shards.reweight import Reweight
+    from rootloom.shards.statistics import Statistics, shard_statistics
+
+    section = Section(**job["section"])
+    representation, classes = representation_of(section.representation), section.classes
+    reweights = [Reweight(**section.reweight)] if section.reweight else []
+
+    def of_shard(path: str) -> Statistics:
+        return shard_statistics(path, representation, classes=classes, reweights=reweights)
+
+    content = sums_of_pack(manifest, of_shard, Statistics.empty(classes))
+    content["events"] = [entry.events for entry in Manifest.read(manifest).files.values()]
+    write_sums(output, content, "moments", job)
+
+
+STAGE = Stage("moments", f"{__name__}:run", describe, reads=("preprocess",), same_again=True)

@@ -1,0 +1,66 @@
+"""Score every row with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.stages.shared import Scored, scored, weights_of
+from rootloom.stages.train import network_code
+from rootloom.types import GROUPS, UNLABELLED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(Scored):
+    """A member and what it scores; the model says how it was trained."""
+
+    threads: int
+
+
+def describe(plan: Planning, method: str, member: str) -> Description:
+    """The predictions of one member."""
+    threads = plan.request.experiment.threads
+    section = Section(**vars(scored(plan.request, method, int(member))), threads=threads)
+    trained = plan.fingerprint("train", method=method, member=member)
+    return Description(section, code=network_code(plan, method), upstream=[trained])
+
+
+def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs: Any) -> None:
+    """Score every row with a trained model.
+
+    outputs: with a path for each split, and for the rows of no class, as attributes.
+    """
+    from rootloom.training.devices import configure
+
+    section = Section(**job["section"])
+    configure(cpus=section.threads)
+    from rootloom.shards.statistics import Statistics
+    from rootloom.stages.networks import network_scores, task_in
+    from rootloom.stages.scoring import header_of, rows_of, score_stream, write_predictions
+    from rootloom.training import bundle
+
+    trained = bundle.load(model)
+    task = task_in(trained, model, section)
+    found = Statistics.read(statistics)
+    present = [*found.rows.sum(axis=1), rows_of(shards, UNLABELLED)]
+    for split, some in zip(GROUPS, present, strict=True):
+        scores = network_scores(task, trained.params, shards, split) if some else ()
+        header = header_of(
+            job,
+            section,
+            split,
+            task.columns(),
+            trained.metrics["parameters"],
+            trained.metrics["seconds"],
+            probability=task.probability,
+        )
+        table = weights_of(section, found)
+        rows = write_predictions(
+            getattr(outputs, split), header, shards, table, score_stream(scores)
+        )
+        print(f"{section.method}: {rows} rows of '{split}'")
+
+
+STAGE = Stage("predict", f"{__name__}:run", describe, reads=("train", "preprocess", "statistics"))

@@ -1,0 +1,56 @@
+"""Sum over a pack's shards what a report shows of rows: distributions, images, examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rootloom.planning.request import Fields, Request
+from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.stages import preprocess
+from rootloom.stages.shared import class_of, sums_of_pack, write_sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Whose rows are looked at, and the classes that they are told apart by."""
+
+    representation: Fields
+    classes: list[str]
+
+
+def describe(plan: Planning, representation: str, pack: str) -> Description:
+    """The sums of a pack of files, on axes chosen by all."""
+    section = section_of(plan.request, representation)
+    axes = plan.fingerprint("axes", representation=representation)
+    files = plan.files.listing.parts[pack].digest
+    shards = preprocess.fingerprint_of(plan, representation, files)
+    return Description(section, code=code_of(section), upstream=[axes, shards])
+
+
+def section_of(request: Request, representation: str) -> Section:
+    """The same whatever the files."""
+    fields = request.representation(representation)
+    return Section(representation=fields, classes=list(request.dataset.classes))
+
+
+def code_of(section: Section) -> list[str]:
+    """What such sums execute beside `run`."""
+    return [class_of("representations", section.representation)]
+
+
+def run(job: Job, *, manifest: str, axes: str, output: str) -> None:
+    """Sum over a pack's shards what a report shows of rows: distributions, images, examples."""
+    from rootloom.representations.section import representation_of
+    from rootloom.shards.survey import Survey, of_shard, read_axes
+
+    section, edges = Section(**job["section"]), read_axes(axes)
+    representation, classes = representation_of(section.representation), section.classes
+    content = sums_of_pack(
+        manifest,
+        lambda path: of_shard(path, representation, classes, edges),
+        Survey.empty(classes, edges),
+    )
+    write_sums(output, content, "spectra", job)
+
+
+STAGE = Stage("spectra", f"{__name__}:run", describe, reads=("preprocess", "axes"), same_again=True)

@@ -1,0 +1,129 @@
+"""Train one member of a method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from rootloom.planning.request import Fields
+from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.stages.shared import Scored, class_of, scored, statistics_read, weights_of
+from rootloom.system import provenance
+from rootloom.system.atomic import sealed, sweep, write_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(Scored):
+    """A member, its network and how it is trained.
+
+    training: fields of `TrainingOptions`. threads: of the process on each node. With the numbers
+    of nodes and GPUs they decide the order of sums: a checkpoint promises the last bits.
+    """
+
+    model: Fields
+    training: Fields
+    threads: int
+    nodes: int
+    gpus_per_node: int
+
+
+def describe(plan: Planning, method: str, member: str) -> Description:
+    """A training, by the network, the task and the statistics of what it reads."""
+    request, experiment = plan.request, plan.request.experiment
+    network = request.method(method)
+    section = Section(
+        **vars(scored(request, method, int(member))),
+        model=request.library.model(network.model),
+        training=request.library.training(experiment, network),
+        threads=experiment.threads,
+        nodes=experiment.nodes,
+        gpus_per_node=experiment.gpus_per_node,
+    )
+    code = network_code(plan, method)
+    return Description(section, code=code, upstream=[statistics_read(plan, method)])
+
+
+def network_code(plan: Planning, method: str) -> list[str]:
+    """Classes of a network: whoever trains or applies it executes them."""
+    request = plan.request
+    network = request.method(method)
+    return [
+        class_of("models", request.library.model(network.model)),
+        class_of("tasks", request.library.task(request.experiment, network)),
+        class_of("representations", request.library.representation(network.representation)),
+    ]
+
+
+class Paths(TypedDict):
+    """Files of a training. directory: checkpoints and logs, kept when the job fails."""
+
+    shards: list[str]
+    statistics: str
+    model: str
+    history: str
+    directory: str
+
+
+def run(job: Job, **paths: Unpack[Paths]) -> None:
+    """Train one member of a method, or go on where an interrupted training stopped.
+
+    Raises Preempted after SIGTERM or SIGUSR1.
+    """
+    from rootloom.training import signals
+    from rootloom.training.launch import Layout, launch
+    from rootloom.training.lock import alone_in
+
+    section, directory = Section(**job["section"]), Path(paths["directory"])
+    with signals.leave_at_once(), alone_in(directory) as held:
+        sweep(Path(paths["model"]).parent)
+        if section.nodes == 1:
+            run_process(job, **paths)
+        else:
+            layout = Layout(section.nodes, section.threads, section.gpus_per_node)
+            launch({"job": dict(job), **paths}, directory, layout, held=[held])
+
+
+def run_process(
+    job: Job, *, membership: dict[str, Any] | None = None, **paths: Unpack[Paths]
+) -> None:
+    """What each process of a training does; the lead one writes.
+
+    membership: fields of `parallel.Member` when there are several processes. Raises ResourceError
+    when the devices are not those that the experiment asks for.
+    """
+    from rootloom.training.devices import configure
+
+    section = Section(**job["section"])
+    configure(cpus=section.threads)
+    from rootloom.shards.statistics import Statistics
+    from rootloom.stages.networks import loaders_of, options_of, task_of, write_model
+    from rootloom.training import parallel
+    from rootloom.training.loop import fit
+
+    if membership is not None:
+        parallel.join(parallel.Member(**membership))
+    parallel.require(section.gpus_per_node)
+    parallel.connect()
+    statistics = Statistics.read(paths["statistics"])
+    options = options_of(section.training, section.member)
+    weights = weights_of(section, statistics)
+    if parallel.is_lead():
+        print("".join(f"reweighting: {line}\n" for line in weights.shortfalls()), end="")
+    task = task_of(section, section, statistics.moments)
+    result = fit(
+        task,
+        *loaders_of(paths["shards"], weights, options, task, section.member),
+        options,
+        paths["directory"],
+        fingerprint=job["fingerprint"],
+    )
+    if parallel.is_lead():
+        record = provenance.record("train", dict(job), seed=options.seed)
+        write_model(paths["model"], section, statistics, result, record)
+        history = sealed(result.history_lines(), job["fingerprint"], lines=True)
+        write_text(paths["history"], history)
+    parallel.meet()
+
+
+STAGE = Stage("train", f"{__name__}:run", describe, reads=("preprocess", "statistics"))
