@@ -95,6 +95,7 @@ rule report:
             ],
         ),
         histories=reads("report", lambda wildcards: PLAN.histories()),
+        models=reads("report", lambda wildcards: PLAN.all_models()),
         statistics=reads(
             "report",
             lambda wildcards: [

@@ -8,6 +8,7 @@ with running(snakemake.log[0]):
         snakemake.params.job,
         evaluations=snakemake.input.evaluations,
         histories=snakemake.input.histories,
+        models=snakemake.input.models,
         statistics=snakemake.input.statistics,
         surveys=snakemake.input.surveys,
         manifests=snakemake.input.manifests,

@@ -17,6 +17,8 @@ from rootloom.system import faults
 if TYPE_CHECKING:
     from rootloom.rootio.header import Tree
 
+DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
+
 # As a shell counts a program that SIGPIPE or SIGINT ended.
 EXIT_PIPE = 141
 EXIT_INTERRUPT = 130

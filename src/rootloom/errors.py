@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
+DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
+
 # What a run does after a refusal depends on it.
 # "input": one file cannot be used, whoever reads it: `on_bad_file: quarantine` may set it aside.
 # "machine": the node, a disk, the network, or a result on disk. It says nothing of any input: the

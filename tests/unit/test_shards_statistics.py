@@ -290,6 +290,14 @@ def test_the_only_class_keeps_its_weights_and_must_have_some() -> None:
         WeightTable.from_statistics(none, dataset="muons")
 
 
+def test_a_class_without_weight_counts_nothing_in_training() -> None:
+    weight = np.float32([1, 1, 1, 1, 2, 2, 2, 2, 0, 0, 0])
+    three = of_rows(("a", "b", "c"), np.repeat([0, 1, 2], [4, 4, 3]).astype(np.int32), weight)
+    factors = WeightTable.from_statistics(three, dataset="jets").factors
+    # The others have equal sums, and the mean over all 11 rows is 1.
+    np.testing.assert_allclose(factors, [[5.5 / 4], [5.5 / 8], [0]])
+
+
 def test_data_that_cannot_train_are_refused(tmp_path: Path) -> None:
     one = of_rows(CLASSES, np.zeros(5, np.int32), np.ones(5))
     with pytest.raises(DataError, match=r"'jets'[\s\S]*two classes[\s\S]*w: 0 rows"):

@@ -52,6 +52,7 @@ def train(
     hook: Callable[[int, int], None] = lambda epoch, batch: None,
     fingerprint: str = "run",
     columns: dict[str, Any] | None = None,
+    progress: bool = False,
     **model: Any,
 ) -> Result:
     """Fit a network with dropout to points; the last batch of an epoch is a partial one."""
@@ -61,7 +62,7 @@ def train(
     validation = Memory(points(100, seed=9), PlainFeatures(), 64, shuffle=False)
     task = point_task(**{"hidden": (16,), "dropout": 0.1, **model})
     return fit(
-        task, training, validation, options, directory, fingerprint=fingerprint, progress=False
+        task, training, validation, options, directory, fingerprint=fingerprint, progress=progress
     )
 
 
@@ -112,6 +113,14 @@ def test_two_runs_are_identical_and_seeds_differ(tmp_path: Path, undisturbed: Re
     assert same(train(tmp_path / "again").params, undisturbed.params)
     other = train(tmp_path / "other", replace(OPTIONS, seed=1))
     assert not same(other.params, undisturbed.params)
+
+
+def test_what_is_logged_and_printed_changes_no_bit(
+    tmp_path: Path, undisturbed: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = replace(OPTIONS, tensorboard=True, log_every=1, histograms_every=2)
+    assert same(train(tmp_path, options, progress=True).params, undisturbed.params)
+    assert "epoch" in capsys.readouterr().err
 
 
 def test_an_average_is_validated_and_kept_and_changes_no_step(

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import Project, make_project
+from tests.workflow.project import ROOT, Project, make_project
+
+EXECUTED = ROOT / "tests" / "executed"  # its jobs note which code they execute
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose run is complete; tests must not change it."""
     project = make_project(tmp_path_factory.mktemp("finished") / "project")
-    project.snakemake()
+    noted = project.path.parent / "executed"
+    noted.mkdir()
+    project.snakemake(PYTHONPATH=str(EXECUTED), ROOTLOOM_EXECUTED=str(noted))
     return project
 
 

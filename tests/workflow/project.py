@@ -63,14 +63,17 @@ class Project:
 
     path: Path
 
-    def snakemake(self, *arguments: str, check: bool = True) -> str:
-        """Run Snakemake; its output. Raises AssertionError with that output when it fails."""
+    def snakemake(self, *arguments: str, check: bool = True, **more: str) -> str:
+        """Run Snakemake; its output. Raises AssertionError with that output when it fails.
+
+        more: further variables of its environment.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
             capture_output=True,
             text=True,
-            env=environment(),
+            env=environment() | more,
         )
         output = done.stdout + done.stderr
         assert not check or done.returncode == 0, output

@@ -15,6 +15,7 @@ import pytest
 
 from rootloom.planning.explain import explain, settings
 from rootloom.stages import make_plan
+from rootloom.system import provenance
 from rootloom.training import bundle, tensors
 from tests.contents import content_digest
 from tests.workflow.project import Project, add_file, environment
@@ -36,9 +37,9 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     assert "Nothing to be done" in project.snakemake()
 
 
-def test_a_comment_runs_nothing(project: Project) -> None:
+def test_comments_and_unused_functions_run_nothing(project: Project) -> None:
     for name in (IMAGE_CODE, "rootloom/training/loop.py", "rootloom/stages/preprocess.py"):
-        project.edit_code(name, "\n# a remark\n")
+        project.edit_code(name, "\n# a remark\n\n\ndef unused():\n    return 1\n")
     assert project.planned() == {}
 
 
@@ -72,7 +73,7 @@ def test_explain_counts_files(project: Project, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_explain_names_the_changed_definition(project: Project) -> None:
-    project.edit_code(IMAGE_CODE, "\n_A_NEW_CONSTANT = 1\n")
+    project.edit_code(IMAGE_CODE, "\n_ROUNDING = 2e-9\n")
     target = "results/datasets/toy/toy-image/statistics.json"
     done = subprocess.run(
         [sys.executable, "-m", "rootloom.cli", "explain", target],
@@ -82,9 +83,18 @@ def test_explain_names_the_changed_definition(project: Project) -> None:
         cwd=project.path,
         check=True,
     )
-    changed = "code: rootloom.representations.pixels (_A_NEW_CONSTANT)"
+    changed = "code: rootloom.representations.pixels (_ROUNDING)"
     assert f"preprocess: 1 job: {changed}\n" in done.stdout
     assert f"moments: 1 job: {changed}\n" in done.stdout
+
+
+def test_explain_names_other_versions(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = provenance.version
+    monkeypatch.setattr(provenance, "version", lambda n: "99.9" if n == "optax" else real(n))
+    first, *said = explained(project)
+    assert "nothing to do" in first
+    (line,) = (line for line in said if line.startswith("train: "))
+    assert re.fullmatch(r"train: 4 made with optax [\d.]+, now 99.9; `strict_versions.*", line)
 
 
 def test_another_tree_is_looked_at_anew(project: Project) -> None:
@@ -102,7 +112,7 @@ def test_a_change_of_one_method_leaves_the_others(project: Project) -> None:
 
 
 def test_an_edit_of_the_image_code_redoes_images_not_trees(project: Project) -> None:
-    project.edit_code(IMAGE_CODE, "\n_A_NEW_CONSTANT = 1\n")
+    project.edit_code(IMAGE_CODE, "\n_ROUNDING = 2e-9\n")
     planned = project.planned()
     assert representations(planned["preprocess"]) == {"toy-image", "toy-image-raw"}
     assert methods(planned["train"]) == {"image"}

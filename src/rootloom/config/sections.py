@@ -65,6 +65,11 @@ class Settings(Section):
         le=1_000_000,
         description="what a job on many files should take; 20 or more on a busy cluster",
     )
+    strict_versions: bool = Field(
+        False,
+        description="whether a result is made again when a package that its code imports has "
+        "another version than when it was made",
+    )
 
 
 class Rates(Section):

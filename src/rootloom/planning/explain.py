@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from rootloom.planning.plan import Plan
 from rootloom.planning.stage import Job
 from rootloom.system.atomic import read_json
 from rootloom.system.filelist import states
-from rootloom.system.provenance import read
+from rootloom.system.provenance import other_versions, read
 
 EXAMPLES = 3  # files or definitions that a line names; it says how many more there are
 LOOKED_AT = 200  # jobs of a rule whose old outputs are read
@@ -58,8 +59,26 @@ def explain(plan: Plan, target: str, config: Sequence[str]) -> list[str]:
         )
     jobs = [job for job in _jobs(done.stdout + done.stderr) if job.rule != "all"]
     if not jobs:
-        return [f"{target}: nothing to do, everything is there and current"]
-    return [f"{target}: {len(jobs)} to run", *_by_rule(jobs, plan)]
+        said = [f"{target}: nothing to do, everything is there and current"]
+    else:
+        said = [f"{target}: {len(jobs)} to run", *_by_rule(jobs, plan)]
+    return [*said, *_of_other_versions(plan)]
+
+
+def _of_other_versions(plan: Plan) -> Iterator[str]:
+    """Results that were made with other versions of packages than today's, a line a stage."""
+    found: dict[str, Counter[str]] = {}
+    # What shards and predictions were made with, the models and the statistics say as well.
+    light = (path for path in plan.targets() if path.endswith((".json", ".safetensors")))
+    for path in islice(light, LOOKED_AT):
+        record = read(plan.request.root / path) or {}
+        changed = other_versions(record).items()
+        words = ", ".join(f"{name} {then}, now {now}" for name, (then, now) in changed)
+        if words:
+            found.setdefault(str(record.get("stage")), Counter())[words] += 1
+    for stage, several in found.items():
+        for words, number in several.items():
+            yield f"{stage}: {number} made with {words}; `strict_versions: true` makes them again"
 
 
 def settings(root: Path, config: Sequence[str]) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rootloom.planning.fingerprint import Definitions, definitions, of_code
+from rootloom.planning.fingerprint import Definitions, definitions, of_code, packages
 from rootloom.planning.stage import Job, Planning, Stage, job_of
 from rootloom.system.atomic import write_json
 from rootloom.system.hashing import of_value
+from rootloom.system.provenance import versions_of
 
 # Wildcards that follow from others, or from the plan itself.
 IMPLIED = frozenset({"experiment", "dataset", "folder", "block"})
@@ -33,10 +34,17 @@ class Jobs:
         """What a rule's job is given: its section and the fingerprint that decides its fate."""
         stage = self._stages[rule]
         described = stage.describe(self._plan, **_deciding(wildcards))
-        targets = (stage.run, *described.code)
-        code = of_code(*targets)
+        targets = (stage.run, *stage.script_calls, *described.code)
+        code = self.code(*targets)
         self._targets[code] = targets
-        return job_of(described.section, code, of_value(list(described.upstream)))
+        upstream = of_value(list(described.upstream))
+        return job_of(described.section, code, upstream, packages(*targets))
+
+    def code(self, *targets: str) -> str:
+        """Hash of the definitions that these reach; with `strict_versions` of packages too."""
+        code = of_code(*targets)
+        strict = self._plan.request.settings.strict_versions
+        return of_value([code, versions_of(packages(*targets))]) if strict else code
 
     def fingerprint(self, rule: str, **wildcards: str) -> str:
         """The fingerprint of a job, found once."""

@@ -65,6 +65,10 @@ class Plan:
         """What decides the fate of a rule's job."""
         return self.jobs.fingerprint(rule, **wildcards)
 
+    def code(self, *targets: str) -> str:
+        """Hash of the definitions that these reach."""
+        return self.jobs.code(*targets)
+
     def _simulated_by(self, key: str) -> str:
         return self.fingerprint("simulate", file=key)
 
@@ -135,6 +139,10 @@ class Plan:
         """Bundles of all members of a method."""
         members = self.request.members(method)
         return [self.paths.model(self.request.name, method, m) for m in members]
+
+    def all_models(self) -> list[str]:
+        """Bundles of all members of all networks."""
+        return [path for name in self.request.experiment.methods for path in self.models(name)]
 
     def histories(self) -> list[str]:
         """Training logs of all members of all networks."""

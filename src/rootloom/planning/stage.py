@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypedDict
 
@@ -19,19 +19,28 @@ class Job(TypedDict):
 
     section: the fields of its stage's dataclass. code: hash of the definitions it executes.
     upstream: hash of the fingerprints that its inputs carry. fingerprint: of these three.
+    packages: those that its code imports, whose versions its outputs record.
     """
 
     section: dict[str, Any]
     code: str
     upstream: str
     fingerprint: str
+    packages: list[str]
 
 
-def job_of(section: DataclassInstance, code: str, upstream: str) -> Job:
+def job_of(
+    section: DataclassInstance, code: str, upstream: str, packages: Iterable[str] = ()
+) -> Job:
     """A job with the fingerprint of all that decides it."""
     fields = asdict(section)
-    fingerprint = of_value({"section": fields, "code": code, "upstream": upstream})
-    return {"section": fields, "code": code, "upstream": upstream, "fingerprint": fingerprint}
+    return {
+        "section": fields,
+        "code": code,
+        "upstream": upstream,
+        "fingerprint": of_value({"section": fields, "code": code, "upstream": upstream}),
+        "packages": sorted(packages),
+    }
 
 
 class Planning(Protocol):
@@ -47,6 +56,9 @@ class Planning(Protocol):
 
     def fingerprint(self, rule: str, **wildcards: str) -> str:
         """The fingerprint of another job, upstream of the one that is described."""
+
+    def code(self, *targets: str) -> str:
+        """Hash of the definitions that these reach ("module:name")."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +81,14 @@ class Stage:
 
     name: the rule's. run: the function that its jobs call, "module:function". describe: called
     with the plan and the job's wildcards by name, but for those that follow from others. reads: the
-    rules whose outputs it reads. same_again: made again, its outputs have the content they had, so
-    that a user who forces it does not ask for what reads them.
+    rules whose outputs it reads. script_calls: what the rule's script calls beside `run`.
+    same_again: made again, its outputs have the content they had, so that a user who forces it does
+    not ask for what reads them.
     """
 
     name: str
     run: str
     describe: Callable[Concatenate[Planning, ...], Description]
     reads: tuple[str, ...] = ()
+    script_calls: tuple[str, ...] = ()
     same_again: bool = False

@@ -28,6 +28,7 @@ from rootloom.shards.manifest import Manifest
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.survey import Survey
 from rootloom.shards.weights import Weighting
+from rootloom.system.provenance import other_versions, read
 from rootloom.types import SPLITS
 
 Job = Mapping[str, Any]
@@ -39,6 +40,7 @@ def gather(
     *,
     evaluations: Sequence[str],
     histories: Sequence[str],
+    models: Sequence[str],
     statistics: Sequence[str],
     surveys: Sequence[str],
     manifests: Sequence[str],
@@ -68,6 +70,7 @@ def gather(
         histories=_histories(section, histories),
         expected=[Expected(**entry) for entry in section["expected"]],
         provenance=_provenance(job, results),
+        other_versions=_other_versions([*models, *statistics, *evaluations]),
     )
 
 
@@ -201,6 +204,15 @@ def _histories(section: Job, histories: Sequence[str]) -> list[History]:
         read_history(path, method, member)
         for path, (method, member) in zip(histories, members, strict=True)
     ]
+
+
+def _other_versions(results: Sequence[str]) -> list[str]:
+    """What was made with other versions of packages than today's, a line for each of these."""
+    found: dict[str, list[str]] = {}
+    for path in results:
+        for name, (then, now) in other_versions(read(Path(path)) or {}).items():
+            found.setdefault(f"{name} {then} (now {now})", []).append(path)
+    return [f"{words}: {', '.join(paths)}" for words, paths in found.items()]
 
 
 def _provenance(job: Job, results: Sequence[Evaluation]) -> dict[str, Any]:

@@ -101,7 +101,11 @@ class History:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything on the page. provenance: heading → anything that JSON can hold."""
+    """Everything on the page.
+
+    provenance: heading → anything that JSON can hold. other_versions: packages that results were
+    made with in another version than the page, with these results.
+    """
 
     title: str
     evaluations: Sequence[Evaluation]
@@ -111,6 +115,7 @@ class ReportInputs:
     expected: Sequence[Expected] = ()
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    other_versions: Sequence[str] = ()
 
 
 def read_history(path: str | Path, method: str, member: int) -> History:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import preprocess
-from rootloom.stages.shared import class_of, write_sums
+from rootloom.stages.shared import ALL_SHARDS, class_of, write_sums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,4 +37,11 @@ def run(job: Job, *, shards: Sequence[str], output: str) -> None:
     write_sums(output, content, "axes", job)
 
 
-STAGE = Stage("axes", f"{__name__}:run", describe, reads=("preprocess",), same_again=True)
+STAGE = Stage(
+    "axes",
+    f"{__name__}:run",
+    describe,
+    reads=("preprocess",),
+    script_calls=ALL_SHARDS,
+    same_again=True,
+)

@@ -10,7 +10,7 @@ from typing import Any
 from rootloom.config import registry
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import Scored, class_of, scored, statistics_read, weights_of
+from rootloom.stages.shared import ALL_SHARDS, Scored, class_of, scored, statistics_read, weights_of
 from rootloom.types import GROUPS
 
 
@@ -74,4 +74,10 @@ def run(job: Job, *, shards: Sequence[str], statistics: str, outputs: Any) -> No
         )
 
 
-STAGE = Stage("baseline", f"{__name__}:run", describe, reads=("preprocess", "statistics"))
+STAGE = Stage(
+    "baseline",
+    f"{__name__}:run",
+    describe,
+    reads=("preprocess", "statistics"),
+    script_calls=ALL_SHARDS,
+)

@@ -23,7 +23,7 @@ class Section:
 def describe(plan: Planning) -> Description:
     """What is asked of all files, and which files these are."""
     section = Section(dataset=plan.request.dataset_name, asked=plan.request.readers())
-    return Description(section, upstream=[indexing.code(), plan.files.listing.digest])
+    return Description(section, upstream=[indexing.code(plan), plan.files.listing.digest])
 
 
 def run(job: Job, *, indexes: Sequence[str], output: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rootloom.planning.request import Fields, Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.floor import code_of, compared
-from rootloom.stages.shared import Compared, events_of
+from rootloom.stages.shared import ALL_SHARDS, Compared, events_of
 from rootloom.system import provenance
 from rootloom.system.atomic import of_result
 from rootloom.types import SPLITS
@@ -114,4 +114,5 @@ STAGE = Stage(
     f"{__name__}:run",
     describe,
     reads=("generate", "train", "floor", "preprocess", "statistics"),
+    script_calls=ALL_SHARDS,
 )

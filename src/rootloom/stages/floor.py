@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rootloom.planning.request import Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import Compared, class_of, events_of
+from rootloom.stages.shared import ALL_SHARDS, Compared, class_of, events_of
 from rootloom.system import provenance
 from rootloom.types import SPLITS
 
@@ -63,4 +63,10 @@ def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> Non
     write_result(output, found)
 
 
-STAGE = Stage("floor", f"{__name__}:run", describe, reads=("preprocess", "statistics"))
+STAGE = Stage(
+    "floor",
+    f"{__name__}:run",
+    describe,
+    reads=("preprocess", "statistics"),
+    script_calls=ALL_SHARDS,
+)

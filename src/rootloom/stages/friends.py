@@ -84,7 +84,7 @@ def _readers_that_count(request: Request) -> dict[str, Fields]:
 
 def _upstream(plan: Planning) -> list[str]:
     predictions = [one for name in plan.request.all_methods for one in predictions_of(plan, name)]
-    return [indexing.code(), *predictions]
+    return [indexing.code(plan), *predictions]
 
 
 def run(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rootloom.cluster.running import progress
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import notes, seed_of
+from rootloom.stages.shared import ALL_SHARDS, notes, seed_of
 from rootloom.stages.train import network_code
 from rootloom.types import SPLITS
 
@@ -62,4 +62,6 @@ def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
     sampling.write_showers(output, generator, request, made_by, progress(what, "examples"))
 
 
-STAGE = Stage("generate", f"{__name__}:run", describe, reads=("train", "preprocess"))
+STAGE = Stage(
+    "generate", f"{__name__}:run", describe, reads=("train", "preprocess"), script_calls=ALL_SHARDS
+)

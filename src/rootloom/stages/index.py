@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rootloom.errors import InputError, LackError, require_fault_of_file
-from rootloom.planning.fingerprint import of_code
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import is_ours
@@ -115,9 +114,9 @@ def _inspected(file: File, reader: RowReader) -> Header:
     return header
 
 
-def code() -> str:
+def code(plan: Planning) -> str:
     """What shards and friend trees take from the index: not how files were divided for it."""
-    return of_code(STAGE.run)
+    return plan.code(STAGE.run)
 
 
 STAGE = Stage("index", f"{__name__}:run", describe, reads=("simulate",))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import Scored, scored, weights_of
+from rootloom.stages.shared import ALL_SHARDS, Scored, scored, weights_of
 from rootloom.stages.train import network_code
 from rootloom.types import GROUPS, UNLABELLED
 
@@ -63,4 +63,10 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
         print(f"{section.method}: {rows} rows of '{split}'")
 
 
-STAGE = Stage("predict", f"{__name__}:run", describe, reads=("train", "preprocess", "statistics"))
+STAGE = Stage(
+    "predict",
+    f"{__name__}:run",
+    describe,
+    reads=("train", "preprocess", "statistics"),
+    script_calls=ALL_SHARDS,
+)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rootloom.errors import ChangedError, ResultError
-from rootloom.planning import fingerprint
 from rootloom.planning.request import Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
@@ -44,14 +43,14 @@ def describe(plan: Planning, representation: str, pack: str) -> Description:
         files=plan.files.listing.parts[pack].digest,
         on_bad_file=plan.request.dataset.on_bad_file,
     )
-    return Description(section, code=_code(sharded), upstream=[indexing.code()])
+    return Description(section, code=_code(sharded), upstream=[indexing.code(plan)])
 
 
 def describe_shard(plan: Planning, representation: str, file: str, part: str) -> Description:
     """One shard, by the code that makes those of a pack."""
     sharded = _sharded(plan.request, representation)
     section = ShardSection(**vars(sharded), file=plan.files.file(file)._asdict(), part=int(part))
-    return Description(section, code=_code(sharded), upstream=[indexing.code()])
+    return Description(section, code=_code(sharded), upstream=[indexing.code(plan)])
 
 
 def fingerprint_of(plan: Planning, representation: str, files: str) -> str:
@@ -61,8 +60,8 @@ def fingerprint_of(plan: Planning, representation: str, files: str) -> str:
     it is.
     """
     sharded = _sharded(plan.request, representation)
-    code = fingerprint.of_code(STAGE.run, *_code(sharded))
-    return of_value([vars(sharded), files, indexing.code(), code])
+    code = plan.code(STAGE.run, *_code(sharded))
+    return of_value([vars(sharded), files, indexing.code(plan), code])
 
 
 def _sharded(request: Request, representation: str) -> Sharded:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rootloom.planning.request import Fields, Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.stages.shared import class_of
 from rootloom.system import provenance
 from rootloom.system.atomic import write_json
 
@@ -61,7 +62,9 @@ def describe(plan: Planning) -> Description:
     rule = "fidelity" if request.makes_examples else "evaluate"
     upstream = [plan.fingerprint(rule, method=name) for name in request.all_methods]
     upstream += [plan.fingerprint("survey", representation=n) for n in request.representations]
-    return Description(section, upstream=upstream)
+    # Whoever is drawn says how; and its code is in its survey.
+    drawn = [class_of("representations", fields) for fields in section.representations.values()]
+    return Description(section, code=drawn, upstream=upstream)
 
 
 def _definitions(request: Request) -> Fields:
@@ -119,6 +122,7 @@ def run(
     *,
     evaluations: Sequence[str],
     histories: Sequence[str],
+    models: Sequence[str],
     statistics: Sequence[str],
     surveys: Sequence[str],
     manifests: Sequence[str],
@@ -133,6 +137,7 @@ def run(
         {**job, "versions": provenance.record("report", {})},
         evaluations=evaluations,
         histories=histories,
+        models=models,
         statistics=statistics,
         surveys=surveys,
         manifests=manifests,

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Sums = TypeVar("Sums", "Statistics", "Survey")
 FileFields = dict[str, Any]  # of `system.filelist.File`
+# Scripts find the shards by this, and hand them to `run`.
+ALL_SHARDS = ("rootloom.shards.manifest:all_shards",)
 MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
 
 

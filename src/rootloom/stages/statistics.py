@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from rootloom.errors import DataError
-from rootloom.planning.fingerprint import of_code
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import moments as summing
@@ -41,7 +40,7 @@ def describe(plan: Planning, representation: str) -> Description:
         by_class=not dataset.targets,
     )
     # Moments and shards by what makes them, not by pack: the division of the files does not count.
-    code = of_code(summing.STAGE.run, *summing.code_of(moments))
+    code = plan.code(summing.STAGE.run, *summing.code_of(moments))
     shards = preprocess.fingerprint_of(plan, representation, plan.files.listing.digest)
     return Description(section, upstream=[code, shards])
 

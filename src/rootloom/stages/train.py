@@ -8,7 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import Scored, class_of, scored, statistics_read, weights_of
+from rootloom.stages.shared import ALL_SHARDS, Scored, class_of, scored, statistics_read, weights_of
 from rootloom.system import provenance
 from rootloom.system.atomic import sealed, sweep, write_text
 
@@ -126,4 +126,10 @@ def run_process(
     parallel.meet()
 
 
-STAGE = Stage("train", f"{__name__}:run", describe, reads=("preprocess", "statistics"))
+STAGE = Stage(
+    "train",
+    f"{__name__}:run",
+    describe,
+    reads=("preprocess", "statistics"),
+    script_calls=ALL_SHARDS,
+)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,10 +15,13 @@ from typing import Any
 import rootloom
 from rootloom.system import atomic
 
+# By the names that code imports them under.
 PACKAGES = (
-    "awkward", "fastjet", "flax", "h5py", "jax", "jaxlib", "numba", "numpy", "optax",
-    "pythia8mc", "scikit-learn", "snakemake", "uproot",
+    "awkward", "fastjet", "flax", "h5py", "jax", "numba", "numpy", "optax", "pythia8mc", "scipy",
+    "sklearn", "snakemake", "uproot", "vector",
 )  # fmt: skip
+# What has other names where packages are published, or comes in parts.
+_PUBLISHED = {"jax": ("jax", "jaxlib"), "sklearn": ("scikit-learn",)}
 
 
 def record(
@@ -30,7 +33,8 @@ def record(
 ) -> dict[str, Any]:
     """The provenance of one output: what was asked, by which code, from which inputs.
 
-    job: section, code, upstream and fingerprint, as the plan gives them to a rule.
+    job: section, code, upstream and fingerprint, as the plan gives them to a rule, and the packages
+    that its code imports, of which the versions are recorded.
     inputs: checksums by name, or what else tells them from others. The machine is named by its kind
     only: outputs are shared.
     """
@@ -38,7 +42,7 @@ def record(
         "stage": stage,
         **job,
         "version": code_version(),
-        "packages": package_versions(),
+        "packages": package_versions(*job.get("packages", PACKAGES)),
         "inputs": inputs or {},
         "seed": seed,
         "host": host_kind(),
@@ -60,15 +64,42 @@ def code_version() -> str:
 
 
 @cache
-def package_versions() -> dict[str, str]:
-    """Versions of the installed packages that can change a number."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+def package_versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of these packages, or of all that can change a number."""
+    return {"python": platform.python_version(), **versions_of(packages or PACKAGES)}
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of the installed ones, by the names they are published under.
+
+    packages: by the names that code imports.
+    """
+    found = {}
+    for package in sorted(packages):
+        for name in _PUBLISHED.get(package, (package,)):
+            if (today := _version(name)) is not None:
+                found[name] = today
     return found
+
+
+def other_versions(made_by: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Packages that a result was made with in another version than today's: both of them.
+
+    made_by: the record in the result.
+    """
+    then = made_by.get("packages") or {}
+    now = {name: today for name in then if (today := _version(name)) is not None}
+    return {name: (str(then[name]), now[name]) for name in now if then[name] != now[name]}
+
+
+def _version(name: str) -> str | None:
+    """Today's version of what is published under a name, or of Python; None where it is not."""
+    if name == "python":
+        return platform.python_version()
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def host_kind() -> dict[str, Any]:

@@ -27,6 +27,8 @@ from rootloom.system.atomic import write_text
 from rootloom.training import signals
 from rootloom.training.lock import PROCESSES
 
+DECIDES_NO_VALUE = "tests/unit/test_training_processes.py::test_two_processes_equal_one"
+
 PROGRAM = "rootloom.stages.worker"
 # Seconds the others get to end by themselves once one has failed.
 _GRACE = 20.0

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from rootloom.system.atomic import sweep
 
+DECIDES_NO_VALUE = (
+    "tests/unit/test_training_processes.py::test_the_same_training_twice_at_once_is_done_once"
+)
+
 NAME = "lock"
 PROCESSES = "processes"  # where several processes of one training find their order and leave word
 

@@ -13,6 +13,8 @@ from tensorboardX import SummaryWriter
 
 from rootloom.system.atomic import write_text
 
+DECIDES_NO_VALUE = "tests/unit/test_training_fit.py::test_what_is_logged_and_printed_changes_no_bit"
+
 _LOG = "log.jsonl"
 
 

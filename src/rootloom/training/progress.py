@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+DECIDES_NO_VALUE = "tests/unit/test_training_fit.py::test_what_is_logged_and_printed_changes_no_bit"
+
 # Seconds between lines where they cannot be rewritten.
 _QUIET = 30.0
 
