@@ -4,31 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 
 from rootloom.errors import DataError
+from rootloom.evaluation.base import Evaluator
 from rootloom.evaluation.classification.evaluator import Classification
 from rootloom.evaluation.predictions import Predictions, read_predictions
-from rootloom.evaluation.results import Evaluation, Result
+from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.roc import effective_rows
 from rootloom.types import UNLABELLED
-
-
-class Evaluator(Protocol):
-    """What evaluations of one kind make of predictions; its fields are the `evaluation` section.
-
-    shown: figures that the report leaves beside its page. A task names the kind of its own.
-    """
-
-    shown: ClassVar[tuple[str, ...]]
-
-    def result(self, members: Sequence[Predictions], held_out: Sequence[Predictions]) -> Result:
-        """Figures of a method from predictions of its members, which are of the same rows.
-
-        held_out: predictions of the same members for rows of which member m left out fold m.
-        """
 
 
 def evaluate(

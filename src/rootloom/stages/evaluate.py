@@ -42,7 +42,7 @@ def run(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output
     evaluator = registry.parse("evaluations", section.evaluation)
     with of_result():
         found = evaluate(predictions, evaluator, held_out)
-    record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
+    record = provenance.record("evaluate", dict(job), seed=evaluator.seed)
     write_result(output, dataclasses.replace(found, provenance=record))
 
 
