@@ -561,9 +561,12 @@ def _write_friends(
 
 
 def _scores(section: Job, predictions: Sequence[str], keys: Sequence[str]) -> Scores:
+    from rootloom.evaluation.predictions import require_named_split
     from rootloom.stages.friend_trees import Scores
 
     with of_result():
+        for path in predictions:
+            require_named_split(path)
         return Scores(predictions, keys, section["experiment"], section["folds"])
 
 
@@ -573,10 +576,13 @@ def evaluate(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], o
     held_out: predictions for the training split of members that each left a fold of it out.
     """
     from rootloom.evaluation.evaluate import evaluate as figures
+    from rootloom.evaluation.predictions import require_named_split
     from rootloom.evaluation.results import write_result
 
     evaluator = registry.parse("evaluations", job["section"]["evaluation"])
     with of_result():
+        for path in (*predictions, *held_out):
+            require_named_split(path)
         found = figures(predictions, evaluator, held_out)
     record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
     write_result(output, dataclasses.replace(found, provenance=record))
@@ -731,7 +737,7 @@ def _sums_of_pack(manifest: str, of_shard: Callable[[str], Sums], empty: Sums) -
     from rootloom.shards.manifest import shards_by_file
     from rootloom.shards.merging import merge_all, merge_by_position
 
-    by_file = shards_by_file([manifest])
+    by_file = shards_by_file([manifest], verified=True)
     files = sorted((position(key), shards) for key, shards in by_file.items() if shards)
     sums = ((at, merge_all(map(of_shard, shards))) for at, shards in files)
     content = (merge_by_position(sums) if files else empty).content()
