@@ -436,6 +436,9 @@ def _taken(column: Any, places: Sequence[slice]) -> np.ndarray:
 
 
 def _text(value: Any) -> str:
+    """The text or number of an attribute. Raises TypeError for one of several values, or of none."""
+    if np.ndim(value) or isinstance(value, h5py.Empty):
+        raise TypeError(f"an attribute of text is {value!r}")
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
@@ -444,7 +447,7 @@ def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:
         names = json.loads(text)
     except (TypeError, ValueError):
         names = None
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(n, str | int | float) for n in names):
         raise InputError(
             where,
             expected=f"attribute '{attribute}' to be a JSON list of names",
