@@ -559,7 +559,7 @@ def test_attributes_that_are_no_names_are_refused(written, attribute, value):
     path = written()
     with h5py.File(path, "r+") as file:
         file.attrs[attribute] = value
-    with pytest.raises(InputError, match="method|classes"):
+    with pytest.raises(InputError, match=r"method|classes"):
         evaluate([path])
 
 

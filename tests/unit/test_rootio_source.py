@@ -137,7 +137,8 @@ def test_a_list_in_another_encoding_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("a/x.root\0\n", r"U\+0000 after 8 others"), ("", "none"), ("# a\n", "none")]
+    ("text", "found"),
+    [("a/x.root\0\n", r"U\+0000 after 8 others"), ("", "none"), ("# a\n", "none")],
 )
 def test_a_list_of_nothing_is_refused(folder: Path, text: str, found: str) -> None:
     (folder / "l.txt").write_text(text)

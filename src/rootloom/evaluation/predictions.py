@@ -436,7 +436,7 @@ def _taken(column: Any, places: Sequence[slice]) -> np.ndarray:
 
 
 def _text(value: Any) -> str:
-    """The text or number of an attribute. Raises TypeError for one of several values, or of none."""
+    """The text or number of an attribute. Raises TypeError for several values, or none."""
     if np.ndim(value) or isinstance(value, h5py.Empty):
         raise TypeError(f"an attribute of text is {value!r}")
     return value.decode() if isinstance(value, bytes) else str(value)
