@@ -59,6 +59,12 @@ def test_a_larger_size_keeps_every_file_of_a_smaller_one() -> None:
         assert demo.job("simulate", file=key) == full.job("simulate", file=key)
 
 
+@pytest.mark.parametrize("name", ["config/datasets/w-jets.yaml", "./w-jets.yaml"])
+def test_the_path_of_a_file_is_no_name_but_shows_it(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"without folder and ending(.|\n)*mean 'w-jets'"):
+        make_plan({"experiment": name}, ROOT)
+
+
 def test_a_dataset_alone_is_an_experiment() -> None:
     assert make_plan({"experiment": "w-jets"}, ROOT).request.all_methods == ["dnn", "boosted-trees"]
 
@@ -74,6 +80,9 @@ def test_a_dataset_alone_is_an_experiment() -> None:
         (Dataset, {"classes": {"a": {"where": "x"}}}, "exactly one of"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.9}}, "must be 1"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"test": "row > 5"}}, "train . validation must be 1"),
+        (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.8, "test": 0.2}}, r"left out: validation, which counts 0.1\); write all"),
+        (Dataset, {"classes": {"a": "x == 5"}, "files": ["f"]}, r"a: {where: x == 5}\Z"),
+        (Dataset, {"classes": {"a": 'x in (1, 2) & f("b")'}, "files": ["f"]}, r"""a: {where: 'x in \(1, 2\) & f\("b"\)'}\Z"""),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 1.5}}, "splits.train"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "objects": {"target": {"pt": "pt"}}}, "that of the targets"),
         (Experiment, {"dataset": "d", "methods": {"m": {"model": "dnn"}}}, "no default"),

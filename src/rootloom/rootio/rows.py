@@ -14,7 +14,6 @@ from rootloom.rootio.expressions import Expression
 from rootloom.rootio.functions.values import depth, in_words, is_vector, is_words
 from rootloom.types import Column, Ragged
 
-
 _FEWER = "`x[:, :, 0]`, or an innermost `sum(x)`, `max(x)` or `count(x)`, makes"
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from rootloom.errors import ConfigError
 
-
 # What there is of a value with 0, 1, 2, … axes.
 _SHAPES = (
     "one for any",
