@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -292,6 +294,29 @@ def test_a_dataset_like_another_replaces_whole_keys(tmp_path: Path) -> None:
         file.write_text(f"like: {like}\n")
         with pytest.raises(ConfigError, match=message):
             Library(tmp_path / "config").dataset("third")
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """Fields of which one list is cut by a line's end.
+
+    one,
+    two: of both. three: the last. Raises ConfigError for others.
+    """
+
+    one: int = 1
+    two: int = 2
+    three: int = 3
+
+
+def test_descriptions_are_whole_sentences_without_what_is_raised() -> None:
+    fields = schema.of_class(Described)["properties"]
+    assert {name: field["description"] for name, field in fields.items()} == {
+        "one": "of both", "two": "of both", "three": "the last",
+    }  # fmt: skip
+    described = re.findall(r'"description": "([^"]*)"', schema.text())
+    # A list of names that a cut left behind, and what belongs to the class.
+    assert [d for d in described if re.search(r",$|; \w+$|Raises ", d)] == []
 
 
 def test_fields_of_a_base_class_are_described() -> None:

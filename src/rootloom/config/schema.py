@@ -59,6 +59,10 @@ SINGLE = {
 SIGNATURES = "rootloom.rootio.functions:signatures"  # how functions of expressions are called
 
 
+# What a docstring says of its class behind its fields.
+_REFUSALS = re.compile(r"\s*\bRaises \w+Error\b")
+
+
 def generate() -> dict[str, Any]:
     """The schema as plain data."""
     definitions: dict[str, Any] = {}
@@ -106,13 +110,14 @@ def _describe(schema: dict[str, Any], docstring: str) -> None:
     one = "|".join(sorted(map(re.escape, fields), key=len, reverse=True))
     if not fields:
         return
-    entry = re.compile(rf"(?:^|(?<=[.;)]\s)|(?<=\n))((?:{one})(?:, (?:{one}))*):\s")
+    entry = re.compile(rf"(?:^|(?<=[.;)]\s)|(?<=\n))((?:{one})(?:,\s(?:{one}))*):\s")
     for paragraph in inspect.cleandoc(docstring).split("\n\n"):
         found = list(entry.finditer(paragraph))
         ends = [*(match.start() for match in found[1:]), len(paragraph)]
         for match, end in zip(found, ends, strict=False):
-            words = " ".join(paragraph[match.end() : end].split()).rstrip(".;")
-            for name in match[1].split(", "):
+            words = " ".join(paragraph[match.end() : end].split())
+            words = _REFUSALS.split(words)[0].rstrip(".;")
+            for name in re.split(r",\s", match[1]):
                 fields[name].setdefault("description", words)
 
 

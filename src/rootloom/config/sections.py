@@ -90,7 +90,7 @@ class Simulation(Section):
     row_bytes: float | None = Field(
         None, gt=0, description="of one row in its files, when far from that of config/rates.yaml"
     )
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, description="with another one all events are others")
 
 
 class SumOfWeights(Section):
@@ -261,7 +261,9 @@ class Dataset(Section):
     )
     tree: str = Field("Events", description="name of the TTree or RNTuple")
     friends: dict[Name, Friend] = Field(
-        {}, description="trees beside it, by the name that their branches have before them"
+        {},
+        description="further trees with values for the same entries, by name: `tagger.score` in an "
+        "expression is branch `score` of friend `tagger`",
     )
     rows: str = Field("event", description="'event', or the collection whose objects are rows")
     select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
@@ -446,7 +448,7 @@ class Expected(Section):
 class Generation(Section):
     """How a trained generator is asked for showers like those of the test split."""
 
-    seed: int = 1
+    seed: int = Field(default=1, description="of the random numbers that showers are made of")
     threshold: float = Field(
         default=0.0, ge=0, description="GeV; cells at or below it are left out"
     )
