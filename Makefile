@@ -31,12 +31,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-run: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "Installing rootloom into $(VENV) (once; about three minutes)"
+	@echo "Installing rootloom into $(VENV) (once; one to three minutes)"
 	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
 	touch $@
 
 $(VENV)/.installed-test: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "Installing rootloom with its tests' tools into $(VENV) (once; about three minutes)"
+	@echo "Installing rootloom with its tests' tools into $(VENV) (once; one to three minutes)"
 	$(PIP_INSTALL) --editable '.[$(EXTRAS),slurm,htcondor,generic,tensorboard,test,dev]'
 	touch $@ $(VENV)/.installed-run
 

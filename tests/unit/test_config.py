@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,12 @@ def test_a_larger_size_keeps_every_file_of_a_smaller_one() -> None:
         assert demo.job("simulate", file=key) == full.job("simulate", file=key)
 
 
+@pytest.mark.parametrize("name", ["config/datasets/w-jets.yaml", "./w-jets.yaml"])
+def test_the_path_of_a_file_is_no_name_but_shows_it(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"without folder and ending(.|\n)*mean 'w-jets'"):
+        make_plan({"experiment": name}, ROOT)
+
+
 def test_a_dataset_alone_is_an_experiment() -> None:
     assert make_plan({"experiment": "w-jets"}, ROOT).request.all_methods == ["dnn", "boosted-trees"]
 
@@ -74,6 +82,9 @@ def test_a_dataset_alone_is_an_experiment() -> None:
         (Dataset, {"classes": {"a": {"where": "x"}}}, "exactly one of"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.9}}, "must be 1"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"test": "row > 5"}}, "train . validation must be 1"),
+        (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 0.8, "test": 0.2}}, r"left out: validation, which counts 0.1\); write all"),
+        (Dataset, {"classes": {"a": "x == 5"}, "files": ["f"]}, r"a: {where: x == 5}\Z"),
+        (Dataset, {"classes": {"a": 'x in (1, 2) & f("b")'}, "files": ["f"]}, r"""a: {where: 'x in \(1, 2\) & f\("b"\)'}\Z"""),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "splits": {"train": 1.5}}, "splits.train"),
         (Dataset, {"classes": {"a": {"where": "x"}}, "files": ["f"], "objects": {"target": {"pt": "pt"}}}, "that of the targets"),
         (Experiment, {"dataset": "d", "methods": {"m": {"model": "dnn"}}}, "no default"),
@@ -283,6 +294,29 @@ def test_a_dataset_like_another_replaces_whole_keys(tmp_path: Path) -> None:
         file.write_text(f"like: {like}\n")
         with pytest.raises(ConfigError, match=message):
             Library(tmp_path / "config").dataset("third")
+
+
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """Fields of which one list is cut by a line's end.
+
+    one,
+    two: of both. three: the last. Raises ConfigError for others.
+    """
+
+    one: int = 1
+    two: int = 2
+    three: int = 3
+
+
+def test_descriptions_are_whole_sentences_without_what_is_raised() -> None:
+    fields = schema.of_class(Described)["properties"]
+    assert {name: field["description"] for name, field in fields.items()} == {
+        "one": "of both", "two": "of both", "three": "the last",
+    }  # fmt: skip
+    described = re.findall(r'"description": "([^"]*)"', schema.text())
+    # A list of names that a cut left behind, and what belongs to the class.
+    assert [d for d in described if re.search(r",$|; \w+$|Raises ", d)] == []
 
 
 def test_fields_of_a_base_class_are_described() -> None:

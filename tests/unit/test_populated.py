@@ -61,6 +61,11 @@ def test_a_class_whose_test_weights_sum_to_nothing_is_refused(weights: list[floa
 def test_a_class_without_rows_is_refused_by_name() -> None:
     none = {split: [[1.0], [1.0], []] for split in SPLITS}
     refused(statistics(none), r"classes.top\n.*rows that pass the selection(.|\n)*files of 'top'")
+    others = SampleSums.empty(3)
+    unclaimed = statistics(none).merge(
+        Statistics(CLASSES, {"": replace(others, unclassified=1200)})
+    )
+    refused(unclaimed, r"classes.top\n.*\n.*none; 6 rows of .*; 1,200 selected rows of no class\n")
     late = rows(top=[])
     refused(statistics(late), r"classes.top\n.*'test'.*\n.*2 in 'train', 2 in 'validation', 0 in")
     nothing = {split: [[], [], []] for split in SPLITS}

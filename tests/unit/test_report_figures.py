@@ -106,3 +106,11 @@ def test_a_distribution_is_of_shares_with_errors_of_the_test_rows() -> None:
         np.testing.assert_allclose(y, test.sum(axis=1) / test.sum())
         error = np.sqrt((test**2).sum(axis=1)) / test.sum()
         np.testing.assert_allclose(ends, np.stack([y - error, y + error], axis=1))
+
+
+def test_counts_have_whole_ticks() -> None:
+    sums = np.ones((2, 2, 2, 3))
+    for edges, whole in (([-0.5, 0.5, 1.5, 2.5], True), ([0.0, 1.0, 2.0, 2.9], False)):
+        one = Distribution("n", np.array(edges), sums)
+        (axes,) = distribution(one, class_lines(["qcd", "w"])).axes
+        assert bool(np.all(axes.get_xticks() % 1 == 0)) == whole

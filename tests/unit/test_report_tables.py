@@ -36,6 +36,13 @@ def test_a_difference_is_ours_minus_the_published_one_with_all_errors(monkeypatc
 def test_the_best_epoch_is_the_one_of_the_smallest_validation_loss() -> None:
     history = History("dnn", 0, [0.9, 0.5, 0.1], [math.nan, 0.31, 0.42], seconds=60.0)
     (row,) = training_rows([history], {"dnn": LINE})
-    assert (row.epochs, row.best) == (3, "0.3100 (epoch 2)")
+    assert (row.epochs, row.best) == ("3", "0.3100 (epoch 2)")
     (row,) = training_rows([History("dnn", 0, [0.9], [math.nan])], {"dnn": LINE})
-    assert (row.epochs, row.best) == (1, "–")
+    assert (row.epochs, row.best) == ("1", "–")
+
+
+def test_a_training_that_stopped_early_says_of_how_many_epochs() -> None:
+    early = History("dnn", 0, [0.9, 0.5], [0.4, 0.3], planned=20)
+    whole = History("dnn", 1, [0.9, 0.5], [0.4, 0.3], planned=2)
+    rows = training_rows([early, whole], {"dnn": LINE})
+    assert [row.epochs for row in rows] == ["2 of 20", "2"]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import pytest
 
 from rootloom.errors import ConfigError, InputError
 from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.expressions import Expression
 from rootloom.rootio.header import inspect
+from rootloom.rootio.rows import Layout
 from rootloom.rootio.shapes import Shapes
 from rootloom.system import scratch
 from rootloom.system.filelist import File
@@ -41,6 +45,27 @@ def test_what_does_not_fit_names_the_file(name: str, fields: dict[str, Any], mes
     with pytest.raises((ConfigError, InputError), match=message) as refused:
         ask(name, **fields)
     assert name in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "expression", "message"),
+    [
+        ("Jet", "variables", "Jet_hit", r"whole numbers, a list for each object of each event\n"),
+        ("Jet", "variables", "Jet_hit", r"x\[:, :, 0\].*one value for each Jet\Z"),
+        ("Jet", "objects", "Jet_pt", r"under `variables`\Z"),
+        ("event", "variables", "Jet_hit", r"`sum\(sum\(x\)\)` or `first\(max\(x\)\)`"),
+        ("event", "variables", "Jet_pt", r"numbers, a list for each event\n.*`x\[:, 0\]`"),
+        ("event", "objects", "Jet_hit", r"`x\[:, :, 0\]`.*a list of values for each event\Z"),
+    ],
+)
+def test_what_is_offered_is_taken(rows: str, kind: str, expression: str, message: str) -> None:
+    arrays = {"Jet_hit": ak.Array([[[1, 2], [3]], []]), "Jet_pt": ak.Array([[1.5, 2.5], []])}
+    layout = Layout.of(0, 2, None if rows == "event" else arrays["Jet_pt"], rows)
+    read = layout.scalar if kind == "variables" else layout.ragged
+    with pytest.raises(ConfigError, match=message) as refused:
+        read(Expression(expression), arrays)
+    for offered in re.findall(r"`([^`]*\bx\b[^`]*)`", refused.value.fix):
+        read(Expression(re.sub(r"\bx\b", expression, offered)), arrays)
 
 
 @pytest.mark.parametrize("name", ["nano_dy.root", "nano_dy_rntuple.root"])

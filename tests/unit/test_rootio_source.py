@@ -169,6 +169,11 @@ def test_a_name_that_is_no_text_is_refused(folder: Path) -> None:
 
 def test_a_missing_list_names_the_nearest(folder: Path) -> None:
     (folder / "files.txt").touch()
+    with pytest.raises(InputError, match=r"no folder \S+/nowhere/b: .*`rootloom import`"):
+        expand(str(folder / "nowhere" / "b" / "*.root"))
+    (folder / "somewhere").mkdir()
+    with pytest.raises(InputError, match=r"no folder \S+/somwhere \(did you mean '\S+/somewhere'"):
+        expand(str(folder / "somwhere" / "*.root"))
     with pytest.raises(InputError, match=r"did you mean 'files\.txt'"):
         expand("file.txt", base=folder)
 

@@ -23,7 +23,7 @@ from rootloom.shards.statistics import Statistics, shard_statistics
 from rootloom.shards.sums import WHOLE, SampleSums, code_of, training_sums
 from rootloom.shards.weights import EventWeights, Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
-from rootloom.types import Column, Ragged, RowBlock
+from rootloom.types import NO_CLASS, Column, Ragged, RowBlock
 
 CLASSES = ("qcd", "w", "top")
 SPLITS = {"train": 0.5, "validation": 0.3, "test": 0.2}
@@ -101,6 +101,17 @@ def test_moments_equal_standard_scaler_on_all_training_rows(parts: list[Statisti
         assert np.array_equal(total.moments[name].low, np.nanmin(rows[name], axis=0))
         assert np.array_equal(total.moments[name].high, np.nanmax(rows[name], axis=0))
     assert total.moments["x"].std[3] == 0
+
+
+def test_rows_of_no_class_are_counted_apart(tmp_path: Path) -> None:
+    block, columns = table(300, 5)
+    label = np.where(block.entry % 3 == 0, NO_CLASS, block.label).astype(np.int32)
+    with ShardWriter(tmp_path / "s.h5", file_key="s", splits=SPLITS, auxiliary=("pt",)) as writer:
+        writer.append(replace(block, label=label), columns)
+    found = shard_statistics(tmp_path / "s.h5", Sampler(), classes=CLASSES)
+    assert (found.rows.sum(), found.unclassified) == (200, 100)
+    twice = Statistics.from_json(found.merge(found).to_json())
+    assert (twice.rows.sum(), twice.unclassified) == (400, 200)
 
 
 def test_class_sums_means_and_histograms_equal_numpy(parts: list[Statistics]) -> None:

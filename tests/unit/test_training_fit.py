@@ -24,6 +24,7 @@ from rootloom.errors import ConfigError, TrainingError
 from rootloom.training import signals
 from rootloom.training.loop import Result, fit
 from rootloom.training.options import EarlyStopping, Schedule, TrainingOptions
+from rootloom.training.progress import Progress
 from rootloom.types import Batch
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -301,7 +302,11 @@ def test_a_loss_that_is_not_finite_stops_and_says_where(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("step-*")] == [f"step-{step - 1:012d}.safetensors"]
 
 
-def test_it_stops_early_and_returns_the_best_parameters(tmp_path: Path) -> None:
+def test_it_stops_early_and_returns_the_best_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(Progress, "note", lambda self, text, **_: notes.append(text))
     columns = points(60)
     columns["label"] = np.random.default_rng(0).permutation(columns["label"])
     options = replace(
@@ -309,8 +314,10 @@ def test_it_stops_early_and_returns_the_best_parameters(tmp_path: Path) -> None:
     )
     result = train(tmp_path, options, columns=columns, hidden=(64,), dropout=0.0)
     losses = [figures["loss"] for figures in result.history]
-    assert result.stopped == "no more gain"
+    assert (result.stopped, result.planned) == ("no more gain", 50)
     assert result.best_epoch == int(np.argmin(losses)) == len(losses) - 4
+    ended, best = len(losses), len(losses) - 3
+    assert notes[-1] == f"stopped early after epoch {ended} of 50: best epoch {best}, patience 3"
     validation = Memory(points(100, seed=9), PlainFeatures(), 100).batch(np.arange(100))
     local = jax.tree.map(lambda x: x[0], validation)
     task = point_task(hidden=(64,))

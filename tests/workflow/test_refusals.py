@@ -38,7 +38,7 @@ def assert_nothing_partial(project: Project) -> None:
         ("config/models/tiny-dnn.yaml", "hidden:", "hiden:", r"hiden\n.*\n.*\n.*'hidden'"),
         ("config/representations/toy-image.yaml", "pixels: 15", "pixels: fine", r"pixels\n.*a whole number\n.*'fine'"),
         (DATASET, "variable: trimmed_pt", "variable: trimed_pt", r"reweight.variable\n.*\n.*'trimed_pt'\n.*'trimmed_pt'"),
-        (DATASET, "data/w-*.root", "data/x-*.root", r"files: 'data/x-\*.root'\n.*at least one file\n.*no match"),
+        (DATASET, "data/w-*.root", "data/x-*.root", r"config/datasets/\S+\.yaml: .*files: 'data/x-\*.root'\n.*at least one file\n.*no match"),
         (DATASET, "  w:\n    files:\n    - data/w-*.root\n", "", r"datasets/toy.yaml: classes\n.*at least 2, for the task 'classification'\n.*qcd"),
         (DATASET, "train: 0.6", "train: 0.7", r"splits\n.*must be 1"),
         ("config/config.yaml", "experiment: toy", "experiment: toi", r"experiment 'toi'\n.*\n.*no such file\n.*'toy'"),

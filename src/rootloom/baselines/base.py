@@ -143,8 +143,8 @@ class Baseline(ABC):
 class Classifier(Baseline):
     """What baselines share that tell one class from the rest by per-row variables.
 
-    Of more than two classes, each gets a fit of its own. max_rows, seed: of larger samples, a part
-    drawn by the seed is kept.
+    Of more than two classes, each gets a fit of its own. max_rows: of a larger sample a part of
+    so many rows is drawn. seed: of the draw of `max_rows`.
     """
 
     learns: ClassVar[str] = "classes"

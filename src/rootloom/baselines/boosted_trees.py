@@ -35,7 +35,7 @@ class BoostedTrees(Classifier):
     variables: all there are by default; absent values go to a learned side of each split.
     max_iter: trees at most; the fit ends after `patience` trees without a smaller validation loss.
     threads: of OpenMP; the result does not depend on it.
-    max_rows, seed: a random part of larger samples.
+    max_rows: of a larger sample a part of so many rows is drawn. seed: of the draw of `max_rows`.
     """
 
     signed: ClassVar[bool] = False

@@ -46,7 +46,8 @@ class Cut(Classifier):
 
     direction: keep values "above" or "below" the threshold; "auto" takes the side on which the
     training AUC exceeds one half. window: cut on the distance to `centre`, which by default is the
-    signal's weighted median in training. max_rows, seed: a random part of larger samples.
+    signal's weighted median in training. max_rows: of a larger sample a part
+    of so many rows is drawn. seed: of the draw of `max_rows`.
     """
 
     reads: ClassVar[str | None] = "variable"

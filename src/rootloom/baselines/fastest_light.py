@@ -22,10 +22,10 @@ from rootloom.physics.scintillator.track_squares import hits_of
 class FastestLight(Tracks):
     """Entry point and direction by `physics.fastest_light`, which knows a detector's geometry.
 
-    Lengths in m. radius, pmt_sphere: of the scintillator and of the PMTs; rings, equator: latitude
-    rings of PMTs and how many the longest has. index: refractive, of light all the way to a PMT
-    (1.485 in JUNO's fit). max_rows: muons of the training split that first-hit times are corrected
-    by; 0 for the fastest light alone.
+    Lengths in m. radius: of the scintillator's sphere. pmt_sphere: radius of the sphere of the
+    PMTs. rings: latitude rings of PMTs. equator: PMTs of the longest ring. index: refractive index,
+    as of light that is all the way in the scintillator (1.485 in JUNO's fit). max_rows: muons of
+    the training split that first-hit times are corrected by; 0 for the fastest light alone.
     """
 
     name: ClassVar[str] = "baseline 'fastest_light'"

@@ -47,7 +47,7 @@ class BinnedLikelihood(Classifier):
     rows says little, and one without says nothing. The score is the probability in the mixture of
     the training weights, as a network's is: of balanced classes, ½ in such a cell.
 
-    max_rows, seed: a random part of larger samples.
+    max_rows: of a larger sample a part of so many rows is drawn. seed: of the draw of `max_rows`.
     """
 
     reads: ClassVar[str | None] = "variables"

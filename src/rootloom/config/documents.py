@@ -190,8 +190,9 @@ class _Loader(yaml.SafeLoader):
         finally:
             self._depth -= 1
             self._open.discard(anchor)
+        if getattr(parent, "flow_style", False):
+            _require_whole_item(node)  # before what its second half does to keys and values
         self._count(node)
-        _require_whole_items(node)
         return node
 
     def _count(self, node: Any) -> None:
@@ -225,20 +226,16 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _require_whole_items(node: Any) -> None:
+def _require_whole_item(node: Any) -> None:
     """Refuse an expression in { } or [ ] that YAML has cut in two at a comma."""
-    if not getattr(node, "flow_style", False):
-        return
-    pairs = node.value if isinstance(node, yaml.MappingNode) else [(one,) for one in node.value]
-    for item in (one for pair in pairs for one in pair):
-        plain = isinstance(item, yaml.ScalarNode) and item.style is None
-        if plain and item.value.count("(") > item.value.count(")"):
-            raise _Refused(
-                item.start_mark,
-                "an expression in quotes, where it has a comma inside { } or [ ]",
-                f"'{item.value}', up to the comma",
-                _in_quotes(item.start_mark),
-            )
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    if plain and node.value.count("(") > node.value.count(")"):
+        raise _Refused(
+            node.start_mark,
+            "an expression in quotes, where it has a comma inside { } or [ ]",
+            f"'{node.value}', up to the comma",
+            _in_quotes(node.start_mark),
+        )
 
 
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:

@@ -15,6 +15,9 @@ from typing import TypeVar
 F = TypeVar("F", bound=Callable)
 _FLAG = "__asked_if__"
 
+# What a docstring says of its class behind its fields.
+_REFUSALS = re.compile(r"\s*\bRaises \w+Error\b")
+
 
 def asked_if(flag: str) -> Callable[[F], F]:
     """Mark a method whose default does not do where a class sets this attribute, as `drawn`."""
@@ -49,13 +52,14 @@ def entries(names: Iterable[str], docstring: str) -> dict[str, str]:
     said: dict[str, str] = {}
     if not one:
         return said
-    entry = re.compile(rf"(?:^|(?<=[.;)]\s)|(?<=\n))((?:{one})(?:, (?:{one}))*):\s")
+    entry = re.compile(rf"(?:^|(?<=[.;)]\s)|(?<=\n))((?:{one})(?:,\s(?:{one}))*):\s")
     for paragraph in inspect.cleandoc(docstring).split("\n\n"):
         found = list(entry.finditer(paragraph))
         ends = [*(match.start() for match in found[1:]), len(paragraph)]
         for match, end in zip(found, ends, strict=False):
-            words = " ".join(paragraph[match.end() : end].split()).rstrip(".;")
-            for name in match[1].split(", "):
+            words = " ".join(paragraph[match.end() : end].split())
+            words = _REFUSALS.split(words)[0].rstrip(".;")
+            for name in re.split(r",\s", match[1]):
                 said.setdefault(name, words)
     return said
 

@@ -54,13 +54,23 @@ def _refusal(error: Any, data: Any, where: str, cls: type[BaseModel]) -> ConfigE
     missing = error["type"] == "missing"
     if missing:
         place = ".".join(map(str, error["loc"]))
-    description = _description(cls, keys)
+    description, section = _described(cls, keys)
     return ConfigError(
         f"{where}: {place}" if place else where,
         expected=_sentence(error, description),
         found=_found(value, place, missing),
-        fix=_nearest_value(error, keys[-1] if keys else "", value, description),
+        fix=_nearest_value(error, keys[-1] if keys else "", value, description)
+        or _inside_section(section, keys, value),
     )
+
+
+def _inside_section(section: type[BaseModel], keys: list[Any], value: Any) -> str:
+    """A text in place of a section, as the value of the key of it that it is meant for."""
+    alone = getattr(section, "alone", "")
+    if not (alone and isinstance(value, str)):
+        return ""
+    quote = ("'" if '"' in value else '"') if re.search(r"[][{},:#]", value) else ""
+    return f"{keys[-1]}: {{{alone}: {quote}{value}{quote}}}"
 
 
 def _found(value: Any, place: str, missing: bool) -> str:
@@ -81,15 +91,15 @@ def _place(data: Any, loc: tuple[Any, ...]) -> tuple[list[Any], Any]:
     return keys, data
 
 
-def _description(cls: type[BaseModel], keys: list[Any]) -> str:
-    """What a section says of the key that these lead to."""
+def _described(cls: type[BaseModel], keys: list[Any]) -> tuple[str, type[BaseModel]]:
+    """What a section says of the key that these lead to, and the innermost section there."""
     described, below = "", cls
     for key in keys:
         fields = {field.alias or name: field for name, field in below.model_fields.items()}
         if key in fields:
             described = fields[key].description or ""
             below = _section_in(fields[key].annotation)[0] or below
-    return described
+    return described, below
 
 
 _BOUNDS = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -96,7 +96,7 @@ class Simulation(Section):
     row_bytes: float | None = Field(
         None, gt=0, description="of one row in its files, when far from that of config/rates.yaml"
     )
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, description="with another one all events are others")
 
 
 class SumOfWeights(Section):
@@ -193,6 +193,8 @@ class Sample(FromFiles):
 class ClassRule(FromFiles):
     """Which rows belong to a class: of a process, of some files, or where an expression holds."""
 
+    alone: ClassVar[str] = "where"  # the key that a text in place of the section is meant for
+
     process: str | None = Field(None, description="process of the embedded source")
     where: ExpressionText | None = Field(None, description="expression, true for the class's rows")
 
@@ -230,8 +232,14 @@ class Splits(Section):
     def _sum_to_one(self) -> Splits:
         shares = self.shares()
         if shares and abs(sum(shares.values()) - 1) > 1e-9:
-            raise ValueError(f"{' + '.join(shares)} must be 1")
+            raise ValueError(f"{' + '.join(shares)} must be 1{self._left_out()}")
         return self
+
+    def _left_out(self) -> str:
+        """What a sum of shares has in it that nobody wrote."""
+        given = self.shares()
+        left = [f"{n}, which counts {given[n]:g}" for n in given if n not in self.model_fields_set]
+        return f" (left out: {', and '.join(left)}); write all of them" if left else ""
 
     def shares(self) -> dict[str, float]:
         """The splits drawn by hash."""
@@ -259,7 +267,9 @@ class Dataset(Section):
     )
     tree: str = Field("Events", description="name of the TTree or RNTuple")
     friends: dict[Name, Friend] = Field(
-        {}, description="trees beside it, by the name that their branches have before them"
+        {},
+        description="further trees with values for the same entries, by name: `tagger.score` in an "
+        "expression is branch `score` of friend `tagger`",
     )
     rows: str = Field("event", description="'event', or the collection whose objects are rows")
     select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
@@ -444,7 +454,7 @@ class Expected(Section):
 class Generation(Section):
     """How a trained generator is asked for showers like those of the test split."""
 
-    seed: int = 1
+    seed: int = Field(default=1, description="of the random numbers that showers are made of")
     threshold: float = Field(
         default=0.0, ge=0, description="GeV; cells at or below it are left out"
     )
@@ -577,7 +587,9 @@ class Library:
     def experiment(self, name: str) -> Experiment:
         """An experiment by name; a dataset's name alone means the default experiment on it."""
         where = self.where("experiments", name)
-        check_name(name, "config/config.yaml: experiment", TAKEN_BY_EXPERIMENTS)
+        self._require_name(
+            "experiments", name, "config/config.yaml: experiment", TAKEN_BY_EXPERIMENTS
+        )
         if self._is_dataset_alone(name):
             default = self._read("experiments", "default")
             # The page is about the user's dataset; what is done with it stands below.
@@ -769,7 +781,7 @@ class Library:
         """Refuse what names no file of the configuration. where: the key that names it."""
         of = f"{where}: " if where else ""
         taken = TAKEN_BY_DATASETS if folder == "representations" else ()
-        check_name(name, where or folder[:-1], taken)
+        self._require_name(folder, name, where or folder[:-1], taken)
         if not (self.root / folder / f"{name}.yaml").exists():
             alone = f", or {self.root.name}/datasets/{name}.yaml for the default experiment on it"
             raise ConfigError(
@@ -780,11 +792,28 @@ class Library:
                 fix=self._nearest_file(folder, name),
             )
 
+    def _require_name(self, folder: str, name: Any, where: str, taken: tuple[str, ...]) -> None:
+        """Refuse what can be no name; one that is a file's path is shown the name in it."""
+        try:
+            check_name(name, where, taken)
+        except ConfigError as refusal:
+            path = Path(str(name))
+            if path.suffix != ".yaml":
+                raise
+            raise ConfigError(
+                refusal.where,
+                expected=f"a file of {self.root.name}/{folder} by name, without folder and ending",
+                found=refusal.found,
+                fix=nearest(path.stem, self._known(folder)),
+            ) from None
+
+    def _known(self, folder: str) -> list[str]:
+        """Names that stand for files of a folder; a dataset's stands for an experiment, too."""
+        return self.names(folder) + (self.names("datasets") if folder == "experiments" else [])
+
     def _nearest_file(self, folder: str, name: str) -> str:
         """What may have been meant by a name that no file in one folder has."""
-        known = self.names(folder)
-        if folder == "experiments":
-            known += self.names("datasets")
+        known = self._known(folder)
         for other in ("datasets", "experiments", "representations", "models"):
             if other != folder and name in self.names(other):
                 kind = f"{'an' if other == 'experiments' else 'a'} {other[:-1]}"

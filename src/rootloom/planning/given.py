@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rootloom.config.sections import FromFiles
-from rootloom.errors import ConfigError
+from rootloom.errors import ConfigError, InputError, naming
 from rootloom.planning.request import Request
 from rootloom.rootio.transport import checksums
 from rootloom.rootio.transport.source import beside, expand, is_remote, matches
@@ -43,7 +43,9 @@ class GivenFiles:
         keys: dict[str, str] = {}
         for sample, source in self._dataset.sources().items():
             label, tree = self._dataset.class_of(sample), source.tree or self._dataset.tree
-            for named, url in expand(source.files or [], base=base):
+            with naming(self._place(sample), InputError):
+                found = expand(source.files or [], base=base)
+            for named, url in found:
                 # Several trees of one file may be samples.
                 key = f"{named}-{of_value(source.tree)[:12]}" if source.tree else named
                 status = None if is_remote(url) else self._status(url)
@@ -63,6 +65,12 @@ class GivenFiles:
                     state, more = self._look("", place, self._status(place))
                     identity, seconds = f"{identity}; {name}: {state}", seconds + more
                 yield File(key, url, label, identity, sample, friends), seconds
+
+    def _place(self, sample: str) -> str:
+        """Where the configuration lists the files of a sample, or of all files."""
+        key = "samples" if self._dataset.samples else "classes" if sample else "files"
+        file = self._request.library.file_of(self._request.dataset_name, key)
+        return f"{file}: {key}.{sample}" if sample else file
 
     def _twice(self, one: str, other: str, tree: str, base: Path | None) -> ConfigError:
         """A refusal of one file at two addresses, or at one that is listed twice."""

@@ -45,7 +45,7 @@ def distribution(one: Distribution, lines: Sequence[Line]) -> Figure:
     if _logarithmic(one.edges):
         axes.set_xscale("log")
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=_of_whole_numbers(one.edges)))
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     return figure
 
@@ -69,6 +69,11 @@ def distributions(
         )
         for number, (of, several) in enumerate(by_representation.items())
     ]
+
+
+def _of_whole_numbers(edges: np.ndarray) -> bool:
+    """Whether each bin is one whole number's."""
+    return bool(np.all(np.diff(edges) == 1) and np.all(edges % 1 == 0.5))
 
 
 def _logarithmic(edges: np.ndarray) -> bool:

@@ -90,6 +90,7 @@ def _dataset(
         name=section["dataset"] + size,
         description=section["dataset_description"],
         rows=_by_split(statistics.classes, statistics.rows),
+        unclassified=statistics.unclassified,
         weights=summarise_weights(section, statistics),
         facts=facts(section["definitions"]),
         definitions=definitions(section["definitions"]),

@@ -54,6 +54,7 @@ class DatasetSummary:
     facts: what a row is, which are kept and how they are divided, in words. definitions: of all
     quantities. distributions: of the inputs, by representation. examples: an image of one row of
     each class.
+    unclassified: selected rows that belong to no class.
     quarantined: file → reason. quarantined_share, quarantined_bytes: of the files and of their
     bytes, 0 … 1. How many events a damaged file was meant to hold is not known; its share of the
     bytes is the nearest to it.
@@ -71,6 +72,7 @@ class DatasetSummary:
     quarantined: Mapping[str, str] = field(default_factory=dict)
     quarantined_share: float = 0.0
     quarantined_bytes: float = 0.0
+    unclassified: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Expected:
 class History:
     """How one training went; every sequence has one entry an epoch.
 
+    planned: epochs that there would have been without early stopping; None if unknown.
     wait_share: share of the wall time in which the device waited for input; None if unknown.
     """
 
@@ -97,6 +100,7 @@ class History:
     validation_loss: Sequence[float]
     seconds: float | None = None
     wait_share: float | None = None
+    planned: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,18 +122,21 @@ class ReportInputs:
     other_versions: Sequence[str] = ()
 
 
+_OF_ALL = ("seconds", "waiting", "planned")
+
+
 def read_history(path: str | Path, method: str, member: int) -> History:
     """A training log of JSON lines; raises ResultError naming the file.
 
     A line with "epoch" is an epoch, of which "training_loss" and "loss" (validation) are taken; a
-    line with "seconds" and "waiting" (a share) tells the time of the whole training.
+    line with "seconds", "waiting" (a share) and "planned" (epochs) tells of the whole training.
     """
     epochs: list[dict[str, Any]] = []
-    totals: dict[str, float] = {}
+    totals: dict[str, Any] = {}
     for record in _records(path):
         if "epoch" in record:
             epochs.append(record)
-        totals |= {k: record[k] for k in ("seconds", "waiting") if record.get(k) is not None}
+        totals |= {k: record[k] for k in _OF_ALL if record.get(k) is not None}
     return History(
         method=method,
         member=member,
@@ -137,6 +144,7 @@ def read_history(path: str | Path, method: str, member: int) -> History:
         validation_loss=[_number(r, "loss") for r in epochs],
         seconds=totals.get("seconds"),
         wait_share=totals.get("waiting"),
+        planned=totals.get("planned"),
     )
 
 

@@ -130,7 +130,7 @@ class TrainingRow:
 
     line: Line
     member: int
-    epochs: int
+    epochs: str
     best: str
     time: str
     wait: str
@@ -147,13 +147,18 @@ def training_rows(histories: Sequence[History], lines: dict[str, Line]) -> list[
             TrainingRow(
                 line=lines[history.method],
                 member=history.member,
-                epochs=len(losses),
+                epochs=_epochs(len(losses), history.planned),
                 best=f"{known.min():.4f} (epoch {best})" if len(known) else "–",
                 time=duration(history.seconds),
                 wait="–" if history.wait_share is None else percent(history.wait_share),
             )
         )
     return rows
+
+
+def _epochs(number: int, planned: int | None) -> str:
+    early = planned is not None and number < planned
+    return f"{number} of {planned}" if early else f"{number}"
 
 
 @dataclass(frozen=True)

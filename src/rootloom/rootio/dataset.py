@@ -365,7 +365,7 @@ class RowReader:
     ) -> RowBlock:
         chunk = chunk._replace(arrays=Arrays(chunk.arrays, chunk.start))
         counter = None if self.rows == EVENT else self._counted(chunk)
-        layout = Layout.of(chunk.start, chunk.stop, counter)
+        layout = Layout.of(chunk.start, chunk.stop, counter, self.rows)
         # Classes, splits and names are those of selected rows: others may have two of them.
         selected = np.ones(layout.size, np.bool_)
         if self.select:

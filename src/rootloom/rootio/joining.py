@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import awkward as ak
 import numpy as np
 
 from rootloom.errors import DataError, InputError
 from rootloom.rootio.checks import whole_numbers
+from rootloom.rootio.functions.values import in_words
 
 _SIGN = np.uint64(1 << 63)
 
@@ -69,7 +69,7 @@ def key_rows(arrays: Sequence[Any], by: Sequence[str], where: str, start: int) -
             raise InputError(
                 f"{where}: branch '{name}', which `by` names",
                 expected="one number an entry",
-                found=f"type {ak.type(values)}"[:200],
+                found=in_words(values),
                 fix="name branches such as run, luminosityBlock, event",
             )
         entry = np.arange(start, start + len(flat))

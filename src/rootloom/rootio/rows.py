@@ -11,8 +11,10 @@ import numpy as np
 
 from rootloom.errors import ConfigError, DataError
 from rootloom.rootio.expressions import Expression
-from rootloom.rootio.functions.values import depth, is_vector, is_words
+from rootloom.rootio.functions.values import depth, in_words, is_vector, is_words
 from rootloom.types import Column, Ragged
+
+_FEWER = "`x[:, :, 0]`, or an innermost `sum(x)`, `max(x)` or `count(x)`, makes"
 
 
 @dataclass(frozen=True)
@@ -20,26 +22,28 @@ class Layout:
     """Which rows a run of entries has.
 
     entry: (R,) int64; object: (R,) int32; counts: (E,) rows of each entry, None for rows = events.
+    row: what messages call one of them.
     """
 
     entry: np.ndarray
     object: np.ndarray
     counts: np.ndarray | None
+    row: str = "event"
 
     @classmethod
-    def of(cls, start: int, stop: int, counter: Any | None) -> Layout:
+    def of(cls, start: int, stop: int, counter: Any | None, row: str = "event") -> Layout:
         """The layout of entries [start, stop); counter: a jagged branch of the row collection."""
         entries = np.arange(start, stop, dtype=np.int64)
         if counter is None:
             return cls(entries, np.zeros(len(entries), np.int32), None)
         if ak.to_layout(counter).minmax_depth[0] < 2:
             raise ConfigError(
-                "rows", expected="a branch of objects, jagged", found=f"type {ak.type(counter)}"
+                "rows", expected="a branch of objects, jagged", found=in_words(counter, "event")
             )
         counts = ak.to_numpy(ak.num(counter, axis=1)).astype(np.int64)
         starts = np.cumsum(counts) - counts
         index = np.arange(counts.sum()) - np.repeat(starts, counts)
-        return cls(np.repeat(entries, counts), index.astype(np.int32), counts)
+        return cls(np.repeat(entries, counts), index.astype(np.int32), counts, row)
 
     @property
     def size(self) -> int:
@@ -56,14 +60,14 @@ class Layout:
         if rank == 0:
             return np.full(self.size, value, np.float64)
         if rank == 1:
-            flat = _to_numpy(value, expression)
+            flat = self._to_numpy(value, expression)
             return flat if self.counts is None else np.repeat(flat, self.counts)
         if rank == 2 and self.counts is not None:
             counts = ak.to_numpy(ak.num(value, axis=1))
             if np.array_equal(counts, self.counts):
-                return _to_numpy(ak.flatten(value, axis=1), expression)
+                return self._to_numpy(ak.flatten(value, axis=1), expression)
             raise _other_collection(expression, counts, self.counts, getattr(arrays, "start", 0))
-        raise _misfit(expression, "one value a row", value)
+        raise self._misfit(expression, "one value a row", value, _one_of_each(rank, self.row))
 
     def flags(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
         """One truth value a row (R,) bool; NaN is false."""
@@ -73,14 +77,42 @@ class Layout:
     def ragged(self, expression: Expression, arrays: Mapping[str, Any]) -> Ragged:
         """Values of the objects inside each row."""
         value = expression.evaluate(arrays)
-        rank = depth(value)
-        if self.counts is not None and rank == 3:
-            value, rank = ak.flatten(value, axis=1), 2
-        elif self.counts is not None:
-            rank = 0
-        if rank != 2:
-            raise _misfit(expression, "a list of values a row", value)
-        return _to_ragged(value, expression)
+        rank, wanted = depth(value), 2 if self.counts is None else 3
+        if rank != wanted:
+            fix = "one value a row belongs under `variables`"
+            if rank > wanted:
+                fix = f"{_FEWER} a list of values for each {self.row}"
+            raise self._misfit(expression, "a list of values a row", value, fix)
+        return self._to_ragged(value if wanted == 2 else ak.flatten(value, axis=1), expression)
+
+    def _to_ragged(self, value: Any, expression: Expression) -> Ragged:
+        layout = ak.to_layout(ak.from_regular(value, axis=1))
+        if not layout.is_list:
+            raise self._misfit(expression, "a list of values a row", value)
+        layout = layout.to_ListOffsetArray64(True)
+        offsets = np.asarray(layout.offsets.data, np.int64)
+        content = layout.content[: offsets[-1]]
+        return Ragged(self._to_numpy(ak.Array(content), expression), offsets)
+
+    def _to_numpy(self, value: Any, expression: Expression) -> np.ndarray:
+        try:
+            flat = np.asarray(ak.to_numpy(value, allow_missing=False))
+        except ValueError as error:
+            raise self._misfit(expression, "numbers, none missing", value) from error
+        if flat.dtype.kind not in "biuf":
+            raise self._misfit(expression, "numbers", value)
+        return flat
+
+    def _misfit(
+        self, expression: Expression, expected: str, value: Any, fix: str = ""
+    ) -> ConfigError:
+        """A refusal of a value; fix: what helps where its shape is to blame, not its kind."""
+        if is_words(value):
+            fix = 'words can only be compared: sample == "wjets"'
+        elif is_vector(value):
+            fix = "`pt`, `mass` and their like make numbers of four-vectors"
+        found = in_words(value, "event")
+        return ConfigError(expression.where, expected=expected, found=found, fix=fix)
 
 
 def take(column: Column, rows: np.ndarray | None) -> Column:
@@ -94,26 +126,6 @@ def take(column: Column, rows: np.ndarray | None) -> Column:
     np.cumsum(counts, out=offsets[1:])
     index = np.arange(offsets[-1]) + np.repeat(column.offsets[rows] - offsets[:-1], counts)
     return Ragged(column.values[index], offsets)
-
-
-def _to_numpy(value: Any, expression: Expression) -> np.ndarray:
-    try:
-        flat = np.asarray(ak.to_numpy(value, allow_missing=False))
-    except ValueError as error:
-        raise _misfit(expression, "numbers, none missing", value) from error
-    if flat.dtype.kind not in "biuf":
-        raise _misfit(expression, "numbers", value)
-    return flat
-
-
-def _to_ragged(value: Any, expression: Expression) -> Ragged:
-    layout = ak.to_layout(ak.from_regular(value, axis=1))
-    if not layout.is_list:
-        raise _misfit(expression, "a list of values a row", value)
-    layout = layout.to_ListOffsetArray64(True)
-    offsets = np.asarray(layout.offsets.data, np.int64)
-    content = layout.content[: offsets[-1]]
-    return Ragged(_to_numpy(ak.Array(content), expression), offsets)
 
 
 def _other_collection(
@@ -130,11 +142,10 @@ def _other_collection(
     )
 
 
-def _misfit(expression: Expression, expected: str, value: Any) -> ConfigError:
-    kind = ak.type(value) if isinstance(value, ak.Array) else type(value).__name__
-    fix = "`first`, `x[:, 0]`, `sum` or `count` make one value of an event's objects"
-    if is_words(value):
-        fix = 'words can only be compared: sample == "wjets"'
-    elif is_vector(value):
-        fix = "`pt`, `mass` and their like make numbers of four-vectors"
-    return ConfigError(expression.where, expected=expected, found=f"type {kind}"[:200], fix=fix)
+def _one_of_each(rank: int, row: str) -> str:
+    """What makes one value a row of one with `rank` axes."""
+    if row != "event":
+        return f"{_FEWER} one value for each {row}"
+    if rank > 2:
+        return "`sum(sum(x))` or `first(max(x))` makes one value an event"
+    return "`first(x)`, `x[:, 0]`, `sum(x)` or `count(x)` makes one value an event of its objects"

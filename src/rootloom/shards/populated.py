@@ -10,6 +10,10 @@ from rootloom.shards.weights import Weighting, WeightTable
 from rootloom.types import SPLITS
 
 _TEST = SPLITS.index("test")
+_LOOK = (
+    "`rootloom inspect FILE` lists the branches, and numpy.unique of one in uproot the values that "
+    "`where` may ask for"
+)
 
 
 def require_populated(
@@ -26,8 +30,8 @@ def require_populated(
         raise DataError(
             f"dataset '{dataset}'",
             expected="rows that pass the selection and belong to a class",
-            found="none in any file",
-            fix="loosen `select`, or check the expressions of the classes",
+            found=f"none in any file{_unclaimed(statistics)}",
+            fix=f"loosen `select`, or check the expressions of the classes: {_LOOK}",
         )
     if by_class:
         _require_rows(statistics, dataset)
@@ -42,9 +46,20 @@ def _require_rows(statistics: Statistics, dataset: str) -> None:
             raise DataError(
                 f"dataset '{dataset}': classes.{name}",
                 expected="rows that pass the selection, in any split",
-                found=f"none, of {statistics.rows.sum()} rows of all classes",
-                fix=f"check `where` and the files of '{name}', or loosen `select`",
+                found=f"none; {_number(int(statistics.rows.sum()), 'row')} of other classes"
+                f"{_unclaimed(statistics)}",
+                fix=f"check `where` and the files of '{name}', or loosen `select`: {_LOOK}",
             )
+
+
+def _unclaimed(statistics: Statistics) -> str:
+    """How many rows the classes leave over, where there are any."""
+    many = statistics.unclassified
+    return f"; {_number(many, 'selected row')} of no class" if many else ""
+
+
+def _number(many: int, of: str) -> str:
+    return f"{many:,} {of}{'' if many == 1 else 's'}"
 
 
 def _require_test(statistics: Statistics, dataset: str, weighting: Weighting) -> None:

@@ -64,6 +64,11 @@ class Statistics:
         """Rows of negative event weight by split and class, (3, K) int64."""
         return self._total("negative", np.int64)
 
+    @property
+    def unclassified(self) -> int:
+        """Selected rows that no class claims."""
+        return sum(sums.unclassified for sums in self.samples.values())
+
     def weights(self, scales: Mapping[str, float]) -> np.ndarray:
         """Sums of event weights by split and class, (3, K); scales: by sample."""
         return self._total("weight", np.float64, scales)
@@ -174,7 +179,12 @@ def shard_statistics(
         entries = int(shard.attributes.get("entries", 0))
         total_weight = float(shard.attributes.get("sum_of_weights", 0.0))
         empty = SampleSums.empty(len(classes))
-        sums = replace(empty, entries=entries, sum_of_weights=total_weight)
+        sums = replace(
+            empty,
+            entries=entries,
+            sum_of_weights=total_weight,
+            unclassified=shard.rows("none"),
+        )
         total = Statistics(tuple(classes), {sample: sums})
         for split in SPLITS:
             for start in range(0, shard.rows(split), _BLOCK_ROWS):

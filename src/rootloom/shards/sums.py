@@ -30,7 +30,8 @@ class SampleSums:
     rows, negative: (3, K) int64, rows and those of negative weight by split and class; weight,
     square: (3, K) float64, sums of w and w². training: `Reweight.key` (or WHOLE, one bin) →
     (3, K, bins), sums of b, |b| and b² over the training split, where b is the dataset's
-    `training_weight` or, without one, the event weight.
+    `training_weight` or, without one, the event weight. unclassified: selected rows that no class
+    claims, which none of the other sums counts.
     """
 
     entries: int
@@ -40,6 +41,7 @@ class SampleSums:
     weight: np.ndarray
     square: np.ndarray
     training: Mapping[str, np.ndarray] = field(default_factory=dict)
+    unclassified: int = 0
 
     @classmethod
     def empty(cls, classes: int) -> Self:
@@ -87,6 +89,7 @@ class SampleSums:
             self.weight + other.weight,
             self.square + other.square,
             training,
+            self.unclassified + other.unclassified,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +102,7 @@ class SampleSums:
             "weight": self.weight.tolist(),
             "square": self.square.tolist(),
             "training": {key: sums.tolist() for key, sums in self.training.items()},
+            "unclassified": self.unclassified,
         }
 
     @classmethod
@@ -113,6 +117,7 @@ class SampleSums:
             np.array(content["weight"], np.float64),
             np.array(content["square"], np.float64),
             {key: np.array(sums, np.float64) for key, sums in content["training"].items()},
+            int(content.get("unclassified", 0)),  # models of earlier versions lack it
         )
 
 

@@ -47,10 +47,13 @@ class _Batch(NamedTuple):
 class Higgs(Simulation):
     """Events with the 28 features of UCI HIGGS; energies in GeV, radii in rad.
 
-    heavy_mass, charged_mass, light_mass: of H0, H± and h0. pt_min: of the lepton and of jets;
-    jet_eta_max: of jets, while leptons and tags reach |η| = 2.5. The genuine rows, whose scales
-    follow from the edge of the transverse mass and the peak of the W, begin near 15 GeV. tag_b,
-    tag_c, tag_light: chance of a flavour tag, of which `tight_share` is at the tighter level.
+    heavy_mass: of H0. charged_mass: of H±. light_mass: of h0. energy: of the collisions, in their
+    centre of mass. jet_radius: distance parameter of the jets. pt_min: smallest pT of the lepton
+    and of jets; the genuine rows, whose scales follow from the edge of the transverse mass and the
+    peak of the W, begin near 15 GeV. jet_eta_max: largest |η| of jets; leptons and tags reach 2.5.
+    tag_b: chance of a flavour tag for a b jet. tag_c: chance of a flavour tag for a c jet.
+    tag_light: chance of a flavour tag for any other jet. tight_share: share of the tags that are at
+    the tighter level.
     multiparton: multiparton interactions, four times slower and no nearer to the genuine rows.
     veto_scale: where events without lepton and b quarks in reach are dropped, see `vetoes`.
     """

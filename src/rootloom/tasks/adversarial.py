@@ -37,8 +37,9 @@ class Adversarial(Generative):
     minimum that leaves real showers out (Y. Huang et al., arXiv:2501.05441). penalty: γ
     of γ/2 times the squared derivative of the logits by what the discriminator sees, which holds
     that down and lets the two settle (L. Mescheder, A. Geiger, S. Nowozin, arXiv:1801.04406).
-    penalise: at "real" showers, their R1, or at "both", R1 + R2 as arXiv:2501.05441
-    asks for. Raises ConfigError for values out of range.
+    penalise: where the derivative is taken: at "real" showers (the penalty R1), or at "both", also
+    at generated ones (R1 + R2), as arXiv:2501.05441 asks for.
+    Raises ConfigError for values out of range.
 
     The loss is L_D(stop_gradient(G)) + L_G(stop_gradient(D)): its gradient holds for each network
     exactly what its own loss would give it. `groups` names the two, so that a training section can

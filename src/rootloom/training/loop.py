@@ -36,6 +36,7 @@ from rootloom.types import Batch
 class Result:
     """params: of the best epoch, on the host. history: figures of every epoch.
 
+    epochs: how many there were, of `planned`.
     seconds: wall clock over all sessions; waiting: share of it spent waiting for input.
     """
 
@@ -48,10 +49,14 @@ class Result:
     seconds: float
     waiting: float
     stopped: str
+    planned: int
 
     def summary(self) -> dict[str, Any]:
         """How the training went, and the best epoch's figures, as JSON data."""
-        names = ("parameters", "seconds", "waiting", "best_epoch", "epochs", "steps", "stopped")
+        names = (
+            "parameters", "seconds", "waiting",
+            "best_epoch", "epochs", "planned", "steps", "stopped",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names} | self.history[self.best_epoch]
 
     def history_lines(self) -> str:
@@ -170,6 +175,13 @@ class _Run:
                 self._pause()
         self._save()
         place, best = self.position, self.best
+        early = place.epoch < self.options.epochs
+        if early:
+            self.progress.note(
+                f"stopped early after epoch {place.epoch} of {self.options.epochs}: best epoch "
+                f"{place.best_epoch + 1}, patience {self.options.early_stopping.patience}",
+                last=True,
+            )
         return Result(
             params=best,
             history=place.history,
@@ -179,7 +191,8 @@ class _Run:
             parameters=sum(leaf.size for leaf in jax.tree.leaves(best)),
             seconds=place.seconds,
             waiting=place.waited / max(place.seconds, 1e-9),
-            stopped="last epoch" if place.epoch >= self.options.epochs else "no more gain",
+            stopped="no more gain" if early else "last epoch",
+            planned=self.options.epochs,
         )
 
     def _ended(self) -> bool:

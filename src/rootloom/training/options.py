@@ -43,6 +43,8 @@ class TrainingOptions:
 
     batch_size: examples a step over all devices. weight_decay: decoupled for adamw, an L2 penalty
     weight_decay · w² for the others; biases are exempt. clip_norm: largest norm of the gradient.
+    seed: of the initial parameters, the order of the rows and all that is drawn at random; the
+    number of a member is added to it.
     bagging: train on rows drawn with replacement, for each member of a method other ones.
     folds: cross-validation by members, each of which leaves out one of so many folds of the
     training split; 0 leaves out nothing.

@@ -33,10 +33,10 @@ class Progress:
             self._spoke = now
             self._print(self._line(text, now), end="\r" if self._live else "\n")
 
-    def note(self, text: str) -> None:
-        """A line that stays."""
+    def note(self, text: str, *, last: bool = False) -> None:
+        """A line that stays; last: after which nothing is left, whatever was expected."""
         if self._enabled:
-            self._print(self._line(text, time.monotonic()), end="\n")
+            self._print(text if last else self._line(text, time.monotonic()), end="\n")
 
     def _line(self, text: str, now: float) -> str:
         rate = self._counted / max(now - self._since, 1e-9) if self._since else 0.0

@@ -25,6 +25,7 @@ class ClassificationOptions:
     of events: they refuse the latter.
     working_points: signal efficiencies at which the rejection is quoted.
     bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
+    seed: of the bootstrap's draws.
     significances: expected numbers of events by name, see `significance`.
     profiles: variables in whose bins, with equal numbers of rows, efficiencies are shown at a
     signal efficiency of `profile_at`: that of the dataset's `reweight`, or "target.NAME", a

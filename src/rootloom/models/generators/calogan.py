@@ -37,9 +37,11 @@ class CaloGAN(Model):
     """Generator and discriminator of showers in `layers` of cells, for one kind of particle.
 
     layers: cells along x and y of each. latent: numbers a shower is made of, scaled with the energy
-    over `energy_scale` GeV. depth: channels in which a stream of the generator begins. kernels,
-    dimensions: of minibatch discrimination (Salimans et al., arXiv:1606.03498). group: consecutive
-    examples among which showers are compared.
+    over `energy_scale` GeV. energy_scale: the energy at which latent numbers are of unit size,
+    GeV. depth: channels in which a stream of the generator begins. kernels: how many features
+    minibatch discrimination compares showers by (Salimans et al., arXiv:1606.03498). dimensions:
+    numbers that make up a feature of minibatch discrimination. group: consecutive examples among
+    which showers are compared.
 
     The paper compares all showers of a batch, which would make an example's loss depend on how many
     devices share it. Groups do not, as long as each device holds whole ones; otherwise a

@@ -18,11 +18,14 @@ from rootloom.physics.scintillator.pmts import ArrivalTimes, Layout, arrival_tim
 class Scintillator:
     """Optics of a JUNO-like detector; lengths in m, times in ns.
 
-    radius, pmt_sphere: of the scintillator and of the PMTs. rings, equator: latitude rings of PMTs
-    and how many the longest has. index, water_index: refractive. absorption, scattering: mean free
-    paths in the scintillator, together 20 m (scattering in linear alkylbenzene at 430 nm:
-    arXiv:1504.00986); water_attenuation. decay_times, decay_shares: of the scintillator.
-    transit_time_spread: of each photoelectron.
+    radius: of the scintillator's sphere. pmt_sphere: radius of the sphere of the PMTs. rings:
+    latitude rings of PMTs. equator: PMTs of the longest ring. index: refractive index of the
+    scintillator. water_index: refractive index of the water around it. absorption: mean free path
+    of light in the scintillator until it is absorbed; 20 m together with `scattering`. scattering:
+    mean free path until it is scattered (linear alkylbenzene at 430 nm: arXiv:1504.00986).
+    water_attenuation: mean free path of light in the water. decay_times: of the scintillator's
+    components. decay_shares: of the light in each component. transit_time_spread: standard
+    deviation of a photoelectron's transit time.
     """
 
     name: ClassVar[str] = "scintillator"

@@ -139,7 +139,8 @@ def _rejection(point: WorkingPoint, members: int) -> Cell:
         count += f" ({grouped(point.background_effective)} effective)"
     if point.at_least is not None:
         heaviest = grouped(rows_behind_rejection(point.at_least))
-        count = f"{mean}{left} of {total} ({heaviest} of the largest weight) left"
+        if heaviest != total:
+            count = f"{mean}{left} of {total} ({heaviest}) left"
         return Cell(with_errors(point.rejection), count, "68.27 % confidence level")
     if point.rejection.why:
         return Cell(with_errors(point.rejection), count, point.rejection.why)

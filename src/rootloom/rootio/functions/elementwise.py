@@ -36,11 +36,15 @@ for _ufunc, _doc, _example, _gives in (
     (np.arctanh, "Inverse of tanh, in (-1, 1).", "arctanh(MET_phi / 4)", [0.973, -0.973, 0.1257]),
     (np.floor, "The next whole number below.", "floor(MET_phi)", [3.0, -3.0, 0.0]),
     (np.ceil, "The next whole number above.", "ceil(MET_phi)", [3.0, -3.0, 1.0]),
-    (np.arctan2, "Angle of the point (y, x) in (-π, π], y first.",
-     "arctan2(MET_phi, run)", [1.249, -1.249, 0.245]),
     (np.hypot, "sqrt(x² + y²).", "hypot(MET_pt, 3 * run)", [40.1123, 25.1794, 60.2993]),
 ):  # fmt: skip
     of_numpy(GROUP, _ufunc, _doc, _example, _gives)
+
+
+@function(GROUP, "arctan2(MET_phi, run)", [1.249, -1.249, 0.245])
+def arctan2(y: Any, x: Any) -> Any:
+    """Angle of the point (x, y) in (-π, π]; y comes first."""
+    return np.arctan2(real(y), real(x))
 
 
 @function(GROUP, "abs(MET_phi)", [3.0, 3.0, 0.5], name="abs")

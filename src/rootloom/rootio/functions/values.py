@@ -10,11 +10,37 @@ import numpy as np
 
 from rootloom.errors import ConfigError
 
+# What there is of a value with 0, 1, 2, … axes.
+_SHAPES = (
+    "one for any",
+    "one for each",
+    "a list for each",
+    "a list for each object of each",
+    "lists in lists for each object of each",
+)
+_KINDS = {"b": "truths", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}
+
 
 def refuse(what: str, expected: str, value: Any, fix: str = "") -> ConfigError:
     """A refusal of a value inside an expression, to be raised."""
-    found = str(ak.type(value))[:200] if isinstance(value, ak.Array | np.ndarray) else repr(value)
-    return ConfigError(what, expected=expected, found=found, fix=fix)
+    return ConfigError(what, expected=expected, found=in_words(value), fix=fix)
+
+
+def in_words(value: Any, entry: str = "entry") -> str:
+    """What a message calls a value: what it is made of, and how many there are for each `entry`."""
+    if not isinstance(value, ak.Array | np.ndarray):
+        return repr(value)[:200]
+    shape = _SHAPES[min(depth(value), len(_SHAPES) - 1)]
+    return f"{_made_of(value)}, {shape} {entry}"
+
+
+def _made_of(value: Any) -> str:
+    if is_words(value):
+        return "words"
+    if is_vector(value):
+        return "four-vectors"
+    dtype = primitive(value)
+    return "no numbers" if dtype is None else _KINDS.get(dtype.kind, f"{dtype}")
 
 
 def depth(value: Any) -> int:

@@ -9,6 +9,8 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -293,13 +295,29 @@ def _located(name: str, base: str | os.PathLike[str] | None) -> str:
 
 
 def _nearest_path(path: str) -> str:
-    """What lies in the deepest folder of `path` that exists."""
+    """What lies in the folder of `path`, or that there is none."""
     wanted = Path(path)
     # Not Path.is_dir, which raises for names longer than any can be.
-    while not os.path.isdir(wanted.parent):
-        wanted = wanted.parent
+    if not os.path.isdir(wanted.parent):
+        return _absent_folder(wanted.parent)
     try:
         names = [name for name in os.listdir(wanted.parent) if not name.startswith(".")]
     except OSError as error:
         return f"in {wanted.parent}: {error.strerror}"
     return f"in {wanted.parent}: {nearest(wanted.name, names)}"
+
+
+def _absent_folder(folder: Path) -> str:
+    """What to do about a folder that is not there; the parts of it that are may be mistyped."""
+    first = folder
+    while not os.path.isdir(first.parent):
+        first = first.parent
+    siblings: list[str] = []
+    with suppress(OSError):
+        siblings = [path.name for path in first.parent.iterdir() if path.is_dir()]
+    close = get_close_matches(first.name, siblings, n=1)
+    meant = f" (did you mean '{first.parent / close[0]}'?)" if close else ""
+    return (
+        f"no folder {folder}{meant}: correct the path, or put the files there; of a text table "
+        "`rootloom import` makes them"
+    )
