@@ -103,7 +103,11 @@ def test_classes_of_ones_own_are_planned_like_others(project: Path) -> None:
     ("folder", "section", "message"),
     [
         ("models", {"kind": "weaving.nets:Sinus"}, r"no 'Sinus'(.|\n)*did you mean 'Sines'"),
-        ("models", {"kind": "weaving.net:Sines"}, r"no module 'weaving.net'(.|\n)*mean 'nets'"),
+        (
+            "models",
+            {"kind": "weaving.net:Sines"},
+            r"no module 'weaving.net'(.|\n)*mean 'weaving.nets'",
+        ),
         ("models", {"kind": "weavin.nets:Sines"}, r"no module 'weavin'(.|\n)*PYTHONPATH"),
         ("models", {"kind": "weaving.needy:Sines"}, r"it imports 'nonesuch_package'"),
         ("models", {"kind": "weaving.broken:Sines"}, r"ZeroDivisionError"),
