@@ -16,6 +16,9 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.roc import effective_rows
 from rootloom.types import UNLABELLED
 
+# Of float64 there are files of other taggers alone; ours hold float32, all of which pass.
+MAX_WEIGHT = 1e100
+
 
 def evaluate(
     prediction_paths: Sequence[str | Path],
@@ -101,8 +104,22 @@ def _read(path: str | Path) -> Predictions:
                 f"{rows.describe(row, header.files)}",
                 fix=fix,
             )
+    for name in weights:
+        _require_measurable(f"{path}: {name}", weights[name])
     _require_distinct(path, found)
     return found
+
+
+def _require_measurable(where: str, weights: np.ndarray | None) -> None:
+    """Refuse weights (R,) the sum of whose squares float64 does not hold: errors come of it."""
+    most = 0.0 if weights is None else float(np.max(np.abs(weights), initial=0.0))
+    if most and not 1 / MAX_WEIGHT < most < MAX_WEIGHT:
+        raise DataError(
+            where,
+            expected=f"the largest absolute value from {1 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}",
+            found=f"{most:g}",
+            fix="multiply all weights by one number: efficiencies and errors stay",
+        )
 
 
 def _require_distinct(path: str | Path, found: Predictions) -> None:
