@@ -26,91 +26,6 @@ from rootloom.training.options import TrainingOptions
 from rootloom.training.predict import predict
 
 ROOT = Path(__file__).resolve().parents[2]
-REPRESENTATION = '''
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
-
-import numpy as np
-
-from rootloom.representations.base import Representation, require_declared
-
-
-class Pair(NamedTuple):
-    x: object
-
-
-@dataclass(frozen=True)
-class Ratios(Representation):
-    """Ratios of neighbouring variables.
-
-    variables: two or more. floor: below which no denominator is.
-    """
-
-    kind: ClassVar[str] = "ratios"
-    same_shape: ClassVar[bool] = True
-
-    variables: tuple[str, ...] = ("pt", "eta")
-    floor: float = 1e-3
-
-    def needs(self, variables, objects):
-        return require_declared("ratios", self.variables, variables, objects)
-
-    def encode(self, columns):
-        several = [np.asarray(columns[name], np.float32) for name in self.variables]
-        pairs = zip(several, several[1:])
-        return {"ratios": np.stack([a / np.maximum(b, self.floor) for a, b in pairs], axis=1)}
-
-    def sample(self, columns):
-        return {"x": np.asarray(columns["ratios"], np.float64)}
-
-    def collate(self, columns, rows, size):
-        x = np.zeros((size, len(self.variables) - 1), np.float32)
-        x[: len(rows)] = columns["ratios"][rows]
-        return Pair(x)
-
-    def normalise(self, inputs, statistics):
-        moments = statistics["x"]
-        mean, std = (np.asarray(m, np.float32) for m in (moments.mean, moments.std))
-        return Pair((inputs.x - mean) / std)
-'''
-MODEL = '''
-from typing import ClassVar
-
-import flax.linen as nn
-
-from rootloom.models.base import Backbone
-from rootloom.types import Size
-
-
-class Sines(Backbone):
-    """Sines of sums. width: how many."""
-
-    consumes: ClassVar[tuple[str, ...]] = ("ratios",)
-
-    width: Size = 8
-
-    @nn.compact
-    def __call__(self, inputs, *, train):
-        return nn.tanh(nn.Dense(self.width)(inputs.x))
-
-
-class Headless(Backbone):
-    consumes: ClassVar[tuple[str, ...]] = ("ratios",)
-
-
-class Greedy(Backbone):
-    """Takes whatever it gets."""
-
-    def __call__(self, inputs, *, train):
-        return inputs.x
-
-
-class Odd(Sines):
-    """A field that is no data."""
-
-    layer: nn.Module = None
-'''
 OWN = {
     "models": {"sines": {"kind": "weaving.nets:Sines", "width": 6}},
     "representations": {
@@ -130,10 +45,7 @@ OWN = {
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package on the path, which no later test sees."""
     folder = tmp_path / "packages" / "weaving"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").touch()
-    (folder / "nets.py").write_text(MODEL)
-    (folder / "ratios.py").write_text(REPRESENTATION)
+    shutil.copytree(ROOT / "tests" / "packages" / "weaving", folder)
     (folder / "broken.py").write_text("1 / 0\n")
     (folder / "needy.py").write_text("import nonesuch_package\n")
     monkeypatch.syspath_prepend(folder.parent)
@@ -191,7 +103,11 @@ def test_classes_of_ones_own_are_planned_like_others(project: Path) -> None:
     ("folder", "section", "message"),
     [
         ("models", {"kind": "weaving.nets:Sinus"}, r"no 'Sinus'(.|\n)*did you mean 'Sines'"),
-        ("models", {"kind": "weaving.net:Sines"}, r"no module 'weaving.net'(.|\n)*mean 'nets'"),
+        (
+            "models",
+            {"kind": "weaving.net:Sines"},
+            r"no module 'weaving.net'(.|\n)*mean 'weaving.nets'",
+        ),
         ("models", {"kind": "weavin.nets:Sines"}, r"no module 'weavin'(.|\n)*PYTHONPATH"),
         ("models", {"kind": "weaving.needy:Sines"}, r"it imports 'nonesuch_package'"),
         ("models", {"kind": "weaving.broken:Sines"}, r"ZeroDivisionError"),

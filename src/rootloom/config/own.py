@@ -101,9 +101,9 @@ def _not_found(name: str, missing: str, where: str) -> ConfigError:
     if not f"{name}.".startswith(f"{missing}."):
         fix = f"install '{missing}' where rootloom is"
         return ConfigError(where, expected=expected, found=f"it imports '{missing}'", fix=fix)
-    package, _, last = missing.rpartition(".")
+    package = missing.rpartition(".")[0]
     fix = "install its package where rootloom is, or put its folder into PYTHONPATH"
     if package:
         inside = pkgutil.iter_modules(getattr(import_module(package), "__path__", ()))
-        fix = nearest(last, [module.name for module in inside])
+        fix = nearest(missing, [f"{package}.{module.name}" for module in inside])
     return ConfigError(where, expected=expected, found=f"no module '{missing}'", fix=fix)

@@ -660,7 +660,10 @@ class Library:
         return self._kind_file("representations", name)
 
     def check(self, group: str, section: dict[str, Any], where: str) -> None:
-        """Check a section `{kind: name, …}` against the generated schema of its class."""
+        """Check a section `{kind: name, …}` against the schema of its class.
+
+        That of a class of the user's own is made here, and stands in `schema` from then on.
+        """
         known = self.schema["$defs"][group]
         kind = section.get("kind")
         if isinstance(kind, str) and own.is_path(kind) and kind not in known:

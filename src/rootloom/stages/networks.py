@@ -17,9 +17,11 @@ from rootloom.config import registry
 from rootloom.errors import FAULTS, TrainingError, reason
 from rootloom.planning.request import Fields
 from rootloom.representations.section import representation_of
+from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
 from rootloom.system import faults
+from rootloom.tasks.base import Task
 from rootloom.training import bundle, parallel
 from rootloom.training.predict import predict
 from rootloom.types import SPLITS
@@ -61,7 +63,7 @@ def options_of(training: Fields, member: int) -> TrainingOptions:
     return dataclasses.replace(options, seed=options.seed + member)
 
 
-def task_of(network: Network, truth: Any, moments: Mapping[str, Any]) -> Any:
+def task_of(network: Network, truth: Any, moments: Mapping[str, Moments]) -> Task:
     """The task with its model, for inputs with these moments.
 
     truth: has the names of what the task learns, as `classes` or `targets`.
@@ -73,10 +75,11 @@ def task_of(network: Network, truth: Any, moments: Mapping[str, Any]) -> Any:
         "statistics": moments,
         kind.learns: getattr(truth, kind.learns),
     }
-    return registry.build("tasks", {**network.task, **given})
+    found: Task = registry.build("tasks", {**network.task, **given})
+    return found
 
 
-def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Any:
+def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Task:
     """The task that a bundle's sections describe, with its model.
 
     truth: as in `task_of`; None: the bundle itself, which has no targets. Raises TrainingError for
@@ -95,7 +98,7 @@ def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Any:
         ) from error
 
 
-def moments_of(trained: bundle.Bundle) -> Mapping[str, Any]:
+def moments_of(trained: bundle.Bundle) -> Mapping[str, Moments]:
     """Moments out of the statistics that a model carries."""
     return Statistics.from_json(json.dumps(trained.statistics)).moments
 
@@ -104,7 +107,7 @@ def loaders_of(
     shards: Sequence[str],
     weights: WeightTable,
     options: TrainingOptions,
-    task: Any,
+    task: Task,
     member: int,
 ) -> tuple[Loader, Loader]:
     """Shuffled training batches and ordered validation batches, weighted alike."""
@@ -158,7 +161,7 @@ def write_model(
 
 
 def network_scores(
-    task: Any, params: Any, shards: Sequence[str], split: str
+    task: Task, params: Any, shards: Sequence[str], split: str
 ) -> Iterator[np.ndarray]:
     """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
     devices = parallel.device_count()

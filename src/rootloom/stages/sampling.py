@@ -14,6 +14,7 @@ import numpy as np
 from rootloom.batches.loader import Loader
 from rootloom.config import registry
 from rootloom.errors import ConfigError, DataError, InputError, require
+from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.rootio.cells import TREE
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, trees
@@ -138,7 +139,9 @@ def energies_of_file(url: str, expression: str, rows: int | None = None) -> Ener
     return Energies(wanted, read, {"file": Path(url).name, "expression": expression})
 
 
-def energies_of_split(shards: Sequence[str], representation: Any, split: str) -> Energies:
+def energies_of_split(
+    shards: Sequence[str], representation: CalorimeterCells, split: str
+) -> Energies:
     """Those of the particles in a split's rows, in the order of the shards."""
     loader = Loader(shards, representation, split, PREDICT_ROWS, shuffle=False, cache_bytes=0)
 
@@ -199,7 +202,7 @@ def write_showers(
 
 
 def entries(
-    showers: Iterable[Shower], representation: Any, threshold: float = 0.0
+    showers: Iterable[Shower], representation: CalorimeterCells, threshold: float = 0.0
 ) -> Iterator[Rows]:
     """Showers in batches of any size as entries of a tree, a basket at a time."""
     for block in regrouped(showers, _BLOCK):

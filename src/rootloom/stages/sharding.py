@@ -15,7 +15,7 @@ import numpy as np
 from rootloom.errors import DataError, InputError, naming, require_fault_of_file
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Job, job_of
-from rootloom.representations.base import storable
+from rootloom.representations.base import Representation, storable
 from rootloom.representations.section import representation_of
 from rootloom.rootio.catalogue import Catalogue, aside_before
 from rootloom.rootio.dataset import RowReader
@@ -161,7 +161,7 @@ def shard_job(job: Job, section: Sharded, file: File, part: int) -> Job:
     return job_of(one, job["code"], file.state)
 
 
-def write_shard(job: Job, representation: Any, header: Header, output: str) -> bool:
+def write_shard(job: Job, representation: Representation, header: Header, output: str) -> bool:
     """One shard; False when it was there and current.
 
     Raises ChangedError for a file that is not the one of the header, and what `RowReader.read` and
@@ -227,7 +227,7 @@ def _context(job: Job, one: OneShard, header: Header) -> list[Any]:
 
 
 def _noting(
-    blocks: Iterator[RowBlock], representation: Any, coarse: set[str]
+    blocks: Iterator[RowBlock], representation: Representation, coarse: set[str]
 ) -> Iterator[RowBlock]:
     """The same blocks; names of columns that lose their differences go to `coarse`.
 

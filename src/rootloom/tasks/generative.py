@@ -15,6 +15,8 @@ from rootloom.errors import ConfigError
 from rootloom.models.generators.calorimeter import Layers, layer_energies, shapes
 from rootloom.models.generators.shower_scale import ShowerScale
 from rootloom.physics.histograms import separation_power
+from rootloom.representations.base import MomentsLike
+from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.tasks.base import Generator, Params, require_role
 from rootloom.types import Batch, Shower
 
@@ -41,8 +43,8 @@ class Generative(Generator):
     probability: ClassVar[bool] = False
 
     model: Any
-    representation: Any
-    statistics: Mapping[str, Any]
+    representation: CalorimeterCells
+    statistics: Mapping[str, MomentsLike]
     classes: Sequence[str]
 
     def __post_init__(self) -> None:
