@@ -37,6 +37,8 @@ def mc(**keys: Any) -> dict[str, Any]:
         (Dataset, {**mc(), "step": 0}, r"step\n.*at least 1"),
         (Dataset, {**mc(), "splits": {"train": "0.7"}}, r"splits.train\n.*a share of all events"),
         (Dataset, {**mc(), "files": "a.root"}, r"a list.*\n.*\n.*files: \[a.root\]"),
+        (Dataset, {**mc(), "variables": {"target.pt": "x"}, "targets": {"pt": "y"}}, r"one quantity a name: 'target.pt'"),
+        (Dataset, {**mc(), "variables": {"jet.pt": "x"}, "objects": {"jet": {"pt": "y"}}}, r"one quantity a name: 'jet.pt'"),
         (Dataset, mc(select=None, where=3), r"where\n.*known key"),
         (Dataset, {"simulate": {"source": {}, "files": {"demo": 10**9}, "rows_per_file": 1}}, "files.demo\n.*at most"),
         (Experiment, {"dataset": "d", "methods": {"m": {"model": "a", "representation": "b", "members": 10**9}}}, "methods.m.members\n.*at most"),
@@ -87,7 +89,7 @@ def test_names_are_parts_of_paths(name: str) -> None:
 @pytest.mark.parametrize(
     "results",
     ["../results", "a/../../b", "{dataset}", "$(id)", "$HOME/x", "~/x", "https://x/y", "s3://b/k", "",
-     " ", "a\nb", "`id`", "a;b", "x*", "-x", "a\\b", "'", "a "],
+     " ", "a\nb", "`id`", "a;b", "x*", "-x", "a\\b", "'", "a ", "a/" + "b" * 300],
 )  # fmt: skip
 def test_results_are_a_directory(results: str) -> None:
     with pytest.raises(ConfigError, match=r"config.yaml: results\n.*a directory"):

@@ -5,15 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import pytest
 
-from rootloom.errors import ResourceError, StorageError
-from rootloom.system import scratch
-from rootloom.system.atomic import atomic_folder, atomic_path, new_hdf5, write_bytes, write_text
+from rootloom.errors import ResourceError, RootloomError, StorageError
+from rootloom.evaluation.predictions import read_predictions
+from rootloom.rootio.header import inspect
+from rootloom.system import provenance, scratch
+from rootloom.system.atomic import (
+    atomic_folder,
+    atomic_path,
+    new_hdf5,
+    read_json,
+    write_bytes,
+    write_text,
+)
+from rootloom.training import tensors
 
 
 def test_content_appears_only_when_complete(tmp_path: Path) -> None:
@@ -100,6 +111,41 @@ def test_an_output_that_cannot_be_written_is_no_fault_of_any_input(
         with pytest.raises(kind), atomic_folder(tmp_path / "folder"):
             raise error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "found"), [(os.mkdir, "a folder"), (os.mkfifo, "a pipe or device")]
+)
+def test_what_is_no_file_is_not_replaced(
+    tmp_path: Path, make: Callable[[Path], None], found: str
+) -> None:
+    path = tmp_path / "out"
+    make(path)
+    for write in (lambda: write_text(path, "x"), new_hdf5(path).__enter__):
+        with pytest.raises(StorageError, match=rf"out\n.*name of a file.*\n.*{found}"):
+            write()
+    assert list(tmp_path.iterdir()) == [path]
+    assert not path.is_file()
+
+
+def test_a_name_that_no_file_can_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="choose a shorter one"):
+        write_text(tmp_path / ("a" * 300), "x")
+
+
+def test_nobody_waits_for_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    os.mkfifo(path)
+    assert provenance.read(path) is provenance.fingerprint(path) is None
+    readers = (
+        lambda: read_json(path, "a result", dict),
+        lambda: read_predictions(path),
+        lambda: tensors.read(path),
+        lambda: inspect(str(path), "t"),
+    )
+    for read in readers:
+        with pytest.raises(RootloomError, match="a pipe, socket or device"):
+            read()
 
 
 def test_a_place_that_takes_nothing_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ heavy package. Only classes of the user's own, "package.module:Class", are impor
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -372,6 +373,14 @@ class Dataset(Section):
     def _targets_apart(self) -> Dataset:
         if TARGET.rstrip(".") in self.objects:
             raise ValueError("'target' is no name for objects: it is that of the targets")
+        inside = [f"{name}.{part}" for name, parts in self.objects.items() for part in parts]
+        columns = Counter([*self.variables, *(TARGET + name for name in self.targets), *inside])
+        name, times = max(columns.items(), key=lambda item: item[1], default=("", 0))
+        if times > 1:
+            raise ValueError(
+                f"one quantity a name: '{name}' is a variable and also a target, or a quantity of "
+                "objects, in whose columns that is its name: call the variable otherwise"
+            )
         return self
 
     def sources(self) -> dict[str, FromFiles]:

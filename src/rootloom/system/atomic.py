@@ -18,7 +18,14 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rootloom.errors import FAULTS, ConfigError, InputError, ResultError, require_fault_of_file
+from rootloom.errors import (
+    FAULTS,
+    ConfigError,
+    InputError,
+    ResultError,
+    StorageError,
+    require_fault_of_file,
+)
 from rootloom.system import faults, scratch
 from rootloom.system.faults import is_full
 
@@ -145,6 +152,7 @@ class Draft:
 
 @contextmanager
 def _draft(path: Path, needed: int | None, *, small: bool = False) -> Iterator[Draft]:
+    _require_replaceable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not small:
@@ -162,6 +170,20 @@ def _draft(path: Path, needed: int | None, *, small: bool = False) -> Iterator[D
             raise
         finally:
             _remove(draft.beside)
+
+
+def _require_replaceable(path: Path) -> None:
+    """Refuse to put a file in the place of a folder, pipe or device; raises StorageError.
+
+    A folder is in its way only once all work is done, and a device would be gone.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise StorageError(
+            str(path),
+            expected="the name of a file, which may be there already",
+            found="a folder" if os.path.isdir(path) else "a pipe or device",
+            fix="choose another name, or move it out of the way",
+        )
 
 
 def _refuse(error: Exception, path: Path, at: Path, needed: int | None = None) -> None:
@@ -346,6 +368,7 @@ def unsealed(path: str | Path) -> str:
 
     Raises ValueError, which `intact` translates, when it has none or does not match it.
     """
+    faults.require_no_pipe(path)
     data = Path(path).read_bytes()
     found = _SEAL.search(data, max(0, len(data) - _SEAL_BYTES))
     if found is None or found.end() != len(data):

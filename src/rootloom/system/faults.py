@@ -95,6 +95,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
 
 
+def require_no_pipe(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError for what would be waited for, or read, without end: a pipe or a device."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise ValueError("a pipe, socket or device, which is no file")
+
+
 def obstacle(folder: str | os.PathLike[str]) -> Path | None:
     """What stands where a folder is to be, or above it, and is no folder; None where nothing does.
 
@@ -124,6 +130,13 @@ def of_writing(
             found=f"{_words(code)}: {at.parent}, {_room(at.parent)}",
             fix="make the folder writable for you (a mount may have become read-only), or point "
             "`results` at another place; then start again",
+        )
+    if code == errno.ENAMETOOLONG:
+        return StorageError(
+            str(path),
+            expected="a name that a file can have",
+            found=_words(code),
+            fix="choose a shorter one",
         )
     if code in (errno.EEXIST, errno.ENOTDIR) and (there := obstacle(at.parent)):
         return StorageError(

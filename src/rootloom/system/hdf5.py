@@ -15,6 +15,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from rootloom.system.faults import require_no_pipe
+
 # How a global heap of version 1, the only one, begins.
 _HEAP = b"GCOL\x01\0\0\0"
 _END_BYTES = 1 << 20
@@ -38,6 +40,7 @@ def require_sound_heaps(path: str | Path, *, ends: bool = False) -> None:
     length 0 lets the library go round in a circle that no signal ends (HDF5 1.14). Raises OSError,
     ValueError.
     """
+    require_no_pipe(path)
     with open(path, "rb") as file:
         size = file.seek(0, 2)
         if not size:

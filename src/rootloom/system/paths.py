@@ -5,6 +5,7 @@ Called with names, a method gives a path; called with "{wildcards}", the pattern
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ from rootloom.system.packing import folder
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 NAME_LENGTH = 100  # a file's name may have 255 bytes, and names are put together
+MAX_NAME_BYTES = 255  # of file systems
 # What the engine, a shell or a file system reads otherwise than as a part of a path.
 SPECIAL = re.compile(r"[\x00-\x1f\x7f{}$`*?\[\]\\|;&<>'\"!#]")
 # Folders that results hold beside those named by experiments, and datasets beside those named by
@@ -58,6 +60,13 @@ def check_results(results: str, where: str) -> None:
     if ".." in results.split("/"):
         fix = "write it as an absolute path, or choose a directory below"
         raise ConfigError(where, expected=f"{words}, without '..'", found=f"'{results}'", fix=fix)
+    if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in results.split("/")):
+        raise ConfigError(
+            where,
+            expected=f"{words}, each name in it of at most {MAX_NAME_BYTES} bytes",
+            found=f"'{results}'",
+            fix="choose shorter names",
+        )
     wrong = SPECIAL.search(results)
     if wrong or not results.strip() or results != results.strip() or results[0] in "~-":
         mark = repr(wrong[0]) if wrong else repr(results[:1])

@@ -165,7 +165,7 @@ _CARRIERS = (".json", ".jsonl", ".h5", ".safetensors", ".root")
 
 
 def _read(reader: Callable[[Path], Any] | None, path: Path) -> Any:
-    if reader is None or not path.exists():
+    if reader is None or not path.is_file():
         return None
     try:
         return reader(path)

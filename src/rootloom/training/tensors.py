@@ -35,6 +35,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the record. Raises TrainingError when the file is damaged."""
     try:
+        faults.require_no_pipe(path)
         with safe_open(path, framework="np") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -17,6 +17,7 @@ from rootloom.rootio.transport.remote import (
     timeout,
 )
 from rootloom.rootio.transport.source import is_remote
+from rootloom.system.faults import require_no_pipe
 
 
 def open_root(url: str) -> Any:
@@ -46,6 +47,8 @@ def open_root(url: str) -> Any:
             found=f"'{scheme(path)}'",
             fix="copy the file to where one of these reaches it",
         )
+    else:
+        require_no_pipe(path)
     return uproot.open({path: None}, object_cache=None, array_cache=None, **options)
 
 
