@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
 
 CASES = (("cnn", 96), ("maxout", 32), ("maxout", 96))
 VARIANTS = {
@@ -35,17 +34,12 @@ def our_step(network: str, batch_size: int, plain: bool, device: str) -> Callabl
     from common import clock
     from rootloom.config import registry
     from rootloom.models import convolution
+    from rootloom.representations.image import JetImage
     from rootloom.tasks.classification import Classification
     from rootloom.training import parallel
     from rootloom.training.state import initial_params, initial_state
     from rootloom.training.step import train_step
     from rootloom.types import Batch, Image
-
-    class Pixels:
-        kind: ClassVar[str] = "image"
-
-        def normalise(self, inputs: Image, statistics: Any) -> Image:
-            return inputs
 
     rng = np.random.default_rng(0)
     batch = Batch(
@@ -54,7 +48,9 @@ def our_step(network: str, batch_size: int, plain: bool, device: str) -> Callabl
         np.ones((1, batch_size), np.float32),
         rng.integers(0, 2**32, (1, batch_size, 2), dtype=np.uint32),
     )
-    task = Classification(registry.resolve("models", network)(), Pixels(), {}, ("b", "s"))
+    task = Classification(
+        registry.resolve("models", network)(), JetImage(scale="none"), {}, ("b", "s")
+    )
     rule = optax.adam(1e-3)
     state = parallel.replicate(initial_state(initial_params(task, batch, 0), rule, 0), 1)
     step = parallel.on_every_device(partial(train_step, task, rule, batch_size), donate=(0,))

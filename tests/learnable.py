@@ -1,27 +1,28 @@
-"""Data sets a network can learn in seconds, held in memory behind the loader's interface."""
+"""Data sets a network can learn in seconds, for representations of columns as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from rootloom.batches.assemble import assemble, stack
 from rootloom.models.dnn import DNN
 from rootloom.representations.calorimeter import CalorimeterCells
-from rootloom.shards.weights import WeightTable
 from rootloom.tasks.classification import Classification
-from rootloom.types import Batch, Column, Features, Image, Named, NamedFeatures, Ragged
+from rootloom.testing import Memory as Memory
+from rootloom.testing import Stored as Stored
+from rootloom.testing import labelled
+from rootloom.types import Column, Features, Image, Named, NamedFeatures, Ragged
 
 # Cells along x and y of the two layers of `showers`.
 LAYERS = ((2, 8), (4, 4))
 
 
 @dataclass(frozen=True)
-class PlainFeatures:
+class PlainFeatures(Stored):
     """Column "x" (R, F) as it is, its features by the names x0, x1, …."""
 
     kind: ClassVar[str] = "features"
@@ -36,7 +37,7 @@ class PlainFeatures:
 
 
 @dataclass(frozen=True)
-class PlainImage:
+class PlainImage(Stored):
     """Column "pixels" (R, H, W, C) as it is."""
 
     kind: ClassVar[str] = "image"
@@ -44,12 +45,9 @@ class PlainImage:
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Image:
         return Image(padded(columns["pixels"], rows, size))
 
-    def normalise(self, inputs: Image, statistics: Any) -> Image:
-        return inputs
-
 
 @dataclass(frozen=True)
-class ScaledTree:
+class ScaledTree(Stored):
     """Trees normalised on the host."""
 
     kind: ClassVar[str] = "tree"
@@ -61,84 +59,13 @@ class ScaledTree:
         return self.representation.normalise(inputs, self.statistics)
 
     def merge(self, inputs: Any) -> Any:
-        return getattr(self.representation, "merge", stack)(inputs)
-
-    def normalise(self, inputs: Any, statistics: Any) -> Any:
-        return inputs
+        return self.representation.merge(inputs)
 
 
 def padded(values: Any, rows: np.ndarray, size: int) -> np.ndarray:
     out = np.zeros((size, *values.shape[1:]), np.float32)
     out[: len(rows)] = values[rows]
     return out
-
-
-# Rows of a block of a table: fewer than most tests have, and no divisor of them.
-BLOCK = 37
-
-
-class Memory:
-    """A loader over columns in memory; shuffles as a function of (seed, epoch)."""
-
-    def __init__(
-        self,
-        columns: Mapping[str, Column],
-        representation: Any,
-        batch_size: int,
-        *,
-        devices: int = 1,
-        shuffle: bool = True,
-        seed: int = 0,
-        targets: Sequence[str] = (),
-        weights: WeightTable | None = None,
-    ) -> None:
-        self.columns, self.representation, self.weights = columns, representation, weights
-        self.batch_size, self.devices, self.targets = batch_size, devices, targets
-        self.shuffle, self.seed, self.waited_seconds = shuffle, seed, 0.0
-        self.rows = len(columns["id"])
-        self.batches_per_epoch = -(-self.rows // batch_size)
-        self.scale = float(min(batch_size, self.rows))
-
-    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
-        order = self.order(epoch)
-        for start in range(start_batch * self.batch_size, self.rows, self.batch_size):
-            yield self.batch(order[start : start + self.batch_size])
-
-    def order(self, epoch: int) -> np.ndarray:
-        order = np.arange(self.rows)
-        if self.shuffle:
-            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
-        return order
-
-    def table(self) -> Generator[Batch] | None:
-        if not getattr(self.representation, "same_shape", False):
-            return None
-        return self._blocks()
-
-    def _blocks(self) -> Generator[Batch]:
-        for start in range(0, self.rows, BLOCK):
-            yield self.batch(np.arange(start, min(start + BLOCK, self.rows)), 1, BLOCK)
-
-    def batch(self, rows: np.ndarray, devices: int = 0, size: int = 0) -> Batch:
-        return assemble(
-            self.columns,
-            rows,
-            representation=self.representation,
-            weights=self.weights,
-            targets=self.targets,
-            devices=devices or self.devices,
-            size=size or self.batch_size // self.devices,
-        )
-
-
-def labelled(columns: Mapping[str, Column], label: np.ndarray, seed: int) -> dict[str, Column]:
-    rng = np.random.default_rng(seed)
-    return {
-        **columns,
-        "label": label.astype(np.int32),
-        "weight": rng.uniform(0.5, 1.5, len(label)).astype(np.float32),
-        "id": rng.integers(0, 2**64, len(label), dtype=np.uint64),
-    }
 
 
 def points(rows: int, seed: int = 0, classes: int = 2) -> dict[str, Column]:

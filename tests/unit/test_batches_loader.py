@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from scipy.stats import chisquare, poisson
+from tests.learnable import Stored
 
 from rootloom.batches import store
 from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
@@ -35,7 +36,7 @@ class Inputs(NamedTuple):
     total: np.ndarray
 
 
-class Representation:
+class Representation(Stored):
     """x: two numbers a row; total: the sum over the row's objects, to tie ragged rows down."""
 
     kind = "features"

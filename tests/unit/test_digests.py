@@ -29,7 +29,7 @@ from rootloom.planning.rates import measure
 from rootloom.planning.stage import Job
 from rootloom.report.inputs import read_history
 from rootloom.rootio.catalogue import Catalogue
-from rootloom.shards.manifest import Entry, Manifest, all_shards
+from rootloom.shards.manifest import Entry, Manifest, shards_by_file
 from rootloom.shards.moments import Moments
 from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import Statistics
@@ -102,7 +102,7 @@ def history(path: Path) -> None:
 
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "index": (catalogue, Catalogue.read),
-    "manifest": (manifest, lambda path: all_shards([path], 2)),
+    "manifest": (manifest, lambda path: shards_by_file([path])),
     "moments": (moments, lambda path: read_moments(str(path))),
     "statistics": (moments, Statistics.read),
     "evaluation": (evaluation, read_evaluation),

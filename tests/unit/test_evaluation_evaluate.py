@@ -535,6 +535,34 @@ def test_non_finite_values_name_the_first_row(written, name, fix):
         evaluate([path])
 
 
+@pytest.mark.parametrize("weight", [1e308, 1e154, 5e-324])
+def test_weights_whose_squares_no_number_holds_are_refused(written, weight):
+    path = written()
+    with h5py.File(path, "r+") as file:
+        rows = len(file["weight"])
+        del file["weight"]
+        file["weight"] = np.full(rows, weight)
+    with pytest.raises(DataError, match=r"weight\n.*absolute value from 1e-100 to 1e\+100"):
+        evaluate([path])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("method", np.array([b"a", b"b"])),
+        ("method", h5py.Empty("S1")),
+        ("classes", '[null, "w"]'),
+        ("classes", '[["qcd"], "w"]'),
+    ],
+)
+def test_attributes_that_are_no_names_are_refused(written, attribute, value):
+    path = written()
+    with h5py.File(path, "r+") as file:
+        file.attrs[attribute] = value
+    with pytest.raises(InputError, match=r"method|classes"):
+        evaluate([path])
+
+
 def test_one_class_is_named(written):
     path = written()
     with h5py.File(path, "a") as file:

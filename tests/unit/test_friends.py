@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from tests.contents import content_digest
 from tests.stages import Run
 
 from rootloom.baselines.cut import Cut
-from rootloom.errors import ChangedError, DataError, InputError
+from rootloom.errors import ChangedError, DataError, InputError, ResultError
 from rootloom.evaluation import predictions
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import (
@@ -345,6 +346,22 @@ def test_methods_that_disagree_about_a_split_are_refused(
     two = files(tmp_path, "two", {0: np.zeros(7)})
     with pytest.raises(DataError, match="same splits"):
         Scores([*one, *two], ["one"], "e", {}).of("one")
+
+
+def test_predictions_of_another_split_in_the_place_of_one_are_refused(tmp_path: Path) -> None:
+    # Their fingerprints are the same: one job made them all.
+    made = files(tmp_path, "one", {0: np.zeros(7)})
+    named = zip(GROUPS, made, strict=True)
+    paths = {split: path.rename(tmp_path / f"{split}.h5") for split, path in named}
+    shutil.copy(paths["none"], paths["test"])
+    section = {"experiment": "e", "folds": {}, "evaluation": {"kind": "classification"}}
+    said = r"test\.h5\n.*rows of 'test'.*\n.*those of 'none'"
+    with pytest.raises(ResultError, match=said):
+        all._scores(section, list(paths.values()), ["one"])
+    for given in ({"predictions": [paths["test"]]}, {"held_out": [paths["test"]]}):
+        of = {"predictions": [paths["train"]], "held_out": [], **given}
+        with pytest.raises(ResultError, match=said):
+            all.evaluate({"section": section}, **of, output=str(tmp_path / "found.json"))
 
 
 def test_rows_of_no_class_are_not_evaluated(tmp_path: Path) -> None:

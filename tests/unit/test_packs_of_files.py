@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 
-from rootloom.errors import InputError
+from rootloom.errors import InputError, ResultError
 from rootloom.rootio.catalogue import Catalogue, quarantine
 from rootloom.rootio.header import Header
 from rootloom.shards.manifest import Entry, Manifest, all_shards, relative
@@ -63,6 +66,9 @@ def test_bad_files_are_refused_together_or_set_aside(capsys: pytest.CaptureFixtu
 
 def test_shards_come_in_the_order_of_the_files_whatever_the_packs(tmp_path: Path) -> None:
     results = tmp_path / "results"
+    for key in "abc":
+        for part, job in enumerate("xy"):
+            _shard_made_by(results / "shards" / f"{key}.{part}.h5", job)
     for pack, keys in (("packs/0-of-2.json", "ca"), ("packs/1-of-2.json", "b")):
         manifest = results / pack
         entries = {
@@ -90,3 +96,32 @@ def test_shards_come_in_the_order_of_the_files_whatever_the_packs(tmp_path: Path
     (moved / "packs" / "0-of-2.json").write_text("[]")
     with pytest.raises(InputError, match="the manifest of a pack"):
         all_shards(manifests, 3)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda shard: _shard_made_by(shard, "earlier"), "a shard of job earlier"),
+        (lambda shard: shard.write_bytes(b"cut"), "one that does not say what made it"),
+        (Path.unlink, "no such file"),
+    ],
+)
+def test_a_shard_that_the_manifest_does_not_tell_of_is_refused(
+    tmp_path: Path, damage: Callable[[Path], None], found: str
+) -> None:
+    shards = [tmp_path / f"a.{part}.h5" for part in (0, 1)]
+    for shard in shards:
+        _shard_made_by(shard, "x")
+    manifest = tmp_path / "0-of-1.json"
+    entry = Entry("a.root", 10, relative(map(str, shards), manifest), ("x", "x"), 0.1)
+    Manifest({"a": entry}).write(manifest, {})
+    assert all_shards([manifest], 1) == list(map(str, shards))
+    damage(shards[1])
+    with pytest.raises(ResultError, match=rf"a\.1\.h5\n.*job x made.*\n.*{found}"):
+        all_shards([manifest], 1)
+
+
+def _shard_made_by(path: Path, job: str) -> None:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    with h5py.File(path, "w") as file:
+        file.attrs["provenance"] = json.dumps({"fingerprint": job, "inputs": {}})

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from test_tree_schedule import SHAPES, forest
 
-from rootloom.batches.assemble import stack
 from rootloom.errors import ConfigError
 from rootloom.models.recnn import RecNN
+from rootloom.representations.base import stack
 from rootloom.representations.tree_schedule import Tree, pack
 
 COUNTS = [7, 1, 23, 2, 0, 40]

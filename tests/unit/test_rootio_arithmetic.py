@@ -134,6 +134,11 @@ def test_division_by_zero_is_infinite_and_can_be_guarded() -> None:
     assert value("where(m > 0, n // m, -1)", n=n, m=m).tolist() == [3, -1]
 
 
+def test_the_negative_of_zero_keeps_its_sign() -> None:
+    for x in (np.zeros(1), np.zeros(1, "f4"), ak.Array([0.0]), ak.Array([[0.0]])):
+        assert np.asarray(value("1 / -x", x=x)).ravel().tolist() == [-np.inf]
+
+
 def test_shifts_and_bits() -> None:
     n = np.array([1, 5, 200], "u1")
     assert value("n << 4", n=n).tolist() == [16, 80, 3200]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,37 @@ def test_a_list_in_another_encoding_is_refused(folder: Path) -> None:
         expand("odd.txt", base=folder)
     (folder / "marked.txt").write_text("a/x.root\n", encoding="utf-8-sig")
     assert len(expand("marked.txt", base=folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("a/x.root\0\n", r"U\+0000 after 8 others"), ("", "none"), ("# a\n", "none")],
+)
+def test_a_list_of_nothing_is_refused(folder: Path, text: str, found: str) -> None:
+    (folder / "l.txt").write_text(text)
+    with pytest.raises((ConfigError, InputError), match=rf"l\.txt\n.*one a line\n.*{found}"):
+        expand("l.txt", base=folder)
+
+
+def test_two_deep_globs_find_a_file_once(folder: Path) -> None:
+    assert len(expand("**/**/z.root", base=folder)) == 1
+
+
+def test_names_that_no_file_can_have(folder: Path) -> None:
+    for name in ("a" * 300, "a/" * 3000 + "x"):
+        with pytest.raises(InputError, match="at least one file"):
+            expand(f"{name}.root", base=folder)
+    (folder / "a/y.root").unlink()
+    (folder / "a/y.root").symlink_to("y.root")
+    with pytest.raises(InputError, match=r"y\.root, which leads back to it"):
+        expand("a/*.root", base=folder)
+
+
+def test_a_name_that_is_no_text_is_refused(folder: Path) -> None:
+    with suppress(OSError):  # of file systems that refuse it first
+        os.rename(folder / "a/y.root", os.fsencode(folder) + b"/a/y\xff.root")
+        with pytest.raises(InputError, match=r"y\\xff\.root'\n.*in UTF-8"):
+            expand("a/*.root", base=folder)
 
 
 def test_a_missing_list_names_the_nearest(folder: Path) -> None:

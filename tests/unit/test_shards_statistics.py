@@ -15,12 +15,13 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.shards.ids import event_ids, event_split
+from rootloom.shards.layout import SAMPLE
 from rootloom.shards.merging import merge_all
 from rootloom.shards.moments import Moments
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics, shard_statistics
 from rootloom.shards.sums import WHOLE, SampleSums, code_of, training_sums
-from rootloom.shards.weights import Normalisation, Weighting, WeightTable
+from rootloom.shards.weights import EventWeights, Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import Column, Ragged, RowBlock
 
@@ -482,6 +483,15 @@ def test_samples_are_scaled_to_their_cross_sections() -> None:
                       + (event["w"].astype("f8") ** 2).sum(), rtol=1e-5)  # fmt: skip
     with pytest.raises(DataError, match="rows of another sample"):
         found.events.of({"label": [0], "weight": [1.0], "sample": np.array([7], np.uint32)})
+
+
+@pytest.mark.parametrize("code", [0, 2**32 - 1])
+def test_rows_of_another_sample_are_refused(code: int) -> None:
+    """Also where its code is below or above those of all samples."""
+    weights = EventWeights({"ttbar": 2.0, "wjets": 3.0})
+    columns = {"weight": np.ones(1, np.float32), SAMPLE: np.array([code], np.uint32)}
+    with pytest.raises(DataError, match="rows of another sample"):
+        weights.of(columns)
 
 
 @pytest.mark.parametrize("total", [0.0, -3.0, np.nan, np.inf])

@@ -14,7 +14,6 @@ import pytest
 
 from rootloom.config import registry
 from rootloom.physics.scintillator.pmts import latitude_rings
-from rootloom.representations.base import panels_of
 from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.representations.features import FeatureVector
 from rootloom.shards import survey as module
@@ -237,7 +236,7 @@ def test_a_cell_is_drawn_where_it_is(kind: str) -> None:
         "representations", {"kind": kind, "layers": [[2, 1], [4, 2]], "half_width": 50.0}
     )
     shard = one.encode(columns_of_cell(2 + 3 * 2 + 0))  # the last in x, the first in y
-    panels, images = panels_of(one), one.draw(shard, np.array([0]))
+    panels, images = one.panels(), one.draw(shard, np.array([0]))
     assert [panel.title for panel in panels] == ["layer 0", "layer 1"]
     assert (panels[1].x_label, panels[1].y_label) == ("x / mm", "y / mm")
     assert not images[0].any()
@@ -260,7 +259,7 @@ def test_a_constituent_is_drawn_where_it_is() -> None:
     offsets = np.array([0, 1])
     named = zip(("px", "py", "pz", "e"), momentum, strict=True)
     shard = one.encode({f"constituents.{n}": Ragged(np.array([v]), offsets) for n, v in named})
-    (panel,), (image,) = panels_of(one), one.draw(shard, np.array([0]))
+    (panel,), (image,) = one.panels(), one.draw(shard, np.array([0]))
     assert (panel.x_label, panel.y_label) == ("rapidity y", "azimuth φ")
     assert brightest(panel, image[0]) == pytest.approx((y, phi), abs=0.051)
 
@@ -283,7 +282,7 @@ def test_a_hit_is_drawn_in_its_ring_and_at_its_longitude(fields: dict[str, Any])
     offsets = np.array([0, 1])
     hits = {"pmt": np.array([number]), "charge": np.array([5.0]), "time": np.array([20.0])}
     shard = one.encode({f"hits.{name}": Ragged(values, offsets) for name, values in hits.items()})
-    panels, images = panels_of(one), one.draw(shard, np.array([0]))
+    panels, images = one.panels(), one.draw(shard, np.array([0]))
     assert [panel.title for panel in panels] == ["charge", "time"]
     for panel, image in zip(panels, images, strict=True):
         x, y = brightest(panel, image[0])

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rootloom.batches.assemble import stack
 from rootloom.errors import DataError
+from rootloom.representations.base import stack
 from rootloom.representations.tree_schedule import WIDTHS, Tree, capacity, pack
 
 SHAPES = ("random", "chain", "balanced")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -48,6 +49,10 @@ class FittedBaseline(Protocol):
     @property
     def parameters(self) -> int:
         """How many numbers the fit chose."""
+
+    @property
+    def turned(self) -> str:
+        """What was done to a variable to make it the score; see `Predictor`."""
 
     def score(self, columns: np.ndarray) -> np.ndarray:
         """(R, F), ordered as the training sample's names → (R,) finite, signal-like is high."""
@@ -116,22 +121,26 @@ class Predictor(Protocol):
         """(R, C) finite predictions for R rows of shard columns."""
 
 
-class Baseline(Protocol):
-    """A method that is not a network; its fields are its configuration.
+class Baseline(ABC):
+    """A method that is not a network; a frozen dataclass whose fields are its configuration.
 
-    learns: "classes" or "targets", as a task's: what it predicts. requires: what fields of the
-    representation it reads must be, "kind" among them; none need be anything where it says nothing.
-    signed: whether it takes training weights of both signs; it does where it says nothing.
+    learns: "classes" or "targets", as a task's: what it predicts.
+    requires: what fields of the representation it reads must be, "kind" among them.
+    signed: whether it takes training weights of both signs.
     reads: the field that names variables of that representation, for the plan to look at.
     """
 
     learns: ClassVar[str]
+    requires: ClassVar[Mapping[str, Any]] = {}
+    signed: ClassVar[bool] = True
+    reads: ClassVar[str | None] = None
 
+    @abstractmethod
     def learn(self, data: Data) -> Predictor:
         """What it makes of the data; raises ConfigError for targets it knows nothing of."""
 
 
-class Classifier:
+class Classifier(Baseline):
     """What baselines share that tell one class from the rest by per-row variables.
 
     Of more than two classes, each gets a fit of its own. max_rows, seed: of larger samples, a part
@@ -142,13 +151,13 @@ class Classifier:
     max_rows: int
     seed: int
 
+    @abstractmethod
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
         """Which of the available variables it reads; raises ConfigError for one not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fit(self, train: Sample, validation: Sample) -> FittedBaseline:
         """Fit to `train`; raises DataError when a class has no rows or no weight."""
-        raise NotImplementedError
 
     def learn(self, data: Data) -> ClassScores:
         """See `Baseline`."""
@@ -171,7 +180,7 @@ class ClassScores:
 
     columns: tuple[str, ...]
     variables: tuple[str, ...]
-    fits: tuple[Any, ...]
+    fits: tuple[FittedBaseline, ...]
     rows: int
     splits: ClassVar[tuple[str, ...]] = GROUPS
 
@@ -183,7 +192,7 @@ class ClassScores:
     @property
     def turned(self) -> tuple[str, ...]:
         """See `Predictor`."""
-        words = tuple(getattr(fit, "turned", "") for fit in self.fits)
+        words = tuple(fit.turned for fit in self.fits)
         return words if any(words) else ()
 
     @property

@@ -17,6 +17,7 @@ class FittedTrees:
     """A boosted ensemble. parameters: thresholds and leaf values of all trees."""
 
     probability: ClassVar[bool] = True
+    turned: ClassVar[str] = ""
 
     columns: tuple[int, ...]
     model: Any
@@ -38,7 +39,7 @@ class BoostedTrees(Classifier):
     """
 
     signed: ClassVar[bool] = False
-    reads: ClassVar[str] = "variables"
+    reads: ClassVar[str | None] = "variables"
 
     variables: tuple[str, ...] | None = None
     learning_rate: float = 0.1

@@ -49,7 +49,7 @@ class Cut(Classifier):
     signal's weighted median in training. max_rows, seed: a random part of larger samples.
     """
 
-    reads: ClassVar[str] = "variable"
+    reads: ClassVar[str | None] = "variable"
 
     variable: str
     window: bool = False

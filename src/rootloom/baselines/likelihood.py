@@ -19,6 +19,7 @@ class FittedLikelihood:
     """score: P(signal) in the cell a row falls into. edges: inner bin edges by variable."""
 
     probability: ClassVar[bool] = True
+    turned: ClassVar[str] = ""
 
     columns: tuple[int, ...]
     edges: tuple[np.ndarray, ...]
@@ -49,7 +50,7 @@ class BinnedLikelihood(Classifier):
     max_rows, seed: a random part of larger samples.
     """
 
-    reads: ClassVar[str] = "variables"
+    reads: ClassVar[str | None] = "variables"
 
     variables: tuple[str, ...] = ("trimmed_mass", "tau21")
     bins: tuple[int, ...] = (4, 6, 8, 12, 16, 24, 32, 48)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from rootloom.baselines.base import Baseline
 from rootloom.errors import DataError, require
 from rootloom.physics.scintillator.track_fit import TrackFit
 from rootloom.representations.base import ragged
@@ -18,7 +19,7 @@ Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Tracks:
+class Tracks(Baseline):
     """Fields of such a baseline.
 
     entry, direction: the targets that are x, y and z of them, and all there are. splits: those

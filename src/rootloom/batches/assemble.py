@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -31,17 +30,16 @@ def assemble(
 
     targets: names of what is predicted, (B, T) in the batch; without any it is the label, (B,).
     weights: makes training weights; None takes event weights as they are. n ≤ devices * size. Each
-    device's slice is collated by itself, then merged by the representation's own `merge` if it has
-    one, else by `stack`. share: (k, m) gives the k-th of m equal parts of the devices only, with
-    the shapes it has in the whole. draw: multiplies the weights, to choose events for a member of
-    an ensemble; it needs the column "object".
+    device's slice is collated by itself, then merged as the representation says. share: (k, m)
+    gives the k-th of m equal parts of the devices only, with the shapes it has in the whole. draw:
+    multiplies the weights, to choose events for a member of an ensemble; it needs the column
+    "object".
     """
-    merge = getattr(representation, "merge", stack)
     number, shares = share
     own = range(devices * number // shares, devices * (number + 1) // shares)
     # Where shapes follow the rows, those of all devices are needed to know them.
-    made = own if getattr(representation, "same_shape", False) else range(devices)
-    inputs = merge(
+    made = own if representation.same_shape else range(devices)
+    inputs = representation.merge(
         [representation.collate(columns, rows[d * size : (d + 1) * size], size) for d in made]
     )
     if len(made) != len(own):
@@ -79,24 +77,3 @@ def id_words(ids: np.ndarray) -> np.ndarray:
 def _targets(columns: Mapping[str, Column], names: Sequence[str]) -> np.ndarray:
     """All rows' targets, (R, T)."""
     return np.stack([np.asarray(columns[AUXILIARY + TARGET + name]) for name in names], axis=1)
-
-
-def stack(inputs: Sequence[Any]) -> Any:
-    """Several devices' inputs (NamedTuples of arrays) as one, with a leading device axis.
-
-    Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with
-    zeros to its largest.
-    """
-    return type(inputs[0])(*map(_stack, zip(*inputs, strict=True)))
-
-
-def _stack(leaves: Sequence[np.ndarray]) -> np.ndarray:
-    if len(leaves) == 1:
-        return leaves[0][None]
-    if len({leaf.shape for leaf in leaves}) == 1:
-        return np.stack(leaves)
-    shape = np.max([leaf.shape for leaf in leaves], axis=0)
-    out = np.zeros((len(leaves), *shape), leaves[0].dtype)
-    for d, leaf in enumerate(leaves):
-        out[d][tuple(slice(n) for n in leaf.shape)] = leaf
-    return out

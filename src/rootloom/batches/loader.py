@@ -129,7 +129,7 @@ class Loader:
         The last block is filled up with zeros. They do not pass through the cache. None when the
         representation's inputs are no rows of one shape.
         """
-        if not getattr(self._representation, "same_shape", False):
+        if not self._representation.same_shape:
             return None
         whole = copy(self)
         whole.batch_size, whole._devices, whole._share = _TABLE_ROWS, 1, (0, 1)
@@ -261,13 +261,8 @@ def _needed(columns: Sequence[str], extra: Sequence[str]) -> list[str]:
 
 
 def _grouped(names: Sequence[str], representation: Representation) -> dict[str, tuple[str, ...]]:
-    """Names of columns in memory and what makes them.
-
-    A representation may have `together(names) -> {name: members}`: ragged columns of one number an
-    object and equal lengths in every row, which it wants side by side as one (V, C) column.
-    """
-    together = getattr(representation, "together", None)
-    groups: dict[str, tuple[str, ...]] = together(names) if together else {}
+    """Names of columns in memory and what makes them: itself, or those to lie side by side."""
+    groups = representation.together(names)
     taken = {member for members in groups.values() for member in members}
     return {**{name: (name,) for name in names if name not in taken}, **groups}
 

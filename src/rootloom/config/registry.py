@@ -1,7 +1,8 @@
 """Names used in configuration files, and where their classes live.
 
 Entries are import paths, resolved on first use: the Snakefile validates configurations in every
-job it starts and must not import JAX or Numba for that.
+job it starts and must not import JAX or Numba for that. In place of a name, a configuration may
+give the import path "package.module:Class" of a class of the user's own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from rootloom.config import own
 from rootloom.errors import ConfigError, nearest
 
 REGISTRY: dict[str, dict[str, str]] = {
@@ -57,6 +59,16 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
 }
 
+# What all classes of a group derive from, and what says which members one must have.
+BASES = {
+    "models": "rootloom.models.base:Model",
+    "representations": "rootloom.representations.base:Representation",
+    "tasks": "rootloom.tasks.base:Task",
+    "evaluations": "rootloom.evaluation.base:EvaluationKind",
+    "simulations": "rootloom.simulate.base:Simulation",
+    "baselines": "rootloom.baselines.base:Baseline",
+}
+
 
 def names(group: str) -> list[str]:
     """The names of a group, sorted."""
@@ -64,11 +76,16 @@ def names(group: str) -> list[str]:
 
 
 def path(group: str, name: str) -> str:
-    """Import path ("package.module:Class") of an entry; raises ConfigError for an unknown name."""
+    """Import path ("package.module:Class") of an entry, or of a class of the user's own.
+
+    Raises ConfigError for an unknown name.
+    """
+    if own.is_path(name):
+        return name
     if name not in REGISTRY[group]:
         raise ConfigError(
             f"{group[:-1]} '{name}'",
-            expected=f"a known {group[:-1]}",
+            expected=f"a known {group[:-1]}, or 'package.module:Class'",
             found=f"'{name}'",
             fix=nearest(name, REGISTRY[group]),
         )
@@ -76,7 +93,13 @@ def path(group: str, name: str) -> str:
 
 
 def resolve(group: str, name: str) -> type:
-    """The class behind a name."""
+    """The class behind a name.
+
+    Raises ConfigError for an unknown name, and for a path that leads to no complete class of this
+    group: whatever else it leads to is not called.
+    """
+    if own.is_path(name):
+        return own.class_of(name, load(BASES[group]), f"{group[:-1]} '{name}'")
     found: type = load(path(group, name))
     return found
 
@@ -100,14 +123,18 @@ def build(group: str, section: dict[str, Any]) -> Any:
 def parse(group: str, section: dict[str, Any]) -> Any:
     """The same with all fields checked, and with their own classes for those that are sections."""
     fields = {key: value for key, value in section.items() if key != "kind"}
-    return parse_as(path(group, section["kind"]), fields)
+    return _checked(resolve(group, section["kind"]), fields)
 
 
 def parse_as(target: str, fields: dict[str, Any]) -> Any:
     """An instance of the class behind an import path, with all fields checked."""
+    return _checked(load(target), fields)
+
+
+def _checked(cls: Any, fields: dict[str, Any]) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(load(target)).validate_python(fields)
+    return TypeAdapter(cls).validate_python(fields)
 
 
 def _frozen(value: Any) -> Any:

@@ -3,7 +3,7 @@
 Sections owned by the workflow are the classes below. A section `{kind: name, …}` belongs to a class
 of another room, whose fields are its configuration; it is checked against `config/schema.json`,
 which `rootloom schema` generates from those classes, so that reading a configuration imports no
-heavy package.
+heavy package. Only classes of the user's own, "package.module:Class", are imported to be checked.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from rootloom.config import classes, own
 from rootloom.config.documents import read_yaml, shown
 from rootloom.config.parsing import Validator, kinds_in, parse, schema_refusal
 from rootloom.errors import ConfigError, nearest, require_known
@@ -650,10 +651,12 @@ class Library:
         """Check a section `{kind: name, …}` against the generated schema of its class."""
         known = self.schema["$defs"][group]
         kind = section.get("kind")
+        if isinstance(kind, str) and own.is_path(kind) and kind not in known:
+            known[kind] = classes.of_own(group, kind, f"{where}: kind")
         if not isinstance(kind, str) or kind not in known:
             raise ConfigError(
                 f"{where}: kind",
-                expected=f"a known kind of {group}",
+                expected=f"a known kind of {group}, or 'package.module:Class' of your own",
                 found="no such key" if "kind" not in section else shown(kind),
                 fix=f"{nearest(str(kind), known)} (a new class also needs: rootloom schema)",
             )
@@ -692,7 +695,7 @@ class Library:
         consumes = known[model["kind"]]["x-consumes"]
         task = self._checked_task(where, experiment, method)
         role = self.of_task(task, "role")
-        if known[model["kind"]].get("x-role", "embedding") != role:
+        if known[model["kind"]]["x-role"] != role:
             raise ConfigError(
                 where,
                 expected=f"a model of role {role} for task '{task['kind']}'",
@@ -708,7 +711,7 @@ class Library:
                 found=f"'{method.representation}', which is of kind {kind}",
                 fix=f"choose one of: {', '.join(fitting)}",
             )
-        if reads := known[model["kind"]].get("x-reads"):
+        if reads := known[model["kind"]]["x-reads"]:
             wanted = [name for names in model.get(reads, []) for name in names]
             expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
             require_known(wanted, representation.get("variables") or (), where, expected)
@@ -729,7 +732,7 @@ class Library:
     def _models_of(self, role: str) -> list[str]:
         known = self.schema["$defs"]["models"]
         kinds = {n: self._kind_named("models", n) for n in self.names("models")}
-        roles = {n: known[kind].get("x-role", "embedding") for n, kind in kinds.items() if kind}
+        roles = {n: known[kind]["x-role"] for n, kind in kinds.items() if kind}
         return [name for name, found in roles.items() if found == role]
 
     def _kind_of(self, representation: str) -> str:

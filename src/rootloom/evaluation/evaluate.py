@@ -4,31 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 
 from rootloom.errors import DataError
+from rootloom.evaluation.base import Evaluator
 from rootloom.evaluation.classification.evaluator import Classification
 from rootloom.evaluation.predictions import Predictions, read_predictions
-from rootloom.evaluation.results import Evaluation, Result
+from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.roc import effective_rows
 from rootloom.types import UNLABELLED
 
-
-class Evaluator(Protocol):
-    """What evaluations of one kind make of predictions; its fields are the `evaluation` section.
-
-    shown: figures that the report leaves beside its page. A task names the kind of its own.
-    """
-
-    shown: ClassVar[tuple[str, ...]]
-
-    def result(self, members: Sequence[Predictions], held_out: Sequence[Predictions]) -> Result:
-        """Figures of a method from predictions of its members, which are of the same rows.
-
-        held_out: predictions of the same members for rows of which member m left out fold m.
-        """
+# Of float64 there are files of other taggers alone; ours hold float32, all of which pass.
+MAX_WEIGHT = 1e100
 
 
 def evaluate(
@@ -115,8 +104,22 @@ def _read(path: str | Path) -> Predictions:
                 f"{rows.describe(row, header.files)}",
                 fix=fix,
             )
+    for name in weights:
+        _require_measurable(f"{path}: {name}", weights[name])
     _require_distinct(path, found)
     return found
+
+
+def _require_measurable(where: str, weights: np.ndarray | None) -> None:
+    """Refuse weights (R,) the sum of whose squares float64 does not hold: errors come of it."""
+    most = 0.0 if weights is None else float(np.max(np.abs(weights), initial=0.0))
+    if most and not 1 / MAX_WEIGHT < most < MAX_WEIGHT:
+        raise DataError(
+            where,
+            expected=f"the largest absolute value from {1 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}",
+            found=f"{most:g}",
+            fix="multiply all weights by one number: efficiencies and errors stay",
+        )
 
 
 def _require_distinct(path: str | Path, found: Predictions) -> None:

@@ -207,14 +207,40 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
     Raises InputError when the file is missing, damaged, incomplete or contradicts itself, and says
     what such a file must hold. Identity beyond `id` is optional: file, entry, object become −1.
     """
+    # Some rows are asked for of our own files alone, whose attributes lie at the ends: the
+    # friend trees of many packs read the same large file.
+    with _opened(path, ends=only is not None) as file:
+        header = _read_header(str(path), file)
+        rows = _read_rows(str(path), file, header, only)
+        attributes_of(file, "scores")
+    _check(str(path), header, rows)
+    return Predictions(header, rows)
+
+
+def require_named_split(path: str | Path) -> None:
+    """Refuse a predictions file of a run that is not of the split that its name says.
+
+    One job writes the files of all splits: the fingerprint they have in common does not tell when
+    one lies in another's place. Raises InputError.
+    """
+    with _opened(path, ends=True) as file:
+        split = _text(file.attrs.get("split", "test"))
+    if split != Path(path).stem:
+        raise InputError(
+            str(path),
+            expected=f"predictions for the rows of '{Path(path).stem}', as the name says",
+            found=f"those of '{split}'",
+            fix="give the files of predictions their names again",
+        )
+
+
+@contextmanager
+def _opened(path: str | Path, *, ends: bool) -> Iterator[h5py.File]:
+    """The file, open; ends: see `hdf5.require_sound_heaps`. Raises InputError for damage."""
     try:
-        # Some rows are asked for of our own files alone, whose attributes lie at the ends: the
-        # friend trees of many packs read the same large file.
-        hdf5.require_sound_heaps(path, ends=only is not None)
+        hdf5.require_sound_heaps(path, ends=ends)
         with h5py.File(path, "r") as file:
-            header = _read_header(str(path), file)
-            rows = _read_rows(str(path), file, header, only)
-            attributes_of(file, "scores")
+            yield file
     # A damaged file fails in several ways, depending on which of its parts is damaged.
     except FAULTS as error:
         faults.pass_on(error, str(path))
@@ -225,8 +251,6 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
             found=reason(error),
             fix=error.fix if isinstance(error, hdf5.StrangeError) else again,
         ) from None
-    _check(str(path), header, rows)
-    return Predictions(header, rows)
 
 
 def _no_rows(header: Header) -> Rows:
@@ -412,6 +436,9 @@ def _taken(column: Any, places: Sequence[slice]) -> np.ndarray:
 
 
 def _text(value: Any) -> str:
+    """The text or number of an attribute. Raises TypeError for several values, or none."""
+    if np.ndim(value) or isinstance(value, h5py.Empty):
+        raise TypeError(f"an attribute of text is {value!r}")
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
@@ -420,7 +447,7 @@ def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:
         names = json.loads(text)
     except (TypeError, ValueError):
         names = None
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(n, str | int | float) for n in names):
         raise InputError(
             where,
             expected=f"attribute '{attribute}' to be a JSON list of names",

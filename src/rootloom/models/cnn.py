@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from rootloom.errors import ConfigError
+from rootloom.models.base import Backbone
 from rootloom.models.convolution import ConvolutionStage
-from rootloom.models.layers import HE, Dropout, Precision, local_response_normalisation
+from rootloom.models.layers import HE, Dropout, local_response_normalisation
 from rootloom.types import Image, Rate, Size
 
 
-class CNN(nn.Module):
+class CNN(Backbone):
     """The convolutional network of de Oliveira et al., arXiv:1511.05190, without its output unit.
 
     Stages of convolution, ReLU and max pooling, one for each entry of `filters`; local response
@@ -31,7 +32,6 @@ class CNN(nn.Module):
     hidden: Size | tuple[Size, ...] = 64
     dropout: tuple[Rate, Rate] = (0.2, 0.1)
     normalise_response: bool = True
-    dtype: Precision = "float32"
 
     def __post_init__(self) -> None:
         lengths = len(self.filters), len(self.kernels), len(self.pools)

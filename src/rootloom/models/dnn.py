@@ -8,11 +8,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from rootloom.models.layers import HE, Activation, Dropout, Precision, activation
+from rootloom.models.base import Backbone
+from rootloom.models.layers import HE, Activation, Dropout, activation
 from rootloom.types import Features, Rate, Size
 
 
-class DNN(nn.Module):
+class DNN(Backbone):
     """Dense layers of the given widths; with none, the variables themselves.
 
     The five layers of 300 units are those of Baldi, Sadowski, Whiteson, arXiv:1402.4735.
@@ -23,7 +24,6 @@ class DNN(nn.Module):
     hidden: tuple[Size, ...] = (300, 300, 300, 300, 300)
     activation: Activation = "relu"
     dropout: Rate = 0.0
-    dtype: Precision = "float32"
 
     @nn.compact
     def __call__(self, inputs: Features, *, train: bool) -> Array:

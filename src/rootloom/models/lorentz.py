@@ -12,8 +12,9 @@ import numpy as np
 from jax import Array
 
 from rootloom.errors import require, require_known
+from rootloom.models.base import Backbone
 from rootloom.models.dnn import DNN
-from rootloom.models.layers import Activation, Precision
+from rootloom.models.layers import Activation
 from rootloom.types import Features, Named, NamedFeatures, Positive, Rate, Size
 
 Objects: TypeAlias = tuple[tuple[str, ...], ...]
@@ -25,7 +26,7 @@ _FLOOR = 1e-4
 _MOST = 10
 
 
-class Lorentz(nn.Module):
+class Lorentz(Backbone):
     """Dense layers on transverse momenta and invariant masses of objects, found from their columns.
 
     objects: the columns of each, all massless: pT, η, φ, and a tag if it has one; GeV and rad. Of a
@@ -42,14 +43,13 @@ class Lorentz(nn.Module):
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("features",)
-    reads: ClassVar[str] = "objects"
+    reads: ClassVar[str | None] = "objects"
 
     objects: Objects
     scale: Positive = 100.0
     hidden: tuple[Size, ...] = (300, 300, 300, 300, 300)
     activation: Activation = "relu"
     dropout: Rate = 0.0
-    dtype: Precision = "float32"
 
     @nn.compact
     def __call__(self, inputs: NamedFeatures, *, train: bool) -> Array:
@@ -61,7 +61,7 @@ class Lorentz(nn.Module):
         # By name: JAX keeps no order of a mapping but this one.
         others = [columns[name].x[:, None] for name in sorted(set(columns) - set(named))]
         x = jnp.concatenate([seen, *others], axis=1)
-        dense = DNN(self.hidden, self.activation, self.dropout, self.dtype)
+        dense = DNN(self.hidden, self.activation, self.dropout, dtype=self.dtype)
         return dense(Features(x, jnp.ones_like(x)), train=train)
 
 

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from rootloom.errors import ConfigError
-from rootloom.models.layers import HE, Dropout, MaxOutDense, Precision
+from rootloom.models.base import Backbone
+from rootloom.models.layers import HE, Dropout, MaxOutDense
 from rootloom.types import Image, Rate, Size
 
 
-class MaxOut(nn.Module):
+class MaxOut(Backbone):
     """The MaxOut network of de Oliveira et al., arXiv:1511.05190, without its output unit.
 
     Two maxout layers, then two dense ones; `dropout` holds a rate for each layer in turn.
@@ -26,7 +27,6 @@ class MaxOut(nn.Module):
     pieces: Size = 5
     hidden: tuple[Size, ...] = (64, 25)
     dropout: tuple[Rate, ...] = (0.3, 0.2, 0.2, 0.3)
-    dtype: Precision = "float32"
 
     def __post_init__(self) -> None:
         layers = len(self.maxout) + len(self.hidden)

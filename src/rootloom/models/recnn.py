@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from rootloom.errors import ConfigError
-from rootloom.models.layers import Precision
+from rootloom.models.base import Backbone
 from rootloom.models.recursion import Cell, recurse
 from rootloom.representations.tree_schedule import Tree
 from rootloom.types import Size
@@ -20,7 +20,7 @@ _GLOROT = nn.initializers.variance_scaling(0.1**2, "fan_avg", "uniform")
 _ORTHOGONAL = nn.initializers.orthogonal(1.1)
 
 
-class RecNN(nn.Module):
+class RecNN(Backbone):
     """A jet's tree, folded from its leaves to its root, then dense ReLU layers (`head`).
 
     With u = ReLU(W_u x + b_u) of a node's features x, a leaf's state is h = u and a merge's is
@@ -38,7 +38,6 @@ class RecNN(nn.Module):
     hidden: Size = 40
     gated: bool = True
     head: tuple[Size, ...] = (40, 40)
-    dtype: Precision = "float32"
 
     def __post_init__(self) -> None:
         if self.hidden < 1 or any(width < 1 for width in self.head):

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rootloom.models.base import Backbone
 from rootloom.models.layers import HE, Activation, Dropout, Precision, activation
 from rootloom.types import Features, Positive, Rate, Size
 
@@ -56,7 +57,7 @@ class _Block(nn.Module):
         return x + Dropout(self.dropout)(h, train=train)
 
 
-class TableResNet(nn.Module):
+class TableResNet(Backbone):
     """Residual blocks on embedded variables: ResNet of arXiv:2106.11959 after PLR of 2203.05556.
 
     width, blocks, expansion: of the residual stream, how many blocks, their inner width over it.
@@ -75,7 +76,6 @@ class TableResNet(nn.Module):
     frequencies: Size = 16
     embedding: Size = 8
     sigma: Positive = 0.1
-    dtype: Precision = "float32"
 
     @nn.compact
     def __call__(self, inputs: Features, *, train: bool) -> Array:

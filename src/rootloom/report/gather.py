@@ -23,7 +23,7 @@ from rootloom.report.inputs import (
     read_history,
 )
 from rootloom.report.weight_rows import summarise_weights
-from rootloom.representations.base import Panel, panels_of
+from rootloom.representations.base import Panel, Representation
 from rootloom.shards.manifest import Manifest
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.survey import Survey
@@ -156,7 +156,8 @@ def _same(one: Distribution, other: Distribution) -> bool:
 def _panels(section: Job, name: str) -> tuple[Panel, ...]:
     fields = section["representations"][name]
     kind = {key: value for key, value in fields.items() if key != "name"}
-    return panels_of(registry.build("representations", kind))
+    representation: Representation = registry.build("representations", kind)
+    return representation.panels()
 
 
 def _averages(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from rootloom import errors
+from rootloom.config.members import asked_if
 from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.representations.turning import Turn
 from rootloom.types import Column, Ragged
 
 # A float32 has 23 bits of mantissa; keeping all of them stores values as they are.
@@ -49,61 +52,122 @@ class Panel:
         return self.shape[0] * self.shape[1]
 
 
-def quantities_of(representation: Any, columns: Mapping[str, Column]) -> dict[str, Column]:
-    """What a representation shows distributions of; nothing where it does not say."""
-    found = getattr(representation, "quantities", None)
-    return {} if found is None else dict(found(columns))
+class Representation(ABC):
+    """Events to tensors: what every representation derives from, with all that is asked of one.
 
-
-def panels_of(representation: Any) -> tuple[Panel, ...]:
-    """The axes of a representation's images; none of one that cannot be drawn."""
-    return tuple(representation.panels()) if getattr(representation, "drawn", False) else ()
-
-
-class Representation(Protocol):
-    """Events to tensors. A frozen dataclass whose fields are its configuration.
+    One of them is a frozen dataclass; its fields are its configuration. Two have a meaning to the
+    plan, which then reads nothing else of a file: `variables`, names of row variables (None: all),
+    and `objects`, a collection or several, also as "collection.column".
 
     The path of a row: `encode` (ROOT → shard, once), `sample` (shard → statistics, once),
     `collate` (shard → batch, every epoch, on the host), `normalise` (inside the jitted step).
 
-    `same_shape = True` says that batches have one shape whatever their rows; each process of a
-    training then makes the inputs of its own devices only.
-
-    One that loses digits when inputs become float32 has `centred(statistics)`: the same
-    representation, which subtracts from them what it finds there before.
-
-    One whose events may be turned about the z axis has `turned(inputs, draws)`, called before
-    `normalise`: the inputs, turned or mirrored, and the `turning.Turn`, None if nothing was done;
-    draws: (B,) uint32, random numbers of the examples while a network learns, else None.
-
-    What a report shows of one, each by default nothing: `quantities(columns)`, a column by its name
-    in words, whose distribution is shown; and, of one with `drawn = True`, `panels()`, the axes of
-    its images, and `draw(columns, rows)`, the images of `rows` (n,), (n, H, W) a panel.
+    kind: of the inputs it makes, which models that take them name in `consumes`.
+    same_shape: whether batches have one shape whatever their rows; each process of a training then
+    makes the inputs of its own devices only, and rows may stay on the devices.
+    not_encoded: of one that encodes column by column, the fields that do not change a stored
+    column: its shards gain columns by what `only` makes. None: every column depends on all fields.
+    centres: whether `centred` returns one that subtracts, so that inputs keep their digits.
+    turns: whether `turned` may turn inputs.
+    drawn: whether its rows have images, which `panels` describes and `draw` makes.
     """
 
     kind: ClassVar[str]
+    same_shape: ClassVar[bool] = False
+    not_encoded: ClassVar[tuple[str, ...] | None] = None
+    centres: ClassVar[bool] = False
+    turns: ClassVar[bool] = False
+    drawn: ClassVar[bool] = False
 
+    @abstractmethod
     def needs(
         self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
     ) -> tuple[str, ...]:
         """Names of the RowBlock columns it reads; raises ConfigError for one not declared."""
-        ...
 
+    @abstractmethod
     def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """RowBlock columns of R rows → shard columns of R rows; raises DataError."""
-        ...
 
-    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Any:
-        """The model's inputs for `rows` (n,), padded with zero rows to `size` examples."""
-        ...
-
+    @abstractmethod
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
         """Values to take moments of: name → (n, F) float64, NaN where absent."""
-        ...
 
+    @abstractmethod
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Any:
+        """The model's inputs for `rows` (n,), padded with zero rows to `size` examples."""
+
+    @abstractmethod
     def normalise(self, inputs: Any, statistics: Mapping[str, MomentsLike]) -> Any:
         """Inputs scaled with the training set's moments; padding stays exactly 0."""
-        ...
+
+    @asked_if("not_encoded")
+    def only(self, names: Sequence[str]) -> Self:
+        """The same encoding of some of the columns; asked of one with `not_encoded`."""
+        raise NotImplementedError
+
+    def together(self, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Shard columns to lie side by side in memory: a name of `collate`'s → its members.
+
+        These are ragged, one number an object and of equal lengths in every row; they become one
+        column (V, C). By default none.
+        """
+        return {}
+
+    def merge(self, inputs: Sequence[Any]) -> Any:
+        """What `collate` makes for each of several devices as one, with a leading device axis."""
+        return stack(inputs)
+
+    @asked_if("centres")
+    def centred(self, statistics: Mapping[str, MomentsLike]) -> Self:
+        """The same, which subtracts what it finds there before inputs become float32.
+
+        By default itself. statistics: as `normalise` gets them.
+        """
+        return self
+
+    @asked_if("turns")
+    def turned(self, inputs: Any, draws: Any) -> tuple[Any, Turn | None]:
+        """Inputs turned about the z axis or mirrored, before `normalise`, and how; None: not.
+
+        draws: (B,) uint32, random numbers of the examples while a network learns, else None.
+        """
+        return inputs, None
+
+    def quantities(self, columns: Mapping[str, Column]) -> Mapping[str, Column]:
+        """Columns by names in words, whose distributions the report shows; by default none."""
+        return {}
+
+    @asked_if("drawn")
+    def panels(self) -> tuple[Panel, ...]:
+        """The axes of the images of a row; by default it has none."""
+        return ()
+
+    @asked_if("drawn")
+    def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The images of `rows` (n,): (n, H, W) a panel."""
+        return ()
+
+
+def stack(inputs: Sequence[Any]) -> Any:
+    """Several devices' inputs (NamedTuples of arrays) as one, with a leading device axis.
+
+    Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with
+    zeros to its largest.
+    """
+    return type(inputs[0])(*map(_stack, zip(*inputs, strict=True)))
+
+
+def _stack(leaves: Sequence[np.ndarray]) -> np.ndarray:
+    if len(leaves) == 1:
+        return leaves[0][None]
+    if len({leaf.shape for leaf in leaves}) == 1:
+        return np.stack(leaves)
+    shape = np.max([leaf.shape for leaf in leaves], axis=0)
+    out = np.zeros((len(leaves), *shape), leaves[0].dtype)
+    for d, leaf in enumerate(leaves):
+        out[d][tuple(slice(n) for n in leaf.shape)] = leaf
+    return out
 
 
 def require_declared(

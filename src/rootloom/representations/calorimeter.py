@@ -17,6 +17,7 @@ from rootloom.physics.calorimeter.ratios import cell_ratios, energy_ratios
 from rootloom.representations.base import (
     MomentsLike,
     Panel,
+    Representation,
     ragged,
     require,
     require_choice,
@@ -33,7 +34,7 @@ _CELL, _VALUE, _ENERGY = "shower.cell", "shower.value", "shower.energy"
 
 
 @dataclass(frozen=True)
-class CalorimeterCells:
+class CalorimeterCells(Representation):
     """(B, cells) energies of all cells, and the energy (B,) of the particle, both in GeV.
 
     objects: the cells that are not empty; they declare `id`, their number, and `energy` in GeV.

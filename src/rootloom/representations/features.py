@@ -10,6 +10,7 @@ import numpy as np
 
 from rootloom.representations.base import (
     MomentsLike,
+    Representation,
     ragged,
     require,
     require_declared,
@@ -26,7 +27,7 @@ _PREFIX = "x."  # keeps a variable called "weight" apart from the shard's own co
 
 
 @dataclass(frozen=True)
-class FeatureVector:
+class FeatureVector(Representation):
     """(B, F) features, standardised with the training set's moments.
 
     variables:   per-row variables; None takes all that the dataset declares, sorted by name.
@@ -46,8 +47,15 @@ class FeatureVector:
 
     kind: ClassVar[str] = "features"
     same_shape: ClassVar[bool] = True
+    centres: ClassVar[bool] = True
     # Fields that do not change a stored column: shards gain columns without touching others.
-    not_encoded: ClassVar[tuple[str, ...]] = ("variables", "objects", "log", "clip", "reference")
+    not_encoded: ClassVar[tuple[str, ...] | None] = (
+        "variables",
+        "objects",
+        "log",
+        "clip",
+        "reference",
+    )
 
     variables: tuple[str, ...] | None = None
     objects: tuple[str, ...] = ()

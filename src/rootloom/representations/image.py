@@ -18,6 +18,7 @@ from rootloom.physics.jets.clustering import inclusive_jets
 from rootloom.representations.base import (
     MomentsLike,
     Panel,
+    Representation,
     momenta,
     ragged,
     require,
@@ -42,7 +43,7 @@ _CHANNELS = tuple(_QUANTITIES)
 
 
 @dataclass(frozen=True)
-class JetImage:
+class JetImage(Representation):
     """(B, pixels, pixels, C) images; rows grow with φ, columns with y: plot with origin="lower".
 
     objects:    the constituents; they declare px, py, pz, e in GeV.

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rootloom.config import registry
+from rootloom.representations.base import Representation
 
 
-def representation_of(named: Mapping[str, Any]) -> Any:
+def representation_of(named: Mapping[str, Any]) -> Representation:
     """The representation with these fields, among which its name is none."""
     fields = {k: v for k, v in named.items() if k != "name"}
-    return registry.build("representations", fields)
+    found: Representation = registry.build("representations", fields)
+    return found

@@ -15,6 +15,7 @@ from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.representations.base import (
     MomentsLike,
     Panel,
+    Representation,
     ragged,
     require,
     require_choice,
@@ -38,7 +39,7 @@ _EVENTS_AT_A_TIME = 64  # drawn whole before they are pooled: 14 MB of a JUNO-li
 
 
 @dataclass(frozen=True)
-class PmtSphere:
+class PmtSphere(Representation):
     """(B, rings, columns + 2 wrap, 2) images of log(1 + charge) and time; row 0 is the south pole.
 
     objects: the hits; they declare pmt, charge (photoelectrons) and time (ns). rings, equator: of
@@ -66,6 +67,7 @@ class PmtSphere:
     kind: ClassVar[str] = "image"
     same_shape: ClassVar[bool] = True
     drawn: ClassVar[bool] = True
+    turns: ClassVar[bool] = True
 
     objects: str = "hits"
     rings: int = 117

@@ -11,6 +11,7 @@ import numpy as np
 from rootloom.errors import DataError
 from rootloom.representations.base import (
     MomentsLike,
+    Representation,
     momenta,
     ragged,
     require,
@@ -26,7 +27,7 @@ _WHO = "clustering_tree"
 
 
 @dataclass(frozen=True)
-class ClusteringTree:
+class ClusteringTree(Representation):
     """Trees with seven features a node: |p|, η, φ, E, E/E_jet, pT, θ (GeV, rad).
 
     objects:    the constituents; they declare px, py, pz, e in GeV.

@@ -352,7 +352,12 @@ def _turned(op: ast.unaryop, value: Any) -> Any:
     if isinstance(op, ast.Invert | ast.Not):
         return np.logical_not(truth(value))
     value = whole_or_real(value)
-    return value if isinstance(op, ast.UAdd) else _combined(ast.Sub(), 0, value)
+    if isinstance(op, ast.UAdd):
+        return value
+    kind = primitive(value)
+    if kind is not None and kind.kind == "f":
+        return -value  # 0 - x has no negative zero, by which 1 / x is -inf
+    return _combined(ast.Sub(), 0, value)
 
 
 def _bits(a: Any, b: Any) -> tuple[Any, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from rootloom.errors import ResultError
 from rootloom.rootio.origin import Events
-from rootloom.system.atomic import read_json, write_json
+from rootloom.system import provenance
+from rootloom.system.atomic import REMAKE, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -100,27 +101,47 @@ def relative(shards: Iterable[str], manifest: str | Path) -> tuple[str, ...]:
     return tuple(os.path.relpath(path, Path(manifest).parent) for path in shards)
 
 
-def shards_by_file(manifests: Iterable[str | Path]) -> dict[str, list[str]]:
+def shards_by_file(
+    manifests: Iterable[str | Path], *, verified: bool = False
+) -> dict[str, list[str]]:
     """Paths of the shards in the manifests, by file, in the order of the files' keys.
 
-    A file that was set aside has none.
+    A file that was set aside has none. verified: refuse a shard that is not the one its manifest
+    tells of. Those that were restored, copied or moved may be whole and still be of another file,
+    or of an earlier configuration. Raises ResultError.
     """
     found: dict[str, list[str]] = {}
     for path in manifests:
         below = Path(path).parent
         for key, entry in Manifest.read(path).files.items():
             found[key] = [os.path.normpath(below / shard) for shard in entry.shards]
+            if verified:
+                for shard, job in zip(found[key], entry.fingerprints, strict=False):
+                    _require_made_by(Path(shard), job)
     return dict(sorted(found.items()))
+
+
+def _require_made_by(shard: Path, job: str) -> None:
+    found = provenance.fingerprint(shard)
+    if found != job:
+        made = f"a shard of job {found}" if found else "one that does not say what made it"
+        raise ResultError(
+            str(shard),
+            expected=f"the shard that job {job} made, as its manifest says",
+            found=made if shard.exists() else "no such file",
+            fix=REMAKE,
+        )
 
 
 def all_shards(paths: Sequence[str | Path], files: int) -> list[str]:
     """Shards of all files of a data set, in the order of the files' keys, whatever the packs.
 
     paths: its manifests; single shards, which they name, may stand among them. Raises ResultError
-    when they do not hold `files` files: training on less would go unnoticed.
+    when they do not hold `files` files, or a shard is not the one that they tell of: training on
+    less, or on others, would go unnoticed.
     """
     manifests = [path for path in paths if Path(path).suffix == ".json"]
-    found = shards_by_file(manifests)
+    found = shards_by_file(manifests, verified=True)
     if len(found) != files:
         raise ResultError(
             f"{len(manifests)} manifests of shards",

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.representations.base import panels_of, quantities_of
+from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.moments import ClassMeans
 from rootloom.shards.reader import Shard
@@ -164,7 +164,7 @@ class Survey:
         )
 
 
-def axes_of(paths: Sequence[str | Path], representation: Any) -> Axes:
+def axes_of(paths: Sequence[str | Path], representation: Representation) -> Axes:
     """The axes of all distributions, by a look at some rows of the shards, of at most a thousand.
 
     Which these are follows from the shards' names. Raises ResultError for a damaged shard.
@@ -198,9 +198,11 @@ def _first_rows(path: str | Path, most: int) -> dict[str, Column]:
         return shard.read(split, None, 0, most) if split else {}
 
 
-def of_shard(path: str | Path, representation: Any, classes: Sequence[str], axes: Axes) -> Survey:
+def of_shard(
+    path: str | Path, representation: Representation, classes: Sequence[str], axes: Axes
+) -> Survey:
     """The survey of one shard, in blocks of bounded memory; raises ResultError if it is damaged."""
-    panels = panels_of(representation)
+    panels = representation.panels()
     pixels = sum(panel.pixels for panel in panels)
     with Shard(path) as shard:
         sample = str(shard.attributes.get("sample", ""))
@@ -246,12 +248,12 @@ def axis(values: np.ndarray) -> np.ndarray:
     return np.linspace(low, high, bins + 1)
 
 
-def _inputs(representation: Any, columns: Mapping[str, Column]) -> dict[str, Column]:
+def _inputs(representation: Representation, columns: Mapping[str, Column]) -> dict[str, Column]:
     """The representation's quantities, and the targets."""
     prefix = AUXILIARY + TARGET
     targets = {name: column for name, column in columns.items() if name.startswith(prefix)}
     named = {f"target {name.removeprefix(prefix)}": column for name, column in targets.items()}
-    return {**quantities_of(representation, columns), **named}
+    return {**representation.quantities(columns), **named}
 
 
 def _blocks(shard: Shard, split: str, rows: int) -> Iterator[dict[str, Column]]:
@@ -274,7 +276,10 @@ def _spread(
 
 
 def _drawn(
-    columns: Mapping[str, Column], representation: Any, sample: str, classes: Sequence[str]
+    columns: Mapping[str, Column],
+    representation: Representation,
+    sample: str,
+    classes: Sequence[str],
 ) -> Survey:
     """Mean images and examples of a block of rows."""
     label, weight = _label_and_weight(columns)

@@ -30,7 +30,7 @@ def recipes(
     column name the fields that do not change a stored column in `not_encoded`; for all others every
     column depends on every expression.
     """
-    ignored = getattr(representation, "not_encoded", None)
+    ignored = representation.not_encoded
     if ignored is None:
         whole = of_value([vars(representation), dict(expressions), context])
         return dict.fromkeys(expressions, whole)
@@ -60,7 +60,7 @@ def write_or_update(
     attributes = {**attributes, "recipes": json.dumps(dict(recipe), sort_keys=True)}
     kept = _kept(path, recipe)
     missing = [name for name in recipe if name not in kept]
-    if kept and hasattr(representation, "only"):
+    if kept and representation.not_encoded is not None:
         part = representation.only(missing)
         # A row of no class is stored where all its inputs are numbers; with others it need not be.
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -16,10 +17,12 @@ def silent(done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-class Simulation:
+class Simulation(ABC):
     """A source of events, whose fields are its configuration.
 
-    name: in a configuration; processes: what it can simulate; tree: name of the TTree it writes;
+    name: in a configuration.
+    processes: what it can simulate.
+    tree: name of the TTree it writes.
     level: of compression, see `write_tree`.
     """
 
@@ -48,8 +51,8 @@ class Simulation:
         blocks = self.blocks(process, rows, seed, progress)
         write_tree(path, self.tree, blocks, notes, level=self.level)
 
+    @abstractmethod
     def blocks(
         self, process: str, rows: int, seed: int, progress: Progress = silent
     ) -> Iterator[Rows]:
         """The rows of such a file, in the blocks in which they are written."""
-        raise NotImplementedError

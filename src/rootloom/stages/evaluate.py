@@ -36,13 +36,16 @@ def run(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output
     held_out: predictions for the training split of members that each left a fold of it out.
     """
     from rootloom.evaluation.evaluate import evaluate
+    from rootloom.evaluation.predictions import require_named_split
     from rootloom.evaluation.results import write_result
 
     section = Section(**job["section"])
     evaluator = registry.parse("evaluations", section.evaluation)
     with of_result():
+        for path in (*predictions, *held_out):
+            require_named_split(path)
         found = evaluate(predictions, evaluator, held_out)
-    record = provenance.record("evaluate", dict(job), seed=getattr(evaluator, "seed", None))
+    record = provenance.record("evaluate", dict(job), seed=evaluator.seed)
     write_result(output, dataclasses.replace(found, provenance=record))
 
 

@@ -177,9 +177,12 @@ def _write_friends(
 
 def scores_of(section: Branches, predictions: Sequence[str], keys: Sequence[str]) -> Scores:
     """Scores of some input files. Raises ResultError for predictions that are damaged."""
+    from rootloom.evaluation.predictions import require_named_split
     from rootloom.stages.friend_trees import Scores
 
     with of_result():
+        for path in predictions:
+            require_named_split(path)
         return Scores(predictions, keys, section.experiment, section.folds)
 
 

@@ -69,17 +69,11 @@ def task_of(network: Network, truth: Any, moments: Mapping[str, Any]) -> Any:
     kind: Any = registry.resolve("tasks", network.task["kind"])
     given = {
         "model": registry.build("models", network.model),
-        "representation": _centred(representation_of(network.representation), moments),
+        "representation": representation_of(network.representation).centred(moments),
         "statistics": moments,
         kind.learns: getattr(truth, kind.learns),
     }
     return registry.build("tasks", {**network.task, **given})
-
-
-def _centred(representation: Any, moments: Mapping[str, Any]) -> Any:
-    """A representation that knows the moments of what it lays out, if it wants to."""
-    centred = getattr(representation, "centred", None)
-    return centred(moments) if centred else representation
 
 
 def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Any:

@@ -231,11 +231,11 @@ def _noting(
 ) -> Iterator[RowBlock]:
     """The same blocks; names of columns that lose their differences go to `coarse`.
 
-    A representation with `centred` keeps those of its inputs.
+    A representation that centres keeps those of its inputs.
     """
     for block in blocks:
         for name, column in block.columns.items():
-            kept = hasattr(representation, "centred") and not name.startswith(TARGET)
+            kept = representation.centres and not name.startswith(TARGET)
             values = column.values if isinstance(column, Ragged) else column
             if not kept and storable(values[:_LOOKED_AT]).dtype == np.float64:
                 coarse.add(name)

@@ -146,7 +146,7 @@ def sums_of_pack(manifest: str, of_shard: Callable[[str], Sums], empty: Sums) ->
     from rootloom.shards.manifest import shards_by_file
     from rootloom.shards.merging import merge_all, merge_by_position
 
-    by_file = shards_by_file([manifest])
+    by_file = shards_by_file([manifest], verified=True)
     files = sorted((position(key), shards) for key, shards in by_file.items() if shards)
     sums = ((at, merge_all(map(of_shard, shards))) for at, shards in files)
     content = (merge_by_position(sums) if files else empty).content()

@@ -33,7 +33,6 @@ class Classification(Supervised):
     least: ClassVar[int] = 2
     evaluation: ClassVar[str] = "classification"
     probability: ClassVar[bool] = True
-    targets: ClassVar[tuple[str, ...]] = ()
 
     classes: Sequence[str] = ()
     signal: str | None = None

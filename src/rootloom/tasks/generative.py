@@ -15,7 +15,7 @@ from rootloom.errors import ConfigError
 from rootloom.models.generators.calorimeter import Layers, layer_energies, shapes
 from rootloom.models.generators.shower_scale import ShowerScale
 from rootloom.physics.histograms import separation_power
-from rootloom.tasks.base import Params, require_role
+from rootloom.tasks.base import Generator, Params, require_role
 from rootloom.types import Batch, Shower
 
 # Bins in which shares of the energy are compared during training.
@@ -25,7 +25,7 @@ SHAPE_BINS, SHAPE_RANGE = 250, (-7.0, 6.0)
 
 
 @dataclass(frozen=True)
-class Generative:
+class Generative(Generator):
     """A model that makes showers of one kind of particle; a task adds `generate` and its loss.
 
     model: with the `layers` of the representation. representation: of kind "calorimeter", which
@@ -35,12 +35,10 @@ class Generative:
 
     learns: ClassVar[str] = "classes"
     least: ClassVar[int] = 1
-    most: ClassVar[int] = 1
+    most: ClassVar[int | None] = 1
     yields: ClassVar[str] = "examples"
     evaluation: ClassVar[str] = "generation"
     probability: ClassVar[bool] = False
-    targets: ClassVar[tuple[str, ...]] = ()
-    role: ClassVar[str]
 
     model: Any
     representation: Any
@@ -73,10 +71,6 @@ class Generative:
     def scale(self) -> ShowerScale:
         """Showers as numbers of the order of one, by the training's moments."""
         return ShowerScale(self.layers, float(self.representation.threshold), self.statistics)
-
-    def generate(self, params: Params, energy: Array, key: Array, identity: Array) -> Array:
-        """See `rootloom.tasks.base.Generator`."""
-        raise NotImplementedError
 
     def columns(self) -> tuple[str, ...]:
         """Energy generated in each layer: "generated_layer0", …."""

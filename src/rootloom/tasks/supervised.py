@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rootloom.models.base import Model
 from rootloom.models.layers import EXAMPLE, example_seeds, random_bits
+from rootloom.representations.base import MomentsLike, Representation
 from rootloom.representations.turning import Turn
-from rootloom.tasks.base import Params, require_role
+from rootloom.tasks.base import Params, Task, require_role
 from rootloom.types import Batch
 
 _TURN = 0x7475726E  # tells the bits of a turn from those of other draws
@@ -33,7 +36,7 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class Supervised:
+class Supervised(Task):
     """A model with a linear head; a task adds `outputs`, its loss and its columns.
 
     model: a backbone of `rootloom.models`. representation: normalises inputs with `statistics`,
@@ -41,20 +44,17 @@ class Supervised:
     representation yields.
     """
 
-    yields: ClassVar[str] = "scores"
-    role: ClassVar[str] = "embedding"
-
-    model: Any
-    representation: Any
-    statistics: Mapping[str, Any]
+    model: Model
+    representation: Representation
+    statistics: Mapping[str, MomentsLike]
 
     def __post_init__(self) -> None:
         require_role(self)
 
     @property
+    @abstractmethod
     def outputs(self) -> int:
         """How many numbers the head makes of an example."""
-        raise NotImplementedError
 
     def init(self, key: Array, batch: Batch) -> Params:
         """Parameters for inputs of this shape."""
@@ -79,18 +79,15 @@ class Supervised:
         return found, turn
 
     def turned(self, batch: Batch, key: Array, *, train: bool) -> tuple[Any, Turn | None]:
-        """Inputs, and how they are turned about the z axis or mirrored, if they are.
+        """Inputs as the representation turns them, and how, if it does; see its `turned`.
 
-        A representation may have `turned(inputs, draws)`, which says both; `draws` (B,) uint32 are
-        of an example's id and the step's key, None outside trainings.
+        Its draws are of an example's id and the step's key.
         """
-        turn = getattr(self.representation, "turned", None)
-        if turn is None:
+        if not self.representation.turns:
             return batch.inputs, None
         draws = random_bits(example_seeds(key, batch.id), _TURN, ()) if train else None
         # Inputs may be the host's where only the key is traced, and NumPy takes no traced index.
-        found: tuple[Any, Turn | None] = turn(jax.tree.map(jnp.asarray, batch.inputs), draws)
-        return found
+        return self.representation.turned(jax.tree.map(jnp.asarray, batch.inputs), draws)
 
     def groups(self, params: Params) -> Any:
         """All parameters in one group, "default"."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from rootloom.errors import DataError, nearest
+from rootloom.evaluation.base import Evaluator
 from rootloom.evaluation.classification.confusion import confusion
 from rootloom.evaluation.classification.discriminants import check_discriminants
 from rootloom.evaluation.classification.discriminate import discriminate
@@ -32,7 +33,7 @@ NONE_RIGHT = "no row is in its most probable class"
 
 
 @dataclass(frozen=True)
-class Classification(ClassificationOptions):
+class Classification(ClassificationOptions, Evaluator):
     """Rejection, AUC and significance of scores; see `ClassificationOptions`."""
 
     shown: ClassVar[tuple[str, ...]] = ("roc.png",)

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
+from rootloom.evaluation.base import EvaluationKind
 from rootloom.evaluation.generation.compare import LEAST, Comparison, FidelityOptions, compare
 from rootloom.evaluation.generation.relations import Response
 from rootloom.evaluation.generation.result import (
@@ -27,7 +28,7 @@ Layers = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class Generation(FidelityOptions):
+class Generation(FidelityOptions, EvaluationKind):
     """How generated showers are compared with real ones; see `FidelityOptions`.
 
     features: the variables to compare, by default all but the requested energy. max_rows: showers

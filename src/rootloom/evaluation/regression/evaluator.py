@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from rootloom.errors import ConfigError, DataError, nearest, require_known
+from rootloom.evaluation.base import Evaluator
 from rootloom.evaluation.bins import even_edges, in_bins
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, over_members
@@ -50,7 +51,7 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(Evaluator):
     """How predicted targets become figures.
 
     directions: x, y, z of vectors, by name: the opening angle to the truth, degrees. points: of

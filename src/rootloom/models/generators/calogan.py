@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rootloom.errors import ConfigError
+from rootloom.models.base import Model
 from rootloom.models.generators.calorimeter import (
     ACTIVE,
     Layers,
@@ -32,7 +33,7 @@ from rootloom.types import Positive, Size
 _TOLERANCE = 5.0
 
 
-class CaloGAN(nn.Module):
+class CaloGAN(Model):
     """Generator and discriminator of showers in `layers` of cells, for one kind of particle.
 
     layers: cells along x and y of each. latent: numbers a shower is made of, scaled with the energy
@@ -56,7 +57,6 @@ class CaloGAN(nn.Module):
     kernels: Size = 20
     dimensions: Size = 10
     group: Size = 16
-    dtype: Precision = "float32"
 
     def setup(self) -> None:
         """The two networks, whose parameters the task tells apart by these names."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rootloom.models.base import Model
 from rootloom.models.generators.calorimeter import Layers
 from rootloom.models.layers import HE, Precision
 from rootloom.types import Size
@@ -17,7 +18,7 @@ from rootloom.types import Size
 _HALF_TURNS = 16
 
 
-class ShowerFlow(nn.Module):
+class ShowerFlow(Model):
     """Two velocity fields: of a shower's energy ratios, and of its cells given its layers.
 
     layers: cells along x and y of each. width, blocks: of the residual networks that see a shower
@@ -37,7 +38,6 @@ class ShowerFlow(nn.Module):
     blocks: Size = 3
     channels: Size = 8
     hidden: Size = 24
-    dtype: Precision = "float32"
 
     def setup(self) -> None:
         """The two networks, whose parameters the task tells apart by these names."""

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rootloom.models.base import Model
 from rootloom.models.generators.calogan import similarity
 from rootloom.models.generators.calorimeter import Layers, layer_energies, leaky, shapes
 from rootloom.models.generators.shower_scale import ShowerScale
@@ -26,7 +27,7 @@ class Seen(NamedTuple):
     cells: Array
 
 
-class ShowerGAN(nn.Module):
+class ShowerGAN(Model):
     """Two generators with a discriminator each: of layer energies, and of cells given these.
 
     As in CaloDREAM (arXiv:2405.09629) layer energies are made first, at the particle's energy, and
@@ -58,7 +59,6 @@ class ShowerGAN(nn.Module):
     dimensions: Size = 10
     group: Size = 16
     shapes: bool = True
-    dtype: Precision = "float32"
 
     def setup(self) -> None:
         """The networks, whose parameters the task tells apart by these names."""

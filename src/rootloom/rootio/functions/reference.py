@@ -102,7 +102,8 @@ def configuration_page(schema: Mapping[str, Any]) -> str:
         "",
         "Every key with its type and default, generated from the classes that read it by",
         "`rootloom schema`; **bold** keys have no default. A file with an unknown key is refused,",
-        "with the nearest known one. `kind:` chooses a class; its fields follow. Numbers may be",
+        "with the nearest known one. `kind:` chooses a class, one of those below or, as",
+        "`package.module:Class`, of a package of your own; its fields follow. Numbers may be",
         "written 1e-3. What stands in an expression: [expressions](expressions.md).",
     ]
     for place, name in _KINDS.items():

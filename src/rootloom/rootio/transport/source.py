@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -98,7 +99,7 @@ def _entries(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
         return [pattern]
     path = Path(_located(os.path.expanduser(pattern), base))
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: byte {error.start}",
@@ -114,8 +115,21 @@ def _entries(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
             found=f"{error.strerror or error}: {path}",
             fix=_nearest_path(str(path)),
         ) from None
-    numbered = [(f"{path}, line {n}", _COMMENT.split(s)[0].split()) for n, s in enumerate(lines, 1)]
-    return [_entry(words, where) for where, words in numbered if words]
+    if "\0" in text:
+        raise ConfigError(
+            str(path),
+            expected="a list of files, one a line",
+            found=f"a character U+0000 after {text.index(chr(0))} others",
+            fix="write the list again",
+        )
+    lines = enumerate(text.splitlines(), 1)
+    numbered = [(f"{path}, line {n}", _COMMENT.split(line)[0].split()) for n, line in lines]
+    found = [_entry(words, where) for where, words in numbered if words]
+    if not found:
+        raise InputError(
+            str(path), expected="a file, one a line", found="none", fix="write the list again"
+        )
+    return found
 
 
 def _entry(words: list[str], where: str) -> str:
@@ -150,7 +164,8 @@ def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
     names: list[str] = []
     if glob.has_magic(pattern):
         _require_listable(_located(pattern, base))
-        names = glob.glob(pattern, root_dir=base, recursive=True)
+        # Of two `**` each finds the same files.
+        names = list(dict.fromkeys(glob.glob(pattern, root_dir=base, recursive=True)))
         names = [name for name in names if _is_file(_located(name, base))]
     if not names:
         raise InputError(
@@ -159,7 +174,22 @@ def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
             found=f"no match in {os.path.abspath(base or '.')}",
             fix=_instead_of(pattern, _located(pattern, base)),
         )
+    for name in names:
+        _require_text(name)
     return names
+
+
+def _require_text(name: str) -> None:
+    """Refuse a file whose name is not UTF-8: neither keys nor lists of files could hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            f"file {os.fsencode(name)!r}",
+            expected="a name in UTF-8",
+            found="bytes that are none",
+            fix="rename it",
+        ) from None
 
 
 def _instead_of(pattern: str, path: str) -> str:
@@ -224,17 +254,18 @@ def _is_file(path: str) -> bool:
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        faults.pass_on(error, path)
         if not os.path.islink(path):
-            return False
+            return False  # not there, below a file, or longer than any name can be
+        circle = error.errno == errno.ELOOP
         raise InputError(
             f"file {path}",
             expected="a file, or a link to one",
-            found=f"a link to {os.readlink(path)}, where nothing is",
-            fix="mount what it leads to, or remove it",
+            found=f"a link to {os.readlink(path)}, "
+            + ("which leads back to it" if circle else "where nothing is"),
+            fix="remove it" if circle else "mount what it leads to, or remove it",
         ) from None
-    except OSError as error:
-        raise faults.of_system(error, path, writing=True) or error from None
 
 
 def _require_listable(pattern: str) -> None:
@@ -264,7 +295,8 @@ def _located(name: str, base: str | os.PathLike[str] | None) -> str:
 def _nearest_path(path: str) -> str:
     """What lies in the deepest folder of `path` that exists."""
     wanted = Path(path)
-    while not wanted.parent.is_dir():
+    # Not Path.is_dir, which raises for names longer than any can be.
+    while not os.path.isdir(wanted.parent):
         wanted = wanted.parent
     try:
         names = [name for name in os.listdir(wanted.parent) if not name.startswith(".")]

@@ -1,0 +1,36 @@
+"""What a kind of evaluation is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from rootloom.evaluation.predictions import Predictions
+from rootloom.evaluation.results import Result
+
+
+class EvaluationKind(ABC):
+    """What all evaluations derive from; one is a dataclass, the `evaluation` section its fields.
+
+    shown: figures that the report leaves beside its page.
+    seed: of its random numbers.
+    """
+
+    shown: ClassVar[tuple[str, ...]]
+    seed: int | None = None  # of one that draws none
+
+    @abstractmethod
+    def result(self, *samples: Any, **more: Any) -> Any:
+        """Figures of a method: of predictions, see `Evaluator`, or of what a generator makes."""
+
+
+class Evaluator(EvaluationKind):
+    """What evaluations of predictions derive from. A task names the kind of its own."""
+
+    @abstractmethod
+    def result(self, members: Sequence[Predictions], held_out: Sequence[Predictions]) -> Result:
+        """Figures of a method from predictions of its members, which are of the same rows.
+
+        held_out: predictions of the same members for rows of which member m left out fold m.
+        """

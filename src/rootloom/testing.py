@@ -1,0 +1,257 @@
+"""What tests of a model ask of it, whoever wrote it, and data in memory to ask it with.
+
+    CASE = Case(Classification(MyModel(), MyRepresentation(), moments, ("b", "s")), columns)
+
+    @pytest.mark.parametrize("check", MODEL_CHECKS)
+    def test_my_model(check):
+        check(CASE)
+
+`columns` are shard columns of 16 rows or more, `labelled`. Eight devices are asked for: where there
+are fewer, `XLA_FLAGS=--xla_force_host_platform_device_count=8` makes them of one processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from rootloom.batches.assemble import assemble
+from rootloom.representations.base import Representation
+from rootloom.shards.weights import WeightTable
+from rootloom.tasks.supervised import Supervised
+from rootloom.training import parallel
+from rootloom.training.state import initial_params, initial_state
+from rootloom.training.step import train_step
+from rootloom.types import Batch, Column
+
+# One size wherever a check allows and functions compiled once a model: compiling takes the time.
+SIZE, PARTLY = 16, 10
+_RULE = optax.sgd(0.1)  # Adam's first step amplifies the rounding of gradients near zero
+
+# Rows of a block of a table: fewer than most tests have, and no divisor of them.
+BLOCK = 37
+
+
+class Memory:
+    """A loader over columns in memory; shuffles as a function of (seed, epoch)."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, Column],
+        representation: Any,
+        batch_size: int,
+        *,
+        devices: int = 1,
+        shuffle: bool = True,
+        seed: int = 0,
+        targets: Sequence[str] = (),
+        weights: WeightTable | None = None,
+    ) -> None:
+        self.columns, self.representation, self.weights = columns, representation, weights
+        self.batch_size, self.devices, self.targets = batch_size, devices, targets
+        self.shuffle, self.seed, self.waited_seconds = shuffle, seed, 0.0
+        self.rows = len(columns["id"])
+        self.batches_per_epoch = -(-self.rows // batch_size)
+        self.scale = float(min(batch_size, self.rows))
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
+        """See `rootloom.batches.loader.Loader`."""
+        order = self.order(epoch)
+        for start in range(start_batch * self.batch_size, self.rows, self.batch_size):
+            yield self.batch(order[start : start + self.batch_size])
+
+    def order(self, epoch: int) -> np.ndarray:
+        """See `rootloom.batches.loader.Loader`."""
+        order = np.arange(self.rows)
+        if self.shuffle:
+            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
+        return order
+
+    def table(self) -> Generator[Batch] | None:
+        """See `rootloom.batches.loader.Loader`."""
+        if not self.representation.same_shape:
+            return None
+        return self._blocks()
+
+    def _blocks(self) -> Generator[Batch]:
+        for start in range(0, self.rows, BLOCK):
+            yield self.batch(np.arange(start, min(start + BLOCK, self.rows)), 1, BLOCK)
+
+    def batch(self, rows: np.ndarray, devices: int = 0, size: int = 0) -> Batch:
+        """Rows (n,) on devices of `size` examples each; 0: as in an epoch."""
+        return assemble(
+            self.columns,
+            rows,
+            representation=self.representation,
+            weights=self.weights,
+            targets=self.targets,
+            devices=devices or self.devices,
+            size=size or self.batch_size // self.devices,
+        )
+
+
+def labelled(columns: Mapping[str, Column], label: np.ndarray, seed: int) -> dict[str, Column]:
+    """Shard columns of R rows with those of every shard: label (R,), weight and identity."""
+    rng = np.random.default_rng(seed)
+    return {
+        **columns,
+        "label": label.astype(np.int32),
+        "weight": rng.uniform(0.5, 1.5, len(label)).astype(np.float32),
+        "id": rng.integers(0, 2**64, len(label), dtype=np.uint64),
+    }
+
+
+class Stored(Representation):
+    """What representations of columns that a test makes itself need not say."""
+
+    def needs(self, variables: Any, objects: Any) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """The columns as they are."""
+        return dict(columns)
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        """No moments."""
+        return {}
+
+    def normalise(self, inputs: Any, statistics: Any) -> Any:
+        """The inputs as they are."""
+        return inputs
+
+
+@dataclass
+class Case:
+    """A task on a small network, shard columns of some rows, and what is compiled for them."""
+
+    task: Supervised
+    columns: Mapping[str, Column]
+
+    @cached_property
+    def params(self) -> Any:
+        """The initial parameters."""
+        return initial_params(self.task, self.batch(np.arange(SIZE)), seed=3)
+
+    @cached_property
+    def losses_and_gradient(self) -> Callable[[Any, Batch], tuple[Any, Any]]:
+        """Of parameters and a batch of one device: losses (B,) in training, their mean's slope."""
+
+        def of(params: Any, batch: Batch) -> tuple[Any, Any]:
+            def objective(p: Any) -> Any:
+                loss, _ = self.task.loss(p, batch, _key(), train=True)
+                return loss.mean(), loss
+
+            gradient, losses = jax.grad(objective, has_aux=True)(params)
+            return losses, gradient
+
+        return jax.jit(of)
+
+    @cached_property
+    def _step(self) -> Any:
+        return parallel.on_every_device(partial(train_step, self.task, _RULE, SIZE))
+
+    def batch(self, rows: np.ndarray, size: int = SIZE, devices: int = 1) -> Batch:
+        """Rows as a loader yields them, leading axes (devices, size / devices)."""
+        return Memory(self.columns, self.task.representation, size, devices=devices).batch(rows)
+
+    def local(self, rows: np.ndarray) -> Batch:
+        """A batch of one device, without the device axis."""
+        found: Batch = jax.tree.map(lambda x: x[0], self.batch(rows))
+        return found
+
+    def stepped(self, *batches: Batch) -> Any:
+        """Parameters after a step of plain SGD on each batch."""
+        devices = len(batches[0].weight)
+        state = parallel.replicate(initial_state(self.params, _RULE, seed=0), devices)
+        for batch in batches:
+            state, sums = self._step(state, batch)
+            weight, expected = parallel.first(sums)["weight"], np.sum(batch.weight)
+            np.testing.assert_allclose(weight, expected, rtol=1e-6)
+        return parallel.first(state.params)
+
+
+def embedding_is_a_float32_vector_a_row(case: Case) -> None:
+    """Whatever the precision of the arithmetic."""
+    batch = case.local(np.arange(SIZE))
+    inputs = case.task.representation.normalise(batch.inputs, case.task.statistics)
+    for dtype in ("float32", "bfloat16"):
+        model = case.task.model.clone(dtype=dtype)
+        apply = partial(model.apply, {"params": case.params["backbone"]}, train=False)
+        embedding = jax.eval_shape(apply, inputs)
+        assert embedding.ndim == 2, embedding.shape
+        assert embedding.shape[0] == SIZE, embedding.shape
+        assert embedding.dtype == np.float32, embedding.dtype
+
+
+def gradients_are_finite_and_reach_every_parameter_array(case: Case) -> None:
+    """A parameter that nothing reaches is none; types are never promoted in silence."""
+    with jax.numpy_dtype_promotion("strict"):
+        _, gradient = case.losses_and_gradient(case.params, case.local(np.arange(SIZE)))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
+        assert np.isfinite(leaf).all(), path
+        assert np.abs(leaf).max() > 0, path
+
+
+def dropout_follows_the_id_and_not_the_place(case: Case) -> None:
+    """So that a mask depends neither on the number of devices nor on the company."""
+    rows = np.arange(SIZE)
+    with jax.numpy_dtype_promotion("strict"):
+        forward, _ = case.losses_and_gradient(case.params, case.local(rows))
+        backward, _ = case.losses_and_gradient(case.params, case.local(rows[::-1]))
+    np.testing.assert_allclose(forward, backward[::-1], rtol=2e-5, atol=1e-6)
+
+
+def padding_and_company_change_no_output_and_bfloat16_little(case: Case) -> None:
+    """Scores of rows are the same in a batch that others fill up."""
+    full, partly = case.local(np.arange(SIZE)), case.local(np.arange(PARTLY))
+    column, scores = case.task.columns()[0], []
+    for precision, tolerance in (("float32", 1e-6), ("bfloat16", 1e-2)):
+        predict = jax.jit(case.task.cast(precision).predict)
+        score, padded = (predict(case.params, batch, _key())[column] for batch in (full, partly))
+        np.testing.assert_allclose(padded[:PARTLY], score[:PARTLY], rtol=0, atol=tolerance)
+        assert np.isfinite(padded).all(), "padding"
+        scores.append(score)
+    assert np.abs(scores[1] - scores[0]).max() > 0, "the model computes in float32 always"
+    np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=0.05)
+
+
+def a_padded_batch_moves_parameters_as_its_rows_do(case: Case) -> None:
+    """Padding has no weight, and no part in a mean over the batch."""
+    rows = np.arange(PARTLY)
+    _require_close(*(case.stepped(case.batch(rows, size)) for size in (PARTLY, SIZE)))
+
+
+def eight_devices_make_the_update_of_one(case: Case) -> None:
+    """Devices share a batch, and the last ones may see padding only."""
+    one, eight = (
+        case.stepped(*(case.batch(np.arange(rows), devices=devices) for rows in (SIZE, PARTLY + 1)))
+        for devices in (1, 8)
+    )
+    _require_close(one, eight)
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), case.params, one)
+    assert max(jax.tree.leaves(moved)) > 1e-3, "two steps that move nothing"
+
+
+MODEL_CHECKS: tuple[Callable[[Case], None], ...] = (
+    embedding_is_a_float32_vector_a_row,
+    gradients_are_finite_and_reach_every_parameter_array,
+    dropout_follows_the_id_and_not_the_place,
+    padding_and_company_change_no_output_and_bfloat16_little,
+    a_padded_batch_moves_parameters_as_its_rows_do,
+    eight_devices_make_the_update_of_one,
+)
+
+
+def _key() -> jax.Array:
+    return jax.random.key(4)
+
+
+def _require_close(a: Any, b: Any) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-6), a, b)
