@@ -269,7 +269,7 @@ KEEP = {"negative_weights": "keep"}
             },
             "(?s)significances.*weights: event",
         ),
-        ({}, {"evaluation": {"weights": "trainin"}}, "(?s)evaluation\\.weights.*event, training"),
+        ({}, {"evaluation": {"weights": "trainin"}}, r"(?s)evaluation\.weights.*event, training"),
     ],
 )
 def test_wrong_samples_and_weights_are_refused_in_the_plan(
