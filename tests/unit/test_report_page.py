@@ -159,6 +159,7 @@ def inputs(folder, **changes):
             rows={s: {"qcd": n, "w": n} for s, n in (("train", 7012), ("test", 1985))},
             weights=WEIGHTS,
             files=8,
+            unclassified=1234,
             quarantined={"qcd_7.root": "bad <magic>: expected 'root'"},
             quarantined_share=0.125,
             quarantined_bytes=0.25,
@@ -273,6 +274,7 @@ def test_members_published_figures_and_losses_are_there(written):
     for phrase in (
         "3 members", "median", "Louppe et al., arXiv:1702.00748", "0.9195\u2009±\u20090.0009",
         "0.8418", "Waiting for input", "0.40\u2009%", "qcd_7.root",
+            "1\u2009234 more selected rows belong to no class",
             "1 of 8 files (12.5\u2009%), with 25.0\u2009% of the bytes",
         "bad <magic>: expected 'root'", '"fingerprint": "9c1e"', "7\u2009012",
     ):  # fmt: skip

@@ -11,8 +11,8 @@ from rootloom.types import SPLITS
 
 _TEST = SPLITS.index("test")
 _LOOK = (
-    "`rootloom inspect FILE` lists the branches, and numpy.unique of one in uproot the values that "
-    "`where` may ask for"
+    "`rootloom inspect FILE` lists the branches; look with uproot which values those that `where` "
+    "names have"
 )
 
 
