@@ -29,7 +29,7 @@ if not _LANE:
 # lane runs in a row is a file, or files that share a fixture of the session that is dear to make.
 _TOGETHER = {
     f"tests/workflow/test_{name}.py": "tests/workflow/finished"
-    for name in ("filelist", "refusals", "reruns")
+    for name in ("filelist", "fingerprints", "refusals", "reruns")
 }
 # The longest first, so that no lane is left alone with one of them at the end.
 _LONG = (
