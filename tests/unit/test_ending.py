@@ -64,7 +64,7 @@ def test_the_refusal_comes_after_all_else(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         "import atexit, logging\n"
-        "from rootloom import ending\n"
+        "from rootloom.system import ending\n"
         "from rootloom.errors import ConfigError\n"
         "logger = logging.getLogger('engine')\n"
         "logger.addHandler(ending.Ending())\n"
@@ -77,7 +77,7 @@ def test_the_refusal_comes_after_all_else(tmp_path: Path) -> None:
         "error: Error in line 3: x.yaml: a", "  expected: b", "  found:    c", "  fix:      d",
     ]  # fmt: skip
     program.write_text(
-        "from rootloom import ending\n"
+        "from rootloom.system import ending\n"
         "from rootloom.errors import ConfigError\n"
         "try:\n"
         "    ending.refuse(ConfigError('x.yaml: a', expected='b', found='c'))\n"

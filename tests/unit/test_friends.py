@@ -39,6 +39,7 @@ from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import shard_statistics
 from rootloom.shards.update import recipes, write_or_update
 from rootloom.shards.weights import WeightTable
+from rootloom.stages import evaluate as evaluations
 from rootloom.stages import friends
 from rootloom.stages.friend_trees import Scores
 from rootloom.stages.scoring import LearningData
@@ -354,14 +355,15 @@ def test_predictions_of_another_split_in_the_place_of_one_are_refused(tmp_path: 
     named = zip(GROUPS, made, strict=True)
     paths = {split: path.rename(tmp_path / f"{split}.h5") for split, path in named}
     shutil.copy(paths["none"], paths["test"])
-    section = {"experiment": "e", "folds": {}, "evaluation": {"kind": "classification"}}
+    section = {"method": "one", "evaluation": {"kind": "classification"}}
+    branches = friends.Branches(experiment="e", folds={}, readers={}, simulated=False)
     said = r"test\.h5\n.*rows of 'test'.*\n.*those of 'none'"
     with pytest.raises(ResultError, match=said):
-        all._scores(section, list(paths.values()), ["one"])
+        friends.scores_of(branches, list(map(str, paths.values())), ["one"])
     for given in ({"predictions": [paths["test"]]}, {"held_out": [paths["test"]]}):
         of = {"predictions": [paths["train"]], "held_out": [], **given}
         with pytest.raises(ResultError, match=said):
-            all.evaluate({"section": section}, **of, output=str(tmp_path / "found.json"))
+            evaluations.run({"section": section}, **of, output=str(tmp_path / "found.json"))
 
 
 def test_rows_of_no_class_are_not_evaluated(tmp_path: Path) -> None:

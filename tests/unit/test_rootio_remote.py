@@ -18,6 +18,7 @@ pytest.importorskip("requests")
 from rootloom.errors import (
     ConfigError,
     InputError,
+    PackageError,
     ResourceError,
     RootloomError,
     StorageError,
@@ -185,7 +186,7 @@ def test_patience_is_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         (OSError("[FATAL] Auth failed: No protocols left"), 1, StorageError, "X509_USER_PROXY"),
         (OSError("[ERROR] Server responded: [3010] denied"), 1, StorageError, "credentials"),
         (PermissionError("HTTP 403 Forbidden"), 1, StorageError, "credentials"),
-        (ModuleNotFoundError("No module named 'XRootD'"), 1, ResourceError, r"rootloom\[remote\]"),
+        (ModuleNotFoundError("No module named 'XRootD'"), 1, PackageError, r"rootloom\[remote\]"),
         (TimeoutError("[ERROR] Operation expired"), 3, ResourceError, "nothing is set aside"),
         (OSError("HTTP 503 Service Unavailable"), 3, ResourceError, "nothing is set aside"),
         (OSError("HTTP 500 Internal Server Error"), 3, UnsteadyError, "server"),

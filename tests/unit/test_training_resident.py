@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 import pytest
-from tests.learnable import BLOCK, Memory, PlainFeatures, PlainImage, images, point_task, points
+from tests.learnable import Memory, PlainFeatures, PlainImage, images, point_task, points
 
 from rootloom.cluster.running import Preempted
 from rootloom.errors import TrainingError
@@ -27,6 +27,7 @@ from rootloom.shards.layout import AUXILIARY
 from rootloom.tasks.adversarial import Adversarial
 from rootloom.tasks.classification import Classification
 from rootloom.tasks.regression import Regression
+from rootloom.testing import BLOCK
 from rootloom.training import feed, parallel, resident
 from rootloom.training.feed import Batches, Resident
 from rootloom.training.loop import Result, fit
