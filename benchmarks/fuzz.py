@@ -13,6 +13,7 @@ most 100.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import random
@@ -102,6 +103,11 @@ _TEXTS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
+def _value(rng: random.Random) -> Any:
+    """A value that fits nowhere; a copy, as later cases must not find what this one does to it."""
+    return copy.deepcopy(rng.choice(_VALUES))
+
+
 def _nodes(data: Any) -> Iterator[tuple[Any, Any]]:
     """Every (container, key) in a document."""
     for key in list(data) if isinstance(data, dict) else range(len(data)):
@@ -123,12 +129,12 @@ def _mutated_tree(text: str, rng: random.Random) -> str:
             case 1 if isinstance(inside, dict):
                 inside[rng.choice((f"{key}s", str(key)[1:], "x", "kind", "a b"))] = inside.pop(key)
             case 2 if isinstance(inside, dict):
-                inside[rng.choice(("x", "kind", "files", "select"))] = rng.choice(_VALUES)
+                inside[rng.choice(("x", "kind", "files", "select"))] = _value(rng)
             case 3:
                 inside[key] = rng.choice(places)[0]
                 return str(yaml.safe_dump(data, sort_keys=False))
             case _:
-                inside[key] = rng.choice(_VALUES)
+                inside[key] = _value(rng)
     return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
@@ -471,7 +477,7 @@ def _damaged_json(data: bytes, rng: random.Random) -> bytes:
     if rng.random() < 0.2:
         del inside[key]
     else:
-        inside[key] = rng.choice(_VALUES)
+        inside[key] = _value(rng)
     return json.dumps(content).encode()
 
 
