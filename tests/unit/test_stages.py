@@ -46,6 +46,12 @@ def test_arrays_are_imported_where_stages_run(module: str) -> None:
     assert not {name.partition(".")[0] for name in names} & {"numpy", *HEAVY}
 
 
+def test_stages_ask_the_plan_for_hashes_of_code() -> None:
+    """It adds the versions of packages where the configuration asks for that."""
+    for file in (ROOT / "src/rootloom/stages").glob("*.py"):
+        assert "planning.fingerprint" not in file.read_text(), file
+
+
 @pytest.mark.parametrize("rule", sorted(STAGES))
 def test_scripts_call_their_stages_as_they_are_declared(rule: str) -> None:
     script = ast.parse((ROOT / "scripts" / f"{rule}.py").read_text())

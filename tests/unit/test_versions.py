@@ -37,6 +37,11 @@ def test_a_record_has_the_versions_that_its_code_imports() -> None:
     assert not {"pythia8mc", "scikit-learn", "uproot"} & made["packages"].keys()
 
 
+def test_code_without_packages_records_python_alone() -> None:
+    made = provenance.record("branches", {"packages": []})
+    assert made["packages"].keys() == {"python"}
+
+
 @pytest.mark.usefixtures("newer")
 def test_a_newer_package_is_named() -> None:
     then = provenance.version("numpy")

@@ -27,7 +27,7 @@ from rootloom.system.filelist import states
 from rootloom.system.provenance import other_versions, read
 
 EXAMPLES = 3  # files or definitions that a line names; it says how many more there are
-LOOKED_AT = 200  # jobs of a rule whose old outputs are read
+LOOKED_AT = 200  # jobs of a rule, and results of all, whose records are read
 _FIELD = re.compile(r"^    (output|wildcards): (.*)$")
 
 

@@ -25,7 +25,7 @@ import ast
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -85,7 +85,7 @@ def of_code(*targets: str) -> str:
     ("rootloom.shards.layout"). Raises AttributeError for one that is not there.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for place, found in sorted(_reached(targets).items()):
+    for place, found in sorted(_reached(*targets).items()):
         digest.update(f"{place.module}\0{place.name}\0{found.text}\0".encode())
     return digest.hexdigest()
 
@@ -93,19 +93,20 @@ def of_code(*targets: str) -> str:
 @cache
 def packages(*targets: str) -> frozenset[str]:
     """Packages that the definitions which `targets` reach import names from."""
-    found = frozenset[str]().union(*(found.packages for found in _reached(targets).values()))
+    found = frozenset[str]().union(*(found.packages for found in _reached(*targets).values()))
     return found - sys.stdlib_module_names
 
 
 def definitions(*targets: str) -> Definitions:
     """Hashes of what `of_code` covers, by module and definition, to say what has changed."""
     found: Definitions = {}
-    for (module, name), one in _reached(targets).items():
+    for (module, name), one in _reached(*targets).items():
         found.setdefault(module, {})[name] = of_value(one.text)
     return found
 
 
-def _reached(targets: Iterable[str]) -> dict[Place, Definition]:
+@cache
+def _reached(*targets: str) -> dict[Place, Definition]:
     """All definitions that the targets reach."""
     todo = [_of_target(target) for target in targets]
     found: dict[Place, Definition] = {}

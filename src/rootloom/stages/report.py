@@ -62,7 +62,7 @@ def describe(plan: Planning) -> Description:
     rule = "fidelity" if request.makes_examples else "evaluate"
     upstream = [plan.fingerprint(rule, method=name) for name in request.all_methods]
     upstream += [plan.fingerprint("survey", representation=n) for n in request.representations]
-    # Whoever is drawn says how; and its code is in its survey.
+    # A representation that can be drawn gives the axes of its images.
     drawn = [class_of("representations", fields) for fields in section.representations.values()]
     return Description(section, code=drawn, upstream=upstream)
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from rootloom.planning.fingerprint import of_code
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import preprocess
@@ -28,7 +27,7 @@ class Section:
 def describe(plan: Planning, representation: str) -> Description:
     """As little as statistics does it depend on how the files are packed."""
     spectra = summing.section_of(plan.request, representation)
-    code = of_code(summing.STAGE.run, *summing.code_of(spectra))
+    code = plan.code(summing.STAGE.run, *summing.code_of(spectra))
     axes = plan.fingerprint("axes", representation=representation)
     shards = preprocess.fingerprint_of(plan, representation, plan.files.listing.digest)
     return Description(Section(spectra=asdict(spectra)), upstream=[code, axes, shards])

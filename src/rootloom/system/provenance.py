@@ -42,7 +42,7 @@ def record(
         "stage": stage,
         **job,
         "version": code_version(),
-        "packages": package_versions(*job.get("packages", PACKAGES)),
+        "packages": package_versions(tuple(job.get("packages", PACKAGES))),
         "inputs": inputs or {},
         "seed": seed,
         "host": host_kind(),
@@ -64,9 +64,9 @@ def code_version() -> str:
 
 
 @cache
-def package_versions(*packages: str) -> dict[str, str]:
-    """Versions of Python and of these packages, or of all that can change a number."""
-    return {"python": platform.python_version(), **versions_of(packages or PACKAGES)}
+def package_versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """Versions of Python and of these packages; by default of all that can change a number."""
+    return {"python": platform.python_version(), **versions_of(packages)}
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
