@@ -38,6 +38,7 @@ DECLARATION = "DECIDES_NO_VALUE"
 ON_LOADING = "(on loading)"  # the name of what a module executes without binding a name
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_FOR_READERS = {"returns", "type_comment", "type_params"}
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With)  # these may do more than bind names
 
@@ -156,19 +157,21 @@ def _definition(place: Place) -> Definition:
     module = _module(place.module)
     imports, loads = dict(module.imports), set[str]()
     words: list[str] = []
-    names: set[str] = set()
+    scope = _Scope()
     leads: list[tuple[str, str]] = []  # targets of imports, and attributes of them
     uses: list[Place] = []
     for statement in module.statements.get(place.name, []):
-        for node in _import_statements(statement):
+        text = _Text()
+        _describe(statement, text, scope)
+        for node in text.imports:
             bound = dict(_bound_by_import(node, module.name))
             imports |= bound
             loads |= _modules_loaded(node, module.name)
             if not isinstance(statement, _DOCUMENTED):  # it imports for whoever uses its names
                 words.append(repr(bound))
                 leads.extend((target, "") for target in bound.values())
-        _describe(statement, words, names)
-    for name in sorted(names):
+        words += text.words
+    for name in sorted(scope.read):
         base, _, attributes = name.partition(".")
         if base in imports:
             words.append(f"{base} is {imports[base]}")
@@ -189,6 +192,8 @@ def _resolved(target: str, attributes: str = "") -> Place | None:
     module, _, name = target.partition(":")
     if not _is_module(module):
         return None
+    if _neutral(module):  # nothing is followed into it: it need not be read
+        return Place(module, name)
     if not name:
         if not attributes:
             return Place(module, "")
@@ -216,7 +221,7 @@ def _module(name: str) -> _Module:
             bound = _names_bound(statement)
             for binding in bound:
                 found.statements.setdefault(binding, []).append(statement)
-            if not isinstance(statement, _DOCUMENTED):
+            if isinstance(statement, _COMPOUND):
                 for node in _import_statements(statement):
                     found.loads.update(_modules_loaded(node, name))
             if not bound or isinstance(statement, _COMPOUND) or _registered(statement, found):
@@ -228,55 +233,88 @@ def _module(name: str) -> _Module:
 def _registered(statement: ast.stmt, module: _Module) -> bool:
     """Whether a decorator of the same package sees a function or class: it may register it."""
     for decorator in getattr(statement, "decorator_list", []):
-        names: set[str] = set()
-        _describe(decorator, [], names)
-        for name in names:
+        scope = _Scope()
+        _describe(decorator, _Text(), scope)
+        for name in scope.read:
             base = name.partition(".")[0]
             if base in module.statements or _is_module(module.imports.get(base, "").split(":")[0]):
                 return True
     return False
 
 
-def _describe(node: ast.AST, words: list[str], names: set[str]) -> None:
-    """Append a node's type and fields to `words`, and the names it reads to `names`.
+@dataclass
+class _Text:
+    """What statements say, in words, and the imports inside them."""
 
-    Positions are no fields. Names are dotted as far as attributes follow them; a function's own
-    are not among them.
+    words: list[str] = field(default_factory=list)
+    imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list)
+
+
+@dataclass
+class _Scope:
+    """Names that are read in a function, or outside of all, and those that are bound there.
+
+    shared: bound there, but not its own.
+    """
+
+    read: set[str] = field(default_factory=set)
+    bound: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
+
+
+def _describe(node: ast.AST, text: _Text, scope: _Scope | None) -> None:
+    """Append a node's type and fields to `text`, and what it does with names to `scope`.
+
+    One pass, as every started job runs this. Positions are no fields. Names are dotted as far as
+    attributes follow them; those that only a function knows are not read by what holds it.
+    scope: None inside a dotted name.
     """
     dotted = _dotted(node)
-    names.update(filter(None, [dotted]))
-    words.append(type(node).__name__)
+    if scope is not None:
+        if dotted:
+            scope.read.add(dotted)
+        _bind(node, scope)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        text.imports.append(node)
+    text.words.append(type(node).__name__)
     for key, value in _fields(node):
-        inner: set[str] = set()
-        for item in value if isinstance(value, list) else [value]:
+        inner = None if dotted else _scope_of(node, key, scope)
+        for item in value if isinstance(value, list) else (value,):
             if isinstance(item, ast.AST):
-                _describe(item, words, inner)
+                _describe(item, text, inner)
             else:
-                words.append(repr(item))
-        words.append(";")
-        if key == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            own = _own_names(node)
-            inner = {name for name in inner if name.partition(".")[0] not in own}
-        if not dotted:
-            names |= inner
+                text.words.append(repr(item))
+        text.words.append(";")
+        if scope is not None and inner is not None and inner is not scope:
+            own = _own_names(node, inner)
+            scope.read |= {name for name in inner.read if name.partition(".")[0] not in own}
 
 
-def _own_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    """Arguments of a function and what it binds; not what it imports, which leads elsewhere."""
-    found = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
-    shared: set[str] = set()
-    todo: list[ast.AST] = [*function.body]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Global | ast.Nonlocal):
-            shared.update(node.names)
-        elif isinstance(node, _DOCUMENTED):
-            found.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif not isinstance(node, _SCOPES):
-            todo.extend(ast.iter_child_nodes(node))
-    return found - shared
+def _bind(node: ast.AST, scope: _Scope) -> None:
+    if isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Store):
+            scope.bound.add(node.id)
+    elif isinstance(node, _DOCUMENTED):
+        scope.bound.add(node.name)
+    elif isinstance(node, ast.Global | ast.Nonlocal):
+        scope.shared.update(node.names)
+
+
+def _scope_of(node: ast.AST, key: str, around: _Scope | None) -> _Scope | None:
+    """The scope of a node's field: that around it, or one of its own."""
+    inside = isinstance(node, _SCOPES) or (key == "body" and isinstance(node, _DOCUMENTED))
+    return _Scope() if inside else around
+
+
+def _own_names(node: ast.AST, inner: _Scope) -> set[str]:
+    """Arguments of a function and what it binds; not what it imports, which leads elsewhere.
+
+    Of classes and comprehensions none are told apart.
+    """
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return set()
+    arguments = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+    return (arguments | inner.bound) - inner.shared
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
@@ -287,15 +325,12 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
     """
     if isinstance(node, ast.Import | ast.ImportFrom):
         return
-    skipped = {"returns", "type_comment", "type_params"}
-    if isinstance(node, ast.arg):
-        skipped.add("annotation")
+    documented = isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False)
     for key in node._fields:
+        if key in _FOR_READERS or (key == "annotation" and isinstance(node, ast.arg)):
+            continue
         value: Any = getattr(node, key, None)
-        if key == "body" and isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False):
-            value = value[1:]
-        if key not in skipped:
-            yield key, value
+        yield key, value[1:] if documented and key == "body" else value
 
 
 def _dotted(node: ast.AST) -> str:
@@ -370,7 +405,7 @@ def _absolute(node: ast.ImportFrom, of: str) -> str:
 def _neutral(module: str) -> bool:
     """Whether a module, or a package it lies in, declares that it decides no value."""
     above = module.rpartition(".")[0]
-    return _module(module).neutral or bool(above and _neutral(above))
+    return bool(above and _neutral(above)) or _module(module).neutral
 
 
 def _source(module: str) -> Path:
