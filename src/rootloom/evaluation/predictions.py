@@ -511,11 +511,13 @@ def _require_probabilities(where: str, header: Header, rows: Rows) -> None:
 
     Other columns, and rows of weight 0, which do not exist, may hold anything.
     """
+    if not header.probability:
+        return
     classes = {"score", *(f"score_{name}" for name in header.classes)}
     scores = rows.scores[:, [name in classes for name in header.columns]]
     outside = ((scores < 0) | (scores > 1)) & np.isfinite(scores) & (rows.weight != 0)[:, None]
     outside = outside.any(axis=1)
-    if header.probability and outside.any():
+    if outside.any():
         row = int(np.argmax(outside))
         raise InputError(
             f"{where}: scores",
