@@ -13,6 +13,8 @@ from rootloom.errors import InputError, ResultError
 from rootloom.rootio.catalogue import Catalogue, quarantine
 from rootloom.rootio.header import Header
 from rootloom.shards.manifest import Entry, Manifest, all_shards, relative
+from rootloom.shards.statistics import Statistics
+from rootloom.stages.shared import sums_of_pack
 
 
 def header(url: str, *branches: str) -> Header:
@@ -117,8 +119,11 @@ def test_a_shard_that_the_manifest_does_not_tell_of_is_refused(
     Manifest({"a": entry}).write(manifest, {})
     assert all_shards([manifest], 1) == list(map(str, shards))
     damage(shards[1])
-    with pytest.raises(ResultError, match=rf"a\.1\.h5\n.*job x made.*\n.*{found}"):
+    refused = rf"a\.1\.h5\n.*job x made.*\n.*{found}"
+    with pytest.raises(ResultError, match=refused):
         all_shards([manifest], 1)
+    with pytest.raises(ResultError, match=refused):  # nor does it count in the sums of its pack
+        sums_of_pack(str(manifest), Statistics.read, Statistics.empty(("w",)))
 
 
 def _shard_made_by(path: Path, job: str) -> None:
