@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rootloom.cluster.running import progress
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import ALL_SHARDS, notes, seed_of
+from rootloom.stages.shared import ALL_SHARDS, notes, seed_of, statistics_read
 from rootloom.stages.train import network_code
 from rootloom.types import SPLITS
 
@@ -17,6 +17,7 @@ class Section:
     """tree: name of the one that is written. threshold: GeV; cells at or below it are left out."""
 
     experiment: str
+    dataset: str
     method: str
     member: int
     threads: int
@@ -25,21 +26,25 @@ class Section:
     seed: int
 
 
-def describe(plan: Planning, method: str, member: str) -> Description:
+def describe(plan: Planning, dataset: str, method: str, member: str) -> Description:
     """The examples of one member."""
     request = plan.request
     generation = request.experiment.generation
     section = Section(
         experiment=request.name,
+        dataset=dataset,
         method=method,
         member=int(member),
         threads=request.experiment.threads,
-        tree=request.dataset.tree,
+        tree=plan.data(dataset).dataset.tree,
         threshold=generation.threshold,
         seed=seed_of(generation.seed, method, member),
     )
-    trained = plan.fingerprint("train", method=method, member=member)
-    return Description(section, code=network_code(plan, method), upstream=[trained])
+    upstream = [
+        plan.fingerprint("train", method=method, member=member),
+        statistics_read(plan, dataset, method),
+    ]
+    return Description(section, code=network_code(plan, method), upstream=upstream)
 
 
 def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
