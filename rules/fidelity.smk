@@ -1,6 +1,6 @@
-"""Compare the showers that the members of a method made with real ones of the test split.
+"""Compare the examples that the members of a method made with real ones of the test split.
 
-Real showers of the training split, compared in the same way and once for all methods, are the
+Real examples of the training split, compared in the same way and once for all methods, are the
 floor. The outcome has the place and the format of any other evaluation.
 """
 
@@ -36,7 +36,7 @@ rule floor:
 
 rule fidelity:
     input:
-        showers=reads("fidelity", lambda wildcards: PLAN.generated(wildcards.method)),
+        examples=reads("fidelity", lambda wildcards: PLAN.generated(wildcards.method)),
         models=reads("fidelity", lambda wildcards: PLAN.models(wildcards.method)),
         floor=reads(
             "fidelity",

@@ -1,4 +1,4 @@
-"""Compare generated showers with real ones."""
+"""Compare generated examples with real ones."""
 
 from rootloom.cluster.running import running
 from rootloom.shards.manifest import all_shards
@@ -7,7 +7,7 @@ from rootloom.stages import fidelity
 with running(snakemake.log[0]):
     fidelity.run(
         snakemake.params.job,
-        showers=snakemake.input.showers,
+        examples=snakemake.input.examples,
         models=snakemake.input.models,
         floor=snakemake.input.floor,
         shards=all_shards(snakemake.input.manifests, snakemake.params.files),

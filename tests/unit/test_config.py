@@ -165,10 +165,13 @@ def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
     assert not [path for path in of_experiment if "predictions" in path or "friends" in path]
     first, second = (plan.job("generate", method="gan", member=m)["section"] for m in "01")
     assert first["tree"] == "showers"
-    assert first["seed"] != second["seed"]
+    assert first["options"]["seed"] != second["options"]["seed"]
     experiment.write_text(text + "baselines: {total: {kind: cut, variable: total}}\n")
     with pytest.raises(ConfigError, match="which scores no rows"):
         make_plan({"experiment": "showers"}, tmp_path)
+
+
+CELLS = "calorimeter-cells"
 
 
 def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Path) -> None:
@@ -180,15 +183,15 @@ def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Pa
     )
     experiment.write_text(text)
     plan = make_plan({"experiment": "showers"}, tmp_path)
-    assert "energy" not in plan.request.compared()
-    assert {"total", "depth", "width2", "active0"} <= set(plan.request.compared())
+    assert "energy" not in plan.request.compared(CELLS)
+    assert {"total", "depth", "width2", "active0"} <= set(plan.request.compared(CELLS))
     section = plan.job("fidelity", method="gan")["section"]
-    assert set(section["reader"]["variables"]) == {"energy", *plan.request.compared()}
+    assert set(section["reader"]["variables"]) == {"energy", *plan.request.compared(CELLS)}
     whole = plan.job("preprocess", representation="calorimeter-cells", pack=plan.files.packs[0])
-    assert whole["section"]["auxiliary"] == plan.request.compared()
+    assert whole["section"]["auxiliary"] == plan.request.compared(CELLS)
 
     experiment.write_text(text + "evaluation: {features: [depth]}\n")
-    assert make_plan({"experiment": "showers"}, tmp_path).request.compared() == ["depth"]
+    assert make_plan({"experiment": "showers"}, tmp_path).request.compared(CELLS) == ["depth"]
     for features, refusal in (("[dept]", "did you mean 'depth'"), ("[]", "at least one variable")):
         experiment.write_text(text + f"evaluation: {{features: {features}}}\n")
         with pytest.raises(ConfigError, match=refusal):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import integrate as scipy_integrate
 from scipy import stats
-from tests.generators import CELLS, KEY, SIZE, batch, full_and_partial, local, moments
+from tests.generators import CELLS, KEY, SIZE, batch, full_and_partial, moments
 from tests.learnable import LAYERS, Memory, PlainImage, showers
 
 from rootloom.batches.assemble import id_words

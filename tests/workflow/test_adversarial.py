@@ -94,10 +94,11 @@ def compares(project: Project) -> None:
     assert high.value > 0.9
     assert abs(floor.value - 0.5) < 4 * floor.statistical
     total = [cells.sum() for cells in made["cell_energy"]]
-    np.testing.assert_allclose(sum(result.average.generated), np.mean(total), rtol=1e-3)
+    means = [np.sum(image.generated) for image in result.images]
+    np.testing.assert_allclose(sum(means), np.mean(total), rtol=1e-3)
     page = (project.path / "results/gan/report.html").read_text()
     assert "real showers" in page
-    assert (project.path / "results/gan/showers.png").read_bytes().startswith(b"\x89PNG")
+    assert (project.path / "results/gan/generated.png").read_bytes().startswith(b"\x89PNG")
     # Fewer features compare anew, with shards that hold what is compared.
     project.edit(
         "config/experiments/gan.yaml", "dataset:", "evaluation: {features: [total]}\ndataset:"

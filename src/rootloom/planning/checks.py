@@ -7,7 +7,7 @@ the schema: building them takes JAX. Jobs need not ask again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from rootloom.config import registry
@@ -15,6 +15,7 @@ from rootloom.config.sections import Dataset, FromFiles
 from rootloom.errors import ConfigError, naming, nearest, require_known
 from rootloom.planning.compatibility import check_compatibility
 from rootloom.planning.request import Request
+from rootloom.representations.base import Representation
 from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions, expressions
 from rootloom.rootio.syntax import Signature
@@ -87,8 +88,27 @@ def _check_source(request: Request) -> None:
 def _check_representation(request: Request, name: str) -> None:
     dataset, section = request.dataset, request.library.representation(name)
     with naming(request.library.where("representations", name)):
-        built = registry.build("representations", section)
+        built: Representation = registry.build("representations", section)
         built.needs(tuple(dataset.variables), {k: list(v) for k, v in dataset.objects.items()})
+    methods = request.experiment.methods.values()
+    if request.makes_examples and name in {method.representation for method in methods}:
+        _check_compared(request, name, [one.name for one in built.observables()])
+
+
+def _check_compared(request: Request, name: str, observables: Sequence[str]) -> None:
+    """Refuse a comparison of nothing, or by what is not there."""
+    of = f"{request.where}: evaluation.features"
+    variables = list(request.dataset.variables) if request.is_expressed(name) else []
+    named = request.library.evaluation(request.experiment).get("features")
+    what = f"variables of dataset '{request.dataset_name}', or observables of '{name}'"
+    require_known(named or (), [*variables, *observables], of, what)
+    if not (request.compared(name) or (observables if named is None else named)):
+        raise ConfigError(
+            of,
+            expected="at least one variable to compare by",
+            found="none",
+            fix=f"{what} beside the condition, such as total: sum(cell_energy)",
+        )
 
 
 def _check_training(request: Request) -> None:

@@ -24,7 +24,6 @@ def check_compatibility(request: Request) -> None:
     _check_scales(request)
     _check_weights(request)
     _check_branches(request)
-    _check_compared(request)
     for name in request.experiment.methods:
         _check_folds(request, name)
 
@@ -122,7 +121,7 @@ def _check_samples(request: Request) -> None:
 
 
 def _check_scales(request: Request) -> None:
-    """Refuse cross sections where showers are compared, which count by `weight` alone.
+    """Refuse cross sections where generated examples are compared, which count by `weight` alone.
 
     A single sample's factor cancels.
     """
@@ -131,7 +130,7 @@ def _check_scales(request: Request) -> None:
     if request.makes_examples and scaled and len(sources) > 1:
         raise ConfigError(
             f"{request.dataset_file}: samples.{scaled[0]}.cross_section",
-            expected="none beside generators, whose showers are compared by `weight` alone",
+            expected="none beside generators, whose examples are compared by `weight` alone",
             found=f"{len(scaled)} samples with one",
             fix="write the normalisation into `weight`",
         )
@@ -178,20 +177,6 @@ def _check_branches(request: Request) -> None:
                     found=f"'{other}' and '{name}'",
                     fix="rename one of them",
                 )
-
-
-def _check_compared(request: Request) -> None:
-    """Refuse a comparison of nothing, or by what is not there."""
-    of, compared = f"{request.where}: evaluation.features", request.compared()
-    what = f"variables of dataset '{request.dataset_name}'"
-    require_known(compared, request.dataset.variables, of, what)
-    if request.makes_examples and not compared:
-        raise ConfigError(
-            of,
-            expected="at least one variable to compare showers by",
-            found="none",
-            fix=f"{what} beside the energy, such as total: sum(cell_energy)",
-        )
 
 
 def _check_folds(request: Request, method: str) -> None:

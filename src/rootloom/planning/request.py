@@ -113,6 +113,10 @@ class Request:
         """Whether its rows have images."""
         return bool(self._schema(self.library.representation(representation)).get("x-drawn"))
 
+    def is_expressed(self, representation: str) -> bool:
+        """Whether the dataset's expressions read what is generated of a representation."""
+        return bool(self._schema(self.library.representation(representation)).get("x-expressed"))
+
     def properties(self, representation: Fields) -> Fields:
         """Schema of the fields of a representation's class."""
         found: Fields = self._schema(representation)["properties"]
@@ -154,16 +158,21 @@ class Request:
     def auxiliary(self) -> list[str]:
         """Variables and targets that every shard carries beside its inputs."""
         targets = (TARGET + name for name in self.dataset.targets)
-        return list(dict.fromkeys((*self.reweighted(), *targets, *self.compared())))
+        compared = (name for of in self.representations for name in self.compared(of))
+        return list(dict.fromkeys((*self.reweighted(), *targets, *compared)))
 
-    def compared(self) -> list[str]:
-        """Variables that generated examples are compared by with those there."""
-        if not self.makes_examples:
+    def compared(self, representation: str) -> list[str]:
+        """Variables by which generated examples of a representation are compared with real ones.
+
+        None where the dataset's expressions do not read what is generated.
+        """
+        if not (self.makes_examples and self.is_expressed(representation)):
             return []
         sections = map(self.library.representation, self.representations)
         asked = {name for section in sections for name in self.variables_named(section)}
         named = self.library.evaluation(self.experiment).get("features")
-        return [v for v in self.dataset.variables if v not in asked] if named is None else named
+        wanted = [v for v in self.dataset.variables if v not in asked] if named is None else named
+        return [name for name in wanted if name in self.dataset.variables]
 
     def reweighted(self) -> list[str]:
         """The variable of the kinematic reweighting, if there is one."""

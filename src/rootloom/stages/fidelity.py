@@ -1,4 +1,4 @@
-"""Metrics of one method from the showers that its members made, beside real ones."""
+"""Metrics of one method from the examples that its members made, beside real ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def describe(plan: Planning, method: str) -> Description:
 def _reader(request: Request, representation: Fields) -> Fields:
     """Without what generators need not write: an event's split and its name.
 
-    Nor its weight: a row counts as the one at whose energy it was made.
+    Nor its weight: a row counts as the one to whose condition it was made.
     """
     without: Fields = {"splits": {}, "weight": None, "training_weight": None, "identity": []}
     return {**request.reader(representation), **without, "friends": {}}
@@ -56,17 +56,17 @@ def _reader(request: Request, representation: Fields) -> Fields:
 def run(
     job: Job,
     *,
-    showers: Sequence[str],
+    examples: Sequence[str],
     models: Sequence[str],
     floor: str,
     shards: Sequence[str],
     statistics: str,
     output: str,
 ) -> None:
-    """Compare the showers that the members of a method made with real ones.
+    """Compare the examples that the members of a method made with real ones.
 
-    showers: ROOT files by member; models: bundles by member. floor: what real showers beside real
-    ones gave. shards: real showers, of which those of the test split are compared with.
+    examples: ROOT files by member; models: bundles by member. floor: what real examples beside real
+    ones gave. shards: real examples, of which those of the test split are compared with.
     statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import Evaluation, read_floor, write_result
@@ -74,9 +74,9 @@ def run(
     from rootloom.shards.statistics import Statistics
     from rootloom.stages.comparing import (
         comparison,
-        stored_showers,
+        stored_examples,
         stored_weights,
-        written_showers,
+        written_examples,
     )
     from rootloom.training import bundle
 
@@ -84,14 +84,13 @@ def run(
     evaluator, sampling = comparison(section)
     reader, test = reader_of(section.reader), SPLITS[-1]
     events = events_of(section, Statistics.read(statistics))
-    real = stored_showers(shards, test, sampling, events)
+    real = stored_examples(shards, test, sampling, events)
     (label,) = section.classes
-    # A generated shower stands for the row at whose energy it was made, and counts as much.
+    # A generated example stands for the row to whose condition it was made, and counts as much.
     weight = stored_weights(shards, test, events)
     with of_result():
-        made = [written_showers(path, reader, label, sampling, weight) for path in showers]
+        made = [written_examples(path, reader, label, sampling, weight) for path in examples]
     metrics = [bundle.load(path).metrics for path in models]
-    layers = sampling.representation.layers
     evaluation = Evaluation(
         experiment=section.experiment,
         method=section.method,
@@ -102,7 +101,7 @@ def run(
         training_seconds=sum(m["seconds"] for m in metrics) / len(metrics),
         rows={label: len(real)},
         weights={label: float(real.weight.sum())},
-        result=evaluator.result(real, read_floor(Path(floor)), made, layers),
+        result=evaluator.result(real, read_floor(Path(floor)), made, sampling.representation),
         provenance=provenance.record("fidelity", dict(job), seed=evaluator.seed),
     )
     write_result(output, evaluation)

@@ -1,4 +1,4 @@
-"""Metrics of real showers beside real ones, for all methods with their representation."""
+"""Metrics of real examples beside real ones, for all methods with their representation."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rootloom.types import SPLITS
 
 @dataclass(frozen=True, kw_only=True)
 class Section(Compared):
-    """A comparison of real showers alone."""
+    """A comparison of real examples alone."""
 
 
 def describe(plan: Planning, representation: str) -> Description:
-    """Real showers of a representation, compared once for all methods."""
+    """Real examples of a representation, compared once for all methods."""
     section = Section(**vars(compared(plan.request, representation)))
     statistics = plan.fingerprint("statistics", representation=representation)
     return Description(section, code=code_of(section), upstream=[statistics])
 
 
 def compared(request: Request, representation: str) -> Compared:
-    """The same whatever real showers are compared with."""
+    """The same whatever real examples are compared with."""
     return Compared(
         representation=request.representation(representation),
         evaluation=request.library.evaluation(request.experiment),
-        features=request.compared(),
+        features=request.compared(representation),
         samples=request.weighting()["samples"],
     )
 
@@ -44,20 +44,20 @@ def code_of(section: Compared) -> list[str]:
 
 
 def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:
-    """Compare real showers of the test split with as many of the training split.
+    """Compare real examples of the test split with as many of the training split.
 
     statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import write_result
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.comparing import comparison, stored_showers
+    from rootloom.stages.comparing import comparison, stored_examples
 
     section = Section(**job["section"])
     evaluator, sampling = comparison(section)
     train, _, test = SPLITS
     events = events_of(section, Statistics.read(statistics))
-    real = stored_showers(shards, test, sampling, events)
-    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
+    real = stored_examples(shards, test, sampling, events)
+    other = stored_examples(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
     record = provenance.record("floor", dict(job), seed=evaluator.seed)
     found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
     write_result(output, found)

@@ -37,12 +37,12 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.networks import network_scores, task_in
+    from rootloom.stages.networks import network_scores, predictor_in
     from rootloom.stages.scoring import header_of, rows_of, score_stream, write_predictions
     from rootloom.training import bundle
 
     trained = bundle.load(model)
-    task = task_in(trained, model, section)
+    task = predictor_in(trained, model, section)
     found = Statistics.read(statistics)
     present = [*found.rows.sum(axis=1), rows_of(shards, UNLABELLED)]
     for split, some in zip(GROUPS, present, strict=True):

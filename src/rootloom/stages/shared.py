@@ -75,9 +75,10 @@ class Sharded:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How showers are compared with real ones.
+    """How examples are compared with real ones.
 
-    features: variables of the dataset. samples: normalisation of those with a cross section.
+    features: variables of the dataset that describe them. samples: normalisation of those with a
+    cross section.
     """
 
     representation: Fields
