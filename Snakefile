@@ -35,4 +35,4 @@ rule all:
     default_target: True
     input:
         lambda wildcards: PLAN.targets(),
-        lambda wildcards: PLAN.lost.paths(),
+        lambda wildcards: PLAN.all_lost(),

@@ -178,7 +178,9 @@ def yaml_case(rng: random.Random, folder: Path) -> str:
             settings["experiment"] = _experiment_with(file)
         plan = make_plan(settings, folder)
         plan.targets()
-        plan.job("statistics", representation=plan.request.representations[0])
+        for data in plan.datasets:
+            named = {"dataset": data.name, "representation": data.representations[0]}
+            plan.job("statistics", **named)
     except RootloomError as refusal:
         if not any(word in str(refusal) for word in (".yaml", "schema.json", "files", ".root")):
             raise SilentError(f"a refusal that names no file: {refusal}") from refusal

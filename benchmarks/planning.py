@@ -102,7 +102,7 @@ def make_project(project: Path, files: int, megabytes: float) -> dict[str, int]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             file.truncate(int(1e6 * megabytes))
-    packs = len(the_plan(project).packs)
+    packs = len(files_of(the_plan(project)).packs)
     return {"packs": packs, "jobs": 5 * packs + 9}  # index, preprocess, moments, spectra, friends
 
 
@@ -114,10 +114,15 @@ def the_plan(project: Path) -> Any:
     return make_plan({"experiment": "many"}, project)
 
 
+def files_of(plan: Any) -> Any:
+    """Those of its only dataset."""
+    return plan.files(plan.datasets.nominal.name)
+
+
 def repeated(project: Path, repeats: int, command: list[str], said: str) -> dict[str, Any]:
     """Medians of wall and processor seconds, and of peak MB. `said`: what the engine must say."""
     plan = the_plan(project)
-    command = [word.format(pack=plan.files.packs[0]) for word in command]
+    command = [word.format(pack=files_of(plan).packs[0]) for word in command]
     taken: dict[str, list[float]] = {"s": [], "cpu_s": [], "MB": []}
     for _ in range(repeats):
         text, wall, usage = timed([sys.executable, "-m", "snakemake", *command], project)
@@ -146,9 +151,9 @@ def profile_plan(project: Path) -> None:
     profiler = cProfile.Profile()
     with profiler:
         plan = the_plan(project)
-        plan.targets(), plan.lost()
-        for pack in plan.files.packs:
-            plan.job("preprocess", representation="features", pack=pack)
+        plan.targets(), plan.all_lost()
+        for pack in files_of(plan).packs:
+            plan.job("preprocess", dataset="many", representation="features", pack=pack)
     pstats.Stats(profiler).sort_stats("cumulative").print_stats(15)
 
 

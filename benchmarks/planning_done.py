@@ -35,7 +35,7 @@ def finish(scheduler: JobScheduler) -> bool:
     for job in sorted(jobs, key=lambda job: ORDER.index(job.rule.name)):
         writers.write(job)
         workflow.async_run(workflow.persistence.finished(job))
-    workflow.globals["PLAN"].files.note()
+    workflow.globals["PLAN"].note_files()
     return True
 
 
@@ -57,7 +57,7 @@ class Writers:
         from rootloom.rootio.header import Header
 
         catalogue = Catalogue()
-        for file in self.plan.files.of_pack(job.wildcards.pack).values():
+        for file in self.plan.files(job.wildcards.dataset).of_pack(job.wildcards.pack).values():
             branches = {f"branch_{number}": "float" for number in range(20)}
             header = Header(
                 file.url, "jets", "ttree", 1000, 10**6, (0, 1000), branches, "0" * 64, "a"
@@ -70,7 +70,7 @@ class Writers:
         from rootloom.system.paths import of_file
 
         entries = {}
-        for file in self.plan.files.of_pack(job.wildcards.pack).values():
+        for file in self.plan.files(job.wildcards.dataset).of_pack(job.wildcards.pack).values():
             shards = [of_file(job.params.shards, file.key, 0)]
             _touch(shards[0])
             below = relative(shards, str(job.output.manifest))
@@ -152,7 +152,7 @@ class Writers:
     def friends(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom.system.paths import of_file
 
-        files = self.plan.files.of_pack(job.wildcards.pack)
+        files = self.plan.files(job.wildcards.dataset).of_pack(job.wildcards.pack)
         made = {key: of_file(job.params.friends, key) for key in files}
         for path in made.values():
             _touch(path)
@@ -178,7 +178,7 @@ class Writers:
     def _record(self, stage: str, job: Any, asked: dict[str, Any]) -> dict[str, Any]:
         from rootloom.system import provenance
 
-        files = self.plan.files.of_pack(job.wildcards.pack)
+        files = self.plan.files(job.wildcards.dataset).of_pack(job.wildcards.pack)
         states = {key: file.state for key, file in files.items()}
         return provenance.record(stage, dict(asked), inputs=states)
 

@@ -45,7 +45,7 @@ EXPERIMENT = {
     "baselines": {"mass": {"kind": "cut", "variable": "trimmed_mass"}},
 }  # fmt: skip
 # The report and the friend trees take longest of all and add no figure of their own.
-TARGETS = ("results/toy/evaluation/dense.json", "results/toy/evaluation/mass.json")
+TARGETS = ("results/toy/evaluation/toy/dense.json", "results/toy/evaluation/toy/mass.json")
 DISK = "256m"
 PACE = 6.0  # at most, so that a loaded machine does not make faults rare
 STALL = 300.0  # seconds without a word after a fault: the head is taken for hung, and killed

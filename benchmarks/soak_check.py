@@ -13,7 +13,7 @@ from rootloom.training import bundle, tensors
 
 PATTERNS = (
     "datasets/**/*.json", "datasets/**/*.h5", "*/models/**/*.safetensors",
-    "*/predictions/**/*.h5", "*/evaluation/*.json",
+    "*/predictions/**/*.h5", "*/evaluation/*/*.json",
 )  # fmt: skip
 _TIMES = ("provenance", "seconds", "waiting", "digest")  # keys that are, or end with, these words
 

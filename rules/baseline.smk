@@ -1,4 +1,6 @@
-"""Fit a classifier that is not a network and score every row, in one job.
+"""Fit a classifier that is not a network and score every row of a dataset, in one job.
+
+It is fitted to the dataset that trains, for every other one again: what it learns is not stored.
 
 Its predictions have the format of a network's, so that everything after treats both alike.
 """
@@ -6,17 +8,21 @@ Its predictions have the format of a network's, so that everything after treats 
 
 rule baseline:
     input:
+        training_manifests=shards_for("baseline", of_training),
+        training_statistics=statistics_for("baseline", of_training),
         manifests=shards_for("baseline"),
-        statistics=reads("baseline", statistics_of),
+        statistics=statistics_for("baseline"),
     output:
         **{
-            split: PATHS.predictions("{experiment}", "{method}", "0", split)
+            split: PATHS.predictions(
+                "{experiment}", "{dataset}", "{method}", "0", split
+            )
             for split in GROUPS
         },
     log:
-        PATHS.log("baseline", "{experiment}", "{method}"),
+        PATHS.log("baseline", "{experiment}", "{dataset}", "{method}"),
     benchmark:
-        PATHS.benchmark("baseline", "{experiment}", "{method}")
+        PATHS.benchmark("baseline", "{experiment}", "{dataset}", "{method}")
     wildcard_constraints:
         method=any_of(REQUEST.experiment.baselines),
     conda:
@@ -28,6 +34,9 @@ rule baseline:
         disk_mb=200,
     params:
         job=job_of("baseline"),
-        files=FILES.listing.files,
+        files=number_of_files,
+        training_files=lambda wildcards: PLAN.files(
+            of_training(wildcards)
+        ).listing.files,
     script:
         "../scripts/baseline.py"

@@ -7,16 +7,21 @@ Reads prediction files only: an external tagger is evaluated by supplying the sa
 rule evaluate:
     input:
         predictions=reads(
-            "evaluate", lambda wildcards: PLAN.predictions(wildcards.method)
+            "evaluate",
+            lambda wildcards: PLAN.predictions(wildcards.dataset, wildcards.method),
         ),
-        held_out=reads("evaluate", lambda wildcards: PLAN.held_out(wildcards.method)),
+        held_out=reads(
+            "evaluate",
+            lambda wildcards: PLAN.held_out(wildcards.dataset, wildcards.method),
+        ),
     output:
-        evaluation=PATHS.evaluation("{experiment}", "{method}"),
+        evaluation=PATHS.evaluation("{experiment}", "{dataset}", "{method}"),
     log:
-        PATHS.log("evaluate", "{experiment}", "{method}"),
+        PATHS.log("evaluate", "{experiment}", "{dataset}", "{method}"),
     benchmark:
-        PATHS.benchmark("evaluate", "{experiment}", "{method}")
+        PATHS.benchmark("evaluate", "{experiment}", "{dataset}", "{method}")
     wildcard_constraints:
+        dataset=any_of([data.name for data in PLAN.datasets.evaluated]),
         method=any_of([] if REQUEST.makes_examples else REQUEST.all_methods),
     conda:
         "../envs/rootloom.yaml"

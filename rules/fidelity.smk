@@ -8,18 +8,13 @@ floor. The outcome has the place and the format of any other evaluation.
 rule floor:
     input:
         manifests=shards_for("floor"),
-        statistics=reads(
-            "floor",
-            lambda wildcards: PATHS.statistics(
-                REQUEST.dataset_name, wildcards.representation
-            ),
-        ),
+        statistics=statistics_for("floor"),
     output:
-        floor=PATHS.floor("{experiment}", "{representation}"),
+        floor=PATHS.floor("{experiment}", "{dataset}", "{representation}"),
     log:
-        PATHS.log("floor", "{experiment}", "{representation}"),
+        PATHS.log("floor", "{experiment}", "{dataset}", "{representation}"),
     benchmark:
-        PATHS.benchmark("floor", "{experiment}", "{representation}")
+        PATHS.benchmark("floor", "{experiment}", "{dataset}", "{representation}")
     conda:
         "../envs/rootloom.yaml"
     threads: 1
@@ -29,29 +24,34 @@ rule floor:
         disk_mb=100,
     params:
         job=job_of("floor"),
-        files=FILES.listing.files,
+        files=number_of_files,
     script:
         "../scripts/floor.py"
 
 
 rule fidelity:
     input:
-        examples=reads("fidelity", lambda wildcards: PLAN.generated(wildcards.method)),
+        examples=reads(
+            "fidelity",
+            lambda wildcards: PLAN.generated(wildcards.dataset, wildcards.method),
+        ),
         models=reads("fidelity", lambda wildcards: PLAN.models(wildcards.method)),
         floor=reads(
             "fidelity",
             lambda wildcards: PATHS.floor(
-                REQUEST.name, REQUEST.representation_of(wildcards.method)
+                REQUEST.name,
+                wildcards.dataset,
+                REQUEST.representation_of(wildcards.method),
             ),
         ),
         manifests=shards_for("fidelity"),
-        statistics=reads("fidelity", statistics_of),
+        statistics=statistics_for("fidelity"),
     output:
-        evaluation=PATHS.evaluation("{experiment}", "{method}"),
+        evaluation=PATHS.evaluation("{experiment}", "{dataset}", "{method}"),
     log:
-        PATHS.log("fidelity", "{experiment}", "{method}"),
+        PATHS.log("fidelity", "{experiment}", "{dataset}", "{method}"),
     benchmark:
-        PATHS.benchmark("fidelity", "{experiment}", "{method}")
+        PATHS.benchmark("fidelity", "{experiment}", "{dataset}", "{method}")
     wildcard_constraints:
         method=any_of(REQUEST.all_methods if REQUEST.makes_examples else []),
     conda:
@@ -63,6 +63,6 @@ rule fidelity:
         disk_mb=100,
     params:
         job=job_of("fidelity"),
-        files=FILES.listing.files,
+        files=number_of_files,
     script:
         "../scripts/fidelity.py"

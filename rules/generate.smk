@@ -9,11 +9,11 @@ rule generate:
         model=reads("generate", model_of),
         manifests=shards_for("generate"),
     output:
-        examples=PATHS.generated("{experiment}", "{method}", "{member}"),
+        examples=PATHS.generated("{experiment}", "{dataset}", "{method}", "{member}"),
     log:
-        PATHS.log("generate", "{experiment}", "{method}", "{member}"),
+        PATHS.log("generate", "{experiment}", "{dataset}", "{method}", "{member}"),
     benchmark:
-        PATHS.benchmark("generate", "{experiment}", "{method}", "{member}")
+        PATHS.benchmark("generate", "{experiment}", "{dataset}", "{method}", "{member}")
     wildcard_constraints:
         method=any_of(REQUEST.experiment.methods),
     conda:
@@ -25,6 +25,6 @@ rule generate:
         disk_mb=1000,
     params:
         job=job_of("generate"),
-        files=FILES.listing.files,
+        files=number_of_files,
     script:
         "../scripts/generate.py"

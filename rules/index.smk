@@ -21,18 +21,18 @@ rule index:
     threads: 1
     resources:
         mem_mb=memory("index", 1000),
-        runtime=minutes("index", FILES.minutes),
+        runtime=minutes_of_pack("index"),
         disk_mb=100,
     params:
         job=job_of("index"),
-        listing=str(FILES.list_path),
+        listing=listing_of,
     script:
         "../scripts/index.py"
 
 
 rule branches:
     input:
-        indexes=reads("branches", lambda wildcards: PLAN.indexes()),
+        indexes=reads("branches", lambda wildcards: PLAN.indexes(wildcards.dataset)),
     output:
         branches=PATHS.branches("{dataset}"),
     log:

@@ -9,16 +9,18 @@ rule predict:
     input:
         model=reads("predict", model_of),
         manifests=shards_for("predict"),
-        statistics=reads("predict", statistics_of),
+        statistics=statistics_for("predict"),
     output:
         **{
-            split: PATHS.predictions("{experiment}", "{method}", "{member}", split)
+            split: PATHS.predictions(
+                "{experiment}", "{dataset}", "{method}", "{member}", split
+            )
             for split in GROUPS
         },
     log:
-        PATHS.log("predict", "{experiment}", "{method}", "{member}"),
+        PATHS.log("predict", "{experiment}", "{dataset}", "{method}", "{member}"),
     benchmark:
-        PATHS.benchmark("predict", "{experiment}", "{method}", "{member}")
+        PATHS.benchmark("predict", "{experiment}", "{dataset}", "{method}", "{member}")
     wildcard_constraints:
         method=any_of(REQUEST.experiment.methods),
     conda:
@@ -30,7 +32,7 @@ rule predict:
         disk_mb=500,
     params:
         job=job_of("predict"),
-        files=FILES.listing.files,
+        files=number_of_files,
     script:
         "../scripts/predict.py"
 
@@ -40,26 +42,26 @@ rule friends:
         predictions=reads("friends", all_predictions),
         index=reads(
             "friends",
-            lambda wildcards: PATHS.index(REQUEST.dataset_name, wildcards.pack),
+            lambda wildcards: PATHS.index(wildcards.dataset, wildcards.pack),
         ),
     output:
-        manifest=PATHS.friends(REQUEST.name, "{pack}"),
+        manifest=PATHS.friends(REQUEST.name, "{dataset}", "{pack}"),
     log:
-        PATHS.log("friends", REQUEST.name, "{pack}"),
+        PATHS.log("friends", REQUEST.name, "{dataset}", "{pack}"),
     benchmark:
-        PATHS.benchmark("friends", REQUEST.name, "{pack}")
+        PATHS.benchmark("friends", REQUEST.name, "{dataset}", "{pack}")
     conda:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
         mem_mb=memory("friends", 2000),
-        runtime=minutes("friends", FILES.minutes),
+        runtime=minutes_of_pack("friends"),
         disk_mb=1000,
     params:
         job=job_of("friends"),
-        listing=str(FILES.list_path),
-        friends=lambda wildcards: FILES.friend("{file}"),
-        changed=lambda wildcards: PATHS.changed(REQUEST.dataset_name, "{file}"),
+        listing=listing_of,
+        friends=lambda wildcards: files(wildcards).friend("{file}"),
+        changed=lambda wildcards: PATHS.changed(wildcards.dataset, "{file}"),
     script:
         "../scripts/friends.py"
 
@@ -69,15 +71,11 @@ rule friend:
         predictions=reads("friend", all_predictions),
         index=reads("friend", index_of_file),
     output:
-        friend=FILES.friend("{file}"),
+        friend=PATHS.friend(REQUEST.name, "{dataset}", "{place}{file}"),
     log:
-        PATHS.log(
-            "friend", REQUEST.name, *(["{folder}"] if FILES.many else []), "{file}"
-        ),
+        PATHS.log("friend", REQUEST.name, "{dataset}", "{place}{file}"),
     benchmark:
-        PATHS.benchmark(
-            "friend", REQUEST.name, *(["{folder}"] if FILES.many else []), "{file}"
-        )
+        PATHS.benchmark("friend", REQUEST.name, "{dataset}", "{place}{file}")
     conda:
         "../envs/rootloom.yaml"
     threads: 1
@@ -87,6 +85,6 @@ rule friend:
         disk_mb=1000,
     params:
         job=job_of("friend"),
-        changed=lambda wildcards: PATHS.changed(REQUEST.dataset_name, "{file}"),
+        changed=lambda wildcards: PATHS.changed(wildcards.dataset, "{file}"),
     script:
         "../scripts/friend.py"

@@ -12,10 +12,12 @@ rule preprocess:
         root=reads("preprocess", files_of),
         index=reads(
             "preprocess",
-            lambda wildcards: PATHS.index(REQUEST.dataset_name, wildcards.pack),
+            lambda wildcards: PATHS.index(wildcards.dataset, wildcards.pack),
         ),
         branches=reads(
-            "preprocess", lambda wildcards: PLAN.asked_first(), same_again=True
+            "preprocess",
+            lambda wildcards: PLAN.asked_first(wildcards.dataset),
+            same_again=True,
         ),
     output:
         manifest=update(PATHS.manifest("{dataset}", "{representation}", "{pack}")),
@@ -28,11 +30,11 @@ rule preprocess:
     threads: 1
     resources:
         mem_mb=memory("preprocess", 2000),
-        runtime=minutes("preprocess", FILES.minutes),
+        runtime=minutes_of_pack("preprocess"),
         disk_mb=1000,
     params:
         job=job_of("preprocess"),
-        listing=str(FILES.list_path),
+        listing=listing_of,
         shards=lambda wildcards: PATHS.shard(
             wildcards.dataset, wildcards.representation, "{file}", "{part}"
         ),
@@ -44,7 +46,10 @@ rule preprocess:
 rule shard:
     input:
         root=reads(
-            "shard", lambda wildcards: FILES.root_inputs([FILES.file(wildcards.file)])
+            "shard",
+            lambda wildcards: files(wildcards).root_inputs(
+                [files(wildcards).file(wildcards.file)]
+            ),
         ),
         index=reads("shard", index_of_file),
     output:

@@ -24,7 +24,7 @@ rule axes:
         disk_mb=100,
     params:
         job=job_of("axes"),
-        files=FILES.listing.files,
+        files=number_of_files,
     script:
         "../scripts/axes.py"
 
@@ -48,7 +48,7 @@ rule spectra:
     threads: 1
     resources:
         mem_mb=memory("spectra", 1500),
-        runtime=minutes("spectra", FILES.minutes),
+        runtime=minutes_of_pack("spectra"),
         disk_mb=100,
     params:
         job=job_of("spectra"),
@@ -62,7 +62,7 @@ rule survey:
             "survey",
             lambda wildcards: [
                 PATHS.spectra(wildcards.dataset, wildcards.representation, pack)
-                for pack in FILES.packs
+                for pack in files(wildcards).packs
             ],
             same_again=True,
         ),
@@ -89,34 +89,25 @@ rule report:
     input:
         evaluations=reads(
             "report",
-            lambda wildcards: [
-                PATHS.evaluation(REQUEST.name, method)
-                for method in REQUEST.all_methods
-            ],
+            lambda wildcards: PLAN.evaluations(),
         ),
         histories=reads("report", lambda wildcards: PLAN.histories()),
         models=reads("report", lambda wildcards: PLAN.all_models()),
         statistics=reads(
             "report",
-            lambda wildcards: [
-                PATHS.statistics(REQUEST.dataset_name, name)
-                for name in REQUEST.representations
-            ],
+            lambda wildcards: PLAN.all_statistics(),
         ),
         surveys=reads(
             "report",
-            lambda wildcards: [
-                PATHS.survey(REQUEST.dataset_name, name)
-                for name in REQUEST.representations
-            ],
+            lambda wildcards: PLAN.surveys(),
         ),
         manifests=reads(
-            "report", lambda wildcards: FILES.all_manifests(), same_again=True
+            "report", lambda wildcards: PLAN.all_manifests(), same_again=True
         ),
     output:
         report=PATHS.report(REQUEST.name),
         quarantined=PATHS.report(REQUEST.name, "quarantined.json"),
-        figures=[PATHS.report(REQUEST.name, name) for name in REQUEST.figures()],
+        figures=PLAN.figures(),
     log:
         PATHS.log("report", REQUEST.name),
     benchmark:

@@ -19,7 +19,7 @@ rule moments:
     threads: 1
     resources:
         mem_mb=memory("moments", 1500),
-        runtime=minutes("moments", FILES.minutes),
+        runtime=minutes_of_pack("moments"),
         disk_mb=100,
     params:
         job=job_of("moments"),
@@ -33,7 +33,7 @@ rule statistics:
             "statistics",
             lambda wildcards: [
                 PATHS.moments(wildcards.dataset, wildcards.representation, pack)
-                for pack in FILES.packs
+                for pack in files(wildcards).packs
             ],
             same_again=True,
         ),

@@ -8,7 +8,7 @@ outputs of a failed job, and a checkpoint is what a restarted job needs.
 rule train:
     input:
         manifests=shards_for("train"),
-        statistics=reads("train", statistics_of),
+        statistics=statistics_for("train"),
     output:
         model=PATHS.model("{experiment}", "{method}", "{member}"),
         history=PATHS.history("{experiment}", "{method}", "{member}"),
@@ -27,7 +27,7 @@ rule train:
         disk_mb=500,
     params:
         job=job_of("train"),
-        files=FILES.listing.files,
+        files=number_of_files,
         directory=lambda wildcards: PATHS.training(
             **wildcards, fingerprint=PLAN.job("train", **wildcards)["fingerprint"]
         ),

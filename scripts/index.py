@@ -7,6 +7,6 @@ with running(snakemake.log[0]):
     index.run(
         snakemake.params.job,
         listing=snakemake.params.listing,
-        readers=snakemake.config["readers"],
+        readers=snakemake.config["readers"][snakemake.wildcards.dataset],
         output=snakemake.output.index,
     )

@@ -8,5 +8,6 @@ with running(snakemake.log[0]):
         snakemake.params.job,
         moments=snakemake.input.moments,
         output=snakemake.output.statistics,
-        weighting=snakemake.config["weighting"],
+        weighting=snakemake.config["weighting"][snakemake.wildcards.dataset],
+        role=snakemake.config["roles"][snakemake.wildcards.dataset],
     )

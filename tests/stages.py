@@ -35,14 +35,14 @@ class Run:
             shutil.copytree(ROOT / "config", folder / "config")
         (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
         self.plan = make_plan({"experiment": "mine", "job_minutes": minutes}, folder)
-        self.plan.files.note()
+        self.plan.files("mine").note()
 
     def _made(self, rule: str, pack: str, **wildcards: str) -> dict[str, Any]:
-        return {"job": self.plan.job(rule, pack=pack, **wildcards)}
+        return {"job": self.plan.job(rule, dataset="mine", pack=pack, **wildcards)}
 
     def index(self, pack: str) -> str:
         output = self.plan.paths.index("mine", pack)
-        listing, readers = str(self.plan.files.list_path), self.plan.request.readers()
+        listing, readers = str(self.plan.files("mine").list_path), self.plan.data("mine").readers()
         index.run(**self._made("index", pack), listing=listing, readers=readers, output=output)
         return output
 
@@ -51,7 +51,7 @@ class Run:
         output = paths.manifest(*named, pack)
         preprocess.run(
             **self._made("preprocess", pack, representation="features"),
-            listing=str(self.plan.files.list_path),
+            listing=str(self.plan.files("mine").list_path),
             index=self.index(pack),
             shards=paths.shard(*named, "{file}", "{part}"),
             changed=paths.changed("mine", "{file}"),
@@ -61,36 +61,40 @@ class Run:
 
     def statistics(self) -> str:
         paths, named, made = self.plan.paths, ("mine", "features"), []
-        for pack in self.plan.files.packs:
+        for pack in self.plan.files("mine").packs:
             made.append(paths.moments(*named, pack))
             moments.run(
                 **self._made("moments", pack, representation="features"),
                 manifest=self.preprocess(pack),
                 output=made[-1],
             )
-        job = self.plan.job("statistics", representation="features")
+        job = self.plan.job("statistics", dataset="mine", representation="features")
         statistics.run(job, moments=made, output=paths.statistics(*named))
         return paths.statistics(*named)
 
     def survey(self) -> str:
         """Axes by all packs, sums of each, and what they give together."""
         paths, named = self.plan.paths, ("mine", "features")
-        manifests = {pack: self.preprocess(pack) for pack in self.plan.files.packs}
+        manifests = {pack: self.preprocess(pack) for pack in self.plan.files("mine").packs}
         edges, output = paths.axes(*named), paths.survey(*named)
-        shards = all_shards(list(manifests.values()), self.plan.files.listing.files)
-        axes.run(self.plan.job("axes", representation="features"), shards=shards, output=edges)
+        shards = all_shards(list(manifests.values()), self.plan.files("mine").listing.files)
+        axes.run(
+            self.plan.job("axes", dataset="mine", representation="features"),
+            shards=shards,
+            output=edges,
+        )
         sums = {pack: paths.spectra(*named, pack) for pack in manifests}
         for pack, manifest in manifests.items():
             made = self._made("spectra", pack, representation="features")
             spectra.run(**made, manifest=manifest, axes=edges, output=sums[pack])
-        job = self.plan.job("survey", representation="features")
+        job = self.plan.job("survey", dataset="mine", representation="features")
         survey.run(job, spectra=list(sums.values()), output=output)
         return output
 
     def rows(self) -> Shards:
         """(entry, object) → (id, split) of all rows of all files."""
         found: Shards = {}
-        for pack in self.plan.files.packs:
+        for pack in self.plan.files("mine").packs:
             manifest = Path(self.preprocess(pack))
             for entry in Manifest.read(manifest).files.values():
                 for shard in entry.shards:

@@ -16,18 +16,20 @@ from rootloom.types import GROUPS
 try:
     # Jobs parse this file too: they read the list of files that the head has written.
     PLAN = make_plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
-    PLAN.files.listing
+    if workflow.is_main_process:
+        PLAN.look()
 except RootloomError as refusal:
     ending.refuse(refusal)
 
-REQUEST, FILES, PATHS = PLAN.request, PLAN.files, PLAN.paths
+REQUEST, PATHS = PLAN.request, PLAN.paths
 # Jobs parse this file too: what has to run was decided by the head.
 HEAD_PLANS = workflow.is_main_process
 
 # What `index` checks is not part of what it computes: a new variable must not index every file anew.
-config["readers"] = REQUEST.readers_to_check()
+config["readers"] = {data.name: data.readers_to_check() for data in PLAN.datasets}
 # Nor what `statistics` refuses: a new cross section must not sum anything anew.
-config["weighting"] = REQUEST.weighting()
+config["weighting"] = {data.name: data.weighting() for data in PLAN.datasets}
+config["roles"] = {data.name: data.role.value for data in PLAN.datasets}
 
 
 def any_of(names):
@@ -50,19 +52,41 @@ def minutes(rule, amount):
     return lambda wildcards: amount * outcomes.factor("time", rule, wildcards)
 
 
+def minutes_of_pack(rule):
+    """The same for work on a pack of files, which takes as long as they are large."""
+    return lambda wildcards: minutes(rule, files(wildcards).minutes)(wildcards)
+
+
+def files(wildcards):
+    """The files of the dataset that a job names, or of the one that trains."""
+    return PLAN.files(dataset_of(wildcards))
+
+
+def dataset_of(wildcards):
+    """The dataset that a job names, or the one that trains."""
+    named = wildcards.get("dataset")
+    return PLAN.datasets.nominal.name if named is None else named
+
+
+def listing_of(wildcards):
+    """The list of files of the dataset that a job works on."""
+    return str(files(wildcards).list_path)
+
+
+def number_of_files(wildcards):
+    """How many files the dataset that a job reads has."""
+    return files(wildcards).listing.files
+
+
 def files_of(wildcards):
     """The ROOT files of a pack."""
-    return FILES.root_inputs(FILES.of_pack(wildcards.pack).values())
+    of_pack = files(wildcards).of_pack(wildcards.pack)
+    return files(wildcards).root_inputs(of_pack.values())
 
 
 def all_predictions(wildcards):
     """Prediction files of every method and member, for every split and the rows of no class."""
-    return [
-        path
-        for method in REQUEST.all_methods
-        for split in GROUPS
-        for path in PLAN.predictions(method, split)
-    ]
+    return PLAN.all_predictions(wildcards.dataset)
 
 
 def reads(rule, paths, same_again=False):
@@ -137,14 +161,17 @@ def machines(experiment):
     return found
 
 
-def shards_for(rule):
-    """Input function: the manifests of the shards that a job reads, and lost shards."""
+def shards_for(rule, dataset=dataset_of):
+    """Input function: the manifests of the shards that a job reads, and lost shards.
+
+    dataset: of the job's wildcards, which one.
+    """
 
     def paths(wildcards):
-        name = representation_read(wildcards)
+        name, representation = dataset(wildcards), representation_read(wildcards)
         # Jobs on other machines need not ask.
-        lost = PLAN.lost.shards[name] if HEAD_PLANS else []
-        return [*FILES.manifests(name), *lost]
+        lost = PLAN.lost(name).shards[representation] if HEAD_PLANS else []
+        return [*PLAN.files(name).manifests(representation), *lost]
 
     return reads(rule, paths, same_again=True)
 
@@ -155,11 +182,18 @@ def representation_read(wildcards):
     return named if named is not None else REQUEST.representation_of(wildcards.method)
 
 
-def statistics_of(wildcards):
-    """Statistics of the representation a method reads."""
-    return PATHS.statistics(
-        REQUEST.dataset_name, REQUEST.representation_of(wildcards.method)
-    )
+def of_training(wildcards):
+    """The dataset that trains, whatever a job names."""
+    return PLAN.datasets.nominal.name
+
+
+def statistics_for(rule, dataset=dataset_of):
+    """Input function: the statistics of the representation that a job reads."""
+
+    def path(wildcards):
+        return PATHS.statistics(dataset(wildcards), representation_read(wildcards))
+
+    return reads(rule, path)
 
 
 def model_of(wildcards):
@@ -169,25 +203,28 @@ def model_of(wildcards):
 
 def index_of_file(wildcards):
     """The index of the pack of a file."""
-    return PATHS.index(REQUEST.dataset_name, FILES.pack_of(wildcards.file))
+    return PATHS.index(wildcards.dataset, files(wildcards).pack_of(wildcards.file))
 
 
 def shards_of_pack(wildcards):
     """The manifest of a pack, and lost shards of it."""
     lost = []
     if HEAD_PLANS:
-        lost = PLAN.lost.shards_of(wildcards.representation, wildcards.pack)
+        of_dataset = PLAN.lost(wildcards.dataset)
+        lost = of_dataset.shards_of(wildcards.representation, wildcards.pack)
     return [PATHS.manifest(**wildcards), *lost]
 
 
 wildcard_constraints:
-    dataset=any_of([REQUEST.dataset_name]),
+    dataset=any_of([data.name for data in PLAN.datasets]),
     representation=any_of(REQUEST.representations),
     experiment=any_of([REQUEST.name]),
     method=any_of(REQUEST.all_methods),
     file="[^/.]+",
     folder="[0-9a-f]{2}/[0-9a-f]",
     block="[^/]+",
+    # Folders of a friend tree, where a dataset has too many files for one.
+    place="([0-9a-f]{2}/[0-9a-f]/)?",
     part=r"\d+",
     pack=r"(\d+/)?\d+-of-\d+",
     member=r"\d+",

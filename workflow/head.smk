@@ -25,10 +25,10 @@ HEAD = Lease(Path(".snakemake", "rootloom")) if workflow.is_main_process else No
 
 
 def take_lease():
-    """Become the head of this directory and leave its jobs the list of files, or refuse to start."""
+    """Become the head of this directory and leave its jobs the lists of files, or refuse to start."""
     try:
         note = HEAD.take()
-        FILES.note()
+        PLAN.note_files()
         planned = list(workflow.dag.needrun_jobs())
         date_back({str(path) for job in planned for path in job.input}, time.time())
         PLAN.jobs.note_code(

@@ -244,7 +244,8 @@ def _retry(options: argparse.Namespace) -> int:
     from rootloom.planning.explain import settings
     from rootloom.stages import make_plan
 
-    keys = make_plan(settings(options.root, options.config), options.root).files.retry()
+    plan = make_plan(settings(options.root, options.config), options.root)
+    keys = [key for data in plan.datasets for key in plan.files(data.name).retry()]
     print(f"{len(keys)} files will be looked at again in the next run", *keys, sep="\n")
     return 0
 

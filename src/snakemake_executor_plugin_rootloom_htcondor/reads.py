@@ -17,29 +17,39 @@ from rootloom.system.paths import of_file
 OUTCOMES = FOLDER / "outcomes.json"
 
 
-def read_by(job: JobExecutorInterface, listing: FileList | None) -> list[str]:
+# The list of a dataset's files and where it lies, by the dataset's name.
+Lists = Mapping[str, tuple[Path, FileList]]
+
+
+def read_by(job: JobExecutorInterface, lists: Lists) -> list[str]:
     """Files that a job may read, as far as they are there, sorted.
 
     Its inputs; outputs of an earlier run, which it may keep or update; ROOT files with those of
     their friend trees, shards and a directory of checkpoints that its parameters name, and why
     files were set aside; the shards of its manifests, where it works on rows of a representation;
-    why it ended before. listing: the data set's files, where the workflow has one. Raises
-    ResultError for a damaged manifest.
+    why it ended before. lists: of the files of the workflow's datasets. Raises ResultError for a
+    damaged manifest.
     """
-    found = {str(OUTCOMES), *(path for one in _each(job) for path in _named_by(one, listing))}
+    found = {str(OUTCOMES), *(path for one in _each(job) for path in _named_by(one, lists))}
     return sorted(path for path in found if Path(path).is_file())
 
 
-def excerpt_for(job: JobExecutorInterface, listing: FileList) -> bytes:
-    """The list of files as a job needs it: with those of its own pack."""
-    digests = set()
+def excerpts_for(job: JobExecutorInterface, lists: Lists) -> dict[str, bytes]:
+    """The lists of files as a job needs them, by path: with those of its own pack alone."""
+    digests: dict[str, set[str]] = {name: set() for name in lists}
     for one in _each(job):
-        section = _section(one)
+        section, name = _section(one), _dataset(one)
         if "files" in section:
-            digests.add(section["files"])
+            digests[name].add(section["files"])
         if "file" in section:
-            digests.add(listing.parts[listing.pack_of(section["file"]["key"])].digest)
-    return listing.excerpt(digests)
+            listing = lists[name][1]
+            digests[name].add(listing.parts[listing.pack_of(section["file"]["key"])].digest)
+    return {str(at): listing.excerpt(digests[name]) for name, (at, listing) in lists.items()}
+
+
+def _dataset(job: Any) -> str:
+    """The dataset that a job names; "" where it names none."""
+    return str(job.wildcards_dict.get("dataset", ""))
 
 
 def _each(job: JobExecutorInterface) -> list[Any]:
@@ -52,10 +62,10 @@ def _section(job: JobExecutorInterface) -> Mapping[str, Any]:
     return found
 
 
-def _named_by(job: JobExecutorInterface, listing: FileList | None) -> Iterator[str]:
+def _named_by(job: JobExecutorInterface, lists: Lists) -> Iterator[str]:
     yield from map(str, (*job.input, *job.output))
-    section = _section(job)
-    files = _files(section, listing)
+    section, known = _section(job), lists.get(_dataset(job))
+    files = _files(section, known[1] if known else None)
     if _opens_root_files(section):
         urls = (url for file in files for url in (file.url, *file.friends.values()))
         yield from (url for url in urls if not is_remote(url))
@@ -64,7 +74,8 @@ def _named_by(job: JobExecutorInterface, listing: FileList | None) -> Iterator[s
         yield from (of_file(pattern, file.key, part) for file in files for part in parts)
         yield from (str(mark_beside(of_file(pattern, file.key))) for file in files)
     if "representation" in section:
-        manifests = [path for path in job.input.get("manifests", ()) if path.endswith(".json")]
+        named = [*job.input.get("manifests", ()), *job.input.get("training_manifests", ())]
+        manifests = [path for path in dict.fromkeys(named) if path.endswith(".json")]
         for shards in shards_by_file(manifests).values():
             yield from shards
     if directory := job.params.get("directory"):

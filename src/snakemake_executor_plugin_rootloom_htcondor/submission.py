@@ -18,7 +18,7 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 from rootloom.cluster.adoption import Known
 from rootloom.cluster.ledger import Place
 from snakemake_executor_plugin_rootloom_htcondor import node, queue, words
-from snakemake_executor_plugin_rootloom_htcondor.reads import excerpt_for, read_by
+from snakemake_executor_plugin_rootloom_htcondor.reads import excerpts_for, read_by
 from snakemake_executor_plugin_rootloom_htcondor.sandbox import (
     MEGABYTE,
     Cargo,
@@ -117,12 +117,13 @@ class Submission(HTCondorExecutor):
                 "arguments": [*program, *command],
             }, 0
         plan = self.workflow.globals.get("PLAN")  # the canary has none
+        lists = plan.lists() if plan else {}
         cargo = Cargo(
             command,
-            reads=read_by(job, plan.files.listing if plan else None),
+            reads=read_by(job, lists),
             outputs=[str(path) for path in job.output],
             every=self.workflow.executor_settings.state_seconds or None,
-            made={str(plan.files.list_path): excerpt_for(job, plan.files.listing)} if plan else {},
+            made=excerpts_for(job, lists),
         )
         return self.sandboxes.prepare(self._token, cargo)
 
@@ -140,7 +141,7 @@ class Submission(HTCondorExecutor):
     def _common(self) -> Common:
         workflow = self.workflow
         if plan := workflow.globals.get("PLAN"):
-            plan.files.require_start_here()
+            plan.require_start_here()
         configured = [str(path) for path in workflow.configfiles]
         return Common(checkout_of(Path(workflow.main_snakefile)), configured)
 

@@ -155,7 +155,7 @@ def test_everything_comes_back_once(apart_pool: Pool, completed: PoolHead) -> No
     jobs = apart_pool.everything(there.path)
     assert len(jobs) == len(logs(there))
     results = there.path / "results"
-    for pattern in ("toy/report.html", "toy/friends/*.root", "datasets/toy/*/shards/*/*/*.h5"):
+    for pattern in ("toy/report.html", "toy/friends/toy/*.root", "datasets/toy/*/shards/*/*/*.h5"):
         assert list(results.glob(pattern)), pattern
     assert list(there.path.rglob("*.partial")) == []
     assert [p.name for p in (there.path / SANDBOXES).rglob("*") if p.is_file()] == [

@@ -39,7 +39,7 @@ def planned(project: Project) -> dict[str, int]:
 def check_results(project: Project) -> None:
     results = project.path / "results" / EXPERIMENT
     assert (results / "report.html").exists()
-    assert {path.stem for path in results.glob("evaluation/*.json")} == METHODS
+    assert {path.stem for path in results.glob("evaluation/*/*.json")} == METHODS
 
 
 def test_on_slurm(slurm_cluster: Slurm, tmp_path: Path) -> None:

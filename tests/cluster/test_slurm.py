@@ -145,7 +145,7 @@ def test_a_head_killed_at_any_moment_leaves_no_job_twice(
     sbatch.chmod(sbatch.stat().st_mode | stat.S_IXUSR)
     path = f"{folder}:{os.environ['PATH']}"
     head = Head(project.path, PROFILE, {**slurm_cluster.client, "PATH": path})
-    target = "results/toy/evaluation/mass.json"
+    target = "results/toy/evaluation/toy/mass.json"
     expected = {rule: len(planned) for rule, planned in project.planned(target).items()}
     for _ in range(2):  # between submission and its record, between intent and submission
         assert head.start(target).wait(SECONDS) == -9, head.log()

@@ -27,7 +27,7 @@ def test_shards_are_smaller_than_root(tmp_path: Path) -> None:
     for name in plan.request.representations:
         fields = Library(ROOT / "config").representation(name)
         representation = registry.build("representations", fields)
-        section = plan.request.reader(fields)
+        section = plan.data("w-jets").reader(fields)
         reader = RowReader(**{**section, "classes": (ClassRule("w", "trimmed_pt > 0"),)})
         objects = {collection: tuple(columns) for collection, columns in reader.objects.items()}
         needed = representation.needs(tuple(reader.variables), objects)
@@ -40,7 +40,7 @@ def test_shards_are_smaller_than_root(tmp_path: Path) -> None:
             representation=representation,
             recipe=recipes(representation, reader.expressions(needed), None),
             file_key="w",
-            splits=plan.request.dataset.splits.shares(),
+            splits=plan.data("w-jets").dataset.splits.shares(),
             auxiliary=("trimmed_pt",) if "trimmed_pt" in reader.variables else (),
             attributes={},
         )

@@ -22,7 +22,7 @@ from rootloom.shards.manifest import Entry, Manifest
 from rootloom.system.atomic import Draft
 from rootloom.system.filelist import File, FileList
 from rootloom.system.packing import label, number_of
-from snakemake_executor_plugin_rootloom_htcondor.reads import excerpt_for, read_by
+from snakemake_executor_plugin_rootloom_htcondor.reads import excerpts_for, read_by
 from snakemake_executor_plugin_rootloom_htcondor.sandbox import (
     Cargo,
     Common,
@@ -290,7 +290,11 @@ class Names(list[str]):
 
 def job(names: Names, output: str = "results/out.json", **params: object) -> Any:
     return SimpleNamespace(
-        is_group=lambda: False, input=names, output=Names([output]), params=params
+        is_group=lambda: False,
+        input=names,
+        output=Names([output]),
+        params=params,
+        wildcards_dict={"dataset": "toy"},
     )
 
 
@@ -314,9 +318,9 @@ def shards(home: Path) -> list[str]:
 def test_a_job_on_rows_reads_the_shards_of_its_manifests(shards: list[str]) -> None:
     manifest = Names(["results/same.txt"], manifests=shards[:1])
     rows = {"section": {"representation": {"name": "features"}}}
-    assert read_by(job(manifest, job=rows), None) == sorted([*shards, "results/same.txt"])
+    assert read_by(job(manifest, job=rows), {}) == sorted([*shards, "results/same.txt"])
     page = {"section": {"representations": ["features"], "readers": {"": EVENTS}}}
-    assert read_by(job(manifest, job=page), None) == [shards[0], "results/same.txt"]
+    assert read_by(job(manifest, job=page), {}) == [shards[0], "results/same.txt"]
 
 
 EVENTS: dict[str, Any] = {"variables": {}, "objects": {}, "rows": "event"}
@@ -339,23 +343,23 @@ def listing() -> FileList:
 def test_a_job_that_makes_shards_reads_root_files_and_shards_that_are_there(
     shards: list[str], listing: FileList
 ) -> None:
-    pattern = "results/shards/{file}.{part}.h5"
+    pattern, lists = "results/shards/{file}.{part}.h5", {"toy": (Path("toy.list"), listing)}
     digest = listing.parts["0-of-2"].digest
     reader = {**EVENTS, "variables": {"pt": "pt"}}
     section: dict[str, Any] = {"files": digest, "readers": {"": reader}, "parts": 1}
     expected = ["data/in.txt", shards[1]]
     asked = job(Names([]), job={"section": section}, shards=pattern)
-    assert read_by(asked, listing) == expected
+    assert read_by(asked, lists) == expected
     one = {"file": FILES[0]._asdict(), "readers": {"": reader}, "part": 0}
-    assert read_by(job(Names([]), job={"section": one}), listing) == ["data/in.txt"]
+    assert read_by(job(Names([]), job={"section": one}), lists) == ["data/in.txt"]
     beside = {**one, "file": FILES[0]._replace(friends={"tagger": shards[0]})._asdict()}
-    found = read_by(job(Names([]), job={"section": beside}), listing)
+    found = read_by(job(Names([]), job={"section": beside}), lists)
     assert found == sorted(["data/in.txt", shards[0]])
     # Friend trees of events need the number of entries alone, those of objects their counts.
     section["readers"] = {"": EVENTS}
-    assert read_by(job(Names([]), job={"section": section}), listing) == []
+    assert read_by(job(Names([]), job={"section": section}), lists) == []
     section["readers"] = {"": {**EVENTS, "rows": "Jet"}}
-    assert read_by(job(Names([]), job={"section": section}), listing) == ["data/in.txt"]
+    assert read_by(job(Names([]), job={"section": section}), lists) == ["data/in.txt"]
 
 
 @pytest.mark.parametrize("section", ["pack", "file", "none"])
@@ -365,8 +369,14 @@ def test_a_job_is_given_the_files_of_its_own_pack(
     digest = listing.parts["0-of-2"].digest
     given = {"pack": {"files": digest}, "file": {"file": FILES[0]._asdict()}, "none": {}}
     path = tmp_path / "toy.list"
-    path.write_bytes(excerpt_for(job(Names([]), job={"section": given[section]}), listing))
+    other = FileList.of([(FILES[0], 1.0)], 52.0, "asked")
+    lists = {"toy": (path, listing), "other": (tmp_path / "other.list", other)}
+    given_to = excerpts_for(job(Names([]), job={"section": given[section]}), lists)
+    for name, content in given_to.items():
+        Path(name).write_bytes(content)
     found = FileList.read(path)
+    with pytest.raises(InputError):  # of the other dataset no file travels, and how many there are
+        FileList.read(tmp_path / "other.list").of_pack("0-of-1")
     assert (found.files, found.digest, found.packs) == (listing.files, listing.digest, 2)
     assert {pack: part.digest for pack, part in found.parts.items()} == {
         pack: part.digest for pack, part in listing.parts.items()
@@ -382,7 +392,7 @@ def test_a_job_reads_its_checkpoints_its_old_output_and_why_it_ended(home: Path)
     Path("results/training/0").mkdir(parents=True)
     for name in ("results/training/0/step-1", ".snakemake/rootloom/outcomes.json"):
         Path(name).touch()
-    found = read_by(job(Names([]), output="results/kept.txt", directory="results/training"), None)
+    found = read_by(job(Names([]), output="results/kept.txt", directory="results/training"), {})
     assert found == [
         ".snakemake/rootloom/outcomes.json", "results/kept.txt", "results/training/0/step-1",
     ]  # fmt: skip

@@ -55,10 +55,15 @@ def test_every_shipped_file_is_valid(folder: str) -> None:
 
 def test_a_larger_size_keeps_every_file_of_a_smaller_one() -> None:
     demo, full = (make_plan({"size": size}, ROOT) for size in ("demo", "full"))
-    few, more = ({k for pack in p.files.packs for k in p.files.of_pack(pack)} for p in (demo, full))
+    few, more = (
+        {k for pack in p.files("w-jets").packs for k in p.files("w-jets").of_pack(pack)}
+        for p in (demo, full)
+    )
     assert few < more
     for key in few:
-        assert demo.job("simulate", file=key) == full.job("simulate", file=key)
+        assert demo.job("simulate", dataset="w-jets", file=key) == full.job(
+            "simulate", dataset="w-jets", file=key
+        )
 
 
 @pytest.mark.parametrize("name", ["config/datasets/w-jets.yaml", "./w-jets.yaml"])
@@ -76,7 +81,7 @@ def test_a_dataset_alone_is_an_experiment() -> None:
     [
         (Settings, {"experimnt": "x"}, "did you mean 'experiment'"),
         (Settings, [], "a mapping of keys"),
-        (Dataset, {"classes": {}}, "classes"),
+        (Dataset, {"classes": {}, "simulate": {"source": {}, "files": {"demo": 1}, "rows_per_file": 1}}, "classes, each with a process"),
         (Dataset, {"classes": {"a": {"wher": "x"}}, "files": ["f"]}, "did you mean 'where'"),
         (Dataset, {"classes": {"a": {}}, "files": ["f"]}, "process, files, where"),
         (Dataset, {"classes": {"a": {"where": "x"}}}, "exactly one of"),
@@ -131,10 +136,10 @@ def test_folds_need_as_many_members(tmp_path: Path, folds: int) -> None:
             make_plan({"experiment": "higgs"}, tmp_path)
         return
     plan = make_plan({"experiment": "higgs"}, tmp_path)
-    assert [path.split("/")[-2:] for path in plan.held_out("resnet-bagged")] == [
+    assert [path.split("/")[-2:] for path in plan.held_out("higgs", "resnet-bagged")] == [
         [str(member), "train.h5"] for member in range(3)
     ]
-    assert plan.held_out("resnet-all") == plan.held_out("trees-all") == []
+    assert plan.held_out("higgs", "resnet-all") == plan.held_out("higgs", "trees-all") == []
 
 
 def test_objects_may_be_rows_of_a_cross_validation(tmp_path: Path) -> None:
@@ -145,8 +150,8 @@ def test_objects_may_be_rows_of_a_cross_validation(tmp_path: Path) -> None:
     experiment["methods"][method] |= {"members": 2, "training": {"folds": 2}}
     file.write_text(yaml.safe_dump(experiment))
     plan = make_plan({"experiment": "nano-btag"}, tmp_path)
-    assert plan.request.dataset.rows == "Jet"
-    assert len(plan.held_out(method)) == 2
+    assert plan.data("nano-btag").dataset.rows == "Jet"
+    assert len(plan.held_out("nano-btag", method)) == 2
 
 
 def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
@@ -159,11 +164,13 @@ def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
     text = f"dataset: calo\ntask: {{kind: adversarial}}\nmethods:\n  gan: {method}\n"
     experiment.write_text(text)
     plan = make_plan({"experiment": "showers"}, tmp_path)
-    made = [f"results/showers/generated/gan/{member}.root" for member in range(2)]
+    made = [f"results/showers/generated/calo/gan/{member}.root" for member in range(2)]
     of_experiment = [path for path in plan.targets() if "/showers/" in path]
     assert {"results/showers/report.html", *made} <= set(of_experiment)
     assert not [path for path in of_experiment if "predictions" in path or "friends" in path]
-    first, second = (plan.job("generate", method="gan", member=m)["section"] for m in "01")
+    first, second = (
+        plan.job("generate", dataset="calo", method="gan", member=m)["section"] for m in "01"
+    )
     assert first["tree"] == "showers"
     assert first["options"]["seed"] != second["options"]["seed"]
     experiment.write_text(text + "baselines: {total: {kind: cut, variable: total}}\n")
@@ -183,21 +190,31 @@ def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Pa
     )
     experiment.write_text(text)
     plan = make_plan({"experiment": "showers"}, tmp_path)
-    assert "energy" not in plan.request.compared(CELLS)
-    assert {"total", "depth", "width2", "active0"} <= set(plan.request.compared(CELLS))
-    section = plan.job("fidelity", method="gan")["section"]
-    assert set(section["reader"]["variables"]) == {"energy", *plan.request.compared(CELLS)}
-    whole = plan.job("preprocess", representation="calorimeter-cells", pack=plan.files.packs[0])
-    assert whole["section"]["auxiliary"] == plan.request.compared(CELLS)
+    assert "energy" not in plan.data("calo-eplus").compared(CELLS)
+    assert {"total", "depth", "width2", "active0"} <= set(plan.data("calo-eplus").compared(CELLS))
+    section = plan.job("fidelity", dataset="calo-eplus", method="gan")["section"]
+    assert set(section["reader"]["variables"]) == {
+        "energy",
+        *plan.data("calo-eplus").compared(CELLS),
+    }
+    whole = plan.job(
+        "preprocess",
+        dataset="calo-eplus",
+        representation="calorimeter-cells",
+        pack=plan.files("calo-eplus").packs[0],
+    )
+    assert whole["section"]["auxiliary"] == plan.data("calo-eplus").compared(CELLS)
 
     experiment.write_text(text + "evaluation: {features: [depth]}\n")
-    assert make_plan({"experiment": "showers"}, tmp_path).request.compared(CELLS) == ["depth"]
+    assert make_plan({"experiment": "showers"}, tmp_path).data("calo-eplus").compared(CELLS) == [
+        "depth"
+    ]
     for features, refusal in (("[dept]", "did you mean 'depth'"), ("[]", "at least one variable")):
         experiment.write_text(text + f"evaluation: {{features: {features}}}\n")
         with pytest.raises(ConfigError, match=refusal):
             make_plan({"experiment": "showers"}, tmp_path)
     # Nothing of this for what tells particles apart.
-    assert make_plan({"experiment": "calo-identification"}, tmp_path).request.auxiliary() == []
+    assert make_plan({"experiment": "calo-identification"}, tmp_path).data("calo").auxiliary() == []
 
 
 def test_alternatives_replace_each_other_whole() -> None:

@@ -83,11 +83,11 @@ def test_definitions_may_be_those_of_a_sample(tmp_path: Path) -> None:
         "variables": {"met": "met + 1"}, "weight": "scale", "classes": {},
     }  # fmt: skip
     made = plan(tmp_path, **keys)
-    readers = made.request.readers()
+    readers = made.data("mine").readers()
     assert readers["a"]["variables"] == {"met": "((1) * MET_pt) + 1"}
     assert readers["b"]["variables"] == {"met": "((2) * MET_pt) + 1"}
     assert readers["b"]["weight"] == "(2)"
-    assert made.request.readers_to_check()["a"]["defined"] == ["met", "scale"]
+    assert made.data("mine").readers_to_check()["a"]["defined"] == ["met", "scale"]
     samples["b"]["define"] = {"scael": "2"}
     with pytest.raises(ConfigError, match="did you mean 'scale'"):
         plan(tmp_path, **keys)
@@ -98,10 +98,12 @@ def test_a_definition_decides_only_over_what_uses_it(tmp_path: Path) -> None:
         defined = {"a": "MET_pt", "b": "MET_phi", **define}
         files = [str(ROOT / path) for path in BASE["files"]]
         made = plan(tmp_path, files=files, define=defined, variables={"x": "a"})
-        (pack,) = made.files.packs
+        (pack,) = made.files("mine").packs
         return [
-            made.job("index", pack=pack)["fingerprint"],
-            made.job("preprocess", representation="features", pack=pack)["fingerprint"],
+            made.job("index", dataset="mine", pack=pack)["fingerprint"],
+            made.job("preprocess", dataset="mine", representation="features", pack=pack)[
+                "fingerprint"
+            ],
         ]
 
     before = jobs()

@@ -299,7 +299,7 @@ def test_damaged_predictions_are_no_bad_input(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = b""
     path.write_bytes(content)
-    section = {"evaluation": {"kind": "classification"}, "method": "m"}
+    section = {"evaluation": {"kind": "classification"}, "dataset": "d", "method": "m"}
     job: Job = {"section": section, "code": "", "upstream": "", "fingerprint": ""}
     branches = Branches(experiment="e", folds={}, readers={}, simulated=False)
     with pytest.raises(InputError) as given:

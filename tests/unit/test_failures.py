@@ -105,13 +105,13 @@ def run(here: Path, **changes: Any) -> Run:
 
 def entries(at: Run) -> dict[str, Entry]:
     """What the only manifest says, by the name of the file."""
-    (pack,) = at.plan.files.packs
+    (pack,) = at.plan.files("mine").packs
     found = Manifest.read(at.preprocess(pack)).files
     return {Path(entry.url).stem: entry for entry in found.values()}
 
 
 def counts(at: Run) -> dict[str, int]:
-    (pack,) = at.plan.files.packs
+    (pack,) = at.plan.files("mine").packs
     below = Path(at.plan.paths.manifest("mine", "features", pack)).parent
     return {
         name: sum(len(rows_of(below / shard)) for shard in entry.shards)
@@ -134,7 +134,7 @@ def test_a_file_that_was_set_aside_has_a_mark_and_no_shard(here: Path) -> None:
     assert counts(run(here)) == {"a": ROWS, "b": 0, "c": ROWS}
     total = json.loads(Path(run(here).statistics()).read_text())
     assert total["samples"][""]["entries"] == 2 * ROWS
-    assert run(here).plan.lost.shards == {"features": []}
+    assert run(here).plan.lost("mine").shards == {"features": []}
 
 
 def test_an_empty_file_is_an_ordinary_one(here: Path) -> None:
@@ -159,10 +159,10 @@ def test_it_stays_aside_whatever_is_deleted_until_it_is_retried(here: Path, dele
     assert (again.quarantined, again.fingerprints) == (first.quarantined, first.fingerprints)
     for path in here.glob("results/datasets/mine/features/packs/*.json"):
         path.unlink()
-    before = run(here).plan.job("statistics", representation="features")
-    assert len(run(here).plan.files.retry()) == 1
+    before = run(here).plan.job("statistics", dataset="mine", representation="features")
+    assert len(run(here).plan.files("mine").retry()) == 1
     later = run(here)
-    assert later.plan.job("statistics", representation="features") != before
+    assert later.plan.job("statistics", dataset="mine", representation="features") != before
     assert counts(later) == dict.fromkeys("abc", ROWS)
     assert left(here, "*.aside.json") == []
 
@@ -205,7 +205,7 @@ def test_what_no_file_has_sets_none_aside(
     asked(corrected)
     found = [
         Path(entry.url).stem
-        for pack in corrected.plan.files.packs
+        for pack in corrected.plan.files("mine").packs
         for entry in Manifest.read(corrected.preprocess(pack)).files.values()
         if entry.quarantined
     ]
@@ -217,17 +217,21 @@ def test_what_some_files_lack_sets_these_aside(here: Path) -> None:
         tree = file.mktree("events", {"x": "f8", "y": "i8"})
         tree.extend({"x": np.ones(9), "y": np.ones(9, np.int64)})
     at = Run(here, DATASET, minutes=1e-9)
-    assert len(at.plan.files.packs) > 1
+    assert len(at.plan.files("mine").packs) > 1
     asked(at)
-    assert run(here).plan.asked_first() != run(here, on_bad_file="fail").plan.asked_first() == []
+    assert (
+        run(here).plan.asked_first("mine")
+        != run(here, on_bad_file="fail").plan.asked_first("mine")
+        == []
+    )
     assert [name for name, entry in entries(run(here)).items() if entry.quarantined] == ["b"]
     assert "'z'" in str(entries(run(here))["b"].quarantined)
 
 
 def asked(at: Run) -> None:
-    (output,) = at.plan.asked_first()
-    indexes = [at.index(pack) for pack in at.plan.files.packs]
-    branches.run(at.plan.job("branches"), indexes=indexes, output=output)
+    (output,) = at.plan.asked_first("mine")
+    indexes = [at.index(pack) for pack in at.plan.files("mine").packs]
+    branches.run(at.plan.job("branches", dataset="mine"), indexes=indexes, output=output)
 
 
 def test_another_look_is_asked_for_pack_by_pack(
@@ -238,7 +242,7 @@ def test_another_look_is_asked_for_pack_by_pack(
     entries(run(here))
     for path in here.glob("results/**/packs/*.json"):
         path.unlink()
-    files, asked = run(here).plan.files, []
+    files, asked = run(here).plan.files("mine"), []
     of_pack = files.of_pack
     monkeypatch.setattr(files, "of_pack", lambda pack: asked.append(pack) or of_pack(pack))
     assert len(files.retry()) == 2
@@ -257,7 +261,7 @@ def test_a_pack_of_bad_files_among_good_ones(here: Path) -> None:
     for name in "ab":
         garble(here / f"data/{name}.root")
     bad = Run(here, DATASET, minutes=1e-9)
-    assert len(bad.plan.files.packs) > 1
+    assert len(bad.plan.files("mine").packs) > 1
     packed = json.loads(Path(bad.statistics()).read_text())
     alone = json.loads(Path(run(here, files=["data/c.root"]).statistics()).read_text())
     for one in (packed, alone):
@@ -272,7 +276,7 @@ def test_what_is_shown_of_rows_has_the_same_bits_however_files_are_packed(here: 
     found = []
     for minutes in (2, 1e-9):
         at = Run(here, {**DATASET, "weight": "abs(x) + 0.1"}, minutes)
-        found.append((len(at.plan.files.packs), json.loads(Path(at.survey()).read_text())))
+        found.append((len(at.plan.files("mine").packs), json.loads(Path(at.survey()).read_text())))
     (one, together), (several, packed) = found
     assert one == 1 < several
     assert together["provenance"]["fingerprint"] == packed["provenance"]["fingerprint"]
@@ -302,11 +306,11 @@ def test_a_lost_shard_of_a_file_that_went_bad_is_refused(here: Path) -> None:
     lost.unlink()
     garble(here / "data/b.root")
     key = lost.name.partition(".")[0]
-    assert run(here).plan.lost.shards["features"] == [str(lost.relative_to(here))]
+    assert run(here).plan.lost("mine").shards["features"] == [str(lost.relative_to(here))]
     with pytest.raises(InputError, match=r"b\.root"):
         preprocess.run_shard(
-            at.plan.job("shard", representation="features", file=key, part="0"),
-            index=at.plan.paths.index("mine", at.plan.files.packs[0]),
+            at.plan.job("shard", dataset="mine", representation="features", file=key, part="0"),
+            index=at.plan.paths.index("mine", at.plan.files("mine").packs[0]),
             changed=at.plan.paths.changed("mine", "{file}"),
             output=str(lost),
         )
@@ -570,7 +574,7 @@ def test_a_file_replaced_after_it_was_indexed_is_indexed_again(
     here: Path, monkeypatch: pytest.MonkeyPatch, alike: bool, on_bad_file: str
 ) -> None:
     at = run(here, on_bad_file=on_bad_file)
-    (pack,) = at.plan.files.packs
+    (pack,) = at.plan.files("mine").packs
     index = at.index(pack)
     replaced(here / "data/b.root", alike=alike)
     with monkeypatch.context() as patched:
@@ -579,11 +583,14 @@ def test_a_file_replaced_after_it_was_indexed_is_indexed_again(
             at.preprocess(pack)
     assert left(here, "*.aside.json") == []
     assert left(here, "*.h5") == ["a", "c"]
-    before = at.plan.job("statistics", representation="features")["fingerprint"]
+    before = at.plan.job("statistics", dataset="mine", representation="features")["fingerprint"]
     again = run(here, on_bad_file=on_bad_file)
-    assert again.plan.job("statistics", representation="features")["fingerprint"] != before
+    assert (
+        again.plan.job("statistics", dataset="mine", representation="features")["fingerprint"]
+        != before
+    )
     assert counts(again) == {"a": ROWS, "b": ROWS if alike else ROWS + 10, "c": ROWS}
-    assert run(here).plan.files.listing.digest == again.plan.files.listing.digest
+    assert run(here).plan.files("mine").listing.digest == again.plan.files("mine").listing.digest
 
 
 def test_a_file_replaced_long_after_is_noticed_when_it_is_read_again(here: Path) -> None:
@@ -768,7 +775,7 @@ def test_a_result_that_the_machine_cannot_read_is_not_called_damaged(
         raise OSError(errno.ESTALE, "Stale file handle")
 
     monkeypatch.setattr(Path, "read_bytes", failing)
-    index = at.plan.paths.index("mine", at.plan.files.packs[0])
+    index = at.plan.paths.index("mine", at.plan.files("mine").packs[0])
     for read in (Catalogue.read, Manifest.read):
         with pytest.raises(ResourceError, match="Stale file handle") as refusal:
             read(index)

@@ -321,14 +321,14 @@ def test_all_files_of_a_pack_that_have_changed_are_named(
         "tree": "Events", "rows": "Jet", "files": ["*.root"], "classes": classes,
         "variables": {"pt": "Jet_pt"}, "splits": FRACTIONS,
     })  # fmt: skip
-    (pack,) = run.plan.files.packs
+    (pack,) = run.plan.files("mine").packs
     index, notes = run.index(pack), run.plan.paths.changed("mine", "{file}")
     for seed, path in enumerate(paths[1:]):
         write_jets(path, 7 + seed)
     with pytest.raises(ChangedError, match=r"(?s)second\.root.*third\.root|third.*second"):
         friends.run(
-            run.plan.job("friends", pack=pack),
-            listing=str(run.plan.files.list_path),
+            run.plan.job("friends", dataset="mine", pack=pack),
+            listing=str(run.plan.files("mine").list_path),
             predictions=[],
             index=index,
             friends=str(tmp_path / "friends" / "{file}.root"),
@@ -355,7 +355,7 @@ def test_predictions_of_another_split_in_the_place_of_one_are_refused(tmp_path: 
     named = zip(GROUPS, made, strict=True)
     paths = {split: path.rename(tmp_path / f"{split}.h5") for split, path in named}
     shutil.copy(paths["none"], paths["test"])
-    section = {"method": "one", "evaluation": {"kind": "classification"}}
+    section = {"dataset": "mine", "method": "one", "evaluation": {"kind": "classification"}}
     branches = friends.Branches(experiment="e", folds={}, readers={}, simulated=False)
     said = r"test\.h5\n.*rows of 'test'.*\n.*those of 'none'"
     with pytest.raises(ResultError, match=said):

@@ -124,13 +124,13 @@ def test_a_copy_is_refused_where_both_are_indexed(here: Path) -> None:
     shutil.copyfile(NANO, here / "data/copy.root")
     run = Run(here, {**JETS, "files": ["data/*.root"], "on_bad_file": "quarantine"})
     with pytest.raises(ConfigError, match=r"data/copy\.root and data/nano\.root(.|\n)*1825cd4a"):
-        run.index(run.plan.files.packs[0])
+        run.index(run.plan.files("mine").packs[0])
 
 
 def test_a_copy_in_another_pack_is_refused_before_any_training(here: Path) -> None:
     shutil.copyfile(NANO, here / "data/copy.root")
     run = Run(here, {**JETS, "files": ["data/*.root"]}, minutes=1e-4)
-    assert len(run.plan.files.packs) == 2
+    assert len(run.plan.files("mine").packs) == 2
     with pytest.raises(ConfigError, match=r"data/copy\.root and data/nano\.root"):
         run.statistics()
     (here / "data/copy.root").unlink()
@@ -227,17 +227,17 @@ def test_two_entries_with_one_name_are_refused(here: Path) -> None:
     run = Run(here, {**JETS, "files": ["twice.root"], "identity": NAMES, "shards_per_file": 2})
     for _ in range(2):  # the shards are there by then
         with pytest.raises(DataError, match=r"twice\.root: entries 4 and 9"):
-            run.preprocess(run.plan.files.packs[0])
+            run.preprocess(run.plan.files("mine").packs[0])
     run = Run(here, {**JETS, "files": ["data/nano.root"], "identity": ["run"]})
     with pytest.raises(DataError, match="leave it out"):
-        run.preprocess(run.plan.files.packs[0])
+        run.preprocess(run.plan.files("mine").packs[0])
 
 
 def test_shards_without_rows_name_no_event_twice(here: Path) -> None:
     run = Run(
         here, {**JETS, "files": ["data/nano.root"], "identity": NAMES, "select": "Jet_pt < 0"}
     )
-    run.preprocess(run.plan.files.packs[0])
+    run.preprocess(run.plan.files("mine").packs[0])
     require_one_entry_an_event([str(p) for p in (here / "results").rglob("*.h5")], "x")
 
 
@@ -245,7 +245,7 @@ def test_a_missing_name_is_refused_at_the_index(here: Path) -> None:
     names = ["run", "luminosityBlok", "event"]
     run = Run(here, {**JETS, "files": ["data/nano.root"], "identity": names})
     with pytest.raises(InputError, match="did you mean 'luminosityBlock'"):
-        run.index(run.plan.files.packs[0])
+        run.index(run.plan.files("mine").packs[0])
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def table(path: Path, rows: int = 25, end: str = "\n") -> Path:
 def identities_of_rows(here: Path, folder: str) -> dict[int, tuple[int, int]]:
     """Row of the table → (id, split)."""
     run, found = Run(here, {**ROWS, "files": [f"{folder}/*.root"]}), {}
-    for pack in run.plan.files.packs:
+    for pack in run.plan.files("mine").packs:
         manifest = Path(run.preprocess(pack))
         for entry in Manifest.read(manifest).files.values():
             with uproot.open(here / entry.url) as file:
@@ -327,7 +327,7 @@ def test_a_table_imported_twice_is_refused(here: Path) -> None:
     import_table(here / "t.csv", SMALL, here / "many", rows_per_file=10)
     run = Run(here, {**ROWS, "files": ["one/*.root", "many/t-00001.root"]})
     with pytest.raises(ConfigError, match=r"(.|\n)*the same rows of one table, from row 10"):
-        run.index(run.plan.files.packs[0])
+        run.index(run.plan.files("mine").packs[0])
 
 
 def note_of(path: Path, note: str, rows: int = 3, tree: str = "t") -> Header:

@@ -13,6 +13,7 @@ from rootloom.config.registry import parse
 from rootloom.errors import ConfigError
 from rootloom.evaluation.classification.discriminants import Discriminant
 from rootloom.planning.compatibility import check_compatibility
+from rootloom.planning.data import DataOf
 from rootloom.planning.request import Request
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def selected(root: Path, discriminants: Any, classes: dict[str, Any] = THREE) ->
         section = {**yaml.safe_load(file.read_text()), **changes}
         file.write_text(yaml.safe_dump(section, sort_keys=False))
     request = Request({"experiment": "nano-btag"}, root)
-    check_compatibility(request)
+    check_compatibility(request, DataOf(request))
     return request
 
 

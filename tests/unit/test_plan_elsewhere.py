@@ -13,7 +13,7 @@ from tests.workflow.project import Project, make_project
 from rootloom.errors import ConfigError
 from rootloom.planning.plan import Plan
 from rootloom.stages import make_plan
-from snakemake_executor_plugin_rootloom_htcondor.reads import excerpt_for
+from snakemake_executor_plugin_rootloom_htcondor.reads import excerpts_for
 
 SETTINGS = {"experiment": "toy", "results": "results"}
 
@@ -32,12 +32,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def fingerprints(plan: Plan) -> list[str]:
-    pack = plan.files.packs[0]
+    pack = plan.files("toy").packs[0]
     asked = {
-        "index": {"pack": pack},
-        "preprocess": {"representation": "toy-tree", "pack": pack},
+        "index": {"dataset": "toy", "pack": pack},
+        "preprocess": {"dataset": "toy", "representation": "toy-tree", "pack": pack},
         "train": {"method": "dense", "member": "0"},
-        "friends": {"pack": pack},
+        "friends": {"dataset": "toy", "pack": pack},
     }
     return [plan.job(rule, **wildcards)["fingerprint"] for rule, wildcards in asked.items()]
 
@@ -47,17 +47,19 @@ def test_it_asks_for_the_same_jobs(
 ) -> None:
     monkeypatch.chdir(project.path)
     here = make_plan(SETTINGS, project.path)
-    pack = here.files.packs[0]
-    params = {"job": here.job("index", pack=pack)}
-    job = SimpleNamespace(is_group=lambda: False, params=params)
+    pack = here.files("toy").packs[0]
+    params = {"job": here.job("index", dataset="toy", pack=pack)}
+    named = {"dataset": "toy", "pack": pack}
+    job = SimpleNamespace(is_group=lambda: False, params=params, wildcards_dict=named)
     shutil.copytree(project.path / "config", tmp_path / "config")
-    (tmp_path / here.files.list_path).parent.mkdir(parents=True)
-    (tmp_path / here.files.list_path).write_bytes(excerpt_for(job, here.files.listing))
-    expected, files = fingerprints(here), here.files.of_pack(pack)
+    for path, content in excerpts_for(job, here.lists()).items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(content)
+    expected, files = fingerprints(here), here.files("toy").of_pack(pack)
     monkeypatch.chdir(tmp_path)
     there = make_plan(SETTINGS, tmp_path, noted=True)
     assert fingerprints(there) == expected
-    assert there.files.of_pack(pack) == files
+    assert there.files("toy").of_pack(pack) == files
 
 
 def test_file_names_that_start_elsewhere_are_refused(
@@ -65,7 +67,7 @@ def test_file_names_that_start_elsewhere_are_refused(
 ) -> None:
     plan = make_plan(SETTINGS, project.path)
     monkeypatch.chdir(project.path)
-    plan.files.require_start_here()
+    plan.require_start_here()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="started in the checkout"):
-        plan.files.require_start_here()
+        plan.require_start_here()

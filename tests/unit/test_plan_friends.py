@@ -34,6 +34,6 @@ def test_names_that_branches_would_spell_alike_are_refused(project: Project) -> 
 
 def test_friends_know_the_folds(project: Project) -> None:
     plan = make_plan(SETTINGS, project.path)
-    section = plan.job("friends", pack=plan.files.packs[0])["section"]
+    section = plan.job("friends", dataset="toy", pack=plan.files("toy").packs[0])["section"]
     assert section["folds"] == {"dense": 2}
     assert section["experiment"] == "toy"

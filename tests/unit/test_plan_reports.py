@@ -64,8 +64,8 @@ def test_the_default_experiment_has_the_title_of_the_dataset(tmp_path: Path) -> 
 def test_the_report_is_told_every_expression(tmp_path: Path) -> None:
     plan = planned(tmp_path, "nano-btag")
     words = plan.job("report")["section"]["definitions"]
-    assert words["variables"] == plan.request.dataset.variables
-    assert words["define"] == plan.request.dataset.define
-    assert words["select"] == plan.request.dataset.select
-    assert set(words["classes"]) == set(plan.request.dataset.classes)
+    assert words["variables"] == plan.data("nano-btag").dataset.variables
+    assert words["define"] == plan.data("nano-btag").dataset.define
+    assert words["select"] == plan.data("nano-btag").dataset.select
+    assert set(words["classes"]) == set(plan.data("nano-btag").dataset.classes)
     assert set(words["read"]) == set(plan.request.representations)

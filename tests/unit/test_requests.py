@@ -244,4 +244,7 @@ def test_targets_are_profiled_without_reweighting(config: Path) -> None:
     file = config / "datasets/nano-btag.yaml"
     changed(file, {"reweight": None, "targets": {"eta": "Jet_eta"}})
     changed(config / "experiments/nano-btag.yaml", {"evaluation": {"profiles": ["target.eta"]}})
-    assert "target.eta" in make_plan({"experiment": "nano-btag"}, config.parent).request.auxiliary()
+    assert (
+        "target.eta"
+        in make_plan({"experiment": "nano-btag"}, config.parent).data("nano-btag").auxiliary()
+    )

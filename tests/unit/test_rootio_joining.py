@@ -199,14 +199,17 @@ def plan_of(folder: Path, dataset: dict[str, Any]) -> Plan:
 
 def preprocess(plan: Plan) -> dict[str, np.ndarray]:
     """What the shards of all files hold, in the order of their entries, keys sorted."""
-    plan.files.note()
-    listing, found = str(plan.files.list_path), []
-    for pack in plan.files.packs:
-        indexed, manifest = plan.paths.index("mine", pack), plan.files.manifests("features")[0]
-        job = plan.job("index", pack=pack)
-        index.run(job, listing=listing, readers=plan.request.readers(), output=indexed)
+    plan.files("mine").note()
+    listing, found = str(plan.files("mine").list_path), []
+    for pack in plan.files("mine").packs:
+        indexed, manifest = (
+            plan.paths.index("mine", pack),
+            plan.files("mine").manifests("features")[0],
+        )
+        job = plan.job("index", dataset="mine", pack=pack)
+        index.run(job, listing=listing, readers=plan.data("mine").readers(), output=indexed)
         preprocessing.run(
-            plan.job("preprocess", representation="features", pack=pack),
+            plan.job("preprocess", dataset="mine", representation="features", pack=pack),
             listing=listing,
             index=indexed,
             shards=plan.paths.shard("mine", "features", "{file}", "{part}"),
@@ -236,26 +239,34 @@ def test_files_beside_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(found["x"], DATA["x"])
     np.testing.assert_array_equal(found["score"], SCORE)
 
-    before = {key: file.state for key, file in plan.files.of_pack(plan.files.packs[0]).items()}
+    before = {
+        key: file.state
+        for key, file in plan.files("mine").of_pack(plan.files("mine").packs[0]).items()
+    }
     write(tmp_path / "scores/one_tagger.root", best={"score": -SCORE[:250]})
     again = plan_of(tmp_path, dataset)
-    after = {key: file.state for key, file in again.files.of_pack(again.files.packs[0]).items()}
+    after = {
+        key: file.state
+        for key, file in again.files("mine").of_pack(again.files("mine").packs[0]).items()
+    }
     assert [key.partition("-")[0] for key in before if before[key] != after[key]] == ["one"]
     np.testing.assert_array_equal(preprocess(again)["score"][:250], -SCORE[:250])
 
     shared = {"tagger": {**friends["tagger"], "file": "scores/one_tagger.root"}}
     with pytest.raises(ConfigError, match=r"friends\.tagger\.file(.|\n)*\{stem\}"):
-        plan_of(tmp_path, {**dataset, "friends": shared}).files.of_pack(plan.files.packs[0])
+        plan_of(tmp_path, {**dataset, "friends": shared}).files("mine").of_pack(
+            plan.files("mine").packs[0]
+        )
     os.remove(tmp_path / "scores/one_tagger.root")
     with pytest.raises(InputError, match=r"friends\.tagger(.|\n)*one\.root(.|\n)*no match"):
-        plan_of(tmp_path, dataset).files.of_pack(plan.files.packs[0])
+        plan_of(tmp_path, dataset).files("mine").of_pack(plan.files("mine").packs[0])
 
 
 def test_friends_of_a_sample_and_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "mc.root", Events=DATA)
     url = write(tmp_path / "data.root", Events=DATA, tagger={"score": SCORE})
-    key = plan_of(tmp_path, {"files": ["mc.root"]}).files.of_pack("0-of-1").popitem()[0]
+    key = plan_of(tmp_path, {"files": ["mc.root"]}).files("mine").of_pack("0-of-1").popitem()[0]
     write(tmp_path / f"friends/{key}.root", tagger={"score": 2 * SCORE})
     samples = {
         "mc": {"files": ["mc.root"]},
@@ -284,8 +295,10 @@ def test_rows_are_counted_alike_for_every_reader_of_a_dataset(tmp_path: Path) ->
     dataset = {"files": ["in.root"], "rows": "Jet", "classes": {"a": {"where": "run > 0"}, "b": {}}}
     dataset["classes"]["b"] = {"where": "run <= 0"}
     plan = plan_of(tmp_path, {**dataset, "variables": {"pt": "Jet_pt", "met": "met + GenJet_n"}})
-    own = plan.request.reader({"kind": "features", "variables": ["pt"]})
-    less = plan.request.reader({"kind": "features", "variables": ["met"]})
-    (bare,) = plan.job("friends", pack=plan.files.packs[0])["section"]["readers"].values()
+    own = plan.data("mine").reader({"kind": "features", "variables": ["pt"]})
+    less = plan.data("mine").reader({"kind": "features", "variables": ["met"]})
+    (bare,) = plan.job("friends", dataset="mine", pack=plan.files("mine").packs[0])["section"][
+        "readers"
+    ].values()
     assert (own["mentions"], less["mentions"], bare["mentions"]) == ([], ["Jet_pt"], ["Jet_pt"])
     assert bare["variables"] == {}

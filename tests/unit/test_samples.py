@@ -157,7 +157,7 @@ def plan(folder: Path, experiment: dict[str, Any] | None = None, **changes: Any)
 
 def test_each_sample_is_read_by_its_own_words(tmp_path: Path) -> None:
     found = plan(tmp_path, luminosity=30)
-    readers = found.request.readers()
+    readers = found.data("toy").readers()
     assert readers["data"]["weight"] is None
     assert readers["mc"]["weight"] == "genWeight"
     assert (readers["data"]["tree"], readers["mc"]["tree"]) == ("Events", "nominal")
@@ -167,8 +167,12 @@ def test_each_sample_is_read_by_its_own_words(tmp_path: Path) -> None:
     )
     assert readers["mc"]["sum_of_weights"] == ["Runs", "sumw"]
     expected = {"mc": {"expected": 831.8 * 30 * 1000, "sum_of_weights": None}}
-    assert found.request.weighting()["samples"] == expected
-    files = [file for pack in found.files.packs for file in found.files.of_pack(pack).values()]
+    assert found.data("toy").weighting()["samples"] == expected
+    files = [
+        file
+        for pack in found.files("toy").packs
+        for file in found.files("toy").of_pack(pack).values()
+    ]
     assert {(f.sample, f.label) for f in files} == {("data", "data"), ("mc", "mc")}
 
 
@@ -177,11 +181,11 @@ def test_what_a_sample_says_for_itself_reaches_its_reader(tmp_path: Path, number
     own = {"training_weight": "abs(w)", "targets": {"t": "3 * t"}, "sum_of_weights": number}
     samples = {"data": {**SAMPLES["data"], "training_weight": 1}, "mc": {**SAMPLES["mc"], **own}}
     found = plan(tmp_path, samples=samples, targets={"t": "t"})
-    readers = found.request.readers()
+    readers = found.data("toy").readers()
     assert [readers[name]["training_weight"] for name in ("data", "mc")] == ["1", "abs(w)"]
     assert [readers[name]["targets"] for name in ("data", "mc")] == [{"t": "t"}, {"t": "3 * t"}]
-    assert found.request.weighting()["samples"]["mc"]["sum_of_weights"] == number
-    assert found.request.weighting()["own"]
+    assert found.data("toy").weighting()["samples"]["mc"]["sum_of_weights"] == number
+    assert found.data("toy").weighting()["own"]
 
 
 def test_one_files_trees_may_be_two_samples(tmp_path: Path) -> None:
@@ -190,7 +194,11 @@ def test_one_files_trees_may_be_two_samples(tmp_path: Path) -> None:
         for name in ("signal", "background")
     }
     found = plan(tmp_path, samples=same)
-    files = [file for pack in found.files.packs for file in found.files.of_pack(pack).values()]
+    files = [
+        file
+        for pack in found.files("toy").packs
+        for file in found.files("toy").of_pack(pack).values()
+    ]
     assert sorted((f.sample, f.url) for f in files) == [
         ("background", str(tmp_path / "mc.root")),
         ("signal", str(tmp_path / "mc.root")),
@@ -281,7 +289,7 @@ def test_wrong_samples_and_weights_are_refused_in_the_plan(
 
 def test_signs_may_be_kept_by_baselines_that_take_them(tmp_path: Path) -> None:
     cut = {"baselines": {"cut": {"kind": "cut", "variable": "x"}}}
-    assert plan(tmp_path, cut, **KEEP).request.weighting()["negative"] == "keep"
+    assert plan(tmp_path, cut, **KEEP).data("toy").weighting()["negative"] == "keep"
 
 
 def test_a_new_cross_section_makes_no_shard_anew(tmp_path: Path) -> None:
@@ -290,7 +298,9 @@ def test_a_new_cross_section_makes_no_shard_anew(tmp_path: Path) -> None:
         (tmp_path / place).mkdir()
         samples = {**SAMPLES, "mc": {**SAMPLES["mc"], "cross_section": value}}
         found = plan(tmp_path / place, samples=samples)
-        jobs.append((found, found.job("statistics", representation="features")["section"]))
+        jobs.append(
+            (found, found.job("statistics", dataset="toy", representation="features")["section"])
+        )
     assert jobs[0][1] == jobs[1][1]
     trained = [found.job("train", method="dnn", member="0") for found, _ in jobs]
     assert trained[0]["section"]["weighting"] != trained[1]["section"]["weighting"]

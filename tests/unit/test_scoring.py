@@ -10,14 +10,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from rootloom.baselines.base import Sample
 from rootloom.baselines.boosted_trees import BoostedTrees
-from rootloom.evaluation.predictions import Header, read_predictions
+from rootloom.evaluation.predictions import Header, Rows, read_predictions
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.sums import SampleSums, training_sums
 from rootloom.shards.weights import Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages.scoring import LearningData, score_stream, write_predictions
-from rootloom.types import RowBlock
+from rootloom.stages.scoring import LearningData, RowsToScore, score_stream, write_predictions
+from rootloom.types import NO_CLASS, RowBlock
 
 CLASSES = ("b", "s")
 REWEIGHT = Reweight("pt", 2, 0.0, 2.0)
@@ -61,14 +61,30 @@ def by_hand() -> np.ndarray:
 
 
 def test_predictions_hold_both_weights(shard: Path, tmp_path: Path) -> None:
-    header = Header("m", CLASSES, "s", ("score",), split="train")
-    rows = write_predictions(
-        tmp_path / "p.h5", header, [shard], table(), lambda _, n: np.zeros((n, 1), np.float32)
-    )
-    found = read_predictions(tmp_path / "p.h5").rows
-    assert rows == 5
+    truth = np.array([0, 1, NO_CLASS])
+    found = scored(shard, tmp_path, RowsToScore(truth, table().events, table()))
+    assert len(found) == 5
     np.testing.assert_allclose(found.weight, WEIGHT * SCALE, rtol=1e-6)
     np.testing.assert_allclose(found.training_weight, by_hand(), rtol=1e-6)
+    np.testing.assert_array_equal(found.truth, LABEL)
+
+
+def test_rows_of_another_dataset_have_its_event_weights_and_the_classes_of_the_training(
+    shard: Path, tmp_path: Path
+) -> None:
+    """Its file names the classes in another order: "s" is its 0."""
+    found = scored(shard, tmp_path, RowsToScore(np.array([1, 0, NO_CLASS]), table().events, None))
+    np.testing.assert_allclose(found.weight, WEIGHT * SCALE, rtol=1e-6)
+    assert found.training_weight is None
+    np.testing.assert_array_equal(found.truth, 1 - LABEL)
+
+
+def scored(shard: Path, folder: Path, told: RowsToScore) -> Rows:
+    header = Header("m", CLASSES, "s", ("score",), split="train")
+    write_predictions(
+        folder / "p.h5", header, [shard], told, lambda _, n: np.zeros((n, 1), np.float32)
+    )
+    return read_predictions(folder / "p.h5").rows
 
 
 def test_baselines_learn_from_training_weights(shard: Path) -> None:

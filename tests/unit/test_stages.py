@@ -69,9 +69,9 @@ def test_scripts_call_their_stages_as_they_are_declared(rule: str) -> None:
 
 
 def test_a_section_has_the_fields_that_are_declared_and_no_other() -> None:
-    section = make_plan({"experiment": "w-tagging"}, ROOT).job("simulate", file="w-00000")[
-        "section"
-    ]
+    section = make_plan({"experiment": "w-tagging"}, ROOT).job(
+        "simulate", dataset="w-jets", file="w-00000"
+    )["section"]
     declared = load("rootloom.stages.simulate:Section")
     assert declared(**section).rows == section["rows"]
     with pytest.raises(TypeError, match="more"):

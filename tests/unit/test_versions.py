@@ -24,9 +24,9 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
 def fingerprints(**settings: object) -> dict[str, str]:
     plan = make_plan({"experiment": "w-tagging", **settings}, ROOT)
     return {
-        "statistics": plan.fingerprint("statistics", representation="features"),
+        "statistics": plan.fingerprint("statistics", dataset="w-jets", representation="features"),
         "train": plan.fingerprint("train", method="dnn", member="0"),
-        "predict": plan.fingerprint("predict", method="dnn", member="0"),
+        "predict": plan.fingerprint("predict", dataset="w-jets", method="dnn", member="0"),
     }
 
 

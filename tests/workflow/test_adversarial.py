@@ -28,7 +28,7 @@ GAN = {
 }  # fmt: skip
 TINY = {"kind": "calogan", "latent": 8, "depth": 2, "kernels": 3, "dimensions": 2, "group": 8}
 MODEL = "results/gan/models/calogan/0/model.safetensors"
-MADE = "results/gan/generated/calogan/0.root"
+MADE = "results/gan/generated/calo/calogan/0.root"
 SHOWERS, BRANCHES = 300, ("energy", "cell_id", "cell_layer", "cell_x", "cell_y", "cell_energy")
 
 
@@ -83,7 +83,7 @@ def generates(project: Project) -> None:
 
 def compares(project: Project) -> None:
     """The generated showers beside the real ones, by the data set's own expressions."""
-    found = read_evaluation(project.path / "results/gan/evaluation/calogan.json")
+    found = read_evaluation(project.path / "results/gan/evaluation/calo/calogan.json")
     result = found.of(GenerationResult)
     made = read(project.path / MADE)
     assert found.rows == {"eplus": len(made["energy"])}

@@ -81,18 +81,22 @@ def test_the_challenge(fresh: Project) -> None:
     results = fresh.path / "results" / "higgs-ml"
     private, signal = rows["KaggleSet"] == "v", rows["Label"] == "s"
     for method in ("resnet", "mass", "trees"):
-        evaluation = json.loads((results / "evaluation" / f"{method}.json").read_text())
+        evaluation = json.loads(
+            (results / "evaluation" / "higgs-ml" / f"{method}.json").read_text()
+        )
         assert evaluation["rows"] == {
             "background": int((private & ~signal).sum()),
             "htautau": int((private & signal).sum()),
         }
-    with h5py.File(next((results / "predictions" / "mass").rglob("test.h5"))) as stored:
+    with h5py.File(
+        next((results / "predictions" / "higgs-ml" / "mass").rglob("test.h5"))
+    ) as stored:
         entry, score = stored["entry"][:], stored["scores"][:, 0]
     assert np.array_equal(np.sort(entry), np.flatnonzero(private))
     every = ams(
         score, signal[entry], rows["KaggleWeight"][entry], (counts["signal"], counts["background"])
     )
-    found = json.loads((results / "evaluation" / "mass.json").read_text())
+    found = json.loads((results / "evaluation" / "higgs-ml" / "mass.json").read_text())
     (reached,) = found["result"]["discriminations"][0]["significances"]
     # The cut was chosen on other rows, one for each half: near the best of all, far above none.
     assert 1.5 * every[-1] < reached["value"]["value"] < 1.1 * every.max()

@@ -43,23 +43,23 @@ def make_many(project: Project) -> None:
     content = yaml.safe_load(dataset.read_text())
     content["classes"] = {"qcd": {"where": "tau1 < 1"}, "w": {"where": "tau1 > 1"}}
     dataset.write_text(yaml.safe_dump({**content, "files": ["data/many-*.root"]}))
-    make_plan(SETTINGS, project.path).files.note()
+    make_plan(SETTINGS, project.path).files("toy").note()
 
 
 def test_a_job_does_not_look_for_the_files(fresh: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(fresh.path)
     make_many(fresh)
-    (pack, *_) = plan_of(fresh).files.packs
-    before = make_plan(SETTINGS, fresh.path).job("index", pack=pack)
+    (pack, *_) = plan_of(fresh).files("toy").packs
+    before = make_plan(SETTINGS, fresh.path).job("index", dataset="toy", pack=pack)
     (fresh.path / "data").rename(fresh.path / "elsewhere")
     with pytest.raises(InputError, match="at least one file"):
-        make_plan(SETTINGS, fresh.path).job("index", pack=pack)
-    assert plan_of(fresh).job("index", pack=pack) == before
+        make_plan(SETTINGS, fresh.path).job("index", dataset="toy", pack=pack)
+    assert plan_of(fresh).job("index", dataset="toy", pack=pack) == before
     assert "forced:" in fresh.snakemake(*REMOTE, f"index:dataset=toy,pack={pack}")
     with pytest.raises(InputError, match="at least one file"):
-        _ = plan_of(
-            fresh, job_minutes=3
-        ).files.listing  # asked for otherwise: the list is another run's
+        _ = (
+            plan_of(fresh, job_minutes=3).files("toy").listing
+        )  # asked for otherwise: the list is another run's
     list_of(fresh).write_bytes(list_of(fresh).read_bytes()[:30])
     text = fresh.snakemake(*REMOTE, f"index:dataset=toy,pack={pack}", check=False)
     assert "expected: the list of a data set's files" in text

@@ -30,10 +30,10 @@ def test_nanoaod_jets(fresh: Project) -> None:
     kill_and_run_again(fresh, model, "results/nano-btag/training/dnn/0")
     fresh.snakemake()
     results = fresh.path / "results" / "nano-btag"
-    evaluation = json.loads((results / "evaluation" / "deepjet.json").read_text())
+    evaluation = json.loads((results / "evaluation" / "nano-btag" / "deepjet.json").read_text())
     # DeepJet was made for exactly this: far from chance even in a few hundred jets.
     assert evaluation["result"]["discriminations"][0]["auc"]["value"] > 0.9
-    friend = next((results / "friends").glob("nano_tt_v12-*.root"))
+    friend = next((results / "friends" / "nano-btag").glob("nano_tt_v12-*.root"))
     with uproot.open(ROOT / "tests/data/nano_tt_v12.root") as file:
         jets = file["Events"].arrays(
             ["Jet_pt", "Jet_eta", "Jet_hadronFlavour", "Jet_btagDeepFlavB"]

@@ -18,7 +18,7 @@ def test_classes_of_ones_own_are_trained_and_followed(fresh: Project) -> None:
         for name, content in files.items():
             write(fresh.path, folder, name, content)
     fresh.edit("config/config.yaml", "experiment: toy", "experiment: own")
-    evaluation = "results/own/evaluation/own.json"
+    evaluation = "results/own/evaluation/nano-btag/own.json"
     fresh.snakemake(evaluation, PYTHONPATH=str(packages))
     found = json.loads((fresh.path / evaluation).read_text())
     assert 0 < found["result"]["discriminations"][0]["auc"]["value"] < 1

@@ -91,7 +91,7 @@ def test_five_bad_files_of_forty(many: Project) -> None:
         assert len(list((many.path / "results").rglob(f"{name}-*.aside.json"))) == 1
     unread = {"qcd-7", "qcd-14", "w-3", "w-19"}  # but for the one whose header is good
     friends = {
-        p.name.rpartition("-")[0] for p in (many.path / "results/toy/friends").glob("*.root")
+        p.name.rpartition("-")[0] for p in (many.path / "results/toy/friends/toy").glob("*.root")
     }
     assert len(friends) == FILES - len(unread)
     assert not unread & friends

@@ -109,7 +109,7 @@ def test_bad_files_can_be_set_aside(fresh: Project) -> None:
     fresh.edit(DATASET, "weight: weight", "weight: weight\non_bad_file: quarantine")
     damage(fresh.path / "data" / "w-0.root")
     garble_baskets(fresh.path / "data" / "qcd-1.root")
-    fresh.snakemake("results/toy/evaluation/mass.json")
+    fresh.snakemake("results/toy/evaluation/toy/mass.json")
     fresh.snakemake("results/toy/report.html", "--config", "experiment=toy")
     listed = json.loads((fresh.path / "results/toy/quarantined.json").read_text())["files"]
     assert list(listed) == ["data/qcd-1.root", "data/w-0.root"]
@@ -150,13 +150,13 @@ from pathlib import Path
 from rootloom.stages import make_plan, preprocess
 from rootloom.cluster.running import running
 plan = make_plan({"experiment": "toy", "results": "results"}, Path.cwd())
-(pack,) = plan.files.packs
-job = plan.job("preprocess", representation="features", pack=pack)
+(pack,) = plan.files("toy").packs
+job = plan.job("preprocess", dataset="toy", representation="features", pack=pack)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 with running("results/full.log"):
     preprocess.run(
         job,
-        listing=plan.files.list_path,
+        listing=plan.files("toy").list_path,
         index=plan.paths.index("toy", pack),
         shards="results/full-{file}.h5",
         changed="results/changed-{file}.json",
@@ -178,7 +178,7 @@ with running("results/full.log"):
 
 
 def test_friend_trees_follow_the_input(finished: Project) -> None:
-    for friend in sorted((finished.path / "results/toy/friends").glob("*.root")):
+    for friend in sorted((finished.path / "results/toy/friends/toy").glob("*.root")):
         with uproot.open(friend) as file:
             tree = file["jets_toy_scores"]
             parts = "image", "tree", "mass", "trees", "dense__0", "dense__1", "dense__mean"

@@ -54,7 +54,7 @@ def muons(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def found(project: Project, split: str, method: str = "cnn") -> Path:
-    return project.path / f"results/small-muons/predictions/{method}/0/{split}.h5"
+    return project.path / f"results/small-muons/predictions/small-muons/{method}/0/{split}.h5"
 
 
 @pytest.mark.parametrize(("method", "without"), [

@@ -169,7 +169,7 @@ def test_a_deleted_shard_comes_back_alone(project: Project) -> None:
 
 
 def test_a_deleted_friend_tree_comes_back_alone(project: Project) -> None:
-    lost = next((project.path / "results/toy/friends").glob("*.root"))
+    lost = next((project.path / "results/toy/friends/toy").glob("*.root"))
     lost.unlink()
     assert {rule: len(jobs) for rule, jobs in project.planned().items()} == {"friend": 1}
     project.snakemake()
@@ -202,11 +202,11 @@ def test_everything_deleted_comes_back_and_nothing_else(project: Project) -> Non
     toy = project.path / "results/toy"
     for path in (
         "models/tree/0/history.jsonl",
-        "predictions/mass/0/test.h5",
-        "predictions/dense/1/train.h5",
-        "evaluation/dense.json",
+        "predictions/toy/mass/0/test.h5",
+        "predictions/toy/dense/1/train.h5",
+        "evaluation/toy/dense.json",
         "roc.png",
-        "friends/packs",
+        "friends/toy/packs",
     ):
         (shutil.rmtree if (toy / path).is_dir() else os.remove)(toy / path)
     shutil.rmtree(project.path / "results/datasets")
@@ -306,7 +306,7 @@ def test_two_runs_from_scratch_agree(finished: Project, project: Project) -> Non
         assert names
         for name in names:
             assert contents(project.path / name) == contents(finished.path / name), name
-    for first in sorted((finished.path / "results/toy/evaluation").glob("*.json")):
+    for first in sorted((finished.path / "results/toy/evaluation/toy").glob("*.json")):
         second = project.path / first.relative_to(finished.path)
         assert metrics(second) == metrics(first)
 

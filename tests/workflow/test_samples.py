@@ -85,7 +85,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def rows_of(project: Project, method: str, split: str) -> dict[str, np.ndarray]:
-    with h5py.File(project.path / f"results/toy/predictions/{method}/0/{split}.h5") as file:
+    with h5py.File(project.path / f"results/toy/predictions/toy/{method}/0/{split}.h5") as file:
         found = {name: file[name][...] for name in ("weight", "truth", "training_weight", "entry")}
         files = np.array(json.loads(file.attrs["files"]))
         return {**found, "score": file["scores"][:, 0], "file": files[file["file"][...]]}
@@ -140,7 +140,7 @@ def exact_auc(rows: dict[str, np.ndarray], weight: np.ndarray) -> float:
 @pytest.mark.parametrize("method", METHODS)
 def test_evaluation_is_by_event_weights_with_their_signs(project: Project, method: str) -> None:
     rows = rows_of(project, method, "test")
-    path = project.path / f"results/toy/evaluation/{method}.json"
+    path = project.path / f"results/toy/evaluation/toy/{method}.json"
     found = json.loads(path.read_text())
     auc = found["result"]["discriminations"][0]["auc"]["value"]
     assert auc == pytest.approx(exact_auc(rows, rows["weight"]), abs=1e-6)
@@ -171,7 +171,7 @@ def test_a_figure_by_training_weights_says_so(project: Project) -> None:
     )
     project.snakemake("results/toy/report.html")
     rows = rows_of(project, "dense", "test")
-    found = json.loads((project.path / "results/toy/evaluation/dense.json").read_text())
+    found = json.loads((project.path / "results/toy/evaluation/toy/dense.json").read_text())
     auc = found["result"]["discriminations"][0]["auc"]["value"]
     wanted = roc_auc_score(rows["truth"], rows["score"], sample_weight=rows["training_weight"])
     assert auc == pytest.approx(wanted, abs=1e-6)

@@ -31,7 +31,9 @@ from rootloom.system.paths import TAKEN_BY_DATASETS, TAKEN_BY_EXPERIMENTS, check
 from rootloom.types import TARGET
 
 Name = str
-Share = Annotated[float, Field(gt=0, le=1)]
+# Keys of a dataset of which one says where its rows come from, if its classes do not.
+_SOURCES = {"simulate", "files", "samples"}
+Share = Annotated[float, Field(ge=0, le=1)]
 # A number is an expression as well: `weight: 1`.
 ExpressionText = Annotated[
     str, BeforeValidator(lambda v: repr(v) if type(v) in (int, float) else v)
@@ -205,7 +207,7 @@ class Splits(Section):
 
     An expression says it outright, as official splits do; the numbers are shares of all other
     events, drawn by the hash of the event's identity. By default 70 % train, 10 % validate and
-    20 % test.
+    20 % test. Of a dataset on which nothing is trained, all events may test: 0, 0 and 1.
     """
 
     train: Share | str = Field(
@@ -327,11 +329,8 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Dataset:
-        if not self.classes:
-            raise ValueError(
-                "classes, or the class of every sample; where nothing is told apart, one class "
-                "with all files: classes: {all: {files: […]}}"
-            )
+        if self.simulate is not None and not self.classes:
+            raise ValueError("classes, each with a process of the embedded source")
         by_class = any(rule.files for rule in self.classes.values())
         given = (self.simulate is not None, bool(self.files), by_class, bool(self.samples))
         if sum(given) != 1:
@@ -467,14 +466,41 @@ class Images(Section):
     after: str | None = Field(None, description="representation after preprocessing")
 
 
+class Datasets(Section):
+    """Datasets of an experiment by their roles; each has one."""
+
+    train: Name = Field(description="the one that trains, validates and is evaluated")
+    evaluate: list[Name] = Field(
+        [], description="evaluated as well, each by figures of its own: their splits `test`"
+    )
+    score: list[Name] = Field(
+        [], description="scored only, such as data: they need no classes and no targets"
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Datasets:
+        name, times = Counter(self.names()).most_common(1)[0]
+        if times > 1:
+            raise ValueError(
+                f"each dataset in one role: '{name}' is named {times} times (the one that trains "
+                "is evaluated, and all are scored)"
+            )
+        return self
+
+    def names(self) -> list[Name]:
+        """All of them, the one that trains first, then those that are evaluated."""
+        return [self.train, *self.evaluate, *self.score]
+
+
 class Experiment(Section):
-    """A file of `config/experiments`: which networks and baselines on which dataset."""
+    """A file of `config/experiments`: which networks and baselines on which datasets."""
 
     title: str = ""
     description: str = ""
     command: str = Field("", description="the command that runs it")
     cost: str = Field("", description="what it takes, measured")
-    dataset: str
+    dataset: Name | None = Field(None, description="a file of config/datasets: {train: …} alone")
+    datasets: Datasets | None = Field(None, description="several of them, by their roles")
     task: dict[str, Any] = {"kind": "classification"}
     methods: dict[Name, Method] = {}
     baselines: dict[Name, dict[str, Any]] = {}
@@ -507,6 +533,19 @@ class Experiment(Section):
         None, description="representations whose average images the report shows"
     )
     expected: list[Expected] = []
+
+    @model_validator(mode="after")
+    def _one_way_to_name_datasets(self) -> Experiment:
+        if (self.dataset is None) == (self.datasets is None):
+            raise ValueError("exactly one of: dataset, datasets")
+        return self
+
+    def roles(self) -> Datasets:
+        """Its datasets by their roles."""
+        if self.datasets is not None:
+            return self.datasets
+        assert self.dataset is not None
+        return Datasets(train=self.dataset, evaluate=[], score=[])
 
     def pictured(self) -> dict[str, str]:
         """Representations whose average images are shown, by their titles."""
@@ -580,6 +619,8 @@ class Library:
                 found=f"'{own['like']}', which is like '{other['like']}'",
                 fix=f"like: {other['like']}",
             )
+        if _SOURCES & own.keys():  # where the rows come from is said in one way
+            other = {key: value for key, value in other.items() if key not in _SOURCES}
         return {**other, **own}
 
     def file_of(self, name: str, key: str) -> str:
@@ -599,6 +640,7 @@ class Library:
             # The page is about the user's dataset; what is done with it stands below.
             about = {"title": name, "description": default.get("title", "")}
             data = {**default, **about, "dataset": name}
+            data.pop("datasets", None)
         else:
             data = self._read("experiments", name, "config/config.yaml: experiment")
         experiment = parse(Experiment, data, where)
@@ -629,7 +671,7 @@ class Library:
 
     def _check_references(self, experiment: Experiment, where: str) -> None:
         """Refuse names of files that cannot be names, or are not there, where they stand."""
-        self._require_file("datasets", experiment.dataset, f"{where}: dataset")
+        self._check_datasets(experiment, where)
         for name, method in experiment.methods.items():
             self._require_file("models", method.model, f"{where}: methods.{name}.model")
             self._require_file(
@@ -642,6 +684,15 @@ class Library:
             self._require_file("representations", getattr(experiment, key), f"{where}: {key}")
         for name in experiment.pictured().values():
             self._require_file("representations", name, f"{where}: images")
+
+    def _check_datasets(self, experiment: Experiment, where: str) -> None:
+        if experiment.datasets is None:
+            self._require_file("datasets", experiment.dataset, f"{where}: dataset")
+            return
+        self._require_file("datasets", experiment.datasets.train, f"{where}: datasets.train")
+        for role in ("evaluate", "score"):
+            for name in getattr(experiment.datasets, role):
+                self._require_file("datasets", name, f"{where}: datasets.{role}")
 
     def table(self, name: str) -> Table:
         """The recipe of a text table by name."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from rootloom.errors import ConfigError, require_known
+from rootloom.planning.data import Data
 from rootloom.planning.request import Fields, Request
 
 
-def check_baselines(request: Request) -> None:
+def check_baselines(request: Request, data: Data) -> None:
     """Refuse a baseline that predicts something else than the task, or where nothing does.
 
+    data: what it learns from.
     Raises ConfigError, for one that cannot read its representation or take the weights as well.
     """
     experiment, task = request.experiment, request.experiment.task["kind"]
@@ -23,8 +25,8 @@ def check_baselines(request: Request) -> None:
     for name, section in experiment.baselines.items():
         schema = known[section["kind"]]
         _check_learns(request, name, section["kind"])
-        _check_reads(request, name, schema, section)
-        _check_signed(request, name, section["kind"], takes=schema.get("x-signed", True))
+        _check_reads(request, data, name, schema, section)
+        _check_signed(request, data, name, section["kind"], takes=schema.get("x-signed", True))
         _check_requires(request, name, schema.get("x-requires", {}))
 
 
@@ -41,19 +43,21 @@ def _check_learns(request: Request, baseline: str, kind: str) -> None:
         )
 
 
-def _check_signed(request: Request, baseline: str, kind: str, *, takes: bool) -> None:
+def _check_signed(request: Request, data: Data, baseline: str, kind: str, *, takes: bool) -> None:
     """Refuse training weights of both signs for a baseline that cannot take them."""
-    if request.dataset.negative_weights == "keep" and not takes:
+    if data.dataset.negative_weights == "keep" and not takes:
         raise ConfigError(
             f"{request.where}: baselines.{baseline}",
             expected="a baseline that takes weights of both signs, as the dataset "
-            f"'{request.dataset_name}' has `negative_weights: keep`",
+            f"'{data.name}' has `negative_weights: keep`",
             found=f"{kind}, which takes none below zero",
             fix="negative_weights: absolute (evaluation keeps the signs), or no such baseline",
         )
 
 
-def _check_reads(request: Request, baseline: str, schema: Fields, section: Fields) -> None:
+def _check_reads(
+    request: Request, data: Data, baseline: str, schema: Fields, section: Fields
+) -> None:
     """Refuse variables that the representation of baselines does not hold."""
     key = schema.get("x-reads")
     if key is None:
@@ -61,7 +65,7 @@ def _check_reads(request: Request, baseline: str, schema: Fields, section: Field
     named = section.get(key, schema["properties"][key].get("default"))
     wanted = [named] if isinstance(named, str) else named or ()
     name = request.experiment.baseline_representation
-    held = request.variables_held(request.library.representation(name))
+    held = data.variables_held(request.library.representation(name))
     of = f"{request.where}: baselines.{baseline}.{key}"
     require_known(wanted, held, of, f"variables of the representation '{name}'")
 

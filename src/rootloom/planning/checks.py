@@ -14,7 +14,9 @@ from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
 from rootloom.errors import ConfigError, naming, nearest, require_known
 from rootloom.planning.compatibility import check_compatibility
+from rootloom.planning.data import Data, DataOf
 from rootloom.planning.request import Request
+from rootloom.planning.roles import readers_of
 from rootloom.representations.base import Representation
 from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions, expressions
@@ -22,32 +24,33 @@ from rootloom.rootio.syntax import Signature
 from rootloom.types import TARGET
 
 
-def check(request: Request) -> None:
+def check(request: Request, datasets: DataOf) -> None:
     """Refuse what does not fit together, does not parse, or is refused by the class it is for.
 
     Raises ConfigError naming the file and the key.
     """
-    check_compatibility(request)
-    _check_expressions(request)
-    _check_source(request)
-    for name in request.representations:
-        _check_representation(request, name)
+    check_compatibility(request, datasets)
+    for data in datasets:
+        _check_expressions(request, data)
+        _check_source(request, data)
+        for name in data.representations:
+            _check_representation(request, data, name)
+        _check_reweight(data)
     for name, section in request.experiment.baselines.items():
         with naming(f"{request.where}: baselines.{name}"):
             registry.build("baselines", section)
     _check_training(request)
-    _check_reweight(request)
-    _check_evaluation(request)
+    for data in datasets.evaluated:
+        _check_evaluation(request, data)
 
 
-def _check_expressions(request: Request) -> None:
+def _check_expressions(request: Request, data: Data) -> None:
     """Refuse expressions outside the language; only files know which branches there are."""
-    library, dataset = request.library, request.dataset
-    known = library.schema["$defs"]["functions"]
+    dataset, known = data.dataset, request.library.schema["$defs"]["functions"]
     functions = {name: Signature(**signature) for name, signature in known.items()}
 
     def where(key: str) -> str:
-        return library.file_of(request.dataset_name, key.partition(".")[0])
+        return data.place(key.partition(".")[0])
 
     check_definitions(dataset.define, functions, where("define"))
     for key, text in expressions(_reader(dataset)):
@@ -71,13 +74,13 @@ def _reader(of: FromFiles | Dataset) -> dict[str, Any]:
     return {**{key: getattr(of, key) for key in shared}, **own}
 
 
-def _check_source(request: Request) -> None:
-    simulate = request.dataset.simulate
+def _check_source(request: Request, data: Data) -> None:
+    simulate = data.dataset.simulate
     if simulate is None:
         return
-    where = request.library.file_of(request.dataset_name, "simulate")
+    where = data.place("simulate")
     known = request.library.schema["$defs"]["simulations"][simulate.source["kind"]]["x-processes"]
-    named = {name: rule.process for name, rule in request.dataset.classes.items() if rule.process}
+    named = {name: rule.process for name, rule in data.dataset.classes.items() if rule.process}
     for name, process in named.items():
         of = f"{where}: classes.{name}.process"
         require_known([process], known, of, f"a process of the source '{simulate.source['kind']}'")
@@ -85,24 +88,28 @@ def _check_source(request: Request) -> None:
         registry.build("simulations", simulate.source)
 
 
-def _check_representation(request: Request, name: str) -> None:
-    dataset, section = request.dataset, request.library.representation(name)
-    with naming(request.library.where("representations", name)):
+def _check_representation(request: Request, data: Data, name: str) -> None:
+    """Refuse inputs that a dataset does not declare."""
+    dataset, section = data.dataset, request.library.representation(name)
+    where = request.library.where("representations", name)
+    if not data.trains:
+        where = f"{data.where}, for {readers_of(request, name)}: {where}"
+    with naming(where):
         built: Representation = registry.build("representations", section)
         built.needs(tuple(dataset.variables), {k: list(v) for k, v in dataset.objects.items()})
     methods = request.experiment.methods.values()
     if request.makes_examples and name in {method.representation for method in methods}:
-        _check_compared(request, name, [one.name for one in built.observables()])
+        _check_compared(request, data, name, [one.name for one in built.observables()])
 
 
-def _check_compared(request: Request, name: str, observables: Sequence[str]) -> None:
+def _check_compared(request: Request, data: Data, name: str, observables: Sequence[str]) -> None:
     """Refuse a comparison of nothing, or by what is not there."""
     of = f"{request.where}: evaluation.features"
-    variables = list(request.dataset.variables) if request.is_expressed(name) else []
+    variables = list(data.dataset.variables) if request.is_expressed(name) else []
     named = request.library.evaluation(request.experiment).get("features")
-    what = f"variables of dataset '{request.dataset_name}', or observables of '{name}'"
+    what = f"variables of dataset '{data.name}', or observables of '{name}'"
     require_known(named or (), [*variables, *observables], of, what)
-    if not (request.compared(name) or (observables if named is None else named)):
+    if not (data.compared(name) or (observables if named is None else named)):
         raise ConfigError(
             of,
             expected="at least one variable to compare by",
@@ -123,44 +130,51 @@ def _check_training(request: Request) -> None:
             raise ConfigError(place, **words) from None
 
 
-def _check_reweight(request: Request) -> None:
-    section = request.dataset.reweight
+def _check_reweight(data: Data) -> None:
+    """Refuse a reweighting that cannot be; its target counts where something is trained."""
+    section = data.dataset.reweight
     if section is None:
         return
-    where = f"{request.library.file_of(request.dataset_name, 'reweight')}: reweight"
+    where = f"{data.place('reweight')}: reweight"
     with naming(where):
         registry.parse_as("rootloom.shards.reweight:Reweight", section)
-    target = section.get("target", "flat")
-    known = [*request.dataset.classes, "flat"]
-    require_known([target], known, f"{where}.target", "'flat', or a class of the dataset")
+    if data.trains:
+        target, known = section.get("target", "flat"), [*data.dataset.classes, "flat"]
+        require_known([target], known, f"{where}.target", "'flat', or a class of the dataset")
 
 
-def _check_evaluation(request: Request) -> None:
+def _check_evaluation(request: Request, data: Data) -> None:
     evaluation = request.library.evaluation(request.experiment)
     if evaluation["kind"] == "classification":
-        known = request.auxiliary()
+        known = data.auxiliary()
         for name in evaluation.get("profiles", ()):
             if name not in known:
-                raise _no_profile(request, name, known)
+                raise _no_profile(request, data, name, known)
     if evaluation["kind"] == "regression":
         for key, names in _targets_of(evaluation):
-            of, what = f"{request.where}: evaluation.{key}", "targets of the dataset"
-            require_known(names, request.dataset.targets, of, what)
+            of, what = f"{request.where}: evaluation.{key}", f"targets of {_called(data)}"
+            require_known(names, data.dataset.targets, of, what)
         evaluator = registry.parse("evaluations", evaluation)
-        evaluator.check_unit(list(request.dataset.targets), f"{request.where}: evaluation.unit")
+        evaluator.check_unit(list(data.dataset.targets), f"{request.where}: evaluation.unit")
 
 
-def _no_profile(request: Request, name: str, known: Collection[str]) -> ConfigError:
+def _called(data: Data) -> str:
+    return "the dataset" if data.trains else f"dataset '{data.name}'"
+
+
+def _no_profile(request: Request, data: Data, name: str, known: Collection[str]) -> ConfigError:
     target = TARGET + name
-    text = request.dataset.variables.get(name)
+    text = data.dataset.variables.get(name)
     fix = nearest(name, known)
     if target in known:
         fix = f"profiles: [{target}]"
     elif text is not None:
-        fix = f"`targets: {{{name}: {text}}}` in {request.dataset_file}, and profiles: [{target}]"
+        fix = f"`targets: {{{name}: {text}}}` in {data.where}, and profiles: [{target}]"
+    of = "" if data.trains else f" of dataset '{data.name}'"
     return ConfigError(
         f"{request.where}: evaluation.profiles",
-        expected="what every row carries: the variable of `reweight`, or target.NAME of a target",
+        expected=f"what every row{of} carries: the variable of `reweight`, or target.NAME of a "
+        "target",
         found=f"'{name}'",
         fix=fix,
     )

@@ -6,69 +6,75 @@ from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.classification.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.classification.options import refuse_training_weights
 from rootloom.planning.baseline_checks import check_baselines
+from rootloom.planning.data import Data, DataOf
 from rootloom.planning.request import Fields, Request
+from rootloom.planning.roles import check_roles, readers_of, require_classes
 from rootloom.rootio.names import identifier
 
 
-def check_compatibility(request: Request) -> None:
+def check_compatibility(request: Request, datasets: DataOf) -> None:
     """Refuse here, before any job, what cannot fit together. Raises ConfigError."""
-    _check_tasks(request)
-    check_baselines(request)
-    _check_discriminants(request)
-    of = f"{request.dataset_file}: reweight.variable"
-    require_known(request.reweighted(), request.dataset.variables, of, "a variable of the dataset")
-    _check_images(request)
-    for name in request.representations:
-        _check_representation(request, name)
-    _check_samples(request)
-    _check_scales(request)
-    _check_weights(request)
-    _check_branches(request)
+    nominal = datasets.nominal
+    require_classes(nominal)
+    _check_tasks(request, nominal)
+    check_baselines(request, nominal)
+    _check_discriminants(request, nominal)
+    _check_images(request, nominal)
+    for data in datasets:
+        of = f"{data.where}: reweight.variable"
+        require_known(data.reweighted(), data.dataset.variables, of, "a variable of the dataset")
+        for name in data.representations:
+            _check_representation(request, data, name)
+        _check_samples(data)
+        _check_branches(request, data)
+    _check_scales(request, nominal)
+    _check_weights(request, nominal)
     for name in request.experiment.methods:
         _check_folds(request, name)
+    check_roles(request, datasets)
 
 
-def _check_tasks(request: Request) -> None:
-    _check_task(request, request.experiment.task, f"{request.where}: task")
+def _check_tasks(request: Request, data: Data) -> None:
+    _check_task(request, data, request.experiment.task, f"{request.where}: task")
     for name, method in request.experiment.methods.items():
         if method.task is not None:
-            _check_task(request, method.task, f"{request.where}: methods.{name}.task")
+            _check_task(request, data, method.task, f"{request.where}: methods.{name}.task")
 
 
-def _check_task(request: Request, task: Fields, of: str) -> None:
+def _check_task(request: Request, data: Data, task: Fields, of: str) -> None:
     """Refuse a task whose truth the dataset does not declare."""
-    dataset = request.dataset
+    dataset = data.dataset
     learns, least = (request.library.of_task(task, what) for what in ("learns", "least"))
     found = list(getattr(dataset, learns))
     most = request.library.of_task(task, "most") or len(found)
     if not least <= len(found) <= most:
         bound = f"at least {least}" if len(found) < least else f"at most {most}"
         raise ConfigError(
-            f"{request.dataset_file}: {learns}",
+            f"{data.where}: {learns}",
             expected=f"{bound}, for the task '{task['kind']}'",
             found=", ".join(found) or "none",
         )
     named = [task["signal"]] if task.get("signal") is not None else []
-    what = f"of dataset '{request.dataset_name}'"
+    what = f"of dataset '{data.name}'"
     require_known(named, dataset.classes, f"{of}.signal", f"a class {what}")
     directions = [name for direction in task.get("directions", []) for name in direction]
     require_known(directions, dataset.targets, f"{of}.directions", f"targets {what}")
 
 
-def _check_discriminants(request: Request) -> None:
+def _check_discriminants(request: Request, data: Data) -> None:
     """Refuse discriminants of classes that are not there, or of fractions that are none."""
     sections = request.library.evaluation(request.experiment).get("discriminants", {})
     found = {name: Discriminant(**section) for name, section in sections.items()}
     where = f"{request.where}: evaluation.discriminants"
-    check_discriminants(found, request.dataset.classes, where)
+    check_discriminants(found, data.dataset.classes, where)
 
 
-def _check_images(request: Request) -> None:
+def _check_images(request: Request, data: Data) -> None:
     """Refuse average images of what cannot be drawn."""
     for name in request.experiment.pictured().values():
         if not request.can_be_drawn(name):
             known = request.library.names("representations")
-            fitting = [other for other in known if _drawable(request, other)]
+            fitting = [other for other in known if _drawable(request, data, other)]
             kind = request.library.representation(name)["kind"]
             raise ConfigError(
                 f"experiment '{request.name}': images",
@@ -78,37 +84,39 @@ def _check_images(request: Request) -> None:
             )
 
 
-def _drawable(request: Request, name: str) -> bool:
+def _drawable(request: Request, data: Data, name: str) -> bool:
     """Whether a representation can be drawn, and of this dataset."""
     try:
         section = request.library.representation(name)
         return (
-            set(request.objects_read(section)) <= set(request.dataset.objects)
-            and set(request.variables_named(section)) <= set(request.dataset.variables)
+            set(request.objects_read(section)) <= set(data.dataset.objects)
+            and set(request.variables_named(section)) <= set(data.dataset.variables)
             and request.can_be_drawn(name)
         )
     except ConfigError:  # a file that is no representation is no help either
         return False
 
 
-def _check_representation(request: Request, name: str) -> None:
+def _check_representation(request: Request, data: Data, name: str) -> None:
     """Refuse one of variables or objects that the dataset does not have."""
     section = request.library.representation(name)
     where = request.library.where("representations", name)
     for key, named, known in (
-        ("variables", request.variables_named(section), request.dataset.variables),
-        ("objects", request.objects_read(section), request.dataset.objects),
+        ("variables", request.variables_named(section), data.dataset.variables),
+        ("objects", request.objects_read(section), data.dataset.objects),
     ):
-        what = f"{key} of dataset '{request.dataset_name}'"
+        what = f"{key} of dataset '{data.name}'"
+        if not data.trains:
+            what += f", for {readers_of(request, name)}"
         require_known(named, known, f"{where}: {key}", what)
 
 
-def _check_samples(request: Request) -> None:
+def _check_samples(data: Data) -> None:
     """Refuse a sample of no class, or with an expression for what nobody asks of it."""
-    dataset = request.dataset
+    dataset = data.dataset
     word = "samples" if dataset.samples else "classes"
     for name, source in dataset.sources().items():
-        of = f"{request.dataset_file}: {word}.{name}"
+        of = f"{data.where}: {word}.{name}"
         label = dataset.class_of(name)
         named = [] if label is None else [label]
         require_known(named, dataset.classes, f"{of}.class", "a class of the dataset")
@@ -120,31 +128,31 @@ def _check_samples(request: Request) -> None:
             require_known(members, known, f"{of}.objects.{group}", f"quantities of '{group}'")
 
 
-def _check_scales(request: Request) -> None:
+def _check_scales(request: Request, data: Data) -> None:
     """Refuse cross sections where generated examples are compared, which count by `weight` alone.
 
     A single sample's factor cancels.
     """
-    sources = request.dataset.sources()
+    sources = data.dataset.sources()
     scaled = [name for name, source in sources.items() if source.cross_section is not None]
     if request.makes_examples and scaled and len(sources) > 1:
         raise ConfigError(
-            f"{request.dataset_file}: samples.{scaled[0]}.cross_section",
+            f"{data.where}: samples.{scaled[0]}.cross_section",
             expected="none beside generators, whose examples are compared by `weight` alone",
             found=f"{len(scaled)} samples with one",
             fix="write the normalisation into `weight`",
         )
 
 
-def _check_weights(request: Request) -> None:
+def _check_weights(request: Request, data: Data) -> None:
     """Refuse training weights that some samples have and others have not, and misused ones."""
-    dataset = request.dataset
+    dataset = data.dataset
     sources = dataset.sources().items()
     own = {name: dataset.own(source, "training_weight") for name, source in sources}
     without = [name for name, text in own.items() if text is None]
     if without and len(without) < len(own):
         raise ConfigError(
-            f"{request.dataset_file}: training_weight",
+            f"{data.where}: training_weight",
             expected="one for every sample, or for none",
             found=f"none for {', '.join(without)}",
             fix=f"training_weight: 1 of {without[0]}",
@@ -157,14 +165,14 @@ def _check_weights(request: Request) -> None:
     )
 
 
-def _check_branches(request: Request) -> None:
+def _check_branches(request: Request, data: Data) -> None:
     """Refuse names that friend trees would spell alike."""
-    dataset = request.dataset
+    dataset = data.dataset
     classes = list(dataset.classes) if len(dataset.classes) > 2 else []
     for of, names in (
         (f"experiment '{request.name}': methods", request.all_methods),
-        (f"{request.dataset_file}: classes", classes),
-        (f"{request.dataset_file}: targets", list(dataset.targets)),
+        (f"{data.where}: classes", classes),
+        (f"{data.where}: targets", list(dataset.targets)),
     ):
         seen: dict[str, str] = {}
         for name in names:

@@ -149,7 +149,7 @@ def _of_section(
     before, now = dict(old.get("section") or {}), json.loads(json.dumps(new["section"]))
     if "files" in now and before.get("files") != now["files"]:  # digests, which say nothing
         before["files"] = old["inputs"]
-        now["files"] = states(plan.files.of_pack(wildcards["pack"]))
+        now["files"] = states(plan.files(wildcards["dataset"]).of_pack(wildcards["pack"]))
     return list(_differences(before, now))
 
 

@@ -1,4 +1,4 @@
-"""The files of a data set: which there are, which one job works on, and what became of them."""
+"""The files of a dataset: which there are, which one job works on, and what became of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from rootloom.cluster.ledger import FOLDER
 from rootloom.config.sections import Rates
 from rootloom.errors import ConfigError, nearest
+from rootloom.planning.data import Data
 from rootloom.planning.given import GivenFiles
 from rootloom.planning.request import Request
 from rootloom.rootio.transport.source import is_remote
@@ -23,20 +24,25 @@ RUNTIME_MARGIN = 5  # asked for over expected: rates are those of another machin
 
 
 class Files:
-    """ROOT files with their packs, shards and friend trees.
+    """ROOT files of one dataset with their packs, shards and friend trees.
 
     simulated_by: fingerprint of the job that makes the simulated file of a key. noted: whether to
     rely on the list of files that the head of the run wrote, as its jobs do.
     """
 
     def __init__(
-        self, request: Request, simulated_by: Callable[[str], str], *, noted: bool = False
+        self,
+        request: Request,
+        data: Data,
+        simulated_by: Callable[[str], str],
+        *,
+        noted: bool = False,
     ) -> None:
-        self._request = request
+        self._request, self._data = request, data
         self._simulated_by = simulated_by
         self._noted = noted
-        self._dataset, self._paths = request.dataset, request.paths
-        self.list_path = FOLDER / "files" / f"{request.dataset_name}.list"
+        self._dataset, self._paths = data.dataset, request.paths
+        self.list_path = FOLDER / "files" / f"{data.name}.list"
 
     @cached_property
     def listing(self) -> FileList:
@@ -73,7 +79,7 @@ class Files:
         simulate = self._dataset.simulate
         source = simulate.model_dump() if simulate else files
         others = (self._rates.model_dump(), self._request.settings.model_dump())
-        return of_value([self._request.dataset_name, source, list(self._dataset.classes), *others])
+        return of_value([self._data.name, source, list(self._dataset.classes), *others])
 
     @cached_property
     def _rates(self) -> Rates:
@@ -83,7 +89,7 @@ class Files:
         """Each file, with the expected seconds of the work on it."""
         if self._dataset.simulate:
             return self._simulated()
-        return GivenFiles(self._request, self.changed, self.retries).files()
+        return GivenFiles(self._request, self._data, self.changed, self.retries).files()
 
     def _simulated(self) -> Iterator[tuple[File, float]]:
         simulate = self._dataset.simulate
@@ -92,7 +98,7 @@ class Files:
         if size not in simulate.files:
             raise ConfigError(
                 "config/config.yaml: size",
-                expected=f"a size of dataset '{self._request.dataset_name}'",
+                expected=f"a size of dataset '{self._data.name}'",
                 found=f"'{size}'",
                 fix=nearest(size, simulate.files),
             )
@@ -102,7 +108,7 @@ class Files:
         for label in self._dataset.classes:
             for number in range(simulate.files[size]):
                 key = f"{label}-{number:05d}"
-                url = self._paths.simulated(self._request.dataset_name, key)
+                url = self._paths.simulated(self._data.name, key)
                 yield File(key, url, label, self._simulated_by(key)), seconds
 
     def require_start_here(self) -> None:
@@ -114,7 +120,7 @@ class Files:
         local = self._dataset.simulate or not all(map(is_remote, named))
         if local and Path.cwd() != self._request.root:
             raise ConfigError(
-                f"dataset '{self._request.dataset_name}'",
+                f"dataset '{self._data.name}'",
                 expected="snakemake started in the checkout, as file names start there",
                 found=f"started in {Path.cwd()}",
                 fix=f"start it in {self._request.root}: nodes have no other folder in common",
@@ -144,14 +150,11 @@ class Files:
 
     def manifests(self, representation: str) -> list[str]:
         """Manifests of a representation's packs."""
-        return [
-            self._paths.manifest(self._request.dataset_name, representation, pack)
-            for pack in self.packs
-        ]
+        return [self._paths.manifest(self._data.name, representation, pack) for pack in self.packs]
 
     def all_manifests(self) -> list[str]:
         """Manifests of all representations' packs."""
-        return [path for name in self._request.representations for path in self.manifests(name)]
+        return [path for name in self._data.representations for path in self.manifests(name)]
 
     def root_inputs(self, files: Iterable[File]) -> list[str]:
         """The ROOT files that the workflow makes.
@@ -168,11 +171,13 @@ class Files:
 
     def friend(self, key: str) -> str:
         """The friend tree of a file."""
-        return self._paths.friend(self._request.name, key, many=self.many)
+        return self._paths.friend(self._request.name, self._data.name, key, many=self.many)
 
     def friends(self) -> list[str]:
         """Manifests of the friend trees."""
-        return [self._paths.friends(self._request.name, pack) for pack in self.packs]
+        return [
+            self._paths.friends(self._request.name, self._data.name, pack) for pack in self.packs
+        ]
 
     @cached_property
     def changed(self) -> dict[str, str]:
@@ -180,7 +185,7 @@ class Files:
 
         A file that was replaced may have its predecessor's name, size and time; who opens it knows.
         """
-        folder = Path(self._paths.changed(self._request.dataset_name, "")).parent
+        folder = Path(self._paths.changed(self._data.name, "")).parent
         paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
         found = {}
         for path in paths:
@@ -195,7 +200,7 @@ class Files:
     @cached_property
     def retries(self) -> dict[str, int]:
         """Files that were set aside and are to be looked at again, and how often so far."""
-        path = Path(self._paths.retries(self._request.dataset_name))
+        path = Path(self._paths.retries(self._data.name))
         if not path.exists():
             return {}
         expected = "how often files that were set aside were tried again"
@@ -224,12 +229,12 @@ class Files:
             aside |= keys & self.of_pack(pack).keys()
         counts = {**self.retries, **{key: self.retries.get(key, 0) + 1 for key in aside}}
         if aside:
-            write_json(self._paths.retries(self._request.dataset_name), {"files": counts})
+            write_json(self._paths.retries(self._data.name), {"files": counts})
         return sorted(aside)
 
     def _marked(self) -> Iterator[str]:
         """Files with a mark in place of their shards, whether or not a manifest tells of them."""
-        for name in self._request.representations:
-            shard = self._paths.shard(self._request.dataset_name, name, "{file}", 0)
+        for name in self._data.representations:
+            shard = self._paths.shard(self._data.name, name, "{file}", 0)
             for path in Path(shard.partition("{")[0]).rglob("*.aside.json"):
                 yield path.name.partition(".")[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rootloom.config.sections import FromFiles
 from rootloom.errors import ConfigError, InputError, naming
+from rootloom.planning.data import Data
 from rootloom.planning.request import Request
 from rootloom.rootio.transport import checksums
 from rootloom.rootio.transport.source import beside, expand, is_remote, matches
@@ -24,9 +25,13 @@ class GivenFiles:
     """
 
     def __init__(
-        self, request: Request, changed: Mapping[str, str], retries: Mapping[str, int]
+        self,
+        request: Request,
+        data: Data,
+        changed: Mapping[str, str],
+        retries: Mapping[str, int],
     ) -> None:
-        self._request, self._dataset = request, request.dataset
+        self._request, self._data, self._dataset = request, data, data.dataset
         self._changed, self._retries = changed, retries
         self._rates = request.library.rates()
         # Whose friend a file is, by the friend's name.
@@ -69,7 +74,7 @@ class GivenFiles:
     def _place(self, sample: str) -> str:
         """Where the configuration lists the files of a sample, or of all files."""
         key = "samples" if self._dataset.samples else "classes" if sample else "files"
-        file = self._request.library.file_of(self._request.dataset_name, key)
+        file = self._data.place(key)
         return f"{file}: {key}.{sample}" if sample else file
 
     def _twice(self, one: str, other: str, tree: str, base: Path | None) -> ConfigError:
@@ -98,7 +103,7 @@ class GivenFiles:
         base: folder that relative patterns start from.
         """
         found = {}
-        of = f"dataset '{self._request.dataset_name}'" + (f", sample '{sample}'" if sample else "")
+        of = f"dataset '{self._data.name}'" + (f", sample '{sample}'" if sample else "")
         for name, friend in self._dataset.own(source, "friends").items():
             if friend.file is None:
                 continue

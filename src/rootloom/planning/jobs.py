@@ -15,7 +15,7 @@ from rootloom.system.hashing import of_value
 from rootloom.system.provenance import versions_of
 
 # Wildcards that follow from others, or from the plan itself.
-IMPLIED = frozenset({"experiment", "dataset", "folder", "block"})
+IMPLIED = frozenset({"experiment", "folder", "block", "place"})
 
 
 class Jobs:
@@ -64,7 +64,7 @@ class Jobs:
         """
         known: dict[tuple[str, ...], Mapping[str, str]] = {}
         for rule, wildcards in jobs:
-            names = (wildcards.get(kind, "") for kind in ("method", "representation"))
+            names = (wildcards.get(kind, "") for kind in ("dataset", "method", "representation"))
             known.setdefault((rule, *names), wildcards)
         for (rule, *_), wildcards in known.items():
             code = self.job(rule, **wildcards)["code"]

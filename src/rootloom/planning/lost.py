@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from rootloom.planning.data import Data
 from rootloom.planning.files import Files
 from rootloom.planning.request import Request
 from rootloom.system.atomic import read_json
@@ -14,14 +15,17 @@ from rootloom.system.paths import of_file
 
 
 class Lost:
-    """Shards and friend trees that have to be made again although their pack is done.
+    """Shards and friend trees of a dataset that have to be made again although their pack is done.
 
     is_current: whether the manifest of a pack, called with rule, path and wildcards, was made by
     the very job that would make it now; if it was not, its pack is done again as a whole.
     """
 
-    def __init__(self, request: Request, files: Files, is_current: Callable[..., bool]) -> None:
-        self._request, self._files, self._is_current = request, files, is_current
+    def __init__(
+        self, request: Request, data: Data, files: Files, is_current: Callable[..., bool]
+    ) -> None:
+        self._request, self._data = request, data
+        self._files, self._is_current = files, is_current
 
     def paths(self) -> list[str]:
         """All of them."""
@@ -31,7 +35,7 @@ class Lost:
     @cached_property
     def shards(self) -> dict[str, list[str]]:
         """Lost shards, by representation."""
-        return {name: self._shards(name) for name in self._request.representations}
+        return {name: self._shards(name) for name in self._data.representations}
 
     def shards_of(self, representation: str, pack: str) -> list[str]:
         """Those of a pack."""
@@ -45,16 +49,14 @@ class Lost:
         return [path for path in self.shards[representation] if path in of_pack]
 
     def _patterns(self, representation: str) -> list[str]:
-        request = self._request
-        named = request.dataset_name, representation, "{file}"
-        return [request.paths.shard(*named, part) for part in request.parts()]
+        named = self._data.name, representation, "{file}"
+        return [self._request.paths.shard(*named, part) for part in self._data.parts()]
 
     def _shards(self, representation: str) -> list[str]:
-        request = self._request
-        named = request.dataset_name, representation
+        named = self._data.name, representation
         return self._lost(
             "preprocess",
-            lambda pack: request.paths.manifest(*named, pack),
+            lambda pack: self._request.paths.manifest(*named, pack),
             self._patterns(representation),
             representation=representation,
         )
@@ -63,7 +65,7 @@ class Lost:
         request = self._request
         return self._lost(
             "friends",
-            lambda pack: request.paths.friends(request.name, pack),
+            lambda pack: request.paths.friends(request.name, self._data.name, pack),
             [self._files.friend("{file}")],
         )
 
@@ -80,7 +82,9 @@ class Lost:
             keys = self._files.of_pack(pack)
             paths = ((key, of_file(pattern, key)) for key in keys for pattern in outputs)
             gone = [(key, path) for key, path in paths if not present.has(path)]
-            if gone and self._is_current(rule, made, pack=pack, **wildcards):
+            if gone and self._is_current(
+                rule, made, dataset=self._data.name, pack=pack, **wildcards
+            ):
                 kept = _not_aside(made)
                 lost += [path for key, path in gone if key in kept]
         return lost

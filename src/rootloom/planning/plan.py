@@ -1,4 +1,4 @@
-"""What there is to do: the files, shards, methods and members of one run, and what each depends on.
+"""What there is to do: files, shards, methods and members of one run, and what each depends on.
 
 The whole graph follows from the configuration and the names, sizes and times of the input files;
 none of these is opened for it. Every rule asks here for its `job`, whose fingerprint decides what
@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.planning.checks import check
+from rootloom.planning.data import Data, DataOf
 from rootloom.planning.files import Files
 from rootloom.planning.jobs import Jobs
 from rootloom.planning.lost import Lost
+from rootloom.planning.overlap import require_apart
 from rootloom.planning.request import Request
 from rootloom.planning.stage import Job, Stage
 from rootloom.system import provenance
+from rootloom.system.filelist import FileList
 from rootloom.types import GROUPS
 
 
@@ -32,7 +35,7 @@ class State(Enum):
 
 
 class Plan:
-    """One experiment on one dataset: what is asked for, its files, its jobs and their outputs.
+    """One experiment on its datasets: what is asked for, their files, the jobs and their outputs.
 
     settings: those of `config/config.yaml`, which lies below `root`. stages: by the names of their
     rules. noted: whether to rely on what the head of the run has checked and written, as its jobs
@@ -49,12 +52,19 @@ class Plan:
     ) -> None:
         self.stages = stages
         self.request = Request(settings, root)
+        self.datasets = DataOf(self.request)
         if not noted:
-            check(self.request)
+            check(self.request, self.datasets)
         self.paths = self.request.paths
-        self.files = Files(self.request, self._simulated_by, noted=noted)
+        self._files = {
+            data.name: Files(self.request, data, self._simulated_by(data.name), noted=noted)
+            for data in self.datasets
+        }
         self.jobs = Jobs(stages, self)
-        self.lost = Lost(self.request, self.files, self._is_current)
+        self._lost = {
+            name: Lost(self.request, self.datasets[name], files, self._is_current)
+            for name, files in self._files.items()
+        }
         self._states: dict[tuple[str, ...], State] = {}
 
     def job(self, rule: str, **wildcards: str) -> Job:
@@ -69,71 +79,123 @@ class Plan:
         """Hash of the definitions that these reach."""
         return self.jobs.code(*targets)
 
-    def _simulated_by(self, key: str) -> str:
-        return self.fingerprint("simulate", file=key)
+    def data(self, dataset: str) -> Data:
+        """What is asked of one of the experiment's datasets."""
+        return self.datasets[dataset]
+
+    def files(self, dataset: str) -> Files:
+        """The files of a dataset, by pack."""
+        return self._files[dataset]
+
+    def look(self) -> None:
+        """Look which files there are. Raises InputError for none, ConfigError for files misused.
+
+        A job need not: it reads the lists that it works on.
+        """
+        for files in self._files.values():
+            files.listing  # noqa: B018  (found once, here)
+        require_apart(self.datasets, self._files)
+
+    def lists(self) -> dict[str, tuple[Path, FileList]]:
+        """By dataset, where the jobs find the list of its files, and that list."""
+        return {name: (files.list_path, files.listing) for name, files in self._files.items()}
+
+    def require_start_here(self) -> None:
+        """Refuse a working directory other than the checkout. Raises ConfigError."""
+        for files in self._files.values():
+            files.require_start_here()
+
+    def note_files(self) -> None:
+        """Write the lists of files for the jobs."""
+        for files in self._files.values():
+            files.note()
+
+    def lost(self, dataset: str) -> Lost:
+        """Single files of a dataset that finished packs made and that are gone."""
+        return self._lost[dataset]
+
+    def _simulated_by(self, dataset: str) -> Callable[[str], str]:
+        return lambda key: self.fingerprint("simulate", dataset=dataset, file=key)
 
     # -- outputs ------------------------------------------------------------------------------
 
     def targets(self) -> list[str]:
         """Everything a complete run leaves behind: what was deleted of it is made again."""
-        made = [*self._report_files(), *self._of_methods(), *self.histories(), *self._of_files()]
-        if not self.request.makes_examples:
-            made += self.files.friends()
+        made = [*self._report_files(), *self._of_methods(), *self.histories()]
+        for data in self.datasets:
+            made += [*self._of_data(data), *self._of_files(data)]
+            if not self.request.makes_examples:
+                made += self.files(data.name).friends()
         return list(dict.fromkeys(made))
 
+    def all_lost(self) -> list[str]:
+        """Single files, of all datasets, that finished packs made and that are gone."""
+        return [path for lost in self._lost.values() for path in lost.paths()]
+
+    def figures(self) -> list[str]:
+        """Figures saved beside the report."""
+        return [self.paths.report(self.request.name, name) for name in self.request.figures()]
+
     def _report_files(self) -> list[str]:
-        names = ("report.html", "quarantined.json", *self.request.figures())
-        return [self.paths.report(self.request.name, name) for name in names]
+        names = ("report.html", "quarantined.json")
+        return [*(self.paths.report(self.request.name, name) for name in names), *self.figures()]
 
     def _of_methods(self) -> Iterator[str]:
-        request = self.request
-        for method in request.all_methods:
-            yield self.paths.evaluation(request.name, method)
-            if method in request.experiment.methods:
-                yield from self.models(method)
-            if request.makes_examples:
-                yield self.paths.floor(request.name, request.representation_of(method))
-                yield from self.generated(method)
-            else:
-                yield from (one for split in GROUPS for one in self.predictions(method, split))
+        for method in self.request.experiment.methods:
+            yield from self.models(method)
 
-    def _of_files(self) -> Iterator[str]:
-        files = self.files
-        if self.request.dataset.simulate:
+    def _of_data(self, data: Data) -> Iterator[str]:
+        """What the methods make of a dataset."""
+        request, name = self.request, data.name
+        for method in request.all_methods:
+            if data.evaluated:
+                yield self.paths.evaluation(request.name, name, method)
+            if request.makes_examples:
+                yield self.paths.floor(request.name, name, request.representation_of(method))
+                yield from self.generated(name, method)
+            else:
+                yield from (
+                    one for split in GROUPS for one in self.predictions(name, method, split)
+                )
+
+    def _of_files(self, data: Data) -> Iterator[str]:
+        files = self.files(data.name)
+        if data.dataset.simulate:
             yield from (file.url for pack in files.packs for file in files.of_pack(pack).values())
-        yield from self.indexes()
-        yield from self.asked_first()
+        yield from self.indexes(data.name)
+        yield from self.asked_first(data.name)
         yield from files.all_manifests()
-        for name in self.request.representations:
-            yield self.paths.axes(self.request.dataset_name, name)
-            yield from self._sums("statistics", self.paths.statistics, self.paths.moments, name)
-            yield from self._sums("survey", self.paths.survey, self.paths.spectra, name)
+        for name in data.representations:
+            named = data.name, name
+            yield from self._sums("statistics", self.paths.statistics, self.paths.moments, *named)
+            if data.trains:
+                yield self.paths.axes(*named)
+                yield from self._sums("survey", self.paths.survey, self.paths.spectra, *named)
 
     def _sums(
         self,
         rule: str,
         whole: Callable[[str, str], str],
         part: Callable[[str, str, str], str],
+        dataset: str,
         representation: str,
     ) -> Iterator[str]:
         """What `rule` merges the sums of all packs to, and these sums."""
-        named = self.request.dataset_name, representation
+        named, files = (dataset, representation), self.files(dataset)
         merged = whole(*named)
         yield merged
         # Those of another division of the files gave the same result.
-        if not self._is_current(rule, merged, representation=representation) or (
-            _division_of(merged) == str(self.files.listing.packs)
-        ):
-            yield from (part(*named, pack) for pack in self.files.packs)
+        current = self._is_current(rule, merged, dataset=dataset, representation=representation)
+        if not current or _division_of(merged) == str(files.listing.packs):
+            yield from (part(*named, pack) for pack in files.packs)
 
-    def indexes(self) -> list[str]:
-        """Headers of the files of all packs."""
-        return [self.paths.index(self.request.dataset_name, pack) for pack in self.files.packs]
+    def indexes(self, dataset: str) -> list[str]:
+        """Headers of the files of all packs of a dataset."""
+        return [self.paths.index(dataset, pack) for pack in self.files(dataset).packs]
 
-    def asked_first(self) -> list[str]:
+    def asked_first(self, dataset: str) -> list[str]:
         """What has to be known of all files before any of them is set aside, if any may be."""
-        request = self.request
-        return [self.paths.branches(request.dataset_name)] if request.sets_aside else []
+        return [self.paths.branches(dataset)] if self.data(dataset).sets_aside else []
 
     def models(self, method: str) -> list[str]:
         """Bundles of all members of a method."""
@@ -152,19 +214,54 @@ class Plan:
             for m in self.request.members(method)
         ]
 
-    def predictions(self, method: str, split: str = "test") -> list[str]:
-        """Prediction files of all members of a method on one split."""
-        members = self.request.members(method)
-        return [self.paths.predictions(self.request.name, method, m, split) for m in members]
+    def predictions(self, dataset: str, method: str, split: str = "test") -> list[str]:
+        """Prediction files of all members of a method on one split of a dataset."""
+        members, named = self.request.members(method), (self.request.name, dataset, method)
+        return [self.paths.predictions(*named, member, split) for member in members]
 
-    def generated(self, method: str) -> list[str]:
+    def all_predictions(self, dataset: str) -> list[str]:
+        """Those of every method and member, for every split and the rows of no class."""
+        methods = self.request.all_methods
+        pairs = [(method, split) for method in methods for split in GROUPS]
+        return [path for pair in pairs for path in self.predictions(dataset, *pair)]
+
+    def generated(self, dataset: str, method: str) -> list[str]:
         """Files with the examples that the members of a method have made."""
-        members = self.request.members(method)
-        return [self.paths.generated(self.request.name, method, m) for m in members]
+        members, named = self.request.members(method), (self.request.name, dataset, method)
+        return [self.paths.generated(*named, member) for member in members]
 
-    def held_out(self, method: str) -> list[str]:
-        """Prediction files with rows that members of a cross-validation left out."""
-        return self.predictions(method, "train") if self.request.folds(method) else []
+    def held_out(self, dataset: str, method: str) -> list[str]:
+        """Prediction files with rows that members of a cross-validation left out of training."""
+        crossed = self.data(dataset).trains and self.request.folds(method)
+        return self.predictions(dataset, method, "train") if crossed else []
+
+    def evaluations(self) -> list[str]:
+        """Evaluations of all methods, dataset by dataset."""
+        return [
+            self.paths.evaluation(self.request.name, data.name, method)
+            for data in self.datasets.evaluated
+            for method in self.request.all_methods
+        ]
+
+    def all_statistics(self) -> list[str]:
+        """Statistics for the report: in all representations, and of other datasets in one.
+
+        They count the same rows.
+        """
+        return [
+            self.paths.statistics(data.name, name)
+            for data in self.datasets
+            for name in (data.representations if data.trains else data.representations[:1])
+        ]
+
+    def surveys(self) -> list[str]:
+        """What rows of the dataset that trains look like, by representation."""
+        nominal = self.datasets.nominal
+        return [self.paths.survey(nominal.name, name) for name in nominal.representations]
+
+    def all_manifests(self) -> list[str]:
+        """Manifests of the packs of all datasets in all representations."""
+        return [path for files in self._files.values() for path in files.all_manifests()]
 
     # -- what is there of them ----------------------------------------------------------------
 
@@ -182,7 +279,7 @@ class Plan:
         there = [output for output in outputs if os.path.exists(output)]
         if not there:
             return State.MISSING
-        if rule == "simulate" and self._is_indexed(wildcards["file"]):
+        if rule == "simulate" and self._is_indexed(wildcards["dataset"], wildcards["file"]):
             return State.CURRENT
         if provenance.is_current(there, self.fingerprint(rule, **wildcards)):
             return State.CURRENT if len(there) == len(outputs) else State.MISSING
@@ -191,14 +288,14 @@ class Plan:
     def _is_current(self, rule: str, output: str, **wildcards: str) -> bool:
         return self.state(rule, [output], **wildcards) is State.CURRENT
 
-    def _is_indexed(self, file: str) -> bool:
+    def _is_indexed(self, dataset: str, file: str) -> bool:
         """Whether a simulated file's index is current, whose fingerprint holds that of the file.
 
         Then there is no need to open it: a plan opens no ROOT file unless something has changed.
         """
-        pack = self.files.pack_of(file)
-        made = self.paths.index(self.request.dataset_name, pack)
-        return self._is_current("index", made, pack=pack)
+        pack = self.files(dataset).pack_of(file)
+        made = self.paths.index(dataset, pack)
+        return self._is_current("index", made, dataset=dataset, pack=pack)
 
     def followers(self, forced: Collection[str]) -> frozenset[str]:
         """Rules that run again when a user forces these rules."""

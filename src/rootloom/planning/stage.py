@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypedDict
 
+from rootloom.planning.data import Data, DataOf
 from rootloom.planning.files import Files
 from rootloom.planning.request import Request
 from rootloom.system.hashing import of_value
@@ -50,9 +51,15 @@ class Planning(Protocol):
     def request(self) -> Request:
         """What the configuration asks for."""
 
+    def data(self, dataset: str) -> Data:
+        """What is asked of one of the experiment's datasets."""
+
+    def files(self, dataset: str) -> Files:
+        """The files of a dataset, by pack."""
+
     @property
-    def files(self) -> Files:
-        """The files of the dataset, by pack."""
+    def datasets(self) -> DataOf:
+        """All datasets of the experiment."""
 
     def fingerprint(self, rule: str, **wildcards: str) -> str:
         """The fingerprint of another job, upstream of the one that is described."""

@@ -22,6 +22,10 @@ class Chapter(Protocol):
 
     template: ClassVar[str]
 
+    @property
+    def main_figures(self) -> Sequence[tuple[str, str]]:
+        """Figures that datasets are compared by, each with its heading."""
+
     def beside(self) -> dict[str, bytes]:
         """Figures to be files beside the page, as PNG: those the evaluator's `shown` names."""
 

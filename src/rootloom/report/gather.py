@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rootloom.config import registry
+from rootloom.errors import DataError
 from rootloom.evaluation.results import Evaluation, read_evaluation
 from rootloom.report.definitions import definitions, facts
 from rootloom.report.inputs import (
@@ -19,6 +21,7 @@ from rootloom.report.inputs import (
     Distribution,
     Expected,
     History,
+    OtherDataset,
     ReportInputs,
     read_history,
 )
@@ -47,31 +50,63 @@ def gather(
 ) -> ReportInputs:
     """Everything the page shows.
 
-    statistics, surveys: of every representation, in the order of the section's `representations`;
-    the statistics' row counts agree. manifests: of all their packs.
+    evaluations: of all methods, dataset by dataset. statistics, surveys: of every representation,
+    in the order of the section's `representations`, whose row counts agree; behind them statistics
+    of each other dataset. manifests: of all packs of all datasets.
     """
     section = job["section"]
+    names, methods = list(section["representations"]), len(section["methods"])
     found = {
         name: Statistics.read(path)
-        for name, path in zip(section["representations"], statistics, strict=True)
+        for name, path in zip(names, statistics[: len(names)], strict=True)
     }
+    of_dataset = _by_dataset(manifests)
     seen = {
         name: Survey.read(path)
         for name, path in zip(section["representations"], surveys, strict=True)
     }
     scales = {name: _scales(section, one) for name, one in found.items()}
     results = [read_evaluation(Path(path)) for path in evaluations]
+    nominal, of_others = results[:methods], results[methods:]
     return ReportInputs(
         title=section["title"],
         description=section["description"],
-        evaluations=results,
-        dataset=_dataset(section, next(iter(found.values())), seen, scales, manifests),
+        evaluations=nominal,
+        dataset=_dataset(
+            section, next(iter(found.values())), seen, scales, of_dataset[section["dataset"]]
+        ),
         images=_averages(section, seen, scales),
         histories=_histories(section, histories),
         expected=[Expected(**entry) for entry in section["expected"]],
         provenance=_provenance(job, results),
+        others=list(_others(section, statistics[len(names) :], of_others, of_dataset)),
         other_versions=_other_versions([*models, *statistics, *evaluations]),
     )
+
+
+def _by_dataset(manifests: Sequence[str]) -> dict[str, list[str]]:
+    """Manifests of packs by the dataset that they say they are of."""
+    found: dict[str, list[str]] = {}
+    for path in manifests:
+        made_by = read(Path(path))
+        if made_by is None:
+            raise DataError(path, expected="a manifest that says of which dataset", found="none")
+        found.setdefault(made_by["section"]["dataset"], []).append(path)
+    return found
+
+
+def _others(
+    section: Job,
+    statistics: Sequence[str],
+    results: Sequence[Evaluation],
+    manifests: Mapping[str, Sequence[str]],
+) -> Iterator[OtherDataset]:
+    """The datasets beside the nominal one. results: of all methods, dataset by dataset."""
+    left = iter(results)
+    for of, path in zip(section["others"], statistics, strict=True):
+        methods = len(section["methods"]) if of["role"] == "evaluate" else 0
+        summary = _dataset(of, Statistics.read(path), {}, {}, manifests[of["dataset"]])
+        yield OtherDataset(summary, list(islice(left, methods)), of["friends"])
 
 
 def _scales(section: Job, statistics: Statistics) -> Scales:
@@ -91,11 +126,11 @@ def _dataset(
         description=section["dataset_description"],
         rows=_by_split(statistics.classes, statistics.rows),
         unclassified=statistics.unclassified,
-        weights=summarise_weights(section, statistics),
+        weights=summarise_weights(section, statistics, trains="role" not in section),
         facts=facts(section["definitions"]),
         definitions=definitions(section["definitions"]),
         distributions=_distributions(surveys, scales),
-        examples=_examples(section, surveys),
+        examples=_examples(section, surveys) if surveys else (),
         **_files_in(manifests),
     )
 
@@ -218,5 +253,8 @@ def _other_versions(results: Sequence[str]) -> list[str]:
 
 def _provenance(job: Job, results: Sequence[Evaluation]) -> dict[str, Any]:
     shown: dict[str, Any] = {"report": dict(job)}
-    shown |= {result.method: dict(result.provenance) for result in results}
+    for result in results:
+        of = result.provenance.get("section", {}).get("dataset", "")
+        name = result.method if result.method not in shown else f"{result.method} on {of}"
+        shown[name] = dict(result.provenance)
     return shown

@@ -74,6 +74,23 @@ class DatasetSummary:
     quarantined_bytes: float = 0.0
     unclassified: int = 0
 
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+        return list(next(iter(self.rows.values()), {}))
+
+
+@dataclass(frozen=True)
+class OtherDataset:
+    """A dataset beside the nominal one.
+
+    evaluations: one a method; none where it is only scored. friends: folder of its friend trees.
+    """
+
+    dataset: DatasetSummary
+    evaluations: Sequence[Evaluation] = ()
+    friends: str = ""
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -107,6 +124,7 @@ class History:
 class ReportInputs:
     """Everything on the page.
 
+    evaluations, dataset, images: of the dataset that trains; others: the experiment's other ones.
     provenance: heading → anything that JSON can hold. other_versions: packages that results were
     made with in another version than the page, with these results.
     """
@@ -120,6 +138,16 @@ class ReportInputs:
     description: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     other_versions: Sequence[str] = ()
+    others: Sequence[OtherDataset] = ()
+
+    def datasets(self) -> list[DatasetSummary]:
+        """All of them, the one that trains first."""
+        nominal = [self.dataset] if self.dataset else []
+        return [*nominal, *(other.dataset for other in self.others)]
+
+    def quarantined(self) -> dict[str, str]:
+        """Files of all datasets that were set aside, with the reasons."""
+        return {url: why for one in self.datasets() for url, why in one.quarantined.items()}
 
 
 _OF_ALL = ("seconds", "waiting", "planned")

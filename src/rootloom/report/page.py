@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from rootloom.report.classification.figures import Line
 from rootloom.report.distributions import class_lines, distributions
 from rootloom.report.images import class_images
 from rootloom.report.inputs import ClassImages, ReportInputs
+from rootloom.report.others import parts, side_by_side
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import grouped, percent
 from rootloom.report.theme import as_png, css_colour, css_variables, looks
 from rootloom.report.weights import weight_words
 from rootloom.system.atomic import write_bytes, write_text
+from rootloom.system.paths import figure_on
 
 
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
@@ -35,17 +37,29 @@ def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
     path = Path(path)
     lines = method_lines(inputs)
     chapter = chapter_of(inputs.evaluations, lines)
+    chapters = {
+        other.dataset.name: chapter_of(other.evaluations, lines)
+        for other in inputs.others
+        if other.evaluations
+    }
     beside = chapter.beside()
+    for of, one in chapters.items():
+        beside |= {figure_on(of, name): content for name, content in one.beside().items()}
     if inputs.images:
         beside["images.png"] = as_png(class_images(inputs.images, titled=True))
     for name, content in beside.items():
-        write_bytes(path.with_name(name), content)
-    write_text(path, render(inputs, lines, chapter))
-    return [path, *(path.with_name(name) for name in beside)]
+        write_bytes(path.parent / name, content)
+    write_text(path, render(inputs, lines, chapter, chapters))
+    return [path, *(path.parent / name for name in beside)]
 
 
-def render(inputs: ReportInputs, lines: dict[str, Line], chapter: Chapter) -> str:
-    """The page as HTML text."""
+def render(
+    inputs: ReportInputs,
+    lines: dict[str, Line],
+    chapter: Chapter,
+    chapters: Mapping[str, Chapter],
+) -> str:
+    """The page as HTML text. chapters: of other datasets than the one that trains, by name."""
     folder = resources.files("rootloom.report")
     environment = Environment(
         loader=PackageLoader("rootloom", "report"),
@@ -59,6 +73,8 @@ def render(inputs: ReportInputs, lines: dict[str, Line], chapter: Chapter) -> st
         inputs=inputs,
         css=Markup(css_variables() + folder.joinpath("style.css").read_text("utf-8")),
         chapter=chapter,
+        others=parts(environment, inputs.others, chapters),
+        compared=side_by_side(inputs, chapter, lines),
         split=inputs.evaluations[0].split,
         dashed=any(line.dashed for line in lines.values()),
         tested=inputs.evaluations[0].rows,

@@ -170,9 +170,7 @@ def as_svg(figure: Figure, name: str, alt: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r"url\(#", f"url(#{name}-", text)
-    text = re.sub(r'href="#', f'href="#{name}-', text)
+    text = with_ids_of(name, text)
     # Text takes the page's font at the figure's size.
     text = re.sub(r"font: (?:(\d+) )?([\d.]+)px [^;\"]+", _font, text)
     for variable, (light, _) in COLOURS.items():
@@ -180,6 +178,13 @@ def as_svg(figure: Figure, name: str, alt: str) -> str:
     head, rest = text.split(">", 1)
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
     return f'{head} role="img" aria-label="{_escape(alt)}">{rest}'
+
+
+def with_ids_of(name: str, text: str) -> str:
+    """Markup whose ids, and references to them, begin with `name`; all of them must be its own."""
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    return re.sub(r'href="#', f'href="#{name}-', text)
 
 
 def as_png(figure: Figure) -> bytes:

@@ -14,21 +14,26 @@ from rootloom.shards.weights import Weighting, WeightTable
 from rootloom.types import SPLITS
 
 
-def summarise_weights(section: Mapping[str, Any], statistics: Statistics) -> WeightsSummary:
-    """The weights of a dataset.
+def summarise_weights(
+    section: Mapping[str, Any], statistics: Statistics, *, trains: bool = True
+) -> WeightsSummary:
+    """The weights of a dataset; where nothing `trains` on it, of the training weight nothing.
 
     section: "dataset", "weighting" (fields of `Weighting`) and "weights": the dataset's own words,
     "event", "training", "luminosity" and "samples" (class and cross section by name).
     """
     weighting, words = Weighting.of(section["weighting"]), section["weights"]
-    table = WeightTable.from_statistics(statistics, dataset=section["dataset"], weighting=weighting)
-    scales = weighting.scales(statistics.samples)
+    scales, table = weighting.scales(statistics.samples), None
+    if trains:
+        table = WeightTable.from_statistics(
+            statistics, dataset=section["dataset"], weighting=weighting
+        )
     return WeightsSummary(
         event=_event(words, bool(weighting.samples)),
-        training=_training(words, weighting),
+        training=_training(words, weighting) if trains else "",
         classes=tuple(_class_rows(statistics, scales, table)),
         samples=tuple(_sample_rows(words, statistics, scales)),
-        capped=tuple(table.shortfalls()),
+        capped=tuple(table.shortfalls()) if table else (),
     )
 
 
@@ -55,7 +60,7 @@ def _training(words: Mapping[str, Any], weighting: Weighting) -> str:
 
 
 def _class_rows(
-    statistics: Statistics, scales: Mapping[str, float], table: WeightTable
+    statistics: Statistics, scales: Mapping[str, float], table: WeightTable | None
 ) -> list[ClassRow]:
     rows, negative = statistics.rows, statistics.negative
     weights, squares = statistics.weights(scales), statistics.squares(scales)
@@ -64,7 +69,7 @@ def _class_rows(
     for s, split in enumerate(SPLITS):
         for k, label in enumerate(statistics.classes):
             share = negative[s, k] / rows[s, k] if rows[s, k] else 0.0
-            training = grouped(round(table.effective[k])) if s == 0 else "–"
+            training = grouped(round(table.effective[k])) if table and s == 0 else "–"
             found.append(
                 ClassRow(
                     split=split,

@@ -40,6 +40,23 @@ def require_populated(
         _require_test(statistics, dataset, weighting)
 
 
+def require_tested(statistics: Statistics, *, dataset: str) -> None:
+    """Refuse statistics of a dataset that is only evaluated, and has nothing to evaluate.
+
+    A class without rows is none: its figures are left out. Raises DataError.
+    """
+    if not statistics.rows[_TEST].sum():
+        counts = zip(SPLITS, statistics.rows.sum(axis=1).tolist(), strict=True)
+        raise DataError(
+            f"dataset '{dataset}'",
+            expected="rows of its classes in the split 'test', which figures are about",
+            found=", ".join(f"{count} in '{split}'" for split, count in counts)
+            + _unclaimed(statistics),
+            fix="splits: {train: 0, validation: 0, test: 1} evaluates all rows; else loosen "
+            f"`select`, or check the expressions of the classes: {_LOOK}",
+        )
+
+
 def _require_rows(statistics: Statistics, dataset: str) -> None:
     for name, rows in zip(statistics.classes, statistics.rows.sum(axis=0), strict=True):
         if not rows:

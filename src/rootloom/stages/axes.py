@@ -18,10 +18,12 @@ class Section:
     representation: Fields
 
 
-def describe(plan: Planning, representation: str) -> Description:
+def describe(plan: Planning, dataset: str, representation: str) -> Description:
     """The axes by all shards of a representation."""
     fields = plan.request.representation(representation)
-    shards = preprocess.fingerprint_of(plan, representation, plan.files.listing.digest)
+    shards = preprocess.fingerprint_of(
+        plan, dataset, representation, plan.files(dataset).listing.digest
+    )
     code = [class_of("representations", fields)]
     return Description(Section(representation=fields), code=code, upstream=[shards])
 

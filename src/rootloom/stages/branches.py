@@ -20,10 +20,10 @@ class Section:
     asked: dict[str, Fields]
 
 
-def describe(plan: Planning) -> Description:
+def describe(plan: Planning, dataset: str) -> Description:
     """What is asked of all files, and which files these are."""
-    section = Section(dataset=plan.request.dataset_name, asked=plan.request.readers())
-    return Description(section, upstream=[indexing.code(plan), plan.files.listing.digest])
+    section = Section(dataset=dataset, asked=plan.data(dataset).readers())
+    return Description(section, upstream=[indexing.code(plan), plan.files(dataset).listing.digest])
 
 
 def run(job: Job, *, indexes: Sequence[str], output: str) -> None:

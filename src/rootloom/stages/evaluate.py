@@ -18,16 +18,17 @@ from rootloom.system.atomic import of_result
 class Section:
     """evaluation: kind and fields of its class."""
 
+    dataset: str
     method: str
     evaluation: Fields
 
 
-def describe(plan: Planning, method: str) -> Description:
-    """The evaluation of a method, by the predictions of its members."""
+def describe(plan: Planning, dataset: str, method: str) -> Description:
+    """The evaluation of a method on a dataset, by the predictions of its members."""
     evaluation = plan.request.library.evaluation(plan.request.experiment)
-    section = Section(method=method, evaluation=evaluation)
+    section = Section(dataset=dataset, method=method, evaluation=evaluation)
     code = [class_of("evaluations", evaluation)]
-    return Description(section, code=code, upstream=predictions_of(plan, method))
+    return Description(section, code=code, upstream=predictions_of(plan, dataset, method))
 
 
 def run(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output: str) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.data import Data
+from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.floor import code_of, compared
 from rootloom.stages.shared import ALL_SHARDS, Compared, events_of
@@ -26,31 +27,33 @@ class Section(Compared):
     reader: Fields
 
 
-def describe(plan: Planning, method: str) -> Description:
+def describe(plan: Planning, dataset: str, method: str) -> Description:
     """The comparison of a method, by what its members made and by the floor."""
-    request, representation = plan.request, plan.request.representation_of(method)
-    comparison = compared(request, representation)
+    request, data = plan.request, plan.data(dataset)
+    representation = request.representation_of(method)
+    comparison = compared(plan, dataset, representation)
     members = request.members(method)
     section = Section(
         **vars(comparison),
         experiment=request.name,
         method=method,
-        classes=list(request.dataset.classes),
+        classes=list(data.dataset.classes),
         members=members,
-        reader=_reader(request, comparison.representation),
+        reader=_reader(data, comparison.representation),
     )
-    made = [plan.fingerprint("generate", method=method, member=str(m)) for m in members]
-    floor = plan.fingerprint("floor", representation=representation)
+    named = {"dataset": dataset}
+    made = [plan.fingerprint("generate", **named, method=method, member=str(m)) for m in members]
+    floor = plan.fingerprint("floor", **named, representation=representation)
     return Description(section, code=code_of(comparison), upstream=[floor, *made])
 
 
-def _reader(request: Request, representation: Fields) -> Fields:
+def _reader(data: Data, representation: Fields) -> Fields:
     """Without what generators need not write: an event's split and its name.
 
     Nor its weight: a row counts as the one to whose condition it was made.
     """
     without: Fields = {"splits": {}, "weight": None, "training_weight": None, "identity": []}
-    return {**request.reader(representation), **without, "friends": {}}
+    return {**data.reader(representation), **without, "friends": {}}
 
 
 def run(

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rootloom.planning.request import Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, Compared, class_of, events_of
 from rootloom.system import provenance
@@ -18,20 +17,21 @@ class Section(Compared):
     """A comparison of real examples alone."""
 
 
-def describe(plan: Planning, representation: str) -> Description:
+def describe(plan: Planning, dataset: str, representation: str) -> Description:
     """Real examples of a representation, compared once for all methods."""
-    section = Section(**vars(compared(plan.request, representation)))
-    statistics = plan.fingerprint("statistics", representation=representation)
+    section = Section(**vars(compared(plan, dataset, representation)))
+    statistics = plan.fingerprint("statistics", dataset=dataset, representation=representation)
     return Description(section, code=code_of(section), upstream=[statistics])
 
 
-def compared(request: Request, representation: str) -> Compared:
+def compared(plan: Planning, dataset: str, representation: str) -> Compared:
     """The same whatever real examples are compared with."""
+    request, data = plan.request, plan.data(dataset)
     return Compared(
         representation=request.representation(representation),
         evaluation=request.library.evaluation(request.experiment),
-        features=request.compared(representation),
-        samples=request.weighting()["samples"],
+        features=data.compared(representation),
+        samples=data.weighting()["samples"],
     )
 
 

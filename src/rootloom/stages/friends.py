@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rootloom.errors import ChangedError
-from rootloom.planning.request import Fields, Request, mentions
+from rootloom.planning.data import Data, mentions
+from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
 from rootloom.stages.shared import FileFields, notes, predictions_of, refuse_changed
@@ -49,41 +50,45 @@ class FriendSection(Branches):
     file: FileFields
 
 
-def describe(plan: Planning, pack: str) -> Description:
+def describe(plan: Planning, dataset: str, pack: str) -> Description:
     """The friend trees of a pack's files."""
-    digest = plan.files.listing.parts[pack].digest
-    section = Section(**vars(_branches(plan.request)), files=digest)
-    return Description(section, upstream=_upstream(plan))
+    digest = plan.files(dataset).listing.parts[pack].digest
+    section = Section(**vars(_branches(plan, dataset)), files=digest)
+    return Description(section, upstream=_upstream(plan, dataset))
 
 
-def describe_friend(plan: Planning, file: str) -> Description:
+def describe_friend(plan: Planning, dataset: str, file: str) -> Description:
     """One friend tree, by the code that makes those of a pack."""
-    fields = plan.files.file(file)._asdict()
-    section = FriendSection(**vars(_branches(plan.request)), file=fields)
-    return Description(section, upstream=_upstream(plan))
+    fields = plan.files(dataset).file(file)._asdict()
+    section = FriendSection(**vars(_branches(plan, dataset)), file=fields)
+    return Description(section, upstream=_upstream(plan, dataset))
 
 
-def _branches(request: Request) -> Branches:
-    folds = {method: request.folds(method) for method in request.experiment.methods}
+def _branches(plan: Planning, dataset: str) -> Branches:
+    request, data = plan.request, plan.data(dataset)
+    # No member has left out rows of another dataset than the one that trains.
+    crossed = request.experiment.methods if data.trains else ()
+    folds = {method: request.folds(method) for method in crossed}
     return Branches(
         experiment=request.name,
         folds={method: number for method, number in folds.items() if number},
-        readers=_readers_that_count(request),
-        simulated=request.dataset.simulate is not None,
+        readers=_readers_that_count(data),
+        simulated=data.dataset.simulate is not None,
     )
 
 
-def _readers_that_count(request: Request) -> dict[str, Fields]:
+def _readers_that_count(data: Data) -> dict[str, Fields]:
     """By sample. Without quantities; what else names the row collection's branches stays."""
     nothing: Fields = {"variables": {}, "objects": {}, "targets": {}, "identity": []}
     return {
         name: {**reader, **nothing, "mentions": mentions(reader, {**reader, **nothing})}
-        for name, reader in request.readers().items()
+        for name, reader in data.readers().items()
     }
 
 
-def _upstream(plan: Planning) -> list[str]:
-    predictions = [one for name in plan.request.all_methods for one in predictions_of(plan, name)]
+def _upstream(plan: Planning, dataset: str) -> list[str]:
+    methods = plan.request.all_methods
+    predictions = [one for name in methods for one in predictions_of(plan, dataset, name)]
     return [indexing.code(plan), *predictions]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rootloom.cluster.running import progress
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import ALL_SHARDS, notes, seed_of
+from rootloom.stages.shared import ALL_SHARDS, notes, seed_of, statistics_read
 from rootloom.stages.train import network_code
 from rootloom.types import SPLITS
 
@@ -18,6 +18,7 @@ class Section:
     """tree: name of the one that is written. options: of making and writing examples."""
 
     experiment: str
+    dataset: str
     method: str
     member: int
     threads: int
@@ -25,21 +26,25 @@ class Section:
     options: Fields
 
 
-def describe(plan: Planning, method: str, member: str) -> Description:
+def describe(plan: Planning, dataset: str, method: str, member: str) -> Description:
     """The examples of one member."""
     request = plan.request
     given = request.experiment.generation
     seed = seed_of(given.get("seed", 1), method, member)
     section = Section(
         experiment=request.name,
+        dataset=dataset,
         method=method,
         member=int(member),
         threads=request.experiment.threads,
-        tree=request.dataset.tree,
+        tree=plan.data(dataset).dataset.tree,
         options={**given, "seed": seed},
     )
-    trained = plan.fingerprint("train", method=method, member=member)
-    return Description(section, code=network_code(plan, method), upstream=[trained])
+    upstream = [
+        plan.fingerprint("train", method=method, member=member),
+        statistics_read(plan, dataset, method),
+    ]
+    return Description(section, code=network_code(plan, method), upstream=upstream)
 
 
 def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:

@@ -34,20 +34,21 @@ class Section:
     asked: dict[str, Fields] | None
 
 
-def describe(plan: Planning, pack: str) -> Description:
+def describe(plan: Planning, dataset: str, pack: str) -> Description:
     """Branches do not count: a new variable must not index every file anew.
 
     Unless files without them are set aside.
     """
-    readers = plan.request.readers()
+    data = plan.data(dataset)
+    readers = data.readers()
     section = Section(
         trees={
             name: [reader["tree"], reader["sum_of_weights"], reader["friends"]]
             for name, reader in readers.items()
         },
-        on_bad_file=plan.request.dataset.on_bad_file,
-        files=plan.files.listing.parts[pack].digest,
-        asked=readers if plan.request.sets_aside else None,
+        on_bad_file=data.dataset.on_bad_file,
+        files=plan.files(dataset).listing.parts[pack].digest,
+        asked=readers if data.sets_aside else None,
     )
     return Description(section)
 

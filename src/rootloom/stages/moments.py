@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import preprocess
 from rootloom.stages.shared import class_of, sums_of_pack, write_sums
@@ -19,20 +19,21 @@ class Section:
     reweight: Fields | None
 
 
-def describe(plan: Planning, representation: str, pack: str) -> Description:
+def describe(plan: Planning, dataset: str, representation: str, pack: str) -> Description:
     """The sums of a pack of files."""
-    section = section_of(plan.request, representation)
-    files = plan.files.listing.parts[pack].digest
-    shards = preprocess.fingerprint_of(plan, representation, files)
+    section = section_of(plan, dataset, representation)
+    files = plan.files(dataset).listing.parts[pack].digest
+    shards = preprocess.fingerprint_of(plan, dataset, representation, files)
     return Description(section, code=code_of(section), upstream=[shards])
 
 
-def section_of(request: Request, representation: str) -> Section:
+def section_of(plan: Planning, dataset: str, representation: str) -> Section:
     """The same whatever the files."""
+    declared = plan.data(dataset).dataset
     return Section(
-        representation=request.representation(representation),
-        classes=list(request.dataset.classes),
-        reweight=request.dataset.reweight,
+        representation=plan.request.representation(representation),
+        classes=list(declared.classes),
+        reweight=declared.reweight,
     )
 
 

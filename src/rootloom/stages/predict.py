@@ -7,29 +7,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import ALL_SHARDS, Scored, scored, weights_of
+from rootloom.stages.shared import ALL_SHARDS, Predicted, predicted, statistics_read
 from rootloom.stages.train import network_code
 from rootloom.types import GROUPS, UNLABELLED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section(Scored):
+class Section(Predicted):
     """A member and what it scores; the model says how it was trained."""
 
     threads: int
 
 
-def describe(plan: Planning, method: str, member: str) -> Description:
-    """The predictions of one member."""
+def describe(plan: Planning, dataset: str, method: str, member: str) -> Description:
+    """The predictions of one member for a dataset, by the training and by the dataset's sums."""
     threads = plan.request.experiment.threads
-    section = Section(**vars(scored(plan.request, method, int(member))), threads=threads)
-    trained = plan.fingerprint("train", method=method, member=member)
-    return Description(section, code=network_code(plan, method), upstream=[trained])
+    section = Section(**vars(predicted(plan, dataset, method, int(member))), threads=threads)
+    upstream = [
+        plan.fingerprint("train", method=method, member=member),
+        statistics_read(plan, dataset, method),
+    ]
+    return Description(section, code=network_code(plan, method), upstream=upstream)
 
 
 def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs: Any) -> None:
-    """Score every row with a trained model.
+    """Score every row of a dataset with a trained model.
 
+    shards, statistics: of that dataset; the model knows the moments of what it was trained on.
     outputs: with a path for each split, and for the rows of no class, as attributes.
     """
     from rootloom.training.devices import configure
@@ -38,12 +42,19 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
     from rootloom.stages.networks import network_scores, predictor_in
-    from rootloom.stages.scoring import header_of, rows_of, score_stream, write_predictions
+    from rootloom.stages.scoring import (
+        header_of,
+        rows_of,
+        rows_to_score,
+        score_stream,
+        write_predictions,
+    )
     from rootloom.training import bundle
 
     trained = bundle.load(model)
     task = predictor_in(trained, model, section)
     found = Statistics.read(statistics)
+    rows = rows_to_score(section, found)
     present = [*found.rows.sum(axis=1), rows_of(shards, UNLABELLED)]
     for split, some in zip(GROUPS, present, strict=True):
         scores = network_scores(task, trained.params, shards, split) if some else ()
@@ -56,11 +67,10 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
             trained.metrics["seconds"],
             probability=task.probability,
         )
-        table = weights_of(section, found)
-        rows = write_predictions(
-            getattr(outputs, split), header, shards, table, score_stream(scores)
+        written = write_predictions(
+            getattr(outputs, split), header, shards, rows, score_stream(scores)
         )
-        print(f"{section.method}: {rows} rows of '{split}'")
+        print(f"{section.method}: {written} rows of '{split}'")
 
 
 STAGE = Stage(

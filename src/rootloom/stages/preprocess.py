@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rootloom.errors import ChangedError, ResultError
-from rootloom.planning.request import Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
 from rootloom.stages.shared import FileFields, Sharded, class_of, is_ours, refuse_changed
@@ -35,46 +34,51 @@ class ShardSection(Sharded):
     part: int
 
 
-def describe(plan: Planning, representation: str, pack: str) -> Description:
+def describe(plan: Planning, dataset: str, representation: str, pack: str) -> Description:
     """The shards of a pack."""
-    sharded = _sharded(plan.request, representation)
+    sharded = _sharded(plan, dataset, representation)
     section = Section(
         **vars(sharded),
-        files=plan.files.listing.parts[pack].digest,
-        on_bad_file=plan.request.dataset.on_bad_file,
+        files=plan.files(dataset).listing.parts[pack].digest,
+        on_bad_file=plan.data(dataset).dataset.on_bad_file,
     )
     return Description(section, code=_code(sharded), upstream=[indexing.code(plan)])
 
 
-def describe_shard(plan: Planning, representation: str, file: str, part: str) -> Description:
+def describe_shard(
+    plan: Planning, dataset: str, representation: str, file: str, part: str
+) -> Description:
     """One shard, by the code that makes those of a pack."""
-    sharded = _sharded(plan.request, representation)
-    section = ShardSection(**vars(sharded), file=plan.files.file(file)._asdict(), part=int(part))
+    sharded = _sharded(plan, dataset, representation)
+    section = ShardSection(
+        **vars(sharded), file=plan.files(dataset).file(file)._asdict(), part=int(part)
+    )
     return Description(section, code=_code(sharded), upstream=[indexing.code(plan)])
 
 
-def fingerprint_of(plan: Planning, representation: str, files: str) -> str:
+def fingerprint_of(plan: Planning, dataset: str, representation: str, files: str) -> str:
     """Of the shards of the files with this digest, for what reads them.
 
     How the files are divided into packs does not count: it says when a number is computed, not what
     it is.
     """
-    sharded = _sharded(plan.request, representation)
+    sharded = _sharded(plan, dataset, representation)
     code = plan.code(STAGE.run, *_code(sharded))
     return of_value([vars(sharded), files, indexing.code(plan), code])
 
 
-def _sharded(request: Request, representation: str) -> Sharded:
-    dataset, fields = request.dataset, request.representation(representation)
+def _sharded(plan: Planning, dataset: str, representation: str) -> Sharded:
+    data, fields = plan.data(dataset), plan.request.representation(representation)
+    declared = data.dataset
     return Sharded(
-        dataset=request.dataset_name,
+        dataset=dataset,
         representation=fields,
-        parts=dataset.shards_per_file,
-        readers=request.readers(fields),
-        splits=dataset.splits.shares(),
-        simulated=dataset.simulate is not None,
-        step=dataset.step,
-        auxiliary=request.auxiliary(),
+        parts=declared.shards_per_file,
+        readers=data.readers(fields),
+        splits=declared.splits.shares(),
+        simulated=declared.simulate is not None,
+        step=declared.step,
+        auxiliary=data.auxiliary(),
     )
 
 

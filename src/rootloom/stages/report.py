@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 
+from rootloom.planning.data import Data
 from rootloom.planning.request import Fields, Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import class_of
@@ -16,60 +18,118 @@ _SHOWN = {"define", "variables", "objects", "targets", "select"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
-    """What the page says beside its results.
+class DatasetWords:
+    """What the page says of a dataset.
 
-    size: of a simulated data set, else None. networks: member numbers by method. images: names of
-    representations by what to call them. definitions, weights: what the dataset's file says of rows
-    and their quantities, and of weights. expected: published or earlier metrics to compare with.
+    size: of a simulated one, else None. definitions, weights: what its file says of rows and their
+    quantities, and of weights. weighting: how event and training weights follow from that.
+    """
+
+    dataset: str
+    dataset_description: str
+    size: str | None
+    definitions: Fields
+    weighting: Fields
+    weights: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherDataset(DatasetWords):
+    """One beside the nominal one. role: "evaluate" or "score". friends: folder of friend trees.
+
+    statistics: the representation whose statistics count its rows.
+    """
+
+    role: str
+    friends: str
+    statistics: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section(DatasetWords):
+    """What the page says beside its results, the nominal dataset's own words among it.
+
+    networks: member numbers by method. images: names of representations by what to call them.
+    expected: published or earlier metrics to compare with. others: fields of `OtherDataset`.
     """
 
     experiment: str
     title: str
     description: str
-    dataset: str
-    dataset_description: str
-    size: str | None
     methods: list[str]
     networks: dict[str, list[int]]
     images: dict[str, str]
     representations: dict[str, Fields]
-    definitions: Fields
     expected: list[Fields]
-    weighting: Fields
-    weights: Fields
+    others: list[Fields]
 
 
 def describe(plan: Planning) -> Description:
     """The page, by the metrics of all methods and the surveys of what they read."""
-    request, experiment = plan.request, plan.request.experiment
+    request, experiment, nominal = plan.request, plan.request.experiment, plan.datasets.nominal
+    others = [data for data in plan.datasets if not data.trains]
     section = Section(
+        **vars(_words(plan, nominal)),
         experiment=request.name,
         title=experiment.title or request.name,
         description=experiment.description,
-        dataset=request.dataset_name,
-        dataset_description=request.dataset.description,
-        size=request.settings.size if request.dataset.simulate else None,
         methods=request.all_methods,
         networks={name: request.members(name) for name in experiment.methods},
         images=experiment.pictured(),
         representations={name: request.representation(name) for name in request.representations},
-        definitions=_definitions(request),
         expected=[entry.model_dump() for entry in experiment.expected],
-        weighting=request.weighting(),
-        weights=_weights_in_words(request),
+        others=[asdict(_other(plan, data)) for data in others],
     )
-    rule = "fidelity" if request.makes_examples else "evaluate"
-    upstream = [plan.fingerprint(rule, method=name) for name in request.all_methods]
-    upstream += [plan.fingerprint("survey", representation=n) for n in request.representations]
+    upstream = [
+        *_evaluations(plan),
+        *(
+            plan.fingerprint("survey", dataset=nominal.name, representation=name)
+            for name in request.representations
+        ),
+        *(
+            plan.fingerprint("statistics", dataset=one.name, representation=one.representations[0])
+            for one in others
+        ),
+    ]
     # A representation that can be drawn gives the axes of its images.
     drawn = [class_of("representations", fields) for fields in section.representations.values()]
     return Description(section, code=drawn, upstream=upstream)
 
 
-def _definitions(request: Request) -> Fields:
+def _evaluations(plan: Planning) -> list[str]:
+    """Fingerprints of what was found, dataset by dataset."""
+    rule = "fidelity" if plan.request.makes_examples else "evaluate"
+    return [
+        plan.fingerprint(rule, dataset=data.name, method=method)
+        for data in plan.datasets.evaluated
+        for method in plan.request.all_methods
+    ]
+
+
+def _words(plan: Planning, data: Data) -> DatasetWords:
+    return DatasetWords(
+        dataset=data.name,
+        dataset_description=data.dataset.description,
+        size=plan.request.settings.size if data.dataset.simulate else None,
+        definitions=_definitions(plan.request, data),
+        weighting=data.weighting(),
+        weights=_weights_in_words(data),
+    )
+
+
+def _other(plan: Planning, data: Data) -> OtherDataset:
+    tree = plan.request.paths.friend(plan.request.name, data.name, "{file}")
+    return OtherDataset(
+        **vars(_words(plan, data)),
+        role=data.role.value,
+        friends=str(PurePosixPath(tree).parent),
+        statistics=data.representations[0],
+    )
+
+
+def _definitions(request: Request, data: Data) -> Fields:
     """What the dataset's file says of rows and their quantities, for the reader of a report."""
-    dataset = request.dataset
+    dataset = data.dataset
     return {
         "tree": dataset.tree,
         "rows": dataset.rows,
@@ -84,7 +144,7 @@ def _definitions(request: Request) -> Fields:
         "variables": dataset.variables,
         "objects": dataset.objects,
         "targets": dataset.targets,
-        "read": {name: _inputs(request, name) for name in request.representations},
+        "read": {name: _inputs(request, data, name) for name in data.representations},
         "own": {
             name: source.model_dump(include=source.model_fields_set & _SHOWN)
             for name, source in dataset.sources().items()
@@ -93,15 +153,15 @@ def _definitions(request: Request) -> Fields:
     }
 
 
-def _inputs(request: Request, representation: str) -> list[str]:
+def _inputs(request: Request, data: Data, representation: str) -> list[str]:
     """Variables and collections that a representation itself is made of."""
     section = request.library.representation(representation)
-    return [*request.variables_held(section), *request.objects_read(section)]
+    return [*data.variables_held(section), *request.objects_read(section)]
 
 
-def _weights_in_words(request: Request) -> Fields:
+def _weights_in_words(data: Data) -> Fields:
     """What the dataset's file says of weights, for the reader of a report."""
-    dataset = request.dataset
+    dataset = data.dataset
     return {
         "event": dataset.weight,
         "training": dataset.training_weight,
@@ -129,7 +189,11 @@ def run(
     output: str,
     quarantined: str,
 ) -> None:
-    """The report page, its figures, and the list of files that were set aside."""
+    """The report page, its figures, and the list of files that were set aside.
+
+    evaluations: dataset by dataset, of all methods. statistics: of the nominal dataset in every
+    representation, then of each other one. manifests: of all datasets.
+    """
     from rootloom.report.gather import gather
     from rootloom.report.page import write_report
 
@@ -142,8 +206,7 @@ def run(
         surveys=surveys,
         manifests=manifests,
     )
-    aside = inputs.dataset.quarantined if inputs.dataset else {}
-    content = {"files": dict(aside), "provenance": provenance.record("report", dict(job))}
+    content = {"files": inputs.quarantined(), "provenance": provenance.record("report", dict(job))}
     write_json(quarantined, content)
     for path in write_report(output, inputs):
         print(path)

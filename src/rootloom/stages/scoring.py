@@ -14,20 +14,50 @@ from rootloom.evaluation.predictions import Header, Rows, prediction_writer
 from rootloom.planning.stage import Job
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
-from rootloom.shards.weights import WeightTable
-from rootloom.stages.shared import Scored
+from rootloom.shards.statistics import Statistics
+from rootloom.shards.weights import EventWeights, Weighting, WeightTable
+from rootloom.stages.shared import Predicted, Scored, weights_of
 from rootloom.system import provenance
-from rootloom.types import TARGET, UNLABELLED, Column
+from rootloom.types import NO_CLASS, TARGET, UNLABELLED, Column
 
 BASE = ("id", "entry", "object", "label", "weight")
 Scorer = Callable[[Mapping[str, Column], int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class RowsToScore:
+    """What is told of a dataset's rows beside their scores: truth and weights.
+
+    truth: by label in the shards, the number of the class in the training; the last is that of
+    rows of no class. events: makes event weights, by which rows are evaluated. training: makes the
+    training weights that are kept beside them; None of a dataset that does not train.
+    """
+
+    truth: np.ndarray
+    events: EventWeights
+    training: WeightTable | None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The shard columns that they are made of."""
+        return self.events.reads if self.training is None else self.training.reads
+
+
+def rows_to_score(section: Predicted, statistics: Statistics) -> RowsToScore:
+    """By the sums of all rows of the dataset that is scored."""
+    truth = np.array([*map(section.classes.index, section.labels), NO_CLASS], np.int32)
+    if section.role != "train":
+        events = Weighting.of_events(section.weighting).events(statistics.samples)
+        return RowsToScore(truth, events, None)
+    table = weights_of(section, statistics)
+    return RowsToScore(truth, table.events, table)
 
 
 def write_predictions(
     output: str | Path,
     header: Header,
     shards: Sequence[str | Path],
-    table: WeightTable,
+    told: RowsToScore,
     score: Scorer,
     *,
     reads: Sequence[str] = (),
@@ -35,8 +65,7 @@ def write_predictions(
     """Score every row of a split or of no class, shard by shard; returns the number of rows.
 
     score: (shard columns, R) → (R, C) scores; called once a shard, in the shards' order. reads:
-    shard columns it needs beside `BASE`. table: makes a row's event weight, by which it is
-    evaluated, and its training weight, which is kept beside it.
+    shard columns it needs beside `BASE`. told: what else is said of each row.
     """
     owners = [_owner(path) for path in shards]
     files = {key: number for number, key in enumerate(dict.fromkeys(owners))}
@@ -44,8 +73,8 @@ def write_predictions(
     with prediction_writer(output, dataclasses.replace(header, files=tuple(files))) as writer:
         for path, key in zip(shards, owners, strict=True):
             with Shard(path) as shard:
-                columns = _columns(shard, header.split, (*table.reads, *reads))
-            found = _rows(columns, files[key], header.split, table, score)
+                columns = _columns(shard, header.split, (*told.reads, *reads))
+            found = _rows(columns, files[key], header.split, told, score)
             writer.append(found)
             rows += len(found)
     return rows
@@ -142,7 +171,7 @@ def rows_of(shards: Sequence[str | Path], group: str) -> int:
 
 
 def _rows(
-    columns: Mapping[str, Column], file: int, group: str, table: WeightTable, score: Scorer
+    columns: Mapping[str, Column], file: int, group: str, told: RowsToScore, score: Scorer
 ) -> Rows:
     length = len(columns["id"])
     auxiliary = {
@@ -150,13 +179,16 @@ def _rows(
         for name in columns
         if name.startswith(AUXILIARY)
     }
-    weight = table.events.of(columns)
+    weight = told.events.of(columns)
+    training = told.training
     return Rows(
         id=dense(columns, "id"),
         weight=weight,
         # That of a class, which these rows have not.
-        training_weight=None if group == UNLABELLED else table.training(columns, weight),
-        truth=dense(columns, "label"),
+        training_weight=None
+        if training is None or group == UNLABELLED
+        else training.training(columns, weight),
+        truth=told.truth[dense(columns, "label")],
         scores=score(columns, length) if length else np.empty((0, 1), np.float32),
         file=np.full(length, file, np.int32),
         entry=dense(columns, "entry"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rootloom.config import registry
 from rootloom.errors import ChangedError
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.request import Fields
 from rootloom.planning.stage import Job, Planning
 from rootloom.system import provenance
 from rootloom.system.atomic import write_json
@@ -40,7 +40,8 @@ MAX_SEED = 900_000_000  # the largest that Pythia 8 accepts
 class Scored:
     """What training, prediction and baselines share: inputs, classes and weights.
 
-    weighting: how event and training weights follow from what shards hold.
+    classes, targets: those of the dataset that trains. weighting: how event and training weights of
+    `dataset` follow from what shards hold.
     """
 
     experiment: str
@@ -52,6 +53,17 @@ class Scored:
     targets: list[str]
     representation: Fields
     weighting: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted(Scored):
+    """What is scored of a dataset, whichever one it is.
+
+    labels: its own classes, in the order of the labels in its shards. role: what it is for.
+    """
+
+    labels: list[str]
+    role: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,32 +99,45 @@ class Compared:
     samples: dict[str, Fields]
 
 
-def scored(request: Request, method: str, member: int) -> Scored:
-    """Of a member of a method; a baseline has one, 0."""
+def scored(plan: Planning, dataset: str, method: str, member: int) -> Scored:
+    """Of a member of a method, 0 of a baseline, on rows of a dataset."""
+    request, nominal = plan.request, plan.datasets.nominal.dataset
     return Scored(
         experiment=request.name,
-        dataset=request.dataset_name,
+        dataset=dataset,
         task=request.library.task(request.experiment, request.experiment.methods.get(method)),
         method=method,
         member=member,
-        classes=list(request.dataset.classes),
-        targets=list(request.dataset.targets),
+        classes=list(nominal.classes),
+        targets=list(nominal.targets),
         representation=request.representation(request.representation_of(method)),
-        weighting=request.weighting(),
+        weighting=plan.data(dataset).weighting(),
     )
 
 
-def statistics_read(plan: Planning, method: str) -> str:
-    """Fingerprint of the statistics of what a method reads."""
-    return plan.fingerprint("statistics", representation=plan.request.representation_of(method))
+def predicted(plan: Planning, dataset: str, method: str, member: int) -> Predicted:
+    """Of a member of a method, 0 of a baseline, and what is to be told of the dataset's rows."""
+    data = plan.data(dataset)
+    return Predicted(
+        **vars(scored(plan, dataset, method, member)),
+        labels=list(data.dataset.classes),
+        role=data.role.value,
+    )
 
 
-def predictions_of(plan: Planning, method: str) -> list[str]:
-    """Fingerprints of the predictions of all members of a method."""
+def statistics_read(plan: Planning, dataset: str, method: str) -> str:
+    """Fingerprint of the statistics of what a method reads of a dataset."""
+    representation = plan.request.representation_of(method)
+    return plan.fingerprint("statistics", dataset=dataset, representation=representation)
+
+
+def predictions_of(plan: Planning, dataset: str, method: str) -> list[str]:
+    """Fingerprints of the predictions for a dataset of all members of a method."""
+    named = {"dataset": dataset, "method": method}
     if method in plan.request.experiment.baselines:
-        return [plan.fingerprint("baseline", method=method)]
+        return [plan.fingerprint("baseline", **named)]
     members = plan.request.members(method)
-    return [plan.fingerprint("predict", method=method, member=str(m)) for m in members]
+    return [plan.fingerprint("predict", **named, member=str(m)) for m in members]
 
 
 def class_of(group: str, fields: Fields) -> str:

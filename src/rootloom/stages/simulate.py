@@ -22,13 +22,13 @@ class Section:
     seed: int
 
 
-def describe(plan: Planning, file: str) -> Description:
+def describe(plan: Planning, dataset: str, file: str) -> Description:
     """A file is its class, its number and the recipe: a larger data set keeps those that exist."""
-    dataset = plan.request.dataset
-    simulate = dataset.simulate
+    declared = plan.data(dataset).dataset
+    simulate = declared.simulate
     assert simulate is not None
     label, _, number = file.rpartition("-")
-    process = dataset.classes[label].process
+    process = declared.classes[label].process
     section = Section(
         source=simulate.source,
         process=process,

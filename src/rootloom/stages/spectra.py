@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import preprocess
 from rootloom.stages.shared import class_of, sums_of_pack, write_sums
@@ -18,19 +18,19 @@ class Section:
     classes: list[str]
 
 
-def describe(plan: Planning, representation: str, pack: str) -> Description:
+def describe(plan: Planning, dataset: str, representation: str, pack: str) -> Description:
     """The sums of a pack of files, on axes chosen by all."""
-    section = section_of(plan.request, representation)
-    axes = plan.fingerprint("axes", representation=representation)
-    files = plan.files.listing.parts[pack].digest
-    shards = preprocess.fingerprint_of(plan, representation, files)
+    section = section_of(plan, dataset, representation)
+    axes = plan.fingerprint("axes", dataset=dataset, representation=representation)
+    files = plan.files(dataset).listing.parts[pack].digest
+    shards = preprocess.fingerprint_of(plan, dataset, representation, files)
     return Description(section, code=code_of(section), upstream=[axes, shards])
 
 
-def section_of(request: Request, representation: str) -> Section:
+def section_of(plan: Planning, dataset: str, representation: str) -> Section:
     """The same whatever the files."""
-    fields = request.representation(representation)
-    return Section(representation=fields, classes=list(request.dataset.classes))
+    fields = plan.request.representation(representation)
+    return Section(representation=fields, classes=list(plan.data(dataset).dataset.classes))
 
 
 def code_of(section: Section) -> list[str]:

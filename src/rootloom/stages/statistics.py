@@ -30,32 +30,41 @@ class Section:
     by_class: bool
 
 
-def describe(plan: Planning, representation: str) -> Description:
+def describe(plan: Planning, dataset: str, representation: str) -> Description:
     """All experiments on a dataset share its statistics: nothing here is of an experiment."""
-    dataset, moments = plan.request.dataset, summing.section_of(plan.request, representation)
+    moments = summing.section_of(plan, dataset, representation)
     section = Section(
-        dataset=plan.request.dataset_name,
-        classes=list(dataset.classes),
+        dataset=dataset,
+        classes=moments.classes,
         moments=asdict(moments),
-        by_class=not dataset.targets,
+        by_class=not plan.data(dataset).dataset.targets,
     )
     # Moments and shards by what makes them, not by pack: the division of the files does not count.
     code = plan.code(summing.STAGE.run, *summing.code_of(moments))
-    shards = preprocess.fingerprint_of(plan, representation, plan.files.listing.digest)
+    shards = preprocess.fingerprint_of(
+        plan, dataset, representation, plan.files(dataset).listing.digest
+    )
     return Description(section, upstream=[code, shards])
 
 
-def run(job: Job, *, moments: Sequence[str], output: str, weighting: Fields | None = None) -> None:
+def run(
+    job: Job,
+    *,
+    moments: Sequence[str],
+    output: str,
+    weighting: Fields | None = None,
+    role: str = "train",
+) -> None:
     """Merge the statistics of all packs; refuse what no training or evaluation could work on.
 
-    weighting: how weights follow from what shards hold, which decides whether the sums are refused
-    and none of them; None: as they are.
+    weighting: how weights follow from what shards hold; None: as they are. role: what rows are
+    for, "train", "evaluate" or "score". Both decide whether the sums are refused and none of them.
 
     It is the first to see all files: two with the same events, in whatever packs, are refused.
     """
     from rootloom.rootio.origin import require_distinct
     from rootloom.shards.merging import merge_by_position
-    from rootloom.shards.populated import require_populated
+    from rootloom.shards.populated import require_populated, require_tested
     from rootloom.shards.weights import Weighting
 
     section = Section(**job["section"])
@@ -71,7 +80,8 @@ def run(job: Job, *, moments: Sequence[str], output: str, weighting: Fields | No
     events = [one for one in found if one]
     require_distinct(events)
     aside, files = len(found) - len(events), len(found)
-    if aside and not total.rows.sum():
+    some = total.rows.sum() or (role == "score" and total.unclassified)
+    if aside and not some:
         raise DataError(
             f"dataset '{section.dataset}'",
             expected="rows that pass the selection and belong to a class",
@@ -83,12 +93,15 @@ def run(job: Job, *, moments: Sequence[str], output: str, weighting: Fields | No
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    require_populated(
-        total,
-        dataset=section.dataset,
-        weighting=Weighting.of(weighting) if weighting else Weighting(),
-        by_class=section.by_class,
-    )
+    if role == "train":
+        require_populated(
+            total,
+            dataset=section.dataset,
+            weighting=Weighting.of(weighting) if weighting else Weighting(),
+            by_class=section.by_class,
+        )
+    elif role == "evaluate":
+        require_tested(total, dataset=section.dataset)
     write_sums(output, total.content(), "statistics", job, division(moments))
 
 

@@ -24,12 +24,14 @@ class Section:
     spectra: Fields
 
 
-def describe(plan: Planning, representation: str) -> Description:
+def describe(plan: Planning, dataset: str, representation: str) -> Description:
     """As little as statistics does it depend on how the files are packed."""
-    spectra = summing.section_of(plan.request, representation)
+    spectra = summing.section_of(plan, dataset, representation)
     code = plan.code(summing.STAGE.run, *summing.code_of(spectra))
-    axes = plan.fingerprint("axes", representation=representation)
-    shards = preprocess.fingerprint_of(plan, representation, plan.files.listing.digest)
+    axes = plan.fingerprint("axes", dataset=dataset, representation=representation)
+    shards = preprocess.fingerprint_of(
+        plan, dataset, representation, plan.files(dataset).listing.digest
+    )
     return Description(Section(spectra=asdict(spectra)), upstream=[code, axes, shards])
 
 

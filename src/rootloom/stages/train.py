@@ -31,9 +31,9 @@ class Section(Scored):
 def describe(plan: Planning, method: str, member: str) -> Description:
     """A training, by the network, the task and the statistics of what it reads."""
     request, experiment = plan.request, plan.request.experiment
-    network = request.method(method)
+    network, nominal = request.method(method), plan.datasets.nominal.name
     section = Section(
-        **vars(scored(request, method, int(member))),
+        **vars(scored(plan, nominal, method, int(member))),
         model=request.library.model(network.model),
         training=request.library.training(experiment, network),
         threads=experiment.threads,
@@ -41,7 +41,7 @@ def describe(plan: Planning, method: str, member: str) -> Description:
         gpus_per_node=experiment.gpus_per_node,
     )
     code = network_code(plan, method)
-    return Description(section, code=code, upstream=[statistics_read(plan, method)])
+    return Description(section, code=code, upstream=[statistics_read(plan, nominal, method)])
 
 
 def network_code(plan: Planning, method: str) -> list[str]:

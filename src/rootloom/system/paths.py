@@ -168,32 +168,35 @@ class Paths:
         """
         return self._at(experiment, "training", method, member, fingerprint)
 
-    def predictions(self, experiment: str, method: str, member: str | int, split: str) -> str:
-        """Scores of every row of a split, with truth and weight."""
-        return self._at(experiment, "predictions", method, member, f"{split}.h5")
+    def predictions(
+        self, experiment: str, dataset: str, method: str, member: str | int, split: str
+    ) -> str:
+        """Scores of every row of a split of a dataset, with truth where known and weight."""
+        return self._at(experiment, "predictions", dataset, method, member, f"{split}.h5")
 
-    def generated(self, experiment: str, method: str, member: str | int) -> str:
-        """A generated shower for every row of the test split."""
-        return self._at(experiment, "generated", method, f"{member}.root")
+    def generated(self, experiment: str, dataset: str, method: str, member: str | int) -> str:
+        """A generated shower for every row of the test split of a dataset."""
+        return self._at(experiment, "generated", dataset, method, f"{member}.root")
 
-    def friend(self, experiment: str, file: str, *, many: bool = False) -> str:
+    def friend(self, experiment: str, dataset: str, file: str, *, many: bool = False) -> str:
         """Friend tree of one input file: a branch a method, in the input's entry order.
 
-        All in one folder, where users look for them, unless there are too `many`.
+        All of a dataset in one folder, where users look for them, unless there are too `many`.
         """
-        return self._at(experiment, "friends", *([_folder(file)] if many else []), f"{file}.root")
+        below = [_folder(file)] if many else []
+        return self._at(experiment, "friends", dataset, *below, f"{file}.root")
 
-    def friends(self, experiment: str, pack: str) -> str:
+    def friends(self, experiment: str, dataset: str, pack: str) -> str:
         """The friend trees of a pack's files: what was written."""
-        return self._at(experiment, "friends", "packs", f"{pack}.json")
+        return self._at(experiment, "friends", dataset, "packs", f"{pack}.json")
 
-    def evaluation(self, experiment: str, method: str) -> str:
-        """Metrics of one method over its members."""
-        return self._at(experiment, "evaluation", f"{method}.json")
+    def evaluation(self, experiment: str, dataset: str, method: str) -> str:
+        """Metrics of one method on one dataset over its members."""
+        return self._at(experiment, "evaluation", dataset, f"{method}.json")
 
-    def floor(self, experiment: str, representation: str) -> str:
-        """How real showers compare with real ones."""
-        return self._at(experiment, "floor", f"{representation}.json")
+    def floor(self, experiment: str, dataset: str, representation: str) -> str:
+        """How real showers of a dataset compare with real ones."""
+        return self._at(experiment, "floor", dataset, f"{representation}.json")
 
     def report(self, experiment: str, name: str = "report.html") -> str:
         """The report page, or a figure saved beside it."""
@@ -211,6 +214,11 @@ class Paths:
     def benchmark(self, rule: str, *wildcards: str) -> str:
         """Snakemake's time and memory record of a rule's job."""
         return self._at("benchmarks", rule, *wildcards[:-1], f"{wildcards[-1]}.tsv")
+
+
+def figure_on(dataset: str, name: str) -> str:
+    """A figure of another dataset than the one that trains, from the page."""
+    return f"figures/{dataset}/{name}"
 
 
 def of_file(pattern: str, file: str, part: int = 0) -> str:

@@ -30,6 +30,7 @@ from rootloom.report.classification.rows import (
 )
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import percent
+from rootloom.report.tables import metric_label
 from rootloom.report.theme import as_png
 
 
@@ -122,6 +123,13 @@ class Classification:
     def points(self) -> list[str]:
         """Headings of the working points."""
         return point_labels(self.evaluations)
+
+    @property
+    def main_figures(self) -> list[tuple[str, str]]:
+        """AUC and rejections of the signal's section."""
+        points = self.evaluations[0].of(ClassificationResult).discriminations[self._main]
+        names = ["auc", *(f"r{100 * p.signal_efficiency:g}" for p in points.working_points)]
+        return [(name, metric_label(name)) for name in names]
 
     @property
     def significances(self) -> list[str]:

@@ -86,6 +86,11 @@ class Generation:
         return " and ".join(one.name for one in self._results[0][1].conditions)
 
     @property
+    def main_figures(self) -> list[tuple[str, str]]:
+        """The figures of the first table."""
+        return [(name, f"{group}: {title}") for group, of in MAIN for name, title, _ in of]
+
+    @property
     def best(self) -> Evaluation:
         """The method whose features a classifier finds hardest to tell from real ones."""
         return self._ranked[0]

@@ -103,6 +103,12 @@ class Regression:
             for number in result.numbers
         ]
 
+    @property
+    def main_figures(self) -> list[tuple[str, str]]:
+        """Every figure of the tables."""
+        titles = [f"{title}: {column}" for title, columns in self.headings for column in columns]
+        return list(zip(self._ranked[0][1].figures(), titles, strict=True))
+
     @cached_property
     def rows(self) -> list[Row]:
         """Methods, the best first."""

@@ -1,0 +1,126 @@
+"""Whether the datasets of an experiment can have the roles that it gives them.
+
+The one that trains says which classes, targets and inputs there are; others must have them by name.
+"""
+
+from __future__ import annotations
+
+from rootloom.errors import ConfigError, nearest, require_known
+from rootloom.planning.data import Data, DataOf
+from rootloom.planning.request import Request
+from rootloom.types import SPLITS
+
+
+def check_roles(request: Request, datasets: DataOf) -> None:
+    """Refuse a dataset that cannot have its role. Raises ConfigError."""
+    nominal = datasets.nominal
+    _check_shares(nominal, SPLITS, "to train on, choose the best epoch by and evaluate")
+    others = [data for data in datasets if not data.trains]
+    if others:
+        _check_task(request, others[0])
+    for data in others:
+        _check_variables(request, data, nominal)
+        if data.evaluated:
+            require_classes(data)
+            _check_shares(data, SPLITS[-1:], "to evaluate")
+            _check_truth(data, nominal)
+        else:
+            what = f"a class of '{nominal.name}', which trains, or no class at all: classes: {{}}"
+            of = f"{data.where}: classes"
+            require_known(data.dataset.classes, nominal.dataset.classes, of, what)
+
+
+def readers_of(request: Request, representation: str) -> str:
+    """Methods that read a representation, in words."""
+    methods = [m for m in request.all_methods if request.representation_of(m) == representation]
+    named = ", ".join(f"'{method}'" for method in methods)
+    return f"method{'s' if len(methods) > 1 else ''} {named} with representation '{representation}'"
+
+
+def require_classes(data: Data) -> None:
+    """Refuse a dataset that tells no classes where truth is needed. Raises ConfigError."""
+    if not data.dataset.classes:
+        raise ConfigError(
+            f"{data.where}: classes",
+            expected="classes, or the class of every sample; where nothing is told apart, one "
+            "class with all files: classes: {all: {files: […]}}",
+            found="none",
+            fix="" if data.trains else f"datasets: {{score: [{data.name}]}}, if truth is not known",
+        )
+
+
+def _check_shares(data: Data, splits: tuple[str, ...], purpose: str) -> None:
+    """Refuse a share of 0 of a split that is asked for."""
+    shares = data.dataset.splits.shares()
+    for split in splits:
+        if shares.get(split) == 0:
+            raise ConfigError(
+                f"{data.where}: splits.{split}",
+                expected=f"a share above 0, or an expression: there must be rows {purpose}",
+                found="0",
+                fix=f"splits: {{{', '.join(f'{n}: {v}' for n, v in _DEFAULTS.items())}}}"
+                if data.trains
+                else "splits: {train: 0, validation: 0, test: 1} evaluates all rows",
+            )
+
+
+_DEFAULTS = {"train": 0.7, "validation": 0.1, "test": 0.2}
+
+
+def _check_task(request: Request, other: Data) -> None:
+    """Refuse several datasets where nothing is scored, or where all is judged as in training."""
+    if request.makes_examples:
+        raise ConfigError(
+            f"{request.where}: datasets.{other.role.value}",
+            expected=f"none beside the task '{request.experiment.task['kind']}', which scores no "
+            "rows",
+            found=f"'{other.name}'",
+            fix="datasets: {train: NAME} alone",
+        )
+    weights = request.library.evaluation(request.experiment).get("weights", "event")
+    if other.evaluated and weights != "event":
+        raise ConfigError(
+            f"{request.where}: evaluation.weights",
+            expected=f"event, as rows of dataset '{other.name}' have no training weight",
+            found=f"'{weights}'",
+            fix=f"leave out `weights: {weights}`, or `datasets.evaluate`",
+        )
+
+
+def _check_truth(data: Data, nominal: Data) -> None:
+    """Refuse other classes than those of the training, and targets that are missing."""
+    ours, theirs = data.dataset.classes, nominal.dataset.classes
+    what = f"of '{nominal.name}', which trains"
+    require_known(ours, theirs, f"{data.where}: classes", f"a class {what}")
+    for key in ("classes", "targets"):
+        found, wanted = getattr(data.dataset, key), getattr(nominal.dataset, key)
+        for name in wanted:
+            if name not in found:
+                raise ConfigError(
+                    f"{data.where}: {key}",
+                    expected=f"all {key} {what}: {', '.join(wanted)}",
+                    found=f"no '{name}'; {', '.join(found) or 'none'}",
+                    fix=nearest(name, found)
+                    if found
+                    else f"datasets: {{score: [{data.name}]}}, if truth is not known",
+                )
+
+
+def _check_variables(request: Request, data: Data, nominal: Data) -> None:
+    """Refuse other variables where a method reads all that there are."""
+    ours, theirs = set(data.dataset.variables), set(nominal.dataset.variables)
+    if ours == theirs:
+        return
+    for name in data.representations:
+        if request.takes_all(request.library.representation(name)):
+            missing, more = sorted(theirs - ours), sorted(ours - theirs)
+            words = [f"no '{v}' ({nearest(v, ours)})" for v in missing[:3]]
+            words += [f"'{v}' as well" for v in more[:3]]
+            raise ConfigError(
+                f"{data.where}: variables",
+                expected=f"those of '{nominal.name}', which trains: {readers_of(request, name)} "
+                "takes all",
+                found="; ".join(words),
+                fix=f"declare the same ones, or name them under `variables` of "
+                f"{request.library.where('representations', name)}",
+            )

@@ -1,0 +1,108 @@
+"""What a page shows of datasets beside the one that trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.results import Evaluation
+from rootloom.report import tables
+from rootloom.report.chapters import Chapter
+from rootloom.report.classification.figures import Line
+from rootloom.report.inputs import DatasetSummary, OtherDataset, ReportInputs
+from rootloom.report.tables import Cell, with_errors
+from rootloom.report.theme import with_ids_of
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of them as markup. chapter: its figures and tables; None of one that is only scored.
+
+    about: its rows, weights and files.
+    """
+
+    name: str
+    summary: DatasetSummary
+    chapter: Markup | None
+    about: Markup
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The methods' figures on each dataset. groups: title, then a line a method with its cells.
+
+    reasons: why figures have no error.
+    """
+
+    names: Sequence[str]
+    groups: Sequence[tuple[str, Sequence[tuple[Line, Sequence[Cell]]]]]
+    reasons: Sequence[str]
+
+
+def parts(
+    environment: Environment, others: Sequence[OtherDataset], chapters: Mapping[str, Chapter]
+) -> list[Part]:
+    """Each of the other datasets. chapters: by name, of those that are evaluated."""
+    return [_part(environment, other, chapters.get(other.dataset.name)) for other in others]
+
+
+def side_by_side(
+    inputs: ReportInputs, chapter: Chapter, lines: Mapping[str, Line]
+) -> SideBySide | None:
+    """Figures of all evaluated datasets; None where there is one."""
+    named = {inputs.dataset.name if inputs.dataset else "": inputs.evaluations}
+    named |= {other.dataset.name: other.evaluations for other in inputs.others if other.evaluations}
+    if len(named) == 1:
+        return None
+    methods = [one.method for one in inputs.evaluations]
+    by_method = [{one.method: one for one in of} for of in named.values()]
+    groups = [
+        (
+            title,
+            [(lines[m], [_cell(of[m].figure(figure)) for of in by_method]) for m in methods],
+        )
+        for figure, title in chapter.main_figures
+    ]
+    return SideBySide(list(named), groups, tables.reasons(_named_figures(chapter, named)))
+
+
+def _named_figures(
+    chapter: Chapter, named: Mapping[str, Sequence[Evaluation]]
+) -> Iterator[tuple[str, Measurement]]:
+    for name, evaluations in named.items():
+        for one in evaluations:
+            for figure, title in chapter.main_figures:
+                if (found := one.figure(figure)) is not None:
+                    yield f"{title} of {one.method} on {name}", found
+
+
+def _cell(found: Measurement | None) -> Cell:
+    return Cell("–") if found is None else Cell(with_errors(found), hint=found.why or "")
+
+
+def _part(environment: Environment, other: OtherDataset, chapter: Chapter | None) -> Part:
+    macros = environment.get_template("dataset.html.j2").module
+    name, shown = other.dataset.name, None
+    if chapter is not None:
+        of_chapter = environment.get_template(chapter.template).module
+        shown = _inside(f"on-{name}", macros.evaluated(name, chapter, of_chapter))  # type: ignore[attr-defined]
+    splits = tables.split_rows(other.dataset)
+    about = macros.other(other.dataset, splits, other.friends)  # type: ignore[attr-defined]
+    return Part(name, other.dataset, shown, _inside(f"dataset-{name}", about, by=1))
+
+
+def _inside(name: str, markup: str, *, by: int = 0) -> Markup:
+    """Markup with ids of its own, as a part of the page: headings below its first are one lower.
+
+    by: how much lower all of them are.
+    """
+    first = re.search(r"<h2>.*?</h2>", markup)
+    start = first.end() if first else 0
+    lower = re.sub(r"(</?h)(\d)", lambda h: f"{h[1]}{int(h[2]) + 1 + by}", markup[start:])
+    head = re.sub(r"(</?h)(\d)", lambda h: f"{h[1]}{int(h[2]) + by}", markup[:start])
+    return Markup(with_ids_of(name, head + lower))
