@@ -74,7 +74,7 @@ def generates(project: Project) -> None:
     project.edit(
         "config/experiments/gan.yaml", "dataset:", "generation: {threshold: 0.05}\ndataset:"
     )
-    assert set(project.planned()) == {"generate", "fidelity", "report"}
+    assert set(project.planned()) == {"generate", "evaluate", "report"}
     project.snakemake()
     cut = read(project.path / MADE)
     for whole, left in zip(made["cell_energy"], cut["cell_energy"], strict=True):
@@ -103,7 +103,7 @@ def compares(project: Project) -> None:
     project.edit(
         "config/experiments/gan.yaml", "dataset:", "evaluation: {features: [total]}\ndataset:"
     )
-    assert {"floor", "fidelity"} < set(project.planned())
+    assert {"floor", "evaluate"} < set(project.planned())
     project.edit("config/experiments/gan.yaml", "[total]", "[totl]")
     assert "did you mean 'total'" in project.snakemake("--dry-run", check=False)
     project.edit("config/experiments/gan.yaml", "evaluation: {features: [totl]}\n", "")

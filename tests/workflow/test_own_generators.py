@@ -43,14 +43,14 @@ def test_a_generator_of_jet_images_is_trained_compared_and_reported(own: Project
     packages = str(own.path / "packages")
     own.snakemake(PYTHONPATH=packages)
     results = own.path / "results" / "toy"
-    found = read_evaluation(results / "evaluation" / "painter.json")
+    found = read_evaluation(results / "evaluation" / "toy" / "painter.json")
     result = found.of(GenerationResult)
     assert [(f.name, f.unit) for f in result.features] == [
         ("sum", "GeV"), ("active", ""), ("pt", "GeV"), ("mass", "GeV"),
     ]  # fmt: skip
     assert (result.noun, result.conditions, result.response) == ("jet image", (), None)
     # What the file holds is what was compared.
-    with uproot.open(results / "generated" / "painter" / "0.root") as file:
+    with uproot.open(results / "generated" / "toy" / "painter" / "0.root") as file:
         pixels = file["jets"].arrays()
     assert len(pixels) == found.rows["w"] > 50
     values = [np.asarray(v) for v in pixels.pixel_value]

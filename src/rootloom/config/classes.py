@@ -48,6 +48,8 @@ DECLARED = (
     "drawn",
     "generated",
     "expressed",
+    "judges",
+    "reference",
 )
 
 

@@ -658,6 +658,7 @@ class Library:
             )
         self.check("tasks", experiment.task, f"{where}: task")
         self.check("evaluations", self.evaluation(experiment), f"{where}: evaluation")
+        self._check_judged(experiment.task, f"{where}: task")
         self.check("training", {"kind": "training", **experiment.training}, f"{where}: training")
         for label, baseline in experiment.baselines.items():
             self.check("baselines", baseline, f"{where}: baselines.{label}")
@@ -786,6 +787,18 @@ class Library:
             wanted = [name for names in model.get(reads, []) for name in names]
             expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
             require_known(wanted, representation.get("variables") or (), where, expected)
+
+    def _check_judged(self, task: dict[str, Any], where: str) -> None:
+        """Refuse a task that yields something else than what its kind of evaluation judges."""
+        kind, yields = (self.of_task(task, what) for what in ("evaluation", "yields"))
+        judges = self.schema["$defs"]["evaluations"][kind]["x-judges"]
+        if judges != yields:
+            raise ConfigError(
+                where,
+                expected=f"a task that yields {judges}, which its evaluation '{kind}' judges",
+                found=f"'{task['kind']}', which yields {yields}",
+                fix="give the task's class another `evaluation`",
+            )
 
     def _check_generation(
         self, where: str, experiment: Experiment, method: Method, task: dict[str, Any]

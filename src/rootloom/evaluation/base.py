@@ -13,11 +13,15 @@ from rootloom.evaluation.results import Result
 class EvaluationKind(ABC):
     """What all evaluations derive from; one is a dataclass, the `evaluation` section its fields.
 
+    judges: what it makes figures of, which tasks yield: "predictions" or "examples".
     shown: figures that the report leaves beside its page.
+    reference: whether it compares with real rows, and needs to know how these compare with others.
     seed: of its random numbers.
     """
 
+    judges: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]
+    reference: ClassVar[bool] = False
     seed: int | None = None  # of one that draws none
 
     @abstractmethod
@@ -27,6 +31,8 @@ class EvaluationKind(ABC):
 
 class Evaluator(EvaluationKind):
     """What evaluations of predictions derive from. A task names the kind of its own."""
+
+    judges: ClassVar[str] = "predictions"
 
     @abstractmethod
     def result(self, members: Sequence[Predictions], held_out: Sequence[Predictions]) -> Result:

@@ -98,7 +98,7 @@ def _check_representation(request: Request, data: Data, name: str) -> None:
         built: Representation = registry.build("representations", section)
         built.needs(tuple(dataset.variables), {k: list(v) for k, v in dataset.objects.items()})
     methods = request.experiment.methods.values()
-    if request.makes_examples and name in {method.representation for method in methods}:
+    if request.beside_real and name in {method.representation for method in methods}:
         _check_compared(request, data, name, [one.name for one in built.observables()])
 
 

@@ -27,7 +27,6 @@ def check_compatibility(request: Request, datasets: DataOf) -> None:
             _check_representation(request, data, name)
         _check_samples(data)
         _check_branches(request, data)
-    _check_scales(request, nominal)
     _check_weights(request, nominal)
     for name in request.experiment.methods:
         _check_folds(request, name)
@@ -126,22 +125,6 @@ def _check_samples(data: Data) -> None:
         for group, members in source.objects.items():
             known = dataset.objects[group]
             require_known(members, known, f"{of}.objects.{group}", f"quantities of '{group}'")
-
-
-def _check_scales(request: Request, data: Data) -> None:
-    """Refuse cross sections where generated examples are compared, which count by `weight` alone.
-
-    A single sample's factor cancels.
-    """
-    sources = data.dataset.sources()
-    scaled = [name for name, source in sources.items() if source.cross_section is not None]
-    if request.makes_examples and scaled and len(sources) > 1:
-        raise ConfigError(
-            f"{data.where}: samples.{scaled[0]}.cross_section",
-            expected="none beside generators, whose examples are compared by `weight` alone",
-            found=f"{len(scaled)} samples with one",
-            fix="write the normalisation into `weight`",
-        )
 
 
 def _check_weights(request: Request, data: Data) -> None:

@@ -82,7 +82,7 @@ class Data:
         None where the dataset's expressions do not read what is generated.
         """
         request = self._request
-        if not (request.makes_examples and request.is_expressed(representation)):
+        if not (request.beside_real and request.is_expressed(representation)):
             return []
         sections = map(request.library.representation, request.representations)
         asked = {name for section in sections for name in request.variables_named(section)}

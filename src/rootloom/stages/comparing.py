@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from rootloom.baselines.base import Sample, collect
-from rootloom.config import registry
 from rootloom.errors import DataError
 from rootloom.evaluation.generation.evaluator import Generation
 from rootloom.evaluation.generation.samples import Samples
@@ -59,12 +58,10 @@ class Sampling:
         return (*self.variables, *own) if self.features is None else self.features
 
 
-def comparison(section: Compared) -> tuple[Generation, Sampling]:
-    """The evaluator, and what it is given of each example."""
-    evaluator: Generation = registry.parse("evaluations", section.evaluation)
-    representation = representation_of(section.representation)
-    return evaluator, Sampling(
-        representation,
+def sampling_of(section: Compared, evaluator: Generation) -> Sampling:
+    """What an evaluator is given of each example."""
+    return Sampling(
+        representation_of(section.representation),
         tuple(section.features),
         evaluator.max_rows,
         evaluator.seed,

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rootloom.config import registry
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, Compared, class_of, events_of
 from rootloom.system import provenance
@@ -50,10 +51,11 @@ def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> Non
     """
     from rootloom.evaluation.results import write_result
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.comparing import comparison, stored_examples
+    from rootloom.stages.comparing import sampling_of, stored_examples
 
     section = Section(**job["section"])
-    evaluator, sampling = comparison(section)
+    evaluator = registry.parse("evaluations", section.evaluation)
+    sampling = sampling_of(section, evaluator)
     train, _, test = SPLITS
     events = events_of(section, Statistics.read(statistics))
     real = stored_examples(shards, test, sampling, events)

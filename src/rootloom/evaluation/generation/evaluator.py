@@ -36,7 +36,9 @@ class Generation(FidelityOptions, EvaluationKind):
     are in memory.
     """
 
+    judges: ClassVar[str] = "examples"
     shown: ClassVar[tuple[str, ...]] = ("generated.png",)
+    reference: ClassVar[bool] = True
 
     features: tuple[str, ...] | None = None
     max_rows: Annotated[int, Field(ge=LEAST)] = 10_000
