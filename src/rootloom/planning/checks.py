@@ -114,7 +114,7 @@ def _check_compared(request: Request, data: Data, name: str, observables: Sequen
             of,
             expected="at least one variable to compare by",
             found="none",
-            fix=f"{what} beside the condition, such as total: sum(cell_energy)",
+            fix=f"{what} beside what examples are made to",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rootloom.config.parsing import parse
 from rootloom.config.sections import Datasets, Experiment, Library, Method, Settings
+from rootloom.errors import require_known
 from rootloom.planning.products import PRODUCTS, Product
 from rootloom.system.paths import Paths, check_results, figure_on, require_folder
 
@@ -67,7 +68,9 @@ class Request:
     @cached_property
     def product(self) -> Product:
         """What the experiment's networks are applied for."""
-        return PRODUCTS[self.library.of_task(self.experiment.task, "yields")]
+        yields = self.library.of_task(self.experiment.task, "yields")
+        require_known([yields], PRODUCTS, f"{self.where}: task", "what a task may yield")
+        return PRODUCTS[yields]
 
     @cached_property
     def beside_real(self) -> bool:

@@ -62,10 +62,10 @@ def _draw(figure: FigureBase | SubFigure, group: ClassImages) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.tick_params(color="white")
     panels[0].set_ylabel(panel.y_label)
-    colour_bar(figure, shown, panels, panel.quantity, logarithmic=logarithmic)
+    _bar(figure, shown, panels, panel.quantity, logarithmic=logarithmic)
 
 
-def colour_bar(
+def _bar(
     figure: FigureBase | SubFigure,
     shown: ScalarMappable,
     panels: Iterable[Axes],

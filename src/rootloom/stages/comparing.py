@@ -12,7 +12,7 @@ import numpy as np
 
 from rootloom.baselines.base import Sample, collect
 from rootloom.errors import DataError
-from rootloom.evaluation.generation.evaluator import Generation
+from rootloom.evaluation.base import Comparator
 from rootloom.evaluation.generation.samples import Samples
 from rootloom.representations.base import Representation
 from rootloom.representations.section import representation_of
@@ -58,7 +58,7 @@ class Sampling:
         return (*self.variables, *own) if self.features is None else self.features
 
 
-def sampling_of(section: Compared, evaluator: Generation) -> Sampling:
+def sampling_of(section: Compared, evaluator: Comparator) -> Sampling:
     """What an evaluator is given of each example."""
     return Sampling(
         representation_of(section.representation),

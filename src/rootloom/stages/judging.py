@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootloom.evaluation.base import Evaluator
+from rootloom.evaluation.base import Comparator, Evaluator
 from rootloom.evaluation.evaluate import evaluate
-from rootloom.evaluation.generation.evaluator import Generation
 from rootloom.evaluation.predictions import require_named_split
 from rootloom.evaluation.results import Evaluation, read_floor
 from rootloom.planning.request import Fields
@@ -46,7 +45,7 @@ def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> E
     return evaluate(paths["results"], evaluator, paths["held_out"])
 
 
-def judge_examples(section: Section, evaluator: Generation, paths: Paths) -> Evaluation:
+def judge_examples(section: Section, evaluator: Comparator, paths: Paths) -> Evaluation:
     """Figures of a method from the examples that its members made, beside real ones."""
     samples = Samples(**(section.samples or {}))
     (statistics,), (floor,), test = paths["statistics"], paths["floor"], SPLITS[-1]

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from rootloom.evaluation.base import EvaluationKind
+from rootloom.evaluation.base import Comparator
 from rootloom.evaluation.generation.compare import LEAST, Comparison, FidelityOptions, compare
 from rootloom.evaluation.generation.relations import Response
 from rootloom.evaluation.generation.result import (
@@ -27,7 +27,7 @@ from rootloom.representations.base import Quantity, Representation
 
 
 @dataclass(frozen=True)
-class Generation(FidelityOptions, EvaluationKind):
+class Generation(FidelityOptions, Comparator):
     """How generated examples are compared with real ones; see `FidelityOptions`.
 
     features: what to compare: variables of the dataset where its expressions read generated files,
@@ -36,9 +36,7 @@ class Generation(FidelityOptions, EvaluationKind):
     are in memory.
     """
 
-    judges: ClassVar[str] = "examples"
     shown: ClassVar[tuple[str, ...]] = ("generated.png",)
-    reference: ClassVar[bool] = True
 
     features: tuple[str, ...] | None = None
     max_rows: Annotated[int, Field(ge=LEAST)] = 10_000

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
+
+import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.evaluation.generation.result import GenerationResult
@@ -13,6 +15,8 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.classification.figures import Line
 from rootloom.report.generation import figures as figures
+from rootloom.report.images import class_images
+from rootloom.report.inputs import ClassImages
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import THIN, duration
 from rootloom.report.tables import parameters_of, reasons, with_errors
@@ -67,8 +71,9 @@ class Generation:
 
     def beside(self) -> dict[str, bytes]:
         """Mean images, real and generated; of examples without images, all features."""
-        draw = figures.average_images if self.averages else figures.features
-        return {"generated.png": as_png(draw(self._results))}
+        if self._means:
+            return {"generated.png": as_png(class_images(self._means, titled=True))}
+        return {"generated.png": as_png(figures.features(self._results))}
 
     @property
     def noun(self) -> str:
@@ -141,16 +146,29 @@ class Generation:
         )
 
     @cached_property
-    def averages(self) -> Picture | None:
-        """Mean images; None of examples that have none."""
-        if not self._results[0][1].images:
-            return None
-        return picture(
-            figures.average_images(self._results),
-            "g-average",
-            f"Mean image of {self.floor_label} and of those of {self._of}",
-            f"Mean {self.noun}, on one colour scale for each quantity.",
-        )
+    def averages(self) -> list[Picture]:
+        """Mean images, one a panel; of examples that have no images none."""
+        return [
+            picture(
+                class_images([group]),
+                f"g-average-{number}",
+                f"Mean {self.noun}, {group.title}: {', '.join(group.images)}",
+                group.title,
+            )
+            for number, group in enumerate(self._means)
+        ]
+
+    @cached_property
+    def _means(self) -> list[ClassImages]:
+        """Real and generated mean images of each panel."""
+        found = []
+        for number, first in enumerate(self._results[0][1].images):
+            sides = {figures.REAL: first.real}
+            sides |= {line.label: r.images[number].generated for line, r in self._results}
+            panel = replace(first.panel, quantity=f"mean {first.panel.quantity}")
+            drawn = {label: np.array(image) for label, image in sides.items()}
+            found.append(ClassImages(panel.title or f"{self.noun}s", panel, drawn))
+        return found
 
     @cached_property
     def histograms(self) -> list[Picture]:

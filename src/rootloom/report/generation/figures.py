@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 
 from rootloom.evaluation.generation.result import FeatureHistogram, GenerationResult, ResponseCurve
 from rootloom.report.classification.figures import WIDE, Line
-from rootloom.report.images import colour_bar
 from rootloom.report.theme import GRID, INK, NEUTRAL, OWN_MARKER, Look, styled
-from rootloom.representations.base import Panel
 
 Results = Sequence[tuple[Line, GenerationResult]]
 REAL = "real"
@@ -23,7 +20,6 @@ REAL = "real"
 REAL_LINE = Line(REAL, Look(INK, (), OWN_MARKER), False)
 # Ratios beyond these say no more than that there is nothing to compare.
 RATIO = (0.0, 2.0)
-DECADES = 5.0  # of the colour scale below the brightest pixel
 
 
 @styled
@@ -96,76 +92,6 @@ def _response(
     value, error = np.array(bins, dtype=float)[:, column : column + 2].T
     centre = (np.array(edges[1:]) + np.array(edges[:-1])) / 2
     axes.errorbar(centre, value, yerr=error, **line.points)
-
-
-@styled
-def average_images(results: Results) -> Figure:
-    """Mean images: a row for the real examples and each method, a column a panel.
-
-    Panels of one quantity share a colour scale, which stands to the right of the last of them.
-    """
-    panels = [image.panel for image in results[0][1].images]
-    rows = [(REAL, [image.real for image in results[0][1].images])]
-    rows += [(line.label, [image.generated for image in r.images]) for line, r in results]
-    labels = [label for label, _ in rows]
-    groups = list(_alike(panels))
-    figure = Figure(
-        figsize=(2.4 * len(panels) + 0.9 * len(groups), 2.1 * len(rows) + 0.4),
-        layout="constrained",
-    )
-    parts = figure.subfigures(1, len(groups), squeeze=False, width_ratios=list(map(len, groups)))
-    for part, group in zip(parts[0], groups, strict=True):
-        images = [[np.array(of_row[number]) for number in group] for _, of_row in rows]
-        _panels(part, [panels[number] for number in group], images, labels)
-        labels = [""] * len(rows)
-    return figure
-
-
-def _alike(panels: Sequence[Panel]) -> Iterator[list[int]]:
-    """Numbers of consecutive panels of one quantity and kind of scale."""
-    group: list[int] = []
-    for number, panel in enumerate(panels):
-        other = panels[group[-1]] if group else panel
-        if (panel.quantity, panel.logarithmic) != (other.quantity, other.logarithmic):
-            yield group
-            group = []
-        group = [*group, number]
-    yield group
-
-
-def _panels(
-    figure: SubFigure,
-    panels: Sequence[Panel],
-    rows: Sequence[Sequence[np.ndarray]],
-    labels: Sequence[str],
-) -> None:
-    """Images (H, W) by row and panel, on one scale."""
-    brightest = max(float(image.max()) for row in rows for image in row)
-    logarithmic = panels[0].logarithmic and brightest > 0
-    darkest = brightest * 10**-DECADES if logarithmic else 0.0
-    norm = LogNorm(darkest, brightest) if logarithmic else Normalize(0, max(brightest, 1e-300))
-    grid = figure.subplots(len(rows), len(panels), squeeze=False, sharex="col", sharey="col")
-    for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        for axes, panel, image in zip(grid[place], panels, row, strict=True):
-            # Empty pixels take the lowest colour: on such a scale they have none of their own.
-            shown = axes.imshow(
-                np.maximum(image, darkest),
-                norm=norm,
-                cmap=colormaps["viridis"],
-                extent=panel.extent,
-                origin="lower",
-                interpolation="none",
-                aspect="equal" if panel.equal else "auto",
-            )
-            axes.minorticks_off()
-            axes.tick_params(color="white", labelsize=7)
-        grid[place][0].set_ylabel(f"{label}\n{panels[0].y_label}" if label else panels[0].y_label)
-    for axes, panel in zip(grid[0], panels, strict=True):
-        axes.set_title(panel.title)
-    for axes, panel in zip(grid[-1], panels, strict=True):
-        axes.set_xlabel(panel.x_label)
-    quantity = f"mean {panels[0].quantity}"
-    colour_bar(figure, shown, grid.flat, quantity, logarithmic=logarithmic)
 
 
 @styled
