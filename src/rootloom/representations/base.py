@@ -74,7 +74,8 @@ class Condition(Quantity):
     """A number that is given to a generator, which then makes an example to it.
 
     sample, column: where among the values of `sample` it is, whose extremes in the training split
-    are the range that a generator has learnt. positive: whether only numbers above 0 make sense.
+    are the range that a generator has learnt; "": that is not known. positive: whether only
+    numbers above 0 make sense.
     """
 
     sample: str = ""
@@ -265,7 +266,7 @@ class Representation(ABC):
 
 
 def _leaves(inputs: Any) -> list[Any]:
-    """The arrays of inputs: an array, or a NamedTuple of such."""
+    """The arrays of inputs: an array, or NamedTuples of such."""
     return (
         [leaf for one in inputs for leaf in _leaves(one)] if isinstance(inputs, tuple) else [inputs]
     )

@@ -1,4 +1,7 @@
-"""What is evaluated, read and judged: predictions of rows, or examples beside real ones."""
+"""What is evaluated, read and judged: predictions of rows, or examples beside real ones.
+
+Each imports what it needs where it runs: predictions need neither JAX nor ROOT.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootloom.evaluation.base import Comparator, Evaluator
-from rootloom.evaluation.evaluate import evaluate
-from rootloom.evaluation.predictions import require_named_split
-from rootloom.evaluation.results import Evaluation, read_floor
 from rootloom.planning.request import Fields
-from rootloom.rootio.section import reader_of
-from rootloom.shards.manifest import all_shards
-from rootloom.shards.statistics import Statistics
-from rootloom.stages.comparing import (
-    sampling_of,
-    stored_examples,
-    stored_weights,
-    written_examples,
-)
 from rootloom.stages.shared import Compared, events_of
-from rootloom.training import bundle
 from rootloom.types import SPLITS
 
 if TYPE_CHECKING:
+    from rootloom.evaluation.base import Comparator, Evaluator
+    from rootloom.evaluation.results import Evaluation
     from rootloom.stages.evaluate import Paths, Section
 
 
@@ -40,6 +31,9 @@ class Samples(Compared):
 
 def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> Evaluation:
     """Figures of a method from prediction files of its members."""
+    from rootloom.evaluation.evaluate import evaluate
+    from rootloom.evaluation.predictions import require_named_split
+
     for path in (*paths["results"], *paths["held_out"]):
         require_named_split(path)
     return evaluate(paths["results"], evaluator, paths["held_out"])
@@ -47,6 +41,18 @@ def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> E
 
 def judge_examples(section: Section, evaluator: Comparator, paths: Paths) -> Evaluation:
     """Figures of a method from the examples that its members made, beside real ones."""
+    from rootloom.evaluation.results import Evaluation, read_floor
+    from rootloom.rootio.section import reader_of
+    from rootloom.shards.manifest import all_shards
+    from rootloom.shards.statistics import Statistics
+    from rootloom.stages.comparing import (
+        sampling_of,
+        stored_examples,
+        stored_weights,
+        written_examples,
+    )
+    from rootloom.training import bundle
+
     samples = Samples(**(section.samples or {}))
     (statistics,), (floor,), test = paths["statistics"], paths["floor"], SPLITS[-1]
     shards = all_shards(paths["manifests"], paths["files"])

@@ -13,12 +13,13 @@ import numpy as np
 
 from rootloom.batches.loader import Loader
 from rootloom.config import registry
-from rootloom.errors import ConfigError, DataError, InputError, nearest, require
+from rootloom.errors import ConfigError, DataError, InputError, nearest, require, require_known
 from rootloom.representations.base import Condition, GenerationOptions, Representation
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, trees
 from rootloom.rootio.names import identifier
 from rootloom.rootio.writing import Rows, write_tree
+from rootloom.shards.moments import Moments
 from rootloom.stages.networks import PREDICT_ROWS, moments_of, task_in
 from rootloom.system import provenance
 from rootloom.system.hashing import of_value
@@ -101,11 +102,17 @@ def load_generator(path: str | Path) -> Generator:
         )
     task: Any = task_in(found, str(path))
     moments = moments_of(found)
-    known = task.representation.conditions()
-    sides = [(moments[one.sample].low, moments[one.sample].high) for one in known]
-    ends = [(low[c.column], high[c.column]) for c, (low, high) in zip(known, sides, strict=True)]
-    trained = np.array(ends, np.float64).reshape(len(known), 2)
-    return Generator(task, found.params, trained, found)
+    ends = [_range(one, moments) for one in task.representation.conditions()]
+    return Generator(task, found.params, np.array(ends, np.float64).reshape(-1, 2), found)
+
+
+def _range(condition: Condition, moments: Mapping[str, Moments]) -> tuple[float, float]:
+    """What of a condition a model has learnt from; all numbers where nothing tells."""
+    if not condition.sample:
+        return -np.inf, np.inf
+    require_known([condition.sample], moments, f"condition '{condition.name}'", "a sample")
+    of = moments[condition.sample]
+    return float(of.low[condition.column]), float(of.high[condition.column])
 
 
 def options_of(representation: Representation, given: Mapping[str, Any]) -> GenerationOptions:
