@@ -95,9 +95,10 @@ def test_reading_a_configuration_imports_no_heavy_package() -> None:
 
 
 def test_classes_of_ones_own_are_planned_like_others(project: Path) -> None:
-    request = make_plan({"experiment": "own"}, project).request
+    plan = make_plan({"experiment": "own"}, project)
+    request = plan.request
     assert request.all_methods == ["own"]
-    assert request.auxiliary() == ["pt"]
+    assert plan.datasets.nominal.auxiliary() == ["pt"]
     assert request.properties(request.representation("ratios"))["floor"]["default"] == 1e-3
 
 

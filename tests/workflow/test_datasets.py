@@ -143,6 +143,8 @@ def test_truth_goes_by_name_and_weights_by_the_datasets_own_cross_sections(
     auc = found["result"]["discriminations"][0]["auc"]["value"]
     assert auc == pytest.approx(expected, abs=1e-6)
     assert found["rows"] == {"qcd": JETS, "w": JETS}
+    # A probability is one of the mixture of classes in training, which these rows do not have.
+    assert found["result"]["discriminations"][0]["calibration"] is None
 
 
 def test_what_has_no_truth_is_scored_and_not_evaluated(extended: Extended) -> None:

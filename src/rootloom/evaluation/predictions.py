@@ -64,6 +64,8 @@ class Header:
     `truth` points into; signal: one of them. split: "none" of rows of no class, whose truth is -1.
     parameters, training_seconds: None when unknown. turned: see `baselines.base.Predictor`.
     probability: whether scores are probabilities of their classes, as who makes them declares.
+    trained_on: whether the method was trained on the dataset of these rows; if not, their mixture
+    of classes is not that of the probabilities.
     """
 
     method: str
@@ -79,6 +81,7 @@ class Header:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     turned: tuple[str, ...] = ()
     probability: bool = False
+    trained_on: bool = True
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,8 @@ def _attributes(header: Header) -> dict[str, Any]:
         "files": json.dumps(header.files),
         "provenance": json.dumps(dict(header.provenance), sort_keys=True),
     }
+    if not header.trained_on:
+        values["trained_on"] = False
     if header.turned:
         values["turned"] = json.dumps(header.turned)
     if header.parameters is not None:
@@ -306,18 +311,22 @@ def _read_header(where: str, file: h5py.File) -> Header:
         training_seconds=_seconds(found),
         provenance=provenance,
         turned=_names(where, "turned", found.get("turned", "[]")),
-        probability=_flag(where, scores.attrs.get("probability", False)),
+        probability=_flag(
+            f"{where}: attribute 'probability' of 'scores'",
+            scores.attrs.get("probability", False),
+            "true if scores are probabilities of their classes, else leave it out",
+        ),
+        trained_on=_flag(
+            f"{where}: attribute 'trained_on'",
+            found.get("trained_on", True),
+            "false if the method was trained on another dataset, else leave it out",
+        ),
     )
 
 
-def _flag(where: str, value: Any) -> bool:
+def _flag(where: str, value: Any, fix: str) -> bool:
     if np.ndim(value) or value not in (False, True):
-        raise InputError(
-            f"{where}: attribute 'probability' of 'scores'",
-            expected="true or false",
-            found=repr(value),
-            fix="true if scores are probabilities of their classes, else leave it out",
-        )
+        raise InputError(where, expected="true or false", found=repr(value), fix=fix)
     return bool(value)
 
 

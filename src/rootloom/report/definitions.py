@@ -22,7 +22,7 @@ def facts(words: Words) -> list[tuple[str, str]]:
         ("Selection", words["select"] or "none"),
     ]
     found += [(f"Class {name}", _class(rule)) for name, rule in words["classes"].items()]
-    splits = words["splits"]
+    splits = words["splits"] if words["classes"] else {}  # rows of no class are in none
     drawn_from = "events"
     if any(isinstance(of, str) for of in splits.values()):
         drawn_from = "events that no expression puts into a split"

@@ -103,9 +103,12 @@ def _others(
 ) -> Iterator[OtherDataset]:
     """The datasets beside the nominal one. results: of all methods, dataset by dataset."""
     left = iter(results)
+    known = [replace(one, read="") for one in definitions(section["definitions"])]
     for of, path in zip(section["others"], statistics, strict=True):
         methods = len(section["methods"]) if of["role"] == "evaluate" else 0
         summary = _dataset(of, Statistics.read(path), {}, {}, manifests[of["dataset"]])
+        own = [one for one in summary.definitions if replace(one, read="") not in known]
+        summary = replace(summary, definitions=own)
         yield OtherDataset(summary, list(islice(left, methods)), of["friends"])
 
 

@@ -84,7 +84,8 @@ class DatasetSummary:
 class OtherDataset:
     """A dataset beside the nominal one.
 
-    evaluations: one a method; none where it is only scored. friends: folder of its friend trees.
+    dataset: without definitions that are the nominal one's. evaluations: one a method; none where
+    it is only scored. friends: folder of its friend trees.
     """
 
     dataset: DatasetSummary

@@ -45,10 +45,14 @@ class SideBySide:
 
 
 def parts(
-    environment: Environment, others: Sequence[OtherDataset], chapters: Mapping[str, Chapter]
+    environment: Environment, inputs: ReportInputs, chapters: Mapping[str, Chapter]
 ) -> list[Part]:
     """Each of the other datasets. chapters: by name, of those that are evaluated."""
-    return [_part(environment, other, chapters.get(other.dataset.name)) for other in others]
+    nominal = inputs.dataset.name if inputs.dataset else ""
+    return [
+        _part(environment, other, nominal, chapters.get(other.dataset.name))
+        for other in inputs.others
+    ]
 
 
 def side_by_side(
@@ -85,14 +89,16 @@ def _cell(found: Measurement | None) -> Cell:
     return Cell("–") if found is None else Cell(with_errors(found), hint=found.why or "")
 
 
-def _part(environment: Environment, other: OtherDataset, chapter: Chapter | None) -> Part:
+def _part(
+    environment: Environment, other: OtherDataset, nominal: str, chapter: Chapter | None
+) -> Part:
     macros = environment.get_template("dataset.html.j2").module
     name, shown = other.dataset.name, None
     if chapter is not None:
         of_chapter = environment.get_template(chapter.template).module
         shown = _inside(f"on-{name}", macros.evaluated(name, chapter, of_chapter))  # type: ignore[attr-defined]
     splits = tables.split_rows(other.dataset)
-    about = macros.other(other.dataset, splits, other.friends)  # type: ignore[attr-defined]
+    about = macros.other(other.dataset, splits, other.friends, nominal)  # type: ignore[attr-defined]
     return Part(name, other.dataset, shown, _inside(f"dataset-{name}", about, by=1))
 
 

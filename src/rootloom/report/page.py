@@ -73,7 +73,7 @@ def render(
         inputs=inputs,
         css=Markup(css_variables() + folder.joinpath("style.css").read_text("utf-8")),
         chapter=chapter,
-        others=parts(environment, inputs.others, chapters),
+        others=parts(environment, inputs, chapters),
         compared=side_by_side(inputs, chapter, lines),
         split=inputs.evaluations[0].split,
         dashed=any(line.dashed for line in lines.values()),

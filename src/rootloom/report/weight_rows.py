@@ -67,6 +67,8 @@ def _class_rows(
     effective = np.divide(weights**2, squares, out=np.zeros_like(squares), where=squares > 0)
     found = []
     for s, split in enumerate(SPLITS):
+        if table is None and not rows[s].any():
+            continue  # most of a dataset that does not train is in one split
         for k, label in enumerate(statistics.classes):
             share = negative[s, k] / rows[s, k] if rows[s, k] else 0.0
             training = grouped(round(table.effective[k])) if table and s == 0 else "–"

@@ -40,10 +40,13 @@ def require_populated(
         _require_test(statistics, dataset, weighting)
 
 
-def require_tested(statistics: Statistics, *, dataset: str) -> None:
-    """Refuse statistics of a dataset that is only evaluated, and has nothing to evaluate.
+def require_tested(
+    statistics: Statistics, *, dataset: str, weighting: Weighting, by_class: bool = True
+) -> None:
+    """Refuse statistics of a dataset that does not train by which no evaluation could end.
 
-    A class without rows is none: its figures are left out. Raises DataError.
+    by_class: as of `require_populated`. Raises DataError for a test split without rows, or where a
+    class has none or event weights that sum to zero or less.
     """
     if not statistics.rows[_TEST].sum():
         counts = zip(SPLITS, statistics.rows.sum(axis=1).tolist(), strict=True)
@@ -55,6 +58,9 @@ def require_tested(statistics: Statistics, *, dataset: str) -> None:
             fix="splits: {train: 0, validation: 0, test: 1} evaluates all rows; else loosen "
             f"`select`, or check the expressions of the classes: {_LOOK}",
         )
+    if by_class:
+        _require_rows(statistics, dataset)
+        _require_test(statistics, dataset, weighting)
 
 
 def _require_rows(statistics: Statistics, dataset: str) -> None:

@@ -204,7 +204,7 @@ def signal_of(section: Scored) -> str:
 
 def header_of(
     job: Job,
-    section: Scored,
+    section: Predicted,
     split: str,
     columns: Sequence[str],
     parameters: int,
@@ -227,4 +227,5 @@ def header_of(
         provenance=provenance.record("predict", dict(job)),
         turned=tuple(turned),
         probability=probability,
+        trained_on=section.role == "train",
     )

@@ -93,15 +93,14 @@ def run(
     for number, split in enumerate(SPLITS):
         counts = dict(zip(total.classes, total.rows[number].tolist(), strict=True))
         print(f"{split}: " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    if role == "train":
-        require_populated(
+    if role != "score":
+        require = require_populated if role == "train" else require_tested
+        require(
             total,
             dataset=section.dataset,
             weighting=Weighting.of(weighting) if weighting else Weighting(),
             by_class=section.by_class,
         )
-    elif role == "evaluate":
-        require_tested(total, dataset=section.dataset)
     write_sums(output, total.content(), "statistics", job, division(moments))
 
 

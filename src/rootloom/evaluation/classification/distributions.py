@@ -39,11 +39,14 @@ def calibrate(samples: Sequence[Sample], bins: int) -> Calibration | None:
 
     ECE = Σ share · |observed − predicted| (Guo et al., arXiv:1706.04599, eq. 3), by training
     weights: a probability is judged against the mixture of classes on which it was trained. None
-    where they leave no bin a positive sum.
+    where rows have none, or where they leave no bin a positive sum.
     """
+    training = [s.training for s in samples if s.training is not None]
+    if len(training) < len(samples):
+        return None
     score = np.concatenate([s.score for s in samples])
     signal = np.concatenate([s.signal for s in samples])
-    weight = np.concatenate([s.training for s in samples])
+    weight = np.concatenate(training)
     index = np.minimum((score * bins).astype(int), bins - 1)
     total = np.bincount(index, weight, bins)
     used = total > 0

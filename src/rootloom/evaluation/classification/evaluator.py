@@ -23,7 +23,7 @@ from rootloom.evaluation.classification.result import (
 from rootloom.evaluation.classification.sample import Sample
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, summarise
-from rootloom.evaluation.predictions import Predictions, Rows
+from rootloom.evaluation.predictions import Predictions
 from rootloom.evaluation.roc import effective_rows, heaviest_rows, require_class
 from rootloom.evaluation.uncertainties import all_passed_limit, too_few, weighted_share
 from rootloom.shards.ids import event_of, fold_of
@@ -143,7 +143,7 @@ def _sample(member: Predictions, positive: str) -> Sample:
         id=event_of(rows.id, rows.object),
         aux=rows.aux,
         names=(positive, _rest(header.classes, positive)),
-        training=_training(rows).astype(np.float64),
+        training=_training(member),
         probability=header.probability,
     )
 
@@ -160,9 +160,16 @@ def _scores(member: Predictions) -> Scores:
     )
 
 
-def _training(rows: Rows) -> np.ndarray:
-    """Training weights (R,), or event weights where the file has no others."""
-    return rows.weight if rows.training_weight is None else rows.training_weight
+def _training(member: Predictions) -> np.ndarray | None:
+    """Training weights (R,) float64, or event weights where the file has no others.
+
+    None of a dataset on which the method was not trained.
+    """
+    if not member.header.trained_on:
+        return None
+    rows = member.rows
+    found = rows.weight if rows.training_weight is None else rows.training_weight
+    return found.astype(np.float64)
 
 
 def _rest(classes: Sequence[str], positive: str) -> str:

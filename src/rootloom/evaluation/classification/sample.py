@@ -13,8 +13,8 @@ class Sample:
     """score, weight: (R,) float64; signal: (R,) bool; aux: name → (R,).
 
     id: (R,) uint64, of the rows' events. training: (R,) float64, training weights: a probability
-    is one of the mixture of classes that they make. names: (signal, rest). probability: whether the
-    score is one of the signal.
+    is one of the mixture of classes that they make; None of rows of a dataset that does not train.
+    names: (signal, rest). probability: whether the score is one of the signal.
     """
 
     score: np.ndarray
@@ -23,5 +23,5 @@ class Sample:
     id: np.ndarray
     aux: Mapping[str, np.ndarray]
     names: tuple[str, str]
-    training: np.ndarray
+    training: np.ndarray | None
     probability: bool = False

@@ -105,6 +105,12 @@ class Classification:
         return any(len(e.members) > 1 for e in self.evaluations)
 
     @property
+    def untrained(self) -> bool:
+        """Whether there are probabilities of rows of a dataset on which nothing is trained."""
+        probable = (e.of(ClassificationResult).accuracy is not None for e in self.evaluations)
+        return any(probable) and not any(e.training_effective for e in self.evaluations)
+
+    @property
     def limited(self) -> bool:
         """Whether a rejection is known by a limit only."""
         return any(

@@ -1,0 +1,144 @@
+# ruff: noqa: E501 (a table of configurations and the messages they bring)
+"""Datasets of an experiment that cannot have their roles are refused in the plan, by name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.toy import write_jets
+
+from rootloom.errors import ConfigError
+from rootloom.planning.data import Role
+from rootloom.planning.plan import Plan
+from rootloom.stages import make_plan
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = "w-jets"
+ALL_TEST = {"train": 0, "validation": 0, "test": 1}
+OTHER: dict[str, Any] = {"like": TRAIN, "files": ["data/other.root"], "splits": ALL_TEST}
+OTHER["classes"] = {"w": {"where": "tau2 > 0.1"}, "qcd": {"where": "tau2 <= 0.1"}}
+DATA: dict[str, Any] = {"like": TRAIN, "files": ["data/run.root"], "classes": {}, "weight": None}
+METHODS = {"net": {"model": "dnn", "representation": "features"}}
+EXPERIMENT: dict[str, Any] = {
+    "datasets": {"train": TRAIN, "evaluate": ["other"], "score": ["run"]},
+    "methods": {**METHODS, "tree": {"model": "recnn-gated", "representation": "tree-kt"}},
+}
+VARIABLES = yaml.safe_load((ROOT / f"config/datasets/{TRAIN}.yaml").read_text())["variables"]
+FEWER = {name: text for name, text in VARIABLES.items() if name != "tau21"}
+
+
+def planned(
+    root: Path, experiment: dict[str, Any] | None = None, **datasets: dict[str, Any]
+) -> Plan:
+    """The plan of `EXPERIMENT` with these keys, where the datasets have these keys on top."""
+    shutil.copytree(ROOT / "config", root / "config", dirs_exist_ok=True)
+    content = {"other": OTHER, "run": DATA}
+    for name, changes in {"other": {}, "run": {}, **datasets}.items():
+        file = root / f"config/datasets/{name}.yaml"
+        whole = content.get(name) or yaml.safe_load(file.read_text())
+        file.write_text(yaml.safe_dump({**whole, **changes}, sort_keys=False))
+    section = {**EXPERIMENT, **(experiment or {})}
+    (root / "config/experiments/roles.yaml").write_text(yaml.safe_dump(section))
+    return make_plan({"experiment": "roles"}, root)
+
+
+def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    roles = {data.name: data.role for data in plan.datasets}
+    assert roles == {TRAIN: Role.TRAIN, "other": Role.EVALUATE, "run": Role.SCORE}
+    assert [data.name for data in plan.datasets.evaluated] == [TRAIN, "other"]
+    lists = {plan.files(name).list_path for name in roles}
+    assert len(lists) == 3
+    # Real data that are like simulated ones have their own files, no class and no weight.
+    reader = plan.data("run").reader()
+    assert (reader["classes"], reader["weight"]) == ([], None)
+    assert plan.data("run").dataset.simulate is None
+    assert [path for path in plan.evaluations() if "/run/" in path] == []
+    with pytest.raises(ConfigError, match="did you mean 'other'"):
+        plan.data("othr")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "datasets", "message"),
+    [
+        ({"datasets": {"train": TRAIN, "score": [TRAIN]}}, {}, r"datasets\n.*one role: 'w-jets' is named 2 times"),
+        ({"dataset": TRAIN}, {}, "exactly one of: dataset, datasets"),
+        ({"datasets": {"train": TRAIN, "evaluate": ["othr"]}}, {}, r"datasets.evaluate: dataset 'othr'(.|\n)*did you mean 'other'"),
+        ({"datasets": {"train": TRAIN, "test": ["other"]}}, {}, "test"),
+        ({}, {TRAIN: {"splits": {"train": 0.7, "validation": 0.3, "test": 0}}}, r"w-jets.yaml: splits.test\n.*a share above 0"),
+        ({}, {"other": {"splits": {"train": 1, "validation": 0, "test": 0}}}, r"other.yaml: splits.test\n(.|\n)*test: 1}"),
+        ({}, {"other": {"classes": {}}}, r"other.yaml: classes\n.*classes, or the class of every sample(.|\n)*score: \[other\]"),
+        ({}, {"other": {"classes": {"w": {"where": "x"}, "qdc": {"where": "y"}}}}, r"other.yaml: classes\n.*of 'w-jets', which trains\n.*'qdc'\n.*did you mean 'qcd'"),
+        ({}, {"other": {"classes": {"w": {"where": "x"}}}}, r"other.yaml: classes\n.*all classes of 'w-jets'.*: qcd, w\n.*no 'qcd'"),
+        ({}, {"run": {"classes": {"z": {"where": "x"}}}}, r"run.yaml: classes\n.*no class at all: classes: {}\n.*'z'"),
+        ({}, {"run": {"variables": {**FEWER, "tau12": "tau21"}}}, r"run.yaml: variables\n.*method 'net' with representation 'features' takes all\n.*no 'tau21' \(did you mean .*'tau12'\?\); 'tau12' as well"),
+        ({}, {"other": {"objects": {"constituent": {"px": "cons_px"}}}}, r"tree-kt.yaml: objects\n.*dataset 'other', for method 'tree' with representation 'tree-kt'\n.*'constituents'\n.*did you mean 'constituent'"),
+        ({}, {"run": {"objects": {"constituents": {"px": "cons_px"}}}}, r"run.yaml, for method 'tree' with representation 'tree-kt'(.|\n)*constituents.py"),
+        ({"evaluation": {"weights": "training"}}, {}, r"evaluation.weights\n.*rows of dataset 'other' have no training weight"),
+        ({"evaluation": {"profiles": ["trimmed_pt"]}}, {"other": {"reweight": None}}, r"profiles\n.*of dataset 'other' carries.*\n.*'trimmed_pt'"),
+        ({"dataset": None, "datasets": {"train": "calo-eplus", "evaluate": ["calo-gamma"]}, "task": {"kind": "adversarial"},
+          "methods": {"gan": {"model": "calogan", "representation": "calorimeter-cells"}}}, {}, r"datasets.evaluate\n.*scores no rows\n.*'calo-gamma'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_have_its_role_is_refused(
+    tmp_path: Path, experiment: dict[str, Any], datasets: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(tmp_path, experiment, **datasets)
+
+
+def test_targets_of_the_training_are_asked_of_what_is_evaluated(tmp_path: Path) -> None:
+    roles = {"datasets": {"train": "muons", "evaluate": ["other"]}}
+    muons = yaml.safe_load((ROOT / "config/experiments/muons.yaml").read_text())
+    del muons["dataset"]
+    first, *others = yaml.safe_load((ROOT / "config/datasets/muons.yaml").read_text())["targets"]
+    targets = dict.fromkeys(others, "x") | {f"{first}_": "x"}
+    other = {
+        "like": "muons",
+        "files": ["x"],
+        "targets": targets,
+        "classes": {"muon": {"where": "x"}},
+    }
+    with pytest.raises(ConfigError, match=rf"targets(.|\n)*'{first}'(.|\n)*mean '{first}_'"):
+        planned(tmp_path, {**muons, **roles}, other=other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"splits": {"train": 0.6, "validation": 0.1, "test": 0.3}}, False),
+        ({"splits": ALL_TEST}, True),
+        ({"splits": {"train": 0.6, "validation": 0.1, "test": 0.3}, "identity": ["trimmed_pt"]}, True),
+    ],
+)  # fmt: skip
+def test_events_that_are_trained_on_are_not_tested_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], refused: bool
+) -> None:
+    """The same file in both datasets, by other patterns: it must be divided alike."""
+    write_jets(tmp_path / "data/all.root", True, 5, 1)
+    monkeypatch.chdir(tmp_path)
+    train = {"files": ["data/*.root"], "simulate": None, "classes": OTHER["classes"]}
+    other = {"files": ["data/all.root"], **changes}
+    roles = {"datasets": {"train": TRAIN, "evaluate": ["other"]}}
+    plan = planned(tmp_path, roles, **{TRAIN: train, "other": other})
+    if not refused:
+        plan.look()
+        return
+    with pytest.raises(ConfigError, match=r"other.yaml: splits\n(.|\n)*data/all.root"):
+        plan.look()
+
+
+def test_simulated_events_that_are_trained_on_are_not_tested_elsewhere(tmp_path: Path) -> None:
+    again = {"like": TRAIN, "splits": ALL_TEST}
+    roles = {"datasets": {"train": TRAIN, "evaluate": ["again"]}}
+    (tmp_path / "config/datasets").mkdir(parents=True)
+    file = tmp_path / "config/datasets/again.yaml"
+    file.write_text(yaml.safe_dump(again))
+    with pytest.raises(ConfigError, match="simulated events of process 'qcd'"):
+        planned(tmp_path, roles).look()
+    file.write_text(yaml.safe_dump({"like": TRAIN}))
+    planned(tmp_path, roles).look()
