@@ -1,8 +1,8 @@
 """rootloom: from ROOT files to trained, evaluated deep-learning models.
 
 config/ says what to compute, profiles/ where it runs. Stages, in order: simulate, index,
-preprocess, statistics, train (or baseline), predict (or generate), evaluate
-(or fidelity), report.
+preprocess, statistics, train (or baseline), predict (or generate), evaluate,
+report.
 """
 
 from snakemake.utils import min_version
@@ -26,8 +26,8 @@ include: "rules/train.smk"
 include: "rules/baseline.smk"
 include: "rules/predict.smk"
 include: "rules/generate.smk"
+include: "rules/floor.smk"
 include: "rules/evaluate.smk"
-include: "rules/fidelity.smk"
 include: "rules/report.smk"
 
 

@@ -77,7 +77,7 @@ class Round:
         self.columns, self.path = columns, path
         self.batches, self._now = BATCHES[device], clock(device)
         # As many times as it takes: the same energies for all.
-        self.energy = np.resize(columns["energy"], max(self.batches.values()))
+        self.energy = np.resize(columns["energy"], (max(self.batches.values()), 1))
         self.calls: dict[str, Callable[[], object]] = {}
         self.items: dict[str, int] = {}
 
@@ -98,13 +98,13 @@ class Round:
         for batch, rows in self.batches.items():
             sampler = Sampler(task, params, seed=1, batch=batch, devices=1)
             asked = [self.energy[:rows]]
-            self.add(f"{name}, batch {batch}", rows, lambda s=sampler, e=asked: list(s.showers(e)))
+            self.add(f"{name}, batch {batch}", rows, lambda s=sampler, e=asked: list(s.examples(e)))
         self.add(
             f"{name}, batch {batch}, file",
             rows,
-            lambda: self.write(sampler.showers(asked), task.representation),
+            lambda: self.write(sampler.examples(asked), task.representation),
         )
-        cells = np.concatenate([shower.cells for shower in sampler.showers(asked)])
+        cells = np.concatenate([shower.cells for shower in sampler.examples(asked)])
         print(f"{name}: {(cells > 0).sum(axis=1).mean():.0f} cells a shower")
 
     def add_file(self) -> None:
@@ -116,11 +116,11 @@ class Round:
         self.add("file alone", rows, lambda: self.write([showers], representation))
 
     def write(self, showers: Any, representation: Any) -> None:
-        from rootloom.rootio.cells import TREE
         from rootloom.rootio.writing import write_tree
-        from rootloom.stages.sampling import entries
+        from rootloom.stages.sampling import entries, options_of
 
-        write_tree(self.path, TREE, entries(showers, representation))
+        options = options_of(representation, {})
+        write_tree(self.path, "showers", entries(showers, representation, options))
 
 
 def main() -> None:

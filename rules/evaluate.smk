@@ -1,19 +1,29 @@
-"""Turn prediction files into metrics with uncertainties.
+"""Turn what a method made into metrics with uncertainties: predictions, or examples.
 
-Reads prediction files only: an external tagger is evaluated by supplying the same file.
+Of predictions it reads their files only: an external tagger is evaluated by supplying the same file.
+Examples are compared with real rows, and with what these are beside other real ones.
 """
 
 
 rule evaluate:
     input:
-        predictions=reads(
+        results=reads(
             "evaluate",
-            lambda wildcards: PLAN.predictions(wildcards.dataset, wildcards.method),
+            lambda wildcards: PLAN.judged(wildcards.dataset, wildcards.method),
         ),
         held_out=reads(
             "evaluate",
             lambda wildcards: PLAN.held_out(wildcards.dataset, wildcards.method),
         ),
+        floor=reads(
+            "evaluate",
+            lambda wildcards: PLAN.floor(wildcards.dataset, wildcards.method),
+        ),
+        models=beside_real(
+            reads("evaluate", lambda wildcards: PLAN.models(wildcards.method))
+        ),
+        manifests=beside_real(shards_for("evaluate")),
+        statistics=beside_real(statistics_for("evaluate")),
     output:
         evaluation=PATHS.evaluation("{experiment}", "{dataset}", "{method}"),
     log:
@@ -22,15 +32,16 @@ rule evaluate:
         PATHS.benchmark("evaluate", "{experiment}", "{dataset}", "{method}")
     wildcard_constraints:
         dataset=any_of([data.name for data in PLAN.datasets.evaluated]),
-        method=any_of([] if REQUEST.makes_examples else REQUEST.all_methods),
+        method=any_of(REQUEST.all_methods),
     conda:
         "../envs/rootloom.yaml"
     threads: 1
     resources:
-        mem_mb=memory("evaluate", 1500),
-        runtime=minutes("evaluate", 30),
+        mem_mb=memory("evaluate", 2000),
+        runtime=minutes("evaluate", 60),
         disk_mb=100,
     params:
         job=job_of("evaluate"),
+        files=number_of_files,
     script:
         "../scripts/evaluate.py"

@@ -1,6 +1,6 @@
-"""Make showers with a trained generator: one for every row of the test split, at its energy.
+"""Make examples with a trained generator: one for every row of the test split, to its condition.
 
-A ROOT file a member, which the dataset's own reader reads like the real ones.
+A ROOT file a member.
 """
 
 
@@ -9,7 +9,7 @@ rule generate:
         model=reads("generate", model_of),
         manifests=shards_for("generate"),
     output:
-        showers=PATHS.generated("{experiment}", "{dataset}", "{method}", "{member}"),
+        examples=PATHS.generated("{experiment}", "{dataset}", "{method}", "{member}"),
     log:
         PATHS.log("generate", "{experiment}", "{dataset}", "{method}", "{member}"),
     benchmark:

@@ -1,4 +1,4 @@
-"""Turn predictions into metrics."""
+"""Turn predictions or examples into metrics."""
 
 from rootloom.cluster.running import running
 from rootloom.stages import evaluate
@@ -6,7 +6,12 @@ from rootloom.stages import evaluate
 with running(snakemake.log[0]):
     evaluate.run(
         snakemake.params.job,
-        predictions=snakemake.input.predictions,
-        held_out=snakemake.input.held_out,
+        results=list(snakemake.input.results),
+        held_out=list(snakemake.input.held_out),
+        floor=list(snakemake.input.floor),
+        models=list(snakemake.input.models),
+        manifests=list(snakemake.input.manifests),
+        statistics=list(snakemake.input.statistics),
+        files=snakemake.params.files,
         output=snakemake.output.evaluation,
     )

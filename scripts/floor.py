@@ -1,4 +1,4 @@
-"""Compare real showers with real ones."""
+"""Compare real examples with real ones."""
 
 from rootloom.cluster.running import running
 from rootloom.shards.manifest import all_shards

@@ -9,5 +9,5 @@ with running(snakemake.log[0]):
         snakemake.params.job,
         model=snakemake.input.model,
         shards=all_shards(snakemake.input.manifests, snakemake.params.files),
-        output=snakemake.output.showers,
+        output=snakemake.output.examples,
     )

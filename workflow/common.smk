@@ -195,6 +195,16 @@ def statistics_for(rule, dataset=dataset_of):
     return reads(rule, path)
 
 
+def beside_real(inputs):
+    """Inputs, as a list, of an evaluation that compares with real rows; of another one none."""
+
+    def listed(wildcards):
+        found = inputs(wildcards)
+        return [found] if isinstance(found, str) else found
+
+    return listed if REQUEST.beside_real else []
+
+
 def model_of(wildcards):
     """The model that a job applies."""
     return PATHS.model(REQUEST.name, wildcards.method, wildcards.member)

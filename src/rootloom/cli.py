@@ -11,11 +11,12 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 import rootloom
-from rootloom.errors import RootloomError
+from rootloom.errors import ConfigError, RootloomError
 from rootloom.system import faults
 
 if TYPE_CHECKING:
     from rootloom.rootio.header import Tree
+    from rootloom.stages.sampling import Conditions, Generator
 
 DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
 
@@ -98,26 +99,34 @@ def _parser() -> argparse.ArgumentParser:
     schema = _add(commands, "schema", _schema, "generate config/schema.json and two pages of docs")
     schema.add_argument("--check", action="store_true", help="compare only; fail if it differs")
 
-    generate = _add(commands, "generate", _generate, "write showers of a trained generator to ROOT")
+    generate = _add(
+        commands, "generate", _generate, "write examples of a trained generator to ROOT"
+    )
     generate.add_argument("model", type=Path, help="the generator's model.safetensors")
     generate.add_argument("--output", type=Path, required=True, metavar="FILE.root")
     generate.add_argument("--rows", type=int, metavar="N", help="how many; default: all of FILE")
-    energies = generate.add_mutually_exclusive_group()
-    energies.add_argument(
-        "--energy", nargs=2, type=float, metavar=("LOW", "HIGH"),
-        help="GeV, evenly distributed; default: the range of the training",
+    asked = generate.add_mutually_exclusive_group()
+    asked.add_argument(
+        "--condition", nargs=3, action="append", default=[], metavar=("NAME", "LOW", "HIGH"),
+        help="what examples are made to, evenly distributed, in its unit; default: the range of "
+        "the training",
     )  # fmt: skip
-    energies.add_argument(
-        "--energies", metavar="FILE.root[:BRANCH]",
-        help="one shower for each entry, at its energy; BRANCH is an expression (energy)",
+    asked.add_argument(
+        "--energy", nargs=2, metavar=("LOW", "HIGH"),
+        help="GeV, of showers: --condition energy LOW HIGH",
     )  # fmt: skip
-    generate.add_argument("--seed", type=int, default=1, help="of the energies and showers (1)")
+    asked.add_argument(
+        "--like", "--energies", metavar="FILE.root[:EXPRESSION]",
+        help="one example for each entry, to its condition: an expression of branches, of several "
+        "conditions one each with a ; between them; default: their names",
+    )  # fmt: skip
+    generate.add_argument("--seed", type=int, default=1, help="of conditions and examples (1)")
     generate.add_argument(
-        "--threshold", type=float, default=0.0, metavar="GEV",
-        help="cells at or below it are left out (0)",
+        "--threshold", type=float,
+        help="cells of a shower at or below so many GeV, or pixels of an image, are left out (0)",
     )  # fmt: skip
     generate.add_argument(
-        "--batch", type=int, default=256, help="showers a device makes at a time (256)"
+        "--batch", type=int, default=256, help="examples a device makes at a time (256)"
     )
     generate.add_argument("--threads", type=int, default=1, help="CPU cores (1)")
 
@@ -271,20 +280,38 @@ def _generate(options: argparse.Namespace) -> int:
 
     require_absent(options.output)
     generator = sampling.load_generator(options.model)
-    if options.energies:
-        url, expression = sampling.place_of(options.energies)
-        energies = sampling.energies_of_file(url, expression, options.rows)
-    else:
-        low, high = options.energy or generator.trained
-        energies = sampling.even_energies(low, high, options.rows, options.seed)
+    given = {"seed": options.seed}
+    if options.threshold is not None:
+        given["threshold"] = options.threshold
     request = sampling.Request(
-        energies, options.seed, threshold=options.threshold, batch=options.batch
+        _conditions(options, generator),
+        sampling.options_of(generator.representation, given),
+        batch=options.batch,
     )
     notes = sampling.notes_of(options.model, generator, request)
-    report = progress(f"generate {options.output.stem}", "showers")
-    sampling.write_showers(options.output, generator, request, notes, report)
+    report = progress(f"generate {options.output.stem}", f"{generator.noun}s")
+    sampling.write_examples(options.output, generator, request, notes, report)
     print(options.output)
     return 0
+
+
+def _conditions(options: argparse.Namespace, generator: Generator) -> Conditions:
+    """What `rootloom generate` is asked to make examples to."""
+    from rootloom.stages import sampling
+
+    if options.like:
+        return sampling.conditions_of_file(generator.representation, options.like, options.rows)
+    named = [*options.condition, *([["energy", *options.energy]] if options.energy else [])]
+    ranges = {name: (_number(name, low), _number(name, high)) for name, low, high in named}
+    return sampling.even_conditions(generator, ranges, options.rows, options.seed)
+
+
+def _number(name: str, text: str) -> float:
+    """A number of the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"generate: {name}", expected="a number", found=f"'{text}'") from None
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -73,7 +73,8 @@ def _named_by(job: JobExecutorInterface, lists: Lists) -> Iterator[str]:
         parts = range(section["parts"])
         yield from (of_file(pattern, file.key, part) for file in files for part in parts)
         yield from (str(mark_beside(of_file(pattern, file.key))) for file in files)
-    if "representation" in section:
+    # A rule whose job opens the shards of its manifests says how many files they are of.
+    if "representation" in section or job.params.get("files") is not None:
         named = [*job.input.get("manifests", ()), *job.input.get("training_manifests", ())]
         manifests = [path for path in dict.fromkeys(named) if path.endswith(".json")]
         for shards in shards_by_file(manifests).values():

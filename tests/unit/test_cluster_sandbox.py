@@ -319,6 +319,8 @@ def test_a_job_on_rows_reads_the_shards_of_its_manifests(shards: list[str]) -> N
     manifest = Names(["results/same.txt"], manifests=shards[:1])
     rows = {"section": {"representation": {"name": "features"}}}
     assert read_by(job(manifest, job=rows), {}) == sorted([*shards, "results/same.txt"])
+    made = {"section": {"options": {"seed": 1}}}
+    assert set(shards) < set(read_by(job(manifest, job=made, files=2), {}))
     page = {"section": {"representations": ["features"], "readers": {"": EVENTS}}}
     assert read_by(job(manifest, job=page), {}) == [shards[0], "results/same.txt"]
 

@@ -172,10 +172,13 @@ def test_what_makes_examples_is_not_asked_for_scores(tmp_path: Path) -> None:
         plan.job("generate", dataset="calo", method="gan", member=m)["section"] for m in "01"
     )
     assert first["tree"] == "showers"
-    assert first["seed"] != second["seed"]
+    assert first["options"]["seed"] != second["options"]["seed"]
     experiment.write_text(text + "baselines: {total: {kind: cut, variable: total}}\n")
     with pytest.raises(ConfigError, match="which scores no rows"):
         make_plan({"experiment": "showers"}, tmp_path)
+
+
+CELLS = "calorimeter-cells"
 
 
 def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Path) -> None:
@@ -187,20 +190,25 @@ def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Pa
     )
     experiment.write_text(text)
     plan = make_plan({"experiment": "showers"}, tmp_path)
-    assert "energy" not in plan.data("calo-eplus").compared()
-    assert {"total", "depth", "width2", "active0"} <= set(plan.data("calo-eplus").compared())
-    section = plan.job("fidelity", dataset="calo-eplus", method="gan")["section"]
-    assert set(section["reader"]["variables"]) == {"energy", *plan.data("calo-eplus").compared()}
+    assert "energy" not in plan.data("calo-eplus").compared(CELLS)
+    assert {"total", "depth", "width2", "active0"} <= set(plan.data("calo-eplus").compared(CELLS))
+    section = plan.job("evaluate", dataset="calo-eplus", method="gan")["section"]["samples"]
+    assert set(section["reader"]["variables"]) == {
+        "energy",
+        *plan.data("calo-eplus").compared(CELLS),
+    }
     whole = plan.job(
         "preprocess",
         dataset="calo-eplus",
         representation="calorimeter-cells",
         pack=plan.files("calo-eplus").packs[0],
     )
-    assert whole["section"]["auxiliary"] == plan.data("calo-eplus").compared()
+    assert whole["section"]["auxiliary"] == plan.data("calo-eplus").compared(CELLS)
 
     experiment.write_text(text + "evaluation: {features: [depth]}\n")
-    assert make_plan({"experiment": "showers"}, tmp_path).data("calo-eplus").compared() == ["depth"]
+    assert make_plan({"experiment": "showers"}, tmp_path).data("calo-eplus").compared(CELLS) == [
+        "depth"
+    ]
     for features, refusal in (("[dept]", "did you mean 'depth'"), ("[]", "at least one variable")):
         experiment.write_text(text + f"evaluation: {{features: {features}}}\n")
         with pytest.raises(ConfigError, match=refusal):
@@ -284,6 +292,52 @@ def test_methods_are_evaluated_alike(tmp_path: Path) -> None:
     file.write_text(json.dumps(known))
     with pytest.raises(ConfigError, match=r"methods.flow: task(.|\n)*with 'other'"):
         make_plan({"experiment": "two"}, tmp_path)
+
+
+def test_a_task_yields_what_its_evaluation_judges(tmp_path: Path) -> None:
+    two_generators(tmp_path)
+    file = tmp_path / "config" / "schema.json"
+    known = json.loads(file.read_text())
+    known["$defs"]["evaluations"]["generation"]["x-judges"] = "predictions"
+    file.write_text(json.dumps(known))
+    with pytest.raises(ConfigError, match=r"yields predictions(.|\n)*which yields examples"):
+        make_plan({"experiment": "two"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "message"),
+    [
+        ({"generation": {"treshold": 1}}, "mean 'threshold'"),
+        ({"generation": {"threshold": -1}}, "generation.threshold"),
+    ],
+)
+def test_options_of_generation_are_the_representations(
+    tmp_path: Path, experiment: dict[str, Any], message: str
+) -> None:
+    two_generators(tmp_path)
+    file = tmp_path / "config" / "experiments" / "two.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **experiment}))
+    with pytest.raises(ConfigError, match=message):
+        make_plan({"experiment": "two"}, tmp_path)
+    file = tmp_path / "config" / "experiments" / "calo-identification.yaml"
+    file.write_text(file.read_text() + "generation: {seed: 2}\n")
+    with pytest.raises(ConfigError, match="which makes no examples"):
+        make_plan({"experiment": "calo-identification"}, tmp_path)
+
+
+def test_samples_of_a_learnt_class_may_have_cross_sections(tmp_path: Path) -> None:
+    two_generators(tmp_path)
+    samples = {}
+    for cross_section, name in enumerate(("a", "b"), start=1):
+        (tmp_path / f"{name}.root").touch()
+        of = {"files": [f"{tmp_path}/{name}.root"], "class": "eplus"}
+        samples[name] = {**of, "cross_section": float(cross_section)}
+    dataset = {"like": "calo", "simulate": None, "classes": {"eplus": {}}, "samples": samples}
+    file = tmp_path / "config" / "datasets" / "calo-eplus.yaml"
+    file.write_text(yaml.safe_dump({**dataset, "luminosity": 1.0}))
+    plan = make_plan({"experiment": "two"}, tmp_path)
+    section = plan.job("evaluate", dataset="calo-eplus", method="gan")["section"]
+    assert section["samples"]["samples"]["b"]["expected"] == pytest.approx(2000.0)
 
 
 def test_a_generator_learns_one_class(tmp_path: Path) -> None:

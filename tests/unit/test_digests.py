@@ -34,7 +34,7 @@ from rootloom.shards.moments import Moments
 from rootloom.shards.reader import Shard
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages.evaluate import run
+from rootloom.stages.evaluate import Paths, run
 from rootloom.stages.friends import Branches, scores_of
 from rootloom.stages.statistics import read_moments
 from rootloom.system import atomic, provenance
@@ -299,14 +299,18 @@ def test_damaged_predictions_are_no_bad_input(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = b""
     path.write_bytes(content)
-    section = {"evaluation": {"kind": "classification"}, "dataset": "d", "method": "m"}
+    section = {
+        "evaluation": {"kind": "classification"}, "dataset": "d", "method": "m", "samples": None,
+        "judge": "rootloom.stages.judging:judge_predictions",
+    }  # fmt: skip
+    paths: Any = dict.fromkeys(Paths.__annotations__, ())
     job: Job = {"section": section, "code": "", "upstream": "", "fingerprint": ""}
     branches = Branches(experiment="e", folds={}, readers={}, simulated=False)
     with pytest.raises(InputError) as given:
         read_predictions(path)
     assert given.value.fault == "input"
     for action in (
-        lambda: run(job, predictions=[str(path)], held_out=[], output="e.json"),
+        lambda: run(job, **{**paths, "results": [str(path)]}),
         lambda: scores_of(branches, [str(path)], ["f"]),
     ):
         with pytest.raises(ResultError, match=r"(?s)p\.h5.*delete it and run snakemake again"):

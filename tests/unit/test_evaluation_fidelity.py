@@ -1,4 +1,4 @@
-"""Figures of generated showers against SciPy, scikit-learn and closed formulas."""
+"""Figures of generated samples against SciPy, scikit-learn and closed formulas."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from rootloom.evaluation.generation.physics_distance import (
 from rootloom.evaluation.generation.relations import (
     compare_correlations,
     compare_responses,
-    energy_edges,
+    condition_edges,
     response_in_bins,
 )
-from rootloom.evaluation.generation.samples import Showers
+from rootloom.evaluation.generation.samples import Samples
 from rootloom.evaluation.generation.two_sample import classifier_auc
 from rootloom.evaluation.uncertainties import auc_error
 
-OPTIONS = FidelityOptions(bins=20, energy_bins=4, bootstrap=30, trainings=2)
+OPTIONS = FidelityOptions(bins=20, response_bins=4, bootstrap=30, trainings=2)
 
 
 def normal(rows: int, seed: int, shift: float = 0.0, features: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).normal(shift, 1.0, (rows, features))
 
 
-def showers(rows: int, seed: int, *, scale: float = 1.0, shuffled: bool = False) -> Showers:
+def showers(rows: int, seed: int, *, scale: float = 1.0, shuffled: bool = False) -> Samples:
     """Nine cells in three layers whose shares fluctuate; `scale`: of the middle layer.
 
     shuffled: the features no longer belong together.
@@ -49,12 +49,13 @@ def showers(rows: int, seed: int, *, scale: float = 1.0, shuffled: bool = False)
     features = np.column_stack([layers / layers.sum(axis=1, keepdims=True), cells.max(axis=1)])
     if shuffled:
         features = rng.permuted(features, axis=0)
-    return Showers(
+    return Samples(
         ("fraction0", "fraction1", "fraction2", "hottest"),
         features,
         cells,
-        energy,
+        energy[:, None],
         cells.sum(axis=1),
+        noun="shower",
     )
 
 
@@ -162,7 +163,7 @@ def test_kpd_of_equal_distributions_is_zero_within_its_error() -> None:
 
 
 def test_auc_of_two_normal_distributions_is_the_closed_formula() -> None:
-    energy = np.random.default_rng(0).uniform(1, 100, (2, 2000))
+    energy = np.random.default_rng(0).uniform(1, 100, (2, 2000, 1))
     found = classifier_auc(normal(2000, 10), normal(2000, 11, 0.7), tuple(energy), 1)
     best = stats.norm.cdf(0.7 * np.sqrt(3) / np.sqrt(2))
     assert best - 0.04 < found.value < best + 4 * found.error
@@ -176,7 +177,7 @@ def test_auc_of_two_normal_distributions_is_the_closed_formula() -> None:
 def test_showers_of_one_energy_are_judged_together() -> None:
     """Copies of the same rows score alike; split apart, each would be taken for the other."""
     rng = np.random.default_rng(1)
-    energy = rng.uniform(1, 100, 600)
+    energy = rng.uniform(1, 100, (600, 1))
     order = rng.permutation(600)
     x = normal(600, 14)
     assert classifier_auc(x, x[order], (energy, energy[order]), 1).value == 0.5
@@ -199,7 +200,7 @@ def test_response_in_bins_of_requested_energy() -> None:
     rng = np.random.default_rng(17)
     energy = rng.uniform(1, 100, 8000)
     seen = energy * rng.normal(0.9, 0.05, 8000)
-    edges = energy_edges(energy, 5)
+    edges = condition_edges(energy, 5)
     np.testing.assert_allclose(np.histogram(energy, edges)[0], 1600)
     found = response_in_bins(energy, seen, edges)
     for name, statistic in (("mean", np.mean), ("width", lambda v: np.std(v, ddof=1))):
@@ -231,7 +232,7 @@ def test_energies_beyond_the_edges_count_in_the_outer_bins() -> None:
 
 def test_energies_that_are_all_the_same_are_one_bin() -> None:
     energy = np.full(200, 50.0)
-    found = response_in_bins(energy, energy * 0.9, energy_edges(energy, 8))
+    found = response_in_bins(energy, energy * 0.9, condition_edges(energy, 8))
     assert (found.mean.tolist(), found.width.tolist()) == ([pytest.approx(0.9)], [pytest.approx(0)])
 
 
@@ -270,7 +271,7 @@ def test_too_few_showers_and_missing_quantities_are_refused() -> None:
         compare(real, broken, OPTIONS)
 
 
-def weighted(sample: Showers, weight: np.ndarray) -> Showers:
+def weighted(sample: Samples, weight: np.ndarray) -> Samples:
     return dataclasses.replace(sample, event_weight=weight)
 
 
@@ -313,13 +314,13 @@ def test_distances_of_weighted_rows_are_scipys_and_those_of_repeated_rows() -> N
     assert kernel_physics_distance(real, other, 1, weights).value == pytest.approx(kernel, rel=1e-9)
 
 
-def reweighted(rows: int, seed: int) -> Showers:
+def reweighted(rows: int, seed: int) -> Samples:
     """Showers of a falling spectrum, each as often as of an even one but by weight."""
     sample = showers(2 * rows, seed)
-    kept = np.random.default_rng([seed, 99]).random(2 * rows) < 1 / (1 + sample.condition / 50)
-    weight = 1 + sample.condition / 50
-    parts = (sample.features, sample.cells, sample.condition, sample.response)
-    return Showers(sample.names, *(part[kept] for part in parts), event_weight=weight[kept])
+    weight = 1 + sample.condition[:, 0] / 50
+    kept = np.random.default_rng([seed, 99]).random(2 * rows) < 1 / weight
+    parts = (sample.features, sample.inputs, sample.condition, sample.response)
+    return Samples(sample.names, *(part[kept] for part in parts), event_weight=weight[kept])
 
 
 def test_weights_make_one_sample_of_another() -> None:
@@ -335,7 +336,7 @@ def test_weights_make_one_sample_of_another() -> None:
         assert abs(seen[name].value - 0.5) < 4 * seen[name].error, name
     for name in ("fpd", "kpd"):
         assert abs(seen[name].value) < 4 * seen[name].error, name
-    np.testing.assert_allclose(found.average[1], np.average(made.cells, 0, weights=made.weight))
+    np.testing.assert_allclose(found.average[1], np.average(made.inputs, 0, weights=made.weight))
 
 
 def test_negative_weights_give_figures() -> None:
@@ -355,7 +356,7 @@ def test_negative_weights_give_figures() -> None:
 
 def test_the_error_of_the_area_contains_the_spread_over_trainings() -> None:
     real, other = normal(300, 30), normal(300, 31, 0.4)
-    energy = np.random.default_rng(0).uniform(1, 100, (2, 300))
+    energy = np.random.default_rng(0).uniform(1, 100, (2, 300, 1))
     found = classifier_auc(real, other, tuple(energy), 1, trainings=4)
     single = [
         classifier_auc(real, other, tuple(energy), seed, trainings=2) for seed in (10, 20, 30, 40)
@@ -374,3 +375,27 @@ def test_the_error_of_the_area_contains_the_spread_over_trainings() -> None:
     assert found.value == pytest.approx(np.mean(areas))
     assert found.error == pytest.approx(np.hypot(by_rows, np.std(areas, ddof=1)))
     assert found.error > 1.05 * by_rows
+
+
+def test_samples_without_a_condition_or_a_response() -> None:
+    """Of examples to which nothing was asked, classifiers see what they are alone."""
+    real, other, off = (
+        dataclasses.replace(sample, condition=np.empty((600, 0)), response=None)
+        for sample in (showers(600, 1), showers(600, 2), showers(600, 3, scale=1.4))
+    )
+    found = compare(real, other, OPTIONS)
+    assert found.response is None
+    assert not {"response", "resolution"} & set(found.figures)
+    assert abs(found.figures["auc_high"].value - 0.5) < 4 * found.figures["auc_high"].error
+    seen = compare(real, off, OPTIONS).figures["auc_high"]
+    assert seen.value - 0.5 > 5 * seen.error
+
+
+def test_neighbours_in_several_conditions_are_judged_apart() -> None:
+    """The first number decides who they are, then the second; equal rows of samples meet."""
+    condition = np.array([[2.0, 1.0], [1.0, 5.0], [2.0, 0.0], [1.0, 4.0]])
+    half = two_sample._halves(condition, 1, 0)
+    assert half[1] != half[3]
+    assert half[0] != half[2]
+    shuffled = [3, 0, 2, 1]
+    np.testing.assert_array_equal(two_sample._halves(condition[shuffled], 1, 0), half[shuffled])

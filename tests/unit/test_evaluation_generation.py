@@ -1,4 +1,4 @@
-"""Showers read by one reader, and what an evaluation and its page say of them."""
+"""Examples read by one reader, and what an evaluation and its page say of them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from rootloom.report.generation.chapter import _scaled
 from rootloom.report.inputs import History, ReportInputs
 from rootloom.report.page import write_report
 from rootloom.representations.calorimeter import CalorimeterCells
-from rootloom.rootio.cells import cell_rows
 from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.occupied import occupied_rows
 from rootloom.rootio.writing import write_tree
 from rootloom.shards.weights import EventWeights
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages.comparing import Sampling, stored_showers, stored_weights, written_showers
+from rootloom.stages.comparing import Sampling, stored_examples, stored_weights, written_examples
 from rootloom.system.atomic import sealed
 
 LAYERS = ((3, 1), (1, 3), (3, 1))
@@ -33,12 +33,13 @@ VARIABLES = {"energy": "energy", "total": "sum(cell_energy)", "hottest": "max(ce
 OBJECTS = {"cells": {"id": "cell_id", "energy": "cell_energy"}}
 READER = RowReader("showers", VARIABLES, OBJECTS, classes=(ClassRule("eplus", by_file=True),))
 AS_STORED = EventWeights()
-FAST = Generation(bins=10, energy_bins=3, bootstrap=5, trainings=2, max_rows=150)
+FAST = Generation(bins=10, response_bins=3, bootstrap=5, trainings=2, max_rows=150)
 
 
 def result(*members: int, evaluator: Generation = FAST, floor: int = 2) -> GenerationResult:
     real, made = showers(150, 1), [showers(150, seed, scale=1.2) for seed in members]
-    return evaluator.result(real, evaluator.floor(real, showers(150, floor)), made, LAYERS)
+    known = CalorimeterCells(layers=LAYERS)
+    return evaluator.result(real, evaluator.floor(real, showers(150, floor)), made, known)
 
 
 def evaluation(method: str, found: GenerationResult) -> Evaluation:
@@ -73,9 +74,10 @@ def test_members_are_summarised_and_pooled(one: GenerationResult, two: Generatio
     assert one.figures()["fpd"].spread is None
     assert one.floor == two.floor
     real, members = showers(150, 1), [showers(150, seed, scale=1.2) for seed in (4, 5)]
-    np.testing.assert_allclose(
-        two.average.generated, np.mean([m.cells.mean(axis=0) for m in members], axis=0)
-    )
+    mean = np.mean([m.inputs.mean(axis=0) for m in members], axis=0)
+    for image, (nx, ny), cells in zip(two.images, LAYERS, np.split(mean, [3, 6]), strict=True):
+        np.testing.assert_allclose(image.generated, cells.reshape(nx, ny).T)
+        assert image.panel.x_label == "x / mm"
     found = two.features[1]
     edges = np.array(found.edges)
     for density, samples in ((found.real, [real]), (found.generated, members)):
@@ -98,7 +100,7 @@ def test_a_floor_survives_its_file_and_a_broken_one_is_refused(
     write_result(file, one.floor)
     assert read_floor(file) == one.floor
     file.write_text(sealed(to_json(one.floor).replace('"compared"', '"compares"')))
-    with pytest.raises(InputError, match=f"{file}(.|\n)*comparison of real showers(.|\n)*compare"):
+    with pytest.raises(InputError, match=f"{file}(.|\n)*comparison of real examples(.|\n)*compare"):
         read_floor(file)
     with pytest.raises(InputError, match=r"absent\.json"):
         read_floor(tmp_path / "absent.json")
@@ -118,7 +120,7 @@ def test_the_page_shows_methods_and_the_floor(
     # Two tables of figures and one of features, each with the floor below the methods.
     assert text.count('<tr class="sum"><th scope="row">real showers</th>') == 3
     assert text.count("<svg") >= 4 + 1 + 1 + 2
-    assert picture.name == "showers.png"
+    assert picture.name == "generated.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -140,7 +142,10 @@ def cells(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def written(path: Path, energy: np.ndarray, found: np.ndarray) -> Path:
     segmentation = Segmentation(LAYERS, (1.0, 2.0, 3.0), 30.0)
-    write_tree(path, "showers", [cell_rows({"energy": energy}, found, segmentation)])
+    rows = occupied_rows(
+        {"energy": energy}, found, segmentation.places, collection="cell", quantity="energy"
+    )
+    write_tree(path, "showers", [rows])
     return path
 
 
@@ -149,9 +154,9 @@ def test_stored_and_written_showers_are_read_alike(tmp_path: Path) -> None:
     path = written(tmp_path / "showers.root", energy, found)
     representation = CalorimeterCells(layers=LAYERS, keep_bits=23)
     sampling = Sampling(representation, ("hottest", "total"), rows=1000, seed=1)
-    made = written_showers(path, READER, "eplus", sampling)
-    np.testing.assert_array_equal(made.condition, energy)
-    np.testing.assert_array_equal(made.cells, found)
+    made = written_examples(path, READER, "eplus", sampling)
+    np.testing.assert_array_equal(made.condition, energy[:, None])
+    np.testing.assert_array_equal(made.inputs, found)
     np.testing.assert_array_equal(made.features[:, 0], found.max(axis=1))
     np.testing.assert_allclose(made.features[:, 1], found.sum(axis=1), rtol=1e-6)
     np.testing.assert_allclose(made.response, found.sum(axis=1), rtol=1e-6)
@@ -162,13 +167,13 @@ def test_stored_and_written_showers_are_read_alike(tmp_path: Path) -> None:
     ) as writer:
         for block in READER.read(str(path), 0, 50, file_class="eplus"):
             writer.append(block, representation.encode(block.columns))
-    stored = stored_showers([shard], "test", sampling, AS_STORED)
-    for field in ("features", "cells", "condition", "response"):
+    stored = stored_examples([shard], "test", sampling, AS_STORED)
+    for field in ("features", "inputs", "condition", "response"):
         np.testing.assert_array_equal(getattr(stored, field), getattr(made, field))
     np.testing.assert_array_equal(stored.weight, np.ones(50))
     np.testing.assert_array_equal(stored_weights([shard, shard], "test", AS_STORED), np.ones(100))
     with pytest.raises(DataError, match="the train split"):
-        stored_showers([shard], "train", sampling, AS_STORED)
+        stored_examples([shard], "train", sampling, AS_STORED)
 
 
 def test_showers_of_samples_count_by_their_cross_sections(tmp_path: Path) -> None:
@@ -184,7 +189,7 @@ def test_showers_of_samples_count_by_their_cross_sections(tmp_path: Path) -> Non
                 writer.append(block, representation.encode(block.columns))
     sampling, events = Sampling(representation, ("total",), 1000, 1), EventWeights({"a": 3, "b": 7})
     expected = np.repeat([3.0, 7.0], list(sizes.values()))
-    found = stored_showers(shards, "test", sampling, events)
+    found = stored_examples(shards, "test", sampling, events)
     np.testing.assert_array_equal(found.weight, expected)
     np.testing.assert_array_equal(stored_weights(shards, "test", events), expected)
 
@@ -199,7 +204,7 @@ def test_a_shower_without_cells_has_all_features(tmp_path: Path) -> None:
     reader = RowReader("showers", variables, OBJECTS, classes=(ClassRule("eplus", by_file=True),))
     names = tuple(name for name in variables if name != "energy")
     sampling = Sampling(CalorimeterCells(layers=LAYERS, keep_bits=23), names, rows=9, seed=1)
-    made = written_showers(path, reader, "eplus", sampling)
+    made = written_examples(path, reader, "eplus", sampling)
     assert (made.features[1] == 0).all()
     full = found[[0, 2]]
     hottest = made.features[[0, 2], names.index("hottest")]
@@ -211,13 +216,14 @@ def test_of_many_showers_some_are_drawn(tmp_path: Path) -> None:
     path = written(tmp_path / "showers.root", energy, found)
     representation = CalorimeterCells(layers=LAYERS, keep_bits=23)
     drawn = [
-        written_showers(path, READER, "eplus", Sampling(representation, ("total",), 150, seed))
+        written_examples(path, READER, "eplus", Sampling(representation, ("total",), 150, seed))
         for seed in (1, 1, 2)
     ]
     assert [len(d) for d in drawn] == [150] * 3
     np.testing.assert_array_equal(drawn[0].condition, drawn[1].condition)
-    assert set(drawn[0].condition) != set(drawn[2].condition)
-    assert len(set(drawn[0].condition) & set(energy.astype(np.float64))) == 150
+    chosen = [set(d.condition[:, 0]) for d in drawn]
+    assert chosen[0] != chosen[2]
+    assert len(chosen[0] & set(energy.astype(np.float64))) == 150
 
 
 def test_generated_showers_count_as_the_rows_whose_energies_they_have(tmp_path: Path) -> None:
@@ -228,13 +234,13 @@ def test_generated_showers_count_as_the_rows_whose_energies_they_have(tmp_path: 
     sampling = Sampling(CalorimeterCells(layers=LAYERS, keep_bits=23), ("total",), 1000, 1)
     # A selection drops rows; the others keep their own weights.
     reader = dataclasses.replace(READER, select="energy > 20")
-    made = written_showers(path, reader, "eplus", sampling, weight)
+    made = written_examples(path, reader, "eplus", sampling, weight)
     kept = (energy > 20) & (weight != 0)
     assert 10 < kept.sum() < 49
     np.testing.assert_array_equal(made.weight, weight[kept])
-    np.testing.assert_array_equal(made.condition, energy[kept])
+    np.testing.assert_array_equal(made.condition[:, 0], energy[kept])
     with pytest.raises(DataError, match="49 showers"):
-        written_showers(path, READER, "eplus", sampling, weight[:49])
+        written_examples(path, READER, "eplus", sampling, weight[:49])
 
 
 def test_tables_scale_limits_and_keep_reasons() -> None:

@@ -1,4 +1,4 @@
-"""Generated showers: what stands in the file, read by uproot, is what was asked for and made."""
+"""Generated examples: what stands in the file, read by uproot, is what was asked for and made."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ import uproot
 
 from rootloom.cli import main
 from rootloom.errors import ConfigError, DataError, InputError, TrainingError
+from rootloom.representations.calorimeter import CalorimeterCells, ShowerOptions
 from rootloom.rootio.writing import Rows, write_tree
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.simulate.calo import Calo
 from rootloom.stages import sampling
-from rootloom.stages.sampling import Energies, Request, write_showers
+from rootloom.stages.sampling import Conditions, Request, write_examples
 from rootloom.training import bundle
 from rootloom.training.generate import Sampler, regrouped
+from rootloom.types import Shower
 
 LAYERS, HALF = ((2, 8), (4, 4)), 30.0
 CELLS = 32
+CELLS_OF = CalorimeterCells(layers=LAYERS)
 ROWS, SEED = 1_100, 5  # more than a basket
 BRANCHES = {
     "energy",
@@ -64,8 +67,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     bundle.save(path, found)
     task = sampling.load_generator(path).task
-    z, cells, ones = jnp.zeros((4, 6)), jnp.ones((4, CELLS)), jnp.ones(4)
-    params = task.model.init(jax.random.key(1), z, cells, ones, ones, task.scale)["params"]
+    z, ones = jnp.zeros((4, 6)), jnp.ones(4)
+    real = Shower(jnp.ones((4, CELLS)), ones)
+    params = task.model.init(jax.random.key(1), z, real, ones[:, None], ones, task.scale)["params"]
     bundle.save(path, replace(found, params=params))
     return path
 
@@ -75,10 +79,12 @@ def generator(model: Path) -> sampling.Generator:
     return sampling.load_generator(model)
 
 
-def write(path: Path, generator: sampling.Generator, rows: int = ROWS, **fields: Any) -> ak.Array:
-    seed = fields.pop("seed", SEED)
-    energies = sampling.even_energies(5.0, 50.0, rows, seed)
-    write_showers(path, generator, Request(energies, seed, **fields))
+def write(
+    path: Path, generator: sampling.Generator, rows: int = ROWS, batch: int = 256, **fields: Any
+) -> ak.Array:
+    options = ShowerOptions(**{"seed": SEED, **fields})
+    energies = sampling.even_conditions(generator, {"energy": (5.0, 50.0)}, rows, options.seed)
+    write_examples(path, generator, Request(energies, options, batch=batch))
     return read(path)
 
 
@@ -108,7 +114,8 @@ def made_at_once(generator: sampling.Generator, energy: np.ndarray, seed: int) -
     """All cells in one call of the task's own function, each shower by the number of its row."""
     words = np.stack([np.zeros(len(energy)), np.arange(len(energy))], axis=1).astype(np.uint32)
     run = jax.jit(generator.task.generate)
-    return np.asarray(run(generator.params, jnp.asarray(energy), jax.random.key(seed), words))
+    condition = jnp.asarray(energy)[:, None]
+    return np.asarray(run(generator.params, condition, jax.random.key(seed), words).cells)
 
 
 def test_the_file_holds_the_models_showers_at_the_energies_asked_for(
@@ -180,13 +187,13 @@ def test_the_batch_changes_rounding_alone(
 
 
 def test_eight_devices_make_the_bits_of_one(generator: sampling.Generator) -> None:
-    energies = [np.linspace(5, 50, 301)]
+    energies = [np.linspace(5, 50, 301)[:, None]]
     one, eight = (
         Sampler(generator.task, generator.params, seed=3, batch=32, devices=devices)
         for devices in (1, 8)
     )
     assert jax.local_device_count() == 8
-    cells = [np.concatenate([s.cells for s in which.showers(energies)]) for which in (one, eight)]
+    cells = [np.concatenate([s.cells for s in which.examples(energies)]) for which in (one, eight)]
     assert cells[0].shape == (301, CELLS)
     np.testing.assert_array_equal(*cells)
 
@@ -209,14 +216,14 @@ def test_showers_stream(generator: sampling.Generator, tmp_path: Path) -> None:
     def energies() -> Iterator[np.ndarray]:
         for _ in range(rows // block):
             next(taken)
-            yield np.full(block, 20.0)
+            yield np.full((block, 1), 20.0)
 
     def progress(done: int, total: int) -> None:
         assert total == rows
         ahead.append(int(repr(taken)[6:-1]) * block - done)
 
-    request = Request(Energies(rows, energies(), {}), 1, batch=32)
-    write_showers(tmp_path / "made.root", generator, request, progress=progress)
+    request = Request(Conditions(rows, energies(), {}), batch=32, options=ShowerOptions())
+    write_examples(tmp_path / "made.root", generator, request, progress=progress)
     assert len(ahead) == 6
     assert max(ahead) <= 2_000
     with uproot.open(tmp_path / "made.root") as file:
@@ -263,7 +270,7 @@ def test_the_command_writes_a_file_with_its_provenance(
         record = json.loads(str(file["provenance"]))
     assert record["stage"] == "generate"
     assert record["seed"] == 9
-    assert record["section"]["energies"] == {"low": 10, "high": 20}
+    assert record["section"]["condition"] == {"energy": {"low": 10, "high": 20}}
     assert str(tmp_path) not in json.dumps(record)
 
 
@@ -294,7 +301,8 @@ def test_energies_far_from_the_trainings_are_pointed_out(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(model, tmp_path / "made.root", "--rows", "9", "--energy", "40", "90") == 0
-    assert "has learnt from 5 to 50 GeV" in capsys.readouterr().out
+    assert "energy from 4" in (said := capsys.readouterr().out)
+    assert "has learnt from 5 to 50 GeV" in said
 
 
 @pytest.mark.usefixtures("_settled")
@@ -309,6 +317,8 @@ def test_energies_far_from_the_trainings_are_pointed_out(
         (["--rows", "5", "--seed", "-1"], "seed"),
         (["--rows", "5", "--batch", "0"], "batch"),
         (["--rows", "5", "--threshold", "nan"], "threshold"),
+        (["--rows", "5", "--condition", "mass", "1", "2"], "makes showers to: energy"),
+        (["--rows", "5", "--energy", "1", "much"], "a number"),
         (["--energies", "nowhere.root"], "nowhere.root"),
     ],
 )
@@ -330,24 +340,24 @@ def test_files_that_do_not_say_the_energies_are_refused(tmp_path: Path) -> None:
         file["a"] = {"energy": np.ones(3, np.float32)}
         file["b"] = {"energy": np.ones(3, np.float32)}
     with pytest.raises(InputError, match="one tree"):
-        sampling.energies_of_file(str(path), "energy")
+        sampling.conditions_of_file(CELLS_OF, f"{path}:energy")
     write_tree(path, "a", [Rows({"energy": np.array([1, -2, 3], np.float32)})])
     with pytest.raises(InputError, match="at least the 4 entries"):
-        sampling.energies_of_file(str(path), "energy", 4)
+        sampling.conditions_of_file(CELLS_OF, str(path), 4)
     with pytest.raises(InputError, match="did you mean 'energy'"):
-        list(sampling.energies_of_file(str(path), "energi").blocks)
+        list(sampling.conditions_of_file(CELLS_OF, f"{path}:energi").blocks)
+    with pytest.raises(ConfigError, match="1 expressions, of energy"):
+        sampling.conditions_of_file(CELLS_OF, f"{path}:energy;energy")
 
 
 def test_a_refusal_leaves_no_file(generator: sampling.Generator, tmp_path: Path) -> None:
-    energies = Energies(3, [np.array([6.0, 7.0]), np.array([-2.0])], {})
+    energies = Conditions(3, [np.array([[6.0], [7.0]]), np.array([[-2.0]])], {})
     with pytest.raises(DataError, match="energy of shower 2"):
-        write_showers(tmp_path / "made.root", generator, Request(energies, 1))
+        write_examples(tmp_path / "made.root", generator, Request(energies, ShowerOptions()))
     broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), generator.params)
-    energies = Energies(2, [np.array([6.0, 7.0])], {})
-    with pytest.raises(TrainingError, match="2 of 2 showers"):
-        write_showers(
-            tmp_path / "made.root", generator._replace(params=broken), Request(energies, 1)
-        )
+    request = Request(Conditions(2, [np.array([[6.0], [7.0]])], {}), ShowerOptions())
+    with pytest.raises(TrainingError, match=r"2 of 2 showers(.|\n)*at energy 6 GeV"):
+        write_examples(tmp_path / "made.root", generator._replace(params=broken), request)
     assert not list(tmp_path.iterdir())
 
 
@@ -357,7 +367,7 @@ def test_other_models_and_outputs_that_exist_are_refused(
 ) -> None:
     other = tmp_path / "other.safetensors"
     bundle.save(other, replace(bundle.load(model), task={"kind": "classification"}))
-    with pytest.raises(ConfigError, match="which yields scores"):
+    with pytest.raises(ConfigError, match="which yields predictions"):
         sampling.load_generator(other)
     assert command(other, tmp_path / "made.root", "--rows", "5") == 1
     assert "task 'classification'" in capsys.readouterr().err

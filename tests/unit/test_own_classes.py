@@ -17,6 +17,8 @@ from rootloom.config import registry
 from rootloom.config.members import lacking
 from rootloom.config.sections import Library
 from rootloom.errors import ConfigError
+from rootloom.representations.base import Representation
+from rootloom.representations.image import JetImage
 from rootloom.shards.moments import Moments
 from rootloom.stages import make_plan
 from rootloom.stages.networks import task_of
@@ -138,6 +140,7 @@ def test_what_is_wrong_with_ones_own_is_refused_by_name(
     [
         ("def sample(", "def sampled(", "'sample' of Ratios: Values to take moments of"),
         ("same_shape", "drawn", r"'panels' of Ratios: The axes of the images of a row.*`drawn`"),
+        ("same_shape", "generated", r"'restore' of Ratios: The inverse of `normalise`"),
         ("same_shape: ClassVar[bool] = True", "not_encoded: ClassVar[tuple] = ()", "'only'"),
         ("@dataclass(frozen=True)", "", "a dataclass, whose fields"),
     ],
@@ -149,6 +152,17 @@ def test_a_member_that_is_missing_is_refused_with_its_purpose(
     file.write_text(file.read_text().replace(old, new))
     with pytest.raises(ConfigError, match=message):
         Library(project / "config").representation("ratios")
+
+
+def test_a_member_asked_for_by_two_flags_is_wanted_where_both_are_set() -> None:
+    class Drawn(JetImage):
+        images = Representation.images
+
+    class Flat(Drawn):
+        drawn = False
+
+    assert "`generated` and `drawn`" in lacking(Drawn, Representation)["images"]
+    assert not lacking(Flat, Representation)
 
 
 def test_ones_own_train_to_a_prediction(project: Path) -> None:

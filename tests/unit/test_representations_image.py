@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import vector
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rootloom.errors import ConfigError, DataError
-from rootloom.representations.image import JetImage
-from rootloom.types import Ragged
+from rootloom.representations.image import ImageOptions, JetImage
+from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.writing import write_tree
+from rootloom.types import Image, Ragged
 
 PLAIN = JetImage(select=None, keep_bits=23)
 
@@ -178,3 +185,83 @@ def test_refusals() -> None:
     jet[1, 2] = np.nan
     with pytest.raises(DataError, match=r"constituents\.pz'.*row 0"):
         draw(PLAIN, [jet])
+
+
+# -- as what generators make ------------------------------------------------------------------
+
+CHARGED = JetImage(select=None, channels=("pt", "charged_count"), pixels=9, centre="jet_axis")
+
+
+def stored(image: JetImage, jets: int = 12) -> dict[str, Any]:
+    """Shard columns of jets, the first of which is empty."""
+    momenta = [np.zeros((0, 4)), *(random_jet(seed, 6 + seed) for seed in range(1, jets))]
+    charge = [np.arange(len(jet)) % 2 for jet in momenta]
+    return image.encode(table(momenta, charge=charge))
+
+
+@pytest.mark.parametrize("scale", ["none", "channel", "pixel"])
+def test_restoring_is_the_inverse_of_normalising(scale: Any) -> None:
+    image = replace(CHARGED, scale=scale, scale_floor=0.01)
+    columns = stored(image)
+    moments = {name: Moments(x) for name, x in image.sample(columns).items()}
+    raw = image.collate(columns, np.arange(12), 14)
+    scaled = image.normalise(raw, moments)
+    assert (scale == "none") == np.array_equal(scaled.x, raw.x)
+    np.testing.assert_allclose(image.restore(scaled, moments).x, raw.x, rtol=1e-5, atol=1e-5)
+    assert not image.restore(scaled, moments).x[[0, 12, 13]].any()
+
+
+def test_written_images_are_read_back(tmp_path: Path) -> None:
+    columns = stored(CHARGED)
+    inputs = CHARGED.collate(columns, np.arange(12), 12)
+    whole = CHARGED.decode(inputs._replace(x=inputs.x - 1e-4), ImageOptions(threshold=0.2))
+    write_tree(tmp_path / "made.root", "jets", [whole])
+    dataset = RowReader("jets", {"pt": "pt"}, classes=(ClassRule("w", by_file=True),))
+    reader, names = CHARGED.read_back(dataset)
+    (block,) = reader.read(
+        str(tmp_path / "made.root"), 0, 12, file_class="w", columns=names, unlabelled=False
+    )
+    again = CHARGED.recode(block.columns)
+    expected = np.where(inputs.x - 1e-4 > 0.2, inputs.x - 1e-4, 0)
+    found = CHARGED.collate(again, np.arange(12), 12).x
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
+    assert again["image.pixel"].values.dtype == columns["image.pixel"].values.dtype
+    # Where a pixel lies: at the middle of its ninth of ±1.25 about the axis.
+    lists = whole.lists["pixel"]
+    row, rest = np.divmod(lists["id"].values, 18)
+    step = 2 * CHARGED.half_width / 9
+    np.testing.assert_allclose(lists["phi"].values, (row - 4) * step, atol=1e-6)
+    np.testing.assert_allclose(lists["y"].values, (rest // 2 - 4) * step, atol=1e-6)
+    np.testing.assert_array_equal(lists["channel"].values, rest % 2)
+
+
+def test_observables_of_images_are_those_of_massless_pixels() -> None:
+    columns = stored(CHARGED)
+    inputs = CHARGED.collate(columns, np.arange(12), 12)
+    names = [(one.name, one.unit) for one in CHARGED.observables()]
+    found = dict(zip((name for name, _ in names), CHARGED.observe(inputs).T, strict=True))
+    assert dict(names)["pt_mass"] == "GeV"
+    assert dict(names)["charged_count_sum"] == ""
+    assert not any("charged_count_mass" in name for name in found)
+    at = (np.arange(9) - 4) * 2 * CHARGED.half_width / 9
+    phi, y = np.meshgrid(at, at, indexing="ij")
+    for row, image in enumerate(inputs.x[..., 0]):
+        pixels = vector.array({"pt": image.ravel(), "eta": y.ravel(), "phi": phi.ravel(),
+                               "mass": np.zeros(81)})  # fmt: skip
+        total = vector.obj(px=pixels.px.sum(), py=pixels.py.sum(), pz=pixels.pz.sum(),
+                           E=pixels.E.sum())  # fmt: skip
+        assert found["pt_pt"][row] == pytest.approx(total.pt, rel=1e-5, abs=1e-6)
+        assert found["pt_mass"][row] == pytest.approx(total.mass if row else 0, rel=1e-4, abs=1e-3)
+        assert found["pt_active"][row] == np.count_nonzero(image)
+        assert found["pt_sum"][row] == pytest.approx(image.sum(), rel=1e-5)
+    units = {one.unit for one in replace(CHARGED, norm="sum").observables()}
+    assert units == {""}
+
+
+def test_means_of_flat_images_are_drawn_as_images() -> None:
+    columns = stored(CHARGED)
+    flat = CHARGED.flat(CHARGED.collate(columns, np.arange(12), 12))
+    drawn = CHARGED.draw(columns, np.arange(12))
+    for mean, images in zip(CHARGED.images(flat.mean(axis=0)[None]), drawn, strict=True):
+        np.testing.assert_allclose(mean[0], images.mean(axis=0), rtol=1e-6)
+    assert CHARGED.condition(Image(np.zeros((5, 9, 9, 2), np.float32))).shape == (5, 0)

@@ -40,6 +40,7 @@ from rootloom.tasks.classification import Classification
 from rootloom.training.loop import fit
 from rootloom.training.options import EarlyStopping, TrainingOptions
 from rootloom.training.state import initial_params
+from rootloom.types import Shower
 
 pytestmark = pytest.mark.usefixtures("strict")
 
@@ -65,13 +66,14 @@ def test_the_joint_gradient_is_both_gradients(params: Any) -> None:
     inputs, present = data.inputs, jnp.ones(SIZE)
 
     def logit(p: Any, cells: Any) -> Any:
-        seen = ours.model.see(cells, inputs.energy, ours.scale)
+        shower = Shower(cells, inputs.energy)
+        seen = ours.model.see(shower, inputs.energy[:, None], ours.scale)
         return ours.model.apply({"params": p}, seen, present, method=CaloGAN.discriminate)[:, 0]
 
     def made(p: Any) -> Any:
         z = example_normal(example_seeds(KEY, data.id), 0x5EED, (6,))
-        given = z, inputs.energy, ours.scale
-        return ours.model.apply({"params": p}, *given, method=CaloGAN.generate)
+        given = z, inputs.energy[:, None], ours.scale
+        return ours.model.apply({"params": p}, *given, method=CaloGAN.generate).cells
 
     def of_discriminator(own: Any) -> Any:
         p = {**params, "discriminator": own}
@@ -228,7 +230,7 @@ def test_a_generated_shower_follows_its_energy_and_its_id(params: Any) -> None:
     ours = task()
     energy = jnp.linspace(5, 50, SIZE)
     identity = jnp.asarray(id_words(np.arange(SIZE, dtype=np.uint64) << np.uint64(30)))
-    generate = jax.jit(ours.generate)
+    generate = jax.jit(lambda p, e, k, i: ours.generate(p, e[:, None], k, i).cells)
     whole = generate(params, energy, KEY, identity)
     assert whole.shape == (SIZE, 32)
     assert len(np.unique(whole, axis=0)) == SIZE
@@ -265,9 +267,10 @@ def test_a_training_has_two_rates_and_brings_the_showers_closer(tmp_path: Path) 
     first, best = result.history[0], result.history[result.best_epoch]
     assert best["separation"] < 0.6 * first["separation"]
     assert best["energy_off"] < first["energy_off"]
-    sums = ours.predict(result.params, local(np.arange(SIZE)), KEY)
-    assert tuple(sums) == ours.columns() == tuple(f"generated_layer{i}" for i in range(2))
-    assert all(values.shape == (SIZE,) and (values >= 0).all() for values in sums.values())
+    made = ours.generate(result.params, jnp.full((SIZE, 1), 30.0), KEY, local(np.arange(SIZE)).id)
+    assert isinstance(made, Shower)
+    assert (made.energy == 30).all()
+    assert (made.cells >= 0).all()
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -74,7 +74,7 @@ def generates(project: Project) -> None:
     project.edit(
         "config/experiments/gan.yaml", "dataset:", "generation: {threshold: 0.05}\ndataset:"
     )
-    assert set(project.planned()) == {"generate", "fidelity", "report"}
+    assert set(project.planned()) == {"generate", "evaluate", "report"}
     project.snakemake()
     cut = read(project.path / MADE)
     for whole, left in zip(made["cell_energy"], cut["cell_energy"], strict=True):
@@ -94,15 +94,16 @@ def compares(project: Project) -> None:
     assert high.value > 0.9
     assert abs(floor.value - 0.5) < 4 * floor.statistical
     total = [cells.sum() for cells in made["cell_energy"]]
-    np.testing.assert_allclose(sum(result.average.generated), np.mean(total), rtol=1e-3)
+    means = [np.sum(image.generated) for image in result.images]
+    np.testing.assert_allclose(sum(means), np.mean(total), rtol=1e-3)
     page = (project.path / "results/gan/report.html").read_text()
     assert "real showers" in page
-    assert (project.path / "results/gan/showers.png").read_bytes().startswith(b"\x89PNG")
+    assert (project.path / "results/gan/generated.png").read_bytes().startswith(b"\x89PNG")
     # Fewer features compare anew, with shards that hold what is compared.
     project.edit(
         "config/experiments/gan.yaml", "dataset:", "evaluation: {features: [total]}\ndataset:"
     )
-    assert {"floor", "fidelity"} < set(project.planned())
+    assert {"floor", "evaluate"} < set(project.planned())
     project.edit("config/experiments/gan.yaml", "[total]", "[totl]")
     assert "did you mean 'total'" in project.snakemake("--dry-run", check=False)
     project.edit("config/experiments/gan.yaml", "evaluation: {features: [totl]}\n", "")

@@ -46,6 +46,10 @@ DECLARED = (
     "evaluation",
     "shown",
     "drawn",
+    "generated",
+    "expressed",
+    "judges",
+    "reference",
 )
 
 
@@ -89,6 +93,8 @@ def of_class(cls: type) -> dict[str, Any]:
     for attribute in DECLARED:
         if hasattr(cls, attribute):
             schema[f"x-{attribute}"] = getattr(cls, attribute)
+    if getattr(cls, "generated", False):
+        schema["x-generation"] = of_class(cls.generation)  # type: ignore[attr-defined]
     return schema
 
 

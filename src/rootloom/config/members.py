@@ -19,11 +19,14 @@ _FLAG = "__asked_if__"
 _REFUSALS = re.compile(r"\s*\bRaises \w+Error\b")
 
 
-def asked_if(flag: str) -> Callable[[F], F]:
-    """Mark a method whose default does not do where a class sets this attribute, as `drawn`."""
+def asked_if(*flags: str) -> Callable[[F], F]:
+    """Mark a method whose default does not do where a class sets all these attributes.
+
+    Such as `drawn`.
+    """
 
     def marked(method: F) -> F:
-        setattr(method, _FLAG, flag)
+        setattr(method, _FLAG, flags)
         return method
 
     return marked
@@ -38,11 +41,11 @@ def lacking(cls: type, base: type) -> dict[str, str]:
     found = {n: said.get(n, "see its base class") for n in attributes if not _has(cls, n)}
     for name in (name for kind in kinds for name in vars(kind)):
         method = inspect.getattr_static(cls, name)
-        flag = vars(method).get(_FLAG) if inspect.isfunction(method) else None
+        flags = vars(method).get(_FLAG, ()) if inspect.isfunction(method) else ()
         if getattr(method, "__isabstractmethod__", False):
             found[name] = _first_line(method)
-        elif flag is not None and getattr(cls, flag) != getattr(base, flag):
-            found[name] = f"{_first_line(method)} (the class says `{flag}`)"
+        elif flags and all(getattr(cls, flag) != getattr(base, flag) for flag in flags):
+            found[name] = f"{_first_line(method)} (the class says `{'` and `'.join(flags)}`)"
     return found
 
 

@@ -459,15 +459,6 @@ class Expected(Section):
     source: str
 
 
-class Generation(Section):
-    """How a trained generator is asked for showers like those of the test split."""
-
-    seed: int = Field(default=1, description="of the random numbers that showers are made of")
-    threshold: float = Field(
-        default=0.0, ge=0, description="GeV; cells at or below it are left out"
-    )
-
-
 class Images(Section):
     """Average images shown in the report."""
 
@@ -533,7 +524,11 @@ class Experiment(Section):
     evaluation: dict[str, Any] = Field(
         {}, description="how results become figures: fields of the task's kind of evaluation"
     )
-    generation: Generation = Generation()
+    generation: dict[str, Any] = Field(
+        {},
+        description="how examples like those of the test split are made: options of the "
+        "representation that is generated",
+    )
     images: Images | list[str] | None = Field(
         None, description="representations whose average images the report shows"
     )
@@ -663,6 +658,7 @@ class Library:
             )
         self.check("tasks", experiment.task, f"{where}: task")
         self.check("evaluations", self.evaluation(experiment), f"{where}: evaluation")
+        self._check_judged(experiment.task, f"{where}: task")
         self.check("training", {"kind": "training", **experiment.training}, f"{where}: training")
         for label, baseline in experiment.baselines.items():
             self.check("baselines", baseline, f"{where}: baselines.{label}")
@@ -769,6 +765,7 @@ class Library:
         known = self.schema["$defs"]["models"]
         consumes = known[model["kind"]]["x-consumes"]
         task = self._checked_task(where, experiment, method)
+        self._check_generation(where, experiment, method, task)
         role = self.of_task(task, "role")
         if known[model["kind"]]["x-role"] != role:
             raise ConfigError(
@@ -790,6 +787,50 @@ class Library:
             wanted = [name for names in model.get(reads, []) for name in names]
             expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
             require_known(wanted, representation.get("variables") or (), where, expected)
+
+    def _check_judged(self, task: dict[str, Any], where: str) -> None:
+        """Refuse a task that yields something else than what its kind of evaluation judges."""
+        kind, yields = (self.of_task(task, what) for what in ("evaluation", "yields"))
+        judges = self.schema["$defs"]["evaluations"][kind]["x-judges"]
+        if judges != yields:
+            raise ConfigError(
+                where,
+                expected=f"a task that yields {judges}, which its evaluation '{kind}' judges",
+                found=f"'{task['kind']}', which yields {yields}",
+                fix="give the task's class another `evaluation`",
+            )
+
+    def _check_generation(
+        self, where: str, experiment: Experiment, method: Method, task: dict[str, Any]
+    ) -> None:
+        """Refuse a representation that no generator makes, and options that are not its own."""
+        of = f"{where.partition(': methods.')[0]}: generation"
+        if self.of_task(task, "yields") != "examples":
+            if experiment.generation:
+                raise ConfigError(
+                    of,
+                    expected=f"none beside the task '{task['kind']}', which makes no examples",
+                    found=", ".join(experiment.generation),
+                )
+            return
+        known = self.schema["$defs"]["representations"]
+        options = known[self.representation(method.representation)["kind"]].get("x-generation")
+        if options is None:
+            raise ConfigError(
+                where,
+                expected="a representation whose inputs a generator can make, "
+                f"for the task '{task['kind']}'",
+                found=f"'{method.representation}', which has no way back to rows of a tree",
+                fix="choose one of: " + ", ".join(self._generated()),
+            )
+        for error in Validator(options).iter_errors(experiment.generation):
+            raise schema_refusal(error, of)
+
+    def _generated(self) -> list[str]:
+        """Representations whose inputs a generator can make."""
+        known = self.schema["$defs"]["representations"]
+        kinds = {n: self._kind_named("representations", n) for n in self.names("representations")}
+        return [name for name, kind in kinds.items() if kind and known[kind].get("x-generated")]
 
     def _checked_task(self, where: str, experiment: Experiment, method: Method) -> dict[str, Any]:
         task = self.task(experiment, method)

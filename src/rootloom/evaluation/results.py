@@ -111,8 +111,8 @@ def read_evaluation(path: Path) -> Evaluation:
 
 
 def read_floor(path: Path) -> Floor:
-    """The comparison of real showers in a JSON file; raises ResultError naming the file."""
-    return _from_json(Floor, _text(path, "a comparison of real showers"), where=str(path))
+    """The comparison of real examples in a JSON file; raises ResultError naming the file."""
+    return _from_json(Floor, _text(path, "a comparison of real examples"), where=str(path))
 
 
 def to_json(record: Evaluation | Floor) -> str:
@@ -135,7 +135,7 @@ def _from_json(kind: type[Record], text: str | bytes, where: str) -> Record:
 
 
 def write_result(path: str | Path, record: Evaluation | Floor) -> None:
-    """Write an evaluation or a comparison of real showers, with its digest."""
+    """Write an evaluation or a comparison of real examples, with its digest."""
     write_text(path, sealed(to_json(record), str(record.provenance.get("fingerprint", ""))))
 
 
@@ -145,4 +145,4 @@ def _text(path: Path, called: str) -> str:
 
 
 _adapter: Callable[[type], TypeAdapter[Any]] = cache(TypeAdapter)
-_CALLED: dict[type, str] = {Evaluation: "an evaluation", Floor: "a comparison of real showers"}
+_CALLED: dict[type, str] = {Evaluation: "an evaluation", Floor: "a comparison of real examples"}

@@ -14,7 +14,7 @@ def check_baselines(request: Request, data: Data) -> None:
     Raises ConfigError, for one that cannot read its representation or take the weights as well.
     """
     experiment, task = request.experiment, request.experiment.task["kind"]
-    if request.makes_examples and experiment.baselines:
+    if experiment.baselines and not request.product.of_rows:
         raise ConfigError(
             f"{request.where}: baselines",
             expected=f"none beside the task '{task}', which scores no rows",

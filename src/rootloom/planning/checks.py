@@ -7,7 +7,7 @@ the schema: building them takes JAX. Jobs need not ask again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from rootloom.config import registry
@@ -17,6 +17,7 @@ from rootloom.planning.compatibility import check_compatibility
 from rootloom.planning.data import Data, DataOf
 from rootloom.planning.request import Request
 from rootloom.planning.roles import readers_of
+from rootloom.representations.base import Representation
 from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions, expressions
 from rootloom.rootio.syntax import Signature
@@ -94,8 +95,27 @@ def _check_representation(request: Request, data: Data, name: str) -> None:
     if not data.trains:
         where = f"{data.where}, for {readers_of(request, name)}: {where}"
     with naming(where):
-        built = registry.build("representations", section)
+        built: Representation = registry.build("representations", section)
         built.needs(tuple(dataset.variables), {k: list(v) for k, v in dataset.objects.items()})
+    methods = request.experiment.methods.values()
+    if request.beside_real and name in {method.representation for method in methods}:
+        _check_compared(request, data, name, [one.name for one in built.observables()])
+
+
+def _check_compared(request: Request, data: Data, name: str, observables: Sequence[str]) -> None:
+    """Refuse a comparison of nothing, or by what is not there."""
+    of = f"{request.where}: evaluation.features"
+    variables = list(data.dataset.variables) if request.is_expressed(name) else []
+    named = request.library.evaluation(request.experiment).get("features")
+    what = f"variables of dataset '{data.name}', or observables of '{name}'"
+    require_known(named or (), [*variables, *observables], of, what)
+    if not (data.compared(name) or (observables if named is None else named)):
+        raise ConfigError(
+            of,
+            expected="at least one variable to compare by",
+            found="none",
+            fix=f"{what} beside what examples are made to",
+        )
 
 
 def _check_training(request: Request) -> None:

@@ -27,9 +27,7 @@ def check_compatibility(request: Request, datasets: DataOf) -> None:
             _check_representation(request, data, name)
         _check_samples(data)
         _check_branches(request, data)
-    _check_scales(request, nominal)
     _check_weights(request, nominal)
-    _check_compared(request, nominal)
     for name in request.experiment.methods:
         _check_folds(request, name)
     check_roles(request, datasets)
@@ -129,22 +127,6 @@ def _check_samples(data: Data) -> None:
             require_known(members, known, f"{of}.objects.{group}", f"quantities of '{group}'")
 
 
-def _check_scales(request: Request, data: Data) -> None:
-    """Refuse cross sections where showers are compared, which count by `weight` alone.
-
-    A single sample's factor cancels.
-    """
-    sources = data.dataset.sources()
-    scaled = [name for name, source in sources.items() if source.cross_section is not None]
-    if request.makes_examples and scaled and len(sources) > 1:
-        raise ConfigError(
-            f"{data.where}: samples.{scaled[0]}.cross_section",
-            expected="none beside generators, whose showers are compared by `weight` alone",
-            found=f"{len(scaled)} samples with one",
-            fix="write the normalisation into `weight`",
-        )
-
-
 def _check_weights(request: Request, data: Data) -> None:
     """Refuse training weights that some samples have and others have not, and misused ones."""
     dataset = data.dataset
@@ -186,20 +168,6 @@ def _check_branches(request: Request, data: Data) -> None:
                     found=f"'{other}' and '{name}'",
                     fix="rename one of them",
                 )
-
-
-def _check_compared(request: Request, data: Data) -> None:
-    """Refuse a comparison of nothing, or by what is not there."""
-    of, compared = f"{request.where}: evaluation.features", data.compared()
-    what = f"variables of dataset '{data.name}'"
-    require_known(compared, data.dataset.variables, of, what)
-    if request.makes_examples and not compared:
-        raise ConfigError(
-            of,
-            expected="at least one variable to compare showers by",
-            found="none",
-            fix=f"{what} beside the energy, such as total: sum(cell_energy)",
-        )
 
 
 def _check_folds(request: Request, method: str) -> None:

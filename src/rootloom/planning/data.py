@@ -73,17 +73,22 @@ class Data:
     def auxiliary(self) -> list[str]:
         """Variables and targets that every shard carries beside its inputs."""
         targets = (TARGET + name for name in self.dataset.targets)
-        return list(dict.fromkeys((*self.reweighted(), *targets, *self.compared())))
+        compared = (name for of in self._request.representations for name in self.compared(of))
+        return list(dict.fromkeys((*self.reweighted(), *targets, *compared)))
 
-    def compared(self) -> list[str]:
-        """Variables that generated examples are compared by with those there."""
-        if not self._request.makes_examples:
-            return []
+    def compared(self, representation: str) -> list[str]:
+        """Variables by which generated examples of a representation are compared with real ones.
+
+        None where the dataset's expressions do not read what is generated.
+        """
         request = self._request
+        if not (request.beside_real and request.is_expressed(representation)):
+            return []
         sections = map(request.library.representation, request.representations)
         asked = {name for section in sections for name in request.variables_named(section)}
         named = request.library.evaluation(request.experiment).get("features")
-        return [v for v in self.dataset.variables if v not in asked] if named is None else named
+        wanted = [v for v in self.dataset.variables if v not in asked] if named is None else named
+        return [name for name in wanted if name in self.dataset.variables]
 
     def reweighted(self) -> list[str]:
         """The variable of the kinematic reweighting, if there is one."""

@@ -124,7 +124,7 @@ class Plan:
         made = [*self._report_files(), *self._of_methods(), *self.histories()]
         for data in self.datasets:
             made += [*self._of_data(data), *self._of_files(data)]
-            if not self.request.makes_examples:
+            if self.request.product.of_rows:
                 made += self.files(data.name).friends()
         return list(dict.fromkeys(made))
 
@@ -150,13 +150,9 @@ class Plan:
         for method in request.all_methods:
             if data.evaluated:
                 yield self.paths.evaluation(request.name, name, method)
-            if request.makes_examples:
-                yield self.paths.floor(request.name, name, request.representation_of(method))
-                yield from self.generated(name, method)
-            else:
-                yield from (
-                    one for split in GROUPS for one in self.predictions(name, method, split)
-                )
+                yield from self.floor(name, method)
+            for part in request.product.parts:
+                yield from self.applied(name, method, part)
 
     def _of_files(self, data: Data) -> Iterator[str]:
         files = self.files(data.name)
@@ -214,26 +210,31 @@ class Plan:
             for m in self.request.members(method)
         ]
 
-    def predictions(self, dataset: str, method: str, split: str = "test") -> list[str]:
-        """Prediction files of all members of a method on one split of a dataset."""
+    def applied(self, dataset: str, method: str, part: str) -> list[str]:
+        """What all members of a method made for a part of a dataset: predictions, or examples."""
         members, named = self.request.members(method), (self.request.name, dataset, method)
-        return [self.paths.predictions(*named, member, split) for member in members]
+        return [self.request.product.path(self.paths, *named, member, part) for member in members]
+
+    def judged(self, dataset: str, method: str) -> list[str]:
+        """What of it is evaluated."""
+        return self.applied(dataset, method, self.request.product.judged)
+
+    def floor(self, dataset: str, method: str) -> list[str]:
+        """What real rows beside real ones give, if the evaluation asks for it."""
+        representation = self.request.representation_of(method)
+        path = self.paths.floor(self.request.name, dataset, representation)
+        return [path] if self.request.beside_real else []
 
     def all_predictions(self, dataset: str) -> list[str]:
         """Those of every method and member, for every split and the rows of no class."""
         methods = self.request.all_methods
         pairs = [(method, split) for method in methods for split in GROUPS]
-        return [path for pair in pairs for path in self.predictions(dataset, *pair)]
-
-    def generated(self, dataset: str, method: str) -> list[str]:
-        """Files with the examples that the members of a method have made."""
-        members, named = self.request.members(method), (self.request.name, dataset, method)
-        return [self.paths.generated(*named, member) for member in members]
+        return [path for pair in pairs for path in self.applied(dataset, *pair)]
 
     def held_out(self, dataset: str, method: str) -> list[str]:
         """Prediction files with rows that members of a cross-validation left out of training."""
         crossed = self.data(dataset).trains and self.request.folds(method)
-        return self.predictions(dataset, method, "train") if crossed else []
+        return self.applied(dataset, method, "train") if crossed else []
 
     def evaluations(self) -> list[str]:
         """Evaluations of all methods, dataset by dataset."""

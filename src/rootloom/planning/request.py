@@ -9,6 +9,8 @@ from typing import Any
 
 from rootloom.config.parsing import parse
 from rootloom.config.sections import Datasets, Experiment, Library, Method, Settings
+from rootloom.errors import require_known
+from rootloom.planning.products import PRODUCTS, Product
 from rootloom.system.paths import Paths, check_results, figure_on, require_folder
 
 Fields = dict[str, Any]  # of a section of the configuration
@@ -64,14 +66,28 @@ class Request:
         return f"{self.where}: {f'methods.{method}.' if own else ''}training.{key}"
 
     @cached_property
-    def makes_examples(self) -> bool:
-        """Whether the experiment's networks make new examples, in place of scoring those there."""
-        return bool(self.library.of_task(self.experiment.task, "yields") == "examples")
+    def product(self) -> Product:
+        """What the experiment's networks are applied for."""
+        yields = self.library.of_task(self.experiment.task, "yields")
+        require_known([yields], PRODUCTS, f"{self.where}: task", "what a task may yield")
+        return PRODUCTS[yields]
+
+    @cached_property
+    def beside_real(self) -> bool:
+        """Whether the evaluation compares with real rows, and these with other ones as its floor.
+
+        It does so by variables of the dataset, too.
+        """
+        return bool(self.of_evaluation("reference"))
+
+    def of_evaluation(self, what: str) -> Any:
+        """What the class of the evaluation declares, such as the plots that it has `shown`."""
+        kind = self.library.evaluation(self.experiment)["kind"]
+        return self.library.schema["$defs"]["evaluations"][kind][f"x-{what}"]
 
     def figures(self) -> list[str]:
         """Figures saved beside the report."""
-        kind = self.library.evaluation(self.experiment)["kind"]
-        shown = self.library.schema["$defs"]["evaluations"][kind]["x-shown"]
+        shown = self.of_evaluation("shown")
         others = [figure_on(name, one) for name in self.roles.evaluate for one in shown]
         return [*shown, *(["images.png"] if self.experiment.pictured() else []), *others]
 
@@ -98,6 +114,10 @@ class Request:
     def can_be_drawn(self, representation: str) -> bool:
         """Whether its rows have images."""
         return bool(self._schema(self.library.representation(representation)).get("x-drawn"))
+
+    def is_expressed(self, representation: str) -> bool:
+        """Whether a dataset's expressions read what is generated of a representation."""
+        return bool(self._schema(self.library.representation(representation)).get("x-expressed"))
 
     def properties(self, representation: Fields) -> Fields:
         """Schema of the fields of a representation's class."""

@@ -69,7 +69,7 @@ _DEFAULTS = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
 def _check_task(request: Request, other: Data) -> None:
     """Refuse several datasets where nothing is scored, or where all is judged as in training."""
-    if request.makes_examples:
+    if not request.product.of_rows:
         raise ConfigError(
             f"{request.where}: datasets.{other.role.value}",
             expected=f"none beside the task '{request.experiment.task['kind']}', which scores no "

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -63,29 +62,25 @@ def _draw(figure: FigureBase | SubFigure, group: ClassImages) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.tick_params(color="white")
     panels[0].set_ylabel(panel.y_label)
-    if logarithmic:
-        logarithmic_bar(figure, shown, panels, panel.quantity)
-    else:
-        _bar(figure, shown, panels, panel.quantity)
-
-
-def logarithmic_bar(
-    figure: FigureBase | SubFigure, shown: ScalarMappable, panels: Iterable[Axes], label: str
-) -> None:
-    """The colour bar of panels with one logarithmic scale, powers of ten written out."""
-    bar = _bar(figure, shown, panels, label)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(_power))
+    _bar(figure, shown, panels, panel.quantity, logarithmic=logarithmic)
 
 
 def _bar(
-    figure: FigureBase | SubFigure, shown: ScalarMappable, panels: Iterable[Axes], label: str
-) -> Colorbar:
+    figure: FigureBase | SubFigure,
+    shown: ScalarMappable,
+    panels: Iterable[Axes],
+    label: str,
+    *,
+    logarithmic: bool,
+) -> None:
+    """The colour bar of panels with one scale; of a logarithmic one powers of ten written out."""
     bar = figure.colorbar(shown, ax=list(panels), pad=0.02, aspect=22, shrink=0.9)
     bar.set_label(label)
     bar.ax.minorticks_off()
     bar.ax.tick_params(direction="out", right=True)
     bar.outline.set_linewidth(0.5)
-    return bar
+    if logarithmic:
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(_power))
 
 
 def _power(value: float, _: object) -> str:

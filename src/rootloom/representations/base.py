@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from rootloom.config.members import asked_if
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.representations.turning import Turn
 from rootloom.types import Column, Ragged
+
+if TYPE_CHECKING:
+    from rootloom.rootio.dataset import RowReader
+    from rootloom.rootio.writing import Rows
 
 # A float32 has 23 bits of mantissa; keeping all of them stores values as they are.
 LOSSLESS = 23
@@ -52,6 +56,43 @@ class Panel:
         return self.shape[0] * self.shape[1]
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """A quantity by its name, as metrics have it, and its unit; "" where it has none."""
+
+    name: str
+    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        """As axes have it: "mass / GeV"."""
+        return f"{self.name} / {self.unit}" if self.unit else self.name
+
+
+@dataclass(frozen=True)
+class Condition(Quantity):
+    """A number that is given to a generator, which then makes an example to it.
+
+    sample, column: where among the values of `sample` it is, whose extremes in the training split
+    are the range that a generator has learnt; "": that is not known. positive: whether only
+    numbers above 0 make sense.
+    """
+
+    sample: str = ""
+    column: int = 0
+    positive: bool = False
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How examples are made like those of the test split: the `generation:` of an experiment.
+
+    seed: of the random numbers that they are made of.
+    """
+
+    seed: int = 1
+
+
 class Representation(ABC):
     """Events to tensors: what every representation derives from, with all that is asked of one.
 
@@ -70,6 +111,12 @@ class Representation(ABC):
     centres: whether `centred` returns one that subtracts, so that inputs keep their digits.
     turns: whether `turned` may turn inputs.
     drawn: whether its rows have images, which `panels` describes and `draw` makes.
+
+    Its inputs may be what a generator makes:
+    generated: whether they may. noun: what one of them is called, in the singular: "shower".
+    expressed: whether the expressions of a dataset read what `decode` writes; its variables then
+    describe generated examples like those of the dataset. generation: the class of the options of
+    `decode`, whose fields are `generation:` of an experiment.
     """
 
     kind: ClassVar[str]
@@ -78,6 +125,10 @@ class Representation(ABC):
     centres: ClassVar[bool] = False
     turns: ClassVar[bool] = False
     drawn: ClassVar[bool] = False
+    generated: ClassVar[bool] = False
+    noun: ClassVar[str] = "example"
+    expressed: ClassVar[bool] = False
+    generation: ClassVar[type[GenerationOptions]] = GenerationOptions
 
     @abstractmethod
     def needs(
@@ -147,6 +198,78 @@ class Representation(ABC):
     def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """The images of `rows` (n,): (n, H, W) a panel."""
         return ()
+
+    # -- what generators make -----------------------------------------------------------------
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What generators are told of an example that they are to make; by default nothing."""
+        return ()
+
+    def condition(self, inputs: Any) -> Any:
+        """The numbers of `conditions` that inputs (B, …) were made to, (B, K) float32.
+
+        inputs: as `collate` makes them, of NumPy or of JAX.
+        """
+        leaf = _leaves(inputs)[0]
+        return leaf.reshape(leaf.shape[0], -1)[:, :0]
+
+    @asked_if("generated")
+    def restore(self, inputs: Any, statistics: Mapping[str, MomentsLike]) -> Any:
+        """The inverse of `normalise`: inputs as `collate` makes them, in their units."""
+        raise NotImplementedError
+
+    @asked_if("generated")
+    def decode(self, inputs: Any, options: Any) -> Rows:
+        """Inputs (B, …) of NumPy, as `collate` makes them, as B entries of a tree.
+
+        options: of the class `generation`.
+        """
+        raise NotImplementedError
+
+    def read_back(self, reader: RowReader) -> tuple[RowReader, tuple[str, ...]]:
+        """How to read what `decode` wrote: a reader, and the columns of it that `recode` takes.
+
+        reader: the dataset's, which by default reads it. One of another kind has its tree and its
+        classes.
+        """
+        objects = {name: tuple(columns) for name, columns in reader.objects.items()}
+        return reader, self.needs(tuple(reader.variables), objects)
+
+    def recode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Shard columns of rows that `decode` wrote; by default what `encode` makes of them."""
+        return self.encode(columns)
+
+    @asked_if("generated")
+    def flat(self, inputs: Any) -> np.ndarray:
+        """What a classifier sees of inputs (B, …) beside their condition, (B, C) float32."""
+        raise NotImplementedError
+
+    @asked_if("generated", "drawn")
+    def images(self, flat: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The images of what `flat` makes, (n, C): (n, H, W) a panel; means of some are theirs."""
+        raise NotImplementedError
+
+    def observables(self) -> tuple[Quantity, ...]:
+        """Quantities by which generated examples are compared, beside those of the dataset."""
+        return ()
+
+    def observe(self, inputs: Any) -> np.ndarray:
+        """Those of inputs (B, …), as `collate` makes them: (B, F) float32, finite."""
+        return np.empty((len(_leaves(inputs)[0]), 0), np.float32)
+
+    def response(self, inputs: Any) -> np.ndarray | None:
+        """What inputs (B, …) show of the first of the `conditions`, (B,) float64, in its unit.
+
+        None, the default: nothing that can be compared with it.
+        """
+        return None
+
+
+def _leaves(inputs: Any) -> list[Any]:
+    """The arrays of inputs: an array, or NamedTuples of such."""
+    return (
+        [leaf for one in inputs for leaf in _leaves(one)] if isinstance(inputs, tuple) else [inputs]
+    )
 
 
 def stack(inputs: Sequence[Any]) -> Any:

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import lcm
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
+from rootloom import errors
 from rootloom.errors import DataError
 from rootloom.physics.calorimeter.detector import Segmentation
 from rootloom.physics.calorimeter.ratios import cell_ratios, energy_ratios
 from rootloom.representations.base import (
+    Condition,
+    GenerationOptions,
     MomentsLike,
     Panel,
     Representation,
@@ -26,11 +30,22 @@ from rootloom.representations.base import (
     round_mantissa,
 )
 from rootloom.representations.pixels import scatter_into
-from rootloom.rootio.cells import cell_rows
+from rootloom.rootio.occupied import occupied_rows
 from rootloom.rootio.writing import Rows
 from rootloom.types import Column, Image, Ragged, Shower
 
 _CELL, _VALUE, _ENERGY = "shower.cell", "shower.value", "shower.energy"
+
+
+@dataclass(frozen=True)
+class ShowerOptions(GenerationOptions):
+    """How showers are made and written. threshold: GeV; cells at or below it are left out."""
+
+    threshold: Annotated[float, Field(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        holds = 0 <= self.threshold < np.inf
+        errors.require("generation: threshold", holds, "0 GeV or more", self.threshold)
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,10 @@ class CalorimeterCells(Representation):
     kind: ClassVar[str] = "calorimeter"
     same_shape: ClassVar[bool] = True
     drawn: ClassVar[bool] = True
+    generated: ClassVar[bool] = True
+    noun: ClassVar[str] = "shower"
+    expressed: ClassVar[bool] = True
+    generation: ClassVar[type[GenerationOptions]] = ShowerOptions
 
     objects: str = "cells"
     layers: tuple[tuple[int, int], ...] = ((3, 96), (12, 12), (12, 6))
@@ -144,9 +163,12 @@ class CalorimeterCells(Representation):
 
     def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """(n, ny, nx) a layer."""
-        cells = self._dense(columns, rows, len(rows))
+        return self.images(self._dense(columns, rows, len(rows)))
+
+    def images(self, flat: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, ny, nx) a layer, of cells (n, cells)."""
         first = np.cumsum([nx * ny for nx, ny in self.layers])[:-1]
-        parts = zip(np.split(cells, first, axis=1), self.layers, strict=True)
+        parts = zip(np.split(flat, first, axis=1), self.layers, strict=True)
         return tuple(part.reshape(-1, nx, ny).swapaxes(1, 2) for part, (nx, ny) in parts)
 
     def _panel(self, number: int, shape: tuple[int, int], quantity: str) -> Panel:
@@ -158,18 +180,44 @@ class CalorimeterCells(Representation):
         """As they are: what generates showers must make them in GeV."""
         return inputs
 
-    def rows(self, inputs: Shower, threshold: float = 0.0) -> Rows:
+    def restore(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
+        """As they are."""
+        return inputs
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """The particle's energy."""
+        (energy,) = self.variables
+        return (Condition(energy, "GeV", sample="energy", positive=True),)
+
+    def condition(self, inputs: Shower) -> Any:
+        """The energy, (B, 1)."""
+        return inputs.energy[:, None]
+
+    def decode(self, inputs: Shower, options: ShowerOptions) -> Rows:
         """Showers as entries of a tree: what `encode` reads, in the embedded source's branches.
 
-        Cells at or below `threshold` GeV, and never those below 0, are left out. x and y, where the
+        Cells at or below the threshold, and never those below 0, are left out. x and y, where the
         particle enters, are 0: nothing that is generated knows them. What leaked or stayed
         invisible has no branch: it is the simulation's truth.
         """
         energy, cells = np.asarray(inputs.energy, np.float32), np.asarray(inputs.cells)
         middle = np.zeros(len(energy), np.float32)
-        kept = np.where(cells > max(threshold, 0.0), cells, 0)
-        segmentation = Segmentation(self.layers, half_width=self.half_width)
-        return cell_rows({"energy": energy, "x": middle, "y": middle}, kept, segmentation)
+        kept = np.where(cells > max(options.threshold, 0.0), cells, 0)
+        return occupied_rows(
+            {"energy": energy, "x": middle, "y": middle},
+            kept,
+            Segmentation(self.layers, half_width=self.half_width).places,
+            collection="cell",
+            quantity="energy",
+        )
+
+    def flat(self, inputs: Shower) -> np.ndarray:
+        """All cells."""
+        return np.asarray(inputs.cells)
+
+    def response(self, inputs: Shower) -> np.ndarray | None:
+        """The energy in all cells."""
+        return np.asarray(inputs.cells).sum(axis=1, dtype=np.float64)
 
     @cached_property
     def _size(self) -> int:
@@ -194,6 +242,7 @@ class CalorimeterImage(CalorimeterCells):
     """
 
     kind: ClassVar[str] = "image"
+    generated: ClassVar[bool] = False
 
     scale: Literal["none", "channel", "log"] = "channel"
 

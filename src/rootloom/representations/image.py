@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
+from rootloom import errors
 from rootloom.physics.jets.clustering import inclusive_jets
+from rootloom.physics.jets.images import centres, sums_of_pixels
 from rootloom.representations.base import (
+    GenerationOptions,
     MomentsLike,
     Panel,
+    Quantity,
     Representation,
     momenta,
     ragged,
@@ -29,6 +34,9 @@ from rootloom.representations.base import (
     subset,
 )
 from rootloom.representations.pixels import CENTRES, NORMS, draw, scatter_into
+from rootloom.rootio.dataset import RowReader
+from rootloom.rootio.occupied import occupied_rows
+from rootloom.rootio.writing import Rows
 from rootloom.types import Column, Image, Ragged
 
 _WHO = "jet_image"
@@ -40,6 +48,21 @@ _QUANTITIES = {
     "charged_count": "charged constituents in a pixel",
 }
 _CHANNELS = tuple(_QUANTITIES)
+# Those that add up to momenta.
+_MOMENTA = ("pt", "charged_pt", "neutral_pt")
+# Shard columns, and the expressions that read them in what `decode` wrote.
+_STORED = {"image": {"pixel": "pixel_id", "value": "pixel_value"}}
+
+
+@dataclass(frozen=True)
+class ImageOptions(GenerationOptions):
+    """How images are made and written. threshold: pixels at or below it are left out."""
+
+    threshold: Annotated[float, Field(ge=0)] = 0.0
+
+    def __post_init__(self) -> None:
+        holds = 0 <= self.threshold < np.inf
+        errors.require("generation: threshold", holds, "0 or more", self.threshold)
 
 
 @dataclass(frozen=True)
@@ -71,6 +94,9 @@ class JetImage(Representation):
     kind: ClassVar[str] = "image"
     same_shape: ClassVar[bool] = True
     drawn: ClassVar[bool] = True
+    generated: ClassVar[bool] = True
+    noun: ClassVar[str] = "jet image"
+    generation: ClassVar[type[GenerationOptions]] = ImageOptions
 
     objects: str = "constituents"
     select: str | None = "trimmed"
@@ -136,11 +162,7 @@ class JetImage(Representation):
             self.flip,
             NORMS.index(self.norm),
         )
-        numbers = numbers.astype(np.uint16 if self._size() <= 1 << 16 else np.uint32)
-        return {
-            "image.pixel": Ragged(numbers, offsets),
-            "image.value": Ragged(round_mantissa(values, self.keep_bits), offsets),
-        }
+        return self._stored(numbers, values, offsets)
 
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Image:
         """x: (size, pixels, pixels, C) float32."""
@@ -178,25 +200,112 @@ class JetImage(Representation):
 
     def draw(self, columns: Mapping[str, Column], rows: np.ndarray) -> tuple[np.ndarray, ...]:
         """(n, pixels, pixels) a channel, as `collate` fills them."""
-        return tuple(np.moveaxis(self.collate(columns, rows, len(rows)).x, -1, 0))
+        return self.images(self.flat(self.collate(columns, rows, len(rows))))
 
     def normalise(self, inputs: Image, statistics: Mapping[str, MomentsLike]) -> Image:
         """Intensities scaled as `scale` says; an empty image stays 0 everywhere."""
         if self.scale == "none":
             return inputs
+        mean, divisor = self._scales(statistics)
+        if self.scale == "channel":
+            return inputs._replace(x=inputs.x / divisor)
+        occupied = (inputs.x != 0).any(axis=(1, 2, 3), keepdims=True)
+        scaled = (inputs.x - mean) / divisor
+        return inputs._replace(x=scaled * occupied.astype(np.float32))
+
+    def restore(self, inputs: Image, statistics: Mapping[str, MomentsLike]) -> Image:
+        """Intensities again; an image that is 0 everywhere is an empty one."""
+        if self.scale == "none":
+            return inputs
+        mean, divisor = self._scales(statistics)
+        if self.scale == "channel":
+            return inputs._replace(x=inputs.x * divisor)
+        occupied = (inputs.x != 0).any(axis=(1, 2, 3), keepdims=True)
+        return inputs._replace(x=(inputs.x * divisor + mean) * occupied.astype(np.float32))
+
+    def decode(self, inputs: Image, options: ImageOptions) -> Rows:
+        """Images as lists of the pixels that are not empty: "pixel_id" and "pixel_value".
+
+        id: as `encode` numbers them. y, phi: of the pixel's centre about that of the image.
+        channel: its number. Pixels at or below the threshold, and never those below 0, are left
+        out: no momentum and no count is negative.
+        """
+        x = self.flat(inputs)
+        kept = np.where(x > max(options.threshold, 0.0), x, 0)
+        at = centres(self.pixels, self.half_width).astype(np.float32)
+        row, column, channel = np.indices((self.pixels, self.pixels, len(self.channels)))
+        places = {
+            "y": at[column.ravel()],
+            "phi": at[row.ravel()],
+            "channel": channel.ravel().astype(np.int8),
+        }
+        return occupied_rows({}, kept, places, collection="pixel", quantity="value")
+
+    def read_back(self, reader: RowReader) -> tuple[RowReader, tuple[str, ...]]:
+        """A reader of the pixels, which no dataset has."""
+        names = tuple(f"{group}.{name}" for group, held in _STORED.items() for name in held)
+        return RowReader(reader.tree, {}, _STORED, classes=reader.classes), names
+
+    def recode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """The pixels as `encode` stores them."""
+        number, value = ragged(columns, "image.pixel"), ragged(columns, "image.value")
+        return self._stored(number.values, value.values, value.offsets)
+
+    def flat(self, inputs: Image) -> np.ndarray:
+        """All pixels of all channels, as `encode` numbers them."""
+        return np.asarray(inputs.x, np.float32).reshape(len(inputs.x), self._size())
+
+    def images(self, flat: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, pixels, pixels) a channel."""
+        shape = (len(flat), self.pixels, self.pixels, len(self.channels))
+        return tuple(np.moveaxis(flat.reshape(shape), -1, 0))
+
+    def observables(self) -> tuple[Quantity, ...]:
+        """Of each channel the sum of the pixels, and how many are not empty.
+
+        Of momenta also pT and mass of the pixels as massless particles: in GeV or, where `norm`
+        sets the scale, in its units.
+        """
+        unit = "GeV" if self.norm == "none" else ""
+        found = []
+        for name in self.channels:
+            before = f"{name}_" if len(self.channels) > 1 else ""
+            found += [Quantity(f"{before}sum", unit if name in _MOMENTA else "")]
+            found += [Quantity(f"{before}active")]
+            if name in _MOMENTA:
+                found += [Quantity(f"{before}pt", unit), Quantity(f"{before}mass", unit)]
+        return tuple(found)
+
+    def observe(self, inputs: Image) -> np.ndarray:
+        """These, (B, F) float32."""
+        found = []
+        for name, image in zip(self.channels, self.images(self.flat(inputs)), strict=True):
+            found += [image.sum(axis=(1, 2), dtype=np.float64), (image > 0).sum(axis=(1, 2))]
+            if name in _MOMENTA:
+                found += sums_of_pixels(image, self.half_width)
+        return np.column_stack(found).astype(np.float32)
+
+    def _scales(self, statistics: Mapping[str, MomentsLike]) -> tuple[np.ndarray, np.ndarray]:
+        """What `normalise` subtracts where it does, and divides by; of every pixel or channel."""
         shape = (self.pixels, self.pixels, len(self.channels))
         mean = np.asarray(statistics["x"].mean, np.float64).reshape(shape)
         std = np.asarray(statistics["x"].std, np.float64).reshape(shape)
         if self.scale == "channel":
             overall = mean.mean((0, 1))
-            spread = np.sqrt((std**2 + mean**2).mean((0, 1)) - overall**2)
-            spread = np.where(spread > 0, spread, 1.0)
-            return inputs._replace(x=inputs.x / spread.astype(np.float32))
-        occupied = (inputs.x != 0).any(axis=(1, 2, 3), keepdims=True)
-        divisor = std + self.scale_floor
+            divisor = np.sqrt((std**2 + mean**2).mean((0, 1)) - overall**2)
+        else:
+            divisor = std + self.scale_floor
         divisor = np.where(divisor > 0, divisor, 1.0).astype(np.float32)
-        scaled = (inputs.x - mean.astype(np.float32)) / divisor
-        return inputs._replace(x=scaled * occupied.astype(np.float32))
+        return mean.astype(np.float32), divisor
+
+    def _stored(
+        self, numbers: np.ndarray, values: np.ndarray, offsets: np.ndarray
+    ) -> dict[str, Column]:
+        numbers = numbers.astype(np.uint16 if self._size() <= 1 << 16 else np.uint32)
+        return {
+            "image.pixel": Ragged(numbers, offsets),
+            "image.value": Ragged(round_mantissa(values, self.keep_bits), offsets),
+        }
 
     def _size(self) -> int:
         return self.pixels**2 * len(self.channels)

@@ -17,7 +17,7 @@ from rootloom.errors import require
 from rootloom.physics.calorimeter.detector import LEAD, LIQUID_ARGON, Detector, Segmentation, Stack
 from rootloom.physics.calorimeter.hadrons import add_pions
 from rootloom.physics.calorimeter.showers import add_electrons, add_photons
-from rootloom.rootio.cells import TREE, cell_rows
+from rootloom.rootio.occupied import occupied_rows
 from rootloom.rootio.writing import Rows
 from rootloom.simulate.base import Progress, Simulation, silent
 
@@ -39,7 +39,7 @@ class Calo(Simulation):
 
     name: ClassVar[str] = "calo"
     processes: ClassVar[tuple[str, ...]] = ("eplus", "gamma", "piplus")
-    tree: ClassVar[str] = TREE
+    tree: ClassVar[str] = "showers"
 
     energy_min: float = 1.0
     energy_max: float = 100.0
@@ -101,7 +101,8 @@ class Calo(Simulation):
             "invisible": invisible,
         }
         single = {name: values.astype(np.float32) for name, values in columns.items()}
-        return cell_rows(single, cells, detector.segmentation)
+        places = detector.segmentation.places
+        return occupied_rows(single, cells, places, collection="cell", quantity="energy")
 
     def detector(self) -> Detector:
         """The calorimeter these fields describe."""

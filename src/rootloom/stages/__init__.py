@@ -3,7 +3,7 @@
 A stage imports what it runs inside its functions, so that describing jobs, which every process of
 a run does, loads nothing heavy. The other files are what several stages, or the command line, run:
 `networks` and `scoring` of predictions, `sharding`, `friend_trees`, `sampling` and `comparing` of
-generated examples, and `worker`, a process of a training on several machines.
+generated examples, `judging` of both, and `worker`, a process of a training on several machines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from rootloom.stages import (
     baseline,
     branches,
     evaluate,
-    fidelity,
     floor,
     friends,
     generate,
@@ -54,7 +53,6 @@ STAGES = {
         friends.FRIEND,
         evaluate.STAGE,
         floor.STAGE,
-        fidelity.STAGE,
         report.STAGE,
     )
 }

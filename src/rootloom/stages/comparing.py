@@ -1,4 +1,4 @@
-"""Showers of shards and of ROOT files as samples to compare, read by the same expressions."""
+"""Examples of shards and of ROOT files as samples to compare."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from rootloom.baselines.base import Sample, collect
-from rootloom.config import registry
 from rootloom.errors import DataError
-from rootloom.evaluation.generation.samples import Showers
+from rootloom.evaluation.base import Comparator
+from rootloom.evaluation.generation.samples import Samples
+from rootloom.representations.base import Representation
 from rootloom.representations.section import representation_of
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.header import inspect
@@ -23,64 +24,81 @@ from rootloom.shards.weights import EventWeights
 from rootloom.stages.shared import Compared
 from rootloom.types import Column
 
-# Showers whose cells are laid out at a time.
+# Examples whose inputs are laid out at a time.
 _BLOCK = 2_000
-# Variables, and the columns of the representation with the weights, of some rows.
-Block = tuple[Mapping[str, Column], Mapping[str, Column]]
+
+
+class Block(NamedTuple):
+    """Some rows: variables of the dataset, shard columns of the representation, event weights."""
+
+    variables: Mapping[str, Column]
+    columns: Mapping[str, Column]
+    weight: np.ndarray
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is taken of each shower, and of how many.
+    """What is taken of each example, and of how many.
 
-    features: variables of the dataset. rows: at most so many showers, drawn by `seed`.
-    representation: lays out the cells and says which energy was asked for.
+    variables: of the dataset, beside the representation's observables. features: those of both
+    that are compared; None: all. rows: at most so many examples, drawn by `seed`. representation:
+    lays out the inputs and says to which condition they were made.
     """
 
-    representation: Any
-    features: tuple[str, ...]
+    representation: Representation
+    variables: tuple[str, ...]
     rows: int
     seed: int
+    features: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the features: variables first, then observables, unless they are chosen."""
+        own = (one.name for one in self.representation.observables())
+        return (*self.variables, *own) if self.features is None else self.features
 
 
-def comparison(section: Compared) -> tuple[Any, Sampling]:
-    """The evaluator, and what it is given of each shower."""
-    evaluator = registry.parse("evaluations", section.evaluation)
-    representation = representation_of(section.representation)
-    features = tuple(section.features)
-    return evaluator, Sampling(representation, features, evaluator.max_rows, evaluator.seed)
+def sampling_of(section: Compared, evaluator: Comparator) -> Sampling:
+    """What an evaluator is given of each example."""
+    return Sampling(
+        representation_of(section.representation),
+        tuple(section.features),
+        evaluator.max_rows,
+        evaluator.seed,
+        evaluator.features,
+    )
 
 
-def stored_showers(
+def stored_examples(
     shards: Sequence[str | Path],
     split: str,
     sampling: Sampling,
     events: EventWeights,
-) -> Showers:
-    """Those of a split of shards, which carry the variables beside the cells.
+) -> Samples:
+    """Those of a split of shards, which carry the variables beside the inputs.
 
     events: makes their event weights.
     """
-    return _showers(_stored(shards, split, sampling, events), sampling, f"the {split} split")
+    return _samples(_stored(shards, split, sampling, events), sampling, f"the {split} split")
 
 
-def written_showers(
+def written_examples(
     path: str | Path,
     reader: RowReader,
     file_class: str,
     sampling: Sampling,
     weight: np.ndarray | None = None,
-) -> Showers:
+) -> Samples:
     """Those of a ROOT file, whose rows are of class `file_class` where files decide.
 
-    weight: (N,) of the file's entries; None: the reader's.
+    reader: the dataset's. weight: (N,) of the file's entries; None: the reader's.
     Raises DataError when the file has another number of entries.
     """
-    return _showers(_written(str(path), reader, file_class, sampling, weight), sampling, str(path))
+    return _samples(_written(str(path), reader, file_class, sampling, weight), sampling, str(path))
 
 
 def stored_weights(shards: Sequence[str | Path], split: str, events: EventWeights) -> np.ndarray:
-    """Event weights (N,) of a split, in the order in which `energies_of_split` has its energies.
+    """Event weights (N,) of a split, in the order of `conditions_of_split`.
 
     events: makes them.
     """
@@ -98,8 +116,8 @@ def _stored(
         with Shard(path) as shard:
             for start in range(0, shard.rows(split), _BLOCK):
                 columns = shard.read(split, None, start, start + _BLOCK)
-                counted = {**columns, "weight": events.of(columns)}
-                yield {name: columns[AUXILIARY + name] for name in sampling.features}, counted
+                variables = {name: columns[AUXILIARY + name] for name in sampling.variables}
+                yield Block(variables, columns, events.of(columns))
 
 
 def _written(
@@ -109,53 +127,72 @@ def _written(
     sampling: Sampling,
     weight: np.ndarray | None,
 ) -> Iterator[Block]:
-    header = inspect(path, reader.tree)
+    header, noun = inspect(path, reader.tree), sampling.representation.noun
+    reader, needed = sampling.representation.read_back(reader)
     reader, entries = reader.fitted(header.branches, path), header.entries
-    objects = {name: tuple(columns) for name, columns in reader.objects.items()}
-    needed = sampling.representation.needs(tuple(reader.variables), objects)
-    columns = tuple(dict.fromkeys((*sampling.features, *needed)))
+    columns = tuple(dict.fromkeys((*sampling.variables, *needed)))
     if weight is not None and len(weight) != entries:
         raise DataError(
             path,
-            expected=f"{len(weight)} showers, one for each row they are made at the energy of",
+            expected=f"{len(weight)} {noun}s, one for each row they are made like",
             found=str(entries),
             fix="generate them again",
         )
     for block in reader.read(path, 0, entries, file_class=file_class, columns=columns, step=_BLOCK):
-        encoded = sampling.representation.encode({name: block.columns[name] for name in needed})
+        encoded = sampling.representation.recode({name: block.columns[name] for name in needed})
         counts = block.weight if weight is None else weight[block.entry]
-        yield block.columns, {**encoded, "weight": counts}
+        yield Block(block.columns, encoded, counts)
 
 
-def _showers(blocks: Iterable[Block], sampling: Sampling, where: str) -> Showers:
-    samples = (_sample(variables, columns, sampling) for variables, columns in blocks)
+def _samples(blocks: Iterable[Block], sampling: Sampling, where: str) -> Samples:
+    samples = (_sample(block, sampling) for block in blocks)
     first = next(samples, None)
     if first is None:
-        raise DataError(where, expected="showers to compare", found="none")
+        noun = sampling.representation.noun
+        raise DataError(where, expected=f"{noun}s to compare", found="none")
     drawn = collect(chain([first], samples), sampling.rows, sampling.seed)
-    energy, kept = drawn.x[:, 0], drawn.x[:, 1:]
-    features, cells = np.split(kept, [len(sampling.features)], axis=1)
-    return Showers(
-        names=sampling.features,
-        features=features.astype(np.float64),
-        cells=cells,
-        condition=energy.astype(np.float64),
-        response=cells.sum(axis=1, dtype=np.float64),
+    parts = drawn.x
+    return Samples(
+        names=sampling.names,
+        features=parts["features"].astype(np.float64),
+        inputs=parts["inputs"],
+        condition=parts["condition"].astype(np.float64),
+        response=parts["response"] if "response" in (parts.dtype.names or ()) else None,
         event_weight=drawn.weight,
+        noun=sampling.representation.noun,
     )
 
 
-def _sample(
-    variables: Mapping[str, Column], columns: Mapping[str, Column], sampling: Sampling
-) -> Sample:
-    """The energy asked for, the features, then all cells, side by side.
+def _sample(block: Block, sampling: Sampling) -> Sample:
+    """Condition, features, flat inputs and response of each row, as fields of one array (R,).
 
-    In single precision, in which shards keep what they keep: a classifier would see the digits of
-    real and generated showers differ.
+    But for the response in single precision, in which shards keep what they keep: a classifier
+    would see the digits of real and generated examples differ.
     """
-    weight = np.asarray(columns["weight"])
-    rows = np.arange(len(weight))
-    laid = sampling.representation.collate(columns, rows, len(rows))
-    features = [np.asarray(variables[name], np.float32) for name in sampling.features]
-    x = np.column_stack([laid.energy, *features, laid.cells])
-    return Sample(x, np.ones(len(rows), np.int8), weight, ())
+    representation, rows = sampling.representation, np.arange(len(block.weight))
+    inputs = representation.collate(block.columns, rows, len(rows))
+    parts = {
+        "condition": np.asarray(representation.condition(inputs), np.float32),
+        "features": _features(block, inputs, sampling),
+        "inputs": np.asarray(representation.flat(inputs), np.float32),
+    }
+    response = representation.response(inputs)
+    if response is not None:
+        parts["response"] = np.asarray(response, np.float64)
+    kinds = [(name, part.dtype, part.shape[1:]) for name, part in parts.items()]
+    x = np.empty(len(rows), kinds)
+    for name, part in parts.items():
+        x[name] = part
+    return Sample(x, np.ones(len(rows), np.int8), block.weight, ())
+
+
+def _features(block: Block, inputs: object, sampling: Sampling) -> np.ndarray:
+    """(R, F) float32, in the order of the names."""
+    observed = sampling.representation.observe(inputs).T
+    own = (one.name for one in sampling.representation.observables())
+    known = {name: np.asarray(block.variables[name], np.float32) for name in sampling.variables}
+    known |= dict(zip(own, observed, strict=True))
+    found = np.empty((len(block.weight), len(sampling.names)), np.float32)
+    for number, name in enumerate(sampling.names):
+        found[:, number] = known[name]
+    return found

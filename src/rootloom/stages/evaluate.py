@@ -1,53 +1,121 @@
-"""Metrics of one method over its members, from prediction files."""
+"""Metrics of one method over its members: of their predictions, or of the examples they made."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
 
 from rootloom.config import registry
+from rootloom.planning.data import Data
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
-from rootloom.stages.shared import class_of, predictions_of
+from rootloom.stages.floor import compared
+from rootloom.stages.shared import applied_of, class_of
 from rootloom.system import provenance
 from rootloom.system.atomic import of_result
+
+# What reads and judges what an evaluation `judges`: loaded by name, so that an edit of one makes no
+# figures of the other anew.
+_READERS = {
+    "predictions": "rootloom.stages.judging:judge_predictions",
+    "examples": "rootloom.stages.judging:judge_examples",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """evaluation: kind and fields of its class."""
+    """evaluation: kind and fields of its class. judge: what makes figures, "module:function".
+
+    samples: where real rows are the reference, how they and those of the results are read: fields
+    of `judging.Samples`; else None.
+    """
 
     dataset: str
     method: str
     evaluation: Fields
+    judge: str
+    samples: Fields | None
 
 
 def describe(plan: Planning, dataset: str, method: str) -> Description:
-    """The evaluation of a method on a dataset, by the predictions of its members."""
-    evaluation = plan.request.library.evaluation(plan.request.experiment)
-    section = Section(dataset=dataset, method=method, evaluation=evaluation)
-    code = [class_of("evaluations", evaluation)]
-    return Description(section, code=code, upstream=predictions_of(plan, dataset, method))
+    """The evaluation of a method on a dataset, by what its members made and by the reference."""
+    request = plan.request
+    evaluation = request.library.evaluation(request.experiment)
+    section = Section(
+        dataset=dataset,
+        method=method,
+        evaluation=evaluation,
+        judge=_READERS[request.of_evaluation("judges")],
+        samples=_samples(plan, plan.data(dataset), method) if request.beside_real else None,
+    )
+    code = [section.judge, class_of("evaluations", evaluation)]
+    upstream = applied_of(plan, dataset, method)
+    if section.samples is not None:
+        representation = request.representation_of(method)
+        code.append(class_of("representations", request.representation(representation)))
+        floor = plan.fingerprint("floor", dataset=dataset, representation=representation)
+        upstream = [floor, *upstream]
+    return Description(section, code=code, upstream=upstream)
 
 
-def run(job: Job, *, predictions: Sequence[str], held_out: Sequence[str], output: str) -> None:
-    """Metrics of one method over its members.
+def _samples(plan: Planning, data: Data, method: str) -> Fields:
+    request = plan.request
+    section = compared(plan, data.name, request.representation_of(method))
+    return {
+        **dataclasses.asdict(section),
+        "experiment": request.name,
+        "classes": list(data.dataset.classes),
+        "members": request.members(method),
+        "reader": _reader(data, section.representation),
+    }
 
-    held_out: predictions for the training split of members that each left a fold of it out.
+
+def _reader(data: Data, representation: Fields) -> Fields:
+    """Without what generators need not write: an event's split and its name.
+
+    Nor its weight: a row counts as the one to whose condition it was made.
     """
-    from rootloom.evaluation.evaluate import evaluate
-    from rootloom.evaluation.predictions import require_named_split
+    without: Fields = {"splits": {}, "weight": None, "training_weight": None, "identity": []}
+    return {**data.reader(representation), **without, "friends": {}}
+
+
+class Paths(TypedDict):
+    """What is judged. results: files of the members, of predictions or of examples.
+
+    held_out: predictions for the training split of members that each left a fold of it out. Where
+    real rows are the reference: floor, the file that says how they compare with other ones; models,
+    of the members; manifests, of the shards with these rows, and files, how many these are of;
+    statistics, with the sums by which samples are scaled to their cross sections. Else empty.
+    """
+
+    results: Sequence[str]
+    held_out: Sequence[str]
+    floor: Sequence[str]
+    models: Sequence[str]
+    manifests: Sequence[str]
+    statistics: Sequence[str]
+    files: int
+    output: str
+
+
+def run(job: Job, **paths: Unpack[Paths]) -> None:
+    """Metrics of one method over its members."""
     from rootloom.evaluation.results import write_result
 
     section = Section(**job["section"])
     evaluator = registry.parse("evaluations", section.evaluation)
+    judge: Any = registry.load(section.judge)
     with of_result():
-        for path in (*predictions, *held_out):
-            require_named_split(path)
-        found = evaluate(predictions, evaluator, held_out)
+        found = judge(section, evaluator, paths)
     record = provenance.record("evaluate", dict(job), seed=evaluator.seed)
-    write_result(output, dataclasses.replace(found, provenance=record))
+    write_result(paths["output"], dataclasses.replace(found, provenance=record))
 
 
-STAGE = Stage("evaluate", f"{__name__}:run", describe, reads=("predict", "baseline"))
+STAGE = Stage(
+    "evaluate",
+    f"{__name__}:run",
+    describe,
+    reads=("predict", "baseline", "generate", "floor", "train", "preprocess", "statistics"),
+)

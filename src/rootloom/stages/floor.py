@@ -1,4 +1,4 @@
-"""Metrics of real showers beside real ones, for all methods with their representation."""
+"""Metrics of real examples beside real ones, for all methods with their representation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rootloom.config import registry
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, Compared, class_of, events_of
 from rootloom.system import provenance
@@ -14,23 +15,23 @@ from rootloom.types import SPLITS
 
 @dataclass(frozen=True, kw_only=True)
 class Section(Compared):
-    """A comparison of real showers alone."""
+    """A comparison of real examples alone."""
 
 
 def describe(plan: Planning, dataset: str, representation: str) -> Description:
-    """Real showers of a representation, compared once for all methods."""
+    """Real examples of a representation, compared once for all methods."""
     section = Section(**vars(compared(plan, dataset, representation)))
     statistics = plan.fingerprint("statistics", dataset=dataset, representation=representation)
     return Description(section, code=code_of(section), upstream=[statistics])
 
 
 def compared(plan: Planning, dataset: str, representation: str) -> Compared:
-    """The same whatever real showers are compared with."""
+    """The same whatever real examples are compared with."""
     request, data = plan.request, plan.data(dataset)
     return Compared(
         representation=request.representation(representation),
         evaluation=request.library.evaluation(request.experiment),
-        features=data.compared(),
+        features=data.compared(representation),
         samples=data.weighting()["samples"],
     )
 
@@ -44,20 +45,21 @@ def code_of(section: Compared) -> list[str]:
 
 
 def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:
-    """Compare real showers of the test split with as many of the training split.
+    """Compare real examples of the test split with as many of the training split.
 
     statistics: hold the sums by which samples are scaled to their cross sections.
     """
     from rootloom.evaluation.results import write_result
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.comparing import comparison, stored_showers
+    from rootloom.stages.comparing import sampling_of, stored_examples
 
     section = Section(**job["section"])
-    evaluator, sampling = comparison(section)
+    evaluator = registry.parse("evaluations", section.evaluation)
+    sampling = sampling_of(section, evaluator)
     train, _, test = SPLITS
     events = events_of(section, Statistics.read(statistics))
-    real = stored_showers(shards, test, sampling, events)
-    other = stored_showers(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
+    real = stored_examples(shards, test, sampling, events)
+    other = stored_examples(shards, train, dataclasses.replace(sampling, rows=len(real)), events)
     record = provenance.record("floor", dict(job), seed=evaluator.seed)
     found = dataclasses.replace(evaluator.floor(real, other), provenance=record)
     write_result(output, found)

@@ -12,7 +12,7 @@ from rootloom.planning.data import Data, mentions
 from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
-from rootloom.stages.shared import FileFields, notes, predictions_of, refuse_changed
+from rootloom.stages.shared import FileFields, applied_of, notes, refuse_changed
 from rootloom.system import provenance
 from rootloom.system.atomic import of_result, write_json
 from rootloom.system.filelist import File, files_of_job, states
@@ -88,7 +88,7 @@ def _readers_that_count(data: Data) -> dict[str, Fields]:
 
 def _upstream(plan: Planning, dataset: str) -> list[str]:
     methods = plan.request.all_methods
-    predictions = [one for name in methods for one in predictions_of(plan, dataset, name)]
+    predictions = [one for name in methods for one in applied_of(plan, dataset, name)]
     return [indexing.code(plan), *predictions]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rootloom.cluster.running import progress
+from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, notes, seed_of, statistics_read
 from rootloom.stages.train import network_code
@@ -14,7 +15,7 @@ from rootloom.types import SPLITS
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """tree: name of the one that is written. threshold: GeV; cells at or below it are left out."""
+    """tree: name of the one that is written. options: of making and writing examples."""
 
     experiment: str
     dataset: str
@@ -22,14 +23,14 @@ class Section:
     member: int
     threads: int
     tree: str
-    threshold: float
-    seed: int
+    options: Fields
 
 
 def describe(plan: Planning, dataset: str, method: str, member: str) -> Description:
     """The examples of one member."""
     request = plan.request
-    generation = request.experiment.generation
+    given = request.experiment.generation
+    seed = seed_of(given.get("seed", 1), method, member)
     section = Section(
         experiment=request.name,
         dataset=dataset,
@@ -37,8 +38,7 @@ def describe(plan: Planning, dataset: str, method: str, member: str) -> Descript
         member=int(member),
         threads=request.experiment.threads,
         tree=plan.data(dataset).dataset.tree,
-        threshold=generation.threshold,
-        seed=seed_of(generation.seed, method, member),
+        options={**given, "seed": seed},
     )
     upstream = [
         plan.fingerprint("train", method=method, member=member),
@@ -56,15 +56,16 @@ def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
     from rootloom.stages import sampling
 
     generator = sampling.load_generator(model)
+    representation = generator.representation
     request = sampling.Request(
-        sampling.energies_of_split(shards, generator.task.representation, SPLITS[-1]),
-        section.seed,
-        threshold=section.threshold,
+        sampling.conditions_of_split(shards, representation, SPLITS[-1]),
+        sampling.options_of(representation, section.options),
         tree=section.tree,
     )
-    made_by = notes("generate", job, section.seed)
+    made_by = notes("generate", job, request.options.seed)
     what = f"generate {section.method} {section.member}"
-    sampling.write_showers(output, generator, request, made_by, progress(what, "examples"))
+    shown = progress(what, f"{generator.noun}s")
+    sampling.write_examples(output, generator, request, made_by, shown)
 
 
 STAGE = Stage(

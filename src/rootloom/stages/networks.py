@@ -14,14 +14,14 @@ import numpy as np
 from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.config import registry
-from rootloom.errors import FAULTS, TrainingError, reason
+from rootloom.errors import FAULTS, ConfigError, TrainingError, reason
 from rootloom.planning.request import Fields
 from rootloom.representations.section import representation_of
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
 from rootloom.system import faults
-from rootloom.tasks.base import Task
+from rootloom.tasks.base import Predictor, Task
 from rootloom.training import bundle, parallel
 from rootloom.training.predict import predict
 from rootloom.types import SPLITS
@@ -98,6 +98,18 @@ def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Task:
         ) from error
 
 
+def predictor_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Predictor:
+    """The same for a model that predicts. Raises ConfigError for one that makes examples."""
+    task = task_in(trained, path, truth)
+    if not isinstance(task, Predictor):
+        raise ConfigError(
+            f"model {path}",
+            expected="one whose task predicts something of rows",
+            found=f"task '{trained.task['kind']}', which yields {task.yields}",
+        )
+    return task
+
+
 def moments_of(trained: bundle.Bundle) -> Mapping[str, Moments]:
     """Moments out of the statistics that a model carries."""
     return Statistics.from_json(json.dumps(trained.statistics)).moments
@@ -161,7 +173,7 @@ def write_model(
 
 
 def network_scores(
-    task: Task, params: Any, shards: Sequence[str], split: str
+    task: Predictor, params: Any, shards: Sequence[str], split: str
 ) -> Iterator[np.ndarray]:
     """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
     devices = parallel.device_count()

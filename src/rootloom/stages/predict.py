@@ -41,7 +41,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.networks import network_scores, task_in
+    from rootloom.stages.networks import network_scores, predictor_in
     from rootloom.stages.scoring import (
         header_of,
         rows_of,
@@ -52,7 +52,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     from rootloom.training import bundle
 
     trained = bundle.load(model)
-    task = task_in(trained, model, section)
+    task = predictor_in(trained, model, section)
     found = Statistics.read(statistics)
     rows = rows_to_score(section, found)
     present = [*found.rows.sum(axis=1), rows_of(shards, UNLABELLED)]

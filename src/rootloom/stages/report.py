@@ -98,9 +98,8 @@ def describe(plan: Planning) -> Description:
 
 def _evaluations(plan: Planning) -> list[str]:
     """Fingerprints of what was found, dataset by dataset."""
-    rule = "fidelity" if plan.request.makes_examples else "evaluate"
     return [
-        plan.fingerprint(rule, dataset=data.name, method=method)
+        plan.fingerprint("evaluate", dataset=data.name, method=method)
         for data in plan.datasets.evaluated
         for method in plan.request.all_methods
     ]
@@ -216,5 +215,5 @@ STAGE = Stage(
     "report",
     f"{__name__}:run",
     describe,
-    reads=("evaluate", "fidelity", "train", "statistics", "survey", "preprocess"),
+    reads=("evaluate", "train", "statistics", "survey", "preprocess"),
 )

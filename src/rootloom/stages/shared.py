@@ -87,9 +87,10 @@ class Sharded:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How showers are compared with real ones.
+    """How examples are compared with real ones.
 
-    features: variables of the dataset. samples: normalisation of those with a cross section.
+    features: variables of the dataset that describe them. samples: normalisation of those with a
+    cross section.
     """
 
     representation: Fields
@@ -130,13 +131,14 @@ def statistics_read(plan: Planning, dataset: str, method: str) -> str:
     return plan.fingerprint("statistics", dataset=dataset, representation=representation)
 
 
-def predictions_of(plan: Planning, dataset: str, method: str) -> list[str]:
-    """Fingerprints of the predictions for a dataset of all members of a method."""
+def applied_of(plan: Planning, dataset: str, method: str) -> list[str]:
+    """Fingerprints of what all members of a method made for a dataset."""
     named = {"dataset": dataset, "method": method}
     if method in plan.request.experiment.baselines:
         return [plan.fingerprint("baseline", **named)]
     members = plan.request.members(method)
-    return [plan.fingerprint("predict", **named, member=str(m)) for m in members]
+    rule = plan.request.product.rule
+    return [plan.fingerprint(rule, **named, member=str(m)) for m in members]
 
 
 def class_of(group: str, fields: Fields) -> str:

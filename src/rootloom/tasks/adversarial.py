@@ -14,10 +14,10 @@ from jax import Array
 from jax.lax import stop_gradient
 
 from rootloom.errors import require
-from rootloom.models.generators.calorimeter import layer_energies
+from rootloom.models.generators.base import AdversarialPair
 from rootloom.models.layers import example_normal, example_seeds
 from rootloom.tasks.base import Params
-from rootloom.tasks.generative import Generative, separation, shape_metrics, share_metrics
+from rootloom.tasks.generative import Generative
 from rootloom.types import Batch
 
 _SALT = 0x5EED
@@ -25,19 +25,19 @@ _SALT = 0x5EED
 
 @dataclass(frozen=True)
 class Adversarial(Generative):
-    """A generator of showers against a discriminator, both in one step.
+    """A generator against a discriminator, both in one step.
 
-    model: of role "gan", with `numbers` latent numbers a shower: `generate(z, energy, scale)`,
-    `see(cells, energy, scale)`, `imitate(z, cells, energy, scale)`, `discriminate(seen, present)`,
-    parameters under "generator" and "discriminator". Of several logits the losses are summed.
+    model: an `AdversarialPair`. Of several logits the losses are summed.
 
-    energy_weight: of the mean absolute difference, GeV, between generated and requested energy in
-    the generator's loss (CaloGAN's 0.05). relativistic: discriminators learn which shower of a pair
-    at one energy is real (A. Jolicoeur-Martineau, arXiv:1807.00734), whose loss has no
-    minimum that leaves real showers out (Y. Huang et al., arXiv:2501.05441). penalty: γ
+    condition_weight: of what the model says an example misses its condition by, in the generator's
+    loss; of showers the mean absolute difference, GeV, between generated and requested energy
+    (CaloGAN's 0.05). energy_weight: the same, under the name that it has in configurations of
+    showers; with it the other one does not count. relativistic: discriminators learn which example
+    of a pair with one condition is real (A. Jolicoeur-Martineau, arXiv:1807.00734), whose loss has
+    no minimum that leaves real examples out (Y. Huang et al., arXiv:2501.05441). penalty: γ
     of γ/2 times the squared derivative of the logits by what the discriminator sees, which holds
     that down and lets the two settle (L. Mescheder, A. Geiger, S. Nowozin, arXiv:1801.04406).
-    penalise: where the derivative is taken: at "real" showers (the penalty R1), or at "both", also
+    penalise: where the derivative is taken: at "real" examples (the penalty R1), or at "both", also
     at generated ones (R1 + R2), as arXiv:2501.05441 asks for.
     Raises ConfigError for values out of range.
 
@@ -46,38 +46,39 @@ class Adversarial(Generative):
     give them different learning rates.
     """
 
-    role: ClassVar[str] = "gan"
+    role: ClassVar[str] = AdversarialPair.role
 
-    energy_weight: float = 0.05
+    model: AdversarialPair
+    condition_weight: float = 0.05
+    energy_weight: float | None = None
     relativistic: bool = False
     penalty: float = 0.0
     penalise: Literal["real", "both"] = "real"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("energy_weight", "penalty"):
+        for name in ("condition_weight", "energy_weight", "penalty"):
             value = getattr(self, name)
-            require(f"task: {name}", value >= 0, "zero or more", value)
+            require(f"task: {name}", value is None or value >= 0, "zero or more", value)
 
     def init(self, key: Array, batch: Batch) -> Params:
-        """Parameters for showers of these cells."""
-        inputs = self._inputs(batch)
-        z = jnp.zeros((len(inputs.energy), self.model.numbers), jnp.float32)
-        present = jnp.ones_like(inputs.energy)
-        params: Params = self.model.init(key, z, inputs.cells, inputs.energy, present, self.scale)[
-            "params"
-        ]
+        """Parameters for inputs of this shape."""
+        inputs, condition = self._inputs(batch)
+        z = jnp.zeros((len(condition), self.model.numbers), jnp.float32)
+        present = jnp.ones(len(condition), jnp.float32)
+        params: Params = self.model.init(key, z, inputs, condition, present, self.scale)["params"]
         return params
 
     def loss(
         self, params: Params, batch: Batch, key: Array, *, train: bool
     ) -> tuple[Array, dict[str, Array]]:
         """Sum of both networks' losses, (B,): cross entropies in nats; metrics: see `summary`."""
-        inputs = self._inputs(batch)
+        inputs, condition = self._inputs(batch)
         present = (batch.weight != 0).astype(jnp.float32)
-        seen = self._apply(params, "see", inputs.cells, inputs.energy, self.scale)
-        z = self._latent(key, batch.id)
-        made, total = self._apply(params, "imitate", z, inputs.cells, inputs.energy, self.scale)
+        seen = self._apply(params, "see", inputs, condition, self.scale)
+        seeds = example_seeds(key, batch.id)
+        z = self._latent(seeds)
+        made, missed = self._apply(params, "imitate", z, inputs, condition, self.scale)
 
         def logits(parameters: Params, shown: Any) -> Array:
             found: Array = self._apply(parameters, "discriminate", shown, present)
@@ -90,43 +91,38 @@ class Adversarial(Generative):
         fooled = logits(stop_gradient(params), made)
         penalty = 0.5 * self.penalty * (steep + steeper)
         discriminator, generator = self._losses(real, fake, fooled)
-        off = jnp.abs(total - inputs.energy)
-        generator = generator + self.energy_weight * off
+        for off in missed.values():
+            generator = generator + self._condition_weight * off
         metrics = {
             "discriminator": discriminator,
             "generator": generator,
             "accuracy": self._accuracy(real, fake),
-            "energy_off": off,
+            **missed,
         }
         if train:
             metrics["penalty"] = penalty
         else:
-            cells = self.generate(params, inputs.energy, key, batch.id)
-            energies = (layer_energies(c, self.layers) for c in (inputs.cells, cells))
-            metrics |= share_metrics(*energies) | shape_metrics(inputs.cells, cells, self.layers)
+            again = self.make(params, condition, seeds)
+            metrics |= self.model.compare(inputs, again, self.scale)
         return discriminator + penalty + generator, metrics
 
-    def generate(self, params: Params, energy: Array, key: Array, identity: Array) -> Array:
-        """Cells (B, cells) in GeV, each shower from latent numbers of its own."""
-        made: Array = self._apply(
-            params, "generate", self._latent(key, identity), energy, self.scale
-        )
-        return made
+    def make(self, params: Params, condition: Array, seeds: Array) -> Any:
+        """Inputs, each from latent numbers of its own."""
+        return self._apply(params, "generate", self._latent(seeds), condition, self.scale)
 
     def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
-        """discriminator, generator: losses; accuracy: of the discriminator; energy_off: GeV.
+        """discriminator, generator: losses; accuracy: of the discriminator; and the model's own.
 
-        separation: mean over layers of ½ Σ (h₁ - h₂)² / (h₁ + h₂) between the layer's share of the
-        energy in real and generated showers, 0 … 1; shapes: the same of centre, width, hottest
-        cell and active cells of each layer; what to monitor.
+        Of showers these are, see their models: energy_off, GeV; separation and shapes, what to
+        monitor.
         """
-        names = ("discriminator", "generator", "accuracy", "energy_off")
+        names = ("discriminator", "generator", "accuracy")
         figures: dict[str, float | np.ndarray] = {name: float(means[name]) for name in names}
-        return figures | separation(means)
+        return figures | self.model.summary(means)
 
-    def groups(self, params: Params) -> Any:
-        """The group "generator" or "discriminator" of every parameter."""
-        return {name: jax.tree.map(lambda _, n=name: n, tree) for name, tree in params.items()}
+    @property
+    def _condition_weight(self) -> float:
+        return self.condition_weight if self.energy_weight is None else self.energy_weight
 
     def _judged(
         self, judge: Callable[[Any], Array], seen: Any, *, penalised: bool
@@ -154,8 +150,8 @@ class Adversarial(Generative):
             generator = jax.nn.softplus(-fooled)
         return discriminator.sum(axis=1), generator.sum(axis=1)
 
-    def _latent(self, key: Array, identity: Array) -> Array:
-        return example_normal(example_seeds(key, identity), _SALT, (self.model.numbers,))
+    def _latent(self, seeds: Array) -> Array:
+        return example_normal(seeds, _SALT, (self.model.numbers,))
 
     def _apply(self, params: Params, method: str, *given: Any) -> Any:
         return self.model.apply({"params": params}, *given, method=method)

@@ -18,31 +18,29 @@ Params: TypeAlias = Mapping[str, Any]
 
 
 class Task(ABC):
-    """A model with its head, its loss, its figures of merit and its prediction columns.
+    """A model with what it learns from: its loss and its figures of merit.
 
-    What every task derives from; one is a frozen dataclass. Beside the fields of its configuration
-    it has those that it is given:
+    What every task derives from, by way of `Predictor` or `Generator`; one is a frozen dataclass.
+    Beside the fields of its configuration it has those that it is given:
     model: that of a method. representation: whose inputs batches hold. statistics: moments of the
     training split, by name; with the names of the classes or targets in a field called as `learns`.
 
     learns: "classes" or "targets", what the dataset must declare.
     least: how many of them at least.
     most: how many of them at most; None: any number.
-    yields: "scores" of rows that are there, or new "examples": which of the workflow's stages
-    follow a training.
+    yields: what a trained model is applied for, "predictions" of rows that are there or new
+    "examples".
     role: what it asks of its model, which names the same: "embedding" is one vector an example.
     evaluation: the kind of evaluation of what it yields.
-    probability: whether its predictions are probabilities of the classes.
     targets: those that `Batch.target` holds, none when it is the class.
     """
 
     learns: ClassVar[str]
     least: ClassVar[int]
     most: ClassVar[int | None] = None
-    yields: ClassVar[str] = "scores"
+    yields: ClassVar[str]
     role: ClassVar[str] = "embedding"
     evaluation: ClassVar[str]
-    probability: ClassVar[bool]
 
     model: Model
     representation: Representation
@@ -59,16 +57,10 @@ class Task(ABC):
     ) -> tuple[Array, dict[str, Array]]:
         """Loss (B,) and metrics (B, …), all unweighted and for each example; `key` is the step's.
 
-        An example's values depend on its inputs, its id and the key alone.
+        An example's values depend on its inputs, its id and the key, and where a model compares
+        examples, as minibatch discrimination does, on a group of consecutive ones, of which each
+        device holds whole ones. Never on the number of devices.
         """
-
-    @abstractmethod
-    def columns(self) -> tuple[str, ...]:
-        """Names of the prediction columns, in order."""
-
-    @abstractmethod
-    def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
-        """Columns of the prediction file, (B,) float32 each."""
 
     @abstractmethod
     def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
@@ -86,20 +78,36 @@ class Task(ABC):
         """The same task computing in "float32" or "bfloat16"; parameters are always float32."""
 
 
+class Predictor(Task):
+    """A task whose model says something of every row.
+
+    probability: whether its predictions are probabilities of the classes.
+    """
+
+    yields: ClassVar[str] = "predictions"
+    probability: ClassVar[bool]
+
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Names of the prediction columns, in order."""
+
+    @abstractmethod
+    def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
+        """Columns of the prediction file, (B,) float32 each."""
+
+
 class Generator(Task):
-    """A task that makes new showers: what writing and comparing generated data asks of one."""
+    """A task whose model makes new examples: inputs of its representation."""
 
-    @property
-    @abstractmethod
-    def layers(self) -> tuple[tuple[int, int], ...]:
-        """Cells along x and y of each layer; they are numbered layer by layer, then x, then y."""
+    yields: ClassVar[str] = "examples"
 
     @abstractmethod
-    def generate(self, params: Params, energy: Array, key: Array, identity: Array) -> Array:
-        """Cells (B, cells) in GeV, float32, of showers of particles of `energy` (B,), GeV.
+    def generate(self, params: Params, condition: Array, key: Array, identity: Array) -> Any:
+        """Inputs of B examples, as the representation's `collate` makes them, in its units.
 
-        identity: (B, 2) uint32, as in `Batch.id`. A shower is a function of its own energy, its
-        identity and the key: neither its company nor the number of devices changes it.
+        condition: (B, K) float32, the numbers of the representation's `conditions`; K may be 0.
+        identity: (B, 2) uint32, as in `Batch.id`. An example is a function of its own condition,
+        its identity and the key: neither its company nor the number of devices changes it.
         """
 
 

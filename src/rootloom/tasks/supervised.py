@@ -16,7 +16,7 @@ from rootloom.models.base import Model
 from rootloom.models.layers import EXAMPLE, example_seeds, random_bits
 from rootloom.representations.base import MomentsLike, Representation
 from rootloom.representations.turning import Turn
-from rootloom.tasks.base import Params, Task, require_role
+from rootloom.tasks.base import Params, Predictor, require_role
 from rootloom.types import Batch
 
 _TURN = 0x7475726E  # tells the bits of a turn from those of other draws
@@ -36,7 +36,7 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class Supervised(Task):
+class Supervised(Predictor):
     """A model with a linear head; a task adds `outputs`, its loss and its columns.
 
     model: a backbone of `rootloom.models`. representation: normalises inputs with `statistics`,

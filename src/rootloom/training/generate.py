@@ -1,4 +1,4 @@
-"""New showers of a trained generator: any number, in batches of one size."""
+"""New examples of a trained generator: any number, in batches of one size."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from rootloom.batches.assemble import id_words
 from rootloom.errors import TrainingError
 from rootloom.tasks.base import Generator
 from rootloom.training import parallel
-from rootloom.types import Shower
 
-# Showers a device makes at a time: on one core more of them are no faster, and fewer are slower.
+# Examples a device makes at a time: on one core more of them are no faster, and fewer are slower.
 BATCH = 256
 
 
 class Sampler:
-    """Makes showers; compiled once, for batches of one size.
+    """Makes examples; compiled once, for batches of one size.
 
-    seed: 0 … 2³² - 1. batch: showers a device makes at a time. devices: how many; None: all. The
-    shower in row i is a function of its energy, the seed and i alone: to the last bit for one batch
-    size, whatever the number of devices, and to float32's rounding for another one, for which
+    seed: 0 … 2³² - 1. batch: examples a device makes at a time. devices: how many; None: all. The
+    example in row i is a function of its condition, the seed and i alone: to the last bit for one
+    batch size, whatever the number of devices, and to float32's rounding for another one, for which
     other programs are compiled.
     """
 
@@ -37,51 +36,82 @@ class Sampler:
         devices: int | None = None,
     ) -> None:
         key = jax.random.key(seed)
-        self._devices, self._batch = devices or parallel.device_count(), batch
+        self._task, self._batch = task, batch
+        self._devices = devices or parallel.device_count()
         self._run = parallel.on_every_device(
-            lambda p, energy, identity: task.generate(p, energy, key, identity)
+            lambda p, condition, identity: task.generate(p, condition, key, identity)
         )
         self._params = parallel.replicate(params, self._devices)
 
-    def showers(self, energies: Iterable[np.ndarray]) -> Iterator[Shower]:
-        """For blocks of energies (n,) in GeV, of any length, showers in the same order.
+    def examples(self, conditions: Iterable[np.ndarray]) -> Iterator[Any]:
+        """For blocks of conditions (n, K), of any length, inputs (n, …) in the same order.
 
-        Raises TrainingError when the model makes a cell that is not finite.
+        K may be 0: the blocks then say how many there are. Raises TrainingError when the model
+        makes a number that is not finite.
         """
-        waiting: tuple[jax.Array, np.ndarray] | None = None
+        waiting: tuple[Any, np.ndarray] | None = None
         first = 0
-        blocks = ((np.asarray(block, np.float32),) for block in energies)
-        for (energy,) in regrouped(blocks, self._devices * self._batch):
-            following = self._start(energy, first), energy
-            first += len(energy)
+        blocks = (np.asarray(block, np.float32) for block in conditions)
+        for condition in regrouped(blocks, self._devices * self._batch):
+            following = self._start(condition, first), condition
+            first += len(condition)
             # One batch is read back while the next one is computed.
             if waiting is not None:
-                yield _shower(*waiting)
+                yield self._read_back(*waiting)
             waiting = following
         if waiting is not None:
-            yield _shower(*waiting)
+            yield self._read_back(*waiting)
 
-    def _start(self, energy: np.ndarray, first: int) -> jax.Array:
-        """Cells (devices, batch, cells) of a batch that the last energy fills up."""
+    def _start(self, condition: np.ndarray, first: int) -> Any:
+        """Inputs (devices, batch, …) of a batch that the last condition fills up."""
         size = self._devices * self._batch
-        padded = np.pad(energy, (0, size - len(energy)), mode="edge")
+        rest = np.repeat(condition[-1:], size - len(condition), axis=0)
+        padded = np.concatenate([condition, rest])
         identity = id_words(np.arange(first, first + size, dtype=np.uint64))
         shape = (self._devices, self._batch)
-        cells: jax.Array = self._run(
-            self._params, padded.reshape(shape), identity.reshape(*shape, 2)
+        return self._run(
+            self._params,
+            padded.reshape(*shape, padded.shape[1]),
+            identity.reshape(*shape, 2),
         )
-        return cells
+
+    def _read_back(self, made: Any, condition: np.ndarray) -> Any:
+        """Inputs of as many examples as there are conditions; refuses what is not finite."""
+
+        def read(leaf: jax.Array) -> np.ndarray:
+            found = np.asarray(leaf)
+            return found.reshape(-1, *found.shape[2:])[: len(condition)]
+
+        inputs = jax.tree.map(read, made)
+        leaves = (leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(inputs))
+        bad = ~np.all([np.isfinite(leaf).all(axis=1) for leaf in leaves], axis=0)
+        if bad.any():
+            self._refuse(bad, condition)
+        return inputs
+
+    def _refuse(self, bad: np.ndarray, condition: np.ndarray) -> None:
+        representation = self._task.representation
+        known = zip(representation.conditions(), condition[bad][0], strict=True)
+        at = ", ".join(f"{one.name} {value:g} {one.unit}".rstrip() for one, value in known)
+        raise TrainingError(
+            f"generated {representation.noun}s",
+            expected="finite numbers in all of them",
+            found=f"{int(bad.sum())} of {len(bad)} {representation.noun}s without"
+            + (f", the first at {at}" if at else ""),
+            fix="stay inside the range of the training, or train the model again",
+        )
 
 
-def regrouped(
-    blocks: Iterable[tuple[np.ndarray, ...]], size: int
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """The rows of blocks of arrays (n, …), equal n in a block, `size` at a time; last the rest."""
-    held: list[tuple[np.ndarray, ...]] = []
+def regrouped(blocks: Iterable[Any], size: int) -> Iterator[Any]:
+    """The rows of blocks, `size` at a time; last the rest.
+
+    blocks: trees of arrays (n, …), equal n in a block.
+    """
+    held: list[Any] = []
     count = 0
     for block in blocks:
         held.append(block)
-        count += len(block[0])
+        count += _rows(block)
         if count < size:
             continue
         whole = _joined(held)
@@ -91,24 +121,13 @@ def regrouped(
         yield _joined(held)
 
 
-def _joined(blocks: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-    return tuple(map(np.concatenate, zip(*blocks, strict=True)))
+def _rows(block: Any) -> int:
+    return len(jax.tree.leaves(block)[0])
 
 
-def _part(arrays: tuple[np.ndarray, ...], first: int, size: int) -> tuple[np.ndarray, ...]:
-    return tuple(array[first : first + size] for array in arrays)
+def _joined(blocks: list[Any]) -> Any:
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
 
 
-def _shower(cells: jax.Array, energy: np.ndarray) -> Shower:
-    made = np.asarray(cells)
-    made = made.reshape(-1, made.shape[-1])[: len(energy)]
-    bad = ~np.isfinite(made).all(axis=1)
-    if bad.any():
-        raise TrainingError(
-            "generated showers",
-            expected="finite energies in all cells",
-            found=f"{int(bad.sum())} of {len(made)} showers without, the first at "
-            f"{energy[bad][0]:g} GeV",
-            fix="stay inside the energies of the training, or train the model again",
-        )
-    return Shower(made, energy)
+def _part(block: Any, first: int, size: int) -> Any:
+    return jax.tree.map(lambda array: array[first : first + size], block)

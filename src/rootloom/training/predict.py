@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from rootloom.tasks.base import Task
+from rootloom.tasks.base import Predictor
 from rootloom.training import parallel
 from rootloom.training.feed import Batches
 from rootloom.types import Batch
 
 
 def predict(
-    task: Task, params: Any, loader: Batches
+    task: Predictor, params: Any, loader: Batches
 ) -> Iterator[tuple[dict[str, np.ndarray], Batch]]:
     """The task's columns, (n,) each, with target, weight and id of the same n rows.
 

@@ -1,4 +1,4 @@
-"""How alike generated and real showers are, after CaloChallenge (arXiv:2410.21611)."""
+"""How alike generated and real examples are, after CaloChallenge (arXiv:2410.21611)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from rootloom.evaluation.generation.relations import (
     Response,
     compare_correlations,
     compare_responses,
-    energy_edges,
+    condition_edges,
     response_in_bins,
 )
-from rootloom.evaluation.generation.samples import Showers, mean_of
+from rootloom.evaluation.generation.samples import Samples, mean_of
 from rootloom.evaluation.generation.two_sample import classifier_auc
 from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.roc import require_class
@@ -37,13 +37,13 @@ LEAST = 50
 class FidelityOptions:
     """How samples are compared.
 
-    bins: of each feature's histogram; energy_bins: of the requested energy, for the response;
+    bins: of each feature's histogram; response_bins: of the condition that the response answers to;
     bootstrap: replicas behind the errors; seed: of them, of batches and of the classifiers;
     trainings: of each classifier, whose spread is part of its AUC's error.
     """
 
     bins: Annotated[int, Field(gt=1)] = 50
-    energy_bins: Annotated[int, Field(gt=0)] = 8
+    response_bins: Annotated[int, Field(gt=0)] = 8
     bootstrap: Annotated[int, Field(gt=1)] = 100
     trainings: Annotated[int, Field(gt=1)] = 3
     seed: int = 1
@@ -53,25 +53,25 @@ class FidelityOptions:
 class Comparison:
     """A sample beside the real one.
 
-    figures: by name, see `compare`; marginals: by feature; average: mean energy of each cell, (C,)
-    GeV.
+    figures: by name, see `compare`; marginals: by feature; response: None where the samples have
+    none; average: means of the flat inputs, (C,).
     """
 
     figures: Mapping[str, Estimate]
     marginals: Mapping[str, Marginals]
     correlations: Correlations
-    response: tuple[Response, Response]
+    response: tuple[Response, Response] | None
     average: tuple[np.ndarray, np.ndarray]
 
 
-def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparison:
+def compare(real: Samples, other: Samples, options: FidelityOptions) -> Comparison:
     """All figures of fidelity of a sample; the smaller, the better, and an AUC of 0.5 is ideal.
 
     separation, wasserstein: means over the features, also one by one ("separation.depth");
-    auc_high, auc_low: of classifiers that see the features or the cells, and the requested energy;
+    auc_high, auc_low: of classifiers that see the features or the inputs, and the condition;
     fpd, kpd: distances of the features; correlation: the largest difference of two coefficients;
-    response, resolution: how far mean and width of seen over requested energy are off.
-    Rows count by their event weights; classifiers learn from the absolute ones.
+    response, resolution: how far mean and width of the response over the condition are off, where
+    there is one. Rows count by their event weights; classifiers learn from the absolute ones.
     Raises DataError for too few rows, no positive sum of weights, and for features that are not
     finite.
     """
@@ -86,12 +86,6 @@ def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparis
         for k, name in enumerate(real.names)
     }
     correlations = compare_correlations(*features, bootstrap, seed, weights)
-    edges = energy_edges(real.condition, options.energy_bins)
-    responses = (
-        response_in_bins(real.condition, real.response, edges, real.weight),
-        response_in_bins(other.condition, other.response, edges, other.weight),
-    )
-    response, resolution = compare_responses(*responses)
     judge = partial(
         classifier_auc,
         condition=(real.condition, other.condition),
@@ -99,18 +93,36 @@ def compare(real: Showers, other: Showers, options: FidelityOptions) -> Comparis
         trainings=options.trainings,
         weights=weights,
     )
+    responses = _responses(real, other, options)
     figures = {
         "auc_high": judge(*features),
-        "auc_low": judge(real.cells, other.cells),
+        "auc_low": judge(real.inputs, other.inputs),
         "fpd": frechet_physics_distance(*features, bootstrap, seed, weights),
         "kpd": kernel_physics_distance(*features, seed, weights),
         "correlation": correlations.difference,
-        "response": response,
-        "resolution": resolution,
+        **_of_responses(responses),
         **_of_marginals(marginals),
     }
-    averages = (mean_of(real.cells, real.weight), mean_of(other.cells, other.weight))
+    averages = (mean_of(real.inputs, real.weight), mean_of(other.inputs, other.weight))
     return Comparison(figures, marginals, correlations, responses, averages)
+
+
+def _responses(
+    real: Samples, other: Samples, options: FidelityOptions
+) -> tuple[Response, Response] | None:
+    if real.response is None or other.response is None:
+        return None
+    edges = condition_edges(real.condition[:, 0], options.response_bins)
+    return (
+        response_in_bins(real.condition[:, 0], real.response, edges, real.weight),
+        response_in_bins(other.condition[:, 0], other.response, edges, other.weight),
+    )
+
+
+def _of_responses(responses: tuple[Response, Response] | None) -> dict[str, Estimate]:
+    if responses is None:
+        return {}
+    return dict(zip(("response", "resolution"), compare_responses(*responses), strict=True))
 
 
 def _of_marginals(marginals: Mapping[str, Marginals]) -> dict[str, Estimate]:
@@ -118,26 +130,27 @@ def _of_marginals(marginals: Mapping[str, Marginals]) -> dict[str, Estimate]:
     for metric in ("separation", "wasserstein"):
         single = {f"{metric}.{name}": getattr(m, metric) for name, m in marginals.items()}
         values, errors = np.array(list(single.values())).T
-        # Features of the same showers: their errors do not average down.
+        # Features of the same examples: their errors do not average down.
         figures |= {metric: Estimate(float(values.mean()), float(errors.mean())), **single}
     return figures
 
 
-def _check(name: str, sample: Showers) -> None:
+def _check(name: str, sample: Samples) -> None:
+    what = f"{name} {sample.noun}s"
     if len(sample) < LEAST:
         raise DataError(
-            f"{name} showers",
+            what,
             expected=f"at least {LEAST} to compare",
             found=str(len(sample)),
             fix="more files, or a larger share for this split",
         )
-    require_class(f"{name} showers", int((sample.weight != 0).sum()), float(sample.weight.sum()))
+    require_class(what, int((sample.weight != 0).sum()), float(sample.weight.sum()))
     quantities = dict(zip(sample.names, sample.features.T, strict=True))
-    for quantity, values in {**quantities, "the cells": sample.cells}.items():
+    for quantity, values in {**quantities, "the inputs": sample.inputs}.items():
         if not np.isfinite(values).all():
             raise DataError(
-                f"{name} showers: {quantity}",
+                f"{what}: {quantity}",
                 expected="finite numbers",
                 found=f"{int((~np.isfinite(values)).sum())} that are not",
-                fix="look at its expression for showers without energy",
+                fix=f"look at its expression for {sample.noun}s in which nothing is",
             )

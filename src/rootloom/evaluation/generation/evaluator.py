@@ -1,4 +1,4 @@
-"""Generated showers judged: figures from the samples that a method's members made."""
+"""Generated examples judged: figures from the samples that a method's members made."""
 
 from __future__ import annotations
 
@@ -9,67 +9,68 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from rootloom.evaluation.base import EvaluationKind
+from rootloom.evaluation.base import Comparator
 from rootloom.evaluation.generation.compare import LEAST, Comparison, FidelityOptions, compare
 from rootloom.evaluation.generation.relations import Response
 from rootloom.evaluation.generation.result import (
-    AverageShowers,
     Correlations,
     FeatureHistogram,
     Floor,
     GenerationResult,
+    MeanImage,
     ResponseCurve,
 )
-from rootloom.evaluation.generation.samples import Showers
+from rootloom.evaluation.generation.samples import Samples
 from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import over_members
-
-Layers = tuple[tuple[int, int], ...]
+from rootloom.representations.base import Quantity, Representation
 
 
 @dataclass(frozen=True)
-class Generation(FidelityOptions, EvaluationKind):
-    """How generated showers are compared with real ones; see `FidelityOptions`.
+class Generation(FidelityOptions, Comparator):
+    """How generated examples are compared with real ones; see `FidelityOptions`.
 
-    features: the variables to compare, by default all but the requested energy. max_rows: showers
-    of each sample, drawn at random where there are more; all their cells are in memory.
+    features: what to compare: variables of the dataset where its expressions read generated files,
+    by default all but those of the condition, and observables of the representation, by default
+    all. max_rows: examples of each sample, drawn at random where there are more; all their inputs
+    are in memory.
     """
 
-    shown: ClassVar[tuple[str, ...]] = ("showers.png",)
+    shown: ClassVar[tuple[str, ...]] = ("generated.png",)
 
     features: tuple[str, ...] | None = None
     max_rows: Annotated[int, Field(ge=LEAST)] = 10_000
 
-    def floor(self, real: Showers, other: Showers) -> Floor:
-        """Figures of real showers of another split. Raises what `compare` does."""
+    def floor(self, real: Samples, other: Samples) -> Floor:
+        """Figures of real examples of another split. Raises what `compare` does."""
         return Floor(_figures([compare(real, other, self)]), (len(real), len(other)))
 
     def result(
-        self, real: Showers, floor: Floor, members: Sequence[Showers], layers: Layers
+        self,
+        real: Samples,
+        floor: Floor,
+        members: Sequence[Samples],
+        representation: Representation,
     ) -> GenerationResult:
-        """Figures of a method whose members made these showers.
+        """Figures of a method whose members made these examples.
 
-        layers: of the cells. Raises what `compare` does.
+        representation: whose inputs they are. Raises what `compare` does.
         """
         found = [compare(real, member, self) for member in members]
+        units = {one.name: one.unit for one in representation.observables()}
+        conditions = tuple(Quantity(c.name, c.unit) for c in representation.conditions())
         return GenerationResult(
             values=_figures(found),
             floor=floor,
-            features=tuple(_feature(name, found) for name in real.names),
+            features=tuple(_feature(name, units.get(name, ""), found) for name in real.names),
             correlations=Correlations(
                 _rows(found[0].correlations.real),
                 _rows(np.mean([c.correlations.other for c in found], axis=0)),
             ),
-            response=ResponseCurve(
-                tuple(found[0].response[0].edges.tolist()),
-                _curve([found[0].response[0]]),
-                _curve([c.response[1] for c in found]),
-            ),
-            average=AverageShowers(
-                layers,
-                tuple(found[0].average[0].tolist()),
-                tuple(np.mean([c.average[1] for c in found], axis=0).tolist()),
-            ),
+            response=_response(conditions, found),
+            images=_images(representation, found),
+            noun=representation.noun,
+            conditions=conditions,
         )
 
 
@@ -87,11 +88,11 @@ def _no_error(found: Estimate) -> str | None:
     if np.isfinite(found.error):
         return None
     if np.isfinite(found.value):
-        return "the trees tell all showers apart, or none"
-    return "too few showers, or their weights cancel"
+        return "the trees tell all examples apart, or none"
+    return "too few examples, or their weights cancel"
 
 
-def _feature(name: str, found: Sequence[Comparison]) -> FeatureHistogram:
+def _feature(name: str, unit: str, found: Sequence[Comparison]) -> FeatureHistogram:
     first = found[0].marginals[name]
     counts = np.sum([c.marginals[name].other for c in found], axis=0)
     width = np.diff(first.edges)
@@ -100,7 +101,27 @@ def _feature(name: str, found: Sequence[Comparison]) -> FeatureHistogram:
         tuple(first.edges.tolist()),
         tuple((first.real / (first.real.sum() * width)).tolist()),
         tuple((counts / (counts.sum() * width)).tolist()),
+        unit,
     )
+
+
+def _response(conditions: Sequence[Quantity], found: Sequence[Comparison]) -> ResponseCurve | None:
+    pairs = [c.response for c in found if c.response is not None]
+    if not pairs:
+        return None
+    real = pairs[0][0]
+    made = [other for _, other in pairs]
+    return ResponseCurve(conditions[0], tuple(real.edges.tolist()), _curve([real]), _curve(made))
+
+
+def _images(representation: Representation, found: Sequence[Comparison]) -> tuple[MeanImage, ...]:
+    """The mean images on all panels; means of inputs have the means of their images."""
+    if not representation.drawn:
+        return ()
+    real, made = found[0].average[0], np.mean([c.average[1] for c in found], axis=0)
+    sides = (representation.images(one[None]) for one in (real, made))
+    drawn = zip(representation.panels(), *sides, strict=True)
+    return tuple(MeanImage(panel, _rows(a[0]), _rows(b[0])) for panel, a, b in drawn)
 
 
 def _curve(responses: Sequence[Response]) -> tuple[tuple[float | None, ...], ...]:

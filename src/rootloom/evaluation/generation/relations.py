@@ -1,4 +1,4 @@
-"""How quantities of showers hang together: with each other, and with what was asked for."""
+"""How quantities of examples hang together: with each other, and with what was asked for."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Correlations(NamedTuple):
 
 
 class Response(NamedTuple):
-    """Response over requested energy in B bins of the latter; every field but `edges` is (B,).
+    """Response over condition in B bins of the latter; every field but `edges` is (B,).
 
-    edges: (B + 1,) GeV; mean, width: of the ratio, its standard deviation; errors of both.
+    edges: (B + 1,) in the condition's unit; mean, width: of the ratio, its standard deviation;
+    errors of both.
     """
 
     edges: np.ndarray
@@ -77,8 +78,8 @@ def _correlation(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.divide(covariance, scale, out=np.eye(len(scale)), where=scale > 0)
 
 
-def energy_edges(condition: np.ndarray, bins: int) -> np.ndarray:
-    """Edges (at most bins + 1,) of bins with equal numbers of the energies (R,), GeV."""
+def condition_edges(condition: np.ndarray, bins: int) -> np.ndarray:
+    """Edges (at most bins + 1,) of bins with equal numbers of the values (R,)."""
     edges = np.unique(np.quantile(condition, np.linspace(0, 1, bins + 1)))
     return edges if len(edges) > 1 else np.array([edges[0], np.nextafter(edges[0], np.inf)])
 
@@ -122,7 +123,7 @@ def _moments(ratio: np.ndarray, weight: np.ndarray) -> tuple[float, float, float
 def compare_responses(real: Response, other: Response) -> tuple[Estimate, Estimate]:
     """Mean over bins of the absolute differences of the means, and of the widths.
 
-    Not over the real widths, which are next to nothing where no energy escapes.
+    Not over the real widths, which are next to nothing for showers whose energy never escapes.
     """
     return (
         _off(real.mean, real.mean_error, other.mean, other.mean_error),

@@ -1,4 +1,4 @@
-"""What an evaluation of generated showers found: plain records, see `results`."""
+"""What an evaluation of generated examples found: plain records, see `results`."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from rootloom.evaluation.measurement import Measurement, Quote, unrounded
+from rootloom.representations.base import Panel, Quantity
 
 
 @dataclass(frozen=True)
 class FeatureHistogram:
-    """A quantity of showers as densities (n,) of unit area over edges (n + 1,).
+    """A quantity of examples as densities (n,) of unit area over edges (n + 1,).
 
-    What lies beyond the edges is in the outer bins. generated: pooled over members.
+    What lies beyond the edges is in the outer bins. generated: pooled over members. unit: "" where
+    it is not known.
     """
 
     name: str
     edges: tuple[float, ...]
     real: tuple[float, ...]
     generated: tuple[float, ...]
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class ResponseCurve:
-    """Seen over requested energy in bins of the latter, GeV: (mean, error, width, error) of each.
+    """What is seen over what was asked for, in bins of the latter: (mean, error, width, error).
 
-    None where a bin holds too few showers. generated: means over members.
+    condition: what was asked for. None where a bin holds too few examples. generated: means over
+    members.
     """
 
+    condition: Quantity
     edges: tuple[float, ...]
     real: tuple[tuple[float | None, ...], ...]
     generated: tuple[tuple[float | None, ...], ...]
@@ -45,19 +50,22 @@ class Correlations:
 
 
 @dataclass(frozen=True)
-class AverageShowers:
-    """Mean energy of every cell, (C,) GeV; layers: cells along x and y of each."""
+class MeanImage:
+    """The mean image of the examples, rows of pixels (H, W), on the axes of a panel.
 
-    layers: tuple[tuple[int, int], ...]
-    real: tuple[float, ...]
-    generated: tuple[float, ...]
+    generated: mean over members.
+    """
+
+    panel: Panel
+    real: tuple[tuple[float, ...], ...]
+    generated: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
 class Floor:
-    """How alike real showers of two splits are: what no generator can undercut but by chance.
+    """How alike real examples of two splits are: what no generator can undercut but by chance.
 
-    values: figures by name, see `rootloom.evaluation.generation.compare.compare`; compared: showers
+    values: figures by name, see `rootloom.evaluation.generation.compare.compare`; compared: rows
     in the sample that generated ones are compared with, and in that of the other split.
     """
 
@@ -70,9 +78,11 @@ class Floor:
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """How alike generated and real showers are.
+    """How alike generated and real examples are.
 
-    values: figures by name, see `rootloom.evaluation.generation.compare.compare`.
+    values: figures by name, see `rootloom.evaluation.generation.compare.compare`. response: None
+    where examples show nothing of a condition. images: one a panel, none where they have no image.
+    noun: what one example is called. conditions: what they were made to.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -81,8 +91,10 @@ class GenerationResult:
     floor: Floor
     features: tuple[FeatureHistogram, ...]
     correlations: Correlations
-    response: ResponseCurve
-    average: AverageShowers
+    response: ResponseCurve | None
+    images: tuple[MeanImage, ...]
+    noun: str
+    conditions: tuple[Quantity, ...]
     kind: Literal["generation"] = "generation"
 
     def figures(self) -> dict[str, Measurement]:

@@ -1,4 +1,4 @@
-"""Two samples of showers side by side, and what is said of one quantity of them."""
+"""Two samples of examples side by side, and what is said of one quantity of them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Showers:
-    """R showers.
+class Samples:
+    """R examples of a representation.
 
-    features: (R, F) float64, high-level quantities `names`; cells: (R, C) GeV; condition: (R,), the
-    energy that was asked for, GeV; response: (R,), what of it is seen, GeV. event_weight: (R,),
-    signed; None: all count alike.
+    features: (R, F) float64, quantities `names`; inputs: (R, C), flat; condition: (R, K), what they
+    were made to, K may be 0; response: (R,), what is seen of the first condition, in its unit, None
+    where nothing is. event_weight: (R,), signed; None: all count alike. noun: what one is called.
     """
 
     names: tuple[str, ...]
     features: np.ndarray
-    cells: np.ndarray
+    inputs: np.ndarray
     condition: np.ndarray
-    response: np.ndarray
+    response: np.ndarray | None = None
     event_weight: np.ndarray | None = None
+    noun: str = "example"
 
     def __len__(self) -> int:
-        return len(self.condition)
+        return len(self.features)
 
     @property
     def weight(self) -> np.ndarray:

@@ -20,14 +20,14 @@ def classifier_auc(
 ) -> Estimate:
     """AUC of boosted trees that tell inputs (R, F) from inputs (S, F); 0.5 for equal samples.
 
-    condition: requested energies (R,) and (S,), inputs as well. Each half of the rows is scored by
-    trees that learnt from the other half, as scikit-learn's defaults say, stopped early on a fifth
-    of it. That is done `trainings` times (2 or more), with other halves and other seeds; the value
-    is the mean of all. Its error is DeLong's for the scored rows and the standard deviation over
-    the trainings, in quadrature; NaN where DeLong's is. By 20 pairs of samples of 200 rows that is
-    1.04 of the spread over samples at an AUC of 0.6, and 1.3 of it for equal samples, where the
-    trainings' areas differ as much as those of other rows would. weights: signed ones count in the
-    area, the trees learn from absolute ones.
+    condition: what the rows were made to, (R, K) and (S, K), inputs as well; K may be 0. Each half
+    of the rows is scored by trees that learnt from the other half, as scikit-learn's defaults say,
+    stopped early on a fifth of it. That is done `trainings` times (2 or more), with other halves
+    and other seeds; the value is the mean of all. Its error is DeLong's for the scored rows and the
+    standard deviation over the trainings, in quadrature; NaN where DeLong's is. By 20 pairs of
+    samples of 200 rows that is 1.04 of the spread over samples at an AUC of 0.6, and 1.3 of it for
+    equal samples, where the trainings' areas differ as much as those of other rows would. weights:
+    signed ones count in the area, the trees learn from absolute ones.
     """
     weights = weights_of(weights, real, other)
     inputs = zip(condition, (real, other), strict=True)
@@ -63,16 +63,22 @@ def _held_out(
 
 
 def _halves(condition: np.ndarray, seed: int, training: int) -> np.ndarray:
-    """Half of each row, (R,) 0 or 1: of each two neighbours in the condition, one in either.
+    """Half of each row, (R,) 0 or 1: of each two neighbours in the condition (R, K), one in either.
 
-    Which one is drawn by seed and training, alike for any sample. A real and a generated shower of
-    the same energy come into the same half: otherwise trees that remember an energy's class would
-    be wrong about the other one, and AUCs fall below one half.
+    Which one is drawn by seed and training, alike for any sample. A real and a generated example of
+    the same condition come into the same half: otherwise trees that remember a condition's class
+    would be wrong about the other one, and AUCs fall below one half. Of several numbers the first
+    decides who neighbours are, then the second; without any, the order of the rows.
     """
     pairs = (len(condition) + 1) // 2
     first = np.random.Generator(np.random.Philox(key=[seed, training])).integers(2, size=pairs)
     half = np.empty(len(condition), np.int64)
-    half[np.argsort(condition, kind="stable")] = np.column_stack([first, 1 - first]).ravel()[
-        : len(condition)
-    ]
+    half[_order(condition)] = np.column_stack([first, 1 - first]).ravel()[: len(condition)]
     return half
+
+
+def _order(condition: np.ndarray) -> np.ndarray:
+    """Rows (R,) by their condition (R, K); stable."""
+    if not condition.shape[1]:
+        return np.arange(len(condition))
+    return np.lexsort(condition.T[::-1])

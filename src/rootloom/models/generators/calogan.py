@@ -5,15 +5,17 @@ M. Paganini, L. de Oliveira, B. Nachman, arXiv:1705.02355, section 3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from rootloom.errors import ConfigError
-from rootloom.models.base import Model
+from rootloom.models.generators.base import AdversarialPair
 from rootloom.models.generators.calorimeter import (
     ACTIVE,
     Layers,
@@ -25,15 +27,17 @@ from rootloom.models.generators.calorimeter import (
     resample,
     split,
 )
-from rootloom.models.generators.shower_scale import ShowerScale
+from rootloom.models.generators.shower_metrics import energy_off, shower_metrics, shower_summary
+from rootloom.models.generators.shower_scale import ShowerScale, scale_of
 from rootloom.models.layers import HE, Precision
-from rootloom.types import Positive, Size
+from rootloom.representations.base import MomentsLike, Representation
+from rootloom.types import Positive, Shower, Size
 
 # What a shower's energy may miss the requested one by before it counts as impossible, GeV.
 _TOLERANCE = 5.0
 
 
-class CaloGAN(Model):
+class CaloGAN(AdversarialPair):
     """Generator and discriminator of showers in `layers` of cells, for one kind of particle.
 
     layers: cells along x and y of each. latent: numbers a shower is made of, scaled with the energy
@@ -50,7 +54,6 @@ class CaloGAN(Model):
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("calorimeter",)
-    role: ClassVar[str] = "gan"
 
     layers: Layers = ((3, 96), (12, 12), (12, 6))
     latent: Size = 1024
@@ -72,26 +75,36 @@ class CaloGAN(Model):
         """Latent numbers of a shower."""
         return self.latent
 
-    def __call__(
-        self, z: Array, cells: Array, energy: Array, present: Array, scale: ShowerScale
-    ) -> Array:
-        """Both, one after the other: what initialises the parameters."""
-        return self.discriminate(self.imitate(z, cells, energy, scale)[0], present)
+    def scale(
+        self, representation: Representation, statistics: Mapping[str, MomentsLike]
+    ) -> ShowerScale:
+        """Showers as numbers of the order of one, by the training's moments."""
+        return scale_of(self, self.layers, representation, statistics)
 
-    def generate(self, z: Array, energy: Array, scale: ShowerScale) -> Array:
-        """Cells (B, cells) in GeV from z (B, latent) and the particles' energies (B,) in GeV."""
-        return self.generator(z * (energy / self.energy_scale)[:, None]).astype(jnp.float32)
+    def generate(self, z: Array, condition: Array, scale: ShowerScale) -> Shower:
+        """Showers from z (B, latent) and the particles' energies (B, 1) in GeV."""
+        energy = condition[:, 0]
+        cells = self.generator(z * (energy / self.energy_scale)[:, None]).astype(jnp.float32)
+        return Shower(cells, energy)
 
-    def see(self, cells: Array, energy: Array, scale: ShowerScale) -> Array:
-        """What the discriminator is shown of cells (B, cells): these and the energy, in GeV."""
-        return jnp.concatenate([cells, energy[:, None]], axis=1)
+    def see(self, inputs: Shower, condition: Array, scale: ShowerScale) -> Array:
+        """What the discriminator is shown: all cells, and the energy, in GeV."""
+        return jnp.concatenate([inputs.cells, inputs.energy[:, None]], axis=1)
 
     def imitate(
-        self, z: Array, cells: Array, energy: Array, scale: ShowerScale
-    ) -> tuple[Array, Array]:
-        """What it is shown instead of the real cells, and the energy that was made (B,), GeV."""
-        made = self.generate(z, energy, scale)
-        return self.see(made, energy, scale), made.sum(axis=1)
+        self, z: Array, inputs: Shower, condition: Array, scale: ShowerScale
+    ) -> tuple[Array, dict[str, Array]]:
+        """What it is shown instead of real showers, and what the energy in the cells is off by."""
+        made = self.generate(z, condition, scale)
+        return self.see(made, condition, scale), energy_off(made.cells.sum(axis=1), made.energy)
+
+    def compare(self, inputs: Shower, made: Shower, scale: ShowerScale) -> dict[str, Array]:
+        """Shares of the energy, and shapes, of the layers."""
+        return shower_metrics(inputs, made, self.layers)
+
+    def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
+        """energy_off, separation, shapes; see `shower_summary`."""
+        return shower_summary(means)
 
     def discriminate(self, seen: Array, present: Array) -> Array:
         """Logits (B, 1) that showers are real; present: (B,), 0 for padding, which none sees."""

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from rootloom.models.base import Model
-from rootloom.models.generators.calorimeter import Layers
-from rootloom.models.layers import HE, Precision
-from rootloom.types import Size
+from rootloom.models.generators.base import OWN_SALT, VelocityFields
+from rootloom.models.generators.calorimeter import Layers, layer_energies
+from rootloom.models.generators.shower_metrics import share_metrics, shower_summary
+from rootloom.models.generators.shower_scale import ShowerScale, scale_of
+from rootloom.models.layers import HE, Precision, example_uniform
+from rootloom.representations.base import MomentsLike, Representation
+from rootloom.types import Shower, Size
 
 # Sines and cosines of the time, up to this many half turns between 0 and 1.
 _HALF_TURNS = 16
 
 
-class ShowerFlow(Model):
+class ShowerFlow(VelocityFields):
     """Two velocity fields: of a shower's energy ratios, and of its cells given its layers.
+
+    As in CaloDREAM, arXiv:2405.09629, one makes the layers' energies at the particle's energy,
+    the other one the cells at these.
 
     layers: cells along x and y of each. width, blocks: of the residual networks that see a shower
     as a whole. channels: numbers that such a network hands to each cell. hidden: units of the small
@@ -31,7 +39,8 @@ class ShowerFlow(Model):
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("calorimeter",)
-    role: ClassVar[str] = "velocity"
+    fields: ClassVar[tuple[str, ...]] = ("energies", "cells")
+    watched: ClassVar[int] = 1
 
     layers: Layers = ((3, 96), (12, 12), (12, 6))
     width: Size = 256
@@ -45,18 +54,60 @@ class ShowerFlow(Model):
         self.energies = _Energies(len(self.layers), self.width // 2, self.blocks, self.dtype)
         self.cells = _Cells(cells, self.width, self.blocks, self.channels, self.hidden, self.dtype)
 
-    def __call__(self, ratios: Array, cells: Array, t: Array, given: Array, layers: Array) -> Array:
-        """Both, one after the other: what initialises the parameters."""
-        self.of_ratios(ratios, t, given)
-        return self.of_cells(cells, t, layers)
+    def scale(
+        self, representation: Representation, statistics: Mapping[str, MomentsLike]
+    ) -> ShowerScale:
+        """Showers as numbers of the order of one, by the training's moments."""
+        return scale_of(self, self.layers, representation, statistics)
 
-    def of_ratios(self, x: Array, t: Array, given: Array) -> Array:
-        """Velocity (B, L) at x (B, L) and time t (B,), given what is known (B, K)."""
-        return self.energies(x, t, given).astype(jnp.float32)
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """A number a layer, and one a cell."""
+        return len(self.layers), sum(nx * ny for nx, ny in self.layers)
 
-    def of_cells(self, x: Array, t: Array, given: Array) -> Array:
-        """Velocity (B, cells) at x (B, cells) and time t (B,), given what is known (B, K)."""
-        return self.cells(x, t, given).astype(jnp.float32)
+    def velocity(self, field: str, x: Array, t: Array, given: Array) -> Array:
+        """Velocity (B, size) at x (B, size) and time t (B,), given what is known (B, K)."""
+        network = self.energies if field == "energies" else self.cells
+        found: Array = network(x, t, given).astype(jnp.float32)
+        return found
+
+    def ends(
+        self, inputs: Shower, condition: Array, seeds: Array, scale: ShowerScale
+    ) -> tuple[tuple[Array, Array], ...]:
+        """Ratios of the layers' energies at the particle's, and the cells' shares at these.
+
+        Empty cells are spread over a width of their own, apart from the others: a field into a
+        single point has no bound.
+        """
+        energy, real = condition[:, 0], layer_energies(inputs.cells, self.layers)
+        below = example_uniform(seeds, OWN_SALT, inputs.cells.shape[1:])
+        return (
+            (scale.ratios(real, energy), scale.known(energy)),
+            (scale.shares(inputs.cells, real, below), scale.known(energy, real)),
+        )
+
+    def given(
+        self, field: str, condition: Array, ends: Sequence[Array], scale: ShowerScale
+    ) -> Array:
+        """The particle's energy, and for the cells those of the layers that were made."""
+        energy = condition[:, 0]
+        return scale.known(energy, *(scale.energies(ratios, energy) for ratios in ends))
+
+    def inputs(self, condition: Array, ends: Sequence[Array], scale: ShowerScale) -> Shower:
+        """Showers of these ratios and shares."""
+        (ratios, shares), energy = ends, condition[:, 0]
+        return Shower(scale.cells(shares, scale.energies(ratios, energy)), energy)
+
+    def watch(
+        self, inputs: Shower, condition: Array, ends: Sequence[Array], scale: ShowerScale
+    ) -> dict[str, Array]:
+        """Shares of the energy in the layers."""
+        made = scale.energies(ends[0], condition[:, 0])
+        return share_metrics(layer_energies(inputs.cells, self.layers), made)
+
+    def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
+        """separation; see `shower_summary`."""
+        return shower_summary(means)
 
 
 class _Trunk(nn.Module):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from rootloom.models.base import Model
+from rootloom.models.generators.base import AdversarialPair
 from rootloom.models.generators.calogan import similarity
 from rootloom.models.generators.calorimeter import Layers, layer_energies, leaky, shapes
-from rootloom.models.generators.shower_scale import ShowerScale
+from rootloom.models.generators.shower_metrics import energy_off, shower_metrics, shower_summary
+from rootloom.models.generators.shower_scale import ShowerScale, scale_of
 from rootloom.models.layers import HE, Precision
-from rootloom.types import Count, Size
+from rootloom.representations.base import MomentsLike, Representation
+from rootloom.types import Count, Shower, Size
 
 # What discriminators see is bounded, in deviations.
 _BOUND = 10.0
@@ -27,7 +31,7 @@ class Seen(NamedTuple):
     cells: Array
 
 
-class ShowerGAN(Model):
+class ShowerGAN(AdversarialPair):
     """Two generators with a discriminator each: of layer energies, and of cells given these.
 
     As in CaloDREAM (arXiv:2405.09629) layer energies are made first, at the particle's energy, and
@@ -46,7 +50,6 @@ class ShowerGAN(Model):
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("calorimeter",)
-    role: ClassVar[str] = "gan"
 
     layers: Layers = ((3, 96), (12, 12), (12, 6))
     latent: Size = 64
@@ -74,36 +77,50 @@ class ShowerGAN(Model):
         """Latent numbers of a shower: for its energies, for its shape, and one a cell."""
         return 2 * self.latent + sum(nx * ny for nx, ny in self.layers)
 
-    def __call__(
-        self, z: Array, cells: Array, energy: Array, present: Array, scale: ShowerScale
-    ) -> Array:
-        """Both, one after the other: what initialises the parameters."""
-        return self.discriminate(self.imitate(z, cells, energy, scale)[0], present)
+    def scale(
+        self, representation: Representation, statistics: Mapping[str, MomentsLike]
+    ) -> ShowerScale:
+        """Showers as numbers of the order of one, by the training's moments."""
+        return scale_of(self, self.layers, representation, statistics)
 
-    def generate(self, z: Array, energy: Array, scale: ShowerScale) -> Array:
-        """Cells (B, cells) in GeV from z (B, numbers) and the particles' energies (B,) in GeV."""
+    def generate(self, z: Array, condition: Array, scale: ShowerScale) -> Shower:
+        """Showers from z (B, numbers) and the particles' energies (B, 1) in GeV."""
+        energy = condition[:, 0]
         layers = self._energies(z, energy, scale)
-        return self._cells(z, energy, layers, scale)
+        return Shower(self._cells(z, energy, layers, scale), energy)
 
-    def see(self, cells: Array, energy: Array, scale: ShowerScale) -> Seen:
-        """What the discriminators are shown of cells (B, cells), GeV."""
-        layers = layer_energies(cells, self.layers)
-        known = scale.known(energy, layers)
-        seen = [known, scale.shares(cells, layers)]
+    def see(self, inputs: Shower, condition: Array, scale: ShowerScale) -> Seen:
+        """What the discriminators are shown of showers."""
+        layers = layer_energies(inputs.cells, self.layers)
+        known = scale.known(inputs.energy, layers)
+        seen = [known, scale.shares(inputs.cells, layers)]
         if self.shapes:
             # Of real showers as of made ones: those below the threshold would tell them apart.
-            seen.append(shapes(scale.held(cells), self.layers))
+            seen.append(shapes(scale.held(inputs.cells), self.layers))
         return Seen(*(jnp.clip(s, -_BOUND, _BOUND) for s in (known, jnp.concatenate(seen, axis=1))))
 
     def imitate(
-        self, z: Array, cells: Array, energy: Array, scale: ShowerScale
-    ) -> tuple[Seen, Array]:
-        """What the discriminators are shown instead of the real cells, and the energy made (B,)."""
-        real = layer_energies(cells, self.layers)
+        self, z: Array, inputs: Shower, condition: Array, scale: ShowerScale
+    ) -> tuple[Seen, dict[str, Array]]:
+        """What the discriminators are shown instead of real showers, and how far energies are off.
+
+        Cells are made at the energies of the real layers.
+        """
+        energy = condition[:, 0]
+        real = layer_energies(inputs.cells, self.layers)
         made = self._energies(z, energy, scale)
-        shown = self.see(self._cells(z, energy, real, scale), energy, scale)
+        cells = self._cells(z, energy, real, scale)
+        shown = self.see(Shower(cells, energy), condition, scale)
         known = jnp.clip(scale.known(energy, made), -_BOUND, _BOUND)
-        return shown._replace(energies=known), made.sum(axis=1)
+        return shown._replace(energies=known), energy_off(made.sum(axis=1), energy)
+
+    def compare(self, inputs: Shower, made: Shower, scale: ShowerScale) -> dict[str, Array]:
+        """Shares of the energy, and shapes, of the layers."""
+        return shower_metrics(inputs, made, self.layers)
+
+    def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
+        """energy_off, separation, shapes; see `shower_summary`."""
+        return shower_summary(means)
 
     def discriminate(self, seen: Seen, present: Array) -> Array:
         """Logits (B, 2) that energies, and cells, are real; present: (B,), 0 for padding."""

@@ -126,6 +126,12 @@ class Segmentation:
         x, y = np.concatenate(found, axis=1).astype(np.float32)
         return x, y
 
+    @property
+    def places(self) -> dict[str, np.ndarray]:
+        """Layer, and x and y in mm of the centre, of each cell, (cells,) each."""
+        x, y = self.centres
+        return {"layer": self.layer, "x": x, "y": y}
+
     def locate(self, layer: np.ndarray, position: np.ndarray) -> np.ndarray:
         """Cell at `position` (n, 2) mm of `layer` (n,), -1 where there is none; (n,) int64."""
         known = np.minimum(layer, len(self.shapes) - 1)

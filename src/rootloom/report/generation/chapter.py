@@ -1,11 +1,13 @@
-"""What a page shows of methods that generate showers."""
+"""What a page shows of methods that generate examples, in the words of their representation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
+
+import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.evaluation.generation.result import GenerationResult
@@ -13,6 +15,8 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.classification.figures import Line
 from rootloom.report.generation import figures as figures
+from rootloom.report.images import class_images
+from rootloom.report.inputs import ClassImages
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import THIN, duration
 from rootloom.report.tables import parameters_of, reasons, with_errors
@@ -21,14 +25,13 @@ from rootloom.report.theme import as_png
 # Figures of the tables, in groups: heading, then figure, its heading and what it is multiplied by.
 Groups = tuple[tuple[str, tuple[tuple[str, str, float], ...]], ...]
 MAIN: Groups = (
-    ("Classifier's AUC", (("auc_high", "features", 1.0), ("auc_low", "cells", 1.0))),
+    ("Classifier's AUC", (("auc_high", "features", 1.0), ("auc_low", "inputs", 1.0))),
     (f"Physics distance{THIN}×{THIN}10³", (("fpd", "Fréchet", 1e3), ("kpd", "kernel", 1e3))),
 )
 FURTHER: Groups = (
     ("Features", (("separation", "separation power", 1.0), ("correlation", "correlation", 1.0))),
     (f"Response, off by{THIN}%", (("response", "mean", 100.0), ("resolution", "width", 100.0))),
 )
-FLOOR = "real showers"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Generation:
-    """Distances, histograms, mean showers, response and correlations; see `Chapter`."""
+    """Distances, histograms, mean images, response and correlations; see `Chapter`.
+
+    Images and the response only where the representation has them.
+    """
 
     template: ClassVar[str] = "generation/chapter.html.j2"
 
@@ -58,14 +64,31 @@ class Generation:
             if ours.floor != theirs.floor:
                 raise DataError(
                     f"evaluation of '{other.method}'",
-                    expected=f"the real showers and options of '{first.method}'",
-                    found="other ones: real showers compare differently with each other",
+                    expected=f"the real {ours.noun}s and options of '{first.method}'",
+                    found="other ones: real examples compare differently with each other",
                     fix="evaluate all methods of a report on the same rows with the same options",
                 )
 
     def beside(self) -> dict[str, bytes]:
-        """Mean showers, real and generated."""
-        return {"showers.png": as_png(figures.average_showers(self._results))}
+        """Mean images, real and generated; of examples without images, all features."""
+        if self._means:
+            return {"generated.png": as_png(class_images(self._means, titled=True))}
+        return {"generated.png": as_png(figures.features(self._results))}
+
+    @property
+    def noun(self) -> str:
+        """What one example is called."""
+        return self._results[0][1].noun
+
+    @property
+    def floor_label(self) -> str:
+        """What the row of real examples is called."""
+        return f"real {self.noun}s"
+
+    @property
+    def condition(self) -> str:
+        """What examples are made to, in words; "" for nothing."""
+        return " and ".join(one.name for one in self._results[0][1].conditions)
 
     @property
     def main_figures(self) -> list[tuple[str, str]]:
@@ -85,7 +108,7 @@ class Generation:
     def tables(self) -> list[tuple[Groups, list[Row]]]:
         """Headings and rows: methods, the best first, then the floor."""
         found = []
-        for groups in (MAIN, FURTHER):
+        for groups in (MAIN, self._further):
             wanted = [(name, factor) for _, group in groups for name, _, factor in group]
             found.append((groups, self._table(wanted)))
         return found
@@ -97,7 +120,7 @@ class Generation:
 
     @property
     def legend(self) -> list[Line]:
-        """Real showers, then the methods."""
+        """Real examples, then the methods."""
         return [figures.REAL_LINE, *(line for line, _ in self._results)]
 
     @property
@@ -107,29 +130,45 @@ class Generation:
 
     @property
     def compared(self) -> tuple[int, int]:
-        """Real showers, and those of the floor."""
+        """Real examples, and those of the floor."""
         return self._results[0][1].floor.compared
 
     @property
     def reasons(self) -> list[str]:
         """Why figures of the tables have no error, by method."""
-        shown = [name for groups in (MAIN, FURTHER) for _, group in groups for name, _, _ in group]
+        tables = (MAIN, self._further)
+        shown = [name for groups in tables for _, group in groups for name, _, _ in group]
         of = [(line.label, result.values) for line, result in self._results]
         return reasons(
             (f"{label} {name}", values[name])
-            for label, values in [*of, (FLOOR, self._results[0][1].floor.values)]
+            for label, values in [*of, (self.floor_label, self._results[0][1].floor.values)]
             for name in shown
         )
 
     @cached_property
-    def averages(self) -> Picture:
-        """Mean showers."""
-        return picture(
-            figures.average_showers(self._results),
-            "g-average",
-            f"Mean energy of every cell of real showers and of {self._of}",
-            "Mean energy of every cell, on one logarithmic scale; x to the right, y upwards.",
-        )
+    def averages(self) -> list[Picture]:
+        """Mean images, one a panel; of examples that have no images none."""
+        return [
+            picture(
+                class_images([group]),
+                f"g-average-{number}",
+                f"Mean {self.noun}, {group.title}: {', '.join(group.images)}",
+                group.title,
+            )
+            for number, group in enumerate(self._means)
+        ]
+
+    @cached_property
+    def _means(self) -> list[ClassImages]:
+        """Real and generated mean images of each panel."""
+        found = []
+        for number, first in enumerate(self._results[0][1].images):
+            sides = {figures.REAL: first.real}
+            sides |= {line.label: r.images[number].generated for line, r in self._results}
+            panel = replace(first.panel, quantity=f"mean {first.panel.quantity}")
+            drawn = {label: np.array(image) for label, image in sides.items()}
+            found.append(ClassImages(panel.title or f"{self.noun}s", panel, drawn))
+        return found
 
     @cached_property
     def histograms(self) -> list[Picture]:
@@ -138,19 +177,23 @@ class Generation:
             picture(
                 figures.feature(self._results, number),
                 f"g-feature-{number}",
-                f"Density of {name} in real showers and in those of {self._of}",
+                f"Density of {name} in {self.floor_label} and in those of {self._of}",
             )
             for number, name in enumerate(self.names)
         ]
 
     @cached_property
     def responses(self) -> list[Picture]:
-        """Mean and width of the response."""
+        """Mean and width of the response; none where nothing answers to a condition."""
+        curve = self._results[0][1].response
+        if curve is None:
+            return []
         return [
             picture(
                 figures.response(self._results, field),
                 f"g-response-{field}",
-                f"{field} of seen over requested energy of real showers and those of {self._of}",
+                f"{field} of seen over requested {curve.condition.name} of {self.floor_label} and "
+                f"those of {self._of}",
             )
             for field in ("mean", "width")
         ]
@@ -161,8 +204,9 @@ class Generation:
         return picture(
             figures.correlations(self._results),
             "g-correlations",
-            f"Rank correlations of features: real showers, and differences of {self._of}",
-            "Spearman's rank correlations of the real showers, and what generated ones differ by.",
+            f"Rank correlations of features: {self.floor_label}, and differences of {self._of}",
+            f"Spearman's rank correlations of the {self.floor_label}, and what generated ones "
+            "differ by.",
         )
 
     def _table(self, wanted: Sequence[tuple[str, float]]) -> list[Row]:
@@ -178,7 +222,13 @@ class Generation:
                     duration(evaluation.training_seconds),
                 )
             )
-        return [*rows, Row(None, FLOOR, _cells(self._results[0][1].floor.values, wanted))]
+        floor = _cells(self._results[0][1].floor.values, wanted)
+        return [*rows, Row(None, self.floor_label, floor)]
+
+    @property
+    def _further(self) -> Groups:
+        """The second table's groups, without figures that these examples have not."""
+        return FURTHER if self._results[0][1].response else FURTHER[:1]
 
     @property
     def _ranked(self) -> list[Evaluation]:

@@ -1,22 +1,17 @@
-"""Figures of generated showers beside real ones; each function draws one and returns it."""
+"""Figures of generated examples beside real ones; each function draws one and returns it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
-from rootloom.evaluation.generation.result import (
-    AverageShowers,
-    FeatureHistogram,
-    GenerationResult,
-)
+from rootloom.evaluation.generation.result import FeatureHistogram, GenerationResult, ResponseCurve
 from rootloom.report.classification.figures import WIDE, Line
-from rootloom.report.images import logarithmic_bar
 from rootloom.report.theme import GRID, INK, NEUTRAL, OWN_MARKER, Look, styled
 
 Results = Sequence[tuple[Line, GenerationResult]]
@@ -25,13 +20,29 @@ REAL = "real"
 REAL_LINE = Line(REAL, Look(INK, (), OWN_MARKER), False)
 # Ratios beyond these say no more than that there is nothing to compare.
 RATIO = (0.0, 2.0)
-DECADES = 5.0  # of the colour scale below the brightest cell
 
 
 @styled
 def feature(results: Results, number: int) -> Figure:
     """Densities of a feature, and below their ratios to the real one."""
     figure = Figure(figsize=(3.5, 3.2), layout="constrained")
+    _feature(figure, results, number)
+    return figure
+
+
+@styled
+def features(results: Results) -> Figure:
+    """All of them, three in a row."""
+    number = len(results[0][1].features)
+    columns, rows = min(number, 3), ceil(number / 3)
+    figure = Figure(figsize=(3.5 * columns, 3.2 * rows), layout="constrained")
+    parts = figure.subfigures(rows, columns, squeeze=False).flat
+    for part, place in zip(parts, range(number), strict=False):
+        _feature(part, results, place)
+    return figure
+
+
+def _feature(figure: Figure | SubFigure, results: Results, number: int) -> None:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     first = results[0][1].features[number]
     above.stairs(first.real, first.edges, fill=True, color=NEUTRAL, alpha=0.35)
@@ -43,24 +54,30 @@ def feature(results: Results, number: int) -> Figure:
         below.stairs(_ratio(found), found.edges, baseline=None, **style)
     below.axhline(1, color=INK, linewidth=0.9)
     above.set(ylabel="density", ylim=(0, None), xlim=(first.edges[0], first.edges[-1]))
-    below.set(xlabel=first.name, ylabel="ratio", ylim=RATIO)
+    label = f"{first.name} / {first.unit}" if first.unit else first.name
+    below.set(xlabel=label, ylabel="ratio", ylim=RATIO)
     for axes in (above, below):
         axes.grid(True, color=GRID, linewidth=0.6)
         axes.minorticks_off()
-    return figure
 
 
 @styled
 def response(results: Results, field: str) -> Figure:
-    """The "mean" or "width" of seen over requested energy, against the latter."""
+    """The "mean" or "width" of seen over requested condition, against the latter."""
     figure = Figure(figsize=WIDE, layout="constrained")
     axes = figure.add_subplot()
     axes.grid(True, color=GRID, linewidth=0.6)
-    curve = results[0][1].response
-    _response(axes, curve.edges, curve.real, field, REAL_LINE)
-    for line, result in results:
-        _response(axes, result.response.edges, result.response.generated, field, line)
-    axes.set(xlabel="requested energy / GeV", ylabel=f"{field} of seen over requested energy")
+    curves = [(line, result.response) for line, result in results]
+    known = [(line, curve) for line, curve in curves if isinstance(curve, ResponseCurve)]
+    first = known[0][1]
+    _response(axes, first.edges, first.real, field, REAL_LINE)
+    for line, curve in known:
+        _response(axes, curve.edges, curve.generated, field, line)
+    name = first.condition.name
+    axes.set(
+        xlabel=f"requested {first.condition.label}",
+        ylabel=f"{field} of seen over requested {name}",
+    )
     return figure
 
 
@@ -78,39 +95,8 @@ def _response(
 
 
 @styled
-def average_showers(results: Results) -> Figure:
-    """Mean energy of every cell: a row for the real showers and each method, a column a layer."""
-    first = results[0][1].average
-    rows = [(REAL, first.real), *((line.label, r.average.generated) for line, r in results)]
-    brightest = max(max(cells) for _, cells in rows)
-    darkest = brightest * 10**-DECADES
-    norm = LogNorm(darkest, brightest)
-    columns = len(first.layers)
-    figure = Figure(figsize=(2.3 * columns + 0.9, 1.9 * len(rows) + 0.4), layout="constrained")
-    panels = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
-    for axes, (label, cells) in zip(panels, rows, strict=True):
-        axes[0].set_ylabel(label)
-        for number, image in enumerate(_layers(first, cells)):
-            # Empty cells take the lowest colour: on this scale they have none of their own.
-            shown = axes[number].imshow(
-                np.maximum(image.T, darkest),
-                norm=norm,
-                cmap=colormaps["viridis"],
-                extent=(0, 1, 0, 1),
-                origin="lower",
-                interpolation="none",
-                aspect="equal",
-            )
-            axes[number].set(xticks=[], yticks=[])
-    for number, (nx, ny) in enumerate(first.layers):
-        panels[0][number].set_title(f"layer {number}: {nx} × {ny} cells")
-    logarithmic_bar(figure, shown, panels.flat, "mean energy of a cell / GeV")
-    return figure
-
-
-@styled
 def correlations(results: Results) -> Figure:
-    """Rank correlations of real showers, and what each method's differ from them by."""
+    """Rank correlations of real examples, and what each method's differ from them by."""
     names = [found.name for found in results[0][1].features]
     real = np.array(results[0][1].correlations.real)
     matrices = [(REAL, real)]
@@ -135,10 +121,3 @@ def correlations(results: Results) -> Figure:
 def _ratio(found: FeatureHistogram) -> np.ndarray:
     real, generated = np.array(found.real), np.array(found.generated)
     return np.divide(generated, real, out=np.full(len(real), np.nan), where=real > 0)
-
-
-def _layers(average: AverageShowers, cells: Sequence[float]) -> list[np.ndarray]:
-    """Images (nx, ny) of the layers."""
-    sizes = [nx * ny for nx, ny in average.layers]
-    parts = np.split(np.asarray(cells), np.cumsum(sizes)[:-1])
-    return [part.reshape(shape) for part, shape in zip(parts, average.layers, strict=True)]

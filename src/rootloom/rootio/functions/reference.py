@@ -115,6 +115,8 @@ def configuration_page(schema: Mapping[str, Any]) -> str:
         lines += ["", f"## {group.capitalize()}: {where}"]
         for kind, fields in definitions[group].items():
             lines += ["", f"### `kind: {kind}`", *_class(fields, 4)]
+            if options := fields.get("x-generation"):
+                lines += ["", "#### `generation:` of an experiment", *_class(options, 5)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,80 @@
+"""What is evaluated, read and judged: predictions of rows, or examples beside real ones.
+
+Each imports what it needs where it runs: predictions need neither JAX nor ROOT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rootloom.planning.request import Fields
+from rootloom.stages.shared import Compared, events_of
+from rootloom.types import SPLITS
+
+if TYPE_CHECKING:
+    from rootloom.evaluation.base import Comparator, Evaluator
+    from rootloom.evaluation.results import Evaluation
+    from rootloom.stages.evaluate import Paths, Section
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples(Compared):
+    """reader: how rows of generated files are read."""
+
+    experiment: str
+    classes: list[str]
+    members: list[int]
+    reader: Fields
+
+
+def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> Evaluation:
+    """Figures of a method from prediction files of its members."""
+    from rootloom.evaluation.evaluate import evaluate
+    from rootloom.evaluation.predictions import require_named_split
+
+    for path in (*paths["results"], *paths["held_out"]):
+        require_named_split(path)
+    return evaluate(paths["results"], evaluator, paths["held_out"])
+
+
+def judge_examples(section: Section, evaluator: Comparator, paths: Paths) -> Evaluation:
+    """Figures of a method from the examples that its members made, beside real ones."""
+    from rootloom.evaluation.results import Evaluation, read_floor
+    from rootloom.rootio.section import reader_of
+    from rootloom.shards.manifest import all_shards
+    from rootloom.shards.statistics import Statistics
+    from rootloom.stages.comparing import (
+        sampling_of,
+        stored_examples,
+        stored_weights,
+        written_examples,
+    )
+    from rootloom.training import bundle
+
+    samples = Samples(**(section.samples or {}))
+    (statistics,), (floor,), test = paths["statistics"], paths["floor"], SPLITS[-1]
+    shards = all_shards(paths["manifests"], paths["files"])
+    sampling, reader = sampling_of(samples, evaluator), reader_of(samples.reader)
+    events = events_of(samples, Statistics.read(statistics))
+    real = stored_examples(shards, test, sampling, events)
+    (label,) = samples.classes
+    # A generated example stands for the row to whose condition it was made, and counts as much.
+    weight = stored_weights(shards, test, events)
+    made = [written_examples(path, reader, label, sampling, weight) for path in paths["results"]]
+    metrics = [bundle.load(path).metrics for path in paths["models"]]
+    result = evaluator.result(real, read_floor(Path(floor)), made, sampling.representation)
+    print("\n".join(result.lines()))
+    return Evaluation(
+        experiment=samples.experiment,
+        method=section.method,
+        split=test,
+        classes=(label,),
+        members=tuple(samples.members),
+        parameters=metrics[0]["parameters"],
+        training_seconds=sum(m["seconds"] for m in metrics) / len(metrics),
+        rows={label: len(real)},
+        weights={label: float(real.weight.sum())},
+        result=result,
+    )
