@@ -1,9 +1,9 @@
-"""A shower's energies as numbers without bounds, and back.
+"""A shower's energies as unbounded numbers, and back.
 
 After C. Krause, D. Shih, arXiv:2106.05285, section III, and L. Favaro et al. (CaloDREAM),
-arXiv:2405.09629, section 2: the energy seen over that of the particle, and of each layer the share
-of what it and the layers behind it hold. Their logits and logarithms have no bounds, and whatever
-numbers stand there give energies that are positive and add up.
+arXiv:2405.09629, section 2: the energy seen over that of the particle, and for each layer its share
+of the energy in it and the layers behind it. Their logits and logarithms are unbounded, and any
+values of them give positive energies with the right sum.
 
 The functions take NumPy and JAX arrays alike. R showers, L layers, GeV.
 """
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
-# Smallest part of a shower's energy that counts: the logarithm of nothing has to be a number.
+# Smaller shares of a shower's energy count as this one, so that logarithms are finite.
 _LEAST = 1e-6
 
 
 def energy_ratios(layers: Any, energy: Any) -> Any:
-    """(R, L): ln(ΣE / energy), then of all layers but the last the logit of E_i / Σ_{j ≥ i} E_j.
+    """(R, L): ln(ΣE / energy), then the logit of E_i / Σ_{j ≥ i} E_j for all layers but the last.
 
     layers: E (R, L); energy: (R,) of the particle.
     """
@@ -46,7 +46,7 @@ def layers_of_ratios(ratios: Any, energy: Any) -> Any:
 def cell_ratios(cells: Any, layers: Any, threshold: float) -> Any:
     """ln((E + threshold) / (E_layer + threshold)) of cells, (R, C).
 
-    layers: of each cell the energy of its layer, (R, C). Where a cell holds much, this is the
+    layers: the energy of each cell's layer, (R, C). For a bright cell this is the
     logarithm of its share, which hardly depends on the particle's energy.
     """
     xp = cells.__array_namespace__()
