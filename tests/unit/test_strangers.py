@@ -124,11 +124,11 @@ STRANGE: dict[str, tuple[Change, str]] = {
                 n, (10**13, *v.shape[1:]), v.dtype, chunks=(1024, *v.shape[1:])
             )
         ),
-        "claims shape",
+        "declares shape",
     ),
     "unwritten": (
         replaced(lambda f, n, v, p: f.create_dataset(n, v.shape, v.dtype)),
-        "claims shape",
+        "declares shape",
     ),
     "lists": (
         replaced(lambda f, n, v, p: f.create_dataset(n, v.shape, h5py.vlen_dtype(np.float32))),
