@@ -407,7 +407,7 @@ QUICK = Retry(attempts=2, wait=0.001)
 
 
 @pytest.mark.parametrize(("kind", "words"), [
-    ("circle", "redirections(.|\n)*sends in circles"),
+    ("circle", "redirections(.|\n)*redirects in a circle"),
     ("more", "more than the .* bytes came"),
     ("shifted", "were asked for"),
     ("wider", "were asked for"),
@@ -417,7 +417,7 @@ QUICK = Retry(attempts=2, wait=0.001)
 ])  # fmt: skip
 @pytest.mark.usefixtures("bounded")
 def test_servers_that_send_something_else(liar: str, kind: str, words: str) -> None:
-    # One that sends in circles says nothing of the file: it is not set aside.
+    # A redirection in a circle says nothing of the file: it is not set aside.
     refusal = StorageError if kind == "circle" else InputError
     with pytest.raises(refusal, match=words):
         inspect(f"{liar}/{kind}/a.root", "events", retry=QUICK)

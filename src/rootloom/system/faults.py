@@ -113,7 +113,9 @@ def obstacle(folder: str | os.PathLike[str]) -> Path | None:
 def of_writing(
     error: BaseException, path: Path, *, at: Path, needed: int | None = None, advice: str = ""
 ) -> RootloomError | None:
-    """The RootloomError for an output at `path` that cannot be written; None for a bug.  at: where
+    """The RootloomError for an output at `path` that cannot be written; None for a bug.
+
+    at: where
     it is being written, next to it or on scratch. needed: bytes, if known. advice: what else helps
     against a full disk.
     """

@@ -1,4 +1,4 @@
-"""Functions of numbers, one by one; truths count as 0 and 1, and what comes out is float64."""
+"""Functions of single numbers; booleans count as 0 and 1, and results are float64."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ def sign(x: Any) -> Any:
 
 @function(GROUP, "round(MET_pt / 7)", [6.0, 4.0, 9.0], name="round")
 def _round(x: Any) -> Any:
-    """The nearest whole number; of two, the even one."""
+    """The nearest whole number; the even one of two equally near."""
     return np.rint(real(x))
 
 
 @function(GROUP, "isfinite(log(MET_phi))", [True, False, True])
 def isfinite(x: Any) -> Any:
-    """False for NaN, as an absent object is, and infinities."""
+    """False for NaN (also of an absent object) and infinities."""
     return np.isfinite(real(x))
 
 
 @function(GROUP, "isnan(log(MET_phi))", [False, True, False])
 def isnan(x: Any) -> Any:
-    """True for NaN, as an absent object is."""
+    """True for NaN, also of an absent object."""
     return np.isnan(real(x))
 
 
@@ -91,7 +91,7 @@ def maximum(x: Any, y: Any) -> Any:
 
 @function(GROUP, "clip(MET_pt, 30, 50)", [40.0, 30.0, 50.0])
 def clip(x: Any, low: Any, high: Any) -> Any:
-    """`x` brought into [low, high]."""
+    """`x` limited to [low, high]."""
     return np.minimum(np.maximum(whole_or_real(x), whole_or_real(low)), whole_or_real(high))
 
 

@@ -23,8 +23,8 @@ from rootloom.system.faults import require_no_pipe
 def open_root(url: str) -> Any:
     """uproot's directory of a file, with nothing cached between reads.
 
-    Raises InputError for a local file that is empty, truncated or no ROOT file, else what uproot
-    raises.
+    Raises InputError for a local file that is empty, truncated or not a ROOT file, otherwise
+    uproot's errors.
     """
     import uproot
 
@@ -35,7 +35,7 @@ def open_root(url: str) -> Any:
 
         options = {"handler": WebSource}
     elif scheme(path) in XROOTD:
-        # Not through fsspec, which keeps the handle of a lost connection and never reads again.
+        # Not through fsspec, which keeps the handle of a lost connection and cannot read again.
         limit_patience()
         options = {"handler": uproot.source.xrootd.XRootDSource, "timeout": timeout()}
     elif not is_remote(path) and os.path.isfile(path):
@@ -53,7 +53,7 @@ def open_root(url: str) -> Any:
 
 
 def _check_size(path: str) -> None:
-    """The file's first bytes tell where it ends (TFile: fVersion, fBEGIN, fEND, big-endian)."""
+    """Check the file's size with its first bytes (TFile: fVersion, fBEGIN, fEND, big-endian)."""
     with open(path, "rb") as file:
         head = file.read(20)
     size = os.path.getsize(path)
