@@ -9,13 +9,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from rootloom.baselines.base import Data, dense
+from rootloom.baselines.base import Data
 from rootloom.baselines.tracks import READS, FittedTracks, Tracks, hits_of_rows
 from rootloom.errors import require
 from rootloom.physics.scintillator.fastest_light import Muon, corrected, fastest_times, uncorrected
 from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.physics.scintillator.track_fit import fit_times
 from rootloom.physics.scintillator.track_squares import hits_of
+from rootloom.types import dense
 
 
 @dataclass(frozen=True)
