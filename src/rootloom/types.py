@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from pydantic import Field
+
+if TYPE_CHECKING:
+    from jax import Array  # heavy: every job that parses the Snakefile imports this module
+
+# What JSON and YAML files hold.
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+# Leaves of a batch: on the host before a step, on the devices in it.
+Tensor: TypeAlias = "np.ndarray | Array"
 
 SPLITS = ("train", "validation", "test")
 # Rows that `select` keeps and no class claims: scored, and part of nothing else.
@@ -51,6 +59,13 @@ class Ragged:
 
 
 Column: TypeAlias = np.ndarray | Ragged
+
+
+def dense(columns: Mapping[str, Column], name: str) -> np.ndarray:
+    """A column of one entry a row, (R, …)."""
+    column = columns[name]
+    assert not isinstance(column, Ragged)
+    return column
 
 
 @dataclass(frozen=True)

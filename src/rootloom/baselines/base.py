@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from rootloom.errors import DataError, require_known
-from rootloom.types import GROUPS, SPLITS, Column, Ragged, score_columns
+from rootloom.types import GROUPS, SPLITS, Column, dense, score_columns
 
 
 @dataclass(frozen=True)
@@ -214,13 +214,6 @@ class ClassScores:
 def matrix(columns: Mapping[str, Column], variables: Sequence[str]) -> np.ndarray:
     """Stored variables as (R, F) float32."""
     return np.stack([dense(columns, f"x.{name}") for name in variables], axis=1)
-
-
-def dense(columns: Mapping[str, Column], name: str) -> np.ndarray:
-    """A column of one value a row."""
-    column = columns[name]
-    assert not isinstance(column, Ragged)
-    return column
 
 
 def select(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rootloom.baselines.base import Data, dense
+from rootloom.baselines.base import Data
 from rootloom.baselines.tracks import READS, FittedTracks, Tracks, hits_of_rows
 from rootloom.errors import require
 from rootloom.physics.scintillator.fastest_light import (
@@ -21,6 +21,7 @@ from rootloom.physics.scintillator.fastest_light import (
 from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.physics.scintillator.track_fit import fit_times
 from rootloom.physics.scintillator.track_squares import make_hits
+from rootloom.types import dense
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.shards.layout import AUXILIARY, SAMPLE, TRAINING_WEIGHT
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.sums import WHOLE, SampleSums, code_of
+from rootloom.types import Column, dense
 
 if TYPE_CHECKING:
     from rootloom.shards.statistics import Statistics
@@ -114,14 +115,15 @@ class EventWeights:
         """The shard columns that they are made of."""
         return ("weight", SAMPLE) if self.scales else ("weight",)
 
-    def of(self, columns: Mapping[str, Any]) -> np.ndarray:
+    def of(self, columns: Mapping[str, Column]) -> np.ndarray:
         """Event weights (R,) float32 of rows with these columns (R,)."""
-        weight = np.asarray(columns["weight"], np.float32)
+        weight = np.asarray(dense(columns, "weight"), np.float32)
         if not self.scales:
             return weight
         codes, values = self._codes
-        at = np.minimum(np.searchsorted(codes, columns[SAMPLE]), len(codes) - 1)
-        if not np.array_equal(codes[at], columns[SAMPLE]):
+        sample = dense(columns, SAMPLE)
+        at = np.minimum(np.searchsorted(codes, sample), len(codes) - 1)
+        if not np.array_equal(codes[at], sample):
             raise DataError(
                 "samples of the rows",
                 expected=f"those of the statistics: {', '.join(self.scales)}",
@@ -188,19 +190,21 @@ class WeightTable:
             for one in self.capped
         ]
 
-    def training(self, columns: Mapping[str, Any], events: np.ndarray | None = None) -> np.ndarray:
+    def training(
+        self, columns: Mapping[str, Column], events: np.ndarray | None = None
+    ) -> np.ndarray:
         """Training weights (R,) float32 of rows with these columns (R,).
 
         events: their event weights, where these are known.
         """
         if self.weighting.own:
-            base = np.asarray(columns[TRAINING_WEIGHT])
+            base = dense(columns, TRAINING_WEIGHT)
         else:
             base = self.events.of(columns) if events is None else events
         if self.weighting.negative == "absolute":
             base = np.abs(base)
-        values = columns[AUXILIARY + self.variable] if self.variable else None
-        found: np.ndarray = (base * self.factor(columns["label"], values)).astype(np.float32)
+        values = dense(columns, AUXILIARY + self.variable) if self.variable else None
+        found: np.ndarray = (base * self.factor(dense(columns, "label"), values)).astype(np.float32)
         return found
 
     def factor(self, label: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:

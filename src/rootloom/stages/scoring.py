@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rootloom.baselines.base import Sample, dense, matrix
+from rootloom.baselines.base import Sample, matrix
 from rootloom.evaluation.predictions import Header, Rows, prediction_writer
 from rootloom.planning.stage import Job
 from rootloom.shards.layout import AUXILIARY
@@ -17,7 +17,7 @@ from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
 from rootloom.stages.shared import Scored
 from rootloom.system import provenance
-from rootloom.types import TARGET, UNLABELLED, Column
+from rootloom.types import TARGET, UNLABELLED, Column, dense
 
 BASE = ("id", "entry", "object", "label", "weight")
 Scorer = Callable[[Mapping[str, Column], int], np.ndarray]

@@ -12,7 +12,7 @@ import numpy as np
 
 from rootloom.errors import TrainingError
 from rootloom.system.atomic import REMAKE
-from rootloom.tasks.base import Task
+from rootloom.tasks.base import Params, Task
 from rootloom.training import tensors
 from rootloom.types import Batch
 
@@ -38,14 +38,14 @@ class Bundle:
     provenance: where it came from.
     """
 
-    params: Any
+    params: Params
     model: dict[str, Any]
     representation: dict[str, Any]
     task: dict[str, Any]
     statistics: dict[str, Any]
     classes: list[str]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
 def save(path: str | Path, bundle: Bundle) -> None:
@@ -55,7 +55,7 @@ def save(path: str | Path, bundle: Bundle) -> None:
     tensors.write(Path(path), arrays, {"schema": SCHEMA, **record})
 
 
-def check(task: Task, params: Any, batch: Batch) -> None:
+def check(task: Task, params: Params, batch: Batch) -> None:
     """Refuse parameters that are not those of `task` on inputs like those of `batch` (B, …).
 
     Raises TrainingError naming the first that is missing, left over, or of another shape.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from rootloom.errors import TrainingError
+from rootloom.tasks.base import Params
 from rootloom.training import tensors
 from rootloom.training.state import TrainState
 
@@ -18,16 +23,32 @@ _DISK_SECONDS = 90.0
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """state: on the host. best: parameters of the best epoch, or None before the first one.
+@dataclass
+class Position:
+    """Where a run is; with the state, all that a restart needs. Kept as JSON.
 
-    record: JSON data of the loop — position, running sums, early stopping, history.
+    batch: of the epoch, the next one. stale: epochs since the best one. seconds, waited: of all
+    sessions. sums: of the epoch's batches so far. history: figures of every epoch.
     """
 
+    epoch: int = 0
+    batch: int = 0
+    best_epoch: int = -1
+    best_value: float = math.inf
+    stale: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    sums: dict[str, ArrayLike] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """state: on the host. best: parameters of the best epoch, or None before the first one."""
+
     state: TrainState
-    best: Any | None
-    record: dict[str, Any]
+    best: Params | None
+    position: Position
 
 
 class Checkpoints:
@@ -42,7 +63,8 @@ class Checkpoints:
         if checkpoint.best is not None:
             arrays |= tensors.flatten(checkpoint.best, "best")
         path = self._path(int(checkpoint.state.step))
-        tensors.write(path, arrays, {"fingerprint": self.fingerprint, **checkpoint.record})
+        record = {"fingerprint": self.fingerprint, **asdict(checkpoint.position)}
+        tensors.write(path, arrays, record)
         for old in self.paths()[self.keep :]:
             old.unlink()
         return path
@@ -81,7 +103,11 @@ class Checkpoints:
         return self.directory / f"step-{step:012d}.safetensors"
 
     def _build(
-        self, path: Path, template: TrainState, arrays: dict[str, Any], record: dict[str, Any]
+        self,
+        path: Path,
+        template: TrainState,
+        arrays: dict[str, np.ndarray],
+        record: dict[str, Any],
     ) -> Checkpoint:
         found = record.pop("fingerprint", None)
         if found != self.fingerprint:
@@ -94,4 +120,4 @@ class Checkpoints:
         state = TrainState(**tensors.restore(template._asdict(), arrays, "state", str(path)))
         has_best = any(name.startswith("best/") for name in arrays)
         best = tensors.restore(template.params, arrays, "best", str(path)) if has_best else None
-        return Checkpoint(state, best, record)
+        return Checkpoint(state, best, Position(**record))

@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rootloom.cluster.running import EXIT_PREEMPTED, Preempted
 from rootloom.errors import LostError, from_dict
@@ -47,7 +46,7 @@ class Layout:
 
 
 def launch(
-    arguments: Mapping[str, Any], directory: Path, layout: Layout, *, held: Sequence[int] = ()
+    arguments: Mapping[str, object], directory: Path, layout: Layout, *, held: Sequence[int] = ()
 ) -> None:
     """Run the training that `arguments` (JSON data) describe, and return when it is complete.
 

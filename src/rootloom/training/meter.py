@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rootloom.errors import TrainingError
-from rootloom.types import Batch
+from rootloom.types import Batch, Tensor
 
 # Steps that may wait in the device's queue; more would only hold their batches in memory.
 _IN_FLIGHT = 8
@@ -22,7 +23,7 @@ class _Noted(NamedTuple):
     number: int
     steps: int
     rows: Callable[[int], Batch]
-    sums: dict[str, Any]
+    sums: Mapping[str, Tensor]
 
 
 class Meter:
@@ -31,13 +32,13 @@ class Meter:
     where: what the batches are, for the message of a refusal.
     """
 
-    def __init__(self, where: str, sums: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, where: str, sums: Mapping[str, ArrayLike] | None = None) -> None:
         self.where = where
         self.sums = {name: np.asarray(value, np.float64) for name, value in (sums or {}).items()}
         self._pending: list[_Noted] = []
 
     def add(
-        self, number: int, count: int, rows: Callable[[int], Batch], sums: dict[str, jax.Array]
+        self, number: int, count: int, rows: Callable[[int], Batch], sums: Mapping[str, Tensor]
     ) -> None:
         """Note sums of `count` steps, leading axes (devices, count or more), without waiting.
 
@@ -88,7 +89,7 @@ class Meter:
         self.sums = {}
 
 
-def _of_steps(value: Any) -> np.ndarray:
+def _of_steps(value: Tensor) -> np.ndarray:
     """The first device's copy, (steps, …), of what is not yet on the host."""
     if isinstance(value, np.ndarray):
         return value
@@ -99,7 +100,7 @@ def _later(rows: Callable[[int], Batch], count: int, number: int) -> Batch:
     return rows(count + number)
 
 
-def _not_finite(where: str, rows: Batch, values: Mapping[str, Any]) -> TrainingError:
+def _not_finite(where: str, rows: Batch, values: Mapping[str, np.ndarray]) -> TrainingError:
     words = np.asarray(rows.id).reshape(-1, 2).astype(np.uint64)
     used = np.asarray(rows.weight).reshape(-1) != 0
     identities = [f"{i:016x}" for i in (words[used, 0] << np.uint64(32)) | words[used, 1]]

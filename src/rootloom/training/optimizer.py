@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.tasks.base import Params
 from rootloom.training.options import TrainingOptions
+from rootloom.training.state import TrainState
+
+T = TypeVar("T")  # a tree of arrays
 
 
 def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
@@ -28,7 +33,7 @@ def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
 
 
 def build(
-    options: TrainingOptions, steps_per_epoch: int, groups: Any
+    options: TrainingOptions, steps_per_epoch: int, groups: Mapping[str, object]
 ) -> optax.GradientTransformation:
     """The update rule; each parameter group of the task gets a state of its own.
 
@@ -57,12 +62,12 @@ def build(
 class Average(NamedTuple):
     """Moving average of the parameters, and the updates it has seen."""
 
-    params: Any
-    count: Any
+    params: Params
+    count: jax.Array  # type: ignore[assignment]  # a tuple's method; checkpoints know the name
 
 
-def kept(state: Any) -> Any:
-    """What a TrainState's parameters are judged and kept by: their average, if there is one."""
+def kept(state: TrainState) -> Params:
+    """What a state's parameters are judged and kept by: their average, if there is one."""
     last = state.opt_state[-1]
     return last.params if isinstance(last, Average) else state.params
 
@@ -74,10 +79,12 @@ def _averaging(decay: float) -> optax.GradientTransformation:
     TensorFlow's ExponentialMovingAverage does: the initial values are no part of the average.
     """
 
-    def init(params: Any) -> Average:
+    def init(params: Params) -> Average:
         return Average(jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32))
 
-    def update(updates: Any, state: Average, params: Any = None) -> tuple[Any, Average]:
+    def update(
+        updates: Params, state: Average, params: Params | None = None
+    ) -> tuple[Params, Average]:
         count = state.count.astype(jnp.float32)
         keep = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
         following = optax.apply_updates(params, updates)
@@ -105,6 +112,6 @@ def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTrans
     return optax.chain(*parts)
 
 
-def _weights(params: Any) -> Any:
+def _weights(params: T) -> T:
     """True for matrices and kernels, False for biases and other vectors."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax._src import distributed
 from jax.experimental import multihost_utils
+from numpy.typing import ArrayLike
 
 from rootloom.errors import ResourceError
 
 AXIS = "devices"
+T = TypeVar("T")  # a tree of arrays
 # Seconds without a sign of life after which a process counts as dead. A broken connection is
 # noticed at once; this is for machines that fall silent, and outlasts one suspended for a while.
 _HEARTBEAT = 300
@@ -96,7 +98,7 @@ def connect() -> None:
     assert client is not None
     client.wait_at_barrier("rootloom connect", 1000 * _ARRIVAL)
     meet()
-    on_every_device(total)(np.zeros(device_count(), np.float32)).block_until_ready()
+    jax.block_until_ready(on_every_device(total)(np.zeros(device_count(), np.float32)))
 
 
 def device_count() -> int:
@@ -119,7 +121,7 @@ def is_lead() -> bool:
     return jax.process_index() == 0
 
 
-def on_every_device(function: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable:
+def on_every_device(function: Callable[..., T], donate: tuple[int, ...] = ()) -> Callable[..., T]:
     """`function` compiled to run on each device with its slice of every argument's first axis.
 
     Inside, `total` sums over all devices of all processes. donate: arguments whose memory is
@@ -128,23 +130,23 @@ def on_every_device(function: Callable[..., Any], donate: tuple[int, ...] = ()) 
     return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
 
 
-def total(tree: Any) -> Any:
+def total(tree: T) -> T:
     """Sum over all devices; inside a function given to `on_every_device`."""
     return jax.lax.psum(tree, AXIS)
 
 
-def replicate(tree: Any, devices: int) -> Any:
+def replicate(tree: T, devices: int) -> T:
     """Host arrays as one copy a device, with a leading axis (devices,)."""
     return spread(jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), tree))
 
 
-def spread(tree: Any) -> Any:
+def spread(tree: T) -> T:
     """Host arrays with a leading axis (devices,), each slice on its device."""
     return _spread()(tree)
 
 
 @cache
-def _spread() -> Callable[[Any], Any]:
+def _spread() -> Callable[[T], T]:
     # The axis's name is part of a placement: under another one the first step compiles twice.
     # Kept, as every new function would be compiled anew.
     return on_every_device(lambda tree: tree)
@@ -155,7 +157,7 @@ def on_cpu() -> bool:
     return bool(jax.local_devices()[0].platform == "cpu")
 
 
-def first(tree: Any) -> Any:
+def first(tree: T) -> T:
     """Host arrays of the first device's copy; waits for the computation to end."""
 
     def read(leaf: jax.Array) -> np.ndarray:
@@ -170,7 +172,7 @@ def alone() -> bool:
     return jax.process_count() == 1
 
 
-def gather(values: Any) -> np.ndarray:
+def gather(values: ArrayLike) -> np.ndarray:
     """The values of all processes, (processes, …); each must call this at the same point.
 
     Numbers travel as 32 bits.

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
 
-from rootloom.tasks.base import Task
+from rootloom.tasks.base import Params, Task
 from rootloom.training import parallel
 from rootloom.training.feed import Batches
-from rootloom.types import Batch
+from rootloom.types import Batch, Tensor
 
 
 def predict(
-    task: Task, params: Any, loader: Batches
+    task: Task, params: Params, loader: Batches
 ) -> Iterator[tuple[dict[str, np.ndarray], Batch]]:
     """The task's columns, (n,) each, with target, weight and id of the same n rows.
 
@@ -45,7 +44,7 @@ def _rows(
 ) -> tuple[dict[str, np.ndarray], Batch]:
     """The first `left` rows of a batch whose leaves lead with (devices, B)."""
 
-    def flat(leaf: Any) -> np.ndarray:
+    def flat(leaf: Tensor) -> np.ndarray:
         values = np.asarray(leaf)
         return values.reshape(-1, *values.shape[2:])[:left]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from jax import Array
 from rootloom.tasks.base import Task
 from rootloom.training import parallel
 from rootloom.training.feed import Batches
-from rootloom.types import Batch
+from rootloom.types import Batch, Tensor
 
 
 def settle(
@@ -76,7 +75,7 @@ class _Rows:
         self._rows, self._devices, self._at = rows, devices, 0
         self._block: list[np.ndarray] = []
         self._firsts: list[np.ndarray] = []  # of each leaf, its first row (1, …)
-        self._whole: dict[int, Any] = {}  # by leaf, (devices, R, …), where rows differ
+        self._whole: dict[int, Tensor] = {}  # by leaf, (devices, R, …), where rows differ
         self._write = parallel.on_every_device(_written, donate=(0,))
 
     def take(self, block: Batch) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rootloom.tasks.base import Task
+from rootloom.tasks.base import Params, Task
 from rootloom.training.parallel import total
 from rootloom.training.state import TrainState
 from rootloom.types import Batch
 
 # Sums over a batch, of all devices together: "weight" Σ|w|, the others Σw·value.
-Sums = dict[str, Array]
+Sums: TypeAlias = dict[str, Array]
+T = TypeVar("T")  # a state that steps change, or parameters that they judge
 # What a batch makes of a state, or of parameters that stay as they are, and the batch's sums.
-Step: TypeAlias = Callable[[Any, Batch], tuple[Any, Sums]]
+Step: TypeAlias = Callable[[T, Batch], tuple[T, Sums]]
 
 
 def train_step(
@@ -42,11 +43,11 @@ def train_step(
     return TrainState(params, opt_state, state.step + 1, state.key), sums
 
 
-def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple[Any, Sums]:
+def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple[Params, Sums]:
     """Gradient of Σw·loss / `scale`, and the batch's sums."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
 
-    def objective(params: Any) -> tuple[Array, Sums]:
+    def objective(params: Params) -> tuple[Array, Sums]:
         loss, metrics = task.loss(params, batch, key, train=True)  # (B,) each
         sums = weighted_sums(batch.weight, {"loss": loss, **metrics})
         return sums["loss"] / scale, sums
@@ -55,28 +56,28 @@ def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple
     return total((gradients, sums))
 
 
-def evaluate_step(task: Task, params: Any, batch: Batch) -> tuple[Any, Sums]:
+def evaluate_step(task: Task, params: Params, batch: Batch) -> tuple[Params, Sums]:
     """The parameters as they are, and the batch's sums."""
     loss, metrics = task.loss(params, batch, jax.random.key(0), train=False)
     return params, total(weighted_sums(batch.weight, {"loss": loss, **metrics}))
 
 
-def single(step: Step, state: Any, batch: Batch) -> tuple[Any, Sums]:
+def single(step: Step[T], state: T, batch: Batch) -> tuple[T, Sums]:
     """One step, its sums with a leading axis (1,)."""
     state, sums = step(state, batch)
     return state, jax.tree.map(lambda value: value[None], sums)
 
 
 def series(
-    step: Step, most: int, state: Any, rows: Batch, order: Array, first: Array, count: Array
-) -> tuple[Any, Sums]:
+    step: Step[T], most: int, state: T, rows: Batch, order: Array, first: Array, count: Array
+) -> tuple[T, Sums]:
     """`count` steps over batches `first`, `first` + 1, …; sums lead with (most,), zero past them.
 
     rows, order: see `pick`. How often the loop goes round is no part of the compiled program:
     a training's bits do not depend on where its steps were cut into series.
     """
 
-    def body(done: Array, held: tuple[Any, Sums]) -> tuple[Any, Sums]:
+    def body(done: Array, held: tuple[T, Sums]) -> tuple[T, Sums]:
         state, sums = held
         state, found = step(state, pick(rows, order, first + done))
         return state, jax.tree.map(lambda all_, one: all_.at[done].set(one), sums, found)
