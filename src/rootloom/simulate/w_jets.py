@@ -58,11 +58,11 @@ class WJets(Simulation):
     """Jets of 1511.05190's study window; energies in GeV, radii in rad.
 
     pt_min, pt_max: range of the trimmed leading jet's pT. mass_min, mass_max: range of the
-    trimmed leading jet's mass. eta_max: its largest |η|. jet_radius: distance parameter of the jets.
+    trimmed leading jet's mass. eta_max: its largest |η|. jet_radius: of the jets, rad.
     trim_radius: radius of the kT subjets in trimming. trim_fraction: kT subjets with less than this
     share of the jet's pT are removed. energy: of the collisions, in their centre of mass.
-    w_prime_mass: mass of the W′. pthat_edges: edges of the slices of the QCD sample in the pT of the
-    hard scattering; events below the first one are lost, 3 % of the cross section at 150 GeV.
+    w_prime_mass: mass of the W′. pthat_edges: edges of the slices of the QCD sample in the pT of
+    the hard scattering; events below the first one are lost, 3 % of the cross section at 150 GeV.
     pthat_shares: share of the jets from each slice. Weights (cross section over events, pb) correct
     for the shares. The default shares, accepted cross section over the square root of the time per
     jet, give the smallest variance per CPU second. multiparton: simulate multiparton interactions,
