@@ -60,7 +60,9 @@ class TrainingOptions:
     parameters.
     group_rates: factors on the learning rate of the task's parameter
     groups, by name; clip_norm applies to each group separately.
-    log_every, histograms_every, checkpoint_every_steps: in steps; 0: never.
+    log_every: steps between lines of the log; 0: never. histograms_every: steps between
+    histograms of weights and gradients; 0: never. checkpoint_every_steps: steps between
+    checkpoints, in addition to `checkpoint_every_minutes`; 0: none.
     checkpoint_every_minutes: time between checkpoints. keep_checkpoints: number of newest
     checkpoints to keep. tensorboard: write event files for TensorBoard.
     resident_bytes: rows that fit into so many bytes of a device's memory stay there, and many steps

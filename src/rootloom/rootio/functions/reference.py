@@ -163,7 +163,12 @@ def _type(field: Mapping[str, Any]) -> str:
     if kind == "object":
         inner = field.get("additionalProperties")
         return f"mapping to {_type(inner)}" if isinstance(inner, dict) and inner else "mapping"
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "truth"}
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+    }
     return words.get(str(kind), "null" if kind == "null" else "anything") + _range(field)
 
 
