@@ -46,7 +46,8 @@ class TrainingOptions:
     """How a network is trained.
 
     batch_size: examples per step over all devices. epochs: number of passes over the training
-    split. optimizer: update rule. learning_rate: initial or largest, see `schedule`. momentum: of
+    split. optimizer: update rule. learning_rate: initial or largest. schedule: of the learning
+    rate. early_stopping: when to stop before the last epoch. momentum: of
     sgd. weight_decay: decoupled for adamw, an L2 penalty
     weight_decay · w² for the others; biases are exempt. clip_norm: largest norm of the gradient.
     seed: of the initial parameters, the order of the rows and all random numbers; the
