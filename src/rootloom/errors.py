@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
 
@@ -50,12 +50,12 @@ class RootloomError(Exception):
         return _rebuild, (type(self), _fields(self))
 
 
-def _fields(refusal: RootloomError) -> dict[str, Any]:
+def _fields(refusal: RootloomError) -> dict[str, str]:
     """The arguments of an error, without the notes that Python adds."""
     return {name: value for name, value in vars(refusal).items() if not name.startswith("_")}
 
 
-def _rebuild(kind: type[RootloomError], fields: Mapping[str, Any]) -> RootloomError:
+def _rebuild(kind: type[RootloomError], fields: Mapping[str, str]) -> RootloomError:
     return kind(**fields)
 
 

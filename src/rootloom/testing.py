@@ -15,21 +15,23 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 import optax
 
 from rootloom.batches.assemble import assemble
-from rootloom.representations.base import Representation
+from rootloom.representations.base import MomentsLike, Representation
 from rootloom.shards.weights import WeightTable
+from rootloom.tasks.base import Params
 from rootloom.tasks.supervised import Supervised
 from rootloom.training import parallel
-from rootloom.training.state import initial_params, initial_state
-from rootloom.training.step import train_step
+from rootloom.training.state import TrainState, initial_params, initial_state
+from rootloom.training.step import Step, train_step
 from rootloom.types import Batch, Column
 
+T = TypeVar("T")
 # One size wherever a check allows and functions compiled once a model: compiling takes the time.
 SIZE, PARTLY = 16, 10
 _RULE = optax.sgd(0.1)  # Adam's first step amplifies the rounding of gradients near zero
@@ -44,7 +46,7 @@ class Memory:
     def __init__(
         self,
         columns: Mapping[str, Column],
-        representation: Any,
+        representation: Representation,
         batch_size: int,
         *,
         devices: int = 1,
@@ -110,7 +112,9 @@ def labelled(columns: Mapping[str, Column], label: np.ndarray, seed: int) -> dic
 class Stored(Representation):
     """What representations of columns that a test makes itself need not say."""
 
-    def needs(self, variables: Any, objects: Any) -> tuple[str, ...]:
+    def needs(
+        self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
+    ) -> tuple[str, ...]:
         """Nothing."""
         return ()
 
@@ -122,7 +126,7 @@ class Stored(Representation):
         """No moments."""
         return {}
 
-    def normalise(self, inputs: Any, statistics: Any) -> Any:
+    def normalise(self, inputs: T, statistics: Mapping[str, MomentsLike]) -> T:
         """The inputs as they are."""
         return inputs
 
@@ -135,16 +139,16 @@ class Case:
     columns: Mapping[str, Column]
 
     @cached_property
-    def params(self) -> Any:
+    def params(self) -> Params:
         """The initial parameters."""
         return initial_params(self.task, self.batch(np.arange(SIZE)), seed=3)
 
     @cached_property
-    def losses_and_gradient(self) -> Callable[[Any, Batch], tuple[Any, Any]]:
+    def losses_and_gradient(self) -> Callable[[Params, Batch], tuple[jax.Array, Params]]:
         """Of parameters and a batch of one device: losses (B,) in training, their mean's slope."""
 
-        def of(params: Any, batch: Batch) -> tuple[Any, Any]:
-            def objective(p: Any) -> Any:
+        def of(params: Params, batch: Batch) -> tuple[jax.Array, Params]:
+            def objective(p: Params) -> tuple[jax.Array, jax.Array]:
                 loss, _ = self.task.loss(p, batch, _key(), train=True)
                 return loss.mean(), loss
 
@@ -154,7 +158,7 @@ class Case:
         return jax.jit(of)
 
     @cached_property
-    def _step(self) -> Any:
+    def _step(self) -> Step[TrainState]:
         return parallel.on_every_device(partial(train_step, self.task, _RULE, SIZE))
 
     def batch(self, rows: np.ndarray, size: int = SIZE, devices: int = 1) -> Batch:
@@ -166,7 +170,7 @@ class Case:
         found: Batch = jax.tree.map(lambda x: x[0], self.batch(rows))
         return found
 
-    def stepped(self, *batches: Batch) -> Any:
+    def stepped(self, *batches: Batch) -> Params:
         """Parameters after a step of plain SGD on each batch."""
         devices = len(batches[0].weight)
         state = parallel.replicate(initial_state(self.params, _RULE, seed=0), devices)
@@ -253,5 +257,5 @@ def _key() -> jax.Array:
     return jax.random.key(4)
 
 
-def _require_close(a: Any, b: Any) -> None:
+def _require_close(a: Params, b: Params) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-6), a, b)

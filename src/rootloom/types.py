@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -16,10 +16,9 @@ from pydantic import Field
 if TYPE_CHECKING:
     from jax import Array  # heavy: every job that parses the Snakefile imports this module
 
-# What JSON and YAML files hold.
-JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
-# Leaves of a batch: on the host before a step, on the devices in it.
+# Leaves of a batch: NumPy's on the host before a step, JAX's on the devices in it.
 Tensor: TypeAlias = "np.ndarray | Array"
+A = TypeVar("A", "np.ndarray", "Array")
 
 SPLITS = ("train", "validation", "test")
 # Rows that `select` keeps and no class claims: scored, and part of nothing else.
@@ -101,49 +100,49 @@ class RowBlock:
         return len(self.entry)
 
 
-class Features(NamedTuple):
+class Features(NamedTuple, Generic[A]):
     """Flat inputs. x: (B, F) float32, padded object columns included, zero where `mask` is 0.
 
     mask: (B, F) float32, 1 where a value is there.
     """
 
-    x: Any
-    mask: Any
+    x: A
+    mask: A
 
 
-class Named(NamedTuple):
+class Named(NamedTuple, Generic[A]):
     """A feature. value: (B,) float32, in the dataset's units; x: (B,), as networks see it."""
 
-    value: Any
-    x: Any
+    value: A
+    x: A
 
 
-class NamedFeatures(NamedTuple):
+class NamedFeatures(NamedTuple, Generic[A]):
     """`Features` once normalised, and each of them by its name, for networks that know what it is.
 
     columns: Named by name; none where the representation's configuration names no variables.
     """
 
-    x: Any
-    mask: Any
-    columns: Mapping[str, Named]
+    x: A
+    mask: A
+    columns: Mapping[str, Named[A]]
 
 
-class Image(NamedTuple):
+class Image(NamedTuple, Generic[A]):
     """x: (B, H, W, C) float32."""
 
-    x: Any
+    x: A
 
 
-class Shower(NamedTuple):
+class Shower(NamedTuple, Generic[A]):
     """cells: (B, cells) GeV, of a calorimeter; energy: (B,) GeV, of the particle; float32 both."""
 
-    cells: Any
-    energy: Any
+    cells: A
+    energy: A
 
 
-class Batch(NamedTuple):
-    """What a training step sees. Leaves may be NumPy or JAX arrays.
+class Batch(NamedTuple, Generic[A]):
+    """What a training step sees: `Batch[np.ndarray]` from a loader, `Batch[Array]` in a step.
 
     inputs: Features, Image, Shower, or the tree type of `rootloom.representations.tree`.
     target: (B,) int32 class index, or (B, T) float32.
@@ -152,6 +151,6 @@ class Batch(NamedTuple):
     """
 
     inputs: Any
-    target: Any
-    weight: Any
-    id: Any
+    target: A
+    weight: A
+    id: A

@@ -42,7 +42,7 @@ def excerpt_for(job: JobExecutorInterface, listing: FileList) -> bytes:
     return listing.excerpt(digests)
 
 
-def _each(job: JobExecutorInterface) -> list[Any]:
+def _each(job: JobExecutorInterface) -> list[JobExecutorInterface]:
     return list(job.jobs) if job.is_group() else [job]
 
 

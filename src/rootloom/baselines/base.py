@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -131,7 +131,7 @@ class Baseline(ABC):
     """
 
     learns: ClassVar[str]
-    requires: ClassVar[Mapping[str, Any]] = {}
+    requires: ClassVar[Mapping[str, object]] = {}
     signed: ClassVar[bool] = True
     reads: ClassVar[str | None] = None
 

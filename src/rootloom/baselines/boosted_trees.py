@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from rootloom.baselines.base import Classifier, Sample, collect, require_both_classes, select
 from rootloom.errors import DataError
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class FittedTrees:
     turned: ClassVar[str] = ""
 
     columns: tuple[int, ...]
-    model: Any
+    model: HistGradientBoostingClassifier
     parameters: int
 
     def score(self, columns: np.ndarray) -> np.ndarray:
@@ -106,6 +109,6 @@ class BoostedTrees(Classifier):
         return Sample(x, sample.target, sample.weight.astype(np.float64), sample.names)
 
 
-def _parameters(model: Any) -> int:
+def _parameters(model: HistGradientBoostingClassifier) -> int:
     # Not public, but the only place with the number of nodes; a test checks it.
     return sum(len(tree.nodes) for trees in model._predictors for tree in trees)

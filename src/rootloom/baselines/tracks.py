@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Tracks(Baseline):
     name: ClassVar[str]
     learns: ClassVar[str] = "targets"
     # The representation must store the hits.
-    requires: ClassVar[Mapping[str, Any]] = {"kind": "pmt_sphere", "pool": [1, 1]}
+    requires: ClassVar[Mapping[str, object]] = {"kind": "pmt_sphere", "pool": [1, 1]}
 
     entry: tuple[str, str, str] = ("entry_x", "entry_y", "entry_z")
     direction: tuple[str, str, str] = ("direction_x", "direction_y", "direction_z")

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
@@ -121,7 +121,7 @@ class Adopting(RemoteExecutor):
             yield info
 
     def report_job_error(
-        self, job_info: SubmittedJobInfo, msg: str | None = None, **kwargs: Any
+        self, job_info: SubmittedJobInfo, msg: str | None = None, **kwargs: object
     ) -> None:
         """Record why a job ended; report it to the engine unless it was only lost."""
         job, cause = job_info.job, self.cause_of(job_info)

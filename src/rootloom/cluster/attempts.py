@@ -7,9 +7,12 @@ Snakemake has no hook for this, but it asks each job for the number of its attem
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rootloom.cluster import outcomes
+
+if TYPE_CHECKING:
+    from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 
 def spare_refused(job: type) -> None:
@@ -23,7 +26,7 @@ def spare_refused(job: type) -> None:
         return
     asked = engine_s.fget
 
-    def restart_times(self: Any) -> int:
+    def restart_times(self: JobExecutorInterface) -> int:
         # Removed even if no attempt is left: a later run may give new ones for another failure.
         refused = self.log and outcomes.take(outcomes.REFUSED, self.log[0])
         times: int = 0 if refused else asked(self)

@@ -147,7 +147,7 @@ def _ahead_of(folder: Path) -> float:
 def look_around(output: Path, *, gpu: bool) -> None:
     """On the node: write a report of the machine, its packages and its devices."""
     started = time.time()
-    seen: dict[str, Any] = {
+    seen: dict[str, object] = {
         "started": started,
         "ahead": _ahead_of(output.parent),
         "host": platform.node(),
@@ -164,7 +164,7 @@ def look_around(output: Path, *, gpu: bool) -> None:
     write_text(output, json.dumps(seen, indent=1))
 
 
-def _scratch() -> dict[str, Any]:
+def _scratch() -> dict[str, str | float]:
     folder = tempfile.gettempdir()
     block = os.urandom(PROBE_BYTES)
     begun = time.perf_counter()

@@ -6,7 +6,7 @@ For classes of the library it is generated once, for those of the user's own whe
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 from pydantic import ConfigDict, create_model
 from pydantic.errors import PydanticUserError
@@ -15,6 +15,8 @@ from rootloom.config import registry
 from rootloom.config.members import entries
 from rootloom.errors import ConfigError, naming, reason
 
+# A JSON schema, as pydantic makes it.
+Schema: TypeAlias = dict[str, Any]
 # Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
 # what a task is given by its method and dataset.
 NOT_CONFIGURATION = frozenset(
@@ -49,7 +51,7 @@ DECLARED = (
 )
 
 
-def of_own(group: str, kind: str, where: str) -> dict[str, Any]:
+def of_own(group: str, kind: str, where: str) -> Schema:
     """Schema of a class of the user's own, "package.module:Class".
 
     where: the key that names it. Raises ConfigError as `registry.resolve` does, and for fields
@@ -69,7 +71,7 @@ def of_own(group: str, kind: str, where: str) -> dict[str, Any]:
         ) from error
 
 
-def of_class(cls: type) -> dict[str, Any]:
+def of_class(cls: type) -> Schema:
     """Schema of a dataclass's fields; what it consumes or produces travels as `x-` keys."""
     hints = get_type_hints(cls, include_extras=True)
     fields: dict[str, Any] = {}
@@ -92,14 +94,14 @@ def of_class(cls: type) -> dict[str, Any]:
     return schema
 
 
-def _describe(schema: dict[str, Any], docstring: str) -> None:
+def _describe(schema: Schema, docstring: str) -> None:
     """Give the fields what the docstring says of them."""
     fields = schema.get("properties", {})
     for name, words in entries(fields, docstring).items():
         fields[name].setdefault("description", words)
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
+def _default(field: dataclasses.Field[object]) -> object:
     if field.default is not dataclasses.MISSING:
         return field.default
     if field.default_factory is not dataclasses.MISSING:

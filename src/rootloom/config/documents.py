@@ -12,12 +12,18 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import yaml
 
 from rootloom.errors import ConfigError
 
+if TYPE_CHECKING:
+    from yaml._yaml import Mark as CMark
+    from yaml.error import Mark as PyMark
+
+Mark: TypeAlias = "PyMark | CMark"
+T = TypeVar("T")
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 50  # of lists and mappings in each other
 MAX_VALUES = 1_000_000  # after aliases are written out
@@ -78,7 +84,7 @@ def parse_yaml(content: bytes, where: str, *, empty: bool = False) -> dict[str, 
     return data
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as a message shows it: not longer than a few lines."""
     if value is None:
         return "nothing"
@@ -103,7 +109,7 @@ def _bytes(path: Path) -> bytes:
     return content
 
 
-def _at(where: str, mark: Any) -> str:
+def _at(where: str, mark: Mark | None) -> str:
     return f"{where}: line {mark.line + 1}, column {mark.column + 1}" if mark else where
 
 
@@ -114,7 +120,7 @@ def _fix(error: yaml.MarkedYAMLError) -> str:
     if "mapping values are not allowed" in said:
         return "put a text that contains ': ' into quotes, or mend the indentation"
     if "but got '['" in said or "but got '{'" in said or _is_behind_bracket(error, said):
-        return _in_quotes(error.problem_mark)
+        return _in_quotes(error.problem_mark) if error.problem_mark else ""
     if any(words in said for words in _SPECIAL):
         return "put a text that begins with such a character into quotes"
     if "found '<scalar>'" in said:
@@ -124,14 +130,16 @@ def _fix(error: yaml.MarkedYAMLError) -> str:
 
 def _is_behind_bracket(error: yaml.MarkedYAMLError, said: str) -> bool:
     """Whether a character surprises after a bracket that does already."""
-    mark: Any = error.problem_mark
+    mark = error.problem_mark
+    if mark is None or mark.buffer is None:
+        return False
     before = mark.buffer[mark.pointer - mark.column : mark.pointer]
     return "start any token" in said and "[" in before
 
 
-def _in_quotes(mark: Any) -> str:
+def _in_quotes(mark: Mark) -> str:
     """How to write the item at a place inside { } or [ ], which its own brackets or commas cut."""
-    line = mark.buffer[mark.pointer - mark.column :].split("\n")[0].rstrip("\0")
+    line = (mark.buffer or "")[mark.pointer - mark.column :].split("\n")[0].rstrip("\0")
     whole = next((line[i:j] for i, j in _items(line) if i <= mark.column <= j), line)
     key, colon, value = whole.strip().rpartition(": ")
     quote = "'" if '"' in value else '"'
@@ -159,7 +167,7 @@ def _items(line: str) -> Iterator[tuple[int, int]]:
 
 
 class _Refused(Exception):  # noqa: N818 (becomes a ConfigError where the file's name is known)
-    def __init__(self, mark: Any, expected: str, found: str, fix: str = "") -> None:
+    def __init__(self, mark: Mark | None, expected: str, found: str, fix: str = "") -> None:
         self.mark = mark
         self.words = {"expected": expected, "found": found, "fix": fix}
 
@@ -173,20 +181,20 @@ class _Loader(yaml.SafeLoader):
         self._open: set[str] = set()  # anchors of what is being read
         self._values: dict[int, int] = {}  # by node: how many there are with aliases written out
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in self._open:
                 what = f"*{event.anchor} inside &{event.anchor}"
                 raise _Refused(event.start_mark, "values with an end", what)
-            return super().compose_node(parent, index)
+            return self._composed(parent, index)
         if self._depth == MAX_DEPTH:
             raise _Refused(event.start_mark, f"at most {MAX_DEPTH} levels", "more")
         anchor = event.anchor
         self._depth += 1
         self._open |= {anchor} if anchor else set()
         try:
-            node = super().compose_node(parent, index)
+            node = self._composed(parent, index)
         finally:
             self._depth -= 1
             self._open.discard(anchor)
@@ -195,8 +203,13 @@ class _Loader(yaml.SafeLoader):
         self._count(node)
         return node
 
-    def _count(self, node: Any) -> None:
-        children: list[Any] = []
+    def _composed(self, parent: yaml.Node | None, index: int) -> yaml.Node:
+        node = super().compose_node(parent, index)
+        assert node is not None  # but for the end of a document, where no node is asked for
+        return node
+
+    def _count(self, node: yaml.Node) -> None:
+        children: list[yaml.Node] = []
         if isinstance(node, yaml.SequenceNode):
             children = node.value
         elif isinstance(node, yaml.MappingNode):
@@ -206,7 +219,7 @@ class _Loader(yaml.SafeLoader):
             few = f"at most {MAX_VALUES:,} values, with all aliases written out"
             raise _Refused(node.start_mark, few, f"{self._values[id(node)]:,}")
 
-    def compose_mapping_node(self, anchor: Any) -> Any:
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         known: dict[str, int] = {}
         for key, _ in node.value:
@@ -226,7 +239,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _require_whole_item(node: Any) -> None:
+def _require_whole_item(node: yaml.Node) -> None:
     """Refuse an expression in { } or [ ] that YAML has cut in two at a comma."""
     plain = isinstance(node, yaml.ScalarNode) and node.style is None
     if plain and node.value.count("(") > node.value.count(")"):
@@ -265,7 +278,7 @@ def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
     return text
 
 
-def _plain(loader: _Loader, node: yaml.ScalarNode, expected: str, kind: type) -> Any:
+def _plain(loader: _Loader, node: yaml.ScalarNode, expected: str, kind: type[T]) -> T:
     """What PyYAML makes of a word; it has none for words that are no numbers, given as `!!int`."""
     text = str(loader.construct_scalar(node))
     try:
@@ -275,7 +288,7 @@ def _plain(loader: _Loader, node: yaml.ScalarNode, expected: str, kind: type) ->
         raise _Refused(node.start_mark, expected, found or "nothing") from None
 
 
-_OWN: dict[str, Callable[..., Any]] = {
+_OWN: dict[str, Callable[[_Loader, yaml.ScalarNode], object]] = {
     "int": _integer,
     "float": _number,
     "bool": _truth,

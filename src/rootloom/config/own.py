@@ -7,7 +7,6 @@ import pkgutil
 import re
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 from rootloom.config.members import lacking
 from rootloom.errors import ConfigError, RootloomError, nearest, reason
@@ -70,7 +69,7 @@ def _require_whole(cls: type, base: type, where: str) -> None:
         )
 
 
-def _derived(value: Any, base: type) -> bool:
+def _derived(value: object, base: type) -> bool:
     return isinstance(value, type) and issubclass(value, base) and value is not base
 
 

@@ -7,12 +7,14 @@ give the import path "package.module:Class" of a class of the user's own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from rootloom.config import own
 from rootloom.errors import ConfigError, nearest
 
+T = TypeVar("T")
 REGISTRY: dict[str, dict[str, str]] = {
     "models": {
         "dnn": "rootloom.models.dnn:DNN",
@@ -110,34 +112,34 @@ def load(target: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-def build(group: str, section: dict[str, Any]) -> Any:
+def build(group: str, section: Mapping[str, object]) -> Any:
     """An instance from a configuration section `{kind: name, **fields}`.
 
     Lists become tuples: configured objects are hashable, so that compiled functions can be keyed by
     them.
     """
     fields = {key: _frozen(value) for key, value in section.items() if key != "kind"}
-    return resolve(group, section["kind"])(**fields)
+    return resolve(group, str(section["kind"]))(**fields)
 
 
-def parse(group: str, section: dict[str, Any]) -> Any:
+def parse(group: str, section: Mapping[str, object]) -> Any:
     """The same with all fields checked, and with their own classes for those that are sections."""
     fields = {key: value for key, value in section.items() if key != "kind"}
-    return _checked(resolve(group, section["kind"]), fields)
+    return _checked(resolve(group, str(section["kind"])), fields)
 
 
-def parse_as(target: str, fields: dict[str, Any]) -> Any:
+def parse_as(target: str, fields: Mapping[str, object]) -> Any:
     """An instance of the class behind an import path, with all fields checked."""
     return _checked(load(target), fields)
 
 
-def _checked(cls: Any, fields: dict[str, Any]) -> Any:
+def _checked(cls: type[T], fields: Mapping[str, object]) -> T:
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls).validate_python(fields)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> object:
     if isinstance(value, list):
         return tuple(_frozen(item) for item in value)
     return value

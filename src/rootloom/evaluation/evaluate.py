@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from rootloom.types import UNLABELLED
 
 # Only other taggers' files have float64; rootloom's have float32, which is always below.
 MAX_WEIGHT = 1e100
+
+N = TypeVar("N", int, float)
 
 
 def evaluate(
@@ -45,12 +47,12 @@ def evaluate(
         parameters=header.parameters,
         training_seconds=float(np.mean(known)) if known else None,
         rows=_by_class(header.classes, counted.truth, counted.weight, len, int),
-        weights=_by_class(header.classes, counted.truth, counted.weight, np.sum),
-        effective=_by_class(header.classes, counted.truth, counted.weight, effective_rows),
+        weights=_by_class(header.classes, counted.truth, counted.weight, np.sum, float),
+        effective=_by_class(header.classes, counted.truth, counted.weight, effective_rows, float),
         training_effective={}
         if rows.training_weight is None
-        else _by_class(header.classes, rows.truth, rows.training_weight, effective_rows),
-        negative=_by_class(header.classes, counted.truth, counted.weight < 0, _share),
+        else _by_class(header.classes, rows.truth, rows.training_weight, effective_rows, float),
+        negative=_by_class(header.classes, counted.truth, counted.weight < 0, _share, float),
         result=(evaluator or Classification()).result(members, _members(held_out)),
         provenance=dict(header.provenance),
     )
@@ -60,9 +62,9 @@ def _by_class(
     classes: Sequence[str],
     truth: np.ndarray,
     values: np.ndarray,
-    reduce: Callable[[np.ndarray], Any],
-    kind: type = float,
-) -> dict[str, Any]:
+    reduce: Callable[[np.ndarray], float],
+    kind: Callable[[float], N],
+) -> dict[str, N]:
     """A number for each class, from the values (R,) of its rows."""
     values = values.astype(np.float64)
     return {name: kind(reduce(values[truth == i])) for i, name in enumerate(classes)}

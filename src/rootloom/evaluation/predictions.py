@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rootloom.errors import FAULTS, InputError, nearest, reason
 from rootloom.system import faults, hdf5
@@ -76,7 +77,7 @@ class Header:
     split: str = "test"
     parameters: int | None = None
     training_seconds: float | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
     turned: tuple[str, ...] = ()
     probability: bool = False
 
@@ -259,8 +260,8 @@ def _no_rows(header: Header) -> Rows:
     return Rows(scores=np.empty((0, len(header.columns)), np.float32), **none)
 
 
-def _attributes(header: Header) -> dict[str, Any]:
-    values: dict[str, Any] = {
+def _attributes(header: Header) -> dict[str, str | float]:
+    values: dict[str, str | float] = {
         "experiment": header.experiment,
         "method": header.method,
         "member": header.member,
@@ -310,7 +311,7 @@ def _read_header(where: str, file: h5py.File) -> Header:
     )
 
 
-def _flag(where: str, value: Any) -> bool:
+def _flag(where: str, value: ArrayLike) -> bool:
     if np.ndim(value) or value not in (False, True):
         raise InputError(
             f"{where}: attribute 'probability' of 'scores'",
@@ -321,7 +322,7 @@ def _flag(where: str, value: Any) -> bool:
     return bool(value)
 
 
-def _seconds(found: Mapping[str, Any]) -> float | None:
+def _seconds(found: h5py.AttributeManager) -> float | None:
     if "training_seconds" not in found:
         return None
     seconds = float(found["training_seconds"])
@@ -399,7 +400,9 @@ def _read_rows(where: str, file: h5py.File, header: Header, only: Sequence[str] 
     return Rows(aux={name: _taken(c, places) for name, c in auxiliary.items()}, **columns)
 
 
-def _require_numbers(where: str, column: Any, kinds: tuple[str, str, str], dimensions: int) -> None:
+def _require_numbers(
+    where: str, column: h5py.Group | h5py.Dataset, kinds: tuple[str, str, str], dimensions: int
+) -> None:
     allowed, expected, fix = kinds
     if not isinstance(column, h5py.Dataset):
         raise InputError(where, expected="a data set", found="a group", fix="write an array there")
@@ -431,18 +434,18 @@ def _require_no_negative(where: str, ids: np.ndarray) -> None:
         )
 
 
-def _taken(column: Any, places: Sequence[slice]) -> np.ndarray:
+def _taken(column: h5py.Dataset, places: Sequence[slice]) -> np.ndarray:
     return np.concatenate([column[:0], *(column[place] for place in places)])
 
 
-def _text(value: Any) -> str:
+def _text(value: ArrayLike) -> str:
     """The text or number of an attribute. Raises TypeError unless it has exactly one value."""
     if np.ndim(value) or isinstance(value, h5py.Empty):
         raise TypeError(f"an attribute of text is {value!r}")
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:
+def _names(where: str, attribute: str, text: str | bytes) -> tuple[str, ...]:
     try:
         names = json.loads(text)
     except (TypeError, ValueError):
@@ -466,7 +469,7 @@ def _names(where: str, attribute: str, text: Any) -> tuple[str, ...]:
     return found
 
 
-def _incomplete(where: str, lacks: str, present: Mapping[str, Any]) -> InputError:
+def _incomplete(where: str, lacks: str, present: Iterable[str]) -> InputError:
     held = ", ".join(sorted(present)) or "nothing"
     return InputError(
         where,

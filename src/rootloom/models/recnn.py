@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.nn.initializers import Initializer
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
@@ -65,7 +66,7 @@ class RecNN(Backbone):
             h = jax.nn.relu(layer(h))
         return h.astype(jnp.float32)
 
-    def _affine(self, name: str, init: Any, rows: int, columns: int) -> tuple[Array, Array]:
+    def _affine(self, name: str, init: Initializer, rows: int, columns: int) -> tuple[Array, Array]:
         kernel = self.param(f"{name}_kernel", init, (rows, columns))
         bias = self.param(f"{name}_bias", nn.initializers.zeros, (columns,))
         return kernel, bias

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,8 @@ from jax import Array, lax
 
 from rootloom.representations.tree_schedule import WIDTHS, Tree
 
-Weights: TypeAlias = Any
+# Parameters of a cell, as its functions take them.
+Weights: TypeAlias = dict[str, Array]
 
 
 class Cell(NamedTuple):
@@ -61,12 +62,14 @@ def recurse(cell: Cell, weights: Weights, leaves: Array, own: Array, tree: Tree)
 
 def _recurse_forward(
     cell: Cell, weights: Weights, leaves: Array, own: Array, tree: Tree
-) -> tuple[Array, Any]:
+) -> tuple[Array, tuple[Weights, Tree, _Tape]]:
     tape = _forward(cell, weights, leaves, own, tree, record=True)
     return _rows(tape.states, _row(tree.root, len(own))), (weights, tree, tape)
 
 
-def _recurse_backward(cell: Cell, residuals: Any, d_root: Array) -> tuple[Any, ...]:
+def _recurse_backward(
+    cell: Cell, residuals: tuple[Weights, Tree, _Tape], d_root: Array
+) -> tuple[Weights, Array, Array, None]:
     weights, tree, tape = residuals
     size, width = d_root.shape
     room = len(tape.rows)

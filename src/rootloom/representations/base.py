@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -13,19 +13,22 @@ from rootloom import errors
 from rootloom.config.members import asked_if
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.representations.turning import Turn
-from rootloom.types import Column, Ragged
+from rootloom.types import Column, Ragged, Tensor
 
 # A float32 has 23 bits of mantissa; keeping all of them stores values as they are.
 LOSSLESS = 23
+
+
+N = TypeVar("N")  # inputs: a NamedTuple of arrays
 
 
 class MomentsLike(Protocol):
     """Mean and standard deviation of F features over a training set, both (F,)."""
 
     @property
-    def mean(self) -> Any: ...  # noqa: D102
+    def mean(self) -> Tensor: ...  # noqa: D102
     @property
-    def std(self) -> Any: ...  # noqa: D102
+    def std(self) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Representation(ABC):
         """
         return {}
 
-    def merge(self, inputs: Sequence[Any]) -> Any:
+    def merge(self, inputs: Sequence[N]) -> N:
         """What `collate` makes for each of several devices as one, with a leading device axis."""
         return stack(inputs)
 
@@ -127,7 +130,7 @@ class Representation(ABC):
         return self
 
     @asked_if("turns")
-    def turned(self, inputs: Any, draws: Any) -> tuple[Any, Turn | None]:
+    def turned(self, inputs: Any, draws: Tensor | None) -> tuple[Any, Turn | None]:
         """Inputs turned about the z axis or mirrored, before `normalise`, and how; None: not.
 
         draws: (B,) uint32, random numbers of the examples while a network learns, else None.
@@ -149,7 +152,7 @@ class Representation(ABC):
         return ()
 
 
-def stack(inputs: Sequence[Any]) -> Any:
+def stack(inputs: Sequence[N]) -> N:
     """Several devices' inputs (NamedTuples of arrays) as one, with a leading device axis.
 
     Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -24,7 +24,7 @@ from rootloom.representations.base import (
     round_mantissa,
 )
 from rootloom.representations.turning import Turn, brighter_before, to_the_middle, turned_by
-from rootloom.types import Column, Image, Ragged
+from rootloom.types import A, Column, Image, Ragged, Tensor
 
 _WHO = "pmt_sphere"
 _UNROLLED = ("cut", "stretched")
@@ -219,7 +219,7 @@ class PmtSphere(Representation):
         scaled = (inputs.x - mean) / np.where(std > 0, std, np.float32(1.0))
         return inputs._replace(x=self._wrapped(scaled * hit))
 
-    def turned(self, inputs: Image, draws: Any) -> tuple[Image, Turn | None]:
+    def turned(self, inputs: Image, draws: Tensor | None) -> tuple[Image, Turn | None]:
         """Images as `turn` and `mirror` say, and what became of longitudes.
 
         draws: (B,) uint32, random numbers of the examples; None where no training wants any.
@@ -236,7 +236,7 @@ class PmtSphere(Representation):
         x, turn = turned_by(inputs.x, steps, mirrored, 0.5 * (1.0 - 1.0 / self.pool[1]))
         return inputs._replace(x=x), turn
 
-    def _wrapped(self, x: Any) -> Any:
+    def _wrapped(self, x: A) -> A:
         if not self.wrap:
             return x
         return x[:, :, np.arange(-self.wrap, x.shape[2] + self.wrap) % x.shape[2]]

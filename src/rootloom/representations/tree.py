@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from rootloom.representations.base import (
 )
 from rootloom.representations.growing import TOPOLOGIES, Topology, gather, grow, node_features
 from rootloom.representations.tree_schedule import Tree, pack
-from rootloom.types import Column, Ragged
+from rootloom.types import A, Column, Ragged
 
 _WHO = "clustering_tree"
 
@@ -126,7 +126,7 @@ class ClusteringTree(Representation):
         std = np.asarray(statistics["nodes"].std, np.float32)
         scale = np.where(std > 0, std, np.float32(1))
 
-        def scaled(x: Any, use: Any) -> Any:
+        def scaled(x: A, use: A) -> A:
             present = (use != 0).astype(np.float32)
             return (x - mean) / scale * present[:, None]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import awkward as ak
 import numpy as np
 
 from rootloom.errors import ChangedError, InputError, RootloomError
-from rootloom.rootio.branches import Place, compression_of, places, read_arrays
+from rootloom.rootio.branches import Place, Source, compression_of, places, read_arrays
 from rootloom.rootio.header import cluster_offsets, get_tree, spell
 from rootloom.rootio.joining import Friend, Index, key_rows, require_entries
 from rootloom.rootio.names import INSIDE
@@ -18,6 +18,9 @@ from rootloom.rootio.transport.opening import open_root
 from rootloom.rootio.transport.remote import Retry, TransferError, address, brief
 from rootloom.rootio.transport.source import is_remote
 from rootloom.rootio.transport.staging import on_copy_if_needed
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 T = TypeVar("T")
 MAX_STEP = 50_000
@@ -51,7 +54,7 @@ class TreeFile:
             self._tree, self.container = get_tree(self._directory, url, tree, checksum)
             self.entries = int(self._tree.num_entries)
             self.places = places(self._tree, self.container)
-            self._executor: Any = None
+            self._executor: Executor | None = None
         except BaseException:
             self.close()
             raise
@@ -69,7 +72,7 @@ class TreeFile:
         room = max(1, int(MAX_BYTES / max(self._bytes_per_entry(sources), 1e-9)))
         return cut(offsets, start, stop, min(step, room), min(MAX_STEP, room))
 
-    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, ak.Array]:
         """The arrays of entries [start, stop), by the names of `places`.
 
         Raises InputError for a branch that cannot be read, naming it.
@@ -85,7 +88,7 @@ class TreeFile:
             raise
         return {name: found[place] for name, place in chosen.items()}
 
-    def _arrays(self, chosen: list[Place], start: int, stop: int) -> dict[Place, Any]:
+    def _arrays(self, chosen: list[Place], start: int, stop: int) -> dict[Place, ak.Array]:
         executor = self._decompression(chosen)
         return read_arrays(self._tree, self.container, chosen, start, stop, executor)
 
@@ -107,7 +110,7 @@ class TreeFile:
                 "or the branch out of its expressions",
             ) from error
 
-    def _decompression(self, chosen: Sequence[Place]) -> Any:
+    def _decompression(self, chosen: Sequence[Place]) -> Executor | None:
         import uproot
 
         if self.container == "rntuple":
@@ -121,7 +124,7 @@ class TreeFile:
             self._stack.callback(self._executor.shutdown)
         return self._executor
 
-    def _bytes_per_entry(self, sources: Sequence[Any]) -> float:
+    def _bytes_per_entry(self, sources: Sequence[Source]) -> float:
         entries = max(self.entries, 1)
         if self.container == "ttree":
             return sum(float(branch.uncompressed_bytes) for branch in sources) / entries
@@ -247,8 +250,8 @@ class _Joined:
         return Chunk(start, stop, {name: found[path] for name, path in self._spelled.items()})
 
     def _read_friend(
-        self, name: str, asked: list[str], main: Mapping[str, Any], start: int, stop: int
-    ) -> dict[str, Any]:
+        self, name: str, asked: list[str], main: Mapping[str, ak.Array], start: int, stop: int
+    ) -> dict[str, ak.Array]:
         source, by = self._friends[name], self._rules[name].by
         if not by:
             return source.run(lambda opened: opened.read(asked, start, stop))

@@ -6,9 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import awkward as ak
 
 from rootloom.errors import InputError, LackError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import uproot
+
+# uproot's objects: an open tree, and what it reads the values of a name from.
+Tree: TypeAlias = "uproot.TTree | uproot.behaviors.RNTuple.HasFields"
+Source: TypeAlias = "uproot.TBranch | uproot.models.RNTuple.RField"
 
 Container = Literal["ttree", "rntuple"]
 
@@ -34,12 +45,12 @@ class Place:
     path: of the source. leaf: name of a leaf of a leaf-list, or of a part of a field; "" for all.
     """
 
-    source: Any
+    source: Source
     path: str
     leaf: str = ""
 
 
-def places(tree: Any, container: Container) -> dict[str, Place]:
+def places(tree: Tree, container: Container) -> dict[str, Place]:
     """Name → place, in the file's order; the first of two with the same name, as in ROOT.
 
     Names are full paths, "muon/muon.pt" for a branch inside another and "reco.x" for a leaf.
@@ -76,7 +87,7 @@ def require_readable(kind: str, where: str, name: str) -> None:
         )
 
 
-def compression_of(source: Any) -> str:
+def compression_of(source: Source | uproot.reading.CommonFileMethods) -> str:
     """Name of the compression algorithm set for a branch or file; "" if unknown.
 
     The setting is only a hint, since each basket has its own: ROOT leaves -1 in the branches of a
@@ -89,14 +100,14 @@ def compression_of(source: Any) -> str:
     return "" if found is None else str(found.name)
 
 
-def _branches(tree: Any) -> Iterator[tuple[str, Place]]:
+def _branches(tree: uproot.TTree) -> Iterator[tuple[str, Place]]:
     for path, branch in tree.iteritems(recursive=True, full_paths=True):
         yield path, Place(branch, path)
         for name, leaf in _leaves(branch):
             yield f"{path}.{name}", Place(branch, path, leaf)
 
 
-def _leaves(branch: Any) -> list[tuple[str, str]]:
+def _leaves(branch: uproot.TBranch) -> list[tuple[str, str]]:
     """Names of a branch's leaves, if they differ from its own, and what to read for each."""
     if branch.classname != _PLAIN_BRANCH:
         return []
@@ -106,7 +117,7 @@ def _leaves(branch: Any) -> list[tuple[str, str]]:
     return [(name, "") for name in names if name != branch.name]
 
 
-def _fields(ntuple: Any) -> Iterator[tuple[str, Place]]:
+def _fields(ntuple: uproot.behaviors.RNTuple.HasFields) -> Iterator[tuple[str, Place]]:
     # uproot's own `keys()` takes time quadratic in the number of fields.
     fields = {field.path: field for field in ntuple.all_fields if field.path}
     shown = {
@@ -135,7 +146,7 @@ def _type(place: Place) -> str:
         return str(interpretation)
 
 
-def _type_of_leaf(branch: Any, name: str) -> str:
+def _type_of_leaf(branch: uproot.TBranch, name: str) -> str:
     leaf = next(leaf for leaf in branch.member("fLeaves") if leaf.member("fName") == name)
     kind = leaf.classname.removeprefix("TLeaf")
     sizes = re.findall(r"\[[^\]]*\]", leaf.member("fTitle"))
@@ -143,7 +154,7 @@ def _type_of_leaf(branch: Any, name: str) -> str:
     return _LEAVES.get(kind, kind) + "".join(fixed)
 
 
-def _collections_around(field: Any) -> int:
+def _collections_around(field: uproot.models.RNTuple.RField) -> int:
     import uproot
 
     found, parent = 0, field.parent
@@ -160,8 +171,13 @@ def _reason(error: Exception) -> str:
 
 
 def read_arrays(
-    tree: Any, container: Container, wanted: Iterable[Place], start: int, stop: int, executor: Any
-) -> dict[Place, Any]:
+    tree: Tree,
+    container: Container,
+    wanted: Iterable[Place],
+    start: int,
+    stop: int,
+    executor: Executor | None,
+) -> dict[Place, ak.Array]:
     """The arrays of places over entries [start, stop).
 
     executor: for decompression, None for none. Raises InputError for one that has fewer entries.
@@ -200,7 +216,7 @@ def read_arrays(
     return found
 
 
-def _read_fields(chosen: list[Place], start: int, stop: int) -> dict[Place, Any]:
+def _read_fields(chosen: list[Place], start: int, stop: int) -> dict[Place, ak.Array]:
     """Read fields of one collection together, so that its lengths are read once.
 
     The fields are not searched in the whole RNTuple, because uproot's search takes time quadratic

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from rootloom.errors import (
     ConfigError,
@@ -20,6 +20,31 @@ from rootloom.rootio.header import Header
 from rootloom.system.atomic import read_json, write_json
 
 
+class _Fields(TypedDict):
+    """A header: see `Header`; `branches` is the digest of them."""
+
+    branches: str
+    friends: dict[str, _Fields]
+
+
+class _Entry(TypedDict, total=False):
+    """A file. header: where it could be read, else `quarantined`, the reason why not.
+
+    lacks: what its trees have not, of a file that could be opened.
+    """
+
+    identity: str
+    header: _Fields
+    quarantined: str
+    sample: str
+    lacks: list[str]
+
+
+class _Content(TypedDict):
+    files: dict[str, _Entry]
+    branches: dict[str, dict[str, str]]
+
+
 class Catalogue:
     """Headers, or reasons why there is none, by the files' keys.
 
@@ -28,7 +53,7 @@ class Catalogue:
     """
 
     def __init__(self) -> None:
-        self._files: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, _Entry] = {}
         self._branches: dict[str, dict[str, str]] = {}
 
     @classmethod
@@ -39,12 +64,12 @@ class Catalogue:
         return read_json(path, "the headers of a pack of files", cls._of)
 
     @classmethod
-    def _of(cls, content: dict[str, Any]) -> Catalogue:
+    def _of(cls, content: _Content) -> Catalogue:
         found = cls()
         found._files, found._branches = dict(content["files"]), dict(content["branches"])
         return found
 
-    def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+    def write(self, path: str | Path, provenance: Mapping[str, object]) -> None:
         """Write the catalogue atomically."""
         content = {"files": self._files, "branches": self._branches, "provenance": provenance}
         write_json(path, content)
@@ -90,19 +115,19 @@ class Catalogue:
         reason: str | None = self._entry(key).get("quarantined")
         return reason
 
-    def _noted(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _noted(self, fields: dict[str, Any]) -> _Fields:
         """A header with digests in place of its branches and those of its friends."""
         text = json.dumps(fields["branches"], sort_keys=True)
         digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         self._branches[digest] = fields["branches"]
         friends = {name: self._noted(friend) for name, friend in fields["friends"].items()}
-        return {**fields, "branches": digest, "friends": friends}
+        return cast(_Fields, {**fields, "branches": digest, "friends": friends})
 
-    def _whole(self, fields: dict[str, Any]) -> dict[str, Any]:
+    def _whole(self, fields: _Fields) -> dict[str, Any]:
         friends = {name: self._whole(friend) for name, friend in fields["friends"].items()}
         return {**fields, "branches": self._branches[fields["branches"]], "friends": friends}
 
-    def _entry(self, key: str) -> dict[str, Any]:
+    def _entry(self, key: str) -> _Entry:
         if key not in self._files:
             raise ResultError(
                 f"file '{key}'",

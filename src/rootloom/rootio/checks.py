@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -61,7 +60,7 @@ def undefined(block: RowBlock) -> np.ndarray:
 
 def check_finite(block: RowBlock, url: str) -> None:
     """Refuse weights and columns of rows of a class that are not finite, naming the first row."""
-    weights: dict[str, Any] = {"weight": block.weight}
+    weights: dict[str, Column] = {"weight": block.weight}
     if block.training_weight is not None:
         weights["training_weight"] = block.training_weight
     for name, column in {**weights, **block.columns}.items():
@@ -95,7 +94,7 @@ def _all_finite(values: np.ndarray) -> bool:
         return bool(np.isfinite(np.sum(values))) or bool(np.isfinite(values).all())
 
 
-def check_lengths(block: RowBlock, objects: Mapping[str, Any], url: str) -> None:
+def check_lengths(block: RowBlock, objects: Mapping[str, Iterable[str]], url: str) -> None:
     """Refuse collections whose quantities differ in length, naming the first such row."""
     for collection, members in objects.items():
         present = [(n, block.columns.get(f"{collection}.{n}")) for n in members]

@@ -336,7 +336,7 @@ class RowReader:
             fix=nearest(self.rows, collections) if collections else f"rows: {EVENT}",
         )
 
-    def _counted(self, chunk: Chunk) -> Any:
+    def _counted(self, chunk: Chunk) -> ak.Array:
         """Lists as long as an entry has rows."""
         found = [chunk.arrays[name] for name in self._counters]
         jagged = [values for values in found if "var *" in str(ak.type(values))]

@@ -16,7 +16,7 @@ import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, reduce
 from itertools import pairwise
-from typing import Any
+from typing import TypeAlias
 
 import awkward as ak
 import numpy as np
@@ -26,6 +26,7 @@ from rootloom.rootio import syntax
 from rootloom.rootio.functions import FUNCTIONS
 from rootloom.rootio.functions.registry import signatures
 from rootloom.rootio.functions.values import (
+    Value,
     as_type,
     depth,
     differing,
@@ -41,7 +42,8 @@ from rootloom.rootio.functions.values import (
 from rootloom.rootio.names import nearest_branch, resolve
 from rootloom.rootio.syntax import Syntax
 
-_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+_Pair: TypeAlias = Callable[[Value, Value], Value]
+_COMPARE: dict[type[ast.cmpop], _Pair] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -49,12 +51,12 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
-_BITS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+_BITS: dict[type[ast.operator], _Pair] = {
     ast.BitAnd: operator.and_,
     ast.BitOr: operator.or_,
     ast.BitXor: operator.xor,
 }
-_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+_ARITHMETIC: dict[type[ast.operator], _Pair] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
@@ -68,7 +70,7 @@ _LARGEST = 2.0**63
 OF_TWO_COLLECTIONS = ("nearest", "nearest_delta_r")
 
 
-class Arrays(Mapping[str, Any]):
+class Arrays(Mapping[str, Value]):
     """Branches over a range of entries, and intermediate values of expressions.
 
     Whole numbers are widened to int64 and others to float64 when an expression first calculates
@@ -76,12 +78,12 @@ class Arrays(Mapping[str, Any]):
     calculated once. start: number of the first entry in its file, for messages.
     """
 
-    def __init__(self, raw: Mapping[str, Any], start: int = 0) -> None:
+    def __init__(self, raw: Mapping[str, Value], start: int = 0) -> None:
         self._raw, self.start = raw, start
-        self._wide: dict[str, Any] = {}
-        self.known: dict[str, Any] = {}
+        self._wide: dict[str, Value] = {}
+        self.known: dict[str, Value] = {}
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Value:
         return self._raw[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -90,14 +92,14 @@ class Arrays(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._raw)
 
-    def wide(self, name: str) -> Any:
+    def wide(self, name: str) -> Value:
         """A branch in the type in which expressions calculate."""
         if name not in self._wide:
             self._wide[name] = widened(self._raw[name])
         return self._wide[name]
 
 
-def widened(value: Any) -> Any:
+def widened(value: Value) -> Value:
     """A branch in int64 or float64; booleans, strings and records do not change.
 
     Unsigned 64-bit numbers keep their type if one of them is beyond int64. Axes of fixed
@@ -127,7 +129,7 @@ class Expression(Syntax):
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
-    def evaluate(self, arrays: Mapping[str, Any]) -> Any:
+    def evaluate(self, arrays: Mapping[str, Value]) -> Value:
         """The value over `arrays` (branch name → NumPy or Awkward array of E entries).
 
         Returns an array of E entries, jagged if its operands are, or a plain number if no
@@ -189,7 +191,7 @@ class Expression(Syntax):
         calls = (node for node in ast.walk(self._tree) if isinstance(node, ast.Call))
         return {id(node): ast.unparse(node) for node in calls}
 
-    def _value(self, node: ast.expr, arrays: Arrays) -> Any:
+    def _value(self, node: ast.expr, arrays: Arrays) -> Value:
         if isinstance(node, ast.Constant):
             return _number(node.value)
         if (name := syntax.branch_of(node)) is not None:
@@ -210,7 +212,7 @@ class Expression(Syntax):
         of = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
         return reduce(of, [truth(value) for value in values])
 
-    def _call(self, node: ast.Call, arrays: Arrays) -> Any:
+    def _call(self, node: ast.Call, arrays: Arrays) -> Value:
         key = self._keys[id(node)]
         if key in arrays.known:
             return arrays.known[key]
@@ -221,7 +223,7 @@ class Expression(Syntax):
             arrays.known[key] = found
         return found
 
-    def _chosen(self, node: ast.Subscript, arrays: Arrays) -> Any:
+    def _chosen(self, node: ast.Subscript, arrays: Arrays) -> Value:
         """`x[mask]`, or `x[:, i, a:b]`, last axis first, so that the others keep their index."""
         value = self._value(node.value, arrays)
         if (mask := syntax.mask_of(node)) is not None:
@@ -234,10 +236,11 @@ class Expression(Syntax):
             elif part != slice(None):
                 if depth(value) <= axis:
                     raise refuse(ast.unparse(node), f"at least {axis + 1} axes", value)
-                value = value[(*(slice(None),) * axis, part)]
+                branch: ak.Array = value
+                value = branch[(*(slice(None),) * axis, part)]
         return value
 
-    def _compared(self, node: ast.Compare, arrays: Arrays) -> Any:
+    def _compared(self, node: ast.Compare, arrays: Arrays) -> Value:
         sides = [node.left, *node.comparators]
         found = []
         for op, left, right in zip(node.ops, sides, sides[1:], strict=False):
@@ -250,7 +253,7 @@ class Expression(Syntax):
                 found.append(self._pair(op, left, right, arrays))
         return reduce(np.logical_and, found)
 
-    def _pair(self, op: ast.cmpop, left: ast.expr, right: ast.expr, arrays: Arrays) -> Any:
+    def _pair(self, op: ast.cmpop, left: ast.expr, right: ast.expr, arrays: Arrays) -> Value:
         words = [word for s in (left, right) if (word := syntax.word_of(s)) is not None]
         values = [self._value(s, arrays) for s in (left, right) if not syntax.is_word(s)]
         if words:
@@ -262,7 +265,7 @@ class Expression(Syntax):
         one, other = (whole_or_real(value) for value in values)
         return _COMPARE[type(op)](_beside(one, other), _beside(other, one))
 
-    def _of(self, arrays: Mapping[str, Any], name: str) -> Any:
+    def _of(self, arrays: Mapping[str, Value], name: str) -> Value:
         if name not in arrays:
             raise self.refuse("a known branch", f"'{name}'", nearest_branch(name, arrays))
         return arrays[name]
@@ -281,14 +284,14 @@ def _of_other_collection(node: ast.expr, name: str | None) -> str:
     )
 
 
-def _number(value: Any) -> Any:
+def _number(value: Value) -> Value:
     """A literal number; beyond int64 as an unsigned or a floating-point number."""
     if type(value) is not int or -(2**63) <= value < 2**63:
         return value
     return np.uint64(value) if 0 < value < 2**64 else float(value)
 
 
-def _beside(value: Any, other: Any) -> Any:
+def _beside(value: Value, other: Value) -> Value:
     """A whole number for a comparison; infinite if it is out of range for the other operand."""
     dtype = primitive(other)
     if not isinstance(value, int | np.uint64) or dtype is None or dtype.kind not in "iu":
@@ -297,7 +300,7 @@ def _beside(value: Any, other: Any) -> Any:
     return value if low <= value <= high else math.copysign(math.inf, value)
 
 
-def _combined(op: ast.operator, a: Any, b: Any) -> Any:
+def _combined(op: ast.operator, a: Value, b: Value) -> Value:
     """Combine two operands, in float64 where integers would overflow or divide by 0."""
     if is_vector(a) or is_vector(b):
         if isinstance(op, ast.Add | ast.Sub) and is_vector(a) and is_vector(b):
@@ -317,7 +320,7 @@ def _combined(op: ast.operator, a: Any, b: Any) -> Any:
     return _ARITHMETIC[type(op)](a, b)
 
 
-def _exact(op: ast.operator, a: Any, b: Any) -> bool:
+def _exact(op: ast.operator, a: Value, b: Value) -> bool:
     """Whether an operation on whole numbers has a whole result inside int64."""
     kinds = [primitive(value) for value in (a, b)]
     if any(kind is None or kind.kind not in "iu" for kind in kinds):
@@ -331,7 +334,7 @@ def _exact(op: ast.operator, a: Any, b: Any) -> bool:
     return (one * other if isinstance(op, ast.Mult) else one + other) < _LARGEST
 
 
-def _guarded(of: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
+def _guarded(of: _Pair, a: Value, b: Value) -> Value:
     """Whole numbers in float64: exact where the result is inside int64, rounded beyond it."""
     near = of(real(a), real(b))
     # Integer arithmetic is exact modulo 2^64, signed or unsigned.
@@ -342,14 +345,14 @@ def _guarded(of: Callable[[Any, Any], Any], a: Any, b: Any) -> Any:
     return ak.where(inside, as_type(exact, np.float64), near)
 
 
-def _modulo(value: Any) -> Any:
+def _modulo(value: Value) -> Value:
     """Whole numbers modulo 2^64, in int64."""
     if isinstance(value, int):
         return np.int64((value + 2**63) % 2**64 - 2**63)
     return as_type(value, np.int64)
 
 
-def _turned(op: ast.unaryop, value: Any) -> Any:
+def _turned(op: ast.unaryop, value: Value) -> Value:
     if isinstance(op, ast.Invert | ast.Not):
         return np.logical_not(truth(value))
     value = whole_or_real(value)
@@ -361,7 +364,7 @@ def _turned(op: ast.unaryop, value: Any) -> Any:
     return _combined(ast.Sub(), 0, value)
 
 
-def _bits(a: Any, b: Any) -> tuple[Any, Any]:
+def _bits(a: Value, b: Value) -> tuple[Value, Value]:
     """Operands of & | ^: both booleans, or both whole numbers of one type."""
     kinds = [primitive(value) for value in (a, b)]
     for value, kind in zip((a, b), kinds, strict=True):
@@ -374,7 +377,7 @@ def _bits(a: Any, b: Any) -> tuple[Any, Any]:
     return as_type(a, wide), as_type(b, wide)
 
 
-def _shifted(op: ast.operator, a: Any, b: Any) -> Any:
+def _shifted(op: ast.operator, a: Value, b: Value) -> Value:
     """a · 2^b, or its whole part for `>>`; of whole numbers."""
     for value in (a, b):
         kind = primitive(value)
@@ -385,13 +388,13 @@ def _shifted(op: ast.operator, a: Any, b: Any) -> Any:
         raise refuse("<< and >>", "by 0 bits or more", b)
     if isinstance(op, ast.RShift):
         # A shift by 64 bits or more leaves the sign; the machine's result would be undefined.
-        return a >> as_type(np.minimum(b, 63), primitive(a) or np.int64)
+        return operator.rshift(a, as_type(np.minimum(b, 63), primitive(a) or np.int64))
     if _bound(a) * 2.0 ** _bound(b) < _LARGEST:
-        return as_type(a, np.int64) << b
+        return operator.lshift(as_type(a, np.int64), b)
     return real(a) * np.power(2.0, real(b))
 
 
-def _masked(value: Any, mask: Any) -> Any:
+def _masked(value: Value, mask: Value) -> ak.Array:
     """The objects for which a mask is true; all entries are kept."""
     if primitive(mask) != np.bool_:
         fix = "compare it: x[flag != 0]; take(x, place) takes objects by their place"
@@ -406,15 +409,16 @@ def _masked(value: Any, mask: Any) -> Any:
         if not ak.all(ak.num(value, axis=axis) == ak.num(mask, axis=axis), axis=None):
             fix = "a mask of the same collection, or take(x, place)"
             raise refuse("x[mask]", "as many truths as objects in every entry", mask, fix)
-    return value[mask]
+    lists: ak.Array = value
+    return lists[mask]
 
 
-def _of_words(value: Any, op: ast.cmpop, word: str) -> Any:
+def _of_words(value: Value, op: ast.cmpop, word: str) -> Value:
     same = (value == word) if isinstance(value, np.ndarray) else ak.Array(value) == word
     return np.logical_not(same) if isinstance(op, ast.NotEq) else same
 
 
-def _bound(value: Any) -> float:
+def _bound(value: Value) -> float:
     """The largest absolute value; 0 of none."""
     if isinstance(value, bool | int | float):
         return abs(float(value))

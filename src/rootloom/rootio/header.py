@@ -7,18 +7,22 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from rootloom.errors import ChangedError, InputError, LackError, naming, nearest
-from rootloom.rootio.branches import Container, places, require_readable, types
+from rootloom.rootio import branches
+from rootloom.rootio.branches import Container, Source, places, require_readable, types
 from rootloom.rootio.joining import Friend, require_entries
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve, split_cycle
 from rootloom.rootio.origin import Events, origin_of
 from rootloom.rootio.transport.opening import open_root
 from rootloom.rootio.transport.remote import Retry, brief
 from rootloom.rootio.transport.staging import on_copy_if_needed, verified
+
+if TYPE_CHECKING:
+    import uproot
 
 T = TypeVar("T")
 CONTAINERS: dict[str, Container] = {
@@ -135,7 +139,7 @@ def with_friends(
 def _require_no_index(name: str, friend: Friend, retry: Retry | None) -> None:
     """Refuse a friend with an index, by which ROOT would join it, if there is no `by`."""
 
-    def indexed(directory: Any) -> bool:
+    def indexed(directory: uproot.ReadOnlyDirectory) -> bool:
         key = _key_of(directory, friend.url, friend.tree)
         if CONTAINERS[key.fClassName] != "ttree":
             return False
@@ -179,14 +183,14 @@ def trees(url: str, *, retry: Retry | None = None) -> list[str]:
 def survey(url: str, *, retry: Retry | None = None) -> list[Tree]:
     """The TTrees and RNTuples in a file. Raises InputError when the file cannot be read."""
 
-    def read(directory: Any) -> list[Tree]:
+    def read(directory: uproot.ReadOnlyDirectory) -> list[Tree]:
         found = _keys_of_trees(directory)
         return [_in_a_few_words(name, keys, url) for name, keys in found.items()]
 
     return _of_file(url, read, retry)
 
 
-def _of_file(url: str, action: Callable[[Any], T], retry: Retry | None) -> T:
+def _of_file(url: str, action: Callable[[uproot.ReadOnlyDirectory], T], retry: Retry | None) -> T:
     def read() -> T:
         with open_root(url) as directory:
             return action(directory)
@@ -206,7 +210,7 @@ def require(header: Header, names: Iterable[str]) -> None:
         require_readable(known[found], where, name)
 
 
-def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[str, str]:
+def spell(known: Mapping[str, str | None], names: Iterable[str], where: str) -> dict[str, str]:
     """Name → its spelling in the file. Raises InputError, naming `where`, for missing names."""
     spelled: dict[str, str | None] = {}
     for name in names:
@@ -224,8 +228,8 @@ def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[st
 
 
 def get_tree(
-    directory: Any, url: str, tree: str, checksum: str | None = None
-) -> tuple[Any, Container]:
+    directory: uproot.ReadOnlyDirectory, url: str, tree: str, checksum: str | None = None
+) -> tuple[branches.Tree, Container]:
     """uproot's tree and its container.
 
     checksum: of its header when it was indexed; None for any.
@@ -239,7 +243,7 @@ def get_tree(
     return opened, container
 
 
-def _key_of(directory: Any, url: str, tree: str) -> Any:
+def _key_of(directory: uproot.ReadOnlyDirectory, url: str, tree: str) -> uproot.reading.ReadOnlyKey:
     where, path = f"{url}: tree '{tree}'", tree.strip(INSIDE)
     found = _keys_of_trees(directory, on_the_way_to=path)
     name, cycle = (tree, None) if path in found else split_cycle(tree)
@@ -261,7 +265,9 @@ def _key_of(directory: Any, url: str, tree: str) -> Any:
     return keys[cycles.index(cycle)]
 
 
-def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> LackError:
+def _no_tree(
+    directory: uproot.ReadOnlyDirectory, where: str, name: str, trees: list[str]
+) -> LackError:
     if trees:
         found = "trees: " + ", ".join(trees[:8]) + (", …" if len(trees) > 8 else "")
         last = [tree for tree in trees if tree.rpartition(INSIDE)[2] == name]
@@ -276,7 +282,9 @@ def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> LackErr
     return LackError(where, expected=expected, found=found, fix=fix, names=(f"tree {name}",))
 
 
-def _keys(directory: Any, path: str = "", on_the_way_to: str = "") -> Iterator[tuple[str, Any]]:
+def _keys(
+    directory: uproot.ReadOnlyDirectory, path: str = "", on_the_way_to: str = ""
+) -> Iterator[tuple[str, uproot.reading.ReadOnlyKey]]:
     """Path, without cycle, and key of every object of a file, including those in folders.
 
     on_the_way_to: open only the folders that lead to this path, since a file may have thousands.
@@ -290,16 +298,18 @@ def _keys(directory: Any, path: str = "", on_the_way_to: str = "") -> Iterator[t
             yield from _keys(key.get(), inside + INSIDE, on_the_way_to)
 
 
-def _keys_of_trees(directory: Any, on_the_way_to: str = "") -> dict[str, list[Any]]:
+def _keys_of_trees(
+    directory: uproot.ReadOnlyDirectory, on_the_way_to: str = ""
+) -> dict[str, list[uproot.reading.ReadOnlyKey]]:
     """Path → keys of its cycles, the latest last."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[uproot.reading.ReadOnlyKey]] = {}
     for path, key in _keys(directory, on_the_way_to=on_the_way_to):
         if key.fClassName in CONTAINERS:
             found.setdefault(path, []).append(key)
     return {path: sorted(keys, key=lambda key: abs(key.fCycle)) for path, keys in found.items()}
 
 
-def _opened(key: Any, where: str) -> Any:
+def _opened(key: uproot.reading.ReadOnlyKey, where: str) -> branches.Tree:
     """uproot's object. Raises InputError for a tree of a format that it does not know."""
     if key.fClassName == _CHAIN:
         raise InputError(
@@ -329,7 +339,7 @@ def _opened(key: Any, where: str) -> Any:
     )
 
 
-def _in_a_few_words(name: str, keys: list[Any], url: str) -> Tree:
+def _in_a_few_words(name: str, keys: list[uproot.reading.ReadOnlyKey], url: str) -> Tree:
     cycles = tuple(abs(key.fCycle) for key in keys)
     container = CONTAINERS[keys[-1].fClassName]
     try:
@@ -342,7 +352,7 @@ def _in_a_few_words(name: str, keys: list[Any], url: str) -> Tree:
 
 
 def cluster_offsets(
-    tree: Any, container: Container, branches: Sequence[Any] | None = None
+    tree: branches.Tree, container: Container, branches: Sequence[Source] | None = None
 ) -> list[int]:
     """Entries where all `branches`, uproot's, start a basket; first 0, last the entries.
 
@@ -377,12 +387,12 @@ def _boundary(header: Header, k: int, n: int) -> int:
     return int(clusters[np.argmin(np.abs(clusters - wanted))])
 
 
-def _intersection(branches: Sequence[Any]) -> set[int]:
+def _intersection(branches: Sequence[Source]) -> set[int]:
     offsets = [frozenset(branch.entry_offsets) for branch in branches]
     return set(frozenset.intersection(*offsets)) if offsets else set()
 
 
-def _read(directory: Any, url: str, name: str) -> Header:
+def _read(directory: uproot.ReadOnlyDirectory, url: str, name: str) -> Header:
     key = _key_of(directory, url, name)
     tree, container = _opened(key, f"{url}: tree '{name}'"), CONTAINERS[key.fClassName]
     checksum = _checksum(directory, tree, key, container)
@@ -417,7 +427,12 @@ def _require_unchanged(where: str, found: str, checksum: str) -> None:
         )
 
 
-def _checksum(directory: Any, tree: Any, key: Any, container: Container) -> str:
+def _checksum(
+    directory: uproot.ReadOnlyDirectory,
+    tree: branches.Tree,
+    key: uproot.reading.ReadOnlyKey,
+    container: Container,
+) -> str:
     file = directory.file
     digest = hashlib.sha256(f"{file.source.num_bytes} {file.uuid} ".encode())
     digest.update(_bytes(file.source.chunk(key.fSeekKey, key.fSeekKey + key.fNbytes)))
@@ -427,5 +442,5 @@ def _checksum(directory: Any, tree: Any, key: Any, container: Container) -> str:
     return digest.hexdigest()
 
 
-def _bytes(chunk: Any) -> bytes:
+def _bytes(chunk: uproot.source.chunk.Chunk) -> bytes:
     return bytes(np.asarray(chunk.raw_data).tobytes())

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rootloom.errors import DataError, InputError
 from rootloom.rootio.checks import whole_numbers
 from rootloom.rootio.functions.values import in_words
+
+if TYPE_CHECKING:
+    import awkward as ak
 
 _SIGN = np.uint64(1 << 63)
 
@@ -56,7 +59,7 @@ def require_entries(name: str, friend: Friend, found: int, url: str, entries: in
         )
 
 
-def key_rows(arrays: Sequence[Any], by: Sequence[str], where: str, start: int) -> np.ndarray:
+def key_rows(arrays: Sequence[ak.Array], by: Sequence[str], where: str, start: int) -> np.ndarray:
     """Keys of entries, (E, K) int64, from a branch for each part of the key.
 
     start: the number of the first entry. Raises DataError for numbers that are not whole,

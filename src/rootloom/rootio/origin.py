@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rootloom.errors import ConfigError, InputError
 from rootloom.rootio.names import plain
+
+if TYPE_CHECKING:
+    import uproot
 
 # Name of the text that `rootloom import` stores beside a tree: which rows of which table it has.
 TABLE_NOTE = "rootloom_table"
@@ -35,7 +38,9 @@ def table_note(checksum: str, tree: str, first: int, most: int) -> dict[str, str
     return {TABLE_NOTE: json.dumps(fields)}
 
 
-def origin_of(directory: Any, tree: str, entries: int, checksum: str) -> tuple[str, int]:
+def origin_of(
+    directory: uproot.ReadOnlyDirectory, tree: str, entries: int, checksum: str
+) -> tuple[str, int]:
     """Origin of a tree's entries, and the number of the first among those of its origin.
 
     directory: uproot's, of the open file. entries: of the tree. checksum: of its header, which
@@ -49,7 +54,9 @@ def origin_of(directory: Any, tree: str, entries: int, checksum: str) -> tuple[s
     return f"{uuid.hex if uuid.int else checksum}/{name}", 0
 
 
-def _imported(directory: Any, tree: str, entries: int) -> tuple[str, int] | None:
+def _imported(
+    directory: uproot.ReadOnlyDirectory, tree: str, entries: int
+) -> tuple[str, int] | None:
     """The content of the note of an imported table; None if there is none for this tree.
 
     Merged files have several notes, or more entries than the note allows; they get their own

@@ -11,7 +11,7 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rootloom.errors import ConfigError, nearest
 
@@ -430,7 +430,8 @@ def _as_read(node: ast.Compare) -> str:
         text = ast.unparse(side)
         return f"({text})" if isinstance(side, ast.BinOp) else text
 
-    copy: Any = ast.parse(ast.unparse(node), mode="eval").body
+    copy = ast.parse(ast.unparse(node), mode="eval").body
+    assert isinstance(copy, ast.Compare)
     sides = [copy.left, *copy.comparators]
     names = [ast.Name(closed(side)) for side in sides]
     return ast.unparse(ast.Compare(names[0], node.ops, list(names[1:])))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import BinaryIO, TextIO, cast
 
 import numpy as np
 
@@ -124,10 +124,10 @@ def _damaged(source: Path, error: Exception, where: str) -> InputError:
 
 def _opened(source: Path) -> BinaryIO:
     """The uncompressed bytes of a table."""
-    opened: Any = gzip.open if source.suffix == ".gz" else open
     try:
-        file: BinaryIO = opened(source, "rb")
-        return file
+        if source.suffix == ".gz":
+            return cast(BinaryIO, gzip.open(source, "rb"))
+        return open(source, "rb")
     except OSError as error:
         faults.pass_on(error, str(source))
         raise InputError(str(source), expected="a table", found=str(error.strerror)) from None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -87,5 +87,5 @@ def _records(group: Mapping[str, Ragged]) -> ak.Array:
     return ak.unflatten(ak.zip({name: ragged.values for name, ragged in group.items()}), counts)
 
 
-def _type(values: Any) -> Any:
+def _type(values: np.ndarray | ak.Array) -> np.dtype | ak.types.Type:
     return values.dtype if isinstance(values, np.ndarray) else values.type.content

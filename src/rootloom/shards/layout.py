@@ -10,7 +10,7 @@ Plain `h5py` with `import hdf5plugin` reads it.
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import h5py
 import hdf5plugin
@@ -22,7 +22,7 @@ from rootloom.system import faults
 # Changes: 2, the identity of a row comes from its event and object number; 3, rows of no class in
 # "none", and a digest of the attributes.
 SCHEMA_VERSION = 3
-BASE_COLUMNS: dict[str, np.dtype[Any]] = {
+BASE_COLUMNS: dict[str, np.dtype] = {
     "entry": np.dtype(np.int64),
     "object": np.dtype(np.int32),
     "label": np.dtype(np.int32),
@@ -73,7 +73,7 @@ def read_slice(dataset: h5py.Dataset, start: int, stop: int, out: np.ndarray) ->
     dataset.id.read(h5py.h5s.create_simple((stop - start, *trailing)), file_space, out)
 
 
-def unreadable(path: Any, error: BaseException | str) -> ResultError:
+def unreadable(path: str | Path, error: BaseException | str) -> ResultError:
     """The error for a damaged shard, with the fix.
 
     Raises ResourceError if the machine is at fault, since the shard may be intact.

@@ -6,12 +6,22 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from rootloom.errors import ResultError
 from rootloom.rootio.origin import Events
 from rootloom.system import provenance
 from rootloom.system.atomic import REMAKE, read_json, write_json
+
+
+class _Manifest(TypedDict):
+    files: dict[str, dict[str, Any]]  # fields of `Entry`
+
+
+class _Mark(TypedDict):
+    url: str
+    reason: str
+    fingerprints: list[str]
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,10 @@ class Manifest:
         return read_json(path, "the manifest of a pack of shards", cls._of, fix=fix)
 
     @classmethod
-    def _of(cls, content: Mapping[str, Any]) -> Manifest:
+    def _of(cls, content: _Manifest) -> Manifest:
         return cls({key: _entry(fields) for key, fields in content["files"].items()})
 
-    def write(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+    def write(self, path: str | Path, provenance: Mapping[str, object]) -> None:
         """Write it whole or not at all."""
         files = {key: asdict(entry) for key, entry in self.files.items()}
         write_json(path, {"files": files, "provenance": provenance})
@@ -77,10 +87,10 @@ class Mark:
         return read_json(path, "why a file was set aside", cls._of, fix=fix)
 
     @classmethod
-    def _of(cls, content: Mapping[str, Any]) -> Mark:
+    def _of(cls, content: _Mark) -> Mark:
         return cls(content["url"], content["reason"], tuple(content["fingerprints"]))
 
-    def write(self, path: Path, provenance: Mapping[str, Any]) -> None:
+    def write(self, path: Path, provenance: Mapping[str, object]) -> None:
         """Write it whole or not at all."""
         write_json(path, {**asdict(self), "provenance": provenance})
 

@@ -163,7 +163,7 @@ class Shard:
             raise ValueError(f"'{found.name}' has no rows")
         if part == "offsets" or not ragged:
             self._check_rows(split, name, found, more=int(ragged))
-        wanted: np.dtype[Any] | None = BASE_COLUMNS.get(name)
+        wanted: np.dtype | None = BASE_COLUMNS.get(name)
         if part == "offsets":
             wanted = np.dtype(np.int64)
         if split != SPLITS[0]:
@@ -220,5 +220,5 @@ def _check_attributes(attributes: dict[str, Any]) -> None:
         raise ValueError("attributes 'entries' and 'sum_of_weights' are no numbers of entries")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,14 @@ from rootloom.system.atomic import read_json
 from rootloom.types import SPLITS, TARGET, Column
 
 _BLOCK_ROWS = 8192
+M = TypeVar("M", bound="Mergeable")
+
+
+class Mergeable(Protocol):
+    """Sums over rows."""
+
+    def merge(self, other: Self) -> Self:
+        """Sums over the rows of both."""
 
 
 class Sampler(Protocol):
@@ -115,7 +123,7 @@ class Statistics:
             means,
         )
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, object]:
         """JSON data that give the same bits when read."""
         return {
             "classes": list(self.classes),
@@ -252,6 +260,6 @@ def _dense(shard: Shard, columns: Mapping[str, Column], variable: str) -> np.nda
     return column
 
 
-def _merged(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(a: Mapping[str, M], b: Mapping[str, M]) -> dict[str, M]:
     """Both mappings, with what is in both merged."""
     return {**a, **b, **{name: a[name].merge(b[name]) for name in a.keys() & b.keys()}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import NotRequired, Self, TypedDict
 
 import numpy as np
 
@@ -14,6 +14,19 @@ from rootloom.types import SPLITS
 
 # Key of the sums of training weights without reweighting, in one bin.
 WHOLE = ""
+
+
+class SumsContent(TypedDict):
+    """`SampleSums` as JSON data: counts and sums (splits, classes) as lists."""
+
+    entries: int
+    sum_of_weights: float | None
+    rows: list[list[int]]
+    negative: list[list[int]]
+    weight: list[list[float]]
+    square: list[list[float]]
+    training: dict[str, list[list[float]]]
+    unclassified: NotRequired[int]
 
 
 def code_of(sample: str) -> int:
@@ -92,7 +105,7 @@ class SampleSums:
             self.unclassified + other.unclassified,
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SumsContent:
         """Lists of numbers; `sum_of_weights` is None where it is no number."""
         return {
             "entries": self.entries,
@@ -106,7 +119,7 @@ class SampleSums:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: SumsContent) -> Self:
         """The inverse of `to_json`, exactly."""
         total = content["sum_of_weights"]
         return cls(

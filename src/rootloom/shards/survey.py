@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -22,11 +22,13 @@ from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.moments import ClassMeans
 from rootloom.shards.reader import Shard
+from rootloom.shards.statistics import Mergeable
 from rootloom.system.atomic import read_json
 from rootloom.system.packing import position
 from rootloom.types import SPLITS, TARGET, Column, Ragged
 
 Axes = Mapping[str, np.ndarray]  # edges (n + 1,) by the name of the input
+M = TypeVar("M", bound=Mergeable)
 
 COMPARED = (SPLITS[0], SPLITS[-1])  # the splits whose distributions are shown
 # Bins of a histogram: the root of the number of values, within these limits.
@@ -123,7 +125,7 @@ class Survey:
         parts = [means.scaled(scales[name]) for name, means in sorted(self.means.items())]
         return reduce(ClassMeans.merge, parts).mean
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, object]:
         """JSON data that give the same bits when read."""
         return {
             "classes": list(self.classes),
@@ -186,7 +188,7 @@ def axes_of(paths: Sequence[str | Path], representation: Representation) -> Axes
 def read_axes(path: str | Path) -> Axes:
     """Read axes from a file. Raises ResultError if it is damaged."""
 
-    def parse(content: Mapping[str, Any]) -> Axes:
+    def parse(content: Mapping[str, Mapping[str, list[float]]]) -> Axes:
         return {name: np.array(edges, np.float64) for name, edges in content["axes"].items()}
 
     return read_json(path, "the axes of distributions", parse)
@@ -298,7 +300,7 @@ def _drawn(
     return Survey(tuple(classes), {}, {sample: means}, examples)
 
 
-def _merged(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(a: Mapping[str, M], b: Mapping[str, M]) -> dict[str, M]:
     """Both mappings in their order, with what is in both merged."""
     return {**a, **b, **{name: a[name].merge(b[name]) for name in a if name in b}}
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from rootloom.errors import ResultError
 from rootloom.representations.base import Representation
@@ -21,7 +20,7 @@ Blocks = Callable[[Sequence[str]], Iterable[RowBlock]]
 
 
 def recipes(
-    representation: Representation, expressions: Mapping[str, str], context: Any
+    representation: Representation, expressions: Mapping[str, str], context: object
 ) -> dict[str, str]:
     """Hashes, by name, of everything that decides the stored form of each source column.
 

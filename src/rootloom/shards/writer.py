@@ -173,9 +173,10 @@ class GroupColumns:
 
 
 class _Appendable(Protocol):
-    sample: Any
+    @property
+    def sample(self) -> Column: ...
 
-    def append(self, rows: Any) -> None: ...
+    def append(self, rows: Any) -> None: ...  # of the kind of `sample`
 
     def flush(self) -> None: ...
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 from rootloom.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import awkward as ak
+    import pythia8mc
 
 # Above this Pythia uses its default seed, and all files would be identical.
 MAX_SEED = 900_000_000
@@ -22,7 +26,7 @@ _CHARM = 4
 _QUIET = ("Print:quiet = on", "Print:errors = off", "Random:setSeed = on")
 
 # Arguments of a veto: Pythia's record of the event so far, and the hard process.
-Accept = Callable[[Any, Any], bool]
+Accept: TypeAlias = "Callable[[pythia8mc.Event, pythia8mc.Event], bool]"
 
 
 class Particles(NamedTuple):
@@ -142,13 +146,15 @@ def heaviest_quark(pdgid: np.ndarray) -> np.ndarray:
     return np.where(hadron, np.where(digits[0] > 0, digits[0], digits[1]), 0).astype(np.int32)
 
 
-def _cross_section(pythia: Any) -> float:
+def _cross_section(pythia: pythia8mc.Pythia) -> float:
     """Cross section of the hard process so far, pb: Pythia's `sigmaGen` plus the vetoed events."""
     info = pythia.infoPython()
     return float(info.sigmaGen() * 1e9 * info.nSelected() / max(info.nAccepted(), 1))
 
 
-def _hook(module: ModuleType, pythia: Any, scale: float, accept: Accept) -> Any:
+def _hook(
+    module: ModuleType, pythia: pythia8mc.Pythia, scale: float, accept: Accept
+) -> pythia8mc.UserHooks:
     complete = module.UserHooks.Status.COMPLETE
 
     class Veto(module.UserHooks):  # type: ignore[name-defined]
@@ -163,13 +169,13 @@ def _hook(module: ModuleType, pythia: Any, scale: float, accept: Accept) -> Any:
         def scaleVetoPT(self) -> float:  # noqa: N802
             return scale
 
-        def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: N802
+        def doVetoPT(self, position: int, event: pythia8mc.Event) -> bool:  # noqa: N802
             if position == _IN_DECAY:
                 return False
             self.tried += 1
             return not accept(event, pythia.process)
 
-        def onEndEvent(self, status: Any) -> None:  # noqa: N802
+        def onEndEvent(self, status: pythia8mc.UserHooks.Status) -> None:  # noqa: N802
             if status == complete:
                 self.finished.append((self.tried, _cross_section(pythia)))
 
@@ -180,7 +186,9 @@ def _hook(module: ModuleType, pythia: Any, scale: float, accept: Accept) -> Any:
 _IN_DECAY = 5
 
 
-def _final(batch: Any, finished: Sequence[tuple[int, float]], latest: float) -> Iterator[Particles]:
+def _final(
+    batch: ak.contents.RecordArray, finished: Sequence[tuple[int, float]], latest: float
+) -> Iterator[Particles]:
     # From the array's layout: a high-level array per quantity would cost as much as the clustering.
     events = batch.content("prt")
     particle = events.content

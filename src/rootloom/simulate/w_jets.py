@@ -6,10 +6,10 @@ W: W′ → W Z → qq′ νν; QCD: dijets. The hardest anti-kT jet of the visi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from rootloom.rootio.writing import Rows
 from rootloom.simulate.base import Progress, Simulation, silent
 from rootloom.simulate.jets import leading_jets
 from rootloom.simulate.observables import substructure
-from rootloom.simulate.pythia import Generator, Particles, seed_for
+from rootloom.simulate.pythia import Accept, Generator, Particles, seed_for
 from rootloom.simulate.vetoes import boosted_boson, partonic_jet
 from rootloom.types import Ragged
 
@@ -35,7 +35,7 @@ class Slice(NamedTuple):
     """One slice in pThat of a file: Pythia settings, early veto, number of jets to collect."""
 
     settings: list[str]
-    accept: Callable[[Any, Any], bool]
+    accept: Accept
     jets: int
 
 
@@ -141,13 +141,13 @@ class WJets(Simulation):
 
     # Jets lost by the veto: 19 of 2158 W; QCD, by slice, 4 of 198, 4 of 494 and 9 of 880
     # (the lower two slices without multiparton interactions).
-    def _w_veto(self) -> Callable[[Any, Any], bool]:
+    def _w_veto(self) -> Accept:
         window = (0.88 * self.pt_min, 1.12 * self.pt_max)
         return boosted_boson(
             _W_PRIME, _W, window, self.eta_max + 0.3, opening=1.5 * self.jet_radius
         )
 
-    def _qcd_veto(self) -> Callable[[Any, Any], bool]:
+    def _qcd_veto(self) -> Accept:
         return partonic_jet(
             self.jet_radius,
             (0.92 * self.pt_min, 1.09 * self.pt_max),

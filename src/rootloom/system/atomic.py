@@ -329,14 +329,15 @@ def of_result() -> Iterator[None]:
         ) from None
 
 
-def write_json(path: str | Path, content: Mapping[str, Any], *, indent: int | None = 1) -> None:
+def write_json(path: str | Path, content: Mapping[str, object], *, indent: int | None = 1) -> None:
     """Write a JSON result with its digest. content: with at least one entry.
 
     Raises the errors of `atomic_path`.
     """
-    record = content.get("provenance") or {}
+    record = content.get("provenance")
+    fingerprint = record.get("fingerprint", "") if isinstance(record, Mapping) else ""
     text = json.dumps(content, indent=indent)
-    write_text(path, sealed(text, str(record.get("fingerprint", ""))))
+    write_text(path, sealed(text, str(fingerprint)))
 
 
 def read_json(
@@ -412,12 +413,12 @@ def _seal_attributes(file: h5py.File) -> None:
     file.attrs[_DIGEST] = _digest_of_attributes(root, others)
 
 
-def _digest_of_attributes(root: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+def _digest_of_attributes(root: Mapping[str, object], others: Mapping[str, object]) -> str:
     text = json.dumps([root, others], sort_keys=True, default=_plain)
     return _digest(text.encode())
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import mmap
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -70,7 +69,7 @@ def _walk_heap(data: mmap.mmap, start: int) -> None:
             raise ValueError(f"a damaged list of texts (global heap at byte {start})")
 
 
-def child(group: h5py.Group, name: str) -> Any:
+def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
     """The group or data set `name` directly in `group`.
 
     Raises KeyError when there is none, StrangeError for a link to another place.
@@ -93,7 +92,7 @@ def subgroup(group: h5py.Group, name: str) -> h5py.Group:
     return found
 
 
-def numbers(dataset: Any, name: str) -> h5py.Dataset:
+def numbers(dataset: h5py.Group | h5py.Dataset, name: str) -> h5py.Dataset:
     """Return `dataset` if it has plain numbers that are all stored in its own file.
 
     Raises StrangeError for anything else.

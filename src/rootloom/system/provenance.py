@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import rootloom
 from rootloom.system import atomic
@@ -26,11 +26,11 @@ _PUBLISHED = {"jax": ("jax", "jaxlib"), "sklearn": ("scikit-learn",)}
 
 def record(
     stage: str,
-    job: dict[str, Any],
+    job: Mapping[str, Any],
     *,
-    inputs: dict[str, Any] | None = None,
+    inputs: Mapping[str, object] | None = None,
     seed: int | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The provenance of one output: its configuration, code and inputs.
 
     job: section, code, upstream and fingerprint, as the plan gives them to a rule, and the packages
@@ -102,7 +102,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def host_kind() -> dict[str, Any]:
+def host_kind() -> dict[str, str | int | None]:
     """The kind of machine, not its name."""
     return {
         "system": platform.system(),
@@ -127,7 +127,7 @@ def read(path: Path) -> dict[str, Any] | None:
     return found if _is_record(found) else None
 
 
-def _is_record(found: Any) -> bool:
+def _is_record(found: object) -> TypeGuard[dict[str, Any]]:
     """Whether a record has all entries that callers use: a flipped bit may have changed a name."""
     return (
         isinstance(found, dict)
@@ -164,7 +164,7 @@ def is_current(outputs: Sequence[str], made_from: str) -> bool:
 _CARRIERS = (".json", ".jsonl", ".h5", ".safetensors", ".root")
 
 
-def _read(reader: Callable[[Path], Any] | None, path: Path) -> Any:
+def _read(reader: Callable[[Path], object] | None, path: Path) -> object:
     if reader is None or not path.is_file():
         return None
     try:
@@ -173,11 +173,11 @@ def _read(reader: Callable[[Path], Any] | None, path: Path) -> Any:
         return None
 
 
-def _from_json(path: Path) -> Any:
+def _from_json(path: Path) -> object:
     return json.loads(path.read_text()).get("provenance")
 
 
-def _from_hdf5(path: Path) -> Any:
+def _from_hdf5(path: Path) -> object:
     import h5py
 
     from rootloom.system import hdf5
@@ -187,14 +187,14 @@ def _from_hdf5(path: Path) -> Any:
         return json.loads(file.attrs["provenance"])
 
 
-def _from_root(path: Path) -> Any:
+def _from_root(path: Path) -> object:
     import uproot
 
     with uproot.open(path) as file:
         return json.loads(str(file["provenance"]))
 
 
-def _from_safetensors(path: Path) -> Any:
+def _from_safetensors(path: Path) -> object:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:

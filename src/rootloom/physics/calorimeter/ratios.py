@@ -10,13 +10,13 @@ The functions take NumPy and JAX arrays alike. R showers, L layers, GeV.
 
 from __future__ import annotations
 
-from typing import Any
+from rootloom.types import A
 
 # Smaller shares of a shower's energy count as this one, so that logarithms are finite.
 _LEAST = 1e-6
 
 
-def energy_ratios(layers: Any, energy: Any) -> Any:
+def energy_ratios(layers: A, energy: A) -> A:
     """(R, L): ln(ΣE / energy), then the logit of E_i / Σ_{j ≥ i} E_j for all layers but the last.
 
     layers: E (R, L); energy: (R,) of the particle.
@@ -32,18 +32,18 @@ def energy_ratios(layers: Any, energy: Any) -> Any:
     return xp.stack(found, axis=1)
 
 
-def layers_of_ratios(ratios: Any, energy: Any) -> Any:
+def layers_of_ratios(ratios: A, energy: A) -> A:
     """The layers' energies (R, L), the inverse of `energy_ratios`."""
     xp = ratios.__array_namespace__()
     left = energy * xp.exp(ratios[:, 0])
-    found = []
+    found: list[A] = []
     for i in range(1, ratios.shape[1]):
         found.append(left / (1.0 + xp.exp(-ratios[:, i])))
         left = left / (1.0 + xp.exp(ratios[:, i]))
     return xp.stack([*found, left], axis=1)
 
 
-def cell_ratios(cells: Any, layers: Any, threshold: float) -> Any:
+def cell_ratios(cells: A, layers: A, threshold: float) -> A:
     """ln((E + threshold) / (E_layer + threshold)) of cells, (R, C).
 
     layers: the energy of each cell's layer, (R, C). For a bright cell this is the
@@ -53,11 +53,11 @@ def cell_ratios(cells: Any, layers: Any, threshold: float) -> Any:
     return xp.log1p(cells / threshold) - xp.log1p(layers / threshold)
 
 
-def cells_of_ratios(ratios: Any, layers: Any, threshold: float) -> Any:
+def cells_of_ratios(ratios: A, layers: A, threshold: float) -> A:
     """Energies of the cells, the inverse of `cell_ratios`; negative below its range."""
     xp = ratios.__array_namespace__()
     return (layers + threshold) * xp.exp(ratios) - threshold
 
 
-def _behind(layers: Any, i: int) -> Any:
+def _behind(layers: A, i: int) -> A:
     return layers[:, i + 1 :].sum(axis=1)

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
-from rootloom.rootio.functions.registry import EXAMPLE, FUNCTIONS
+from rootloom.config.classes import Schema
+from rootloom.rootio.functions.registry import EXAMPLE, FUNCTIONS, Given
 
 # What stands below is written by `expressions_page`.
 MARK = "<!-- generated below: rootloom schema -->"
 # The language by examples over the same entries: expression, value, what it is.
-LANGUAGE: tuple[tuple[str, list[Any], str], ...] = (
+LANGUAGE: tuple[tuple[str, Given, str], ...] = (
     ("MET_pt + 2 * run", [42.0, 27.0, 64.0], "`+ - * / // % **`"),
     ("run / 2", [0.5, 0.5, 1.0], "no integer division"),
     ("(MET_pt > 30) & (run == 1)", [True, False, False], "`& \\| ~`, with parentheses"),
@@ -98,7 +98,7 @@ def _functions() -> Iterator[str]:
             yield f"| `{one.usage}` | {one.doc} | `{one.example}` | {_shown(one.gives)} |"
 
 
-def configuration_page(schema: Mapping[str, Any]) -> str:
+def configuration_page(schema: Schema) -> str:
     """docs/configuration.md, from the schema."""
     definitions = schema["$defs"]
     lines = [
@@ -122,7 +122,7 @@ def configuration_page(schema: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _class(schema: Mapping[str, Any], level: int) -> list[str]:
+def _class(schema: Schema, level: int) -> list[str]:
     """Description of a class, its keys, and the classes inside them."""
     lines = ["", _first_paragraph(schema.get("description", ""))]
     properties = schema.get("properties", {})
@@ -139,13 +139,13 @@ def _class(schema: Mapping[str, Any], level: int) -> list[str]:
     return lines
 
 
-def _default(field: Mapping[str, Any]) -> Any:
+def _default(field: Schema) -> object:
     """A default value; `{}` for a section, whose defaults are in its own table."""
     default = field.get("default")
     return {} if isinstance(default, dict) and "$ref" in field else default
 
 
-def _type(field: Mapping[str, Any]) -> str:
+def _type(field: Schema) -> str:
     """The type of a key in words."""
     if "$ref" in field:
         return f"*{field['$ref'].rpartition('/')[2]}*"
@@ -172,7 +172,7 @@ def _type(field: Mapping[str, Any]) -> str:
     return words.get(str(kind), "null" if kind == "null" else "anything") + _range(field)
 
 
-def _range(field: Mapping[str, Any]) -> str:
+def _range(field: Schema) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {field[key]:g}" for key, sign in signs.items() if key in field]
     return f" {', '.join(bounds)}" if bounds else ""
@@ -182,7 +182,7 @@ def _first_paragraph(text: str) -> str:
     return " ".join(text.strip().partition("\n\n")[0].split())
 
 
-def _shown(value: Any) -> str:
+def _shown(value: float | str | Given) -> str:
     """A value of the examples as text."""
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_shown, value)) + "]"
@@ -191,7 +191,7 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}" if value == value else "NaN"
 
 
-def pages(root: Path, schema: Mapping[str, Any]) -> dict[Path, str]:
+def pages(root: Path, schema: Schema) -> dict[Path, str]:
     """The pages as they are stored, by path."""
     expressions = root / "docs" / "expressions.md"
     head = expressions.read_text() if expressions.exists() else ""

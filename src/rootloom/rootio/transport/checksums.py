@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rootloom.errors import ConfigError
 
@@ -131,7 +131,7 @@ def of_file(path: Path, algorithms: Iterable[str]) -> Content:
 
 
 class _Sum(Protocol):
-    def update(self, data: Any, /) -> None: ...
+    def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
@@ -139,7 +139,7 @@ class _Adler32:
     def __init__(self) -> None:
         self._value = 1
 
-    def update(self, data: Any, /) -> None:
+    def update(self, data: bytes, /) -> None:
         self._value = zlib.adler32(data, self._value)
 
     def hexdigest(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rootloom.errors import InputError
 from rootloom.rootio.transport.remote import (
@@ -19,8 +19,11 @@ from rootloom.rootio.transport.remote import (
 from rootloom.rootio.transport.source import is_remote
 from rootloom.system.faults import require_no_pipe
 
+if TYPE_CHECKING:
+    import uproot
 
-def open_root(url: str) -> Any:
+
+def open_root(url: str) -> uproot.ReadOnlyDirectory:
     """uproot's directory of a file, with nothing cached between reads.
 
     Raises InputError for a local file that is empty, truncated or not a ROOT file, otherwise
@@ -29,7 +32,7 @@ def open_root(url: str) -> Any:
     import uproot
 
     path = COPIES.get(address(url), address(url))
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if scheme(path) in HTTP:
         from rootloom.rootio.transport.web import WebSource
 

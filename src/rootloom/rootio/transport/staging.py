@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 from rootloom.errors import ConfigError, InputError, ResourceError, nearest
 from rootloom.rootio.transport.checksums import Content, of_file, split
@@ -29,6 +29,9 @@ from rootloom.rootio.transport.remote import (
 )
 from rootloom.system import scratch
 from rootloom.system.faults import is_full
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 T = TypeVar("T")
 VARIABLE = "ROOTLOOM_STAGE"
@@ -231,7 +234,7 @@ class _Sink(FileIO):
         with _blaming_scratch(path):
             super().__init__(path, "wb")
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Buffer) -> int:
         """Write all of it."""
         view = memoryview(data).cast("B")
         done = 0

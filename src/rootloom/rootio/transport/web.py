@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -151,7 +151,7 @@ class WebSource(uproot.source.chunk.Source):
 
     _config = CoalesceConfig(max_request_ranges=1)
 
-    def __init__(self, file_path: str, **_: Any) -> None:
+    def __init__(self, file_path: str, **_: object) -> None:
         super().__init__()
         self._file_path = file_path
         self._web = Web(file_path)
@@ -180,12 +180,14 @@ class WebSource(uproot.source.chunk.Source):
             raise OSError("the server does not tell the size of the file")
         return self._size
 
-    def chunk(self, start: int, stop: int) -> Any:
+    def chunk(self, start: int, stop: int) -> uproot.source.chunk.Chunk:
         """Bytes [start, stop), at once."""
         data = uproot.source.futures.TrivialFuture(self._read([(start, stop)])[0])
         return uproot.source.chunk.Chunk(self, start, stop, data)
 
-    def chunks(self, ranges: list[tuple[int, int]], notifications: queue.Queue) -> list[Any]:
+    def chunks(
+        self, ranges: list[tuple[int, int]], notifications: queue.Queue
+    ) -> list[uproot.source.chunk.Chunk]:
         """Bytes of all ranges, which arrive in `notifications`."""
         return coalesce_requests(ranges, self._submit, self, notifications, config=self._config)
 
@@ -217,11 +219,11 @@ class _Adapter(requests.adapters.HTTPAdapter):
         self._context = context
         super().__init__(pool_maxsize=2 * _CONNECTIONS)
 
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+    def init_poolmanager(self, *arguments: object, **options: object) -> None:
         """Called by requests for direct connections."""
         super().init_poolmanager(*arguments, **options, ssl_context=self._context)
 
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **options: object) -> object:
         """Called by requests for connections through a proxy."""
         return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from rootloom.rootio.transport.checksums import ALGORITHMS, Content
 from rootloom.rootio.transport.remote import limit_patience, timeout
 
+if TYPE_CHECKING:
+    from XRootD.client.responses import XRootDStatus
+
+T = TypeVar("T")
 _BLOCK = 8 << 20
 _COMPUTING = 600  # s: a server that keeps no checksums reads the whole file to answer
 _REFUSED = 400  # XrdCl's code for an error sent by the server, unlike a lost connection
@@ -60,7 +64,7 @@ class XRootD:
         return {kind: words[1].lower().zfill(ALGORITHMS[kind])}
 
 
-def _good(answer: tuple[Any, Any]) -> Any:
+def _good(answer: tuple[XRootDStatus, T]) -> T:
     status, content = answer
     if not status.ok:
         raise OSError(status.message.strip())
