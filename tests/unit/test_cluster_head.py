@@ -91,7 +91,7 @@ def test_a_holder_elsewhere_is_judged_by_its_signs_of_life(tmp_path: Path) -> No
     on_another_machine(tmp_path)
     with pytest.raises(HeadError, match=r"farm7.*last update(.|\n)*wait 5 minutes"):
         Lease(tmp_path).take()
-    old = (tmp_path / "head.json").stat().st_mtime - head.LOST_SECONDS - 1
+    old = (tmp_path / "head.json").stat().st_mtime - head.LEASE_SECONDS - 1
     os.utime(tmp_path / "head.json", (old, old))
     assert "farm7" in Lease(tmp_path).take()
 
@@ -169,7 +169,7 @@ def test_a_late_claim_on_history_is_withdrawn(tmp_path: Path) -> None:
 def test_a_damaged_record_is_waited_for_then_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(head, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(head, "TAKE_WAIT_SECONDS", 0.2)
     (tmp_path / "head.json").write_text('{"token": "ab')
     with pytest.raises(HeadError, match="damaged"):
         Lease(tmp_path).take()

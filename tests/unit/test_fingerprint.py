@@ -303,7 +303,7 @@ WITH_EFFECT = [
     ("models/convolution.py", "PATCH_BYTES = 1_500_000", "PATCH_BYTES = 1_000",
      "train predict"),
     ("training/feed.py", "_CALL_SECONDS = 0.5", "_CALL_SECONDS = 1.0", "train"),
-    ("physics/jets/clustering.py", "WHOLE = 2.0**300", "WHOLE = 2.0**200",
+    ("physics/jets/clustering.py", "RADIUS_OF_ALL = 2.0**300", "RADIUS_OF_ALL = 2.0**200",
      "simulate preprocess moments train predict"),
     ("representations/pixels.py", "_ROUNDING = 1e-9", "_ROUNDING = 1e-8",
      "preprocess moments train predict"),

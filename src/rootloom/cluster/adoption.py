@@ -26,8 +26,8 @@ from rootloom.cluster.outcomes import Cause
 from rootloom.system.provenance import is_current
 
 MAX_LOSSES = 20  # a job lost more often than this is reported as failed
-LONGEST_DELAY = 300.0  # seconds until a job that was lost repeatedly is submitted again
-IN_FLIGHT = 15.0  # seconds until a submission must be visible in the queue
+MAX_DELAY_SECONDS = 300.0  # seconds until a job that was lost repeatedly is submitted again
+IN_FLIGHT_SECONDS = 15.0  # seconds until a submission must be visible in the queue
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,12 @@ class Adopting(RemoteExecutor):
 
     def handle_job_success(self, job: JobExecutorInterface) -> None:
         """The engine has recorded the result: remove the job from the ledger."""
-        self._settle(job)
+        self._forget(job)
         super().handle_job_success(job)
 
     def handle_job_error(self, job: JobExecutorInterface) -> None:
         """The engine has recorded the failure: remove the job; a further attempt is a new job."""
-        self._settle(job)
+        self._forget(job)
         super().handle_job_error(job)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -153,18 +153,18 @@ class Adopting(RemoteExecutor):
 
     def _submit_later(self, job: JobExecutorInterface, key: str) -> None:
         assert self.ledger is not None
-        delay = min(2.0 ** self._losses[key] - 1, LONGEST_DELAY)
+        delay = min(2.0 ** self._losses[key] - 1, MAX_DELAY_SECONDS)
         self._losses[key] += 1
         self.logger.info(
             f"Job {job.jobid} was lost ({self._losses[key]} of {MAX_LOSSES} times): "
             f"it is submitted again in {delay:.0f} s."
         )
-        self.ledger.settle(key)
+        self.ledger.forget(key)
         self._due.append((time.monotonic() + delay, job))
 
-    def _settle(self, job: JobExecutorInterface) -> None:
+    def _forget(self, job: JobExecutorInterface) -> None:
         assert self.ledger is not None
-        self.ledger.settle(job_key(job))
+        self.ledger.forget(job_key(job))
 
     def _take_over(self, job: JobExecutorInterface) -> bool:
         """Whether a job of an earlier head is in the queue or has finished already."""
@@ -214,7 +214,7 @@ class Adopting(RemoteExecutor):
             time.sleep(1)
             self._found = self.known()
         for key in rivals:
-            self.ledger.settle(key)
+            self.ledger.forget(key)
 
     def _take_back(self) -> None:
         """Cancel waiting jobs of an earlier head whose outputs exist already.
@@ -234,14 +234,14 @@ class Adopting(RemoteExecutor):
                         f"Cancelled, because its result exists already: {known.external_id}."
                     )
                     self.cancel_jobs([SubmittedJobInfo(job, external_jobid=known.external_id)])
-                    self._settle(job)
+                    self._forget(job)
 
     def _known_now(self, place: Place) -> Known | None:
         """State of a place in the queue, after waiting for a submission that may be on its way."""
         assert self.ledger is not None
         if self._found is None:
             self._found = self.known()
-        arrives = self.ledger.intent(place.token).time + IN_FLIGHT
+        arrives = self.ledger.intent(place.token).time + IN_FLIGHT_SECONDS
         while place not in self._found and time.time() < arrives:
             time.sleep(1)
             self._found = self.known()

@@ -27,8 +27,8 @@ from rootloom.system.atomic import write_text
 from rootloom.system.processes import Identity, identify, place
 
 BEAT_SECONDS = 20.0  # between two updates of the lease
-LOST_SECONDS = 300.0  # without an update, a head on another machine counts as gone
-SETTLE_SECONDS = 5.0  # longest wait for another process that is just taking the lease
+LEASE_SECONDS = 300.0  # without an update, a head on another machine counts as gone
+TAKE_WAIT_SECONDS = 5.0  # longest wait for another process that is just taking the lease
 SUBMITTED = "ROOTLOOM_BATCH_JOB"  # "SLURM 12", for a head that `rootloom submit` has queued
 STOP_COMMANDS = {"SLURM": "scancel", "HTCondor": "condor_rm"}
 
@@ -116,7 +116,7 @@ class Lease:
 
     def look(self) -> Found:
         """The present record."""
-        limit = time.monotonic() + SETTLE_SECONDS
+        limit = time.monotonic() + TAKE_WAIT_SECONDS
         while True:
             found = self._follow()
             # Without hard links a record can be seen half written: wait for its writer.
@@ -133,7 +133,7 @@ class Lease:
             return Identity(record.pid, record.started).is_alive()
         if record.batch and record.batch == _own_batch_job():
             return False  # the batch system has ended that head and started it again, as this one
-        return self._now() - found.seen < LOST_SECONDS
+        return self._now() - found.seen < LEASE_SECONDS
 
     def _follow(self) -> Found:
         path, found = self.file, Found()
@@ -232,9 +232,9 @@ class Lease:
                 where,
                 expected="that nothing else runs here between planning and starting",
                 found="another run that ended after this one was planned",
-                fix="run the same command again: it plans anew from what is there now",
+                fix="run the same command again: it makes a new plan",
             )
-        wait = "run again" if record.place == place() else f"wait {LOST_SECONDS / 60:.0f} minutes"
+        wait = "run again" if record.place == place() else f"wait {LEASE_SECONDS / 60:.0f} minutes"
         return HeadError(
             where,
             expected="one run at a time in a directory",

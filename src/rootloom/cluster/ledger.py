@@ -68,8 +68,8 @@ class Ledger:
             self._append(_line(intent), sync=True)
         return intent.token
 
-    def settle(self, key: str) -> None:
-        """Forget every submission of a job: its result is known and recorded elsewhere."""
+    def forget(self, key: str) -> None:
+        """Remove all submissions of a job whose result is recorded elsewhere."""
         with self._lock:
             if self._open.pop(key, None):
                 self._append(json.dumps({"settled": key}), sync=False)
@@ -95,7 +95,7 @@ class Ledger:
         self._intents[intent.token] = intent
         for index, key in enumerate(intent.keys, start=1):
             if not key:
-                continue  # settled before the journal was last compacted
+                continue  # removed before the journal was last compacted
             self._open.setdefault(key, []).append(Place(intent.token, index))
 
     def _replay(self, line: str) -> None:

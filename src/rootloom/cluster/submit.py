@@ -23,7 +23,7 @@ LOGS = Path(".snakemake", "log")
 
 # Bash handles a signal only after the command in the foreground has ended: hence "&" and "wait".
 _SLURM_SCRIPT = """#!/bin/bash
-# The head of a run. When its time is nearly up it is queued again, and goes on where it was.
+# The head of a run. When its time is nearly up it is queued again and continues.
 trap 'scontrol requeue "$SLURM_JOB_ID"' USR1
 export {mark}="SLURM $SLURM_JOB_ID"
 "$@" &

@@ -31,10 +31,10 @@ from rootloom.evaluation.roc import (
 # many background rows, narrow enough that e^(kε) with k ≈ 10 is linear to 1 %.
 SLOPE_WINDOW = 0.025
 # Upper limit on a Poisson mean with no observed event, at 68.27 % confidence: −ln(1 − 0.6827).
-NOTHING_SEEN = 1.1479
+LIMIT_OF_ZERO_SEEN = 1.1479
 CONFIDENCE = 0.6827  # of limits and intervals: one standard deviation of a normal distribution
 # Below this effective number of rows, a sum of signed weights is a rounding error of zero.
-CANCELLED = 1e-9
+MIN_EFFECTIVE_ROWS = 1e-9
 SEPARATED = "every signal row scores above every background row"
 REVERSED = "every background row scores above every signal row"
 ALL_EQUAL = "all scores are equal"
@@ -218,7 +218,7 @@ def no_background_error(curve: Roc, at: BackgroundAt, index: int) -> str | None:
     """
     if at.count[index] == 0:
         return NONE_LEFT
-    if at.efficiency[index] <= 0 or at.effective[index] < CANCELLED:
+    if at.efficiency[index] <= 0 or at.effective[index] < MIN_EFFECTIVE_ROWS:
         return CANCELS
     surviving = too_few("surviving background", float(at.effective[index]))
     if reason := surviving or too_few("signal", rows_of(curve.signal)):
@@ -269,13 +269,13 @@ def rejection_limit(curve: Roc) -> float | None:
     e⁻¹·¹⁴⁷⁹ of samples with this mean has no row. None if the limit is not above 1, since
     every rejection is.
     """
-    limit = _heaviest_rows(curve.background) / NOTHING_SEEN
+    limit = _heaviest_rows(curve.background) / LIMIT_OF_ZERO_SEEN
     return limit if limit > 1 else None
 
 
 def rows_behind_rejection(limit: float) -> float:
     """The inverse of `rejection_limit`: number of rows of the largest weight."""
-    return limit * NOTHING_SEEN
+    return limit * LIMIT_OF_ZERO_SEEN
 
 
 def wilson(passed: float, total: float) -> tuple[float, float]:

@@ -19,11 +19,11 @@ from rootloom.types import Features, Named, NamedFeatures, Positive, Rate, Size
 
 Objects: TypeAlias = tuple[tuple[str, ...], ...]
 
-_WHO = "model 'lorentz', objects"
+_WHERE = "model 'lorentz', objects"
 # Added to squares over `scale`² to keep logarithms finite: 1 GeV² for a scale of 100 GeV.
-_FLOOR = 1e-4
+_MIN_SQUARE = 1e-4
 # Ten objects have 1,013 sets of two or more.
-_MOST = 10
+_MAX_OBJECTS = 10
 
 
 class Lorentz(Backbone):
@@ -56,7 +56,7 @@ class Lorentz(Backbone):
         """(B, F) → (B, hidden[-1]) float32."""
         objects, columns = read_objects(self.objects), inputs.columns
         named = [name for names in self.objects for name in names]
-        require_known(named, columns, _WHO, "columns that the representation names")
+        require_known(named, columns, _WHERE, "columns that the representation names")
         seen = invariants(tagged_first(momenta_of(objects, columns)), self.scale)
         # Sorted by name, the only order of a mapping that JAX keeps.
         others = [columns[name].x[:, None] for name in sorted(set(columns) - set(named))]
@@ -85,10 +85,12 @@ class Momenta(NamedTuple):
 
 def read_objects(columns: Objects) -> list[Object]:
     """The columns of each object, objects with a tag last; raises ConfigError."""
-    require(_WHO, 2 <= len(columns) <= _MOST, f"2 to {_MOST} of them", len(columns))
+    require(_WHERE, 2 <= len(columns) <= _MAX_OBJECTS, f"2 to {_MAX_OBJECTS} of them", len(columns))
     lengths = [len(names) for names in columns]
-    require(_WHO, set(lengths) <= {2, 3, 4}, "of each pT, φ or pT, η, φ or pT, η, φ, tag", columns)
-    require(_WHO, max(lengths) > 2, "η of one of them", columns)
+    require(
+        _WHERE, set(lengths) <= {2, 3, 4}, "of each pT, φ or pT, η, φ or pT, η, φ, tag", columns
+    )
+    require(_WHERE, max(lengths) > 2, "η of one of them", columns)
     found = [Object(n[0], None, n[1]) if len(n) == 2 else Object(*n) for n in columns]
     return sorted(found, key=lambda one: one.tag is not None)
 
@@ -131,7 +133,7 @@ def invariants(momenta: Momenta, scale: float) -> Array:
     count = momenta.pt.shape[1]
     mean = mass_squares(momenta) / pairs_of_sets(count).sum(axis=1)[None]
     squares = jnp.concatenate([momenta.pt**2, mean], axis=1) / scale**2
-    logs = jnp.log(squares + _FLOOR)
+    logs = jnp.log(squares + _MIN_SQUARE)
     return jnp.concatenate([logs[:, :count], momenta.tag, logs[:, count:]], axis=1)
 
 

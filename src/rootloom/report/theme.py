@@ -40,7 +40,7 @@ COLOURS = {
 INK, MUTED, GRID, NEUTRAL = (COLOURS[name][0] for name in ("ink", "muted", "grid", "neutral"))
 SERIES = tuple(light for name, (light, _) in COLOURS.items() if re.fullmatch(r"s\d", name))
 # Number of lines with the same pattern, so that none of them have confusable colours.
-ALIKE = len(SERIES) // 2
+LINES_PER_PATTERN = len(SERIES) // 2
 # Shapes of points, as Matplotlib names them, and their outlines about (18, 6) for the page.
 MARKERS = {
     "o": "M14.5 6a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z",
@@ -118,7 +118,7 @@ def looks(baseline: Sequence[bool]) -> list[Look]:
         number: Look(
             SERIES[place % len(SERIES)],
             _dashes(place - trained if baseline[number] else place, dashed=baseline[number]),
-            _OF_METHODS[place // ALIKE % len(_OF_METHODS)],
+            _OF_METHODS[place // LINES_PER_PATTERN % len(_OF_METHODS)],
         )
         for place, number in enumerate(order)
     }
@@ -126,7 +126,7 @@ def looks(baseline: Sequence[bool]) -> list[Look]:
 
 
 def _dashes(place: int, *, dashed: bool) -> tuple[float, ...]:
-    more = place // ALIKE
+    more = place // LINES_PER_PATTERN
     if dashed:
         return (3.7, 1.6, *(1.6, 1.6) * more)
     return (6.4, 1.6, *(1.0, 1.6) * more) if more else ()

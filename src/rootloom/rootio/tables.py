@@ -25,9 +25,9 @@ from rootloom.system import faults
 from rootloom.system.atomic import atomic_folder
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_LINES = 20_000  # parsed at a time, which limits the memory; also a basket
-_EXACT = 2**53 - 1  # fields are read as float64: the next whole number is no longer exact
-_HASHED = 1 << 16  # bytes of the uncompressed table at a time
+_BLOCK_LINES = 20_000  # parsed at a time, which limits the memory; also a basket
+_MAX_EXACT = 2**53 - 1  # fields are read as float64: the next whole number is no longer exact
+_HASH_BLOCK_BYTES = 1 << 16  # bytes of the uncompressed table at a time
 _SHOWN = 40  # characters of a bad field in a message
 
 Block = dict[str, np.ndarray]
@@ -77,7 +77,7 @@ def content_checksum(source: str | Path) -> str:
     digest = hashlib.sha256()
     try:
         with _opened(source) as file:
-            while block := file.read(_HASHED):
+            while block := file.read(_HASH_BLOCK_BYTES):
                 digest.update(block)
                 lines += block.count(b"\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -96,7 +96,7 @@ def read_table(source: str | Path, recipe: Table) -> Iterator[Block]:
     try:
         with TextIOWrapper(_opened(source), encoding="utf-8-sig") as file:
             first = parser.header(file) if recipe.header else 0
-            while lines := list(islice(file, _LINES)):
+            while lines := list(islice(file, _BLOCK_LINES)):
                 block = parser.block(lines, first + rows)
                 if recipe.row_number:
                     count = len(next(iter(block.values())))
@@ -204,7 +204,7 @@ class _Parser:
         if isinstance(words, dict):
             return self._from_words(name, values, words, before)
         if kind.kind == "i":
-            largest = min(np.iinfo(kind).max, _EXACT)
+            largest = min(np.iinfo(kind).max, _MAX_EXACT)
             good = (values == np.rint(values)) & (np.abs(values) <= largest)
             expected = f"a whole number of at most ±{largest} ({kind})"
         else:

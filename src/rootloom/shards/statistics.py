@@ -21,7 +21,7 @@ from rootloom.shards.layout import AUXILIARY, TRAINING_WEIGHT
 from rootloom.shards.moments import ClassMeans, Moments
 from rootloom.shards.reader import Shard
 from rootloom.shards.reweight import Reweight
-from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.system.atomic import read_json
 from rootloom.types import SPLITS, TARGET, Column
 
@@ -241,7 +241,7 @@ def _training(
     """See `SampleSums.training`."""
     base = np.asarray(columns.get(TRAINING_WEIGHT, columns["weight"]))
     label = np.asarray(columns["label"], np.int64)
-    found = {WHOLE: training_sums(base, label, classes, 1)}
+    found = {UNBINNED: training_sums(base, label, classes, 1)}
     for reweight in reweights:
         cells = reweight.cell_of(_dense(shard, columns, reweight.variable), label)
         found[reweight.key] = training_sums(base, cells, classes, reweight.bins)

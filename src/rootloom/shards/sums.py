@@ -13,7 +13,7 @@ from rootloom.errors import DataError
 from rootloom.types import SPLITS
 
 # Key of the sums of training weights without reweighting, in one bin.
-WHOLE = ""
+UNBINNED = ""
 
 
 class SumsContent(TypedDict):
@@ -41,7 +41,7 @@ class SampleSums:
     entries: entries of its trees, whether selected or not; sum_of_weights: of their event weights,
     NaN where the weight is not one number an event.
     rows, negative: (3, K) int64, rows and those of negative weight by split and class; weight,
-    square: (3, K) float64, sums of w and w². training: `Reweight.key` (or WHOLE, one bin) →
+    square: (3, K) float64, sums of w and w². training: `Reweight.key` (or UNBINNED, one bin) →
     (3, K, bins), sums of b, |b| and b² over the training split, where b is the dataset's
     `training_weight` or, without one, the event weight. unclassified: selected rows of no class,
     which are not part of the other sums.

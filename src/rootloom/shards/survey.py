@@ -32,13 +32,13 @@ M = TypeVar("M", bound=Mergeable)
 
 COMPARED = (SPLITS[0], SPLITS[-1])  # the splits whose distributions are shown
 # Bins of a histogram: the root of the number of values, within these limits.
-BINS, LEAST_BINS = 40, 10
+BINS, MIN_BINS = 40, 10
 # An axis leaves out this share on either side, because a few far values would hide all others.
-_TAIL = 0.005
+_TAIL_SHARE = 0.005
 # Whole numbers in at most this range have one bin each.
-_WHOLE = 60
+_MAX_WHOLE_RANGE = 60
 # Positive values over a larger ratio than this have logarithmic bins.
-_RATIO = 100.0
+_MIN_LOG_RATIO = 100.0
 # Rows, and values of an input, from which axes are found: in all shards together, and at least in
 # each shard that is used.
 _LOOKED_AT, _VALUES, _LEAST = 20_000, 200_000, 20
@@ -237,16 +237,16 @@ def axis(values: np.ndarray) -> np.ndarray:
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return np.linspace(0.0, 1.0, BINS + 1)
-    if values.max() - values.min() <= _WHOLE and np.array_equal(values, np.round(values)):
+    if values.max() - values.min() <= _MAX_WHOLE_RANGE and np.array_equal(values, np.round(values)):
         return np.arange(values.min() - 0.5, values.max() + 1.0)
-    bins = int(np.clip(np.sqrt(len(values)), LEAST_BINS, BINS))
-    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    bins = int(np.clip(np.sqrt(len(values)), MIN_BINS, BINS))
+    low, high = np.quantile(values, [_TAIL_SHARE, 1 - _TAIL_SHARE])
     if not low < high:
         low, high = values.min(), values.max()
     if not low < high:
         around = 0.5 * abs(low) or 0.5
         low, high = low - around, high + around
-    if low > 0 and high > _RATIO * low:
+    if low > 0 and high > _MIN_LOG_RATIO * low:
         return np.geomspace(low, high, bins + 1)
     return np.linspace(low, high, bins + 1)
 

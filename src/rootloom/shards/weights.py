@@ -19,7 +19,7 @@ import numpy as np
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.shards.layout import AUXILIARY, SAMPLE, TRAINING_WEIGHT
 from rootloom.shards.reweight import Reweight
-from rootloom.shards.sums import WHOLE, SampleSums, code_of
+from rootloom.shards.sums import UNBINNED, SampleSums, code_of
 from rootloom.types import Column, dense
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def _base_sums(
             found="none",
             fix="loosen the selection, add files, or give 'train' a larger share of the splits",
         )
-    key = weighting.reweight.key if weighting.reweight else WHOLE
+    key = weighting.reweight.key if weighting.reweight else UNBINNED
     found = None
     for name, sums in sorted(statistics.samples.items()):
         if not sums.rows[0].sum():

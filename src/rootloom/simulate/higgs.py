@@ -30,7 +30,7 @@ from rootloom.simulate.pythia import Generator, Particles, heaviest_quark, seed_
 from rootloom.simulate.vetoes import semileptonic
 
 _EVENTS_AT_A_TIME = 100
-_MOST_JETS = 10  # of an event; no feature ever used an eleventh
+_MAX_JETS = 10  # of an event; no feature ever used an eleventh
 # Which W decays to the lepton and which to quarks, in Pythia's names of decay channels.
 _CHARGES = (("Pos", "Neg"), ("Neg", "Pos"))
 
@@ -216,10 +216,10 @@ def _missing(
 
 
 def _padded(values: np.ndarray, event: np.ndarray, events: int) -> np.ndarray:
-    """Values (J, ...) of objects of events (J,), ascending, as (events, _MOST_JETS, ...)."""
+    """Values (J, ...) of objects of events (J,), ascending, as (events, _MAX_JETS, ...)."""
     position = np.arange(len(values)) - np.searchsorted(event, event)
-    kept = position < _MOST_JETS
-    out = np.zeros((events, _MOST_JETS, *values.shape[1:]), values.dtype)
+    kept = position < _MAX_JETS
+    out = np.zeros((events, _MAX_JETS, *values.shape[1:]), values.dtype)
     out[event[kept], position[kept]] = values[kept]
     return out
 

@@ -29,7 +29,7 @@ _EVENTS_AT_A_TIME = 50  # a basket: some 9 MB of hits
 _SUPPORTS = 590  # bars that hold JUNO's sphere
 # Mantissa bits kept: 0.2 % of a charge, 0.03 ns at 100 ns, far below what a PMT measures.
 _CHARGE_BITS, _TIME_BITS = 8, 11
-_LEAST_CHARGE = 0.05
+_MIN_CHARGE = 0.05
 
 
 class Hits(NamedTuple):
@@ -149,7 +149,7 @@ class Muons(Scintillator, Simulation):
         trigger = float(np.partition(time, last)[last]) if len(time) else 0.0
         return trigger, Hits(
             pmt.astype(np.uint16),
-            round_mantissa(np.maximum(charge, _LEAST_CHARGE), _CHARGE_BITS),
+            round_mantissa(np.maximum(charge, _MIN_CHARGE), _CHARGE_BITS),
             round_mantissa(time - trigger, _TIME_BITS),
         )
 

@@ -32,7 +32,7 @@ from rootloom.system.faults import is_full
 if TYPE_CHECKING:
     import h5py
 
-REMAKE = "delete it and run snakemake again: it is made anew"
+REMAKE = "delete it and run snakemake again: it is made again"
 _DIGEST = "digest"
 _DIGITS = 32  # hexadecimal, of a digest
 # The end of a JSON result. It has the fingerprint too, so that a plan need not read the rest.

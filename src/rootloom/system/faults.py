@@ -15,27 +15,29 @@ from pathlib import Path
 
 from rootloom.errors import PackageError, ResourceError, RootloomError, StorageError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # The process or the node has used up a resource.
-_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK})
+_EXHAUSTED_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK})
 # A file system or a network is not available.
-_AWAY = frozenset({
+_UNAVAILABLE_ERRNOS = frozenset({
     errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT,
     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNREFUSED,
     errno.ENONET, errno.EREMOTEIO, errno.ENOMEDIUM,
 })  # fmt: skip
-_ANYWHERE = _FULL | _DENIED | _SHORT | _AWAY
+_MACHINE_ERRNOS = _FULL_ERRNOS | _DENIED_ERRNOS | _EXHAUSTED_ERRNOS | _UNAVAILABLE_ERRNOS
 _NUMBERS = re.compile(r"errno = (\d+)|\[Errno (\d+)\]")
-_TEXTS = {os.strerror(code): code for code in (*_FULL, errno.EMFILE, errno.ESTALE, errno.EROFS)}
+_TEXTS = {
+    os.strerror(code): code for code in (*_FULL_ERRNOS, errno.EMFILE, errno.ESTALE, errno.EROFS)
+}
 # Messages of requests and XRootD if a server cannot be reached or does not answer.
-_UNREACHED = re.compile(
+_UNREACHED_TEXT = re.compile(
     r"\[FATAL\]|NameResolutionError|Name or service not known|getaddrinfo failed"
     r"|Temporary failure in name resolution|Cannot connect to proxy"
     r"|timed out|Operation expired|^HTTP 50[234]\b"
 )
 _NO_THREAD = "can't start new thread"
-_DEPTH = 10  # of errors that wrap each other
+_MAX_CAUSES = 10  # of errors that wrap each other
 
 
 def errno_of(error: BaseException) -> int | None:
@@ -52,7 +54,7 @@ def errno_of(error: BaseException) -> int | None:
 
 def is_full(error: BaseException) -> bool:
     """Whether a disk, a quota or a file size limit is exhausted."""
-    return errno_of(error) in _FULL
+    return errno_of(error) in _FULL_ERRNOS
 
 
 def is_of_machine(error: BaseException, *, writing: bool = False) -> bool:
@@ -70,7 +72,7 @@ def _is_lack(error: BaseException, writing: bool) -> bool:
     if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
         return True
     code = errno_of(error)
-    return code in _ANYWHERE or (writing and code == errno.EIO)
+    return code in _MACHINE_ERRNOS or (writing and code == errno.EIO)
 
 
 def is_unreached(error: BaseException) -> bool:
@@ -80,7 +82,10 @@ def is_unreached(error: BaseException) -> bool:
     """
     return any(
         type(one).__name__.endswith(("Timeout", "TimeoutError"))
-        or (isinstance(one, OSError) and (errno_of(one) in _AWAY or _UNREACHED.search(str(one))))
+        or (
+            isinstance(one, OSError)
+            and (errno_of(one) in _UNAVAILABLE_ERRNOS or _UNREACHED_TEXT.search(str(one)))
+        )
         for one in _chain(error)
     )
 
@@ -88,7 +93,7 @@ def is_unreached(error: BaseException) -> bool:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An error and those that caused it."""
     one: BaseException | None = error
-    for _ in range(_DEPTH):
+    for _ in range(_MAX_CAUSES):
         if one is None:
             return
         yield one
@@ -122,9 +127,9 @@ def of_writing(
     if isinstance(error, RootloomError) or not _concerns(error, path, at):
         return None
     code = errno_of(error)
-    if code in _FULL:
+    if code in _FULL_ERRNOS:
         return _no_room(path, at, needed, advice)
-    if code in _DENIED:
+    if code in _DENIED_ERRNOS:
         return StorageError(
             str(path),
             expected="a place to write to",
@@ -159,9 +164,9 @@ def of_system(error: BaseException, where: str, *, writing: bool = False) -> Roo
     behind = next((one for one in _chain(error) if _is_lack(one, writing)), error)
     code, named = errno_of(behind), getattr(behind, "filename", None)
     where = str(named or where)
-    if code in _FULL:
+    if code in _FULL_ERRNOS:
         return _no_room(Path(where), Path(where), None, "")
-    if code in _DENIED:
+    if code in _DENIED_ERRNOS:
         return StorageError(
             where,
             expected="the right to use this file",

@@ -14,7 +14,7 @@ from rootloom.errors import TrainingError
 from rootloom.types import Batch, Tensor
 
 # Steps in the device's queue; more would only keep their batches in memory.
-_IN_FLIGHT = 8
+_MAX_IN_FLIGHT = 8
 
 
 class _Noted(NamedTuple):
@@ -45,8 +45,8 @@ class Meter:
         number: of the first step. rows: gives weights and ids of the k-th step's batch.
         """
         self._pending.append(_Noted(number, count, rows, sums))
-        if len(self._pending) > _IN_FLIGHT:
-            jax.block_until_ready(self._pending[-_IN_FLIGHT].sums["loss"])
+        if len(self._pending) > _MAX_IN_FLIGHT:
+            jax.block_until_ready(self._pending[-_MAX_IN_FLIGHT].sums["loss"])
 
     def collect(self, last: int | None = None) -> None:
         """Wait for the steps added so far, up to number `last` if given, and sum them.

@@ -30,7 +30,7 @@ from rootloom.evaluation.roc import passing, roc
 
 # The logarithm of a ratio with a zero in numerator or denominator: beyond all finite logarithms,
 # since that of the smallest float64 is −744.
-CERTAIN = 1000.0
+MAX_LOG_RATIO = 1000.0
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Scores:
 def log_ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """log(above/below) of probabilities (R,) float64, always finite; equal ratios stay equal.
 
-    x/0 gives `CERTAIN`, 0/x gives −`CERTAIN`, and 0/0 gives 0. Nothing is added to numerator or
-    denominator, so rows with a zero are beyond all others and tied with each other.
+    x/0 gives `MAX_LOG_RATIO`, 0/x gives −`MAX_LOG_RATIO`, and 0/0 gives 0. Nothing is added to
+    numerator or denominator, so rows with a zero are beyond all others and tied with each other.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.log(above / below)  # one division, so that equal ratios stay equal
-    return np.clip(np.where(np.isnan(ratio), 0.0, ratio), -CERTAIN, CERTAIN)
+    return np.clip(np.where(np.isnan(ratio), 0.0, ratio), -MAX_LOG_RATIO, MAX_LOG_RATIO)
 
 
 def mixture(probability: np.ndarray, fractions: Sequence[float]) -> np.ndarray:

@@ -13,8 +13,8 @@ from rootloom.evaluation.classification.result import Significance
 from rootloom.evaluation.members import known, summarise
 from rootloom.evaluation.roc import Roc, crossing, effective_count, effective_rows, roc
 from rootloom.evaluation.uncertainties import (
-    CANCELLED,
     CANCELS,
+    MIN_EFFECTIVE_ROWS,
     NONE_LEFT,
     too_few,
     weighted_share,
@@ -196,7 +196,7 @@ class _Shares(NamedTuple):
             return reason
         if self.background_rows == 0:
             return NONE_LEFT
-        if self.background <= 0 or left < CANCELLED:
+        if self.background <= 0 or left < MIN_EFFECTIVE_ROWS:
             return CANCELS
         if np.isnan(self.signal_error) and np.isnan(self.background_error):
             return NO_CUT

@@ -36,9 +36,9 @@ P = TypeVar("P", ResolutionProfile, NumberProfile)
 # Histograms begin at this quantile, and at most this factor below the largest value.
 _LOWEST, _DECADES = 0.002, 1e-5
 # Share of the rows left out of histograms of residuals on either side, which would hide the rest.
-_TAIL = 0.005
+_TAIL_SHARE = 0.005
 # More plain numbers are not shown against each other: the number of plots is their square.
-_EACH_OTHER = 4
+_MAX_MUTUAL_PROFILES = 4
 FEW_AROUND = "too few different values around the figure"
 
 
@@ -195,7 +195,7 @@ class Regression(Evaluator):
     ) -> Resolution:
         pairs = list(zip(errors, weights, strict=True))
         kind, _, of = name.partition("_")
-        contained = partial(resolution.quantile, share=resolution.CONTAINED)
+        contained = partial(resolution.quantile, share=resolution.CENTRAL_SHARE)
         return Resolution(
             name=name,
             unit="°" if kind == "angle" else self._unit_of(of),
@@ -238,7 +238,7 @@ class Regression(Evaluator):
     ) -> tuple[NumberError, ...]:
         """Results of all plain numbers; axes: variables of profiles in addition to true values."""
         names = self._numbers(samples[0].columns)
-        others = names if len(names) <= _EACH_OTHER else []
+        others = names if len(names) <= _MAX_MUTUAL_PROFILES else []
         found = []
         for name in names:
             order = dict.fromkeys((name, *others, *axes))
@@ -334,7 +334,9 @@ def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
 
 def _residuals(values: np.ndarray, weight: np.ndarray, bins: int) -> Residuals:
     """Density of rows in bins of equal width, without far rows; fewer bins for few rows."""
-    low, high = (resolution.quantile(values, weight, q).value for q in (_TAIL, 1 - _TAIL))
+    low, high = (
+        resolution.quantile(values, weight, q).value for q in (_TAIL_SHARE, 1 - _TAIL_SHARE)
+    )
     low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)
     if not low < high:  # all values are equal: one bin as wide as the value, around it
         low, high = low - (0.5 * abs(low) or 0.5), low + (0.5 * abs(low) or 0.5)

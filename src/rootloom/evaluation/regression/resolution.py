@@ -13,7 +13,7 @@ from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.roc import effective_rows
 from rootloom.evaluation.uncertainties import too_few
 
-CONTAINED = 0.6827  # of a normal distribution, within one standard deviation
+CENTRAL_SHARE = 0.6827  # of a normal distribution, within one standard deviation
 _TINY = 1e-300
 
 
@@ -117,7 +117,7 @@ def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> Estimate:
     return Estimate(found, error)
 
 
-def central_width(values: np.ndarray, weight: np.ndarray, share: float = CONTAINED) -> Estimate:
+def central_width(values: np.ndarray, weight: np.ndarray, share: float = CENTRAL_SHARE) -> Estimate:
     """Half the width of the central interval that contains a `share` of the weight, from (R,).
 
     For a normal distribution and 68.27 % this is the standard deviation. Ends and their errors are

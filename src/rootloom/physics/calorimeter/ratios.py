@@ -13,7 +13,7 @@ from __future__ import annotations
 from rootloom.types import A
 
 # Smaller shares of a shower's energy count as this one, so that logarithms are finite.
-_LEAST = 1e-6
+_MIN_SHARE = 1e-6
 
 
 def energy_ratios(layers: A, energy: A) -> A:
@@ -22,12 +22,14 @@ def energy_ratios(layers: A, energy: A) -> A:
     layers: E (R, L); energy: (R,) of the particle.
     """
     xp = layers.__array_namespace__()
-    given = xp.maximum(energy, xp.asarray(_LEAST, dtype=energy.dtype))
-    total = xp.maximum(layers.sum(axis=1), _LEAST * given)
+    given = xp.maximum(energy, xp.asarray(_MIN_SHARE, dtype=energy.dtype))
+    total = xp.maximum(layers.sum(axis=1), _MIN_SHARE * given)
     found = [xp.log(total / given)]
     for i in range(layers.shape[1] - 1):
         # logit(a / (a + b)) = ln(a / b), which does not round where the share is near one.
-        here, behind = (xp.maximum(e, _LEAST * total) for e in (layers[:, i], _behind(layers, i)))
+        here, behind = (
+            xp.maximum(e, _MIN_SHARE * total) for e in (layers[:, i], _behind(layers, i))
+        )
         found.append(xp.log(here / behind))
     return xp.stack(found, axis=1)
 

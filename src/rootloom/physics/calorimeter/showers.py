@@ -18,7 +18,7 @@ from rootloom.physics.calorimeter.detector import Detector
 
 # The parametrisation was made for 1 GeV and more. Showers of less energy than this, which occur for
 # photons that share their energy unevenly, get the shape of this energy.
-_LEAST_ENERGY = 0.1
+_MIN_ENERGY_GEV = 0.1
 _WIDEST, _LEAST_T, _LEAST_ALPHA, _LEAST_RADIUS = 0.5, 1.0, 1.1, 1e-3
 # Mean free path of a photon before it converts, in radiation lengths.
 PHOTON_PATH = 9 / 7
@@ -102,7 +102,7 @@ def longitudinal(detector: Detector, energy: np.ndarray, normal: np.ndarray) -> 
     correlation of the parametrisation; zeros give the most probable shower.
     """
     shape, z = medium(detector), detector.stack.z
-    ln_y = np.log(np.maximum(energy, _LEAST_ENERGY) / detector.stack.critical_energy)
+    ln_y = np.log(np.maximum(energy, _MIN_ENERGY_GEV) / detector.stack.critical_energy)
     ln_t = np.log(ln_y - 0.812 + shape.t_shift)
     mean_alpha = 0.81 + (0.458 + 2.26 / z) * ln_y + shape.alpha_shift
     rho = shape.rho - 0.023 * ln_y
@@ -136,7 +136,7 @@ def shares(alpha: np.ndarray, beta: np.ndarray, depth: np.ndarray) -> np.ndarray
 
 def radial(detector: Detector, energy: np.ndarray, tau: np.ndarray) -> Radial:
     """Radial profiles (S, K) of showers of `energy` (S,) GeV at depths `tau` (S, K)."""
-    ln_e, z = np.log(np.maximum(energy, _LEAST_ENERGY))[:, None], detector.stack.z
+    ln_e, z = np.log(np.maximum(energy, _MIN_ENERGY_GEV))[:, None], detector.stack.z
     core = 0.0251 + 0.00319 * ln_e + (0.1162 - 0.000381 * z) * tau
     tail = (0.659 - 0.00309 * z) * (
         np.exp(-2.59 * (tau - 0.645)) + np.exp((0.3585 + 0.0421 * ln_e) * (tau - 0.645))

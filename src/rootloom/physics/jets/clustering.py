@@ -23,7 +23,7 @@ Scheme = Literal["E", "winner_takes_all"]
 
 # A radius so large that any pair is closer than the beam; a power of two, so that dividing the
 # distances by it is exact.
-WHOLE = 2.0**300
+RADIUS_OF_ALL = 2.0**300
 
 
 class History(NamedTuple):
@@ -255,9 +255,9 @@ def cluster(
     power, winner = POWERS[algorithm], scheme == "winner_takes_all"
     if radius is not None:
         return History(*_cluster(p4, offsets, power, radius, winner))
-    parents, distance = _cluster(p4, offsets, power, WHOLE, winner)
+    parents, distance = _cluster(p4, offsets, power, RADIUS_OF_ALL, winner)
     beam = parents[:, 1] < 0
-    return History(parents, np.where(beam, distance, distance * WHOLE**2))
+    return History(parents, np.where(beam, distance, distance * RADIUS_OF_ALL**2))
 
 
 @njit(cache=True, nogil=True)

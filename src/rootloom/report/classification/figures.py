@@ -15,18 +15,18 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from rootloom.evaluation.classification.result import Curve, Discrimination, PairRejection
 from rootloom.report.inputs import History
 from rootloom.report.rounding import THIN
-from rootloom.report.theme import ALIKE, GRID, MARKERS, NEUTRAL, Look, styled
+from rootloom.report.theme import GRID, LINES_PER_PATTERN, MARKERS, NEUTRAL, Look, styled
 
 WIDE, SMALL = (5.3, 3.9), (3.5, 2.5)
 # Points of a ROC curve with a larger relative error are useless and only stretch the axis.
-READABLE = 0.35
+MAX_RELATIVE_ERROR = 0.35
 # A curve with a smaller share of readable points is drawn as a whole.
-FEW_READABLE = 0.1
-MARKS = 0.25  # distance between two markers of a curve, in diagonals of the axes
+MIN_READABLE_SHARE = 0.1
+MARKER_SPACING = 0.25  # distance between two markers of a curve, in diagonals of the axes
 # Range over which the points of several methods in a bin are spread: a share of the bin, and at
 # most a share of the axis.
 SIDE_BY_SIDE, MOST_OF_AXIS = 0.5, 0.05
-LIMITS_APART = 0.008  # of signal efficiency
+LIMIT_SPACING = 0.008  # of signal efficiency
 
 
 @dataclass(frozen=True)
@@ -307,9 +307,9 @@ def loss_curves(line: Line, histories: Sequence[History]) -> Figure:
 def _curve(axes: Axes, line: Line, x: np.ndarray, y: np.ndarray, number: int, of: int) -> None:
     """Line `number` of so many; with markers if there are more lines than colours."""
     marks: dict[str, Any] = {}
-    if of > ALIKE or len(x) < 3:
-        offset = MARKS * (number + 0.5) / of
-        marks = {"marker": line.look.marker, "markersize": 4, "markevery": (offset, MARKS)}
+    if of > LINES_PER_PATTERN or len(x) < 3:
+        offset = MARKER_SPACING * (number + 0.5) / of
+        marks = {"marker": line.look.marker, "markersize": 4, "markevery": (offset, MARKER_SPACING)}
         marks["markerfacecolor"] = "none" if line.dashed else line.colour
     if len(x) < 3:
         marks["markevery"] = 1
@@ -332,7 +332,7 @@ def _limits(
     """Lower limits (x, y) as arrows upwards, side by side for so many lines."""
     for x, limit in limits:
         axes.errorbar(
-            x + LIMITS_APART * (number - 0.5 * (of - 1)), limit, yerr=0.25 * limit, lolims=True,
+            x + LIMIT_SPACING * (number - 0.5 * (of - 1)), limit, yerr=0.25 * limit, lolims=True,
             color=line.colour, linestyle="none", elinewidth=1.2,
             marker=line.look.marker, markersize=4,
             markerfacecolor="none" if line.dashed else line.colour,
@@ -350,8 +350,8 @@ def _readable(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     some = background > 0
     relative = np.divide(error, background, out=np.full_like(error, np.inf), where=some)
-    keep = relative < READABLE
-    if keep.sum() < FEW_READABLE * len(keep):
+    keep = relative < MAX_RELATIVE_ERROR
+    if keep.sum() < MIN_READABLE_SHARE * len(keep):
         keep = some & np.isfinite(relative)
     return efficiency[keep], background[keep], relative[keep]
 

@@ -23,7 +23,7 @@ from rootloom.rootio.transport.remote import HopelessError, WholeFilesOnlyError,
 
 _BLOCK = 1 << 20
 _CONNECTIONS = 8
-_MOST_REDIRECTIONS = 10
+_MAX_REDIRECTIONS = 10
 _REDIRECTION_BYTES = 1 << 16
 _TARGETS = requests.sessions.SessionRedirectMixin()
 _WITHOUT_HEAD = (403, 405, 501)  # answers of servers that support only GET
@@ -98,7 +98,7 @@ class Web:
     def _ask(self, method: str, headers: dict[str, str]) -> Iterator[requests.Response]:
         url = self.url
         try:
-            for _ in range(1 + _MOST_REDIRECTIONS):
+            for _ in range(1 + _MAX_REDIRECTIONS):
                 with self._once(method, url, headers) as answer:
                     place = _TARGETS.get_redirect_target(answer)
                     if place is None:
@@ -109,7 +109,7 @@ class Web:
                     answer.raw.read(_REDIRECTION_BYTES, decode_content=False)
                 url = urljoin(url, requests.utils.requote_uri(place))
             raise HopelessError(
-                f"more than {_MOST_REDIRECTIONS} redirections, the last to {url[:200]}",
+                f"more than {_MAX_REDIRECTIONS} redirections, the last to {url[:200]}",
                 "check the address: its server redirects in a circle",
             )
         except requests.exceptions.SSLError as error:

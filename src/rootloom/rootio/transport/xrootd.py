@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BLOCK = 8 << 20
-_COMPUTING = 600  # s: a server that keeps no checksums reads the whole file to answer
-_REFUSED = 400  # XrdCl's code for an error sent by the server, unlike a lost connection
+_CHECKSUM_SECONDS = 600  # s: a server that keeps no checksums reads the whole file to answer
+_ERROR_CODE = 400  # XrdCl's code for an error sent by the server, unlike a lost connection
 
 
 class XRootD:
@@ -53,9 +53,9 @@ class XRootD:
         code = self._client.flags.QueryCode.CHECKSUM
         separator = "&" if "?" in self._path else "?"
         status, answer = self._server.query(
-            code, f"{self._path}{separator}cks.type={name}", timeout=_COMPUTING
+            code, f"{self._path}{separator}cks.type={name}", timeout=_CHECKSUM_SECONDS
         )
-        if not status.ok and status.code != _REFUSED:
+        if not status.ok and status.code != _ERROR_CODE:
             raise OSError(status.message.strip())
         words = answer.decode().rstrip("\0").split() if answer else []
         if len(words) != 2 or words[0].lower() not in ALGORITHMS:
