@@ -77,12 +77,12 @@ def our_epochs(
     rule = optax.adam(1e-3)
     loader = Loader([shard], representation, "train", batch_size)
     state = initial_state(initial_params(task, next(loader.epoch(0)), 0), rule, 0)
-    settled = resident.settle(loader, 1, 1 << 31, lambda: None)
-    assert not isinstance(settled, str), settled
+    placed = resident.place_on_devices(loader, 1, 1 << 31, lambda: None)
+    assert not isinstance(placed, str), placed
     step = partial(train_step, task, rule, loader.scale)
     ways = {
         "sent": Streamed(loader, step, updates=True),
-        "resident": Resident(loader, settled[0], step, updates=True),
+        "resident": Resident(loader, placed[0], step, updates=True),
     }
     return {name: _epochs(way, parallel.replicate(state, 1), device) for name, way in ways.items()}
 

@@ -1,9 +1,10 @@
-"""What a shard holds, as one hash."""
+"""What a shard holds, as one hash; values as pages show them."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,3 +36,12 @@ def content_digest(path: str | Path) -> str:
 def _arrays(column: Column) -> tuple[np.ndarray, ...]:
     # counts, not offsets: the blocks in which a column is read must not show
     return (column.values, column.counts()) if isinstance(column, Ragged) else (column,)
+
+
+def rounded(values: Any, digits: int = 4) -> Any:
+    """Nested lists with their numbers rounded, as pages of documentation show them."""
+    if isinstance(values, list | tuple):
+        return [rounded(value, digits) for value in values]
+    if isinstance(values, float) and np.isfinite(values):
+        return round(values, digits) + 0.0  # no -0.0
+    return values

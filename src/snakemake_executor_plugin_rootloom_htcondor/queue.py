@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import htcondor2 as htcondor
 
@@ -13,6 +13,15 @@ from snakemake_executor_plugin_rootloom_htcondor.words import RUN, TOKEN
 
 _WANTED = ["ClusterId", "JobStatus", "ExitCode", TOKEN]
 _IDLE, _REMOVED, _COMPLETED = 1, 3, 4
+
+
+class Ad(Protocol):
+    """What is asked of a ClassAd of `htcondor`: attributes of a job by name."""
+
+    def __getitem__(self, name: str, /) -> object: ...
+
+    def get(self, name: str, /) -> object:
+        """None where the job has no such attribute."""
 
 
 def queued(run: str) -> dict[Place, Known]:
@@ -36,16 +45,16 @@ def remove(cluster: int) -> None:
     htcondor.Schedd().act(htcondor.JobAction.Remove, [f"{cluster}.0"])
 
 
-def _by_place(ads: Iterable[Any], *, left: bool) -> dict[Place, Known]:
+def _by_place(ads: Iterable[Ad], *, left: bool) -> dict[Place, Known]:
     return {Place(str(ad[TOKEN]), 1): _known(ad, left) for ad in ads}
 
 
-def _known(ad: Any, left: bool) -> Known:
+def _known(ad: Ad, left: bool) -> Known:
     waits = not left and ad["JobStatus"] == _IDLE
     return Known(str(ad["ClusterId"]), _state(ad, left), waits=waits)
 
 
-def _state(ad: Any, left: bool) -> Literal["active", "done", "failed"]:
+def _state(ad: Ad, left: bool) -> Literal["active", "done", "failed"]:
     """left: it has left the queue. One that is being removed may still run."""
     status = ad["JobStatus"]
     if status == _COMPLETED:

@@ -52,7 +52,7 @@ def _dataset(job: Any) -> str:
     return str(job.wildcards_dict.get("dataset", ""))
 
 
-def _each(job: JobExecutorInterface) -> list[Any]:
+def _each(job: JobExecutorInterface) -> list[JobExecutorInterface]:
     return list(job.jobs) if job.is_group() else [job]
 
 

@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from rootloom.errors import ConfigError
 from snakemake_executor_plugin_rootloom_htcondor import node
@@ -69,7 +68,7 @@ class Sandboxes:
     def __init__(self, folder: Path, home: Path, common: Callable[[], Common]) -> None:
         self._folder, self._home, self._common = folder, home, common
 
-    def prepare(self, token: str, cargo: Cargo) -> tuple[dict[str, Any], int]:
+    def prepare(self, token: str, cargo: Cargo) -> tuple[dict[str, object], int]:
         """Make a sandbox; submit commands, and the bytes that travel to the node.
 
         Raises ConfigError for an output that has no place on another machine.
@@ -94,8 +93,9 @@ class Sandboxes:
         # It must be there whatever happens to the job: HTCondor holds one whose output is missing.
         (inside / node.OUT).mkdir()
         (inside / node.OUT / ".here").touch()
-        order: dict[str, Any] = {
-            "command": _at_home(cargo.command),
+        command = _at_home(cargo.command)
+        order = {
+            "command": command,
             "folder": self._inside("."),
             "archive": self.archive.name,
             "files": {self._inside(name): s.st_mtime_ns for name, s in carried.items()},
@@ -106,7 +106,7 @@ class Sandboxes:
         (inside / node.ORDER).write_text(json.dumps(order))
         sizes = [s.st_size for s in carried.values()] + [len(made) for made in cargo.made.values()]
         size = self.archive.stat().st_size + sum(sizes)
-        return self._commands(place, order["command"][0]), size
+        return self._commands(place, command[0]), size
 
     def land(self, token: str) -> None:
         """Give what a job left its final names; see `landing`."""
@@ -154,7 +154,7 @@ class Sandboxes:
     def _place(self, token: str) -> Path:
         return self._folder / token[2:4] / token
 
-    def _commands(self, place: Path, python: str) -> dict[str, Any]:
+    def _commands(self, place: Path, python: str) -> dict[str, object]:
         here = os.path.relpath(place, self._home)
         archive = os.path.relpath(self.archive, self._home)
         # A program without a folder is the node's own: of a container image, for example.

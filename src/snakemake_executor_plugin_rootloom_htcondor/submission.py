@@ -79,7 +79,7 @@ class Submission(HTCondorExecutor):
             job_info.aux = self.described(job_info.job, self._token)
         super().report_job_submission(job_info, register_job=register_job)
 
-    def described(self, job: JobExecutorInterface, token: str) -> dict[str, Any]:
+    def described(self, job: JobExecutorInterface, token: str) -> dict[str, str | Path]:
         """What is kept of a submission: its token, and the file with what the job prints."""
         return {"token": token, "log": self._log(job.name, token)}
 

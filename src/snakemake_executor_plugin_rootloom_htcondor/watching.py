@@ -7,7 +7,6 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from snakemake_executor_plugin_htcondor import JobState, JobStatus
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -80,7 +79,7 @@ class Watching(Submission):
             yield info
 
     def report_job_error(
-        self, job_info: SubmittedJobInfo, msg: str | None = None, **kwargs: Any
+        self, job_info: SubmittedJobInfo, msg: str | None = None, **kwargs: object
     ) -> None:
         """Point at what the job printed."""
         if job_info.aux:

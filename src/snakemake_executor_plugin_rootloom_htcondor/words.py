@@ -14,13 +14,13 @@ GPU_WORDS = (
 )  # fmt: skip
 
 
-def translated(resources: Mapping[str, Any], runtime_attribute: str | None) -> dict[str, Any]:
+def translated(resources: Mapping[str, Any], runtime_attribute: str | None) -> dict[str, str | int]:
     """Submit commands for runtime (minutes), mem_mb, disk_mb (MB), gpu and accounting_group.
 
     runtime_attribute: the job attribute from which the site reads the longest run time, in seconds;
     without one it is HTCondor's own limit, which holds a job that exceeds it.
     """
-    words: dict[str, Any] = {}
+    words: dict[str, str | int] = {}
     if memory := resources.get("mem_mb"):
         words["request_memory"] = f"{int(memory)}MB"
     if disk := resources.get("disk_mb"):

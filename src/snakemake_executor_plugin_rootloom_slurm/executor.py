@@ -16,7 +16,6 @@ import subprocess
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
 from snakemake_executor_plugin_slurm import ExecutorSettings as SlurmSettings
@@ -26,6 +25,8 @@ from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
+from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
 from rootloom.cluster import outcomes
 from rootloom.cluster.adoption import Adopting, Known, fingerprint_of, log_of
@@ -193,7 +194,9 @@ class _Submission(SlurmExecutor):
 class Executor(Adopting, _Submission):
     """Submits jobs and arrays of jobs to SLURM, and takes over those of earlier heads."""
 
-    def __init__(self, workflow: Any, logger: Any) -> None:
+    def __init__(
+        self, workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface
+    ) -> None:
         # What SLURM gave the head must not reach its jobs. The published executor would drop the
         # way to the cluster as well.
         for name in [n for n in os.environ if n.startswith("SLURM_") and n not in _OF_THE_SITE]:

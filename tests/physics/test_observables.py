@@ -145,10 +145,6 @@ def test_kinematics_are_vectors() -> None:
     np.testing.assert_allclose(kin.phi(p), phi, rtol=1e-12)
     np.testing.assert_allclose(kin.rapidity(p), reference.rapidity, rtol=1e-7, atol=1e-9)
 
-    beta = np.array([0.1, -0.5, 0.3])
-    moved = reference.boost_beta3(vector.obj(x=beta[0], y=beta[1], z=beta[2]))
-    np.testing.assert_allclose(kin.boost(p, beta)[:, 2], moved.pz, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(kin.boost(p, beta)[:, 3], moved.E, rtol=1e-9)
     np.testing.assert_allclose(
         kin.delta_r(p[:-1], p[1:]),
         np.hypot(np.diff(reference.rapidity), reference[:-1].deltaphi(reference[1:])),

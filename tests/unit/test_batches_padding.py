@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rootloom.representations.padding import pad, pad_into, pad_masked_into
+from rootloom.representations.padding import pad_masked_into
 from rootloom.types import Ragged
 
 
@@ -16,6 +16,15 @@ def ragged(counts: list[int], channels: int, seed: int = 0) -> Ragged:
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(sum(counts), channels)).astype(np.float32)
     return Ragged(values, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
+
+def pad(objects: Ragged, rows: np.ndarray, size: int, length: int) -> np.ndarray:
+    """Chosen rows (n,) as (size, length, C) float32."""
+    values = objects.values if objects.values.ndim == 2 else objects.values[:, None]
+    out, mask = np.empty((2, size, length * values.shape[1]), np.float32)
+    pad_masked_into(values, objects.offsets, rows, length, 0, out, mask)
+    assert ((mask == 1) | (out == 0)).all()
+    return out.reshape(size, values.shape[1], length).swapaxes(1, 2)
 
 
 @settings(max_examples=60, deadline=None)
@@ -63,6 +72,4 @@ def test_only_its_own_columns_are_written_and_nan_is_masked() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint8])
 def test_stored_types_become_float32(dtype: type) -> None:
     objects = Ragged(np.array([[1], [2], [3]], dtype), np.array([0, 1, 3]))
-    out = np.empty((2, 2), np.float32)
-    pad_into(objects.values, objects.offsets, np.array([0, 1]), 2, 0, out)
-    assert out.tolist() == [[1, 0], [2, 3]]
+    assert pad(objects, np.array([0, 1]), 2, 2)[:, :, 0].tolist() == [[1, 0], [2, 3]]

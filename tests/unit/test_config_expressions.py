@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import uproot
 import yaml
+from tests.contents import rounded
 
 from rootloom.config.documents import read_yaml
 from rootloom.errors import ConfigError
@@ -18,7 +19,7 @@ from rootloom.planning.plan import Plan
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.expressions import Expression, choose
 from rootloom.rootio.functions.reference import LANGUAGE
-from rootloom.rootio.functions.registry import EXAMPLE, rounded
+from rootloom.rootio.functions.registry import EXAMPLE
 from rootloom.rootio.syntax import inlined
 from rootloom.stages import make_plan
 

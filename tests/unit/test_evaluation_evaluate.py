@@ -460,7 +460,7 @@ def test_predictions_of_an_earlier_version_do_not_mix(tmp_path):
     for member, content in enumerate((new, old)):
         header = dataclasses.replace(HEADER, member=member)
         write_predictions(tmp_path / f"{member}.h5", Predictions(header, content))
-    with pytest.raises(DataError, match=r"1\.h5(.|\n)*identities are not those of earlier"):
+    with pytest.raises(DataError, match=r"1\.h5(.|\n)*with the same version of rootloom"):
         evaluate([tmp_path / "0.h5", tmp_path / "1.h5"])
 
 
@@ -543,6 +543,19 @@ def test_weights_whose_squares_no_number_holds_are_refused(written, weight):
         del file["weight"]
         file["weight"] = np.full(rows, weight)
     with pytest.raises(DataError, match=r"weight\n.*absolute value from 1e-100 to 1e\+100"):
+        evaluate([path])
+
+
+@pytest.mark.parametrize("name", ["scores", "aux/pt"])
+def test_values_whose_differences_no_number_holds_are_refused(written, name):
+    path = written(header=dataclasses.replace(HEADER, probability=False))
+    with h5py.File(path, "r+") as file:
+        values, kept = file[name][:].astype(np.float64), dict(file[name].attrs)
+        values[0], values[1] = 1e308, -1e308
+        del file[name]
+        file[name] = values
+        file[name].attrs.update(kept)
+    with pytest.raises(DataError, match=r"(score|pt)\n.*absolute values below 1e\+150"):
         evaluate([path])
 
 

@@ -13,11 +13,12 @@ import uproot
 import vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.contents import rounded
 
 from rootloom.errors import ConfigError
 from rootloom.rootio.expressions import Expression
 from rootloom.rootio.functions import FUNCTIONS
-from rootloom.rootio.functions.registry import EXAMPLE, rounded
+from rootloom.rootio.functions.registry import EXAMPLE
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

@@ -1,12 +1,12 @@
 """The schema of a configured class: its fields, and what it declares to the plan.
 
-For classes of the library it is generated once, for those of the user's own when they are named.
+For classes of the library it is generated once, for the user's own classes when they are named.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 from pydantic import ConfigDict, create_model
 from pydantic.errors import PydanticUserError
@@ -15,8 +15,10 @@ from rootloom.config import registry
 from rootloom.config.members import entries
 from rootloom.errors import ConfigError, naming, reason
 
-# Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
-# what a task is given by its method and dataset.
+# A JSON schema, as pydantic makes it.
+Schema: TypeAlias = dict[str, Any]
+# Fields that are not configuration: those that Flax adds to every module, the compute type, which
+# training's `precision` decides, and what a task gets from its method and dataset.
 NOT_CONFIGURATION = frozenset(
     {
         "parent",
@@ -30,7 +32,7 @@ NOT_CONFIGURATION = frozenset(
         "reference",
     }
 )
-# What a class declares to those that check and plan without importing it.
+# Declarations of a class that checks and the plan use without importing it.
 DECLARED = (
     "consumes",
     "reads",
@@ -53,7 +55,7 @@ DECLARED = (
 )
 
 
-def of_own(group: str, kind: str, where: str) -> dict[str, Any]:
+def of_own(group: str, kind: str, where: str) -> Schema:
     """Schema of a class of the user's own, "package.module:Class".
 
     where: the key that names it. Raises ConfigError as `registry.resolve` does, and for fields
@@ -73,8 +75,8 @@ def of_own(group: str, kind: str, where: str) -> dict[str, Any]:
         ) from error
 
 
-def of_class(cls: type) -> dict[str, Any]:
-    """Schema of a dataclass's fields; what it consumes or produces travels as `x-` keys."""
+def of_class(cls: type) -> Schema:
+    """Schema of a dataclass's fields; what it consumes or produces is in `x-` keys."""
     hints = get_type_hints(cls, include_extras=True)
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
@@ -83,7 +85,7 @@ def of_class(cls: type) -> dict[str, Any]:
         fields[field.name] = (hints[field.name], _default(field))
     model = create_model(cls.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = model.model_json_schema()
-    for described in cls.__mro__[:-1]:  # a base says what its own fields are
+    for described in cls.__mro__[:-1]:  # a base class describes its own fields
         _describe(schema, described.__doc__ or "")
     for nested in schema.get("$defs", {}).values():
         if nested.get("type") == "object":
@@ -98,14 +100,14 @@ def of_class(cls: type) -> dict[str, Any]:
     return schema
 
 
-def _describe(schema: dict[str, Any], docstring: str) -> None:
-    """Give the fields what the docstring says of them."""
+def _describe(schema: Schema, docstring: str) -> None:
+    """Add descriptions from the docstring to the fields."""
     fields = schema.get("properties", {})
     for name, words in entries(fields, docstring).items():
         fields[name].setdefault("description", words)
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
+def _default(field: dataclasses.Field[object]) -> object:
     if field.default is not dataclasses.MISSING:
         return field.default
     if field.default_factory is not dataclasses.MISSING:

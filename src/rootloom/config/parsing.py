@@ -1,15 +1,15 @@
-"""Plain data as sections, and the words in which keys and values are refused.
+"""Parses plain data to sections, with error messages for wrong keys and values.
 
-A refusal names the key by its path, what was expected in the words of the section's own fields, and
-the nearest fix, whichever library found the fault.
+A message names the path of the key, what was expected in the words of the section's fields, and
+the nearest fix, whichever library found the error.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args, get_origin
 
 import jsonschema
 from pydantic import BaseModel, ValidationError
@@ -17,11 +17,17 @@ from pydantic import BaseModel, ValidationError
 from rootloom.config.documents import WORDS, shown
 from rootloom.errors import ConfigError, nearest
 
-# A number with a unit behind it, as physicists write them.
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# The path of a value: names of keys and numbers of list entries.
+Keys: TypeAlias = "list[str | int]"
+
+# A number followed by a unit.
 WITH_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([A-Za-zµ⁻¹^0-9/-]+)\s*")
 
 
-def kinds_in(annotation: Any) -> set[Any]:
+def kinds_in(annotation: object) -> set[object]:
     """The plain types that an annotation is made of."""
     arguments = get_args(annotation)
     return set().union(*map(kinds_in, arguments)) if arguments else {annotation}
@@ -30,7 +36,7 @@ def kinds_in(annotation: Any) -> set[Any]:
 S = TypeVar("S", bound=BaseModel)
 
 
-def parse(cls: type[S], data: Any, where: str) -> S:
+def parse(cls: type[S], data: object, where: str) -> S:
     """A section from plain data; raises ConfigError naming `where`, the key and the nearest fix."""
     if not isinstance(data, dict):
         raise ConfigError(where, expected="a mapping of keys", found=repr(data))
@@ -47,8 +53,8 @@ def parse(cls: type[S], data: Any, where: str) -> S:
         raise _refusal(error.errors()[0], data, where, cls) from None
 
 
-def _refusal(error: Any, data: Any, where: str, cls: type[BaseModel]) -> ConfigError:
-    """What pydantic found first, in the words of the file."""
+def _refusal(error: ErrorDetails, data: object, where: str, cls: type[BaseModel]) -> ConfigError:
+    """The first error of pydantic, in terms of the file."""
     keys, value = _place(data, error["loc"])
     place = ".".join(map(str, keys))
     missing = error["type"] == "missing"
@@ -64,8 +70,8 @@ def _refusal(error: Any, data: Any, where: str, cls: type[BaseModel]) -> ConfigE
     )
 
 
-def _inside_section(section: type[BaseModel], keys: list[Any], value: Any) -> str:
-    """A text in place of a section, as the value of the key of it that it is meant for."""
+def _inside_section(section: type[BaseModel], keys: Keys, value: object) -> str:
+    """The fix for a text in place of a section: write it as the value of the section's key."""
     alone = getattr(section, "alone", "")
     if not (alone and isinstance(value, str)):
         return ""
@@ -73,26 +79,28 @@ def _inside_section(section: type[BaseModel], keys: list[Any], value: Any) -> st
     return f"{keys[-1]}: {{{alone}: {quote}{value}{quote}}}"
 
 
-def _found(value: Any, place: str, missing: bool) -> str:
+def _found(value: object, place: str, missing: bool) -> str:
     if missing:
         return "no such key"
     return shown(value) if place else "this section as a whole"
 
 
-def _place(data: Any, loc: tuple[Any, ...]) -> tuple[list[Any], Any]:
+def _place(data: object, loc: tuple[str | int, ...]) -> tuple[Keys, object]:
     """The keys of a refused value, without pydantic's names of alternatives, and the value."""
-    keys: list[Any] = []
+    keys: Keys = []
     for part in loc:
-        known = range(len(data)) if isinstance(data, list) else data
-        if not isinstance(data, list | dict) or part not in known:
+        if isinstance(data, dict) and part in data:
+            data = data[part]
+        elif isinstance(data, list) and part in range(len(data)):
+            data = data[int(part)]
+        else:
             break
         keys.append(part)
-        data = data[part]
     return keys, data
 
 
-def _described(cls: type[BaseModel], keys: list[Any]) -> tuple[str, type[BaseModel]]:
-    """What a section says of the key that these lead to, and the innermost section there."""
+def _described(cls: type[BaseModel], keys: Keys) -> tuple[str, type[BaseModel]]:
+    """Description of the key with this path, and its innermost section."""
     described, below = "", cls
     for key in keys:
         fields = {field.alias or name: field for name, field in below.model_fields.items()}
@@ -120,7 +128,7 @@ _TYPES = {
 }
 
 
-def _sentence(error: Any, description: str) -> str:
+def _sentence(error: ErrorDetails, description: str) -> str:
     kind = str(error["type"])
     if kind == "missing":
         return "this key, which has no default"
@@ -134,8 +142,8 @@ def _sentence(error: Any, description: str) -> str:
     return f"{said} ({description})" if description else said
 
 
-def _nearest_value(error: Any, key: Any, value: Any, description: str) -> str:
-    """The nearest value that would be taken, where it can be told."""
+def _nearest_value(error: ErrorDetails, key: str | int, value: object, description: str) -> str:
+    """The nearest valid value, if there is one."""
     kind = str(error["type"])
     if kind == "literal_error":
         return nearest(str(value), re.findall(r"'([^']*)'", error["ctx"]["expected"]))
@@ -162,7 +170,7 @@ def _without_unit(key: str, value: str, description: str) -> str:
 
 
 def _unknown_keys(
-    cls: type[BaseModel], data: Any, path: tuple[str, ...] = ()
+    cls: type[BaseModel], data: object, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
     if not isinstance(data, dict):
         return
@@ -184,11 +192,11 @@ def _unknown_keys(
             yield from _unknown_keys(below, value, (*path, key))
 
 
-def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
+def _section_in(annotation: object) -> tuple[type[BaseModel] | None, str]:
     """The section class inside an annotation, and whether it comes in a dict or a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, ""
-    origins: dict[Any, str] = {dict: "dict", list: "list"}
+    origins: dict[object, str] = {dict: "dict", list: "list"}
     many = origins.get(get_origin(annotation), "")
     for argument in get_args(annotation):
         below, deeper = _section_in(argument)
@@ -197,12 +205,14 @@ def _section_in(annotation: Any) -> tuple[type[BaseModel] | None, str]:
     return None, ""
 
 
-def schema_refusal(error: Any, where: str) -> ConfigError:
-    """What a section does not fit in its schema, in the words of the file."""
+def schema_refusal(error: jsonschema.ValidationError, where: str) -> ConfigError:
+    """The first error of a section against its schema, in terms of the file."""
     place = ".".join(str(part) for part in error.absolute_path)
+    schema = _schema_of(error)
+    given = error.instance if isinstance(error.instance, dict) else {}
     if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = next(key for key in error.instance if key not in known)
+        known = schema.get("properties", {})
+        unknown = next(key for key in given if key not in known)
         return ConfigError(
             _inside(where, ".".join(filter(None, [place, unknown]))),
             expected="a known field",
@@ -210,7 +220,7 @@ def schema_refusal(error: Any, where: str) -> ConfigError:
             fix=nearest(unknown, known),
         )
     if error.validator == "required":
-        lacking = next(key for key in error.validator_value if key not in error.instance)
+        lacking = next(key for key in schema["required"] if key not in given)
         return ConfigError(
             _inside(where, ".".join(filter(None, [place, lacking]))),
             expected="this key, which has no default",
@@ -218,14 +228,19 @@ def schema_refusal(error: Any, where: str) -> ConfigError:
         )
     return ConfigError(
         _inside(where, place) if place else where,
-        expected=_schema_sentence(error.schema) or str(error.message)[:WORDS],
+        expected=_schema_sentence(schema) or str(error.message)[:WORDS],
         found=shown(error.instance),
         fix=_schema_fix(error, place.rpartition(".")[2]),
     )
 
 
+def _schema_of(error: jsonschema.ValidationError) -> Mapping[str, Any]:
+    """The part of the schema that is violated."""
+    return error.schema if isinstance(error.schema, Mapping) else {}
+
+
 def _inside(where: str, key: str) -> str:
-    """The path of a key in a file, or in a section that `where` names behind a colon."""
+    """The path of a key in a file, or in a section that `where` names after a colon."""
     return f"{where}{'.' if ': ' in where else ': '}{key}"
 
 
@@ -246,8 +261,8 @@ _SCHEMA_BOUNDS = {
 }
 
 
-def _schema_sentence(schema: Any) -> str:
-    """What a schema takes, in words; "" for what these do not say."""
+def _schema_sentence(schema: Mapping[str, Any]) -> str:
+    """The values that a schema allows, in words; "" if not known."""
     if "enum" in schema:
         return "one of: " + ", ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
@@ -264,8 +279,8 @@ def _schema_sentence(schema: Any) -> str:
     return " ".join(filter(None, [said, " and ".join(bounds)]))
 
 
-def _schema_fix(error: Any, key: str) -> str:
-    found, schema = error.instance, error.schema
+def _schema_fix(error: jsonschema.ValidationError, key: str) -> str:
+    found, schema = error.instance, _schema_of(error)
     if isinstance(found, str) and "enum" in schema:
         return nearest(found, map(str, schema["enum"]))
     if isinstance(found, float) and found.is_integer() and schema.get("type") == "integer":
@@ -277,8 +292,8 @@ def _schema_fix(error: Any, key: str) -> str:
     return ""
 
 
-def _is_whole(checker: Any, value: Any) -> bool:
-    """15.0 is no number of pixels: JSON lets it pass, the class that is given it does not."""
+def _is_whole(checker: jsonschema.TypeChecker, value: object) -> bool:
+    """Refuse 15.0 as a whole number, which JSON schemas allow but the classes do not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

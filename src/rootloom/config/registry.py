@@ -7,12 +7,14 @@ give the import path "package.module:Class" of a class of the user's own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from rootloom.config import own
 from rootloom.errors import ConfigError, nearest
 
+T = TypeVar("T")
 REGISTRY: dict[str, dict[str, str]] = {
     "models": {
         "dnn": "rootloom.models.dnn:DNN",
@@ -59,7 +61,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
 }
 
-# What all classes of a group derive from, and what says which members one must have.
+# Base class of each group, which declares the members.
 BASES = {
     "models": "rootloom.models.base:Model",
     "representations": "rootloom.representations.base:Representation",
@@ -95,8 +97,8 @@ def path(group: str, name: str) -> str:
 def resolve(group: str, name: str) -> type:
     """The class behind a name.
 
-    Raises ConfigError for an unknown name, and for a path that leads to no complete class of this
-    group: whatever else it leads to is not called.
+    Raises ConfigError for an unknown name, and for an import path that is not that of a complete
+    class of this group.
     """
     if own.is_path(name):
         return own.class_of(name, load(BASES[group]), f"{group[:-1]} '{name}'")
@@ -105,39 +107,39 @@ def resolve(group: str, name: str) -> type:
 
 
 def load(target: str) -> Any:
-    """What an import path "package.module:name" leads to."""
+    """The object behind an import path "package.module:name"."""
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
 
 
-def build(group: str, section: dict[str, Any]) -> Any:
+def build(group: str, section: Mapping[str, object]) -> Any:
     """An instance from a configuration section `{kind: name, **fields}`.
 
     Lists become tuples: configured objects are hashable, so that compiled functions can be keyed by
     them.
     """
     fields = {key: _frozen(value) for key, value in section.items() if key != "kind"}
-    return resolve(group, section["kind"])(**fields)
+    return resolve(group, str(section["kind"]))(**fields)
 
 
-def parse(group: str, section: dict[str, Any]) -> Any:
-    """The same with all fields checked, and with their own classes for those that are sections."""
+def parse(group: str, section: Mapping[str, object]) -> Any:
+    """The same with all fields checked; fields that are sections become their own classes."""
     fields = {key: value for key, value in section.items() if key != "kind"}
-    return _checked(resolve(group, section["kind"]), fields)
+    return _checked(resolve(group, str(section["kind"])), fields)
 
 
-def parse_as(target: str, fields: dict[str, Any]) -> Any:
+def parse_as(target: str, fields: Mapping[str, object]) -> Any:
     """An instance of the class behind an import path, with all fields checked."""
     return _checked(load(target), fields)
 
 
-def _checked(cls: Any, fields: dict[str, Any]) -> Any:
+def _checked(cls: type[T], fields: Mapping[str, object]) -> T:
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls).validate_python(fields)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> object:
     if isinstance(value, list):
         return tuple(_frozen(item) for item in value)
     return value

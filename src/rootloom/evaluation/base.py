@@ -1,4 +1,4 @@
-"""What a kind of evaluation is."""
+"""The base classes of evaluations."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from rootloom.representations.base import Representation
 
 
 class EvaluationKind(ABC):
-    """What all evaluations derive from, by way of `Evaluator` or `Comparator`.
+    """Base of all evaluations, through `Evaluator` or `Comparator`.
 
-    One is a dataclass, the `evaluation` section its fields.
+    An evaluation is a dataclass whose fields are the `evaluation` section.
 
-    judges: what it makes figures of, which tasks yield: "predictions" or "examples".
-    shown: figures that the report leaves beside its page.
-    reference: whether it compares with real rows, and needs to know how these compare with others.
+    judges: what it evaluates, which a task yields: "predictions" or "examples".
+    shown: names of the plots that the report saves beside its page.
+    reference: whether it compares with real rows, and so needs the comparison of real rows with
+    other real rows.
     seed: of its random numbers.
     """
 
     judges: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]
     reference: ClassVar[bool] = False
-    seed: int | None = None  # of one that draws none
+    seed: int | None = None  # for an evaluation without random numbers
 
     @abstractmethod
     def result(self, *samples: Any, **more: Any) -> Any:
-        """Figures of a method: of predictions, see `Evaluator`, or of what a generator makes."""
+        """Metrics of a method: from predictions, see `Evaluator`, or from generated data."""
 
 
 class Comparator(EvaluationKind):
@@ -64,13 +65,14 @@ class Comparator(EvaluationKind):
 
 
 class Evaluator(EvaluationKind):
-    """What evaluations of predictions derive from. A task names the kind of its own."""
+    """Base of evaluations of predictions. A task names its kind of evaluation."""
 
     judges: ClassVar[str] = "predictions"
 
     @abstractmethod
     def result(self, members: Sequence[Predictions], held_out: Sequence[Predictions]) -> Result:
-        """Figures of a method from predictions of its members, which are of the same rows.
+        """Metrics of a method from predictions of its members for the same rows.
 
-        held_out: predictions of the same members for rows of which member m left out fold m.
+        held_out: predictions of the same members for training rows, of which member m left out
+        fold m.
         """

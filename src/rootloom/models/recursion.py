@@ -1,16 +1,16 @@
 """A recursion over all trees of a batch, with its gradient written by hand.
 
-Differentiating a loop keeps every wave's temporaries and scatters cotangents into children. Here
-each node's cotangent is gathered from the one place that used the node, so that both directions
-read and write contiguous blocks, at shapes that do not depend on the trees; loops run as many
-waves as the batch has.
+Automatic differentiation of a loop keeps the temporaries of every wave and scatters cotangents into
+children. Here each node's cotangent is gathered from the only node that used it, so that both
+directions read and write contiguous blocks, with shapes that do not depend on the trees; loops run
+over the waves of the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,14 @@ from jax import Array, lax
 
 from rootloom.representations.tree_schedule import WIDTHS, Tree
 
-Weights: TypeAlias = Any
+# Parameters of a cell, as its functions take them.
+Weights: TypeAlias = dict[str, Array]
 
 
 class Cell(NamedTuple):
-    """How a merge's state follows from x (W, 3H), the concatenated states of its left and right
-    child and its own input; W merges at once.
+    """The state of a merge from x (W, 3H): states of its left and right child and its own input.
+
+    W merges are computed at once.
 
     forward:  (weights, x) → h (W, H), and the arrays (W, …) that `backward` needs.
     backward: (weights, x, h, saved, dh) → dx (W, 3H), float32 cotangents of the weights.
@@ -34,7 +36,7 @@ class Cell(NamedTuple):
 
 
 class _Tape(NamedTuple):
-    """What a forward pass leaves.
+    """The record of a forward pass.
 
     states: (1 + 2S + L, H): a zero row, the slots' states, the leaves', the slots' own inputs.
     rows:   (S, 3) int32, rows of `states` that are the slot's left and right child and own input.
@@ -60,16 +62,18 @@ def recurse(cell: Cell, weights: Weights, leaves: Array, own: Array, tree: Tree)
 
 def _recurse_forward(
     cell: Cell, weights: Weights, leaves: Array, own: Array, tree: Tree
-) -> tuple[Array, Any]:
+) -> tuple[Array, tuple[Weights, Tree, _Tape]]:
     tape = _forward(cell, weights, leaves, own, tree, record=True)
     return _rows(tape.states, _row(tree.root, len(own))), (weights, tree, tape)
 
 
-def _recurse_backward(cell: Cell, residuals: Any, d_root: Array) -> tuple[Any, ...]:
+def _recurse_backward(
+    cell: Cell, residuals: tuple[Weights, Tree, _Tape], d_root: Array
+) -> tuple[Weights, Array, Array, None]:
     weights, tree, tape = residuals
     size, width = d_root.shape
     room = len(tape.rows)
-    # Cotangents by use: nothing, the roots, then left, right and own input of every slot.
+    # Cotangents by user: none, the roots, then left, right and own input of every slot.
     uses = jnp.zeros((1 + size + 3 * room, width), d_root.dtype)
     uses = lax.dynamic_update_slice(uses, d_root, (1, 0))
     d_weights = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.float32), weights)
@@ -91,7 +95,7 @@ def _forward(
 ) -> _Tape:
     room, width = own.shape
     below = jnp.zeros((1 + room, width), own.dtype)
-    # A slot's own input is one more row to gather with its children's states.
+    # A slot's own input is one more row that is gathered with its children's states.
     states = jnp.concatenate([below, leaves, own])
     own_rows = 1 + room + len(leaves) + jnp.arange(room, dtype=jnp.int32)
     rows = jnp.concatenate([_row(tree.children, room), own_rows[:, None]], axis=1)
@@ -114,7 +118,7 @@ def _forward_wave(cell: Cell, weights: Weights, size: int, _: Array, tape: _Tape
         states=lax.dynamic_update_slice(tape.states, h, (1 + at, 0)),
         saved=tuple(
             lax.dynamic_update_slice_in_dim(buffer, block, at, 0)
-            # Nothing to write where nothing is recorded.
+            # Without a record there is nothing to write.
             for buffer, block in zip(tape.saved, saved, strict=False)
         ),
         slots=at + size,
@@ -135,7 +139,7 @@ def _backward_wave(
     dh = _rows(uses, _block(tree.slot_use, at, size))
     h = _block(tape.states, 1 + at, size)
     saved = tuple(_block(buffer, at, size) for buffer in tape.saved)
-    # Gathering the inputs again is cheaper than writing and reading them.
+    # Gathering the inputs again is cheaper than storing them.
     dx, more = cell.backward(weights, _inputs(tape, at, size), h, saved, dh)
     begin = len(uses) - 3 * len(tape.rows)
     uses = lax.dynamic_update_slice(uses, dx.reshape(3 * size, -1), (begin + 3 * at, 0))
@@ -148,7 +152,7 @@ def _inputs(tape: _Tape, at: Array, size: int) -> Array:
 
 
 def _phases(room: int) -> list[int]:
-    """The widths for which there is room; no tree of so few slots has waves of the others."""
+    """The wave widths that are possible with this number of slots."""
     return [index for index, size in enumerate(WIDTHS) if size <= room]
 
 

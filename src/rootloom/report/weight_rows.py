@@ -17,9 +17,9 @@ from rootloom.types import SPLITS
 def summarise_weights(
     section: Mapping[str, Any], statistics: Statistics, *, trains: bool = True
 ) -> WeightsSummary:
-    """The weights of a dataset; where nothing `trains` on it, of the training weight nothing.
+    """Summarise the weights of a dataset; without training weights unless it `trains`.
 
-    section: "dataset", "weighting" (fields of `Weighting`) and "weights": the dataset's own words,
+    section: "dataset", "weighting" (fields of `Weighting`) and "weights": texts of the dataset,
     "event", "training", "luminosity" and "samples" (class and cross section by name).
     """
     weighting, words = Weighting.of(section["weighting"]), section["weights"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from rootloom import errors
 from rootloom.config.members import asked_if
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.representations.turning import Turn
-from rootloom.types import Column, Ragged
+from rootloom.types import Column, Ragged, Tensor
 
 if TYPE_CHECKING:
     from rootloom.rootio.dataset import RowReader
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 LOSSLESS = 23
 
 
+N = TypeVar("N")  # inputs: a NamedTuple of arrays
+
+
 class MomentsLike(Protocol):
     """Mean and standard deviation of F features over a training set, both (F,)."""
 
     @property
-    def mean(self) -> Any: ...  # noqa: D102
+    def mean(self) -> Tensor: ...  # noqa: D102
     @property
-    def std(self) -> Any: ...  # noqa: D102
+    def std(self) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Representation(ABC):
         """
         return {}
 
-    def merge(self, inputs: Sequence[Any]) -> Any:
+    def merge(self, inputs: Sequence[N]) -> N:
         """What `collate` makes for each of several devices as one, with a leading device axis."""
         return stack(inputs)
 
@@ -178,7 +181,7 @@ class Representation(ABC):
         return self
 
     @asked_if("turns")
-    def turned(self, inputs: Any, draws: Any) -> tuple[Any, Turn | None]:
+    def turned(self, inputs: Any, draws: Tensor | None) -> tuple[Any, Turn | None]:
         """Inputs turned about the z axis or mirrored, before `normalise`, and how; None: not.
 
         draws: (B,) uint32, random numbers of the examples while a network learns, else None.
@@ -272,7 +275,7 @@ def _leaves(inputs: Any) -> list[Any]:
     )
 
 
-def stack(inputs: Sequence[Any]) -> Any:
+def stack(inputs: Sequence[N]) -> N:
     """Several devices' inputs (NamedTuples of arrays) as one, with a leading device axis.
 
     Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from rootloom.representations.base import (
     storable,
 )
 from rootloom.representations.padding import pad_masked_into
-from rootloom.types import Column, Features, Named, NamedFeatures, Ragged
+from rootloom.types import A, Column, Features, Named, NamedFeatures, Ragged
 
 _WHO = "features"
 # Steps of float32 this small against the spread of a feature are nothing to a network.
@@ -183,7 +183,7 @@ class FeatureVector(Representation):
         unscaled = inputs.x + np.asarray(self.reference, np.float32) if self.reference else inputs.x
         return NamedFeatures(x, inputs.mask, self._named(unscaled, x))
 
-    def _named(self, unscaled: Any, x: Any) -> dict[str, Named]:
+    def _named(self, unscaled: A, x: A) -> dict[str, Named]:
         """Columns of both (B, F) by name, the unscaled ones without logarithm."""
         if self.variables is None:
             return {}
@@ -218,7 +218,7 @@ def _values(column: Column) -> np.ndarray:
     return column.values if isinstance(column, Ragged) else column
 
 
-def _without_log(x: Any) -> Any:
+def _without_log(x: A) -> A:
     """Values (B,) of which sign(x) log(1 + |x|) was taken; NumPy or JAX."""
     xp = x.__array_namespace__()
     return xp.sign(x) * xp.expm1(xp.abs(x))

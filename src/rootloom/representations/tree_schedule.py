@@ -10,12 +10,13 @@ empty, for bushy (kT) and deep (anti-kT, chains) trees alike.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from rootloom.errors import DataError
+from rootloom.types import A
 
 # Slots a wave. Wide ones keep matrix products efficient, narrow ones leave few slots empty.
 WIDTHS = (256, 64, 16)
@@ -24,7 +25,7 @@ WIDTHS = (256, 64, 16)
 FILL = 0.75
 
 
-class Tree(NamedTuple):
+class Tree(NamedTuple, Generic[A]):
     """B trees: L leaves, S slots of one merge each, F features a node. NumPy or JAX arrays.
 
     leaves:   (L, F) float32, the leaves' features, tree after tree.
@@ -40,13 +41,13 @@ class Tree(NamedTuple):
     of different L and S may be padded with zeros to a common shape.
     """
 
-    leaves: Any
-    merges: Any
-    children: Any
-    root: Any
-    leaf_use: Any
-    slot_use: Any
-    waves: Any
+    leaves: A
+    merges: A
+    children: A
+    root: A
+    leaf_use: A
+    slot_use: A
+    waves: A
 
 
 class _Links(NamedTuple):

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
+
+from rootloom.types import A
 
 _EARLY = 15.0  # ns after the first light: what comes later says less of where it began
 
 
-class Turn(NamedTuple):
+class Turn(NamedTuple, Generic[A]):
     """What was done to events: longitude λ became angle + λ, or angle − λ where mirrored.
 
     angle: (B,) radians; mirrored: (B,) bool.
     """
 
-    angle: Any
-    mirrored: Any
+    angle: A
+    mirrored: A
 
 
-def turned_by(x: Any, steps: Any, mirrored: Any = None, centre: float = 0.0) -> tuple[Any, Turn]:
+def turned_by(x: A, steps: A, mirrored: A | None = None, centre: float = 0.0) -> tuple[A, Turn[A]]:
     """Images (B, rows, columns, C) moved by `steps` (B,) columns, and what became of longitudes.
 
     mirrored: (B,) bool, those that are then mirrored, so that the middle column stays. centre: how
@@ -38,7 +40,7 @@ def turned_by(x: Any, steps: Any, mirrored: Any = None, centre: float = 0.0) -> 
     return moved, Turn(there * np.float32(2.0 * np.pi / count), flips)
 
 
-def turned_vectors(vectors: Any, turn: Turn) -> Any:
+def turned_vectors(vectors: A, turn: Turn[A]) -> A:
     """Vectors (B, 3) turned and mirrored as images were."""
     xp = vectors.__array_namespace__()
     x, y, z = vectors[:, 0], xp.where(turn.mirrored, -vectors[:, 1], vectors[:, 1]), vectors[:, 2]
@@ -46,13 +48,13 @@ def turned_vectors(vectors: Any, turn: Turn) -> Any:
     return xp.stack([cosine * x - sine * y, sine * x + cosine * y, z], axis=1)
 
 
-def turned_back(vectors: Any, turn: Turn) -> Any:
+def turned_back(vectors: A, turn: Turn[A]) -> A:
     """The inverse of `turned_vectors`; a mirror image's mirror image is the event."""
     xp = vectors.__array_namespace__()
     return turned_vectors(vectors, turn._replace(angle=xp.where(turn.mirrored, 1, -1) * turn.angle))
 
 
-def brighter_before(x: Any, steps: Any) -> Any:
+def brighter_before(x: A, steps: A) -> A:
     """Whether there is more light before the middle column than after it, (B,) bool.
 
     x: as in `to_the_middle`; steps: by which it is going to be moved.
@@ -63,7 +65,7 @@ def brighter_before(x: Any, steps: Any) -> Any:
     return xp.sum(xp.sum(x[..., 0], axis=1) * weight, axis=1) < 0
 
 
-def to_the_middle(x: Any) -> Any:
+def to_the_middle(x: A) -> A:
     """The steps, (B,) int32 from 0 on, that bring the earliest light to the middle column.
 
     x: (B, rows, columns, 2), 0 where there is no light, else its amount and its time in ns. Its

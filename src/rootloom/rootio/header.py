@@ -1,4 +1,4 @@
-"""What a ROOT file holds, from its headers alone: no basket is read."""
+"""The content of a ROOT file from its headers alone; no basket is read."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, cast
 
 import numpy as np
 
 from rootloom.errors import ChangedError, InputError, LackError, naming, nearest
-from rootloom.rootio.branches import Container, places, require_readable, types
+from rootloom.rootio import branches
+from rootloom.rootio.branches import Container, Source, places, require_readable, types
 from rootloom.rootio.joining import Friend, require_entries
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve, split_cycle
 from rootloom.rootio.origin import Events, origin_of
 from rootloom.rootio.transport.opening import open_root
 from rootloom.rootio.transport.remote import Retry, brief
 from rootloom.rootio.transport.staging import on_copy_if_needed, verified
+
+if TYPE_CHECKING:
+    import uproot
 
 T = TypeVar("T")
 CONTAINERS: dict[str, Container] = {
@@ -35,19 +39,35 @@ _INDEX = b"TTreeIndex"
 _FOLDERS = ("TDirectory", "TDirectoryFile")
 
 
+class Fields(TypedDict):
+    """Those of a `Header`, as JSON data."""
+
+    url: str
+    tree: str
+    container: Container
+    entries: int
+    size: int
+    clusters: Sequence[int]
+    branches: dict[str, str]
+    checksum: str
+    origin: str
+    first_entry: int
+    friends: dict[str, Fields]
+
+
 @dataclass(frozen=True)
 class Header:
     """Headers of one tree of one file.
 
-    clusters: entries where all branches start a new basket, 0 and the number of entries included.
+    clusters: entries where all branches start a new basket, with 0 and the number of entries.
     branches: full path → type as ROOT spells it (see `rootloom.rootio.branches`).
     checksum: SHA-256 over file size, file UUID, and the stored bytes of the tree's object (TTree:
         positions and sizes of all baskets) or of the anchor and the footer (RNTuple: checksummed
         positions of all pages). A file that was written again has another UUID and checksum.
-    origin: what the identities of its events begin from, wherever the file lies: "UUID/tree" of the
-        file, or "table SHA-256" of the text table that it was imported from. first_entry: the
-        number of its first entry there, 0 unless it was imported.
-    friends: headers of the trees beside it, by the name that their branches have before them.
+    origin: from which the identities of its events are made, independent of the file's place:
+    "UUID/tree" of the file, or "table SHA-256" of the text table that it was imported from.
+    first_entry: the number of its first entry in the origin, 0 unless it was imported.
+    friends: headers of the friend trees by the prefix of their branches.
     """
 
     url: str
@@ -71,28 +91,39 @@ class Header:
         return own
 
     def content(self) -> str:
-        """What tells the content of the tree from any other, that of its friends included."""
+        """A value that changes with the content of the tree or of its friends."""
         if not self.friends:
             return self.checksum
         parts = [(name, friend.checksum) for name, friend in sorted(self.friends.items())]
         return hashlib.sha256(json.dumps([self.checksum, *parts]).encode()).hexdigest()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """All fields, ready for JSON."""
-        return asdict(self)
+        return cast(Fields, asdict(self))
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Header:
-        """The header that `to_dict` described, also after a passage through JSON."""
-        friends = {name: cls.from_dict(one) for name, one in fields.get("friends", {}).items()}
-        return cls(**{**fields, "clusters": tuple(fields["clusters"]), "friends": friends})
+    def from_dict(cls, fields: Fields) -> Header:
+        """The inverse of `to_dict`, also after conversion to JSON and back."""
+        return cls(
+            url=fields["url"],
+            tree=fields["tree"],
+            container=fields["container"],
+            entries=fields["entries"],
+            size=fields["size"],
+            clusters=tuple(fields["clusters"]),
+            branches=fields["branches"],
+            checksum=fields["checksum"],
+            origin=fields["origin"],
+            first_entry=fields["first_entry"],
+            friends={name: cls.from_dict(one) for name, one in fields["friends"].items()},
+        )
 
 
 def inspect(url: str, tree: str, *, retry: Retry | None = None) -> Header:
     """Read the headers of `tree` in the file at `url` (path, `root://`, `https://`).
 
-    Raises InputError for a file that is missing, empty, truncated, no ROOT file, or not of the
-    expected size and checksum, and for a tree that is not in it.
+    Raises InputError for a file that is missing, empty, truncated or not a ROOT file, for a
+    wrong size or checksum, and for a missing tree.
     """
 
     def read() -> Header:
@@ -109,8 +140,8 @@ def with_friends(
 ) -> Header:
     """A header with those of its friends.
 
-    Raises InputError for a friend that is not there, has another number of entries where nothing
-    says which belong together, or lacks what says it.
+    Raises InputError for a friend that is missing, has another number of entries without `by`, or
+    lacks a branch of `by`.
     """
     found = {
         name: inspect(friend.url, friend.tree, retry=retry) for name, friend in friends.items()
@@ -133,9 +164,9 @@ def with_friends(
 
 
 def _require_no_index(name: str, friend: Friend, retry: Retry | None) -> None:
-    """Refuse a friend that ROOT would join by its index, and nobody has said how to join it."""
+    """Refuse a friend with an index, by which ROOT would join it, if there is no `by`."""
 
-    def indexed(directory: Any) -> bool:
+    def indexed(directory: uproot.ReadOnlyDirectory) -> bool:
         key = _key_of(directory, friend.url, friend.tree)
         if CONTAINERS[key.fClassName] != "ttree":
             return False
@@ -148,19 +179,19 @@ def _require_no_index(name: str, friend: Friend, retry: Retry | None) -> None:
             expected="`by`, for a friend with an index of its own",
             found="a TTreeIndex, and no `by`",
             fix=f"{name}: {{by: [run, event], …}} with the index's branches; "
-            "by: [] goes entry by entry all the same",
+            "by: [] matches entry by entry",
         )
 
 
 def events_of(header: Header) -> Events:
-    """Which events the tree of a header holds."""
+    """The events in the tree of a header."""
     return Events(header.origin, header.first_entry, header.entries, header.url)
 
 
 class Tree(NamedTuple):
-    """A tree of a file, in a few words. cycles: all that the file has, the latest last.
+    """Summary of a tree. cycles: all that the file has, the latest last.
 
-    branches: those at its top. problem: why it cannot be read, else "".
+    branches: number of top-level ones. problem: why it cannot be read, else "".
     """
 
     name: str
@@ -179,14 +210,14 @@ def trees(url: str, *, retry: Retry | None = None) -> list[str]:
 def survey(url: str, *, retry: Retry | None = None) -> list[Tree]:
     """The TTrees and RNTuples in a file. Raises InputError when the file cannot be read."""
 
-    def read(directory: Any) -> list[Tree]:
+    def read(directory: uproot.ReadOnlyDirectory) -> list[Tree]:
         found = _keys_of_trees(directory)
         return [_in_a_few_words(name, keys, url) for name, keys in found.items()]
 
     return _of_file(url, read, retry)
 
 
-def _of_file(url: str, action: Callable[[Any], T], retry: Retry | None) -> T:
+def _of_file(url: str, action: Callable[[uproot.ReadOnlyDirectory], T], retry: Retry | None) -> T:
     def read() -> T:
         with open_root(url) as directory:
             return action(directory)
@@ -196,9 +227,9 @@ def _of_file(url: str, action: Callable[[Any], T], retry: Retry | None) -> T:
 
 
 def require(header: Header, names: Iterable[str]) -> None:
-    """Raises InputError when a branch is missing, means several, or is none that uproot can read.
+    """Raise InputError if a branch is missing, ambiguous, or cannot be read by uproot.
 
-    Spellings that `resolve` accepts are present.
+    All spellings that `resolve` accepts are allowed.
     """
     where, known = f"{header.url}: tree '{header.tree}'", header.all_branches()
     spelled = spell(known, names, where)
@@ -206,8 +237,8 @@ def require(header: Header, names: Iterable[str]) -> None:
         require_readable(known[found], where, name)
 
 
-def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[str, str]:
-    """Name → its spelling in the file. Raises InputError, naming `where`, for those without one."""
+def spell(known: Mapping[str, str | None], names: Iterable[str], where: str) -> dict[str, str]:
+    """Name → its spelling in the file. Raises InputError, naming `where`, for missing names."""
     spelled: dict[str, str | None] = {}
     for name in names:
         with naming(where):
@@ -224,13 +255,13 @@ def spell(known: Mapping[str, Any], names: Iterable[str], where: str) -> dict[st
 
 
 def get_tree(
-    directory: Any, url: str, tree: str, checksum: str | None = None
-) -> tuple[Any, Container]:
+    directory: uproot.ReadOnlyDirectory, url: str, tree: str, checksum: str | None = None
+) -> tuple[branches.Tree, Container]:
     """uproot's tree and its container.
 
     checksum: of its header when it was indexed; None for any.
-    Raises InputError for a tree or a cycle of it that the file has not, with what there is and the
-    nearest name, and for one of a format that cannot be read; ChangedError for another checksum.
+    Raises InputError for a tree or cycle that is not in the file, with the nearest name, and for a
+    format that cannot be read; ChangedError for another checksum.
     """
     where, key = f"{url}: tree '{tree}'", _key_of(directory, url, tree)
     opened, container = _opened(key, where), CONTAINERS[key.fClassName]
@@ -239,7 +270,7 @@ def get_tree(
     return opened, container
 
 
-def _key_of(directory: Any, url: str, tree: str) -> Any:
+def _key_of(directory: uproot.ReadOnlyDirectory, url: str, tree: str) -> uproot.reading.ReadOnlyKey:
     where, path = f"{url}: tree '{tree}'", tree.strip(INSIDE)
     found = _keys_of_trees(directory, on_the_way_to=path)
     name, cycle = (tree, None) if path in found else split_cycle(tree)
@@ -261,7 +292,9 @@ def _key_of(directory: Any, url: str, tree: str) -> Any:
     return keys[cycles.index(cycle)]
 
 
-def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> LackError:
+def _no_tree(
+    directory: uproot.ReadOnlyDirectory, where: str, name: str, trees: list[str]
+) -> LackError:
     if trees:
         found = "trees: " + ", ".join(trees[:8]) + (", …" if len(trees) > 8 else "")
         last = [tree for tree in trees if tree.rpartition(INSIDE)[2] == name]
@@ -276,11 +309,13 @@ def _no_tree(directory: Any, where: str, name: str, trees: list[str]) -> LackErr
     return LackError(where, expected=expected, found=found, fix=fix, names=(f"tree {name}",))
 
 
-def _keys(directory: Any, path: str = "", on_the_way_to: str = "") -> Iterator[tuple[str, Any]]:
-    """Path, without cycle, and key of every object of a file, those in folders included.
+def _keys(
+    directory: uproot.ReadOnlyDirectory, path: str = "", on_the_way_to: str = ""
+) -> Iterator[tuple[str, uproot.reading.ReadOnlyKey]]:
+    """Path, without cycle, and key of every object of a file, including those in folders.
 
-    on_the_way_to: a path, to open the folders that lead to it alone: a file may have thousands.
-    uproot's own paths cannot tell a slash, colon or semicolon in a name from its own ones.
+    on_the_way_to: open only the folders that lead to this path, since a file may have thousands.
+    uproot's own paths do not work for names with a slash, colon or semicolon.
     """
     for key in directory._keys:
         inside = f"{path}{key.fName}"
@@ -290,16 +325,18 @@ def _keys(directory: Any, path: str = "", on_the_way_to: str = "") -> Iterator[t
             yield from _keys(key.get(), inside + INSIDE, on_the_way_to)
 
 
-def _keys_of_trees(directory: Any, on_the_way_to: str = "") -> dict[str, list[Any]]:
+def _keys_of_trees(
+    directory: uproot.ReadOnlyDirectory, on_the_way_to: str = ""
+) -> dict[str, list[uproot.reading.ReadOnlyKey]]:
     """Path → keys of its cycles, the latest last."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[uproot.reading.ReadOnlyKey]] = {}
     for path, key in _keys(directory, on_the_way_to=on_the_way_to):
         if key.fClassName in CONTAINERS:
             found.setdefault(path, []).append(key)
     return {path: sorted(keys, key=lambda key: abs(key.fCycle)) for path, keys in found.items()}
 
 
-def _opened(key: Any, where: str) -> Any:
+def _opened(key: uproot.reading.ReadOnlyKey, where: str) -> branches.Tree:
     """uproot's object. Raises InputError for a tree of a format that it does not know."""
     if key.fClassName == _CHAIN:
         raise InputError(
@@ -319,7 +356,7 @@ def _opened(key: Any, where: str) -> Any:
     except Exception as error:
         if not key.fClassName.startswith(_RNTUPLE):
             raise
-        # Versions before 1.0 promised nothing; damage looks the same.
+        # Versions before 1.0 have no stable format; damage looks the same.
         reason = f"{key.fClassName} of an unknown version, or damaged ({brief(error)})"
     raise InputError(
         where,
@@ -329,7 +366,7 @@ def _opened(key: Any, where: str) -> Any:
     )
 
 
-def _in_a_few_words(name: str, keys: list[Any], url: str) -> Tree:
+def _in_a_few_words(name: str, keys: list[uproot.reading.ReadOnlyKey], url: str) -> Tree:
     cycles = tuple(abs(key.fCycle) for key in keys)
     container = CONTAINERS[keys[-1].fClassName]
     try:
@@ -342,12 +379,11 @@ def _in_a_few_words(name: str, keys: list[Any], url: str) -> Tree:
 
 
 def cluster_offsets(
-    tree: Any, container: Container, branches: Sequence[Any] | None = None
+    tree: branches.Tree, container: Container, branches: Sequence[Source] | None = None
 ) -> list[int]:
     """Entries where all `branches`, uproot's, start a basket; first 0, last the entries.
 
-    Of all branches where none is given. Where no boundary is common, those of the branch that takes
-    most bytes.
+    None: of all branches. If they have no common boundary, those of the branch with most bytes.
     """
     entries = int(tree.num_entries)
     if container == "rntuple":
@@ -358,7 +394,7 @@ def cluster_offsets(
     if len(common) <= 2 and chosen:
         largest = max(chosen, key=lambda branch: branch.compressed_bytes)
         common |= {int(i) for i in largest.entry_offsets}
-    # A branch that was filled alone may have more entries than its tree.
+    # A branch that was filled separately may have more entries than its tree.
     return sorted(i for i in common if i <= entries)
 
 
@@ -378,12 +414,12 @@ def _boundary(header: Header, k: int, n: int) -> int:
     return int(clusters[np.argmin(np.abs(clusters - wanted))])
 
 
-def _intersection(branches: Sequence[Any]) -> set[int]:
+def _intersection(branches: Sequence[Source]) -> set[int]:
     offsets = [frozenset(branch.entry_offsets) for branch in branches]
     return set(frozenset.intersection(*offsets)) if offsets else set()
 
 
-def _read(directory: Any, url: str, name: str) -> Header:
+def _read(directory: uproot.ReadOnlyDirectory, url: str, name: str) -> Header:
     key = _key_of(directory, url, name)
     tree, container = _opened(key, f"{url}: tree '{name}'"), CONTAINERS[key.fClassName]
     checksum = _checksum(directory, tree, key, container)
@@ -403,22 +439,27 @@ def _read(directory: Any, url: str, name: str) -> Header:
 
 
 def _require_unchanged(where: str, found: str, checksum: str) -> None:
-    """Raises ChangedError when an open file is not the one that was indexed with `checksum`.
+    """Raise ChangedError if an open file is not the one that was indexed with `checksum`.
 
-    Size and time do not tell: another file may have both.
+    Size and time are not sufficient: another file may have the same.
     """
     if found != checksum:
         raise ChangedError(
             where,
             expected=f"the file that was indexed: its header sums up to {checksum[:16]}…",
             found=f"{found[:16]}…: it was replaced or written again since",
-            fix="start again, once the file is complete: it is then indexed anew, and what was "
-            "made of it is made anew",
+            fix="start again when the file is complete: it is then indexed again, and its "
+            "results are made again",
             checksum=found,
         )
 
 
-def _checksum(directory: Any, tree: Any, key: Any, container: Container) -> str:
+def _checksum(
+    directory: uproot.ReadOnlyDirectory,
+    tree: branches.Tree,
+    key: uproot.reading.ReadOnlyKey,
+    container: Container,
+) -> str:
     file = directory.file
     digest = hashlib.sha256(f"{file.source.num_bytes} {file.uuid} ".encode())
     digest.update(_bytes(file.source.chunk(key.fSeekKey, key.fSeekKey + key.fNbytes)))
@@ -428,5 +469,5 @@ def _checksum(directory: Any, tree: Any, key: Any, container: Container) -> str:
     return digest.hexdigest()
 
 
-def _bytes(chunk: Any) -> bytes:
+def _bytes(chunk: uproot.source.chunk.Chunk) -> bytes:
     return bytes(np.asarray(chunk.raw_data).tobytes())

@@ -18,9 +18,9 @@ def occupied_rows(
     collection: str,
     quantity: str,
 ) -> Rows:
-    """Values (N, C) as lists of those that are not 0.
+    """Rows of a tree from values (N, C) of all places, with lists of the values that are not 0.
 
-    columns: further branches, (N,) each. places: what is known of each of the C places, (C,).
+    columns: further branches, (N,) each. places: properties of each of the C places, (C,) each.
     Branches of the collection: id, the number of the place; those of `places`; `quantity`, float32.
     """
     row, number = np.nonzero(values)

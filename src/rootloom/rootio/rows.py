@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import awkward as ak
 import numpy as np
 
 from rootloom.errors import ConfigError, DataError
 from rootloom.rootio.expressions import Expression
-from rootloom.rootio.functions.values import depth, in_words, is_vector, is_words
+from rootloom.rootio.functions.values import Value, depth, in_words, is_vector, is_words
 from rootloom.types import Column, Ragged
 
 _FEWER = "`x[:, :, 0]`, or an innermost `sum(x)`, `max(x)` or `count(x)`, makes"
@@ -19,10 +18,10 @@ _FEWER = "`x[:, :, 0]`, or an innermost `sum(x)`, `max(x)` or `count(x)`, makes"
 
 @dataclass(frozen=True)
 class Layout:
-    """Which rows a run of entries has.
+    """The rows in a range of entries.
 
     entry: (R,) int64; object: (R,) int32; counts: (E,) rows of each entry, None for rows = events.
-    row: what messages call one of them.
+    row: word for a row in messages.
     """
 
     entry: np.ndarray
@@ -31,7 +30,7 @@ class Layout:
     row: str = "event"
 
     @classmethod
-    def of(cls, start: int, stop: int, counter: Any | None, row: str = "event") -> Layout:
+    def of(cls, start: int, stop: int, counter: ak.Array | None, row: str = "event") -> Layout:
         """The layout of entries [start, stop); counter: a jagged branch of the row collection."""
         entries = np.arange(start, stop, dtype=np.int64)
         if counter is None:
@@ -50,10 +49,10 @@ class Layout:
         """Rows."""
         return len(self.entry)
 
-    def scalar(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
-        """One value a row (R,); an event's value is repeated.
+    def scalar(self, expression: Expression, arrays: Mapping[str, Value]) -> np.ndarray:
+        """One value per row (R,); a value of the event is repeated.
 
-        In bool, int64 or float64, a branch alone in the type it comes in.
+        In bool, int64 or float64; a branch alone keeps its type.
         """
         value = expression.evaluate(arrays)
         rank = depth(value)
@@ -69,12 +68,12 @@ class Layout:
             raise _other_collection(expression, counts, self.counts, getattr(arrays, "start", 0))
         raise self._misfit(expression, "one value a row", value, _one_of_each(rank, self.row))
 
-    def flags(self, expression: Expression, arrays: Mapping[str, Any]) -> np.ndarray:
-        """One truth value a row (R,) bool; NaN is false."""
+    def flags(self, expression: Expression, arrays: Mapping[str, Value]) -> np.ndarray:
+        """One truth value per row (R,) bool; NaN is false."""
         value = self.scalar(expression, arrays)
         return np.asarray(value != 0) & ~np.isnan(value) if value.dtype.kind == "f" else value != 0
 
-    def ragged(self, expression: Expression, arrays: Mapping[str, Any]) -> Ragged:
+    def ragged(self, expression: Expression, arrays: Mapping[str, Value]) -> Ragged:
         """Values of the objects inside each row."""
         value = expression.evaluate(arrays)
         rank, wanted = depth(value), 2 if self.counts is None else 3
@@ -85,7 +84,7 @@ class Layout:
             raise self._misfit(expression, "a list of values a row", value, fix)
         return self._to_ragged(value if wanted == 2 else ak.flatten(value, axis=1), expression)
 
-    def _to_ragged(self, value: Any, expression: Expression) -> Ragged:
+    def _to_ragged(self, value: Value, expression: Expression) -> Ragged:
         layout = ak.to_layout(ak.from_regular(value, axis=1))
         if not layout.is_list:
             raise self._misfit(expression, "a list of values a row", value)
@@ -94,7 +93,7 @@ class Layout:
         content = layout.content[: offsets[-1]]
         return Ragged(self._to_numpy(ak.Array(content), expression), offsets)
 
-    def _to_numpy(self, value: Any, expression: Expression) -> np.ndarray:
+    def _to_numpy(self, value: Value, expression: Expression) -> np.ndarray:
         try:
             flat = np.asarray(ak.to_numpy(value, allow_missing=False))
         except ValueError as error:
@@ -104,9 +103,9 @@ class Layout:
         return flat
 
     def _misfit(
-        self, expression: Expression, expected: str, value: Any, fix: str = ""
+        self, expression: Expression, expected: str, value: Value, fix: str = ""
     ) -> ConfigError:
-        """A refusal of a value; fix: what helps where its shape is to blame, not its kind."""
+        """The error for a value; fix: what helps if its shape, not its type, is wrong."""
         if is_words(value):
             fix = 'words can only be compared: sample == "wjets"'
         elif is_vector(value):
@@ -131,7 +130,7 @@ def take(column: Column, rows: np.ndarray | None) -> Column:
 def _other_collection(
     expression: Expression, values: np.ndarray, rows: np.ndarray, start: int
 ) -> DataError:
-    """A refusal of another number of values (E,) than of rows (E,), from entry `start` on."""
+    """The error for values (E,) that differ in number from rows (E,), from entry `start` on."""
     first = int(np.flatnonzero(values != rows)[0])
     return DataError(
         f"{expression.where}: entry {start + first}",
@@ -143,7 +142,7 @@ def _other_collection(
 
 
 def _one_of_each(rank: int, row: str) -> str:
-    """What makes one value a row of one with `rank` axes."""
+    """The fix that gives one value per row from a value with `rank` axes."""
     if row != "event":
         return f"{_FEWER} one value for each {row}"
     if rank > 2:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self, TypedDict
 
 import numpy as np
 from numba import njit
 
 from rootloom.errors import DataError
+
+
+class MomentsContent(TypedDict):
+    """`Moments` as JSON data, a number a feature in each list."""
+
+    count: list[int]
+    mean: list[float]
+    m2: list[float]
+    low: list[float]
+    high: list[float]
+
+
+class MeansContent(TypedDict):
+    """`ClassMeans` as JSON data: a weight a class, and nested lists of sums."""
+
+    weight: list[float]
+    total: list
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -73,7 +90,7 @@ class Moments:
         return cls(count, mean, np.maximum(m2, 0.0), low, high)
 
     def merge(self, other: Self) -> Self:
-        """Both samples together; of the moments, Chan, Golub, LeVeque 1979, eq. 2.1."""
+        """Moments of both samples together (Chan, Golub, LeVeque 1979, eq. 2.1)."""
         if self.mean.shape != other.mean.shape:
             raise DataError(
                 "moments",
@@ -97,12 +114,18 @@ class Moments:
         """Population standard deviation, (F,) float64; 0 for a constant or absent feature."""
         return np.sqrt(self.m2 / np.maximum(self.count, 1))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MomentsContent:
         """Lists of numbers; Python prints floats so that reading them gives the same bits."""
-        return {name: values.tolist() for name, values in vars(self).items()}
+        return {
+            "count": self.count.tolist(),
+            "mean": self.mean.tolist(),
+            "m2": self.m2.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+        }
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
+    def from_json(cls, content: MomentsContent) -> Self:
         """The inverse of `to_json`, exactly."""
         return cls(
             np.array(content["count"], np.int64),
@@ -113,7 +136,7 @@ class Moments:
         )
 
     def _edge(self, other: Self, name: str, of: Callable[..., np.ndarray]) -> np.ndarray:
-        """The outer one of both samples' smallest or largest values, where both have values."""
+        """The smaller minimum, or larger maximum, of both samples, if both have values."""
         mine, theirs = getattr(self, name), getattr(other, name)
         both = np.where(other.count > 0, of(mine, theirs), mine)
         return np.where(self.count > 0, both, theirs)
@@ -155,11 +178,11 @@ class ClassMeans:
             self.total, self.weight, out=np.zeros_like(self.total), where=self.weight != 0
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MeansContent:
         """Nested lists of numbers."""
         return {"weight": self.weight.tolist(), "total": self.total.tolist()}
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
+    def from_json(cls, content: MeansContent) -> Self:
         """The inverse of `to_json`, exactly."""
         return cls(np.array(content["weight"], np.float64), np.array(content["total"], np.float64))

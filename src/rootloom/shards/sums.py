@@ -5,19 +5,32 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import NotRequired, Self, TypedDict
 
 import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.types import SPLITS
 
-# Key of the sums of training weights that no reweighting divides into bins.
-WHOLE = ""
+# Key of the sums of training weights without reweighting, in one bin.
+UNBINNED = ""
+
+
+class SumsContent(TypedDict):
+    """`SampleSums` as JSON data: counts and sums (splits, classes) as lists."""
+
+    entries: int
+    sum_of_weights: float | None
+    rows: list[list[int]]
+    negative: list[list[int]]
+    weight: list[list[float]]
+    square: list[list[float]]
+    training: dict[str, list[list[float]]]
+    unclassified: NotRequired[int]
 
 
 def code_of(sample: str) -> int:
-    """How a shard's column "sample" stands for a name: 32 bits of its hash, whatever the others."""
+    """The code of a sample's name in a shard's column "sample": 32 bits of its hash."""
     return int.from_bytes(hashlib.blake2b(sample.encode(), digest_size=4).digest(), "little")
 
 
@@ -28,10 +41,10 @@ class SampleSums:
     entries: entries of its trees, whether selected or not; sum_of_weights: of their event weights,
     NaN where the weight is not one number an event.
     rows, negative: (3, K) int64, rows and those of negative weight by split and class; weight,
-    square: (3, K) float64, sums of w and w². training: `Reweight.key` (or WHOLE, one bin) →
+    square: (3, K) float64, sums of w and w². training: `Reweight.key` (or UNBINNED, one bin) →
     (3, K, bins), sums of b, |b| and b² over the training split, where b is the dataset's
-    `training_weight` or, without one, the event weight. unclassified: selected rows that no class
-    claims, which none of the other sums counts.
+    `training_weight` or, without one, the event weight. unclassified: selected rows of no class,
+    which are not part of the other sums.
     """
 
     entries: int
@@ -92,7 +105,7 @@ class SampleSums:
             self.unclassified + other.unclassified,
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SumsContent:
         """Lists of numbers; `sum_of_weights` is None where it is no number."""
         return {
             "entries": self.entries,
@@ -106,7 +119,7 @@ class SampleSums:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: SumsContent) -> Self:
         """The inverse of `to_json`, exactly."""
         total = content["sum_of_weights"]
         return cls(

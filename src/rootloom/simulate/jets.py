@@ -7,16 +7,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
 
 from rootloom.errors import ConfigError
 
+if TYPE_CHECKING:
+    import fastjet
+
 
 def load() -> ModuleType:
-    """The fastjet module, its banner kept off stdout. Raises ConfigError when not installed."""
+    """The fastjet module, without its banner on stdout. Raises ConfigError when not installed."""
     try:
         import fastjet
     except ImportError as error:
@@ -66,13 +69,13 @@ def jet_momenta(
     return momenta, np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(jets)))]).astype(np.int64)
 
 
-def _clustered(p4: Sequence[np.ndarray], radius: float) -> Any:
+def _clustered(p4: Sequence[np.ndarray], radius: float) -> fastjet.ClusterSequence:
     module = load()
     definition = module.JetDefinition(module.antikt_algorithm, radius)
     return module.ClusterSequence(_jagged(p4), definition)
 
 
-def _jagged(p4: Sequence[np.ndarray]) -> Any:
+def _jagged(p4: Sequence[np.ndarray]) -> ak.Array:
     flat = np.concatenate(p4)
     offsets = np.concatenate([[0], np.cumsum([len(event) for event in p4])]).astype(np.int64)
     fields = [ak.contents.NumpyArray(np.ascontiguousarray(flat[:, k])) for k in range(4)]
@@ -82,7 +85,7 @@ def _jagged(p4: Sequence[np.ndarray]) -> Any:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """FastJet prints its banner from C++ on the first clustering, past sys.stdout."""
+    """Suppress the banner that FastJet prints from C++ on the first clustering."""
     sys.stdout.flush()
     saved, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)

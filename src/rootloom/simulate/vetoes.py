@@ -1,23 +1,25 @@
-"""Early looks at an unfinished event: can its leading jet still end up in the window?
+"""Vetoes of unfinished events whose leading jet cannot pass the selection.
 
-Showers and multiparton interactions evolve downwards in pT; most of the time goes into scales of a
-few GeV and into hadronisation, which move a jet's pT and mass by little. An event far outside the
-window is dropped when the evolution reaches a chosen scale. The callers' margins decide what is
-lost; `WJets` states what its own cost.
+Showers and multiparton interactions evolve downwards in pT. Most time is spent at scales of a
+few GeV and in hadronisation, which change a jet's pT and mass only a little. An event far outside
+the selected window is dropped when the evolution reaches a chosen scale. The margins of the caller
+decide how many good events are lost; `WJets` states its losses.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rootloom.physics.jets.grooming import trim
 from rootloom.simulate import pythia
 
-# The two hardest partonic jets may swap places until the event is complete, if they are close.
+if TYPE_CHECKING:
+    import pythia8mc
+
+# If the two hardest partonic jets are close in pT, their order may still change.
 _CANDIDATES, _CLOSE = 2, 0.8
 _FINAL_VISIBLE, _TRUE_MASS = 2, 2
 
@@ -28,7 +30,7 @@ def partonic_jet(
     mass: tuple[float, float],
     rapidity: float,
     trimming: tuple[float, float],
-) -> Callable[[Any, Any], bool]:
+) -> pythia.Accept:
     """Whether one of the two hardest anti-kT jets of partons, trimmed, lies in the windows.
 
     pt, mass: (low, high) in GeV; rapidity: largest |y|; trimming: subjet radius and fraction.
@@ -39,7 +41,7 @@ def partonic_jet(
         -1, radius, 0.8 * pt[0], 5.0, _FINAL_VISIBLE, _TRUE_MASS, None, False, True
     )
 
-    def accept(event: Any, process: Any) -> bool:
+    def accept(event: pythia8mc.Event, process: pythia8mc.Event) -> bool:
         finder.analyze(event)
         for jet in range(min(_CANDIDATES, finder.sizeJet())):
             if finder.pT(jet) < _CLOSE * finder.pT(0) or abs(finder.y(jet)) > rapidity:
@@ -60,7 +62,7 @@ def partonic_jet(
 
 def boosted_boson(
     parent: int, boson: int, pt: tuple[float, float], rapidity: float, opening: float
-) -> Callable[[Any, Any], bool]:
+) -> pythia.Accept:
     """Whether the boson of parent → boson …, boosted with its parent, has pT in the window.
 
     parent, boson: PDG codes; pt: (low, high) in GeV; rapidity: largest |y|; opening: largest ΔR
@@ -69,7 +71,7 @@ def boosted_boson(
     """
     module = pythia.load()
 
-    def accept(event: Any, process: Any) -> bool:
+    def accept(event: pythia8mc.Event, process: pythia8mc.Event) -> bool:
         before = next(p for p in process if p.idAbs() == parent)
         after = before
         for i in range(event.size() - 1, 0, -1):
@@ -91,14 +93,14 @@ def boosted_boson(
     return accept
 
 
-def semileptonic(pt_min: float) -> Callable[[Any, Any], bool]:
+def semileptonic(pt_min: float) -> pythia.Accept:
     """Whether an electron or muon of a W and two b quarks of the hard process are within reach.
 
     pt_min: of reconstructed leptons and jets, GeV; recoil and showers may still change a parton's
     by a third.
     """
 
-    def accept(event: Any, process: Any) -> bool:
+    def accept(event: pythia8mc.Event, process: pythia8mc.Event) -> bool:
         lepton = False
         bottoms = 0
         for particle in process:

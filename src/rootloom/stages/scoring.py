@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rootloom.baselines.base import Sample, dense, matrix
+from rootloom.baselines.base import Sample, matrix
 from rootloom.evaluation.predictions import Header, Rows, prediction_writer
 from rootloom.planning.stage import Job
 from rootloom.shards.layout import AUXILIARY
@@ -18,7 +18,7 @@ from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import EventWeights, Weighting, WeightTable
 from rootloom.stages.shared import Predicted, Scored, weights_of
 from rootloom.system import provenance
-from rootloom.types import NO_CLASS, TARGET, UNLABELLED, Column
+from rootloom.types import NO_CLASS, TARGET, UNLABELLED, Column, dense
 
 BASE = ("id", "entry", "object", "label", "weight")
 Scorer = Callable[[Mapping[str, Column], int], np.ndarray]

@@ -1,4 +1,4 @@
-"""A trained network in one file: parameters, and all that is needed to use them, as JSON."""
+"""A trained network in one file: parameters, and everything needed to use them, as JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 
 from rootloom.errors import TrainingError
 from rootloom.system.atomic import REMAKE
-from rootloom.tasks.base import Task
+from rootloom.tasks.base import Params, Task
 from rootloom.training import tensors
 from rootloom.types import Batch
 
 SCHEMA = 2
-# What the record holds, beside its schema.
+# Fields of the record, in addition to its schema.
 _FIELDS = {
     "model": dict,
     "representation": dict,
@@ -34,18 +34,18 @@ class Bundle:
     """params: nested mappings of float32 arrays. The others are JSON data.
 
     model, representation, task: their configuration sections. statistics: what normalises the
-    inputs. classes: in the order of the targets. metrics: figures of the validation split.
-    provenance: where it came from.
+    inputs. classes: in the order of the targets. metrics: of the validation split.
+    provenance: how it was made.
     """
 
-    params: Any
+    params: Params
     model: dict[str, Any]
     representation: dict[str, Any]
     task: dict[str, Any]
     statistics: dict[str, Any]
     classes: list[str]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
 def save(path: str | Path, bundle: Bundle) -> None:
@@ -55,10 +55,10 @@ def save(path: str | Path, bundle: Bundle) -> None:
     tensors.write(Path(path), arrays, {"schema": SCHEMA, **record})
 
 
-def check(task: Task, params: Any, batch: Batch) -> None:
-    """Refuse parameters that are not those of `task` on inputs like those of `batch` (B, …).
+def check(task: Task, params: Params, batch: Batch) -> None:
+    """Refuse parameters that do not fit `task` on inputs like those of `batch` (B, …).
 
-    Raises TrainingError naming the first that is missing, left over, or of another shape.
+    Raises TrainingError naming the first that is missing, unknown, or of another shape.
     """
     template = jax.eval_shape(task.init, jax.random.key(0), batch)
     tensors.restore(template, tensors.flatten(params, "params"), "params", "bundle")
@@ -67,8 +67,8 @@ def check(task: Task, params: Any, batch: Batch) -> None:
 def load(path: str | Path) -> Bundle:
     """Read a bundle.
 
-    Raises TrainingError when it is damaged, of another version or not of this program's making:
-    another field or kind of field, classes that are not distinct names, parameters that are not
+    Raises TrainingError if it is damaged, of another version or not written by this program:
+    other fields or types of fields, classes that are not distinct names, parameters that are not
     finite float32 numbers.
     """
     arrays, record = tensors.read(Path(path))
@@ -84,7 +84,7 @@ def load(path: str | Path) -> Bundle:
     return Bundle(params=tensors.unflatten(arrays, "params"), **record)
 
 
-def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
+def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, object]) -> None:
     kinds = {name: type(value) for name, value in record.items()}
     if kinds != _FIELDS:
         odd = min(kinds.items() ^ _FIELDS.items(), key=lambda item: item[0])[0]
@@ -92,6 +92,7 @@ def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any
         came = kinds[odd].__name__ if odd in kinds else "nothing"
         raise _foreign(f"{path}: {odd}", wanted, came)
     classes = record["classes"]
+    assert isinstance(classes, list)  # by _FIELDS
     if not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
         raise _foreign(f"{path}: classes", "names, no two alike", repr(classes)[:200])
     for name, array in arrays.items():
@@ -103,5 +104,5 @@ def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any
 
 
 def _foreign(where: str, expected: str, found: str) -> TrainingError:
-    fix = "take the model.safetensors that a training wrote, unchanged"
+    fix = "use an unchanged model.safetensors that a training wrote"
     return TrainingError(where, expected=expected, found=found, fix=fix)

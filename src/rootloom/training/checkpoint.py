@@ -1,33 +1,54 @@
-"""Checkpoints: everything a restart needs to go on bit for bit."""
+"""Checkpoints: everything a restart needs to continue bit for bit."""
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from rootloom.errors import TrainingError
+from rootloom.tasks.base import Params
 from rootloom.training import tensors
 from rootloom.training.state import TrainState
 
 _PATTERN = "step-*.safetensors"
-# Network file systems may show a directory as it was a minute ago.
+# Network file systems may show a directory as it was a minute before.
 _DISK_SECONDS = 90.0
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """state: on the host. best: parameters of the best epoch, or None before the first one.
+@dataclass
+class Position:
+    """Where a run is; with the state, all that a restart needs. Kept as JSON.
 
-    record: JSON data of the loop — position, running sums, early stopping, history.
+    batch: of the epoch, the next one. stale: epochs since the best one. seconds, waited: of all
+    sessions. sums: of the epoch's batches so far. history: figures of every epoch.
     """
 
+    epoch: int = 0
+    batch: int = 0
+    best_epoch: int = -1
+    best_value: float = math.inf
+    stale: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    sums: dict[str, ArrayLike] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """state: on the host. best: parameters of the best epoch, or None before the first one."""
+
     state: TrainState
-    best: Any | None
-    record: dict[str, Any]
+    best: Params | None
+    position: Position
 
 
 class Checkpoints:
@@ -42,7 +63,8 @@ class Checkpoints:
         if checkpoint.best is not None:
             arrays |= tensors.flatten(checkpoint.best, "best")
         path = self._path(int(checkpoint.state.step))
-        tensors.write(path, arrays, {"fingerprint": self.fingerprint, **checkpoint.record})
+        record = {"fingerprint": self.fingerprint, **asdict(checkpoint.position)}
+        tensors.write(path, arrays, record)
         for old in self.paths()[self.keep :]:
             old.unlink()
         return path
@@ -52,7 +74,7 @@ class Checkpoints:
         return sorted(self.directory.glob(_PATTERN), reverse=True)
 
     def load(self, template: TrainState) -> Checkpoint | None:
-        """The newest whole checkpoint, or None; warns about each damaged one it passes over.
+        """The newest intact checkpoint, or None; warns about each damaged one that it skips.
 
         template: a state of the shapes to expect. Raises TrainingError when a checkpoint belongs
         to another run or another network.
@@ -67,7 +89,7 @@ class Checkpoints:
         return None
 
     def load_step(self, template: TrainState, step: int) -> Checkpoint:
-        """The checkpoint that the lead process found; waits for a shared disk that shows it later.
+        """The checkpoint that the lead process found; waits until a shared disk shows it.
 
         Raises TrainingError when it does not come or is damaged.
         """
@@ -81,7 +103,11 @@ class Checkpoints:
         return self.directory / f"step-{step:012d}.safetensors"
 
     def _build(
-        self, path: Path, template: TrainState, arrays: dict[str, Any], record: dict[str, Any]
+        self,
+        path: Path,
+        template: TrainState,
+        arrays: dict[str, np.ndarray],
+        record: dict[str, Any],
     ) -> Checkpoint:
         found = record.pop("fingerprint", None)
         if found != self.fingerprint:
@@ -89,9 +115,9 @@ class Checkpoints:
                 str(path),
                 expected=f"a checkpoint of run {self.fingerprint}",
                 found=f"one of run {found}",
-                fix="give every run a directory of its own, or remove this one",
+                fix="give every run its own directory, or remove this one",
             )
         state = TrainState(**tensors.restore(template._asdict(), arrays, "state", str(path)))
         has_best = any(name.startswith("best/") for name in arrays)
         best = tensors.restore(template.params, arrays, "best", str(path)) if has_best else None
-        return Checkpoint(state, best, record)
+        return Checkpoint(state, best, Position(**record))

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from tensorboardX import SummaryWriter
@@ -21,7 +21,7 @@ _LOG = "log.jsonl"
 class RunLog:
     """Appends to `log.jsonl` and to TensorBoard event files in a directory.
 
-    step: where the run goes on; what an interrupted run wrote after it is dropped. lead: only the
+    step: where the run continues; later entries of an interrupted run are dropped. lead: only the
     lead process of a run on several hosts writes.
     """
 
@@ -66,15 +66,20 @@ def _lines_until(path: Path, step: int) -> list[str]:
         return []
     kept: list[str] = []
     for line in path.read_text().splitlines(keepends=True):
-        entry: dict[str, Any] | None = _parse(line)
+        entry = _parse(line)
         if entry is not None and entry["step"] <= step:
             kept.append(line)
     return kept
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+class _Entry(TypedDict):
+    split: str
+    step: int
+
+
+def _parse(line: str) -> _Entry | None:
     try:
-        entry: dict[str, Any] = json.loads(line)
+        entry: _Entry = json.loads(line)
     except json.JSONDecodeError:
-        return None  # the line that a killed run did not finish
+        return None  # an incomplete line of a killed run
     return entry

@@ -5,79 +5,29 @@ from __future__ import annotations
 import json
 import math
 import sys
-import time
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax
 import numpy as np
 
-from rootloom.cluster.running import Preempted
-from rootloom.errors import ConfigError, TrainingError, nearest
-from rootloom.tasks.base import Task
+from rootloom.errors import ConfigError, nearest
+from rootloom.tasks.base import Params, Task
 from rootloom.training import optimizer as optimizers
 from rootloom.training import parallel, resident, signals, tensors
-from rootloom.training.checkpoint import Checkpoint, Checkpoints
+from rootloom.training.checkpoint import Checkpoints
 from rootloom.training.feed import Batches, Chunk, Feed, Resident, Streamed
-from rootloom.training.leaving import Leaving
-from rootloom.training.log import RunLog
 from rootloom.training.meter import Meter
 from rootloom.training.options import TrainingOptions
-from rootloom.training.progress import Progress
-from rootloom.training.state import TrainState, initial_params, initial_state
-from rootloom.training.step import Step, evaluate_step, gradient, train_step
-from rootloom.types import Batch
+from rootloom.training.run import Run, Setup, begin, first_batch
+from rootloom.training.state import TrainState
+from rootloom.training.step import Step
 
-
-@dataclass(frozen=True)
-class Result:
-    """params: of the best epoch, on the host. history: figures of every epoch.
-
-    epochs: how many there were, of `planned`.
-    seconds: wall clock over all sessions; waiting: share of it spent waiting for input.
-    """
-
-    params: Any
-    history: list[dict[str, float]]
-    best_epoch: int
-    epochs: int
-    steps: int
-    parameters: int
-    seconds: float
-    waiting: float
-    stopped: str
-    planned: int
-
-    def summary(self) -> dict[str, Any]:
-        """How the training went, and the best epoch's figures, as JSON data."""
-        names = (
-            "parameters", "seconds", "waiting",
-            "best_epoch", "epochs", "planned", "steps", "stopped",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names} | self.history[self.best_epoch]
-
-    def history_lines(self) -> str:
-        """One JSON object an epoch, in their order, and a last one for the whole training."""
-        lines = [{"epoch": epoch, **figures} for epoch, figures in enumerate(self.history)]
-        return "".join(f"{json.dumps(line)}\n" for line in [*lines, self.summary()])
-
-
-@dataclass
-class _Position:
-    """Where a run is; with the state, all that a restart needs. Kept in checkpoints as JSON."""
-
-    epoch: int = 0
-    batch: int = 0
-    best_epoch: int = -1
-    best_value: float = math.inf
-    stale: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-    sums: dict[str, Any] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
+T = TypeVar("T")  # a state that steps change, or parameters that they judge
 
 
 def fit(
@@ -96,281 +46,240 @@ def fit(
     after SIGTERM or SIGUSR1, once a checkpoint is written; TrainingError when the loss is not
     finite or a checkpoint is another run's; ConfigError for an unknown monitored figure.
     """
-    task = task.cast(options.precision)
     with signals.watch() as interrupt:
-        run = _Run(task, training, validation, options, Path(directory), fingerprint, progress)
-        run.leaving = Leaving(interrupt)
-        try:
-            return run.finish()
-        finally:
-            run.log.close()
+        task = task.cast(options.precision)
+        setup = Setup(task, training, validation, options, first_batch(validation))
+        _check_monitor(setup)
+        checkpoints = Checkpoints(Path(directory), fingerprint, options.keep_checkpoints)
+        run = begin(setup, checkpoints, interrupt, progress=progress)
+        with closing(run.session.log):
+            feeds = None if run.over else _feeds(run)
+            while feeds and not run.over:
+                _train_epoch(run, feeds.training)
+                figures = _validate(run, feeds.validation)
+                _log_validation(run, figures)
+                _judge(run, figures)
+                _end_epoch(run, figures)
+                if not run.over:
+                    run.pause()
+            run.save()
+            return _result(run)
 
 
-class _Run:
-    """The state of a training between its methods."""
+@dataclass(frozen=True)
+class Result:
+    """params: of the best epoch, on the host. history: figures of every epoch.
 
-    leaving: Leaving
+    epochs: how many there were, of `planned`.
+    seconds: wall clock over all sessions; waiting: share of it spent waiting for input.
+    """
 
-    def __init__(
-        self,
-        task: Task,
-        training: Batches,
-        validation: Batches,
-        options: TrainingOptions,
-        directory: Path,
-        fingerprint: str,
-        progress: bool,
-    ) -> None:
-        self.task, self.training, self.validation = task, training, validation
-        self.options = options
-        directory.mkdir(parents=True, exist_ok=True)
-        self.checkpoints = Checkpoints(directory, fingerprint, options.keep_checkpoints)
-        self.steps_per_epoch = training.batches_per_epoch
-        with closing(validation.epoch(0)) as batches:
-            self.example = next(batches)
-        _check_monitor(task, self.example, options)
-        state, self.best, self.position = self._start(self.example)
-        self.step = int(state.step)
-        self.state = parallel.replicate(state, len(self.example.weight))
-        self.meter = Meter("training step", self.position.sums)
-        lead = parallel.is_lead()
-        self.log = RunLog(directory, self.step, tensorboard=options.tensorboard, lead=lead)
-        left = options.epochs * self.steps_per_epoch - self.step
-        rows_per_batch = training.rows / max(1, self.steps_per_epoch)
-        self.progress = Progress(left, rows_per_batch, enabled=progress and lead)
-        self._clock, self._waited = time.monotonic(), training.waited_seconds
-        self._saved = time.monotonic()
+    params: Params
+    history: list[dict[str, float]]
+    best_epoch: int
+    epochs: int
+    steps: int
+    parameters: int
+    seconds: float
+    waiting: float
+    stopped: str
+    planned: int
 
-    def _start(self, example: Batch) -> tuple[TrainState, Any, _Position]:
-        params = initial_params(self.task, example, self.options.seed)
-        groups = self.task.groups(params)
-        rule = optimizers.build(self.options, self.steps_per_epoch, groups)
-        self._step: Step = partial(train_step, self.task, rule, self.training.scale)
-        self._gradient = parallel.on_every_device(partial(gradient, self.task, self.training.scale))
-        self._rate = optimizers.schedule(self.options, self.steps_per_epoch)
-        state = initial_state(params, rule, self.options.seed)
-        found = self._newest(state)
-        if found is None:
-            return state, None, _Position()
-        return found.state, found.best, _Position(**found.record)
+    def summary(self) -> dict[str, float | str]:
+        """How the training went, and the best epoch's figures, as JSON data."""
+        names = (
+            "parameters", "seconds", "waiting",
+            "best_epoch", "epochs", "planned", "steps", "stopped",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names} | self.history[self.best_epoch]
 
-    def _newest(self, state: TrainState) -> Checkpoint | None:
-        """The checkpoint to go on from: the lead's choice, as others may see the disk later."""
-        if parallel.alone():
-            return self.checkpoints.load(state)
-        found = self.checkpoints.load(state) if parallel.is_lead() else None
-        step = int(parallel.gather(-1 if found is None else int(found.state.step))[0])
-        if parallel.is_lead() or step < 0:
-            return found
-        return self.checkpoints.load_step(state, step)
-
-    def finish(self) -> Result:
-        """Epochs until the end; the result holds the best one's parameters."""
-        if not self._ended():
-            self._settle()
-        while not self._ended():
-            self._train_epoch()
-            self._end_epoch()
-            if not self._ended():
-                self._pause()
-        self._save()
-        place, best = self.position, self.best
-        early = place.epoch < self.options.epochs
-        if early:
-            self.progress.note(
-                f"stopped early after epoch {place.epoch} of {self.options.epochs}: best epoch "
-                f"{place.best_epoch + 1}, patience {self.options.early_stopping.patience}",
-                last=True,
-            )
-        return Result(
-            params=best,
-            history=place.history,
-            best_epoch=place.best_epoch,
-            epochs=place.epoch,
-            steps=self.step,
-            parameters=sum(leaf.size for leaf in jax.tree.leaves(best)),
-            seconds=place.seconds,
-            waiting=place.waited / max(place.seconds, 1e-9),
-            stopped="no more gain" if early else "last epoch",
-            planned=self.options.epochs,
-        )
-
-    def _ended(self) -> bool:
-        patience = self.options.early_stopping.patience
-        stopped = patience is not None and self.position.stale >= patience
-        return stopped or self.position.epoch >= self.options.epochs
-
-    def _settle(self) -> None:
-        """Keep the rows on the devices where they fit and that is of use."""
-        room = self.options.resident_bytes
-        why = resident.hindrance(self.task, self.example) if room else "resident_bytes is 0"
-        evaluate = partial(evaluate_step, self.task)
-        self._trainer, room = self._feed(self.training, self._step, room, why, updates=True)
-        self._evaluator, _ = self._feed(self.validation, evaluate, room, why, updates=False)
-
-    def _feed(
-        self, batches: Batches, step: Step, room: int, why: str, *, updates: bool
-    ) -> tuple[Feed, int]:
-        """How the batches come, and what is left of the room, in bytes. why: they must be sent."""
-        devices = len(self.example.weight)
-        found = why or resident.settle(batches, devices, room, self._leave_if_agreed)
-        rows = f"{batches.rows:,} {'training' if updates else 'validation'} rows"
-        if isinstance(found, str):
-            self.progress.note(f"{rows} are sent batch by batch: {found}")
-            return Streamed(batches, step, updates=updates), room
-        held, taken = found
-        self.progress.note(f"{rows} stay on the device: {taken / 1e6:.1f} MB")
-        return Resident(batches, held, step, updates=updates), room - taken
-
-    def _train_epoch(self) -> None:
-        place, every = self.position, self.options.log_every
-        self._logged = self.step
-        with closing(self._trainer.epoch(place.epoch, place.batch, self._room)) as chunks:
-            for chunk in chunks:
-                self._histograms(chunk)
-                self.state, sums = chunk.run(self.state)
-                self.meter.add(self.step + 1, chunk.steps, chunk.rows, sums)
-                self.step += chunk.steps
-                place.batch += chunk.steps
-                for step in range(self._logged // every * every + every, self.step + 1, every):
-                    self._log_steps(step)
-                if place.batch < self.steps_per_epoch:
-                    self._pause()
-        self._collect()
-        self.progress.advance(self.step - self._logged, f"epoch {place.epoch + 1}")
-
-    def _room(self) -> int:
-        """Steps until one at which there is more to do than to note its sums."""
-        every = (self.options.checkpoint_every_steps, self.options.histograms_every)
-        return min((n - self.step % n for n in every if n), default=sys.maxsize)
-
-    def _log_steps(self, step: int) -> None:
-        self._collect(step)
-        means = {n: float(v) for n, v in self.meter.means().items() if v.ndim == 0}
-        self._tick()
-        extra = {
-            "learning_rate": float(self._rate(step)),
-            "waiting": self.position.waited / max(self.position.seconds, 1e-9),
-        }
-        self.log.scalars("training", step, {**means, **extra})
-        self.progress.advance(
-            step - self._logged,
-            f"epoch {self.position.epoch + 1}/{self.options.epochs} "
-            f"batch {self.position.batch}/{self.steps_per_epoch} loss {means['loss']:.4f}",
-        )
-        self._logged = step
-
-    def _histograms(self, chunk: Chunk) -> None:
-        every = self.options.histograms_every
-        if not every or self.step % every:
-            return
-        gradients, _ = self._gradient(self.state, chunk.first())
-        for group, tree in (("gradients", gradients), ("weights", self.state.params)):
-            arrays = tensors.flatten(parallel.first(tree), group)
-            self.log.histograms(self.step, arrays)
-
-    def _end_epoch(self) -> None:
-        place = self.position
-        meter, number = Meter("validation batch"), 0
-        with closing(self._evaluator.epoch(0, 0, lambda: sys.maxsize)) as chunks:
-            for chunk in chunks:
-                meter.add(
-                    number, chunk.steps, chunk.rows, chunk.run(optimizers.kept(self.state))[1]
-                )
-                number += chunk.steps
-                self._leave_if_agreed()  # the epoch's validation begins anew
-        meter.collect()
-        means = meter.means()
-        figures = {"loss": means["loss"], **self.task.summary(means)}
-        numbers = {n: float(v) for n, v in figures.items() if np.ndim(v) == 0}
-        train_means = {n: float(v) for n, v in self.meter.means().items() if v.ndim == 0}
-        self.log.scalars("validation", self.step, {"epoch": place.epoch, **numbers})
-        for name, value in figures.items():
-            if np.ndim(value) == 2:
-                self.log.matrix("validation", self.step, name, np.asarray(value))
-        place.history.append({f"training_{n}": v for n, v in train_means.items()} | numbers)
-        self._judge(numbers[self.options.early_stopping.monitor])
-        place.epoch, place.batch, place.sums = place.epoch + 1, 0, {}
-        self.meter.reset()
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-        self.progress.note(
-            f"epoch {place.epoch}/{self.options.epochs}  "
-            f"training loss {train_means['loss']:.4f}, validation {shown}"
-        )
-        self._tick()
-
-    def _judge(self, value: float) -> None:
-        """Keep the parameters if the monitored figure is the best one so far."""
-        place, rule = self.position, self.options.early_stopping
-        cost = value if rule.goal == "lowest" else -value
-        cost = math.inf if math.isnan(cost) else cost
-        if place.best_epoch < 0 or cost < place.best_value - rule.minimum_gain:
-            self.best = parallel.first(optimizers.kept(self.state))
-            place.best_epoch, place.best_value, place.stale = place.epoch, cost, 0
-        else:
-            place.stale += 1
-
-    def _collect(self, last: int | None = None) -> None:
-        try:
-            self.meter.collect(last)
-        except TrainingError as error:
-            paths = self.checkpoints.paths()
-            good = str(paths[0]) if paths else "none was written"
-            raise TrainingError(
-                error.where,
-                expected=error.expected,
-                found=error.found,
-                fix=f"{error.fix}; last good checkpoint: {good}",
-            ) from None
-        self.position.sums = {n: np.asarray(v).tolist() for n, v in self.meter.sums.items()}
-
-    def _pause(self) -> None:
-        """Between two steps: leave when asked to, and save when it is time."""
-        self._leave_if_agreed()
-        every = self.options.checkpoint_every_steps
-        minutes = (time.monotonic() - self._saved) / 60
-        if (every and self.step % every == 0) or minutes > self.options.checkpoint_every_minutes:
-            self._save()
-
-    def _leave_if_agreed(self) -> None:
-        if self.leaving.agreed():
-            self._leave()
-
-    def _leave(self) -> NoReturn:
-        self._save()
-        parallel.meet()  # the first to end would take the others with it, the lead still writing
-        raise Preempted(f"{self.leaving.why()} at step {self.step}; the checkpoint is written")
-
-    def _save(self) -> None:
-        self._collect()
-        self._tick()
-        if parallel.is_lead():
-            state = parallel.first(self.state)
-            self.checkpoints.save(Checkpoint(state, self.best, asdict(self.position)))
-        self._saved = time.monotonic()
-
-    def _tick(self) -> None:
-        """Move the clocks of this session into the run's."""
-        now, waited = time.monotonic(), self.training.waited_seconds
-        self.position.seconds += now - self._clock
-        self.position.waited += waited - self._waited
-        self._clock, self._waited = now, waited
+    def history_lines(self) -> str:
+        """One JSON object an epoch, in their order, and a last one for the whole training."""
+        lines = [{"epoch": epoch, **figures} for epoch, figures in enumerate(self.history)]
+        return "".join(f"{json.dumps(line)}\n" for line in [*lines, self.summary()])
 
 
-def _check_monitor(task: Task, example: Batch, options: TrainingOptions) -> None:
+# A figure of a split: a number, or a matrix that is shown as an image.
+_Figures: TypeAlias = Mapping[str, float | np.ndarray]
+
+
+def _check_monitor(setup: Setup) -> None:
     """Refuse an unknown figure before the first epoch is spent on it."""
-    local = jax.tree.map(lambda x: x[0], example)
+    task, monitor = setup.task, setup.options.early_stopping.monitor
+    local = jax.tree.map(lambda x: x[0], setup.example)
 
     def metrics(key: jax.Array) -> dict[str, jax.Array]:
         return task.loss(task.init(key, local), local, key, train=False)[1]
 
     shapes = jax.eval_shape(metrics, jax.random.key(0))
     figures = task.summary({name: np.zeros(value.shape[1:]) for name, value in shapes.items()})
-    known = ["loss", *(name for name, value in figures.items() if np.ndim(value) == 0)]
-    if options.early_stopping.monitor not in known:
+    known = ["loss", *_numbers(figures)]
+    if monitor not in known:
         raise ConfigError(
             "training.early_stopping.monitor",
             expected="a figure of the task",
-            found=f"'{options.early_stopping.monitor}'",
-            fix=nearest(options.early_stopping.monitor, known),
+            found=f"'{monitor}'",
+            fix=nearest(monitor, known),
         )
+
+
+class _Feeds(NamedTuple):
+    training: Feed[TrainState]
+    validation: Feed[Params]
+
+
+def _feeds(run: Run) -> _Feeds:
+    """How batches come: rows stay on the devices where they fit and that is of use."""
+    setup, room = run.setup, run.setup.options.resident_bytes
+    why = resident.reason_to_stream(setup.task, setup.example) if room else "resident_bytes is 0"
+    training, taken = _feed(run, setup.training, run.steps.update, room, why, updates=True)
+    validation, _ = _feed(
+        run, setup.validation, run.steps.evaluate, room - taken, why, updates=False
+    )
+    return _Feeds(training, validation)
+
+
+def _feed(
+    run: Run, batches: Batches, step: Step[T], room: int, why: str, *, updates: bool
+) -> tuple[Feed[T], int]:
+    """A split's feed, and what it takes of `room`, in bytes. why: its batches must be sent."""
+    devices, progress = len(run.setup.example.weight), run.session.progress
+    held = why or resident.place_on_devices(batches, devices, room, run.leave_if_agreed)
+    rows = f"{batches.rows:,} {'training' if updates else 'validation'} rows"
+    if isinstance(held, str):
+        progress.note(f"{rows} are sent batch by batch: {held}")
+        return Streamed(batches, step, updates=updates), 0
+    placed, taken = held
+    progress.note(f"{rows} stay on the device: {taken / 1e6:.1f} MB")
+    return Resident(batches, placed, step, updates=updates), taken
+
+
+def _train_epoch(run: Run, feed: Feed[TrainState]) -> None:
+    """What is left of the epoch's steps."""
+    place, every, logged = run.position, run.setup.options.log_every, run.step
+    with closing(feed.epoch(place.epoch, place.batch, partial(_steps_in_a_row, run))) as chunks:
+        for chunk in chunks:
+            _log_histograms(run, chunk)
+            run.state, sums = chunk.run(run.state)
+            run.meter.add(run.step + 1, chunk.steps, chunk.rows, sums)
+            run.step += chunk.steps
+            place.batch += chunk.steps
+            for step in range(logged // every * every + every, run.step + 1, every):
+                _log_training(run, step, step - logged)
+                logged = step
+            if place.batch < run.setup.steps_per_epoch:
+                run.pause()
+    run.collect()
+    run.session.progress.advance(run.step - logged, f"epoch {place.epoch + 1}")
+
+
+def _steps_in_a_row(run: Run) -> int:
+    """Steps until one at which there is more to do than to note its sums."""
+    options = run.setup.options
+    every = (options.checkpoint_every_steps, options.histograms_every)
+    return min((n - run.step % n for n in every if n), default=sys.maxsize)
+
+
+def _log_histograms(run: Run, chunk: Chunk[TrainState]) -> None:
+    every = run.setup.options.histograms_every
+    if not every or run.step % every:
+        return
+    gradients, _ = run.steps.gradient(run.state, chunk.first())
+    for group, tree in (("gradients", gradients), ("weights", run.state.params)):
+        arrays = tensors.flatten(parallel.first(tree), group)
+        run.session.log.histograms(run.step, arrays)
+
+
+def _log_training(run: Run, step: int, since: int) -> None:
+    """Means of the epoch up to `step`, the last of `since` new ones."""
+    run.collect(step)
+    means, place = _numbers(run.meter.means()), run.position
+    run.tick()
+    extra = {
+        "learning_rate": float(run.steps.learning_rate(step)),
+        "waiting": place.waited / max(place.seconds, 1e-9),
+    }
+    run.session.log.scalars("training", step, {**means, **extra})
+    run.session.progress.advance(
+        since,
+        f"epoch {place.epoch + 1}/{run.setup.options.epochs} "
+        f"batch {place.batch}/{run.setup.steps_per_epoch} loss {means['loss']:.4f}",
+    )
+
+
+def _validate(run: Run, feed: Feed[Params]) -> _Figures:
+    """The validation split's loss and the task's figures."""
+    meter, number = Meter("validation batch"), 0
+    with closing(feed.epoch(0, 0, lambda: sys.maxsize)) as chunks:
+        for chunk in chunks:
+            _, sums = chunk.run(optimizers.kept(run.state))
+            meter.add(number, chunk.steps, chunk.rows, sums)
+            number += chunk.steps
+            run.leave_if_agreed()  # the epoch's validation begins anew
+    meter.collect()
+    means = meter.means()
+    return {"loss": means["loss"], **run.setup.task.summary(means)}
+
+
+def _log_validation(run: Run, figures: _Figures) -> None:
+    log = run.session.log
+    log.scalars("validation", run.step, {"epoch": run.position.epoch, **_numbers(figures)})
+    for name, value in figures.items():
+        if np.ndim(value) == 2:
+            log.matrix("validation", run.step, name, np.asarray(value))
+
+
+def _judge(run: Run, figures: _Figures) -> None:
+    """Keep the parameters if the monitored figure is the best one so far."""
+    place, rule = run.position, run.setup.options.early_stopping
+    value = float(figures[rule.monitor])
+    cost = value if rule.goal == "lowest" else -value
+    cost = math.inf if math.isnan(cost) else cost
+    if place.best_epoch < 0 or cost < place.best_value - rule.minimum_gain:
+        run.best = parallel.first(optimizers.kept(run.state))
+        place.best_epoch, place.best_value, place.stale = place.epoch, cost, 0
+    else:
+        place.stale += 1
+
+
+def _end_epoch(run: Run, figures: _Figures) -> None:
+    """Note the epoch's figures and stand before the next one."""
+    place, numbers, training = run.position, _numbers(figures), _numbers(run.meter.means())
+    place.history.append({f"training_{n}": v for n, v in training.items()} | numbers)
+    place.epoch, place.batch, place.sums = place.epoch + 1, 0, {}
+    run.meter.reset()
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+    run.session.progress.note(
+        f"epoch {place.epoch}/{run.setup.options.epochs}  "
+        f"training loss {training['loss']:.4f}, validation {shown}"
+    )
+    run.tick()
+
+
+def _result(run: Run) -> Result:
+    place, options = run.position, run.setup.options
+    early = place.epoch < options.epochs
+    if early:
+        run.session.progress.note(
+            f"stopped early after epoch {place.epoch} of {options.epochs}: best epoch "
+            f"{place.best_epoch + 1}, patience {options.early_stopping.patience}",
+            last=True,
+        )
+    assert run.best is not None  # the first epoch is the best one so far
+    return Result(
+        params=run.best,
+        history=place.history,
+        best_epoch=place.best_epoch,
+        epochs=place.epoch,
+        steps=run.step,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(run.best)),
+        seconds=place.seconds,
+        waiting=place.waited / max(place.seconds, 1e-9),
+        stopped="no more gain" if early else "last epoch",
+        planned=options.epochs,
+    )
+
+
+def _numbers(figures: _Figures) -> dict[str, float]:
+    """Those that are no matrices."""
+    return {name: float(value) for name, value in figures.items() if np.ndim(value) == 0}

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.tasks.base import Params
 from rootloom.training.options import TrainingOptions
+from rootloom.training.state import TrainState
+
+T = TypeVar("T")  # a tree of arrays
 
 
 def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
@@ -28,11 +33,11 @@ def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
 
 
 def build(
-    options: TrainingOptions, steps_per_epoch: int, groups: Any
+    options: TrainingOptions, steps_per_epoch: int, groups: Mapping[str, object]
 ) -> optax.GradientTransformation:
-    """The update rule; each parameter group of the task gets a state of its own.
+    """The update rule; each parameter group of the task has its own state.
 
-    groups: the task's tree of group names. Raises ConfigError for a rate of a group it lacks.
+    groups: the task's tree of group names. Raises ConfigError for a rate of an unknown group.
     """
     names, factors = sorted(set(jax.tree.leaves(groups))), options.group_rates
     for name in factors:
@@ -55,29 +60,31 @@ def build(
 
 
 class Average(NamedTuple):
-    """Moving average of the parameters, and the updates it has seen."""
+    """Moving average of the parameters, and the number of updates in it."""
 
-    params: Any
-    count: Any
+    params: Params
+    count: jax.Array  # type: ignore[assignment]  # a tuple's method; checkpoints know the name
 
 
-def kept(state: Any) -> Any:
-    """What a TrainState's parameters are judged and kept by: their average, if there is one."""
+def kept(state: TrainState) -> Params:
+    """The parameters of a state to validate and keep: their average, if there is one."""
     last = state.opt_state[-1]
     return last.params if isinstance(last, Average) else state.params
 
 
 def _averaging(decay: float) -> optax.GradientTransformation:
-    """Keeps the average of what the updates before it lead to, and changes none of them.
+    """A transformation that averages the parameters after each update, without changing updates.
 
-    The first updates are forgotten sooner, min(decay, (1 + n) / (10 + n)) after n of them, as
-    TensorFlow's ExponentialMovingAverage does: the initial values are no part of the average.
+    The decay after n updates is min(decay, (1 + n) / (10 + n)), as in
+    TensorFlow's ExponentialMovingAverage, so that the initial values are soon forgotten.
     """
 
-    def init(params: Any) -> Average:
+    def init(params: Params) -> Average:
         return Average(jax.tree.map(jnp.array, params), jnp.zeros((), jnp.int32))
 
-    def update(updates: Any, state: Average, params: Any = None) -> tuple[Any, Average]:
+    def update(
+        updates: Params, state: Average, params: Params | None = None
+    ) -> tuple[Params, Average]:
         count = state.count.astype(jnp.float32)
         keep = jnp.minimum(decay, (1.0 + count) / (10.0 + count))
         following = optax.apply_updates(params, updates)
@@ -105,6 +112,6 @@ def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTrans
     return optax.chain(*parts)
 
 
-def _weights(params: Any) -> Any:
+def _weights(params: T) -> T:
     """True for matrices and kernels, False for biases and other vectors."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
 
-from rootloom.tasks.base import Predictor
+from rootloom.tasks.base import Params, Predictor
 from rootloom.training import parallel
 from rootloom.training.feed import Batches
-from rootloom.types import Batch
+from rootloom.types import Batch, Tensor
 
 
 def predict(
-    task: Predictor, params: Any, loader: Batches
+    task: Predictor, params: Params, loader: Batches
 ) -> Iterator[tuple[dict[str, np.ndarray], Batch]]:
     """The task's columns, (n,) each, with target, weight and id of the same n rows.
 
-    loader: unshuffled, so that rows come in file order; its padding is dropped. The batches come
-    without their inputs, whose axes need not be rows.
+    loader: without shuffling, so that rows are in file order; padding is dropped. The batches are
+    yielded without their inputs, whose axes need not be rows.
     """
-    # The key is for tasks that sample; the same one always, so that predictions repeat.
+    # The key is for tasks that sample; always the same, so that predictions are reproducible.
     run = parallel.on_every_device(lambda p, batch: task.predict(p, batch, jax.random.key(0)))
     left, replicated = loader.rows, None
     waiting: tuple[dict[str, jax.Array], Batch] | None = None
@@ -45,7 +44,7 @@ def _rows(
 ) -> tuple[dict[str, np.ndarray], Batch]:
     """The first `left` rows of a batch whose leaves lead with (devices, B)."""
 
-    def flat(leaf: Any) -> np.ndarray:
+    def flat(leaf: Tensor) -> np.ndarray:
         values = np.asarray(leaf)
         return values.reshape(-1, *values.shape[2:])[:left]
 

@@ -1,24 +1,25 @@
-"""One step of training and one of evaluation, as they run on a device."""
+"""One step of training and one of validation, as they run on a device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rootloom.tasks.base import Task
+from rootloom.tasks.base import Params, Task
 from rootloom.training.parallel import total
 from rootloom.training.state import TrainState
 from rootloom.types import Batch
 
-# Sums over a batch, of all devices together: "weight" Σ|w|, the others Σw·value.
-Sums = dict[str, Array]
+# Sums over a batch on all devices: "weight" is Σ|w|, the others are Σw·value.
+Sums: TypeAlias = dict[str, Array]
+T = TypeVar("T")  # a state that steps change, or parameters that they judge
 # What a batch makes of a state, or of parameters that stay as they are, and the batch's sums.
-Step: TypeAlias = Callable[[Any, Batch], tuple[Any, Sums]]
+Step: TypeAlias = Callable[[T, Batch], tuple[T, Sums]]
 
 
 def train_step(
@@ -31,9 +32,9 @@ def train_step(
     """One update by the gradient of Σw·loss / `scale` over the batch of all devices.
 
     scale: N·⟨|w|⟩, the rows of a full batch times the mean |weight| of the training split. It is a
-    constant of the training, so that the steps of an epoch add up to the gradient of the split's
-    own mean loss. The weights of the batch at hand must not take its place: a rare, heavy row would
-    then weigh less in the batches that it is in, and the optimum would be that of another loss.
+    constant of the training, so that the steps of an epoch add up to the gradient of the mean loss
+    of the split. The sum of weights of the batch must not be used instead: a rare row with a large
+    weight would then count less in its batch, and another loss would be minimised.
     """
     gradients, sums = gradient(task, scale, state, batch)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -42,11 +43,11 @@ def train_step(
     return TrainState(params, opt_state, state.step + 1, state.key), sums
 
 
-def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple[Any, Sums]:
+def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple[Params, Sums]:
     """Gradient of Σw·loss / `scale`, and the batch's sums."""
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
 
-    def objective(params: Any) -> tuple[Array, Sums]:
+    def objective(params: Params) -> tuple[Array, Sums]:
         loss, metrics = task.loss(params, batch, key, train=True)  # (B,) each
         sums = weighted_sums(batch.weight, {"loss": loss, **metrics})
         return sums["loss"] / scale, sums
@@ -55,28 +56,28 @@ def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple
     return total((gradients, sums))
 
 
-def evaluate_step(task: Task, params: Any, batch: Batch) -> tuple[Any, Sums]:
-    """The parameters as they are, and the batch's sums."""
+def evaluate_step(task: Task, params: Params, batch: Batch) -> tuple[Params, Sums]:
+    """The unchanged parameters, and the batch's sums."""
     loss, metrics = task.loss(params, batch, jax.random.key(0), train=False)
     return params, total(weighted_sums(batch.weight, {"loss": loss, **metrics}))
 
 
-def single(step: Step, state: Any, batch: Batch) -> tuple[Any, Sums]:
+def single(step: Step[T], state: T, batch: Batch) -> tuple[T, Sums]:
     """One step, its sums with a leading axis (1,)."""
     state, sums = step(state, batch)
     return state, jax.tree.map(lambda value: value[None], sums)
 
 
 def series(
-    step: Step, most: int, state: Any, rows: Batch, order: Array, first: Array, count: Array
-) -> tuple[Any, Sums]:
+    step: Step[T], most: int, state: T, rows: Batch, order: Array, first: Array, count: Array
+) -> tuple[T, Sums]:
     """`count` steps over batches `first`, `first` + 1, …; sums lead with (most,), zero past them.
 
-    rows, order: see `pick`. How often the loop goes round is no part of the compiled program:
-    a training's bits do not depend on where its steps were cut into series.
+    rows, order: see `pick`. The number of steps is not part of the compiled program, so the bits of
+    a training do not depend on how its steps are divided into calls.
     """
 
-    def body(done: Array, held: tuple[Any, Sums]) -> tuple[Any, Sums]:
+    def body(done: Array, held: tuple[T, Sums]) -> tuple[T, Sums]:
         state, sums = held
         state, found = step(state, pick(rows, order, first + done))
         return state, jax.tree.map(lambda all_, one: all_.at[done].set(one), sums, found)
@@ -89,8 +90,8 @@ def series(
 def pick(rows: Batch, order: Array, number: Array) -> Batch:
     """Batch `number` of an epoch.
 
-    rows: leaves (R, …), or (1, …) of what all rows have in common. order: (batches, B) int32,
-    row numbers; R or above stands for padding, all zero.
+    rows: leaves (R, …), or (1, …) if equal in all rows. order: (batches, B) int32,
+    row numbers; R or above is padding, all zero.
     """
     chosen = order[number]
     count = max(len(leaf) for leaf in jax.tree.leaves(rows))
@@ -104,9 +105,9 @@ def pick(rows: Batch, order: Array, number: Array) -> Batch:
 
 
 def weighted_sums(weight: Array, values: dict[str, Array]) -> Sums:
-    """Σ|w| and Σw·value over the first axis; rows of weight 0 never count, whatever their value.
+    """Σ|w| and Σw·value over the first axis; values of rows with weight 0 are ignored.
 
-    Signed weights may cancel: Σ|w| is what a mean is divided by, as in the objective.
+    Signed weights may cancel, so a mean is divided by Σ|w|, as in the objective.
     """
     sums = {"weight": jnp.sum(jnp.abs(weight))}
     for name, value in values.items():

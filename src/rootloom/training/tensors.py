@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -16,18 +16,21 @@ from safetensors.numpy import save
 from rootloom.errors import FAULTS, TrainingError, reason
 from rootloom.system import faults
 from rootloom.system.atomic import REMAKE, write_bytes
+from rootloom.tasks.base import Params
 
 _HEADER = "rootloom"
 
+T = TypeVar("T")  # a tree of arrays
 
-def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, object]) -> None:
     """One file with the arrays and, in its header, the record and a checksum of both."""
-    # The format stores bytes in memory order and would scramble anything not C-contiguous.
+    # The format stores bytes in memory order: arrays must be C-contiguous.
     whole = {
         name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()
     }
     text = json.dumps(record, sort_keys=True)
-    # One entry: the format keeps several in no particular order, and equal runs write equal files.
+    # One entry, because the order of several is not fixed and equal runs must write equal files.
     header = json.dumps({"record": text, "sha256": _checksum(whole, text)})
     write_bytes(path, save(whole, metadata={_HEADER: header}))
 
@@ -58,7 +61,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _check_names(arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises ValueError for a name that is no path of plain words, or lies below another array."""
+    """Raise ValueError for a name that is not a path, or lies below another array."""
     for name in arrays:
         parts = name.split("/")
         if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
@@ -68,16 +71,16 @@ def _check_names(arrays: Mapping[str, np.ndarray]) -> None:
                 raise ValueError(f"an array {name!r} below another array")
 
 
-def flatten(tree: Any, prefix: str) -> dict[str, np.ndarray]:
+def flatten(tree: object, prefix: str) -> dict[str, np.ndarray]:
     """Leaves by their path, "prefix/layer/kernel"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {_name(prefix, path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def restore(template: Any, arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> Any:
+def restore(template: T, arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> T:
     """The tree of `template` with leaves from `arrays`.
 
-    Raises TrainingError naming the first leaf that is missing, left over, or of another shape.
+    Raises TrainingError naming the first leaf that is missing, unknown, or of another shape.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [_name(prefix, path) for path, _ in leaves]
@@ -97,7 +100,7 @@ def restore(template: Any, arrays: Mapping[str, np.ndarray], prefix: str, where:
     return jax.tree.unflatten(structure, [arrays[name] for name in names])
 
 
-def unflatten(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
+def unflatten(arrays: Mapping[str, np.ndarray], prefix: str) -> Params:
     """Nested mappings from leaves by path."""
     tree: dict[str, Any] = {}
     for name, array in arrays.items():
@@ -111,7 +114,7 @@ def unflatten(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
     return tree
 
 
-def _name(prefix: str, path: tuple[Any, ...]) -> str:
+def _name(prefix: str, path: tuple[object, ...]) -> str:
     return f"{prefix}/{jax.tree_util.keystr(path, simple=True, separator='/')}"
 
 

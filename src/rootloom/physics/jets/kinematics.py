@@ -68,15 +68,3 @@ def delta_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def delta_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """sqrt(Δy² + Δφ²) of two arrays of momenta (..., 4)."""
     return np.hypot(rapidity(a) - rapidity(b), delta_phi(phi(a), phi(b)))
-
-
-def boost(p: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """Momenta boosted by a velocity `beta` (..., 3) in units of c, |beta| < 1."""
-    beta = np.asarray(beta, np.float64)
-    b2 = np.sum(beta**2, axis=-1)
-    gamma = 1.0 / np.sqrt(1.0 - b2)
-    along = np.sum(p[..., :3] * beta, axis=-1)
-    # (γ − 1)/β² without the 0/0 of a vanishing boost
-    factor = gamma**2 / (1.0 + gamma)
-    space = p[..., :3] + ((factor * along + gamma * p[..., 3])[..., None]) * beta
-    return np.concatenate([space, (gamma * (p[..., 3] + along))[..., None]], axis=-1)

@@ -1,14 +1,12 @@
-"""Functions of numbers, one by one; truths count as 0 and 1, and what comes out is float64."""
+"""Functions of single numbers; booleans count as 0 and 1, and results are float64."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import awkward as ak
 import numpy as np
 
 from rootloom.rootio.functions.registry import function, of_numpy
-from rootloom.rootio.functions.values import is_vector, real, refuse, truth, whole_or_real
+from rootloom.rootio.functions.values import Value, is_vector, real, refuse, truth, whole_or_real
 
 GROUP = "Numbers one by one"
 
@@ -42,67 +40,67 @@ for _ufunc, _doc, _example, _gives in (
 
 
 @function(GROUP, "arctan2(MET_phi, run)", [1.249, -1.249, 0.245])
-def arctan2(y: Any, x: Any) -> Any:
+def arctan2(y: Value, x: Value) -> Value:
     """Angle of the point (x, y) in (-π, π]; y comes first."""
     return np.arctan2(real(y), real(x))
 
 
 @function(GROUP, "abs(MET_phi)", [3.0, 3.0, 0.5], name="abs")
-def _abs(x: Any) -> Any:
+def _abs(x: Value) -> Value:
     """Absolute value."""
     return np.absolute(whole_or_real(x))
 
 
 @function(GROUP, "sign(MET_phi)", [1.0, -1.0, 1.0])
-def sign(x: Any) -> Any:
+def sign(x: Value) -> Value:
     """-1, 0 or 1."""
     return np.sign(whole_or_real(x))
 
 
 @function(GROUP, "round(MET_pt / 7)", [6.0, 4.0, 9.0], name="round")
-def _round(x: Any) -> Any:
-    """The nearest whole number; of two, the even one."""
+def _round(x: Value) -> Value:
+    """The nearest whole number; the even one of two equally near."""
     return np.rint(real(x))
 
 
 @function(GROUP, "isfinite(log(MET_phi))", [True, False, True])
-def isfinite(x: Any) -> Any:
-    """False for NaN, as an absent object is, and infinities."""
+def isfinite(x: Value) -> Value:
+    """False for NaN (also of an absent object) and infinities."""
     return np.isfinite(real(x))
 
 
 @function(GROUP, "isnan(log(MET_phi))", [False, True, False])
-def isnan(x: Any) -> Any:
-    """True for NaN, as an absent object is."""
+def isnan(x: Value) -> Value:
+    """True for NaN, also of an absent object."""
     return np.isnan(real(x))
 
 
 @function(GROUP, "minimum(MET_pt, 50)", [40.0, 25.0, 50.0])
-def minimum(x: Any, y: Any) -> Any:
+def minimum(x: Value, y: Value) -> Value:
     """The smaller of two numbers."""
     return np.minimum(whole_or_real(x), whole_or_real(y))
 
 
 @function(GROUP, "maximum(MET_pt, 50)", [50.0, 50.0, 60.0])
-def maximum(x: Any, y: Any) -> Any:
+def maximum(x: Value, y: Value) -> Value:
     """The larger of two numbers."""
     return np.maximum(whole_or_real(x), whole_or_real(y))
 
 
 @function(GROUP, "clip(MET_pt, 30, 50)", [40.0, 30.0, 50.0])
-def clip(x: Any, low: Any, high: Any) -> Any:
-    """`x` brought into [low, high]."""
+def clip(x: Value, low: Value, high: Value) -> Value:
+    """`x` limited to [low, high]."""
     return np.minimum(np.maximum(whole_or_real(x), whole_or_real(low)), whole_or_real(high))
 
 
 @function(GROUP, "pow(MET_pt, 2)", [1600.0, 625.0, 3600.0], name="pow")
-def power(x: Any, y: Any) -> Any:
+def power(x: Value, y: Value) -> Value:
     """x to the power y, as `x ** y`."""
     return np.power(real(x), real(y))
 
 
 @function(GROUP, "where(MET_pt > 30, MET_pt, -1)", [40.0, -1.0, 60.0])
-def where(condition: Any, yes: Any, no: Any) -> Any:
+def where(condition: Value, yes: Value, no: Value) -> Value:
     """`yes` where the condition holds, else `no`."""
     for value in (yes, no):
         if is_vector(value):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import awkward as ak
 import numpy as np
 
-from rootloom.rootio.functions.registry import function
-from rootloom.rootio.functions.values import is_vector, real, refuse
+from rootloom.rootio.functions.registry import Given, function
+from rootloom.rootio.functions.values import Value, is_vector, real, refuse
 
 GROUP = "Four-vectors"
 _LEADING = "ptetaphim(Jet_pt, Jet_eta, Jet_phi, Jet_mass)"
 
 
 @function(GROUP, "mass(sum(ptetaphim(Jet_pt, Jet_eta, Jet_phi, Jet_mass)))", [261.1864, 0.0, 10.0])
-def ptetaphim(pt: Any, eta: Any, phi: Any, mass: Any) -> Any:
+def ptetaphim(pt: Value, eta: Value, phi: Value, mass: Value) -> Value:
     """Four-vectors of transverse momentum, pseudorapidity, azimuth and mass. `+`, `-`, `sum`,
     masks, `[:, i]` and `take` work on them.
     """
@@ -24,19 +24,19 @@ def ptetaphim(pt: Any, eta: Any, phi: Any, mass: Any) -> Any:
 
 
 @function(GROUP, "pt(pxpypze(3, 4, 0, MET_pt))", [5.0, 5.0, 5.0])
-def pxpypze(px: Any, py: Any, pz: Any, energy: Any) -> Any:
+def pxpypze(px: Value, py: Value, pz: Value, energy: Value) -> Value:
     """Four-vectors of Cartesian momenta and energy."""
     return _vectors(px=px, py=py, pz=pz, E=energy)
 
 
 @function(GROUP, "energy(ptetaphie(MET_pt, 0, MET_phi, 2 * MET_pt))", [80.0, 50.0, 120.0])
-def ptetaphie(pt: Any, eta: Any, phi: Any, energy: Any) -> Any:
+def ptetaphie(pt: Value, eta: Value, phi: Value, energy: Value) -> Value:
     """Four-vectors of transverse momentum, pseudorapidity, azimuth and energy."""
     return _vectors(pt=pt, eta=eta, phi=phi, E=energy)
 
 
-def _part(name: str, of: str, doc: str, gives: list[Any]) -> None:
-    def part(v: Any) -> Any:
+def _part(name: str, of: str, doc: str, gives: Given) -> None:
+    def part(v: Value) -> Value:
         return getattr(_vector(name, v), of)
 
     part.__doc__ = doc
@@ -56,12 +56,12 @@ _part("rapidity", "rapidity", "Rapidity along z.", [0.0, np.nan, 0.4977])
 
 
 @function(GROUP, f"momentum(boost(sum({_LEADING}), sum({_LEADING})))", [0.0, np.nan, 0.0])
-def boost(v: Any, frame: Any) -> Any:
-    """Four-vectors as they are where `frame`, a massive four-vector, is at rest."""
+def boost(v: Value, frame: Value) -> Value:
+    """Four-vectors in the rest frame of `frame`, a massive four-vector."""
     return _vector("boost", v).boostCM_of_p4(_vector("boost", frame))
 
 
-def _vectors(**parts: Any) -> Any:
+def _vectors(**parts: Value) -> ak.Array:
     known = [real(part) for part in parts.values()]
     if not any(isinstance(part, ak.Array | np.ndarray) for part in known):
         raise refuse("a four-vector", "at least one branch among its parts", known[0])
@@ -69,7 +69,7 @@ def _vectors(**parts: Any) -> Any:
     return ak.zip(arrays, with_name="Momentum4D", behavior=_behavior())
 
 
-def _vector(what: str, value: Any) -> Any:
+def _vector(what: str, value: Value) -> ak.Array:
     if not is_vector(value):
         fix = "ptetaphim(pt, eta, phi, mass) or pxpypze(px, py, pz, energy) makes them"
         raise refuse(what, "four-vectors", value, fix)
@@ -77,7 +77,7 @@ def _vector(what: str, value: Any) -> Any:
 
 
 @cache
-def _behavior() -> Any:
+def _behavior() -> Mapping[object, object]:
     import vector
 
     return vector.backends.awkward.behavior

@@ -1,15 +1,15 @@
-"""Functions that order objects, and choose some by their place."""
+"""Functions that order objects, and choose some by their index."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import awkward as ak
 import numpy as np
 
 from rootloom.rootio.functions.registry import function
 from rootloom.rootio.functions.values import (
+    Value,
     depth,
     differing,
     filled,
@@ -23,69 +23,69 @@ GROUP = "Order and choice"
 
 
 @function(GROUP, "sort(Jet_pt, Jet_btag)", [[80.0, 30.0, 50.0], [], [100.0]])
-def sort(x: Any, by: Any = None, *, descending: bool = False) -> Any:
-    """The objects in the order of `by` (of their own values without it), smallest first; equal ones
+def sort(x: Value, by: Value | None = None, *, descending: bool = False) -> Value:
+    """The objects in the order of `by` (by default their own values), smallest first; equal ones
     keep their order.
     """
     by = x if by is None else by
     _check_key("sort", x, by)
-    return x[_order("sort", by, descending)]
+    return objects("sort", x)[_order("sort", by, descending)]
 
 
 @function(GROUP, "argsort(Jet_btag)", [[0, 2, 1], [], [0]])
-def argsort(x: Any, *, descending: bool = False) -> Any:
-    """The places of the objects from the smallest to the largest, for `take`."""
+def argsort(x: Value, *, descending: bool = False) -> Value:
+    """The indices of the objects from the smallest to the largest, for `take`."""
     return _order("argsort", x, descending)
 
 
 @function(GROUP, "argmax(Jet_btag)", [1, -1, 0])
-def argmax(x: Any) -> Any:
-    """The place of the largest object, -1 of no object."""
+def argmax(x: Value) -> Value:
+    """The index of the largest object; -1 if there is none."""
     return _place("argmax", ak.argmax, x)
 
 
 @function(GROUP, "argmin(Jet_btag)", [0, -1, 0])
-def argmin(x: Any) -> Any:
-    """The place of the smallest object, -1 of no object."""
+def argmin(x: Value) -> Value:
+    """The index of the smallest object; -1 if there is none."""
     return _place("argmin", ak.argmin, x)
 
 
 @function(GROUP, "max_by(Jet_pt, Jet_btag)", [50.0, np.nan, 100.0])
-def max_by(x: Any, by: Any) -> Any:
-    """The object whose `by` is the largest, NaN of no object: `take(x, argmax(by))`."""
+def max_by(x: Value, by: Value) -> Value:
+    """The object with the largest `by`; NaN if there is none: `take(x, argmax(by))`."""
     _check_key("max_by", x, by)
     return take(x, argmax(by))
 
 
 @function(GROUP, "min_by(Jet_pt, Jet_btag)", [80.0, np.nan, 100.0])
-def min_by(x: Any, by: Any) -> Any:
-    """The object whose `by` is the smallest, NaN of no object: `take(x, argmin(by))`."""
+def min_by(x: Value, by: Value) -> Value:
+    """The object with the smallest `by`; NaN if there is none: `take(x, argmin(by))`."""
     _check_key("min_by", x, by)
     return take(x, argmin(by))
 
 
 @function(GROUP, "take(Jet_pt, Muon_jetIdx)", [[50.0, np.nan], [], [100.0]])
-def take(x: Any, place: Any) -> Any:
-    """The objects at these places, one an entry or lists of them; NaN for places that are not
-    there, as -1 is, and four-vectors of NaN.
+def take(x: Value, place: Value) -> ak.Array:
+    """The objects with these indices, one per entry or lists of them; NaN (four-vectors of NaN) for
+    an index that does not exist, such as -1.
     """
-    objects("take", x)
-    place = whole("take", place)
-    rank = depth(place)
+    lists = objects("take", x)
+    places: ak.Array = whole("take", place)
+    rank = depth(places)
     if rank < 1 or rank > 3:
-        raise refuse("take", "a place an entry, or lists of places", place)
+        raise refuse("take", "a place an entry, or lists of places", places)
     if rank == 1:
-        return take(x, place[:, np.newaxis])[:, 0]
+        return take(lists, places[:, np.newaxis])[:, 0]
     if rank == 3:
-        inside = ak.flatten(ak.num(place, axis=2), axis=1)
-        return ak.unflatten(take(x, ak.flatten(place, axis=2)), inside, axis=1)
-    place = ak.from_regular(place, axis=1)
-    there = (place >= 0) & (place < ak.num(x, axis=1))
-    found = x[ak.mask(place, there)]
-    return filled(found, axis=1) if depth(x) == 2 else ak.fill_none(found, [], axis=1)
+        inside = ak.flatten(ak.num(places, axis=2), axis=1)
+        return ak.unflatten(take(lists, ak.flatten(places, axis=2)), inside, axis=1)
+    places = ak.from_regular(places, axis=1)
+    there = (places >= 0) & (places < ak.num(lists, axis=1))
+    found = lists[ak.mask(places, there)]
+    return filled(found, axis=1) if depth(lists) == 2 else ak.fill_none(found, [], axis=1)
 
 
-def _check_key(what: str, x: Any, by: Any) -> None:
+def _check_key(what: str, x: Value, by: Value) -> None:
     rank = depth(objects(what, by))
     if depth(objects(what, x)) >= 2 and differing(x, by) is not None:
         raise ValueError("as many keys as objects in every entry")
@@ -94,9 +94,9 @@ def _check_key(what: str, x: Any, by: Any) -> None:
         raise refuse(what, "as many keys as objects in every entry", by)
 
 
-def _order(what: str, by: Any, descending: bool) -> Any:
+def _order(what: str, by: Value, descending: bool) -> ak.Array:
     return ak.argsort(real(objects(what, by)), axis=-1, ascending=not descending, stable=True)
 
 
-def _place(what: str, of: Callable[..., Any], x: Any) -> Any:
+def _place(what: str, of: Callable[..., Value], x: Value) -> Value:
     return ak.fill_none(of(real(objects(what, x)), axis=-1), -1, axis=None)

@@ -1,18 +1,23 @@
-"""Every function with its signature, its sentence and an example: one decorator says all of it."""
+"""The registry of functions: a decorator records signature, description and example of each."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from rootloom.rootio.syntax import Signature
 
-# What examples read: three entries, the second without any muon and jet.
-EXAMPLE: dict[str, Any] = {
+if TYPE_CHECKING:
+    from rootloom.rootio.functions.values import Value
+
+# What an example has or gives of an entry: a number, a word, or lists of them.
+Given: TypeAlias = "Sequence[float | str | Given]"
+# Data of the examples: three entries, the second without muons and jets.
+EXAMPLE: dict[str, Given] = {
     "MET_pt": [40.0, 25.0, 60.0],
     "MET_phi": [3.0, -3.0, 0.5],
     "run": [1, 1, 2],
@@ -44,12 +49,12 @@ class Function:
     group: str
     doc: str
     example: str
-    gives: Sequence[Any]
-    call: Callable[..., Any]
+    gives: Given
+    call: Callable[..., Value]
 
     @property
     def usage(self) -> str:
-        """How it is written: `sort(x, by, descending=False)`."""
+        """The signature as users write it: `sort(x, by, descending=False)`."""
         least = self.signature.counts[0]
         names = [*self.signature.arguments[:least]]
         rest = self.signature.arguments[least:]
@@ -61,25 +66,25 @@ class Function:
 
 FUNCTIONS: dict[str, Function] = {}
 
-Call = Callable[..., Any]
+C = TypeVar("C", bound="Callable[..., Value]")
 
 
 def function(
     group: str,
     example: str,
-    gives: Sequence[Any],
+    gives: Given,
     *,
     name: str = "",
     counts: tuple[int, ...] = (),
-) -> Callable[[Call], Call]:
-    """Make a function known to expressions, under its own name or `name`.
+) -> Callable[[C], C]:
+    """Register a function for expressions, under its own name or `name`.
 
-    Its positional parameters are the arguments; those with a default may be left out, any number
-    of them or, with `counts`, so that these numbers are given. Its keyword-only parameters are
-    options, given as plain numbers. The first paragraph of its docstring is what the user reads.
+    Its positional parameters are the arguments. Those with a default may be left out; `counts`
+    restricts how many may be given. Its keyword-only parameters are options, given as plain
+    numbers. The first paragraph of its docstring is the documentation for users.
     """
 
-    def register(call: Call) -> Call:
+    def register(call: C) -> C:
         known = name or call.__name__.strip("_")
         parameters = inspect.signature(call).parameters.values()
         named = [p for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD]
@@ -99,33 +104,24 @@ def function(
 
 
 def signatures() -> dict[str, Signature]:
-    """How every function is called."""
+    """The signatures of all functions."""
     return {name: known.signature for name, known in sorted(FUNCTIONS.items())}
 
 
 def of_numpy(
-    group: str, ufunc: Any, doc: str, example: str, gives: Sequence[Any], *, name: str = ""
+    group: str, ufunc: np.ufunc, doc: str, example: str, gives: Given, *, name: str = ""
 ) -> None:
-    """Make a function of NumPy known, in float64."""
+    """Register a function of NumPy, in float64."""
     from rootloom.rootio.functions.values import real
 
     if ufunc.nin == 1:
 
-        def call(x: Any) -> Any:
+        def call(x: Value) -> Value:
             return ufunc(real(x))
     else:
 
-        def call(x: Any, y: Any) -> Any:  # type: ignore[misc]
+        def call(x: Value, y: Value) -> Value:  # type: ignore[misc]
             return ufunc(real(x), real(y))
 
     call.__doc__ = doc
     function(group, example, gives, name=name or ufunc.__name__)(call)
-
-
-def rounded(values: Any, digits: int = 4) -> Any:
-    """Nested lists with their numbers rounded, as pages show them."""
-    if isinstance(values, list | tuple):
-        return [rounded(value, digits) for value in values]
-    if isinstance(values, float) and np.isfinite(values):
-        return round(values, digits) + 0.0  # no -0.0
-    return values

@@ -1,16 +1,20 @@
-"""What all functions share: number types, axes and absent objects."""
+"""Helpers of all functions: number types, axes and absent objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias, TypeGuard
 
 import awkward as ak
 import numpy as np
+from numpy.typing import DTypeLike
 
 from rootloom.errors import ConfigError
 
-# What there is of a value with 0, 1, 2, … axes.
+# What expressions calculate with: branches, flat ones in NumPy, and plain numbers.
+Value: TypeAlias = "ak.Array | np.ndarray | float"
+
+# Words for a value with 0, 1, 2, … axes.
 _SHAPES = (
     "one for any",
     "one for each",
@@ -21,20 +25,20 @@ _SHAPES = (
 _KINDS = {"b": "truths", "i": "whole numbers", "u": "whole numbers", "f": "numbers"}
 
 
-def refuse(what: str, expected: str, value: Any, fix: str = "") -> ConfigError:
-    """A refusal of a value inside an expression, to be raised."""
+def refuse(what: str, expected: str, value: object, fix: str = "") -> ConfigError:
+    """The error for a value inside an expression, to be raised."""
     return ConfigError(what, expected=expected, found=in_words(value), fix=fix)
 
 
-def in_words(value: Any, entry: str = "entry") -> str:
-    """What a message calls a value: what it is made of, and how many there are for each `entry`."""
+def in_words(value: object, entry: str = "entry") -> str:
+    """Words for a value in messages: its type, and how many values there are for each `entry`."""
     if not isinstance(value, ak.Array | np.ndarray):
         return repr(value)[:200]
     shape = _SHAPES[min(depth(value), len(_SHAPES) - 1)]
     return f"{_made_of(value)}, {shape} {entry}"
 
 
-def _made_of(value: Any) -> str:
+def _made_of(value: Value) -> str:
     if is_words(value):
         return "words"
     if is_vector(value):
@@ -43,15 +47,15 @@ def _made_of(value: Any) -> str:
     return "no numbers" if dtype is None else _KINDS.get(dtype.kind, f"{dtype}")
 
 
-def depth(value: Any) -> int:
-    """How many axes a value has: 0 of a number, 1 of one value an entry, 2 of lists."""
+def depth(value: Value) -> int:
+    """Number of axes of a value: 0 for a number, 1 for one value per entry, 2 for lists."""
     return (
         int(ak.to_layout(value).purelist_depth) if isinstance(value, ak.Array) else np.ndim(value)
     )
 
 
-def primitive(value: Any) -> np.dtype | None:
-    """The type of a value's numbers; None where it is not of numbers alone."""
+def primitive(value: Value) -> np.dtype | None:
+    """The type of a value's numbers; None if it does not consist of numbers."""
     if isinstance(value, np.ndarray | np.generic):
         return value.dtype
     if not isinstance(value, ak.Array):
@@ -59,7 +63,7 @@ def primitive(value: Any) -> np.dtype | None:
     return _primitive(ak.to_layout(value))
 
 
-def _primitive(layout: Any) -> np.dtype | None:
+def _primitive(layout: ak.contents.Content) -> np.dtype | None:
     while not layout.is_numpy:
         if layout.is_unknown:
             return np.dtype(np.float64)
@@ -72,7 +76,7 @@ def _primitive(layout: Any) -> np.dtype | None:
     return None if layout.parameter("__array__") in ("char", "byte") else found
 
 
-def is_words(value: Any) -> bool:
+def is_words(value: Value) -> bool:
     """Whether a value is a branch of words."""
     if not isinstance(value, ak.Array):
         return isinstance(value, np.ndarray) and value.dtype.kind in "US"
@@ -84,12 +88,12 @@ def is_words(value: Any) -> bool:
     return True
 
 
-def is_vector(value: Any) -> bool:
+def is_vector(value: Value) -> TypeGuard[ak.Array]:
     """Whether a value is made of four-vectors."""
     return isinstance(value, ak.Array | ak.Record) and bool(ak.fields(value))
 
 
-def as_type(value: Any, dtype: Any) -> Any:
+def as_type(value: Value, dtype: DTypeLike) -> Value:
     """Numbers of any shape in another type."""
     if primitive(value) == np.dtype(dtype):
         return value
@@ -98,25 +102,25 @@ def as_type(value: Any, dtype: Any) -> Any:
     return np.asarray(value, dtype)[()]
 
 
-def whole_or_real(value: Any) -> Any:
-    """Numbers to calculate with: truths count as 0 and 1, in int64."""
+def whole_or_real(value: Value) -> Value:
+    """Numbers to calculate with; booleans become 0 and 1 in int64."""
     return as_type(value, np.int64) if _numbers(value).kind == "b" else value
 
 
-def real(value: Any) -> Any:
+def real(value: Value) -> Value:
     """Numbers in float64."""
     _numbers(value)
     return as_type(value, np.float64)
 
 
-def whole(what: str, value: Any) -> Any:
+def whole(what: str, value: Value) -> Value:
     """Whole numbers in int64."""
     if _numbers(value).kind not in "biu":
         raise refuse(what, "whole numbers", value)
     return as_type(value, np.int64)
 
 
-def truth(value: Any) -> Any:
+def truth(value: Value) -> Value:
     """True where a number is neither 0 nor NaN."""
     kind = _numbers(value).kind
     if kind == "b":
@@ -124,7 +128,7 @@ def truth(value: Any) -> Any:
     return (value != 0) & (value == value) if kind == "f" else value != 0
 
 
-def _numbers(value: Any) -> np.dtype:
+def _numbers(value: Value) -> np.dtype:
     dtype = primitive(value)
     if dtype is None or dtype.kind not in "biuf":
         fix = "mass(v), pt(v) and their like make numbers of four-vectors"
@@ -134,17 +138,17 @@ def _numbers(value: Any) -> np.dtype:
     return dtype
 
 
-def objects(what: str, value: Any) -> Any:
+def objects(what: str, value: Value) -> ak.Array:
     """A value that has several objects an entry. Raises ConfigError for one that has not."""
     if depth(value) < 2:
         raise refuse(what, "several objects an entry", value, "one value an entry needs no such")
     return value
 
 
-def axis_of(what: str, value: Any, axis: int) -> int:
-    """An axis counted from the outside: 1 of an entry's objects, 2 of what is inside them.
+def axis_of(what: str, value: Value, axis: int) -> int:
+    """An axis counted from the outside: 1 for an entry's objects, 2 for lists inside them.
 
-    Raises ConfigError for that of the entries, and one that is not there.
+    Raises ConfigError for the axis of entries, and for one that does not exist.
     """
     rank = depth(objects(what, value))
     found = axis + rank if axis < 0 else axis
@@ -157,8 +161,8 @@ def axis_of(what: str, value: Any, axis: int) -> int:
     return found
 
 
-def differing(one: Any, other: Any) -> tuple[int, int, int] | None:
-    """The first entry in which two collections have different numbers of objects, and these."""
+def differing(one: Value, other: Value) -> tuple[int, int, int] | None:
+    """The first entry in which two collections differ in their numbers of objects, with these."""
     counts = [ak.to_numpy(ak.num(value, axis=1)) for value in (one, other)]
     entries = np.flatnonzero(counts[0] != counts[1])
     if not len(entries):
@@ -167,7 +171,7 @@ def differing(one: Any, other: Any) -> tuple[int, int, int] | None:
     return first, int(counts[0][first]), int(counts[1][first])
 
 
-def filled(value: Any, axis: int | None = -1) -> Any:
+def filled(value: Value, axis: int | None = -1) -> Value:
     """NaN for absent numbers, false for truths, "" for words, NaN in all parts for four-vectors."""
     if is_vector(value):
         parts = {name: filled(value[name], axis) for name in ak.fields(value)}
@@ -179,24 +183,25 @@ def filled(value: Any, axis: int | None = -1) -> Any:
     return ak.fill_none(real(value), np.nan, axis=axis)
 
 
-def element(values: Any, position: int, axis: int = 1) -> Any:
+def element(values: Value, position: int, axis: int = 1) -> Value:
     """Object number `position` of every list; NaN where there are fewer, or an empty list."""
     what = f"[{', '.join([*':' * axis, str(position)])}]"
-    rank = depth(objects(what, values))
+    lists = objects(what, values)
+    rank = depth(lists)
     if axis >= rank:
         raise refuse(what, f"at least {axis + 1} axes", values)
     length = position + 1 if position >= 0 else -position
     before = (slice(None),) * axis
-    # From the end, padding must come first: reversed, the last object is the first.
-    turned = values if position >= 0 else values[(*before, slice(None, None, -1))]
+    # Counted from the end: reverse the lists, so that the padding comes after the objects.
+    turned = lists if position >= 0 else lists[(*before, slice(None, None, -1))]
     found = ak.pad_none(turned, length, axis=axis)[(*before, length - 1)]
     if axis == rank - 1:
         return filled(found)
     return ak.fill_none(found, [], axis=axis - 1)
 
 
-def each(values: Any, of: Callable[[Any], Any]) -> Any:
-    """A function of lists, on lists inside lists too."""
+def each(values: ak.Array, of: Callable[[ak.Array], ak.Array]) -> ak.Array:
+    """Apply a function of lists, also to lists inside lists."""
     if depth(values) <= 2:
         return of(values)
     counts = ak.num(values, axis=1)

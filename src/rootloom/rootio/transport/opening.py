@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rootloom.errors import InputError
 from rootloom.rootio.transport.remote import (
@@ -19,23 +19,26 @@ from rootloom.rootio.transport.remote import (
 from rootloom.rootio.transport.source import is_remote
 from rootloom.system.faults import require_no_pipe
 
+if TYPE_CHECKING:
+    import uproot
 
-def open_root(url: str) -> Any:
+
+def open_root(url: str) -> uproot.ReadOnlyDirectory:
     """uproot's directory of a file, with nothing cached between reads.
 
-    Raises InputError for a local file that is empty, truncated or no ROOT file, else what uproot
-    raises.
+    Raises InputError for a local file that is empty, truncated or not a ROOT file, otherwise
+    uproot's errors.
     """
     import uproot
 
     path = COPIES.get(address(url), address(url))
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if scheme(path) in HTTP:
         from rootloom.rootio.transport.web import WebSource
 
         options = {"handler": WebSource}
     elif scheme(path) in XROOTD:
-        # Not through fsspec, which keeps the handle of a lost connection and never reads again.
+        # Not through fsspec, which keeps the handle of a lost connection and cannot read again.
         limit_patience()
         options = {"handler": uproot.source.xrootd.XRootDSource, "timeout": timeout()}
     elif not is_remote(path) and os.path.isfile(path):
@@ -53,7 +56,7 @@ def open_root(url: str) -> Any:
 
 
 def _check_size(path: str) -> None:
-    """The file's first bytes tell where it ends (TFile: fVersion, fBEGIN, fEND, big-endian)."""
+    """Check the file's size with its first bytes (TFile: fVersion, fBEGIN, fEND, big-endian)."""
     with open(path, "rb") as file:
         head = file.read(20)
     size = os.path.getsize(path)
