@@ -14,10 +14,9 @@ from rootloom.stages import make_plan
 from rootloom.types import GROUPS
 
 try:
-    # Jobs parse this file too: they read the list of files that the head has written.
+    # Jobs parse this file too: they read the lists of files that the head has written.
     PLAN = make_plan(config, Path(workflow.basedir), noted=not workflow.is_main_process)
-    if workflow.is_main_process:
-        PLAN.look()
+    PLAN.look() if workflow.is_main_process else PLAN.lists()
 except RootloomError as refusal:
     ending.refuse(refusal)
 

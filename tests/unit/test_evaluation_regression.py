@@ -18,8 +18,9 @@ from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.regression.result import RegressionResult
 from rootloom.evaluation.results import Evaluation
-from rootloom.report.inputs import Expected, ReportInputs
+from rootloom.report.inputs import DatasetSummary, Expected, OtherDataset, ReportInputs
 from rootloom.report.page import write_report
+from rootloom.report.tables import with_errors
 
 ENTRY, WAY = ("entry_x", "entry_y", "entry_z"), ("way_x", "way_y", "way_z")
 COLUMNS = (*ENTRY, *WAY, "energy")
@@ -229,6 +230,16 @@ def test_the_page_shows_methods_by_their_resolution(tmp_path: Path) -> None:
     assert [name for name, _ in rows[:2]] == ["fine", "coarse"]
     assert float(rows[0][1].split("\u2009")[0]) == pytest.approx(0.5, rel=1e-2)
     assert "a paper" in text
+    other = OtherDataset("aged", DatasetSummary("aged", {"test": {"muon": 1}}, files=1), found)
+    page, *beside = write_report(
+        tmp_path / "report.html", ReportInputs("Muons", found, others=[other])
+    )
+    assert [path.name for path in beside] == ["resolution.png"] * 2
+    assert beside[1].parent.name == "aged"
+    table = page.read_text("utf-8").partition('id="side-by-side"')[2].partition("</table>")[0]
+    for one in found:  # each figure of both datasets, in a row a method
+        for figure in one.result.figures().values():
+            assert table.count(f">{with_errors(figure)}<") >= 2
 
 
 def test_methods_that_were_evaluated_otherwise_do_not_share_a_page(tmp_path: Path) -> None:

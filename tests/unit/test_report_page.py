@@ -30,12 +30,13 @@ from rootloom.report.inputs import (
     Distribution,
     Expected,
     History,
+    OtherDataset,
     ReportInputs,
     read_history,
 )
 from rootloom.report.page import method_lines, write_report
 from rootloom.report.rounding import measurement
-from rootloom.report.tables import expected_rows
+from rootloom.report.tables import expected_rows, with_errors
 from rootloom.report.theme import as_svg
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 from rootloom.representations.base import Panel
@@ -460,6 +461,41 @@ def test_the_chapter_on_the_data_set(tmp_path):
     shown = [a["aria-label"] for tag, a in page.tags if tag == "svg" and "aria-label" in a]
     assert sum("training and in the test split" in label for label in shown) == 2
     assert sum("An example row of each class" in label for label in shown) == 1
+
+
+def test_other_datasets_have_chapters_and_a_table_with_the_nominal_one(tmp_path: Path) -> None:
+    """One is simulated, and says so behind its name; of the scored one a file was set aside."""
+    found = evaluations(tmp_path / "a", 400, methods=("dnn",))
+    others = evaluations(tmp_path / "b", 300, methods=("dnn",))
+    one = DatasetSummary("other (size demo)", {"test": {"qcd": 9, "w": 8}}, files=2)
+    scored = DatasetSummary(
+        "run", {"test": {}}, files=3, unclassified=77, quarantined={"bad.root": "no <tree>"}
+    )
+    beside = [
+        OtherDataset("other", one, others, "f/other"),
+        OtherDataset("run", scored, (), "f/run"),
+    ]
+    content = ReportInputs("t", found, dataset=replace(one, name="mine"), others=beside)
+    paths = write_report(tmp_path / "r.html", content)
+    made = [str(path.relative_to(tmp_path)) for path in paths]
+    assert made == ["r.html", "roc.png", "figures/other/roc.png"]
+    text = paths[0].read_text()
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {"on-other", "dataset-other", "dataset-run"} <= set(page.ids)
+    assert "on-run" not in page.ids
+    for target in re.findall(r"url\(([^)]*)\)", text):
+        assert target[1:] in page.ids
+    table = text.partition('id="side-by-side"')[2].partition("</table>")[0]
+    assert ">mine<" in table
+    assert ">other (size demo)<" in table
+    for one_of in (found[0], others[0]):
+        assert f">{with_errors(one_of.figure('auc'))}<" in table
+    words = re.sub(r"[ \n]+", " ", page.text)
+    assert "1 of 3 files of data set run could not be used" in words
+    assert "77 selected rows, whose class nobody knows" in words
+    assert "friend trees in f/run" in words
+    assert content.quarantined() == {"bad.root": "no <tree>"}
 
 
 def test_files_are_counted_by_what_is_read_of_them(tmp_path: Path) -> None:

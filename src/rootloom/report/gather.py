@@ -109,7 +109,7 @@ def _others(
         summary = _dataset(of, Statistics.read(path), {}, {}, manifests[of["dataset"]])
         own = [one for one in summary.definitions if replace(one, read="") not in known]
         summary = replace(summary, definitions=own)
-        yield OtherDataset(summary, list(islice(left, methods)), of["friends"])
+        yield OtherDataset(of["dataset"], summary, list(islice(left, methods)), of["friends"])
 
 
 def _scales(section: Job, statistics: Statistics) -> Scales:

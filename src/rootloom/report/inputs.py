@@ -84,10 +84,11 @@ class DatasetSummary:
 class OtherDataset:
     """A dataset beside the nominal one.
 
-    dataset: without definitions that are the nominal one's. evaluations: one a method; none where
-    it is only scored. friends: folder of its friend trees.
+    name: as the experiment names it. dataset: without definitions that are the nominal one's.
+    evaluations: one a method; none where it is only scored. friends: folder of its friend trees.
     """
 
+    name: str
     dataset: DatasetSummary
     evaluations: Sequence[Evaluation] = ()
     friends: str = ""

@@ -49,10 +49,7 @@ def parts(
 ) -> list[Part]:
     """Each of the other datasets. chapters: by name, of those that are evaluated."""
     nominal = inputs.dataset.name if inputs.dataset else ""
-    return [
-        _part(environment, other, nominal, chapters.get(other.dataset.name))
-        for other in inputs.others
-    ]
+    return [_part(environment, other, nominal, chapters.get(other.name)) for other in inputs.others]
 
 
 def side_by_side(
@@ -93,10 +90,10 @@ def _part(
     environment: Environment, other: OtherDataset, nominal: str, chapter: Chapter | None
 ) -> Part:
     macros = environment.get_template("dataset.html.j2").module
-    name, shown = other.dataset.name, None
+    name, shown = other.name, None
     if chapter is not None:
         of_chapter = environment.get_template(chapter.template).module
-        shown = _inside(f"on-{name}", macros.evaluated(name, chapter, of_chapter))  # type: ignore[attr-defined]
+        shown = _inside(f"on-{name}", macros.evaluated(other.dataset.name, chapter, of_chapter))  # type: ignore[attr-defined]
     splits = tables.split_rows(other.dataset)
     about = macros.other(other.dataset, splits, other.friends, nominal)  # type: ignore[attr-defined]
     return Part(name, other.dataset, shown, _inside(f"dataset-{name}", about, by=1))

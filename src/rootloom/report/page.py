@@ -38,7 +38,7 @@ def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
     lines = method_lines(inputs)
     chapter = chapter_of(inputs.evaluations, lines)
     chapters = {
-        other.dataset.name: chapter_of(other.evaluations, lines)
+        other.name: chapter_of(other.evaluations, lines)
         for other in inputs.others
         if other.evaluations
     }
