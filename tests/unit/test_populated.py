@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rootloom.errors import DataError
-from rootloom.shards.populated import require_populated
+from rootloom.shards.populated import require_populated, require_tested
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.shards.weights import Normalisation, Weighting
@@ -88,3 +88,17 @@ def test_a_regression_needs_rows_of_all_classes_together() -> None:
     found = statistics(rows(top=[], w=[-1.0]))
     require_populated(found, dataset="mine", weighting=PLAIN, by_class=False)
     refused(found, r"classes.top|weight")
+
+
+def test_a_dataset_that_does_not_train_needs_rows_to_test_alone() -> None:
+    untrained = {**rows(), "train": [[], [], []], "validation": [[], [], []]}
+    require_tested(statistics(untrained), dataset="other", weighting=PLAIN)
+    for test, message in (
+        (rows(qcd=[], w=[], top=[]), r"'other'\n.*'test'.*(.|\n)*0 in 'test'\n.*test: 1}"),
+        (rows(top=[]), r"classes.top\n.*'test'"),
+        (rows(w=[-1.0, 0.5]), r"'other': weight\n.*class 'w'"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=message):
+            require_tested(statistics(test), dataset="other", weighting=PLAIN)
+    some = statistics(rows(top=[]))
+    require_tested(some, dataset="other", weighting=PLAIN, by_class=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -11,7 +12,9 @@ import yaml
 
 from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.results import read_evaluation
+from tests.workflow.conftest import EXECUTED
 from tests.workflow.project import ROOT, Project, make_project
+from tests.workflow.test_fingerprints import missing_of
 
 EXPERIMENT = {
     "dataset": "toy",
@@ -41,7 +44,12 @@ def own(tmp_path) -> Project:
 
 def test_a_generator_of_jet_images_is_trained_compared_and_reported(own: Project) -> None:
     packages = str(own.path / "packages")
-    own.snakemake(PYTHONPATH=packages)
+    noted = own.path.parent / "executed"
+    noted.mkdir()
+    own.snakemake(PYTHONPATH=f"{EXECUTED}:{packages}", ROOTLOOM_EXECUTED=str(noted))
+    reports = [json.loads(path.read_text()) for path in noted.iterdir()]
+    assert {report["rule"] for report in reports} >= {"train", "generate", "floor", "evaluate"}
+    assert not [row for report in reports for row in missing_of(own, report)]
     results = own.path / "results" / "toy"
     found = read_evaluation(results / "evaluation" / "toy" / "painter.json")
     result = found.of(GenerationResult)
