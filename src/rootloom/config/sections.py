@@ -1,9 +1,10 @@
-"""The configuration: typed, no unknown keys, and refusals that name the nearest fix.
+"""The configuration: typed, without unknown keys; errors name the nearest fix.
 
-Sections owned by the workflow are the classes below. A section `{kind: name, …}` belongs to a class
-of another room, whose fields are its configuration; it is checked against `config/schema.json`,
-which `rootloom schema` generates from those classes, so that reading a configuration imports no
-heavy package. Only classes of the user's own, "package.module:Class", are imported to be checked.
+The classes below are the sections that the workflow itself uses. A section `{kind: name, …}`
+belongs to a class in another room, whose fields are its configuration. It is checked against
+`config/schema.json`, which `rootloom schema` generates from those classes, so that reading a
+configuration imports no heavy package. Only users' own classes, "package.module:Class", are
+imported for the check.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rootloom.system.paths import TAKEN_BY_DATASETS, TAKEN_BY_EXPERIMENTS, check
 from rootloom.types import TARGET
 
 Name = str
-# Keys of a dataset of which one says where its rows come from, if its classes do not.
+# One of these keys of a dataset says where its rows come from, unless its classes do.
 _SOURCES = {"simulate", "files", "samples"}
 Share = Annotated[float, Field(ge=0, le=1)]
 # A number is an expression as well: `weight: 1`.
@@ -41,14 +42,14 @@ ExpressionText = Annotated[
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, unknown keys refused."""
+    """Base of all sections: immutable, unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """`members: true` would be one member."""
+        """Refuse true and false for numbers: `members: true` would be one member."""
         if isinstance(value, bool) and info.field_name is not None:
             kinds = kinds_in(cls.model_fields[info.field_name].annotation)
             if kinds & {int, float} and bool not in kinds:
@@ -60,28 +61,28 @@ class Settings(Section):
     """`config/config.yaml` and `--config`: what to run and where results go."""
 
     experiment: str = Field("w-tagging", description="a file of config/experiments, or a dataset")
-    size: str = Field("demo", description="how much an embedded source simulates")
+    size: str = Field("demo", description="amount of simulated events: a key of `files`")
     results: str = Field("results", description="directory of all outputs")
     job_minutes: float = Field(
         2,
         gt=0,
         le=1_000_000,
-        description="what a job on many files should take; 20 or more on a busy cluster",
+        description="target duration of a job on many files; 20 or more on a busy cluster",
     )
     strict_versions: bool = Field(
         False,
-        description="whether a result is made again when a package that its code imports has "
-        "another version than when it was made",
+        description="whether a result is computed again if a package that its code imports has "
+        "changed its version",
     )
 
 
 class Rates(Section):
-    """`config/rates.yaml`: how long the work on a file takes, as `rootloom rates` measures it."""
+    """`config/rates.yaml`: the time that a file takes, as measured by `rootloom rates`."""
 
-    seconds_per_file: float = Field(gt=0, description="of one file, however small")
-    seconds_per_megabyte: float = Field(gt=0, description="of ROOT, by the slowest representation")
-    simulated_row_bytes: float = Field(gt=0, description="of one row in a simulated file")
-    remote_megabytes: float = Field(gt=0, description="assumed of a file behind a URL")
+    seconds_per_file: float = Field(gt=0, description="time per file, whatever its size")
+    seconds_per_megabyte: float = Field(gt=0, description="with the slowest representation")
+    simulated_row_bytes: float = Field(gt=0, description="size of one row in a simulated file")
+    remote_megabytes: float = Field(gt=0, description="assumed size of a file with a URL")
 
     def seconds(self, size: float) -> float:
         """Expected duration for a file of `size` bytes."""
@@ -93,35 +94,35 @@ class Simulation(Section):
 
     source: dict[str, Any] = Field(description="kind of the source and its fields")
     files: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
-        description="files per class, by size"
+        description="number of files per class, for each `size`"
     )
-    rows_per_file: int = Field(gt=0, le=1_000_000_000)
+    rows_per_file: int = Field(gt=0, le=1_000_000_000, description="rows in each file")
     row_bytes: float | None = Field(
-        None, gt=0, description="of one row in its files, when far from that of config/rates.yaml"
+        None, gt=0, description="size of a row in its files, if far from that in config/rates.yaml"
     )
-    seed: int = Field(1, ge=0, description="with another one all events are others")
+    seed: int = Field(1, ge=0, description="random seed; another one gives other events")
 
 
 class SumOfWeights(Section):
-    """Where a file keeps the sum of its event weights before any selection."""
+    """Where a file stores the sum of its event weights before any selection."""
 
-    tree: str = Field(description="such as NanoAOD's Runs")
-    branch: str = Field(description="such as genEventSumw; it is summed over the tree's entries")
+    tree: str = Field(description="name of the tree, such as Runs in NanoAOD")
+    branch: str = Field(description="such as genEventSumw; summed over the tree's entries")
 
 
 class FriendTree(Section):
-    """A tree beside the dataset's; its branches are called by its name before theirs."""
+    """A further tree; `NAME.branch` is a branch of the friend called NAME."""
 
     file: str | None = Field(
         None,
-        description="path or URL, in which {stem}, {folder} and {key} are those of the file it "
-        "belongs to; by default that file itself",
+        description="path or URL; {stem}, {folder} and {key} stand for those of the dataset's "
+        "file; default: that file itself",
     )
-    tree: str | None = Field(None, description="name of the TTree or RNTuple; by default its own")
+    tree: str | None = Field(None, description="name of the TTree or RNTuple; default: its own")
     by: list[str] | None = Field(
         None,
-        description="branches of both trees, whole numbers that tell which entries match; "
-        "without any, entry by entry",
+        description="integer branches of both trees whose values identify matching entries; "
+        "default: trees are matched entry by entry",
     )
 
 
@@ -130,38 +131,37 @@ Friend = Annotated[FriendTree, BeforeValidator(lambda v: {"file": v} if isinstan
 
 
 class FromFiles(Section):
-    """What files of one kind have of their own; anything else is the dataset's."""
+    """Keys for some of the files; all other keys are taken from the dataset."""
 
     files: list[str] | None = Field(None, description="paths, globs or URLs")
     tree: str | None = Field(None, description="name of the TTree or RNTuple")
-    friends: dict[Name, Friend] = Field(
-        {}, description="in place of the dataset's friends, as a whole"
-    )
+    friends: dict[Name, Friend] = Field({}, description="replaces all `friends` of the dataset")
     select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
     weight: ExpressionText | None = Field(
-        None, description="expression of the event weight; null: 1, as of data"
+        None, description="expression of the event weight; null: 1, as for data"
     )
     training_weight: ExpressionText | None = Field(
-        None, description="in place of the dataset's training_weight; null: none"
+        None, description="replaces the dataset's training_weight; null: none"
     )
     define: dict[Name, ExpressionText] = Field(
-        {}, description="expressions in place of the dataset's for definitions of these names"
+        {}, description="replaces the dataset's expressions of the definitions with these names"
     )
     variables: dict[Name, ExpressionText] = Field(
-        {}, description="expressions in place of the dataset's for variables of these names"
+        {}, description="replaces the dataset's expressions of the variables with these names"
     )
     objects: dict[Name, dict[Name, ExpressionText]] = Field(
-        {}, description="expressions in place of the dataset's for quantities of these collections"
+        {}, description="replaces the dataset's expressions of these quantities of objects"
     )
     targets: dict[Name, ExpressionText] = Field(
-        {}, description="expressions in place of the dataset's for targets of these names"
+        {}, description="replaces the dataset's expressions of the targets with these names"
     )
     cross_section: float | None = Field(
-        None, gt=0, description="pb; event weights are scaled to it times the luminosity"
+        None, gt=0, description="pb; event weights are scaled to cross section × luminosity"
     )
     sum_of_weights: SumOfWeights | float | None = Field(
         None,
-        description="of all generated events before any selection; counted in the files by default",
+        description="sum of weights of all generated events before any selection, or where to find "
+        "it; default: it is counted in the files",
     )
 
     @field_validator("sum_of_weights", mode="before")
@@ -175,7 +175,7 @@ class FromFiles(Section):
     @model_validator(mode="after")
     def _something_to_scale(self) -> FromFiles:
         if self.sum_of_weights is not None and self.cross_section is None:
-            raise ValueError("sum_of_weights needs a cross_section, which it divides")
+            raise ValueError("sum_of_weights needs a cross_section, which is divided by it")
         return self
 
 
@@ -183,7 +183,9 @@ class Sample(FromFiles):
     """Files of one physics process."""
 
     label: str | None = Field(
-        None, alias="class", description="class of all its rows; without one, `where` decides"
+        None,
+        alias="class",
+        description="class of all its rows; default: by `where` of the classes",
     )
 
     @model_validator(mode="after")
@@ -194,31 +196,29 @@ class Sample(FromFiles):
 
 
 class ClassRule(FromFiles):
-    """Which rows belong to a class: of a process, of some files, or where an expression holds."""
+    """Which rows belong to a class: those of a process, of some files, or of an expression."""
 
     alone: ClassVar[str] = "where"  # the key that a text in place of the section is meant for
 
     process: str | None = Field(None, description="process of the embedded source")
-    where: ExpressionText | None = Field(None, description="expression, true for the class's rows")
+    where: ExpressionText | None = Field(None, description="expression, true for rows of the class")
 
 
 class Splits(Section):
-    """Which events train, validate and test.
+    """Which events are used for training, validation and testing.
 
-    An expression says it outright, as official splits do; the numbers are shares of all other
-    events, drawn by the hash of the event's identity. By default 70 % train, 10 % validate and
-    20 % test. Of a dataset on which nothing is trained, all events may test: 0, 0 and 1.
+    A split is an expression, such as that of an official split, or a share of all other events,
+    which are chosen by the hash of the event's identity. By default 70 % are for training, 10 % for
+    validation and 20 % for testing. In a dataset without training the shares may be 0, 0 and 1.
     """
 
     train: Share | str = Field(
-        default=0.7, description="a share, or an expression that is true for them"
+        default=0.7, description="share of events, or expression that is true for them"
     )
     validation: Share | str = Field(
-        default=0.1, description="the same of those that choose the best epoch"
+        default=0.1, description="likewise, for the events that decide which epoch is best"
     )
-    test: Share | str = Field(
-        default=0.2, description="the same of those that every figure is about"
-    )
+    test: Share | str = Field(default=0.2, description="likewise, for the events of the evaluation")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -239,34 +239,36 @@ class Splits(Section):
         return self
 
     def _left_out(self) -> str:
-        """What a sum of shares has in it that nobody wrote."""
+        """Defaults that the sum of shares contains, in words."""
         given = self.shares()
         left = [f"{n}, which counts {given[n]:g}" for n in given if n not in self.model_fields_set]
         return f" (left out: {', and '.join(left)}); write all of them" if left else ""
 
     def shares(self) -> dict[str, float]:
-        """The splits drawn by hash."""
+        """Shares of the splits that are chosen by hash."""
         return {name: share for name, share in self if isinstance(share, float)}
 
     def expressions(self) -> dict[str, str]:
-        """The splits that an expression decides."""
+        """Expressions of the splits that have one."""
         return {name: where for name, where in self if isinstance(where, str)}
 
 
 class Dataset(Section):
-    """A file of `config/datasets`: which rows, which quantities, which classes."""
+    """A file of `config/datasets`: rows, quantities and classes."""
 
     like: str | None = Field(
-        None, description="a dataset whose keys hold, as wholes, where this file has none"
+        None, description="another dataset; keys that this file does not give are taken from it"
     )
-    description: str = ""
-    simulate: Simulation | None = None
+    description: str = Field("", description="a sentence for the report")
+    simulate: Simulation | None = Field(
+        None, description="simulate the events with an embedded source, in place of `files`"
+    )
     files: list[str] = Field([], description="paths, globs, root:// or https:// URLs")
     samples: dict[Name, Sample] = Field(
-        {}, description="files by physics process, each with what it has of its own"
+        {}, description="files by physics process, each with its own keys"
     )
     luminosity: float = Field(
-        1.0, gt=0, description="fb⁻¹; with a cross section, what event weights are scaled to"
+        1.0, gt=0, description="fb⁻¹; event weights are scaled to cross section × luminosity"
     )
     tree: str = Field("Events", description="name of the TTree or RNTuple")
     friends: dict[Name, Friend] = Field(
@@ -277,45 +279,50 @@ class Dataset(Section):
     rows: str = Field("event", description="'event', or the collection whose objects are rows")
     select: ExpressionText | None = Field(None, description="expression, true for the rows to keep")
     define: dict[Name, ExpressionText] = Field(
-        {}, description="intermediate quantities, which every expression may name"
+        {}, description="intermediate quantities, by name, for use in all expressions"
     )
     variables: dict[Name, ExpressionText] = Field({}, description="quantities of a row, by name")
     objects: dict[Name, dict[Name, ExpressionText]] = Field(
-        {}, description="jagged quantities of a row"
+        {},
+        description="collections of objects by name, each with its quantities",
     )
     targets: dict[Name, ExpressionText] = Field(
-        {}, description="quantities of a row that a regression predicts; no network sees them"
+        {}, description="quantities of a row that a regression predicts; never inputs of a network"
     )
     classes: dict[Name, ClassRule] = Field(
-        {}, description="which rows belong to which class; by default those that samples name"
+        {}, description="which rows belong to which class; default: the classes of the samples"
     )
     weight: ExpressionText | None = Field(
-        None, description="expression of the event weight, which evaluation and reports use"
+        None, description="expression of the event weight, for evaluation and reports"
     )
     training_weight: ExpressionText | None = Field(
         None,
-        description="expression that takes the place of |event weight| in training, before balance "
-        "and reweighting",
+        description="expression that replaces |event weight| in training, before `balance` and "
+        "`reweight`",
     )
     negative_weights: Literal["absolute", "keep"] = Field(
-        "absolute", description="what training makes of them; evaluation keeps the sign"
+        "absolute", description="how training treats them; evaluation keeps the sign"
     )
     reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
     balance: bool = Field(True, description="give every class the same sum of training weights")
     identity: list[ExpressionText] = Field(
-        [], description="expressions, whole numbers that name an event: run, luminosityBlock, event"
+        [], description="integer expressions that identify an event: run, luminosityBlock, event"
     )
     splits: Splits = Field(
-        Splits(), description="which events train, validate and test; by default 0.7, 0.1 and 0.2"
+        Splits(), description="events for training, validation and test; default: 0.7, 0.1 and 0.2"
     )
-    shards_per_file: int = Field(1, ge=1, le=10_000)
-    on_bad_file: Literal["fail", "quarantine"] = "fail"
+    shards_per_file: int = Field(
+        1, ge=1, le=10_000, description="entry ranges into which each file is divided, one a shard"
+    )
+    on_bad_file: Literal["fail", "quarantine"] = Field(
+        "fail", description="stop at a file that cannot be read, or set it aside and go on"
+    )
     step: int = Field(20_000, ge=1, le=1_000_000_000, description="entries read at a time")
 
     @model_validator(mode="before")
     @classmethod
     def _classes_of_samples(cls, data: Any) -> Any:
-        """Classes without a rule, and those that only samples name, need not be written out."""
+        """Fill in classes without a rule and classes that only samples name."""
         if not isinstance(data, dict):
             return data
         classes, samples = data.get("classes") or {}, data.get("samples") or {}
@@ -383,7 +390,7 @@ class Dataset(Section):
         return self
 
     def sources(self) -> dict[str, FromFiles]:
-        """Given files by the sample that they belong to: "" where the dataset tells none apart."""
+        """Files by their sample: "" if the dataset has no samples or classes of files."""
         if self.samples:
             return dict(self.samples)
         if self.files or self.simulate:
@@ -391,33 +398,33 @@ class Dataset(Section):
         return dict(self.classes)
 
     def own(self, source: FromFiles, key: str) -> Any:
-        """A key of a sample where it is given, also as null; else the dataset's."""
+        """A key of a sample if it is given, even as null; else that of the dataset."""
         return getattr(source if key in source.model_fields_set else self, key)
 
     def class_of(self, sample: str) -> str | None:
-        """The class of all rows of a sample, if there is one."""
+        """The class of all rows of a sample; None if its rows may have several."""
         if self.samples:
             return self.samples[sample].label
         return sample or None
 
     def by_files(self) -> set[str]:
-        """Classes that files decide: only rows of their files can belong to them."""
+        """Classes that are defined by files: only rows of their files can belong to them."""
         if self.simulate:
             return set(self.classes)
         return {label for label in map(self.class_of, self.sources()) if label is not None}
 
 
 class Table(Section):
-    """A file of `config/tables`: what the columns of a text table are, for `rootloom import`."""
+    """A file of `config/tables`: the columns of a text table, for `rootloom import`."""
 
-    description: str = ""
+    description: str = Field("", description="a sentence for the reader")
     tree: str = Field("events", description="name of the TTree to be written")
     header: bool = Field(False, description="whether the first line names the columns")
     columns: dict[Name, Literal["float32", "float64", "int32", "int64"] | dict[str, int]] = Field(
-        min_length=1, description="all of them in order: their type, or the number of each word"
+        min_length=1, description="all columns in order: their type, or the number of each word"
     )
-    missing: list[float] = Field([], description="values that mean there is none; stored as NaN")
-    row_number: Name | None = Field("row", description="branch that counts the table's rows from 0")
+    missing: list[float] = Field([], description="numbers that mean a missing value; stored as NaN")
+    row_number: Name | None = Field("row", description="branch with the number of the row, from 0")
 
     @model_validator(mode="after")
     def _row_number_is_new(self) -> Table:
@@ -433,7 +440,7 @@ class Table(Section):
         return {**kinds, self.row_number: "int64"} if self.row_number else kinds
 
     def to_text(self) -> str:
-        """The recipe as it is kept beside the tree."""
+        """The section as JSON, which is stored beside the tree."""
         return self.model_dump_json()
 
 
@@ -442,39 +449,39 @@ class Method(Section):
 
     model: str = Field(description="a file of config/models")
     representation: str = Field(description="a file of config/representations")
-    members: int = Field(1, ge=1, le=10_000, description="trainings that differ by their seed only")
-    training: dict[str, Any] = Field({}, description="fields that differ from the experiment's")
+    members: int = Field(1, ge=1, le=10_000, description="trainings with different seeds")
+    training: dict[str, Any] = Field({}, description="replaces fields of the experiment's")
     task: dict[str, Any] | None = Field(
-        None, description="in place of the experiment's, of the same kind of evaluation"
+        None, description="replaces the experiment's task; its kind of evaluation must be the same"
     )
 
 
 class Expected(Section):
-    """A published figure, for the reader to compare with."""
+    """A published value, for comparison in the report."""
 
-    method: str
-    metric: str
-    value: float
-    error: float | None = None
-    source: str
+    method: str = Field(description="a method or baseline of the experiment")
+    metric: str = Field(description="name of a metric of the evaluation")
+    value: float = Field(description="the published value")
+    error: float | None = Field(None, description="its error, if published")
+    source: str = Field(description="where it is published")
 
 
 class Images(Section):
-    """Average images shown in the report."""
+    """Average images in the report, before and after preprocessing."""
 
     before: str | None = Field(None, description="representation before preprocessing")
     after: str | None = Field(None, description="representation after preprocessing")
 
 
 class Datasets(Section):
-    """Datasets of an experiment by their roles; each has one."""
+    """Datasets of an experiment by their role; each has one role."""
 
-    train: Name = Field(description="the one that trains, validates and is evaluated")
+    train: Name = Field(description="the dataset for training, validation and evaluation")
     evaluate: list[Name] = Field(
-        [], description="evaluated as well, each by figures of its own: their splits `test`"
+        [], description="evaluated too, on their splits `test`, each with its own metrics"
     )
     score: list[Name] = Field(
-        [], description="scored only, such as data: they need no classes and no targets"
+        [], description="only scored, such as data; they need no classes and no targets"
     )
 
     @model_validator(mode="after")
@@ -482,57 +489,65 @@ class Datasets(Section):
         name, times = Counter(self.names()).most_common(1)[0]
         if times > 1:
             raise ValueError(
-                f"each dataset in one role: '{name}' is named {times} times (the one that trains "
-                "is evaluated, and all are scored)"
+                f"each dataset once: '{name}' is named {times} times (the one in `train` is also "
+                "evaluated, and all are scored)"
             )
         return self
 
     def names(self) -> list[Name]:
-        """All of them, the one that trains first, then those that are evaluated."""
+        """All names: the dataset that trains, those that are evaluated, those that are scored."""
         return [self.train, *self.evaluate, *self.score]
 
 
 class Experiment(Section):
-    """A file of `config/experiments`: which networks and baselines on which datasets."""
+    """A file of `config/experiments`: networks, baselines, and the datasets that they use."""
 
-    title: str = ""
-    description: str = ""
+    title: str = Field("", description="title of the report")
+    description: str = Field("", description="a sentence below the title")
     command: str = Field("", description="the command that runs it")
-    cost: str = Field("", description="what it takes, measured")
-    dataset: Name | None = Field(None, description="a file of config/datasets: {train: …} alone")
-    datasets: Datasets | None = Field(None, description="several of them, by their roles")
-    task: dict[str, Any] = {"kind": "classification"}
-    methods: dict[Name, Method] = {}
-    baselines: dict[Name, dict[str, Any]] = {}
-    baseline_representation: str = Field("features", description="where baselines find variables")
-    training: dict[str, Any] = {}
+    cost: str = Field("", description="measured run time")
+    dataset: Name | None = Field(
+        None, description="a file of config/datasets; short for `datasets: {train: NAME}`"
+    )
+    datasets: Datasets | None = Field(None, description="several datasets, by their role")
+    task: dict[str, Any] = Field(
+        {"kind": "classification"}, description="what the networks learn: kind and its fields"
+    )
+    methods: dict[Name, Method] = Field({}, description="networks, by the name of the method")
+    baselines: dict[Name, dict[str, Any]] = Field(
+        {}, description="baselines, by the name of the method: kind and its fields"
+    )
+    baseline_representation: str = Field(
+        "features", description="representation with the variables of the baselines"
+    )
+    training: dict[str, Any] = Field({}, description="options of the training, see Training")
     threads: int = Field(
         1,
         ge=1,
         le=65_536,
-        description="CPU cores of each process of a training; decides the last bits",
+        description="CPU cores of each process of a training; changes the last bits of results",
     )
     nodes: int = Field(
         1,
         ge=1,
         le=65_536,
-        description="machines of a training, a process each; decides the last bits",
+        description="machines of a training, one process on each; changes the last bits of results",
     )
     gpus_per_node: int = Field(
-        0, ge=0, le=65_536, description="GPUs each of them must have; 0 takes what is there"
+        0, ge=0, le=65_536, description="GPUs that each machine must have; 0: use those it has"
     )
     evaluation: dict[str, Any] = Field(
-        {}, description="how results become figures: fields of the task's kind of evaluation"
+        {}, description="options of the evaluation that belongs to the task"
     )
     generation: dict[str, Any] = Field(
         {},
-        description="how examples like those of the test split are made: options of the "
+        description="options for generating examples like those of the test split, of the "
         "representation that is generated",
     )
     images: Images | list[str] | None = Field(
         None, description="representations whose average images the report shows"
     )
-    expected: list[Expected] = []
+    expected: list[Expected] = Field([], description="published values for comparison")
 
     @model_validator(mode="after")
     def _one_way_to_name_datasets(self) -> Experiment:
@@ -541,7 +556,7 @@ class Experiment(Section):
         return self
 
     def roles(self) -> Datasets:
-        """Its datasets by their roles."""
+        """The datasets by their role."""
         if self.datasets is not None:
             return self.datasets
         assert self.dataset is not None
@@ -593,7 +608,7 @@ class Library:
         return dataset
 
     def _parsed(self, name: str) -> Dataset:
-        """A dataset, whose refusals name the file that says the key: it may be like another."""
+        """A dataset; errors name the file that gives the key, which may be the one it is like."""
         where, content = self.where("datasets", name), self._completed(name)
         try:
             return parse(Dataset, content, where)
@@ -606,7 +621,7 @@ class Library:
             raise ConfigError(f"{self.file_of(name, key)}{place}", **words) from None
 
     def _completed(self, name: str) -> dict[str, Any]:
-        """A dataset's keys with those of the one that it is like."""
+        """A dataset's keys, completed by those of the dataset that it is like."""
         own = self._read("datasets", name)
         like = own.get("like")
         if like is None:
@@ -615,16 +630,16 @@ class Library:
         if other.get("like") is not None:
             raise ConfigError(
                 f"{self.where('datasets', name)}: like",
-                expected="a dataset that says all of itself",
+                expected="a dataset without `like`",
                 found=f"'{own['like']}', which is like '{other['like']}'",
                 fix=f"like: {other['like']}",
             )
-        if _SOURCES & own.keys():  # where the rows come from is said in one way
+        if _SOURCES & own.keys():  # only one of these keys may be given
             other = {key: value for key, value in other.items() if key not in _SOURCES}
         return {**other, **own}
 
     def file_of(self, name: str, key: str) -> str:
-        """The dataset's file that says a key: its own, or that of the one it is like."""
+        """The file that gives a key of a dataset: its own, or that of the one it is like."""
         own = self._read("datasets", name)
         like = None if key in own else own.get("like")
         return self.where("datasets", name if like is None else like)
@@ -637,7 +652,7 @@ class Library:
         )
         if self._is_dataset_alone(name):
             default = self._read("experiments", "default")
-            # The page is about the user's dataset; what is done with it stands below.
+            # The title is the user's dataset; what is done with it is said below.
             about = {"title": name, "description": default.get("title", "")}
             data = {**default, **about, "dataset": name}
             data.pop("datasets", None)
@@ -667,11 +682,11 @@ class Library:
         return experiment
 
     def _is_dataset_alone(self, name: str) -> bool:
-        """Whether a name is a dataset's, on which the default experiment runs."""
+        """Whether a name is that of a dataset, on which the default experiment runs."""
         return name not in self.names("experiments") and name in self.names("datasets")
 
     def _check_references(self, experiment: Experiment, where: str) -> None:
-        """Refuse names of files that cannot be names, or are not there, where they stand."""
+        """Refuse names of files that are invalid or do not exist, naming the key."""
         self._check_datasets(experiment, where)
         for name, method in experiment.methods.items():
             self._require_file("models", method.model, f"{where}: methods.{name}.model")
@@ -718,7 +733,7 @@ class Library:
     def check(self, group: str, section: dict[str, Any], where: str) -> None:
         """Check a section `{kind: name, …}` against the schema of its class.
 
-        That of a class of the user's own is made here, and stands in `schema` from then on.
+        The schema of a user's own class is made here and added to `schema`.
         """
         known = self.schema["$defs"][group]
         kind = section.get("kind")
@@ -754,7 +769,7 @@ class Library:
         return {"kind": kind, **experiment.evaluation}
 
     def of_task(self, task: dict[str, Any], what: str) -> Any:
-        """What the class of a task declares, such as its "role"; None if it does not."""
+        """A property that the class of a task declares, such as its "role"; None if it does not."""
         return self.schema["$defs"]["tasks"][task["kind"]].get(f"x-{what}")
 
     def _check_method(self, where: str, experiment: Experiment, method: Method) -> None:
@@ -789,13 +804,13 @@ class Library:
             require_known(wanted, representation.get("variables") or (), where, expected)
 
     def _check_judged(self, task: dict[str, Any], where: str) -> None:
-        """Refuse a task that yields something else than what its kind of evaluation judges."""
+        """Refuse a task whose evaluation judges something else than what the task yields."""
         kind, yields = (self.of_task(task, what) for what in ("evaluation", "yields"))
         judges = self.schema["$defs"]["evaluations"][kind]["x-judges"]
         if judges != yields:
             raise ConfigError(
                 where,
-                expected=f"a task that yields {judges}, which its evaluation '{kind}' judges",
+                expected=f"a task that yields {judges}, as its evaluation '{kind}' judges them",
                 found=f"'{task['kind']}', which yields {yields}",
                 fix="give the task's class another `evaluation`",
             )
@@ -803,13 +818,13 @@ class Library:
     def _check_generation(
         self, where: str, experiment: Experiment, method: Method, task: dict[str, Any]
     ) -> None:
-        """Refuse a representation that no generator makes, and options that are not its own."""
+        """Refuse a representation that cannot be generated, and options that it does not have."""
         of = f"{where.partition(': methods.')[0]}: generation"
         if self.of_task(task, "yields") != "examples":
             if experiment.generation:
                 raise ConfigError(
                     of,
-                    expected=f"none beside the task '{task['kind']}', which makes no examples",
+                    expected=f"no section with the task '{task['kind']}', which makes no examples",
                     found=", ".join(experiment.generation),
                 )
             return
@@ -818,16 +833,17 @@ class Library:
         if options is None:
             raise ConfigError(
                 where,
-                expected="a representation whose inputs a generator can make, "
+                expected="a representation whose inputs can be generated, "
                 f"for the task '{task['kind']}'",
-                found=f"'{method.representation}', which has no way back to rows of a tree",
+                found=f"'{method.representation}', which does not define how inputs become rows "
+                "of a tree",
                 fix="choose one of: " + ", ".join(self._generated()),
             )
         for error in Validator(options).iter_errors(experiment.generation):
             raise schema_refusal(error, of)
 
     def _generated(self) -> list[str]:
-        """Representations whose inputs a generator can make."""
+        """Names of the representations whose inputs can be generated."""
         known = self.schema["$defs"]["representations"]
         kinds = {n: self._kind_named("representations", n) for n in self.names("representations")}
         return [name for name, kind in kinds.items() if kind and known[kind].get("x-generated")]

@@ -1,4 +1,4 @@
-"""What only the parts themselves know of a configuration, asked before any job.
+"""Checks of a configuration by the parts that it names, before any job.
 
 The head of a run parses the expressions and builds the representations, baselines and options that
 its jobs will build, so that what they refuse is refused in the plan. Networks and tasks are left to
@@ -103,7 +103,7 @@ def _check_representation(request: Request, data: Data, name: str) -> None:
 
 
 def _check_compared(request: Request, data: Data, name: str, observables: Sequence[str]) -> None:
-    """Refuse a comparison of nothing, or by what is not there."""
+    """Refuse a comparison without variables, or with unknown ones."""
     of = f"{request.where}: evaluation.features"
     variables = list(data.dataset.variables) if request.is_expressed(name) else []
     named = request.library.evaluation(request.experiment).get("features")
@@ -114,7 +114,7 @@ def _check_compared(request: Request, data: Data, name: str, observables: Sequen
             of,
             expected="at least one variable to compare by",
             found="none",
-            fix=f"{what} beside what examples are made to",
+            fix=f"{what}, other than the conditions of the examples",
         )
 
 
@@ -131,7 +131,7 @@ def _check_training(request: Request) -> None:
 
 
 def _check_reweight(data: Data) -> None:
-    """Refuse a reweighting that cannot be; its target counts where something is trained."""
+    """Refuse an invalid reweighting; its target matters only for the dataset that trains."""
     section = data.dataset.reweight
     if section is None:
         return
@@ -173,7 +173,7 @@ def _no_profile(request: Request, data: Data, name: str, known: Collection[str])
     of = "" if data.trains else f" of dataset '{data.name}'"
     return ConfigError(
         f"{request.where}: evaluation.profiles",
-        expected=f"what every row{of} carries: the variable of `reweight`, or target.NAME of a "
+        expected=f"a column of every row{of}: the variable of `reweight`, or target.NAME of a "
         "target",
         found=f"'{name}'",
         fix=fix,

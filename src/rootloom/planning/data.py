@@ -1,4 +1,4 @@
-"""What an experiment asks of one of its datasets: how its rows are read, stored and weighted."""
+"""A dataset in an experiment: its role, and how its rows are read, stored and weighted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Role(Enum):
 class Data:
     """One dataset in an experiment.
 
-    where: what to call its file in messages.
+    where: the name of its file in messages.
     """
 
     def __init__(self, request: Request, name: str, role: Role) -> None:
@@ -44,15 +44,15 @@ class Data:
 
     @property
     def evaluated(self) -> bool:
-        """Whether figures are made of its scores."""
+        """Whether its scores are evaluated."""
         return self.role is not Role.SCORE
 
     def place(self, key: str) -> str:
-        """What to call the file that says a key: its own, or that of the dataset it is like."""
+        """Name of the file that gives a key: its own, or that of the dataset that it is like."""
         return self._request.library.file_of(self.name, key)
 
     def variables_held(self, representation: Fields) -> Sequence[str]:
-        """Variables that a representation holds: those it names, or all of the dataset."""
+        """Variables of a representation: those that it names, or all of the dataset."""
         if "variables" not in self._request.properties(representation):
             return ()
         named = self._request.named_or_all(representation)
@@ -60,7 +60,10 @@ class Data:
 
     @cached_property
     def representations(self) -> list[str]:
-        """Names of those it is stored in: all of the experiment's where the report describes it."""
+        """Names of the representations in which its rows are stored.
+
+        Those of the report are included for the dataset that trains.
+        """
         request = self._request
         if self.trains:
             return request.representations
@@ -71,7 +74,7 @@ class Data:
         return range(self.dataset.shards_per_file)
 
     def auxiliary(self) -> list[str]:
-        """Variables and targets that every shard carries beside its inputs."""
+        """Variables and targets that every shard has in addition to its inputs."""
         targets = (TARGET + name for name in self.dataset.targets)
         compared = (name for of in self._request.representations for name in self.compared(of))
         return list(dict.fromkeys((*self.reweighted(), *targets, *compared)))
@@ -79,7 +82,7 @@ class Data:
     def compared(self, representation: str) -> list[str]:
         """Variables by which generated examples of a representation are compared with real ones.
 
-        None where the dataset's expressions do not read what is generated.
+        None if the dataset's expressions cannot read generated files.
         """
         request = self._request
         if not (request.beside_real and request.is_expressed(representation)):
@@ -96,7 +99,7 @@ class Data:
 
     @property
     def sets_aside(self) -> bool:
-        """Whether the run goes on without files that cannot be read."""
+        """Whether files that cannot be read are set aside and the run goes on."""
         return self.dataset.on_bad_file == "quarantine"
 
     # -- how rows are read and weighted -------------------------------------------------------
@@ -106,14 +109,14 @@ class Data:
         return {name: self.reader(representation, name) for name in self.dataset.sources()}
 
     def readers_to_check(self) -> dict[str, Fields]:
-        """How the rows of each sample are read, with the names that stand for no branch."""
+        """How the rows of each sample are read, with the names that are not branches."""
         defined = list(self.dataset.define)
         return {name: {**reader, "defined": defined} for name, reader in self.readers().items()}
 
     def reader(self, representation: Fields | None = None, sample: str = "") -> Fields:
-        """How rows are read; only what a representation uses, so that others keep their shards.
+        """How rows are read: only what one representation uses, so that others keep their shards.
 
-        sample: whose own expressions take the place of the dataset's.
+        sample: its own expressions replace those of the dataset.
         """
         dataset = self.dataset
         own = dataset.sources().get(sample, _NOTHING_OWN)
@@ -150,7 +153,7 @@ class Data:
         return {**found, "mentions": mentions(written_out({**reader, **whole}, definitions), found)}
 
     def _class_rules(self) -> list[Fields]:
-        """Class rules; never the files, so that one more of them changes no other's shard."""
+        """Class rules without their files, so that a new file changes no shard of the others."""
         by_file = self.dataset.by_files()
         return [
             {"name": name, "where": rule.where, "by_file": name in by_file}
@@ -158,7 +161,7 @@ class Data:
         ]
 
     def weighting(self) -> Fields:
-        """How event and training weights follow from what shards hold."""
+        """How event and training weights are computed from the columns of shards."""
         dataset = self.dataset
         samples = {}
         for name, source in dataset.sources().items():
@@ -176,7 +179,7 @@ class Data:
 
 
 class DataOf:
-    """The datasets of an experiment, by name: the one that trains first."""
+    """The datasets of an experiment by name; the one that trains is the first."""
 
     def __init__(self, request: Request) -> None:
         self._roles = request.roles
@@ -190,7 +193,7 @@ class DataOf:
         return iter(self._all.values())
 
     def __getitem__(self, name: str) -> Data:
-        """Raises ConfigError for one that the experiment does not name."""
+        """A dataset by name. Raises ConfigError if the experiment does not name it."""
         if name not in self._all:
             raise ConfigError(
                 f"{self._where}: datasets",
@@ -202,19 +205,19 @@ class DataOf:
 
     @cached_property
     def nominal(self) -> Data:
-        """The one that trains, and whose figures those of others stand beside."""
+        """The dataset that trains."""
         return self._all[self._roles.train]
 
     @cached_property
     def evaluated(self) -> list[Data]:
-        """Those with figures, the nominal one first."""
+        """The datasets that are evaluated, the nominal one first."""
         return [data for data in self if data.evaluated]
 
 
 def mentions(whole: Fields, part: Fields) -> list[str]:
-    """Expressions of a dataset's reader that name its row collection, where no one of `part` does.
+    """Expressions of a reader that use the row collection, if no expression of `part` does.
 
-    So that rows are counted alike whichever variables a representation reads.
+    With them the number of rows is the same for all representations.
     """
     collection = re.compile(rf"(?<![\w.]){re.escape(whole['rows'])}(?![A-Za-z0-9])")
 

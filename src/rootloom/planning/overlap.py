@@ -1,7 +1,7 @@
-"""Whether events that are evaluated may have been trained on.
+"""Check that events used in training are not tested in another dataset.
 
-An event in two datasets has one split if both know it by the same identity and divide alike; what
-is trained on in one is then not tested on in the other.
+An event that is in two datasets has the same split in both if both have the same identity and the
+same splits.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from rootloom.planning.files import Files
 
 
 def require_apart(datasets: DataOf, files: Mapping[str, Files]) -> None:
-    """Refuse a dataset that is evaluated and has events of the one that trains, divided otherwise.
+    """Refuse an evaluated dataset with the nominal one's events and other splits.
 
-    As far as the names of files, and recipes of simulations, tell: copies are not seen. Raises
-    ConfigError, and what `Files.listing` raises.
+    Shared events are recognised by names of files and recipes of simulations; copies are not
+    recognised. Raises ConfigError, and what `Files.listing` raises.
     """
     nominal = datasets.nominal
     for data in datasets.evaluated:
@@ -28,16 +28,15 @@ def require_apart(datasets: DataOf, files: Mapping[str, Files]) -> None:
         if shared:
             raise ConfigError(
                 f"{data.where}: splits",
-                expected=f"the same division of events into splits as of '{nominal.name}', which "
-                "trains, where the same events are in both: splits, identity and names of "
-                "samples, or of simulated classes",
-                found=f"another one of {shared}: events that it tests may be trained on",
+                expected=f"for events that are also in '{nominal.name}', which trains, the same "
+                "split: the same splits, identity and names of samples, or of simulated classes",
+                found=f"other splits for {shared}: events may be used in training and in testing",
                 fix=f"copy `splits` and `identity` from {nominal.where}, or leave these files out",
             )
 
 
 def _simulated(data: Data, nominal: Data) -> str:
-    """A process that both simulate with the same seed and divide otherwise; "" if there is none."""
+    """A process that both simulate with the same seed but other splits; "" if there is none."""
     ours, theirs = data.dataset.simulate, nominal.dataset.simulate
     if ours is None or theirs is None or (ours.source, ours.seed) != (theirs.source, theirs.seed):
         return ""
@@ -50,7 +49,7 @@ def _simulated(data: Data, nominal: Data) -> str:
 
 
 def _listed(data: Data, nominal: Data, files: Mapping[str, Files]) -> str:
-    """A file that both have and divide otherwise; "" if there is none."""
+    """A file that both have, with other splits; "" if there is none."""
     ours, theirs = (_divisions(one) for one in (data, nominal))
     if all(one == other for one in ours.values() for other in theirs.values()):
         return ""
@@ -62,7 +61,7 @@ def _listed(data: Data, nominal: Data, files: Mapping[str, Files]) -> str:
 
 
 def _places(data: Data, files: Files) -> Iterator[tuple[tuple[str, str], str]]:
-    """Address and tree of each file, with its sample."""
+    """Address and tree of each file, and its sample."""
     dataset, sources = data.dataset, data.dataset.sources()
     for pack in files.packs:
         for file in files.of_pack(pack).values():
@@ -70,7 +69,7 @@ def _places(data: Data, files: Files) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def _divisions(data: Data) -> dict[str, list[Any]]:
-    """By sample, what decides the split of an event beside the file and tree it is in."""
+    """For each sample what decides the split of an event, apart from its file and tree."""
     dataset = data.dataset
     return {
         name: [dataset.splits.model_dump(), dataset.identity, name if dataset.identity else ""]

@@ -27,7 +27,7 @@ from rootloom.types import GROUPS
 
 
 class State(Enum):
-    """What is there of a job's outputs: all, made by this very job; by another one; not all."""
+    """State of a job's outputs: all made by this job; made by another one; not all there."""
 
     CURRENT = "current"
     STALE = "stale"
@@ -35,7 +35,7 @@ class State(Enum):
 
 
 class Plan:
-    """One experiment on its datasets: what is asked for, their files, the jobs and their outputs.
+    """One experiment with its datasets: the request, the files, the jobs and their outputs.
 
     settings: those of `config/config.yaml`, which lies below `root`. stages: by the names of their
     rules. noted: whether to rely on what the head of the run has checked and written, as its jobs
@@ -68,19 +68,19 @@ class Plan:
         self._states: dict[tuple[str, ...], State] = {}
 
     def job(self, rule: str, **wildcards: str) -> Job:
-        """What a rule's job is given: its section and the fingerprint that decides its fate."""
+        """A job of a rule: its section and its fingerprint."""
         return self.jobs.job(rule, **wildcards)
 
     def fingerprint(self, rule: str, **wildcards: str) -> str:
-        """What decides the fate of a rule's job."""
+        """The fingerprint of a job."""
         return self.jobs.fingerprint(rule, **wildcards)
 
     def code(self, *targets: str) -> str:
-        """Hash of the definitions that these reach."""
+        """Hash of the code that is reached from these definitions."""
         return self.jobs.code(*targets)
 
     def data(self, dataset: str) -> Data:
-        """What is asked of one of the experiment's datasets."""
+        """One of the experiment's datasets."""
         return self.datasets[dataset]
 
     def files(self, dataset: str) -> Files:
@@ -88,16 +88,17 @@ class Plan:
         return self._files[dataset]
 
     def look(self) -> None:
-        """Look which files there are. Raises InputError for none, ConfigError for files misused.
+        """Find the files of all datasets.
 
-        A job need not: it reads the lists that it works on.
+        Jobs need not do this: they read the stored lists. Raises InputError for a pattern without
+        files, ConfigError for a file listed twice or for events shared with the training.
         """
         for files in self._files.values():
             files.listing  # noqa: B018  (found once, here)
         require_apart(self.datasets, self._files)
 
     def lists(self) -> dict[str, tuple[Path, FileList]]:
-        """By dataset, where the jobs find the list of its files, and that list."""
+        """For each dataset the path of its stored list of files, and the list."""
         return {name: (files.list_path, files.listing) for name, files in self._files.items()}
 
     def require_start_here(self) -> None:
@@ -111,7 +112,7 @@ class Plan:
             files.note()
 
     def lost(self, dataset: str) -> Lost:
-        """Single files of a dataset that finished packs made and that are gone."""
+        """Single outputs of finished packs of a dataset that are missing."""
         return self._lost[dataset]
 
     def _simulated_by(self, dataset: str) -> Callable[[str], str]:
@@ -120,7 +121,7 @@ class Plan:
     # -- outputs ------------------------------------------------------------------------------
 
     def targets(self) -> list[str]:
-        """Everything a complete run leaves behind: what was deleted of it is made again."""
+        """All outputs of a complete run; those that were deleted are made again."""
         made = [*self._report_files(), *self._of_methods(), *self.histories()]
         for data in self.datasets:
             made += [*self._of_data(data), *self._of_files(data)]
@@ -129,11 +130,11 @@ class Plan:
         return list(dict.fromkeys(made))
 
     def all_lost(self) -> list[str]:
-        """Single files, of all datasets, that finished packs made and that are gone."""
+        """Single outputs of finished packs, of all datasets, that are missing."""
         return [path for lost in self._lost.values() for path in lost.paths()]
 
     def figures(self) -> list[str]:
-        """Figures saved beside the report."""
+        """Plots saved beside the report."""
         return [self.paths.report(self.request.name, name) for name in self.request.figures()]
 
     def _report_files(self) -> list[str]:
@@ -145,7 +146,7 @@ class Plan:
             yield from self.models(method)
 
     def _of_data(self, data: Data) -> Iterator[str]:
-        """What the methods make of a dataset."""
+        """What the methods produce for a dataset: predictions or examples, and evaluations."""
         request, name = self.request, data.name
         for method in request.all_methods:
             if data.evaluated:
@@ -176,11 +177,11 @@ class Plan:
         dataset: str,
         representation: str,
     ) -> Iterator[str]:
-        """What `rule` merges the sums of all packs to, and these sums."""
+        """The output in which `rule` merges the sums of all packs, and these sums."""
         named, files = (dataset, representation), self.files(dataset)
         merged = whole(*named)
         yield merged
-        # Those of another division of the files gave the same result.
+        # Sums from other packs of the same files give the same result.
         current = self._is_current(rule, merged, dataset=dataset, representation=representation)
         if not current or _division_of(merged) == str(files.listing.packs):
             yield from (part(*named, pack) for pack in files.packs)
@@ -190,7 +191,7 @@ class Plan:
         return [self.paths.index(dataset, pack) for pack in self.files(dataset).packs]
 
     def asked_first(self, dataset: str) -> list[str]:
-        """What has to be known of all files before any of them is set aside, if any may be."""
+        """What must be known of all files before one is set aside, if the dataset allows that."""
         return [self.paths.branches(dataset)] if self.data(dataset).sets_aside else []
 
     def models(self, method: str) -> list[str]:
@@ -211,28 +212,28 @@ class Plan:
         ]
 
     def applied(self, dataset: str, method: str, part: str) -> list[str]:
-        """What all members of a method made for a part of a dataset: predictions, or examples."""
+        """Outputs of all members of a method for a part of a dataset: predictions or examples."""
         members, named = self.request.members(method), (self.request.name, dataset, method)
         return [self.request.product.path(self.paths, *named, member, part) for member in members]
 
     def judged(self, dataset: str, method: str) -> list[str]:
-        """What of it is evaluated."""
+        """Those outputs that are evaluated."""
         return self.applied(dataset, method, self.request.product.judged)
 
     def floor(self, dataset: str, method: str) -> list[str]:
-        """What real rows beside real ones give, if the evaluation asks for it."""
+        """The comparison of real rows with real ones, if the evaluation needs it."""
         representation = self.request.representation_of(method)
         path = self.paths.floor(self.request.name, dataset, representation)
         return [path] if self.request.beside_real else []
 
     def all_predictions(self, dataset: str) -> list[str]:
-        """Those of every method and member, for every split and the rows of no class."""
+        """Predictions of all methods and members, for all splits and rows of no class."""
         methods = self.request.all_methods
         pairs = [(method, split) for method in methods for split in GROUPS]
         return [path for pair in pairs for path in self.applied(dataset, *pair)]
 
     def held_out(self, dataset: str, method: str) -> list[str]:
-        """Prediction files with rows that members of a cross-validation left out of training."""
+        """Prediction files with the rows that members of a cross-validation left out."""
         crossed = self.data(dataset).trains and self.request.folds(method)
         return self.applied(dataset, method, "train") if crossed else []
 
@@ -245,9 +246,9 @@ class Plan:
         ]
 
     def all_statistics(self) -> list[str]:
-        """Statistics for the report: in all representations, and of other datasets in one.
+        """Statistics for the report: in all representations; of other datasets in one.
 
-        They count the same rows.
+        One is enough, because all representations have the same rows.
         """
         return [
             self.paths.statistics(data.name, name)
@@ -256,7 +257,7 @@ class Plan:
         ]
 
     def surveys(self) -> list[str]:
-        """What rows of the dataset that trains look like, by representation."""
+        """Surveys of the nominal dataset, one for each representation."""
         nominal = self.datasets.nominal
         return [self.paths.survey(nominal.name, name) for name in nominal.representations]
 
@@ -267,9 +268,9 @@ class Plan:
     # -- what is there of them ----------------------------------------------------------------
 
     def state(self, rule: str, outputs: Sequence[str], **wildcards: str) -> State:
-        """Whether outputs are there and were made by exactly the job that would make them now.
+        """Whether outputs exist and were made by exactly the job that would make them now.
 
-        Everything that can change is in the fingerprints that they carry; no time is looked at.
+        This is decided by the fingerprints that they carry; file times are not used.
         """
         named = (rule, *outputs)
         if named not in self._states:
@@ -290,9 +291,9 @@ class Plan:
         return self.state(rule, [output], **wildcards) is State.CURRENT
 
     def _is_indexed(self, dataset: str, file: str) -> bool:
-        """Whether a simulated file's index is current, whose fingerprint holds that of the file.
+        """Whether the index of a simulated file is current; its fingerprint contains the file's.
 
-        Then there is no need to open it: a plan opens no ROOT file unless something has changed.
+        Then the file need not be opened: a plan opens no ROOT file unless something has changed.
         """
         pack = self.files(dataset).pack_of(file)
         made = self.paths.index(dataset, pack)

@@ -1,4 +1,4 @@
-"""What trained networks are applied for, by what their task `yields`."""
+"""Outputs of trained networks, by what their task `yields`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rootloom.types import GROUPS, SPLITS
 
 @dataclass(frozen=True)
 class Product:
-    """What applying one member of a method to a dataset leaves behind.
+    """The output of one member of a method for a dataset.
 
-    rule: that applies networks. parts: its files are of. judged: the one that is evaluated.
-    of_rows: whether it says something of every row, which goes back to ROOT as friend trees and
-    may stand beside that of baselines and of other datasets. path: of experiment, dataset, method,
-    member and part.
+    rule: the rule that applies networks. parts: those for which it writes a file each. judged: the
+    part that is evaluated. of_rows: whether it has values for every row, which are then written to
+    friend trees and compared with those of baselines and other datasets. path: from experiment,
+    dataset, method, member and part.
     """
 
     rule: str

@@ -1,4 +1,4 @@
-"""What the configuration asks for: one experiment, and what the names in it mean."""
+"""What the configuration asks for: one experiment, with the sections that it names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fields = dict[str, Any]  # of a section of the configuration
 
 
 class Request:
-    """The parsed configuration; what it asks of each dataset, `planning.data` says.
+    """The parsed configuration; what it asks of each dataset is in `planning.data`.
 
     Whether its parts fit together is for `rootloom.planning.checks` to say, once a run: jobs ask
     for what was checked before.
@@ -67,21 +67,21 @@ class Request:
 
     @cached_property
     def product(self) -> Product:
-        """What the experiment's networks are applied for."""
+        """The output of the experiment's networks."""
         yields = self.library.of_task(self.experiment.task, "yields")
         require_known([yields], PRODUCTS, f"{self.where}: task", "what a task may yield")
         return PRODUCTS[yields]
 
     @cached_property
     def beside_real(self) -> bool:
-        """Whether the evaluation compares with real rows, and these with other ones as its floor.
+        """Whether the evaluation compares with real rows, and needs the floor: real with real rows.
 
-        It does so by variables of the dataset, too.
+        It may then use variables of the dataset.
         """
         return bool(self.of_evaluation("reference"))
 
     def of_evaluation(self, what: str) -> Any:
-        """What the class of the evaluation declares, such as the plots that it has `shown`."""
+        """A property that the class of the evaluation declares, such as `shown`, its plots."""
         kind = self.library.evaluation(self.experiment)["kind"]
         return self.library.schema["$defs"]["evaluations"][kind][f"x-{what}"]
 
@@ -116,7 +116,7 @@ class Request:
         return bool(self._schema(self.library.representation(representation)).get("x-drawn"))
 
     def is_expressed(self, representation: str) -> bool:
-        """Whether a dataset's expressions read what is generated of a representation."""
+        """Whether a dataset's expressions can read generated files of a representation."""
         return bool(self._schema(self.library.representation(representation)).get("x-expressed"))
 
     def properties(self, representation: Fields) -> Fields:
@@ -138,7 +138,7 @@ class Request:
         return known and self.named_or_all(representation) is None
 
     def named_or_all(self, representation: Fields) -> Sequence[str] | None:
-        """Variables that a representation names; None for all of a dataset."""
+        """Variables that a representation names; None if it takes all of a dataset."""
         default = self.properties(representation).get("variables", {}).get("default")
         named: Sequence[str] | None = representation.get("variables", default)
         return named

@@ -1,6 +1,6 @@
-"""Whether the datasets of an experiment can have the roles that it gives them.
+"""Check whether the datasets of an experiment can have their roles.
 
-The one that trains says which classes, targets and inputs there are; others must have them by name.
+The nominal dataset defines classes, targets and inputs; the others must have the same names.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ def check_roles(request: Request, datasets: DataOf) -> None:
 
 
 def readers_of(request: Request, representation: str) -> str:
-    """Methods that read a representation, in words."""
+    """Names of the methods that use a representation, for messages."""
     methods = [m for m in request.all_methods if request.representation_of(m) == representation]
     named = ", ".join(f"'{method}'" for method in methods)
     return f"method{'s' if len(methods) > 1 else ''} {named} with representation '{representation}'"
 
 
 def require_classes(data: Data) -> None:
-    """Refuse a dataset that tells no classes where truth is needed. Raises ConfigError."""
+    """Refuse a dataset without classes in a role that needs truth. Raises ConfigError."""
     if not data.dataset.classes:
         raise ConfigError(
             f"{data.where}: classes",
-            expected="classes, or the class of every sample; where nothing is told apart, one "
-            "class with all files: classes: {all: {files: […]}}",
+            expected="classes, or the class of every sample; for a single class with all files: "
+            "classes: {all: {files: […]}}",
             found="none",
             fix="" if data.trains else f"datasets: {{score: [{data.name}]}}, if truth is not known",
         )
 
 
 def _check_shares(data: Data, splits: tuple[str, ...], purpose: str) -> None:
-    """Refuse a share of 0 of a split that is asked for."""
+    """Refuse a share of 0 for a split that is needed."""
     shares = data.dataset.splits.shares()
     for split in splits:
         if shares.get(split) == 0:
@@ -68,11 +68,11 @@ _DEFAULTS = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
 
 def _check_task(request: Request, other: Data) -> None:
-    """Refuse several datasets where nothing is scored, or where all is judged as in training."""
+    """Refuse several datasets for tasks that score no rows, or with training weights."""
     if not request.product.of_rows:
         raise ConfigError(
             f"{request.where}: datasets.{other.role.value}",
-            expected=f"none beside the task '{request.experiment.task['kind']}', which scores no "
+            expected=f"none with the task '{request.experiment.task['kind']}', which scores no "
             "rows",
             found=f"'{other.name}'",
             fix="datasets: {train: NAME} alone",
@@ -81,14 +81,14 @@ def _check_task(request: Request, other: Data) -> None:
     if other.evaluated and weights != "event":
         raise ConfigError(
             f"{request.where}: evaluation.weights",
-            expected=f"event, as rows of dataset '{other.name}' have no training weight",
+            expected=f"event, because rows of dataset '{other.name}' have no training weight",
             found=f"'{weights}'",
             fix=f"leave out `weights: {weights}`, or `datasets.evaluate`",
         )
 
 
 def _check_truth(data: Data, nominal: Data) -> None:
-    """Refuse other classes than those of the training, and targets that are missing."""
+    """Refuse classes that differ from those of the training, and missing targets."""
     ours, theirs = data.dataset.classes, nominal.dataset.classes
     what = f"of '{nominal.name}', which trains"
     require_known(ours, theirs, f"{data.where}: classes", f"a class {what}")
@@ -107,7 +107,7 @@ def _check_truth(data: Data, nominal: Data) -> None:
 
 
 def _check_variables(request: Request, data: Data, nominal: Data) -> None:
-    """Refuse other variables where a method reads all that there are."""
+    """Refuse variables with other names if a method reads all variables of a dataset."""
     ours, theirs = set(data.dataset.variables), set(nominal.dataset.variables)
     if ours == theirs:
         return

@@ -1,4 +1,4 @@
-"""What a stage says of its jobs: the joint between `rootloom.stages` and the plan."""
+"""Types shared by `rootloom.stages` and the plan: how a stage describes its jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Job(TypedDict):
-    """What a rule's job is given: its section of the configuration, and what decides its fate.
+    """A job of a rule: its section of the configuration, and its fingerprint.
 
     section: the fields of its stage's dataclass. code: hash of the definitions it executes.
     upstream: hash of the fingerprints that its inputs carry. fingerprint: of these three.
@@ -33,7 +33,7 @@ class Job(TypedDict):
 def job_of(
     section: DataclassInstance, code: str, upstream: str, packages: Iterable[str] = ()
 ) -> Job:
-    """A job with the fingerprint of all that decides it."""
+    """A job with its fingerprint."""
     fields = asdict(section)
     return {
         "section": fields,
@@ -45,14 +45,14 @@ def job_of(
 
 
 class Planning(Protocol):
-    """What the description of a job may ask of the plan."""
+    """The members of a plan that the description of a job may use."""
 
     @property
     def request(self) -> Request:
         """What the configuration asks for."""
 
     def data(self, dataset: str) -> Data:
-        """What is asked of one of the experiment's datasets."""
+        """One of the experiment's datasets."""
 
     def files(self, dataset: str) -> Files:
         """The files of a dataset, by pack."""
@@ -62,15 +62,15 @@ class Planning(Protocol):
         """All datasets of the experiment."""
 
     def fingerprint(self, rule: str, **wildcards: str) -> str:
-        """The fingerprint of another job, upstream of the one that is described."""
+        """The fingerprint of another job, upstream of the described one."""
 
     def code(self, *targets: str) -> str:
-        """Hash of the definitions that these reach ("module:name")."""
+        """Hash of the code that is reached from these definitions ("module:name")."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What decides one job.
+    """The description of one job, from which its fingerprint is computed.
 
     section: what it is given of the configuration. code: what it executes beside the stage's own
     `run`: classes that the configuration names, as "module:Class". upstream: fingerprints of what
