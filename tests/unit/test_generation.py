@@ -360,9 +360,7 @@ def test_what_follows_chance_alone_is_asked_for_by_number() -> None:
     assert [block.shape for block in found.blocks] == [(1_000, 0), (500, 0)]
     with pytest.raises(ConfigError, match="makes jet images to: nothing"):
         even_conditions(image, nothing, {"energy": (1.0, 2.0)}, 5, 1)
-    with pytest.raises(
-        ConfigError, match=r"jet images: seed, threshold(.|\n)*mean 'threshold'"
-    ):
+    with pytest.raises(ConfigError, match=r"jet images: seed, threshold(.|\n)*mean 'threshold'"):
         sampling.options_of(image, {"treshold": 0.1})
 
 
