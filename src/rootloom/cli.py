@@ -16,7 +16,8 @@ from rootloom.system import faults
 
 if TYPE_CHECKING:
     from rootloom.rootio.header import Tree
-    from rootloom.stages.sampling import Conditions, Generator
+    from rootloom.stages.conditions import Conditions
+    from rootloom.stages.sampling import Generator
 
 DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
 
@@ -309,13 +310,15 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _conditions(options: argparse.Namespace, generator: Generator) -> Conditions:
     """What `rootloom generate` is asked to make examples to."""
-    from rootloom.stages import sampling
+    from rootloom.stages.conditions import conditions_of_file, even_conditions
 
+    representation = generator.representation
     if options.like:
-        return sampling.conditions_of_file(generator.representation, options.like, options.rows)
+        return conditions_of_file(representation, options.like, options.rows)
     named = [*options.condition, *([["energy", *options.energy]] if options.energy else [])]
     ranges = {name: (_number(name, low), _number(name, high)) for name, low, high in named}
-    return sampling.even_conditions(generator, ranges, options.rows, options.seed)
+    trained = generator.trained
+    return even_conditions(representation, trained, ranges, options.rows, options.seed)
 
 
 def _number(name: str, text: str) -> float:

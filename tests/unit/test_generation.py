@@ -21,12 +21,14 @@ import uproot
 from rootloom.cli import main
 from rootloom.errors import ConfigError, DataError, InputError, TrainingError
 from rootloom.representations.calorimeter import CalorimeterCells, ShowerOptions
+from rootloom.representations.image import JetImage
 from rootloom.rootio.writing import Rows, write_tree
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.simulate.calo import Calo
 from rootloom.stages import sampling
-from rootloom.stages.sampling import Conditions, Request, write_examples
+from rootloom.stages.conditions import Conditions, conditions_of_file, even_conditions
+from rootloom.stages.sampling import Request, write_examples
 from rootloom.training import bundle
 from rootloom.training.generate import Sampler, regrouped
 from rootloom.types import Shower
@@ -83,7 +85,9 @@ def write(
     path: Path, generator: sampling.Generator, rows: int = ROWS, batch: int = 256, **fields: Any
 ) -> ak.Array:
     options = ShowerOptions(**{"seed": SEED, **fields})
-    energies = sampling.even_conditions(generator, {"energy": (5.0, 50.0)}, rows, options.seed)
+    energies = even_conditions(
+        generator.representation, generator.trained, {"energy": (5.0, 50.0)}, rows, options.seed
+    )
     write_examples(path, generator, Request(energies, options, batch=batch))
     return read(path)
 
@@ -340,14 +344,24 @@ def test_files_that_do_not_say_the_energies_are_refused(tmp_path: Path) -> None:
         file["a"] = {"energy": np.ones(3, np.float32)}
         file["b"] = {"energy": np.ones(3, np.float32)}
     with pytest.raises(InputError, match="one tree"):
-        sampling.conditions_of_file(CELLS_OF, f"{path}:energy")
+        conditions_of_file(CELLS_OF, f"{path}:energy")
     write_tree(path, "a", [Rows({"energy": np.array([1, -2, 3], np.float32)})])
     with pytest.raises(InputError, match="at least the 4 entries"):
-        sampling.conditions_of_file(CELLS_OF, str(path), 4)
+        conditions_of_file(CELLS_OF, str(path), 4)
     with pytest.raises(InputError, match="did you mean 'energy'"):
-        list(sampling.conditions_of_file(CELLS_OF, f"{path}:energi").blocks)
+        list(conditions_of_file(CELLS_OF, f"{path}:energi").blocks)
     with pytest.raises(ConfigError, match="1 expressions, of energy"):
-        sampling.conditions_of_file(CELLS_OF, f"{path}:energy;energy")
+        conditions_of_file(CELLS_OF, f"{path}:energy;energy")
+
+
+def test_what_follows_chance_alone_is_asked_for_by_number() -> None:
+    image, nothing = JetImage(), np.empty((0, 2))
+    found = even_conditions(image, nothing, {}, 1_500, 1)
+    assert [block.shape for block in found.blocks] == [(1_000, 0), (500, 0)]
+    with pytest.raises(ConfigError, match="makes jet images to: nothing"):
+        even_conditions(image, nothing, {"energy": (1.0, 2.0)}, 5, 1)
+    with pytest.raises(ConfigError, match=r"jet images: seed, threshold(.|\n)*mean 'threshold'"):
+        sampling.options_of(image, {"treshold": 0.1})
 
 
 def test_a_refusal_leaves_no_file(generator: sampling.Generator, tmp_path: Path) -> None:

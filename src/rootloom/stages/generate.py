@@ -54,11 +54,12 @@ def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.stages import sampling
+    from rootloom.stages.conditions import conditions_of_split
 
     generator = sampling.load_generator(model)
     representation = generator.representation
     request = sampling.Request(
-        sampling.conditions_of_split(shards, representation, SPLITS[-1]),
+        conditions_of_split(shards, representation, SPLITS[-1]),
         sampling.options_of(representation, section.options),
         tree=section.tree,
     )
