@@ -20,9 +20,11 @@ ANSWER = f"import sys, rootloom.stages; print(*sorted({HEAVY!r} & set(sys.module
 
 
 def test_every_rule_has_a_stage_and_every_stage_a_rule() -> None:
-    rules = (ROOT / "rules").glob("*.smk")
+    rules = list((ROOT / "rules").glob("*.smk"))
     found = [name for file in rules for name in re.findall(r"^rule (\w+):", file.read_text(), re.M)]
     assert sorted(found) == sorted(STAGES)
+    included = re.findall(r'^include: "rules/(.+)"$', (ROOT / "Snakefile").read_text(), re.M)
+    assert sorted(included) == sorted(file.name for file in rules)
 
 
 def test_stages_read_what_stages_write() -> None:
