@@ -265,6 +265,19 @@ class Bucketed(Representation):
         return Inputs(x, x.sum(axis=1))
 
 
+class Nested(NamedTuple):
+    objects: Inputs
+    event: np.ndarray
+
+
+class Several(Bucketed):
+    """Inputs in inputs: those of a collection beside a number of the row."""
+
+    def collate(self, columns, rows, size):
+        found = super().collate(columns, rows, size)
+        return Nested(found, found.total)
+
+
 class OneShape(Representation):
     """Counts the rows it is asked for."""
 
@@ -303,6 +316,18 @@ def test_shapes_that_differ_between_devices_are_padded_to_the_largest(shards) ->
         assert batch.inputs.x.shape[:2] == (4, 2)
         assert np.array_equal(batch.inputs.x.sum(axis=-1), batch.inputs.total)
     assert len(widths) > 1
+
+
+def test_inputs_of_several_collections_are_merged_and_shared_like_those_of_one(shards) -> None:
+    def inputs(kind: type, number: int, shares: int):
+        loader = Loader(shards, kind(), "train", 96, devices=6, share=(number, shares), **SMALL)
+        return next(loader.epoch(0)).inputs
+
+    whole, parts = inputs(Bucketed, 0, 1), [inputs(Several, k, 3) for k in range(3)]
+    for name in Inputs._fields:
+        found = np.concatenate([getattr(part.objects, name) for part in parts])
+        assert np.array_equal(found, getattr(whole, name))
+    assert np.array_equal(np.concatenate([part.event for part in parts]), whole.total)
 
 
 def test_a_representation_may_merge_devices_itself(shards) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rootloom.batches.draws import Draw
-from rootloom.representations.base import Representation
+from rootloom.representations.base import Representation, of_devices
 from rootloom.shards.ids import event_of
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.weights import WeightTable
@@ -43,7 +43,7 @@ def assemble(
         [representation.collate(columns, rows[d * size : (d + 1) * size], size) for d in made]
     )
     if len(made) != len(own):
-        inputs = type(inputs)(*(leaf[own.start : own.stop] for leaf in inputs))
+        inputs = of_devices(inputs, own)
     rows = rows[own.start * size : own.stop * size]
     devices = len(own)
     reads = ("label", "weight") if weights is None else weights.reads

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOSSLESS = 23
 
 
-N = TypeVar("N")  # inputs: a NamedTuple of arrays
+N = TypeVar("N", bound="tuple[Any, ...]")  # inputs: a NamedTuple of arrays, or of such
 
 
 class MomentsLike(Protocol):
@@ -276,12 +276,20 @@ def _leaves(inputs: Any) -> list[Any]:
 
 
 def stack(inputs: Sequence[N]) -> N:
-    """Several devices' inputs (NamedTuples of arrays) as one, with a leading device axis.
+    """Several devices' inputs as one, with a leading device axis: NamedTuples of arrays or of such.
 
     Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with
     zeros to its largest.
     """
-    return type(inputs[0])(*map(_stack, zip(*inputs, strict=True)))
+    parts = zip(*inputs, strict=True)
+    return type(inputs[0])(*(stack(p) if isinstance(p[0], tuple) else _stack(p) for p in parts))
+
+
+def of_devices(inputs: N, devices: range) -> N:
+    """What `merge` makes, (devices, …), of some of the devices."""
+    chosen = slice(devices.start, devices.stop)
+    cut = (of_devices(p, devices) if isinstance(p, tuple) else p[chosen] for p in inputs)
+    return type(inputs)(*cut)
 
 
 def _stack(leaves: Sequence[np.ndarray]) -> np.ndarray:
