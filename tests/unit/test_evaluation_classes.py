@@ -448,7 +448,7 @@ def test_one_against_the_rest_stays_what_it_was(judged):
     more = judged(ours, options=Classification(discriminants={"D_b": D_B})).result
     assert plain.discriminations == more.discriminations
     assert [d.positive for d in plain.discriminations] == list(CLASSES)
-    figures = plain.figures()
+    figures = plain.metrics()
     main = plain.discriminations[2]
     assert (figures["auc"], figures["r50"]) == (main.auc, main.working_points[1].rejection)
 
@@ -461,13 +461,13 @@ def test_figures_have_names_and_survive_json(judged):
     assert Evaluation.from_json(found.to_json()) == found
     many = found.result.many
     light = many.discriminants[0].against[0].working_points
-    assert found.figure("D_b.light.r50") == light[0].rejection
-    assert found.figure("d_B.LIGHT.r77.5") == light[1].rejection
+    assert found.metric("D_b.light.r50") == light[0].rejection
+    assert found.metric("d_B.LIGHT.r77.5") == light[1].rejection
     one = pair(many.pairs, "c", "b").working_points[0].rejection
-    assert found.figure("c/b.r50") == one != found.figure("b/c.r50")
-    assert found.figure("confusion.b.c") == many.confusion.shares[2][1]
-    assert found.figure("confusion.c.b") == many.confusion.shares[1][2]
-    assert found.figure("D_b.b.r50") is None
+    assert found.metric("c/b.r50") == one != found.metric("b/c.r50")
+    assert found.metric("confusion.b.c") == many.confusion.shares[2][1]
+    assert found.metric("confusion.c.b") == many.confusion.shares[1][2]
+    assert found.metric("D_b.b.r50") is None
     text = "\n".join(found.result.lines())
     assert "D_b = log( p(b) / (0.9 p(light) + 0.1 p(c)) )" in text
     assert f"rejection of light {light[0].rejection.value}" in text
@@ -476,8 +476,8 @@ def test_figures_have_names_and_survive_json(judged):
 def test_names_that_differ_in_case_alone_are_told_apart(judged):
     found = judged(rows(), classes=("B", "c", "b"))
     shares = found.result.many.confusion.shares
-    assert found.figure("confusion.B.B") == shares[0][0] != found.figure("confusion.b.b")
-    assert found.figure("confusion.b.b") == shares[2][2]
+    assert found.metric("confusion.B.B") == shares[0][0] != found.metric("confusion.b.b")
+    assert found.metric("confusion.b.b") == shares[2][2]
 
 
 def test_ten_classes(judged):

@@ -238,12 +238,12 @@ def test_energies_that_are_all_the_same_are_one_bin() -> None:
 
 def test_equal_samples_are_alike_and_a_layer_that_is_off_is_seen() -> None:
     real = showers(1500, 1)
-    floor = compare(real, showers(1500, 2), OPTIONS).figures
+    floor = compare(real, showers(1500, 2), OPTIONS).metrics
     assert abs(floor["auc_high"].value - 0.5) < 4 * floor["auc_high"].error
     assert abs(floor["auc_low"].value - 0.5) < 4 * floor["auc_low"].error
     for name in ("fpd", "kpd"):
         assert abs(floor[name].value) < 4 * floor[name].error
-    off = compare(real, showers(1500, 3, scale=1.3), OPTIONS).figures
+    off = compare(real, showers(1500, 3, scale=1.3), OPTIONS).metrics
     for name in ("auc_high", "auc_low", "fpd", "kpd", "response", "separation.fraction1"):
         assert off[name].value - floor[name].value > 5 * off[name].error, name
     assert set(off) == set(floor)
@@ -254,8 +254,8 @@ def test_equal_samples_are_alike_and_a_layer_that_is_off_is_seen() -> None:
 
 def test_features_that_do_not_belong_together_are_seen() -> None:
     real = showers(1500, 1)
-    floor = compare(real, showers(1500, 2), OPTIONS).figures
-    off = compare(real, showers(1500, 4, shuffled=True), OPTIONS).figures
+    floor = compare(real, showers(1500, 2), OPTIONS).metrics
+    off = compare(real, showers(1500, 4, shuffled=True), OPTIONS).metrics
     for name in ("auc_high", "correlation"):
         assert off[name].value - floor[name].value > 5 * off[name].error, name
     assert off["separation"].value < 2 * floor["separation"].value
@@ -326,8 +326,8 @@ def reweighted(rows: int, seed: int) -> Samples:
 def test_weights_make_one_sample_of_another() -> None:
     real, made = showers(1000, 1), reweighted(900, 2)
     found = compare(real, made, OPTIONS)
-    seen = found.figures
-    blind = compare(real, dataclasses.replace(made, event_weight=None), OPTIONS).figures
+    seen = found.metrics
+    blind = compare(real, dataclasses.replace(made, event_weight=None), OPTIONS).metrics
     name = "wasserstein.hottest"
     assert blind[name].value > seen[name].value + 3 * blind[name].error
     assert blind["auc_high"].value > seen["auc_high"].value
@@ -345,11 +345,11 @@ def test_negative_weights_give_figures() -> None:
     signs = [np.where(np.arange(800) % 10 == k, -1.0, 1.0) for k in (3, 4)]
     pair = [weighted(s, w) for s, w in zip(samples, signs, strict=True)]
     found = compare(*pair, OPTIONS)
-    for name, figure in found.figures.items():
+    for name, figure in found.metrics.items():
         assert np.isfinite(figure.value), name
         assert figure.error > 0, name
-    assert found.figures["separation"].value < 0.2
-    assert abs(found.figures["auc_high"].value - 0.5) < 4 * found.figures["auc_high"].error
+    assert found.metrics["separation"].value < 0.2
+    assert abs(found.metrics["auc_high"].value - 0.5) < 4 * found.metrics["auc_high"].error
     with pytest.raises(DataError, match="positive sum of weights"):
         compare(pair[0], weighted(samples[1], -signs[1]), OPTIONS)
 
@@ -385,9 +385,9 @@ def test_samples_without_a_condition_or_a_response() -> None:
     )
     found = compare(real, other, OPTIONS)
     assert found.response is None
-    assert not {"response", "resolution"} & set(found.figures)
-    assert abs(found.figures["auc_high"].value - 0.5) < 4 * found.figures["auc_high"].error
-    seen = compare(real, off, OPTIONS).figures["auc_high"]
+    assert not {"response", "resolution"} & set(found.metrics)
+    assert abs(found.metrics["auc_high"].value - 0.5) < 4 * found.metrics["auc_high"].error
+    seen = compare(real, off, OPTIONS).metrics["auc_high"]
     assert seen.value - 0.5 > 5 * seen.error
 
 

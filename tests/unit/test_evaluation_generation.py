@@ -68,10 +68,10 @@ def two() -> GenerationResult:
 
 
 def test_members_are_summarised_and_pooled(one: GenerationResult, two: GenerationResult) -> None:
-    fpd = two.figures()["fpd"]
+    fpd = two.metrics()["fpd"]
     assert fpd.value == pytest.approx(np.mean(fpd.members))
     assert fpd.spread == pytest.approx(np.std(fpd.members, ddof=1))
-    assert one.figures()["fpd"].spread is None
+    assert one.metrics()["fpd"].spread is None
     assert one.floor == two.floor
     real, members = showers(150, 1), [showers(150, seed, scale=1.2) for seed in (4, 5)]
     mean = np.mean([m.inputs.mean(axis=0) for m in members], axis=0)
@@ -89,7 +89,7 @@ def test_members_are_summarised_and_pooled(one: GenerationResult, two: Generatio
 def test_a_result_survives_json(two: GenerationResult) -> None:
     whole = evaluation("flow", two)
     assert Evaluation.from_json(whole.to_json()) == whole
-    assert whole.figure("AUC_high") == two.values["auc_high"]
+    assert whole.metric("AUC_high") == two.values["auc_high"]
     assert len(list(two.lines())) == len(two.values)
 
 

@@ -94,7 +94,7 @@ def turned(degrees: float) -> np.ndarray:
 
 def test_a_known_turn_gives_its_angle_everywhere(tmp_path: Path) -> None:
     found = figures([member(tmp_path / "a.h5", turned(0.5))])
-    named = found.figures()
+    named = found.metrics()
     for name in ("mean", "median", "68"):
         assert named[f"angle_way_{name}"].value == pytest.approx(0.5, rel=1e-3)
         assert named[f"distance_entry_{name}"].value == pytest.approx(0.0, abs=1e-5)
@@ -130,7 +130,7 @@ def test_tracks_are_apart_by_what_their_nearest_points_are(tmp_path: Path) -> No
     across = np.cross(point, way)
     arm = np.linalg.norm(across, axis=1)
     moved[:, :3] += 0.2 * across / arm[:, None]
-    named = figures([member(tmp_path / "a.h5", moved)]).figures()
+    named = figures([member(tmp_path / "a.h5", moved)]).metrics()
     assert named["distance_track_mean"].value == pytest.approx(0.2, rel=1e-3)
     assert named["distance_entry_mean"].value == pytest.approx(0.2, rel=1e-3)
     longer = np.hypot(arm, 0.2) - arm
@@ -146,7 +146,7 @@ def test_impacts_differ_without_a_sign(tmp_path: Path) -> None:
     outward = np.cross(moved[:, 3:6], across) / arm[:, None]
     step = np.where(np.arange(ROWS) % 2 == 0, 0.2, -0.2)
     moved[:, :3] += step[:, None] * outward
-    named = figures([member(tmp_path / "a.h5", moved)]).figures()
+    named = figures([member(tmp_path / "a.h5", moved)]).metrics()
     expected = np.abs(np.abs(arm + step) - arm)
     assert named["impact_track_mean"].value == pytest.approx(expected.mean(), rel=1e-3)
     assert named["impact_track_68"].value == pytest.approx(0.2, rel=1e-3)
@@ -158,7 +158,7 @@ def test_the_contained_share_is_that_of_one_standard_deviation(tmp_path: Path) -
     found[:, :3] += noise
     result = figures([member(tmp_path / "a.h5", found)])
     far, share = np.linalg.norm(noise, axis=1), scipy.special.erf(1 / np.sqrt(2))
-    contained = result.figures()["distance_entry_68"].value
+    contained = result.metrics()["distance_entry_68"].value
     assert contained == pytest.approx(np.quantile(far, share), rel=1e-3)
     (one,) = (one for one in result.resolutions if one.name == "distance_entry")
     (energy,) = (profile for profile in one.profiles if profile.variable == "energy")
@@ -171,7 +171,7 @@ def test_plain_numbers_have_a_bias_and_a_root_mean_square(tmp_path: Path) -> Non
     noise = np.random.default_rng(5).normal(3.0, 10.0, ROWS)
     found = truth()
     found[:, 6] += noise
-    named = figures([member(tmp_path / "a.h5", found)]).figures()
+    named = figures([member(tmp_path / "a.h5", found)]).metrics()
     assert named["bias_energy"].value == pytest.approx(noise.mean(), rel=1e-3)
     assert named["bias_energy"].statistical == pytest.approx(10 / np.sqrt(ROWS), rel=0.05)
     assert named["rms_energy"].value == pytest.approx(np.sqrt(np.mean(noise**2)), rel=1e-3)
@@ -182,7 +182,7 @@ def test_members_may_list_their_rows_in_any_order(tmp_path: Path) -> None:
         member(tmp_path / f"{k}.h5", turned(angle), number=k, shuffle=k > 0)
         for k, angle in enumerate((0.4, 0.6))
     ]
-    named = figures(paths).figures()
+    named = figures(paths).metrics()
     angle = named["angle_way_mean"]
     assert angle.members == pytest.approx((0.4, 0.6), rel=1e-3)
     assert angle.spread == pytest.approx(np.std([0.4, 0.6], ddof=1), rel=1e-2)
@@ -238,7 +238,7 @@ def test_the_page_shows_methods_by_their_resolution(tmp_path: Path) -> None:
     assert beside[1].parent.name == "aged"
     table = page.read_text("utf-8").partition('id="side-by-side"')[2].partition("</table>")[0]
     for one in found:  # each figure of both datasets, in a row a method
-        for figure in one.result.figures().values():
+        for figure in one.result.metrics().values():
             assert table.count(f">{with_errors(figure)}<") >= 2
 
 

@@ -490,7 +490,7 @@ def test_other_datasets_have_chapters_and_a_table_with_the_nominal_one(tmp_path:
     assert ">mine<" in table
     assert ">other (size demo)<" in table
     for one_of in (found[0], others[0]):
-        assert f">{with_errors(one_of.figure('auc'))}<" in table
+        assert f">{with_errors(one_of.metric('auc'))}<" in table
     words = re.sub(r"[ \n]+", " ", page.text)
     assert "1 of 3 files of data set run could not be used" in words
     assert "77 selected rows without a class" in words

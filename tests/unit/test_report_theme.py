@@ -12,7 +12,8 @@ from rootloom.evaluation.classification.evaluator import Classification
 from rootloom.evaluation.classification.result import Curve
 from rootloom.evaluation.classification.sample import Sample
 from rootloom.report.classification import figures
-from rootloom.report.classification.figures import Line, Traced
+from rootloom.report.classification.figures import Traced
+from rootloom.report.plots import WIDE, Line
 from rootloom.report.theme import COLOURS, SERIES, looks
 
 # Simulation of full colour-vision deficiencies on linear RGB: Machado, Oliveira, Fernandes,
@@ -102,7 +103,7 @@ def test_the_legend_of_a_figure_that_stands_alone_lies_below_its_axes(count):
     assert box.y1 < plot.y0
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
-    assert plot.height > 0.6 * figures.WIDE[1] * figure.dpi
+    assert plot.height > 0.6 * WIDE[1] * figure.dpi
 
 
 @pytest.mark.parametrize(("count", "marked"), [(4, False), (15, True)])

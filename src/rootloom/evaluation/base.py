@@ -51,7 +51,7 @@ class Comparator(EvaluationKind):
 
     @abstractmethod
     def floor(self, real: Samples, other: Samples) -> Floor:
-        """Figures of real examples of another split."""
+        """Metrics of real examples of another split."""
 
     @abstractmethod
     def result(
@@ -61,7 +61,7 @@ class Comparator(EvaluationKind):
         members: Sequence[Samples],
         representation: Representation,
     ) -> Result:
-        """Figures of a method whose members made these examples of a representation."""
+        """Metrics of a method whose members made these examples of a representation."""
 
 
 class Evaluator(EvaluationKind):

@@ -14,6 +14,7 @@ from rootloom.errors import DataError, ResultError
 from rootloom.evaluation.classification.result import ClassificationResult
 from rootloom.evaluation.generation.result import Floor, GenerationResult
 from rootloom.evaluation.measurement import Measurement
+from rootloom.evaluation.record import Record
 from rootloom.evaluation.regression.result import RegressionResult
 from rootloom.system.atomic import REMAKE, intact, sealed, unsealed, write_text
 
@@ -21,9 +22,9 @@ SCHEMA = 3
 
 # Results of each kind of evaluation, distinguished by their `kind`.
 Result = ClassificationResult | RegressionResult | GenerationResult
-Record = TypeVar("Record", "Evaluation", Floor)
+File = TypeVar("File", "Evaluation", Floor)
 V = TypeVar("V")
-R = TypeVar("R", ClassificationResult, RegressionResult, GenerationResult)
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,13 @@ class Evaluation:
             )
         return self.result
 
-    def figure(self, name: str) -> Measurement | None:
+    def metric(self, name: str) -> Measurement | None:
         """A metric by its name, in upper or lower case; None if it was not evaluated."""
-        return _by_name(name, self.result.figures())
+        return _by_name(name, self.result.metrics())
 
     def unit(self, name: str) -> str:
         """The unit of a metric; "" if it has none."""
-        known = self.result.units() if isinstance(self.result, RegressionResult) else {}
-        return _by_name(name, known) or ""
+        return _by_name(name, self.result.units()) or ""
 
     def statistics_lines(self) -> Iterator[str]:
         """Lines with the number and effective number of rows of each class."""
@@ -120,9 +120,9 @@ def to_json(record: Evaluation | Floor) -> str:
     return _adapter(type(record)).dump_json(record, indent=1).decode()
 
 
-def _from_json(kind: type[Record], text: str | bytes, where: str) -> Record:
+def _from_json(kind: type[File], text: str | bytes, where: str) -> File:
     try:
-        found: Record = _adapter(kind).validate_json(text)
+        found: File = _adapter(kind).validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         raise ResultError(

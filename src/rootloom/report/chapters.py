@@ -8,8 +8,8 @@ from typing import ClassVar, Protocol
 from rootloom.errors import DataError
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.classification.chapter import Classification
-from rootloom.report.classification.figures import Line
 from rootloom.report.generation.chapter import Generation
+from rootloom.report.plots import Line
 from rootloom.report.regression.chapter import Regression
 
 
@@ -23,8 +23,8 @@ class Chapter(Protocol):
     template: ClassVar[str]
 
     @property
-    def main_figures(self) -> Sequence[tuple[str, str]]:
-        """Figures that datasets are compared by, each with its heading."""
+    def main_metrics(self) -> Sequence[tuple[str, str]]:
+        """Metrics that datasets are compared by, each with its heading."""
 
     def beside(self) -> dict[str, bytes]:
         """Figures to be files beside the page, as PNG: those the evaluator's `shown` names."""

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rootloom.report.classification.figures import SMALL, Line, canvas, centres_of
 from rootloom.report.inputs import Distribution
 from rootloom.report.pictures import Picture, picture
+from rootloom.report.plots import SMALL, Line, canvas, centres_of
 from rootloom.report.theme import looks, styled
 
 

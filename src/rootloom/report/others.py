@@ -13,8 +13,8 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report import tables
 from rootloom.report.chapters import Chapter
-from rootloom.report.classification.figures import Line
 from rootloom.report.inputs import DatasetSummary, OtherDataset, ReportInputs
+from rootloom.report.plots import Line
 from rootloom.report.tables import Cell, with_errors
 from rootloom.report.theme import with_ids_of
 
@@ -34,9 +34,9 @@ class Part:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The methods' figures on each dataset. groups: title, then a line a method with its cells.
+    """The methods' metrics on each dataset. groups: title, then a line a method with its cells.
 
-    reasons: why figures have no error.
+    reasons: why metrics have no error.
     """
 
     names: Sequence[str]
@@ -55,7 +55,7 @@ def parts(
 def side_by_side(
     inputs: ReportInputs, chapter: Chapter, lines: Mapping[str, Line]
 ) -> SideBySide | None:
-    """Figures of all evaluated datasets; None where there is one."""
+    """Metrics of all evaluated datasets; None where there is one."""
     named = {inputs.dataset.name if inputs.dataset else "": inputs.evaluations}
     named |= {other.dataset.name: other.evaluations for other in inputs.others if other.evaluations}
     if len(named) == 1:
@@ -65,20 +65,20 @@ def side_by_side(
     groups = [
         (
             title,
-            [(lines[m], [_cell(of[m].figure(figure)) for of in by_method]) for m in methods],
+            [(lines[m], [_cell(of[m].metric(metric)) for of in by_method]) for m in methods],
         )
-        for figure, title in chapter.main_figures
+        for metric, title in chapter.main_metrics
     ]
-    return SideBySide(list(named), groups, tables.reasons(_named_figures(chapter, named)))
+    return SideBySide(list(named), groups, tables.reasons(_named_metrics(chapter, named)))
 
 
-def _named_figures(
+def _named_metrics(
     chapter: Chapter, named: Mapping[str, Sequence[Evaluation]]
 ) -> Iterator[tuple[str, Measurement]]:
     for name, evaluations in named.items():
         for one in evaluations:
-            for figure, title in chapter.main_figures:
-                if (found := one.figure(figure)) is not None:
+            for metric, title in chapter.main_metrics:
+                if (found := one.metric(metric)) is not None:
                     yield f"{title} of {one.method} on {name}", found
 
 

@@ -14,13 +14,13 @@ from markupsafe import Markup
 from rootloom.evaluation.classification.result import ClassificationResult
 from rootloom.report import tables
 from rootloom.report.chapters import Chapter, chapter_of
-from rootloom.report.classification import figures
-from rootloom.report.classification.figures import Line
 from rootloom.report.distributions import class_lines, distributions
 from rootloom.report.images import class_images
 from rootloom.report.inputs import ClassImages, ReportInputs
+from rootloom.report.losses import loss_curves
 from rootloom.report.others import parts, side_by_side
 from rootloom.report.pictures import Picture, picture
+from rootloom.report.plots import Line
 from rootloom.report.rounding import grouped, percent
 from rootloom.report.theme import as_png, css_colour, css_variables, looks
 from rootloom.report.weights import weight_words
@@ -126,7 +126,7 @@ def _losses(inputs: ReportInputs, lines: dict[str, Line]) -> list[Picture]:
     methods = dict.fromkeys(history.method for history in inputs.histories)
     return [
         picture(
-            figures.loss_curves(lines[name], [h for h in inputs.histories if h.method == name]),
+            loss_curves(lines[name], [h for h in inputs.histories if h.method == name]),
             f"loss-{number}",
             f"Training and validation loss of {name} by epoch",
         )

@@ -11,8 +11,8 @@ import numpy as np
 
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
-from rootloom.report.classification.figures import Line
 from rootloom.report.inputs import DatasetSummary, Expected, History
+from rootloom.report.plots import Line
 from rootloom.report.rounding import THIN, above, duration, grouped, measurement, percent
 
 
@@ -78,7 +78,7 @@ def expected_rows(
     rows = []
     for entry in expected:
         ours = by_method.get(entry.method)
-        found = ours.figure(entry.metric) if ours else None
+        found = ours.metric(entry.metric) if ours else None
         rows.append(
             ExpectedRow(
                 method=entry.method,

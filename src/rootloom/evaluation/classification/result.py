@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from rootloom.evaluation.measurement import Measurement, Quote, survivors, unrounded
+from rootloom.evaluation.record import Record
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class PairRejection:
     working_points: tuple[WorkingPoint, ...]
     curve: Curve | None = None
 
-    def figures(self, name: str) -> Iterator[tuple[str, Measurement]]:
+    def metrics(self, name: str) -> Iterator[tuple[str, Measurement]]:
         """`name.r70`: the rejection at 70 % efficiency, and so on."""
         for point in self.working_points:
             yield f"{name}.r{100 * point.signal_efficiency:g}", point.rejection
@@ -201,21 +202,21 @@ class ManyClasses:
     discriminants: tuple[DiscriminantResult, ...]
     confusion: Confusion
 
-    def figures(self) -> dict[str, Measurement]:
+    def metrics(self) -> dict[str, Measurement]:
         """`D_b.c.r70` of a discriminant, `b/c.r70` of a pair, `confusion.b.c` (true, predicted)."""
         found: dict[str, Measurement] = {}
         for one in self.discriminants:
             for pair in one.against:
-                found |= pair.figures(f"{one.name}.{pair.background}")
+                found |= pair.metrics(f"{one.name}.{pair.background}")
         for pair in self.pairs:
-            found |= pair.figures(f"{pair.signal}/{pair.background}")
+            found |= pair.metrics(f"{pair.signal}/{pair.background}")
         names = self.confusion.classes
         for true, row in zip(names, self.confusion.shares, strict=True):
             found |= {f"confusion.{true}.{p}": s for p, s in zip(names, row, strict=True)}
         return found
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:
-        """The figures as plain text, as `quote` writes them."""
+        """The metrics as plain text, as `quote` writes them."""
         for one in self.discriminants:
             yield f"{one.name} = {one.formula}"
             for pair in one.against:
@@ -231,7 +232,7 @@ class ManyClasses:
 
 
 @dataclass(frozen=True)
-class ClassificationResult:
+class ClassificationResult(Record):
     """Result of a method that classifies.
 
     signal: one of the classes. weights: "event" or "training", used for all metrics. accuracy:
@@ -258,22 +259,22 @@ class ClassificationResult:
         positives = [d.positive for d in self.discriminations]
         return positives.index(self.signal) if self.signal in positives else 0
 
-    def figures(self) -> dict[str, Measurement]:
+    def metrics(self) -> dict[str, Measurement]:
         """Metrics of the main discrimination: auc, accuracy, r50 (1/ε_B at ε_S = 50 %), ….
 
         For those of three classes or more see `ManyClasses`.
         """
         result = self.discriminations[self.main]
-        figures = {"auc": result.auc}
+        metrics = {"auc": result.auc}
         if self.accuracy is not None:
-            figures["accuracy"] = self.accuracy
+            metrics["accuracy"] = self.accuracy
         for point in result.working_points:
-            figures[f"r{100 * point.signal_efficiency:g}"] = point.rejection
-        figures |= {found.name: found.value for found in result.significances}
-        return figures | (self.many.figures() if self.many else {})
+            metrics[f"r{100 * point.signal_efficiency:g}"] = point.rejection
+        metrics |= {found.name: found.value for found in result.significances}
+        return metrics | (self.many.metrics() if self.many else {})
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:
-        """The figures as plain text, as `quote` writes them."""
+        """The metrics as plain text, as `quote` writes them."""
         if self.accuracy is not None:
             yield f"accuracy {quote(self.accuracy)}"
         else:

@@ -53,11 +53,11 @@ class FidelityOptions:
 class Comparison:
     """A sample beside the real one.
 
-    figures: by name, see `compare`; marginals: by feature; response: None where the samples have
+    metrics: by name, see `compare`; marginals: by feature; response: None where the samples have
     none; average: means of the flat inputs, (C,).
     """
 
-    figures: Mapping[str, Estimate]
+    metrics: Mapping[str, Estimate]
     marginals: Mapping[str, Marginals]
     correlations: Correlations
     response: tuple[Response, Response] | None
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def compare(real: Samples, other: Samples, options: FidelityOptions) -> Comparison:
-    """All figures of fidelity of a sample; the smaller, the better, and an AUC of 0.5 is ideal.
+    """All metrics of fidelity of a sample; the smaller, the better, and an AUC of 0.5 is ideal.
 
     separation, wasserstein: means over the features, also one by one ("separation.depth");
     auc_high, auc_low: of classifiers that see the features or the inputs, and the condition;
@@ -94,7 +94,7 @@ def compare(real: Samples, other: Samples, options: FidelityOptions) -> Comparis
         weights=weights,
     )
     responses = _responses(real, other, options)
-    figures = {
+    metrics = {
         "auc_high": judge(*features),
         "auc_low": judge(real.inputs, other.inputs),
         "fpd": frechet_physics_distance(*features, bootstrap, seed, weights),
@@ -104,7 +104,7 @@ def compare(real: Samples, other: Samples, options: FidelityOptions) -> Comparis
         **_of_marginals(marginals),
     }
     averages = (mean_of(real.inputs, real.weight), mean_of(other.inputs, other.weight))
-    return Comparison(figures, marginals, correlations, responses, averages)
+    return Comparison(metrics, marginals, correlations, responses, averages)
 
 
 def _responses(
@@ -126,13 +126,13 @@ def _of_responses(responses: tuple[Response, Response] | None) -> dict[str, Esti
 
 
 def _of_marginals(marginals: Mapping[str, Marginals]) -> dict[str, Estimate]:
-    figures: dict[str, Estimate] = {}
+    metrics: dict[str, Estimate] = {}
     for metric in ("separation", "wasserstein"):
         single = {f"{metric}.{name}": getattr(m, metric) for name, m in marginals.items()}
         values, errors = np.array(list(single.values())).T
         # Features of the same examples: their errors do not average down.
-        figures |= {metric: Estimate(float(values.mean()), float(errors.mean())), **single}
-    return figures
+        metrics |= {metric: Estimate(float(values.mean()), float(errors.mean())), **single}
+    return metrics
 
 
 def _check(name: str, sample: Samples) -> None:

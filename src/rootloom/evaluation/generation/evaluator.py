@@ -1,4 +1,4 @@
-"""Generated examples judged: figures from the samples that a method's members made."""
+"""Generated examples judged: metrics of the samples that a method's members made."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Generation(FidelityOptions, Comparator):
     max_rows: Annotated[int, Field(ge=LEAST)] = 10_000
 
     def floor(self, real: Samples, other: Samples) -> Floor:
-        """Figures of real examples of another split. Raises what `compare` does."""
-        return Floor(_figures([compare(real, other, self)]), (len(real), len(other)))
+        """Metrics of real examples of another split. Raises what `compare` does."""
+        return Floor(_metrics([compare(real, other, self)]), (len(real), len(other)))
 
     def result(
         self,
@@ -52,7 +52,7 @@ class Generation(FidelityOptions, Comparator):
         members: Sequence[Samples],
         representation: Representation,
     ) -> GenerationResult:
-        """Figures of a method whose members made these examples.
+        """Metrics of a method whose members made these examples.
 
         representation: whose inputs they are. Raises what `compare` does.
         """
@@ -60,7 +60,7 @@ class Generation(FidelityOptions, Comparator):
         units = {one.name: one.unit for one in representation.observables()}
         conditions = tuple(Quantity(c.name, c.unit) for c in representation.conditions())
         return GenerationResult(
-            values=_figures(found),
+            values=_metrics(found),
             floor=floor,
             features=tuple(_feature(name, units.get(name, ""), found) for name in real.names),
             correlations=Correlations(
@@ -74,17 +74,17 @@ class Generation(FidelityOptions, Comparator):
         )
 
 
-def _figures(found: Sequence[Comparison]) -> dict[str, Measurement]:
+def _metrics(found: Sequence[Comparison]) -> dict[str, Measurement]:
     return {
         name: over_members(
-            [c.figures[name] for c in found], [_no_error(c.figures[name]) for c in found]
+            [c.metrics[name] for c in found], [_no_error(c.metrics[name]) for c in found]
         )
-        for name in found[0].figures
+        for name in found[0].metrics
     }
 
 
 def _no_error(found: Estimate) -> str | None:
-    """Why a figure has no value or no error."""
+    """Why a metric has no value or no error."""
     if np.isfinite(found.error):
         return None
     if np.isfinite(found.value):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from rootloom.evaluation.measurement import Measurement, Quote, unrounded
+from rootloom.evaluation.record import Record
 from rootloom.representations.base import Panel, Quantity
 
 
@@ -65,7 +66,7 @@ class MeanImage:
 class Floor:
     """How alike real examples of two splits are: what no generator can undercut but by chance.
 
-    values: figures by name, see `rootloom.evaluation.generation.compare.compare`; compared: rows
+    values: metrics by name, see `rootloom.evaluation.generation.compare.compare`; compared: rows
     in the sample that generated ones are compared with, and in that of the other split.
     """
 
@@ -77,10 +78,10 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class GenerationResult:
+class GenerationResult(Record):
     """How alike generated and real examples are.
 
-    values: figures by name, see `rootloom.evaluation.generation.compare.compare`. response: None
+    values: metrics by name, see `rootloom.evaluation.generation.compare.compare`. response: None
     where examples show nothing of a condition. images: one a panel, none where they have no image.
     noun: what one example is called. conditions: what they were made to.
     """
@@ -97,11 +98,11 @@ class GenerationResult:
     conditions: tuple[Quantity, ...]
     kind: Literal["generation"] = "generation"
 
-    def figures(self) -> dict[str, Measurement]:
+    def metrics(self) -> dict[str, Measurement]:
         """auc_high, auc_low, fpd, kpd, separation, separation.FEATURE, …."""
         return self.values
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:
-        """The figures as plain text, as `quote` writes them."""
+        """The metrics as plain text, as `quote` writes them."""
         for name, found in self.values.items():
             yield f"{name}: {quote(found)}; real against real {quote(self.floor.values[name])}"

@@ -31,7 +31,7 @@ from rootloom.types import TARGET
 
 Triple = tuple[str, str, str]
 Number = Annotated[int, Field(gt=0)]
-Figure = Callable[[np.ndarray, np.ndarray], Estimate]  # of values and weights (R,)
+Metric = Callable[[np.ndarray, np.ndarray], Estimate]  # of values and weights (R,)
 P = TypeVar("P", ResolutionProfile, NumberProfile)
 # Histograms begin at this quantile, and at most this factor below the largest value.
 _LOWEST, _DECADES = 0.002, 1e-5
@@ -213,11 +213,11 @@ class Regression(Evaluator):
         kind: Callable[..., P],
         axes: Mapping[str, np.ndarray],
         sample: tuple[np.ndarray, np.ndarray],
-        **figures: Figure,
+        **metrics: Metric,
     ) -> tuple[P, ...]:
         """Metrics of values and weights (R,) of a member in bins of each axis (R,)."""
         return tuple(
-            kind(variable=axis, unit=self._unit_of_axis(axis), **self._binned(of, sample, figures))
+            kind(variable=axis, unit=self._unit_of_axis(axis), **self._binned(of, sample, metrics))
             for axis, of in axes.items()
         )
 
@@ -225,12 +225,12 @@ class Regression(Evaluator):
         self,
         axis: np.ndarray,
         sample: tuple[np.ndarray, np.ndarray],
-        figures: Mapping[str, Figure],
+        metrics: Mapping[str, Metric],
     ) -> dict[str, tuple]:
         edges = even_edges(axis, self.profile_bins)
         place = in_bins(axis, edges)
         parts = [tuple(x[place == k] for x in sample) for k in range(len(edges) - 1)]
-        found = {name: tuple(_plain(of(*part)) for part in parts) for name, of in figures.items()}
+        found = {name: tuple(_plain(of(*part)) for part in parts) for name, of in metrics.items()}
         return {"edges": tuple(edges.tolist()), **found}
 
     def _all_numbers(
@@ -310,11 +310,11 @@ class _Sample:
 
 
 def _measured(
-    figure: Figure,
+    metric: Metric,
     samples: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> Measurement:
     """A metric of values and weights (R,), one pair per member, and why it has no error."""
-    found = [figure(*sample) for sample in samples]
+    found = [metric(*sample) for sample in samples]
     why = [
         None if np.isfinite(one.error) else resolution.no_error(*sample) or FEW_AROUND
         for one, sample in zip(found, samples, strict=True)

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from rootloom.evaluation.measurement import Measurement, Quote, unrounded
+from rootloom.evaluation.record import Record
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class NumberError:
 
 
 @dataclass(frozen=True)
-class RegressionResult:
+class RegressionResult(Record):
     """How far predictions are from the truth."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -102,7 +103,7 @@ class RegressionResult:
     numbers: tuple[NumberError, ...]
     kind: Literal["regression"] = "regression"
 
-    def figures(self) -> dict[str, Measurement]:
+    def metrics(self) -> dict[str, Measurement]:
         """NAME_mean, NAME_median and NAME_68 of angles and distances.
 
         For plain numbers bias_NAME, rms_NAME and resolution_NAME.

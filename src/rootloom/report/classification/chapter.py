@@ -12,7 +12,7 @@ from rootloom.errors import DataError
 from rootloom.evaluation.classification.result import ClassificationResult, Discrimination
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.classification import figures
-from rootloom.report.classification.figures import Line, Traced
+from rootloom.report.classification.figures import Traced
 from rootloom.report.classification.many_classes import (
     ManyClassesSection,
     many_classes,
@@ -29,6 +29,7 @@ from rootloom.report.classification.rows import (
     significance_rows,
 )
 from rootloom.report.pictures import Picture, picture
+from rootloom.report.plots import Line
 from rootloom.report.rounding import percent
 from rootloom.report.tables import metric_label
 from rootloom.report.theme import as_png
@@ -131,7 +132,7 @@ class Classification:
         return point_labels(self.evaluations)
 
     @property
-    def main_figures(self) -> list[tuple[str, str]]:
+    def main_metrics(self) -> list[tuple[str, str]]:
         """AUC and rejections of the signal's section."""
         points = self.evaluations[0].of(ClassificationResult).discriminations[self._main]
         names = ["auc", *(f"r{100 * p.signal_efficiency:g}" for p in points.working_points)]

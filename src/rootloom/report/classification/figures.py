@@ -1,4 +1,4 @@
-"""Plots of curves and distributions; each function draws one and returns it."""
+"""Plots of the scores of classifiers; each function draws one and returns it."""
 
 from __future__ import annotations
 
@@ -7,64 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from rootloom.evaluation.classification.result import Curve, Discrimination, PairRejection
-from rootloom.report.inputs import History
+from rootloom.report.plots import SMALL, WIDE, Line, canvas, centres_of, legend_below
 from rootloom.report.rounding import THIN
-from rootloom.report.theme import GRID, LINES_PER_PATTERN, MARKERS, NEUTRAL, Look, styled
+from rootloom.report.theme import LINES_PER_PATTERN, NEUTRAL, styled
 
-WIDE, SMALL = (5.3, 3.9), (3.5, 2.5)
 # Points of a ROC curve with a larger relative error are useless and only stretch the axis.
 MAX_RELATIVE_ERROR = 0.35
 # A curve with a smaller share of readable points is drawn as a whole.
 MIN_READABLE_SHARE = 0.1
 MARKER_SPACING = 0.25  # distance between two markers of a curve, in diagonals of the axes
-# Range over which the points of several methods in a bin are spread: a share of the bin, and at
-# most a share of the axis.
-SIDE_BY_SIDE, MOST_OF_AXIS = 0.5, 0.05
 LIMIT_SPACING = 0.008  # of signal efficiency
-
-
-@dataclass(frozen=True)
-class Line:
-    """The style of a method in all plots. dashed: it is a baseline."""
-
-    label: str
-    look: Look
-    dashed: bool
-
-    @property
-    def colour(self) -> str:
-        """One of the theme's light series colours."""
-        return self.look.colour
-
-    @property
-    def style(self) -> Any:
-        """Matplotlib's line style."""
-        return (0, self.look.dashes) if self.look.dashes else "-"
-
-    @property
-    def points(self) -> dict[str, Any]:
-        """Style of points with error bars: open markers for a baseline."""
-        return {
-            "color": self.colour, "linestyle": self.style, "linewidth": 1.2, "elinewidth": 0.9,
-            "marker": self.look.marker, "markersize": 4, "label": self.label,
-            "markerfacecolor": "none" if self.dashed else self.colour,
-        }  # fmt: skip
-
-    @property
-    def svg_marker(self) -> str:
-        """The outline of its marker about (18, 6)."""
-        return MARKERS[self.look.marker]
-
-    @property
-    def svg_dashes(self) -> str:
-        """`stroke-dasharray` of a line two pixels wide; empty for a solid one."""
-        return " ".join(f"{2 * length:g}" for length in self.look.dashes)
 
 
 @dataclass(frozen=True)
@@ -240,16 +197,6 @@ def class_efficiencies(
     return figure
 
 
-def centres_of(edges: Sequence[float] | np.ndarray, place: int, of: int) -> np.ndarray:
-    """Positions of the points of line `place` out of `of` in bins, side by side around the middle.
-
-    edges: (n + 1,); returns (n,).
-    """
-    ends = np.asarray(edges, np.float64)
-    widths = np.minimum(SIDE_BY_SIDE * np.diff(ends), MOST_OF_AXIS * (ends[-1] - ends[0]))
-    return 0.5 * (ends[1:] + ends[:-1]) + widths * ((place + 0.5) / of - 0.5)
-
-
 def _efficiency_bars(
     axes: Axes,
     line: Line,
@@ -276,32 +223,6 @@ def _logarithmic_efficiency(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-@styled
-def loss_curves(line: Line, histories: Sequence[History]) -> Figure:
-    """Training (thin) and validation (thick) loss by epoch, one pair a member."""
-    figure, axes = canvas(SMALL)
-    opacity = 1.0 if len(histories) == 1 else 0.55
-    for history in histories:
-        for losses, width, colour in (
-            (history.train_loss, 1.0, NEUTRAL),
-            (history.validation_loss, 1.6, line.colour),
-        ):
-            epochs = np.arange(1, len(losses) + 1)
-            marker = "o" if len(losses) < 3 else ""
-            axes.plot(
-                epochs,
-                np.asarray(losses, dtype=float),
-                color=colour,
-                linewidth=width,
-                alpha=opacity,
-                marker=marker,
-                markersize=3,
-            )
-    axes.set(xlabel="epoch", ylabel="loss", title=line.label)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    return figure
 
 
 def _curve(axes: Axes, line: Line, x: np.ndarray, y: np.ndarray, number: int, of: int) -> None:
@@ -354,30 +275,6 @@ def _readable(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if keep.sum() < MIN_READABLE_SHARE * len(keep):
         keep = some & np.isfinite(relative)
     return efficiency[keep], background[keep], relative[keep]
-
-
-def canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """A figure of one panel, inches, as all of them look."""
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(True, color=GRID, linewidth=0.6)
-    if size == SMALL:
-        axes.minorticks_off()
-    return figure, axes
-
-
-def legend_below(axes: Axes) -> None:
-    """A legend below the axes, for which the figure is enlarged."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    width, height = figure.get_size_inches()
-    size = rcParams["legend.fontsize"] / 72  # inches; a letter is 0.6 of it wide
-    columns = max(1, int(width / (size * (6 + 0.6 * max(map(len, labels))))))
-    rows = -(-len(handles) // columns)
-    figure.set_size_inches(width, height + 1.5 * size * rows)
-    # A handle holds a pattern and its repetition.
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.6)
 
 
 def _plain_log(axes: Axes) -> None:

@@ -19,10 +19,11 @@ from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.uncertainties import rows_behind_rejection
 from rootloom.report.classification import figures
-from rootloom.report.classification.figures import Line, Traced
+from rootloom.report.classification.figures import Traced
 from rootloom.report.classification.rows import rejection_cells
 from rootloom.report.distributions import class_lines
 from rootloom.report.pictures import Picture, picture
+from rootloom.report.plots import Line
 from rootloom.report.rounding import fixed, grouped, measurement, percent
 from rootloom.report.tables import Cell
 

@@ -14,7 +14,7 @@ from rootloom.evaluation.classification.result import (
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.uncertainties import rows_behind_rejection, rows_behind_share
-from rootloom.report.classification.figures import Line
+from rootloom.report.plots import Line
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, percent, places
 from rootloom.report.tables import Cell, parameters_of, reasons, with_errors
 

@@ -13,16 +13,16 @@ from rootloom.errors import DataError
 from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
-from rootloom.report.classification.figures import Line
 from rootloom.report.generation import figures as figures
 from rootloom.report.images import class_images
 from rootloom.report.inputs import ClassImages
 from rootloom.report.pictures import Picture, picture
+from rootloom.report.plots import Line
 from rootloom.report.rounding import THIN, duration
 from rootloom.report.tables import parameters_of, reasons, with_errors
 from rootloom.report.theme import as_png
 
-# Figures of the tables, in groups: heading, then figure, its heading and what it is multiplied by.
+# Metrics of the tables, in groups: heading, then metric, its heading and what it is multiplied by.
 Groups = tuple[tuple[str, tuple[tuple[str, str, float], ...]], ...]
 MAIN: Groups = (
     ("Classifier's AUC", (("auc_high", "features", 1.0), ("auc_low", "inputs", 1.0))),
@@ -91,8 +91,8 @@ class Generation:
         return " and ".join(one.name for one in self._results[0][1].conditions)
 
     @property
-    def main_figures(self) -> list[tuple[str, str]]:
-        """The figures of the first table."""
+    def main_metrics(self) -> list[tuple[str, str]]:
+        """The metrics of the first table."""
         return [(name, f"{group}: {title}") for group, of in MAIN for name, title, _ in of]
 
     @property
@@ -101,7 +101,7 @@ class Generation:
         return self._ranked[0]
 
     def quoted(self, evaluation: Evaluation, name: str) -> str:
-        """A figure with its errors."""
+        """A metric with its errors."""
         return with_errors(evaluation.of(GenerationResult).values[name])
 
     @cached_property
@@ -135,7 +135,7 @@ class Generation:
 
     @property
     def reasons(self) -> list[str]:
-        """Why figures of the tables have no error, by method."""
+        """Why metrics of the tables have no error, by method."""
         tables = (MAIN, self._further)
         shown = [name for groups in tables for _, group in groups for name, _, _ in group]
         of = [(line.label, result.values) for line, result in self._results]
@@ -227,7 +227,7 @@ class Generation:
 
     @property
     def _further(self) -> Groups:
-        """The second table's groups, without figures that these examples have not."""
+        """The second table's groups, without metrics that these examples have not."""
         return FURTHER if self._results[0][1].response else FURTHER[:1]
 
     @property

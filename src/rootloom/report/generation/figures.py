@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from rootloom.evaluation.generation.result import FeatureHistogram, GenerationResult, ResponseCurve
-from rootloom.report.classification.figures import WIDE, Line
+from rootloom.report.plots import WIDE, Line
 from rootloom.report.theme import GRID, INK, NEUTRAL, OWN_MARKER, Look, styled
 
 Results = Sequence[tuple[Line, GenerationResult]]

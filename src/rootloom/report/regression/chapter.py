@@ -11,8 +11,8 @@ from rootloom.errors import DataError
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.regression.result import NumberError, RegressionResult, Resolution
 from rootloom.evaluation.results import Evaluation
-from rootloom.report.classification.figures import Line
 from rootloom.report.pictures import Picture, picture
+from rootloom.report.plots import Line
 from rootloom.report.regression import figures as figures
 from rootloom.report.rounding import THIN, duration, percent
 from rootloom.report.tables import in_unit, parameters_of, reasons, with_errors
@@ -72,13 +72,13 @@ class Regression:
         first = self.evaluations[0]
         for other in self.evaluations[1:]:
             ours, theirs = (
-                list(first.of(RegressionResult).figures()),
-                list(other.of(RegressionResult).figures()),
+                list(first.of(RegressionResult).metrics()),
+                list(other.of(RegressionResult).metrics()),
             )
             if ours != theirs or _axes(first) != _axes(other):
                 raise DataError(
                     f"evaluation of '{other.method}'",
-                    expected=f"figures {ours} and profiles {_axes(first)}, as for '{first.method}'",
+                    expected=f"metrics {ours} and profiles {_axes(first)}, as for '{first.method}'",
                     found=f"{theirs} and {_axes(other)}",
                     fix="evaluate all methods of a report with the same options",
                 )
@@ -104,10 +104,10 @@ class Regression:
         ]
 
     @property
-    def main_figures(self) -> list[tuple[str, str]]:
-        """Every figure of the tables."""
+    def main_metrics(self) -> list[tuple[str, str]]:
+        """Every metric of the tables."""
         titles = [f"{title}: {column}" for title, columns in self.headings for column in columns]
-        return list(zip(self._ranked[0][1].figures(), titles, strict=True))
+        return list(zip(self._ranked[0][1].metrics(), titles, strict=True))
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -117,7 +117,7 @@ class Regression:
                 line=self.lines[one.method],
                 parameters=parameters_of(one),
                 time=duration(one.training_seconds),
-                figures=tuple(with_errors(found) for found in one.result.figures().values()),
+                figures=tuple(with_errors(found) for found in one.result.metrics().values()),
             )
             for one in self._best_first
         ]
@@ -148,7 +148,7 @@ class Regression:
         return reasons(
             (f"{self.lines[one.method].label} {name}", found)
             for one in self._best_first
-            for name, found in one.result.figures().items()
+            for name, found in one.result.metrics().items()
         )
 
     @cached_property
@@ -174,7 +174,7 @@ class Regression:
 
     @cached_property
     def _best_first(self) -> list[Evaluation]:
-        """The smallest first figure first."""
+        """The smallest first metric first."""
         return sorted(self.evaluations, key=lambda e: _size(_rank(e.of(RegressionResult))))
 
     @cached_property

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rootloom.evaluation.regression.result import NumberError, Resolution
-from rootloom.report.classification.figures import WIDE, Line, canvas, centres_of, legend_below
+from rootloom.report.plots import WIDE, Line, canvas, centres_of, legend_below
 from rootloom.report.theme import NEUTRAL, styled
 
 
