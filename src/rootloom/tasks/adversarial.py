@@ -34,11 +34,11 @@ class Adversarial(Generative):
     energy in GeV (CaloGAN: 0.05). energy_weight: older name of `condition_weight`; if given, it
     replaces it. relativistic: discriminators learn which example of a pair with the same condition
     is real (A. Jolicoeur-Martineau, arXiv:1807.00734); this loss has no minimum that leaves out
-    real examples (Y. Huang et al., arXiv:2501.05441). penalty: the factor γ in γ/2 times the squared
-    derivative of the logits with respect to the discriminator's inputs, which makes the training
-    converge (L. Mescheder, A. Geiger, S. Nowozin, arXiv:1801.04406). penalise: where the derivative
-    is taken: at "real" examples (the penalty R1), or at "both" real and generated ones (R1 + R2),
-    as in arXiv:2501.05441.
+    real examples (Y. Huang et al., arXiv:2501.05441). penalty: γ, for a term of γ/2 times the
+    squared derivative of the logits with respect to the discriminator's inputs, which makes the
+    training converge (L. Mescheder, A. Geiger, S. Nowozin, arXiv:1801.04406). penalise: where the
+    derivative is taken: at "real" examples (the penalty R1), or at "both" real and generated ones
+    (R1 + R2), as in arXiv:2501.05441.
     Raises ConfigError for values out of range.
 
     The loss is L_D(stop_gradient(G)) + L_G(stop_gradient(D)): its gradient for each network is
