@@ -48,9 +48,7 @@ def even_conditions(
     """
     noun, known = representation.noun, representation.conditions()
     if rows is None:
-        raise ConfigError(
-            "generate: rows", expected=f"the number of {noun}s to generate", found="nothing"
-        )
+        raise ConfigError("generate: rows", expected=f"the number of {noun}s", found="nothing")
     _require_known(ranges, known, noun)
     learnt = zip(known, trained, strict=True)
     chosen = [_checked(one, *ranges.get(one.name, tuple(ends))) for one, ends in learnt]
@@ -71,7 +69,7 @@ def _require_known(named: Iterable[str], known: Sequence[Condition], noun: str) 
         if name not in names:
             raise ConfigError(
                 f"generate: {name}",
-                expected=f"a condition of this model's {noun}s: {', '.join(names) or 'it has none'}",
+                expected=f"a condition of the model's {noun}s: {', '.join(names) or 'it has none'}",
                 found=f"'{name}'",
                 fix=nearest(name, names) if names else f"leave out --{name}",
             )
@@ -198,7 +196,7 @@ def _is_outside(values: np.ndarray, low: float, high: float) -> bool:
 def _note(condition: Condition, values: np.ndarray, low: float, high: float) -> None:
     unit = f" {condition.unit}" if condition.unit else ""
     print(
-        f"note: requested {condition.name} from {values.min():g} to {values.max():g}{unit}; the model "
-        f"has learnt from {low:g} to {high:g}{unit}",
+        f"note: requested {condition.name} from {values.min():g} to {values.max():g}{unit}; "
+        f"the model has learnt from {low:g} to {high:g}{unit}",
         flush=True,
     )
