@@ -77,7 +77,7 @@ def edges_of(real: np.ndarray, bins: int) -> np.ndarray:
 
 
 def count(values: np.ndarray, edges: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
-    """Number of values (R,) in each bin (n,), or their weight; those beyond are in the outer bins."""
+    """Number or weight of values (R,) in each bin (n,); those beyond are in the outer bins."""
     found, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weight)
     return found
 
