@@ -187,8 +187,8 @@ def embedding_is_a_float32_vector_a_row(case: Case) -> None:
     inputs = case.task.representation.normalise(batch.inputs, case.task.statistics)
     for dtype in ("float32", "bfloat16"):
         model = case.task.model.clone(dtype=dtype)
-        apply = partial(model.apply, {"params": case.params["backbone"]}, train=False)
-        embedding = jax.eval_shape(apply, inputs)
+        apply = partial(model.apply, train=False)
+        embedding = jax.eval_shape(apply, {"params": case.params["backbone"]}, inputs)
         assert embedding.ndim == 2, embedding.shape
         assert embedding.shape[0] == SIZE, embedding.shape
         assert embedding.dtype == np.float32, embedding.dtype
