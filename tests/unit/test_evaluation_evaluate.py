@@ -546,6 +546,19 @@ def test_weights_whose_squares_no_number_holds_are_refused(written, weight):
         evaluate([path])
 
 
+@pytest.mark.parametrize("name", ["scores", "aux/pt"])
+def test_values_whose_differences_no_number_holds_are_refused(written, name):
+    path = written(header=dataclasses.replace(HEADER, probability=False))
+    with h5py.File(path, "r+") as file:
+        values, kept = file[name][:].astype(np.float64), dict(file[name].attrs)
+        values[0], values[1] = 1e308, -1e308
+        del file[name]
+        file[name] = values
+        file[name].attrs.update(kept)
+    with pytest.raises(DataError, match=r"(score|pt)\n.*absolute values below 1e\+150"):
+        evaluate([path])
+
+
 @pytest.mark.parametrize(
     ("attribute", "value"),
     [

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.learnable import PlainFeatures, PlainImage, images, points, trees
 
 from rootloom.config import registry
-from rootloom.representations.base import Representation
-from rootloom.tasks.classification import Classification
-from rootloom.testing import MODEL_CHECKS, Case, Stored
+from rootloom.errors import ConfigError
+from rootloom.testing import MODEL_CHECKS, Case, Stored, case_of
+from rootloom.testing.samples import made
 
 SMALL: dict[str, dict[str, Any]] = {
     "dnn": {"hidden": (16, 8), "dropout": 0.2},
@@ -27,15 +26,7 @@ SMALL["lorentz"] = {
     "hidden": (8,),
     "dropout": 0.2,
 }
-CLASSES = ("background", "signal")
 pytestmark = pytest.mark.usefixtures("strict")
-
-# Columns and their representation, by the kind of inputs it makes.
-SAMPLES: dict[str, Callable[[], tuple[Any, Representation]]] = {
-    "features": lambda: (points(40), PlainFeatures()),
-    "image": lambda: (images(40, pixels=13), PlainImage()),
-    "tree": lambda: trees(40),
-}
 
 
 def backbones() -> list[str]:
@@ -46,9 +37,7 @@ def backbones() -> list[str]:
 
 @pytest.fixture(scope="module", params=backbones())
 def case(request: pytest.FixtureRequest) -> Case:
-    model = registry.resolve("models", request.param)(**SMALL.get(request.param, {}))
-    columns, representation = SAMPLES[model.consumes[0]]()
-    return Case(Classification(model, representation, {}, CLASSES), columns)
+    return case_of(registry.resolve("models", request.param)(**SMALL.get(request.param, {})))
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.__name__)
@@ -57,8 +46,6 @@ def test_a_model(case: Case, check: Callable[[Case], None]) -> None:
 
 
 def test_a_model_refuses_what_it_does_not_consume(case: Case) -> None:
-    from rootloom.errors import ConfigError
-
     class Other(Stored):
         kind = "sound"
 
@@ -67,3 +54,8 @@ def test_a_model_refuses_what_it_does_not_consume(case: Case) -> None:
 
     with pytest.raises(ConfigError, match="of kind sound"):
         replace(case.task, representation=Other())
+
+
+def test_inputs_that_nobody_has_a_sample_of_are_refused_with_the_way_out() -> None:
+    with pytest.raises(ConfigError, match=r'of kind sound(.|\n)*sample_of\("sound"\)'):
+        made(["sound"])

@@ -17,10 +17,9 @@ from rootloom.config import registry
 from rootloom.config.members import lacking
 from rootloom.config.sections import Library
 from rootloom.errors import ConfigError
-from rootloom.shards.moments import Moments
 from rootloom.stages import make_plan
 from rootloom.stages.networks import task_of
-from rootloom.testing import MODEL_CHECKS, Case, Memory, labelled
+from rootloom.testing import MODEL_CHECKS, Memory, case_of
 from rootloom.training.loop import fit
 from rootloom.training.options import TrainingOptions
 from rootloom.training.predict import predict
@@ -133,6 +132,30 @@ def test_what_is_wrong_with_ones_own_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("group", "section"),
+    [
+        ("tasks", {"kind": "weaving.tasks:Tempered", "power": 2.0}),
+        ("baselines", {"kind": "weaving.fits:Furthest", "variables": ["pt", "eta"]}),
+        ("simulations", {"kind": "weaving.sources:Loom", "shift": 0.5}),
+        ("evaluations", {"kind": "weaving.judges:Upside", "most": 2.0}),
+    ],
+)
+def test_every_other_kind_of_class_is_checked_field_by_field(
+    project: Path, group: str, section: dict[str, Any]
+) -> None:
+    library = Library(project / "config")
+    library.check(group, section, "here")
+    name, value = list(section.items())[1]
+    with pytest.raises(ConfigError, match=f"did you mean '{name}'"):
+        library.check(group, {"kind": section["kind"], f"{name}s": value}, "here")
+    with pytest.raises(ConfigError, match=f"here: {name}"):
+        library.check(group, {**section, name: {"no": "such value"}}, "here")
+    if group != "tasks":  # one is given its model as well
+        built = registry.parse(group, section)
+        assert getattr(built, name) == (tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("def sample(", "def sampled(", "'sample' of Ratios: Values to take moments of"),
@@ -151,20 +174,20 @@ def test_a_member_that_is_missing_is_refused_with_its_purpose(
 
 
 def test_ones_own_train_to_a_prediction(project: Path) -> None:
-    library, rng = Library(project / "config"), np.random.default_rng(3)
+    from weaving.samples import ratios
+
+    library = Library(project / "config")
     network = SimpleNamespace(
         representation=library.representation("ratios"),
         model=library.model("sines"),
         task={"kind": "classification"},
     )
-    representation = registry.build("representations", network.representation)
-    label = rng.integers(0, 2, 200)
-    rows = {name: rng.uniform(1, 2, 200) + label for name in ("pt", "eta", "muons")}
-    columns = labelled(representation.encode(rows), label, 1)
-    moments = {n: Moments.of(x) for n, x in representation.sample(columns).items()}
-    task = task_of(network, SimpleNamespace(classes=["light", "b"]), moments)
+    sample = ratios()
+    assert sample.representation == registry.build("representations", network.representation)
+    task = task_of(network, SimpleNamespace(classes=["light", "b"]), sample.moments)
     for check in MODEL_CHECKS[:2]:
-        check(Case(task, columns))
+        check(case_of(task.model))
+    columns = sample.columns
     batches = Memory(columns, task.representation, 32)
     options = TrainingOptions(batch_size=32, epochs=2, tensorboard=False)
     found = fit(task, batches, batches, options, project / "fit", fingerprint="own", progress=False)

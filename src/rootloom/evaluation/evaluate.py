@@ -18,6 +18,7 @@ from rootloom.types import UNLABELLED
 
 # Of float64 there are files of other taggers alone; ours hold float32, all of which pass.
 MAX_WEIGHT = 1e100
+MAX_VALUE = 1e150  # of scores and of what rows carry beside them
 
 N = TypeVar("N", int, float)
 
@@ -106,6 +107,8 @@ def _read(path: str | Path) -> Predictions:
                 f"{rows.describe(row, header.files)}",
                 fix=fix,
             )
+        if name not in weights:
+            _require_in_range(f"{path}: {name}", values)
     for name in weights:
         _require_measurable(f"{path}: {name}", weights[name])
     _require_distinct(path, found)
@@ -121,6 +124,18 @@ def _require_measurable(where: str, weights: np.ndarray | None) -> None:
             expected=f"the largest absolute value from {1 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}",
             found=f"{most:g}",
             fix="multiply all weights by one number: efficiencies and errors stay",
+        )
+
+
+def _require_in_range(where: str, values: np.ndarray) -> None:
+    """Refuse values (R, …) whose differences or squares float64 may not hold."""
+    most = float(np.max(np.abs(values), initial=0.0))
+    if most >= MAX_VALUE:
+        raise DataError(
+            where,
+            expected=f"absolute values below {MAX_VALUE:g}",
+            found=f"{most:g}",
+            fix="divide all of them by one number: the order of rows stays",
         )
 
 

@@ -100,6 +100,8 @@ def efficiency_in_bins(
     """(efficiency, low, high) per bin of values (R,), passed (R,) in 0 … 1, weight (R,).
 
     The interval is Wilson's at the effective count (Σw)²/Σw²; the last bin includes its upper edge.
+    By toys of 200 rows it covers 67 to 76 % where weights do not depend on passing, at shares from
+    2 to 98 %; where rows that pass weigh 2.7 times the others, 47 to 91 %.
     """
     bins, index = len(edges) - 1, in_bins(values, edges)
     inside = index >= 0

@@ -1,134 +1,33 @@
-"""What tests of a model ask of it, whoever wrote it, and data in memory to ask it with.
+"""What tests of a model ask of it, whoever wrote it.
 
-    CASE = Case(Classification(MyModel(), MyRepresentation(), moments, ("b", "s")), columns)
-
-    @pytest.mark.parametrize("check", MODEL_CHECKS)
-    def test_my_model(check):
-        check(CASE)
-
-`columns` are shard columns of 16 rows or more, `labelled`. Eight devices are asked for: where there
-are fewer, `XLA_FLAGS=--xla_force_host_platform_device_count=8` makes them of one processor.
+Eight devices are asked for: where there are fewer,
+`XLA_FLAGS=--xla_force_host_platform_device_count=8` makes them of one processor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TypeVar
 
 import jax
 import numpy as np
 import optax
 
-from rootloom.batches.assemble import assemble
-from rootloom.representations.base import MomentsLike, Representation
-from rootloom.shards.weights import WeightTable
+from rootloom.models.base import Model
 from rootloom.tasks.base import Params
+from rootloom.tasks.classification import Classification
 from rootloom.tasks.supervised import Supervised
+from rootloom.testing.memory import Memory
+from rootloom.testing.samples import made
 from rootloom.training import parallel
 from rootloom.training.state import TrainState, initial_params, initial_state
 from rootloom.training.step import Step, train_step
 from rootloom.types import Batch, Column
 
-T = TypeVar("T")
 # One size wherever a check allows and functions compiled once a model: compiling takes the time.
 SIZE, PARTLY = 16, 10
 _RULE = optax.sgd(0.1)  # Adam's first step amplifies the rounding of gradients near zero
-
-# Rows of a block of a table: fewer than most tests have, and no divisor of them.
-BLOCK = 37
-
-
-class Memory:
-    """A loader over columns in memory; shuffles as a function of (seed, epoch)."""
-
-    def __init__(
-        self,
-        columns: Mapping[str, Column],
-        representation: Representation,
-        batch_size: int,
-        *,
-        devices: int = 1,
-        shuffle: bool = True,
-        seed: int = 0,
-        targets: Sequence[str] = (),
-        weights: WeightTable | None = None,
-    ) -> None:
-        self.columns, self.representation, self.weights = columns, representation, weights
-        self.batch_size, self.devices, self.targets = batch_size, devices, targets
-        self.shuffle, self.seed, self.waited_seconds = shuffle, seed, 0.0
-        self.rows = len(columns["id"])
-        self.batches_per_epoch = -(-self.rows // batch_size)
-        self.scale = float(min(batch_size, self.rows))
-
-    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
-        """See `rootloom.batches.loader.Loader`."""
-        order = self.order(epoch)
-        for start in range(start_batch * self.batch_size, self.rows, self.batch_size):
-            yield self.batch(order[start : start + self.batch_size])
-
-    def order(self, epoch: int) -> np.ndarray:
-        """See `rootloom.batches.loader.Loader`."""
-        order = np.arange(self.rows)
-        if self.shuffle:
-            order = np.random.Generator(np.random.Philox(key=[self.seed, epoch])).permutation(order)
-        return order
-
-    def table(self) -> Generator[Batch] | None:
-        """See `rootloom.batches.loader.Loader`."""
-        if not self.representation.same_shape:
-            return None
-        return self._blocks()
-
-    def _blocks(self) -> Generator[Batch]:
-        for start in range(0, self.rows, BLOCK):
-            yield self.batch(np.arange(start, min(start + BLOCK, self.rows)), 1, BLOCK)
-
-    def batch(self, rows: np.ndarray, devices: int = 0, size: int = 0) -> Batch:
-        """Rows (n,) on devices of `size` examples each; 0: as in an epoch."""
-        return assemble(
-            self.columns,
-            rows,
-            representation=self.representation,
-            weights=self.weights,
-            targets=self.targets,
-            devices=devices or self.devices,
-            size=size or self.batch_size // self.devices,
-        )
-
-
-def labelled(columns: Mapping[str, Column], label: np.ndarray, seed: int) -> dict[str, Column]:
-    """Shard columns of R rows with those of every shard: label (R,), weight and identity."""
-    rng = np.random.default_rng(seed)
-    return {
-        **columns,
-        "label": label.astype(np.int32),
-        "weight": rng.uniform(0.5, 1.5, len(label)).astype(np.float32),
-        "id": rng.integers(0, 2**64, len(label), dtype=np.uint64),
-    }
-
-
-class Stored(Representation):
-    """What representations of columns that a test makes itself need not say."""
-
-    def needs(
-        self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
-    ) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
-    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
-        """The columns as they are."""
-        return dict(columns)
-
-    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
-        """No moments."""
-        return {}
-
-    def normalise(self, inputs: T, statistics: Mapping[str, MomentsLike]) -> T:
-        """The inputs as they are."""
-        return inputs
 
 
 @dataclass
@@ -179,6 +78,16 @@ class Case:
             weight, expected = parallel.first(sums)["weight"], np.sum(batch.weight)
             np.testing.assert_allclose(weight, expected, rtol=1e-6)
         return parallel.first(state.params)
+
+
+def case_of(model: Model) -> Case:
+    """Two classes told apart by `model`, on a sample of inputs that it consumes.
+
+    Raises ConfigError where no sample of them is known, see `samples.sample_of`.
+    """
+    sample = made(model.consumes)
+    task = Classification(model, sample.representation, sample.moments, ("background", "signal"))
+    return Case(task, sample.columns)
 
 
 def embedding_is_a_float32_vector_a_row(case: Case) -> None:
