@@ -14,10 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from rootloom.cluster.ledger import FOLDER
 from rootloom.cluster.submit import Profile, environment
@@ -33,6 +33,30 @@ _QUEUES = {
 }
 
 
+class Scratch(TypedDict):
+    """The folder for temporary files: free bytes, and bytes a second written to it."""
+
+    folder: str
+    free: int
+    rate: float
+
+
+class Seen(TypedDict):
+    """What a canary reports. started: when, seconds since 1970. ahead: the clock of its files'
+    system before the node's, seconds. queue: variables of the batch system that say where it ran.
+    """
+
+    started: float
+    ahead: float
+    host: str
+    prefix: str
+    versions: dict[str, str]
+    queue: dict[str, list[str]]
+    cores: int
+    scratch: Scratch
+    gpus: list[str]
+
+
 @dataclass(frozen=True)
 class Flight:
     """How a canary fared. Times in seconds.
@@ -42,7 +66,7 @@ class Flight:
     node's clock is before this one. text: the head's output, for when something went wrong.
     """
 
-    seen: Mapping[str, Any] | None
+    seen: Seen | None
     wait: float = 0.0
     visible: float = 0.0
     clock: float = 0.0
@@ -147,7 +171,7 @@ def _ahead_of(folder: Path) -> float:
 def look_around(output: Path, *, gpu: bool) -> None:
     """On the node: write down where this is and what is here."""
     started = time.time()
-    seen: dict[str, object] = {
+    seen: Seen = {
         "started": started,
         "ahead": _ahead_of(output.parent),
         "host": platform.node(),
@@ -164,7 +188,7 @@ def look_around(output: Path, *, gpu: bool) -> None:
     write_text(output, json.dumps(seen, indent=1))
 
 
-def _scratch() -> dict[str, str | float]:
+def _scratch() -> Scratch:
     folder = tempfile.gettempdir()
     block = os.urandom(PROBE_BYTES)
     begun = time.perf_counter()

@@ -8,17 +8,17 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rootloom.errors import ConfigError
 from rootloom.system.faults import obstacle
 from rootloom.system.provenance import package_versions
 
 if TYPE_CHECKING:
-    from rootloom.cluster.canary import Flight
+    from rootloom.cluster.canary import Flight, Seen
 
 REQUIRED = ("awkward", "flax", "h5py", "hdf5plugin", "jax", "numba", "optax", "snakemake", "uproot")
 OPTIONAL = {
@@ -202,7 +202,7 @@ def _files(seconds: float, *, carried: bool) -> Finding:
     return Finding("files", level, f"written there, seen here {seconds:.2f} s later{fix}")
 
 
-def _same_environment(seen: Mapping[str, Any]) -> Finding:
+def _same_environment(seen: Seen) -> Finding:
     here, there = package_versions(), seen["versions"]
     names = sorted({*here, *there})
     differing = [

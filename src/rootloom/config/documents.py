@@ -219,7 +219,7 @@ class _Loader(yaml.SafeLoader):
             few = f"at most {MAX_VALUES:,} values, with all aliases written out"
             raise _Refused(node.start_mark, few, f"{self._values[id(node)]:,}")
 
-    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: dict[object, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         known: dict[str, int] = {}
         for key, _ in node.value:

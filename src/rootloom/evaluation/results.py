@@ -52,7 +52,7 @@ class Evaluation:
     effective: dict[str, float] = field(default_factory=dict)
     training_effective: dict[str, float] = field(default_factory=dict)
     negative: dict[str, float] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, object] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def of(self, kind: type[R]) -> R:

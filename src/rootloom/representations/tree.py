@@ -128,7 +128,7 @@ class ClusteringTree(Representation):
 
         def scaled(x: A, use: A) -> A:
             present = (use != 0).astype(np.float32)
-            return (x - mean) / scale * present[:, None]
+            return (x - mean[None]) / scale[None] * present[:, None]
 
         return inputs._replace(
             leaves=scaled(inputs.leaves, inputs.leaf_use),

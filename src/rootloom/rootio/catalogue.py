@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 from rootloom.errors import (
     ConfigError,
@@ -16,7 +16,7 @@ from rootloom.errors import (
     ResultError,
     UnsteadyError,
 )
-from rootloom.rootio.header import Header
+from rootloom.rootio.header import Fields, Header
 from rootloom.system.atomic import read_json, write_json
 
 
@@ -115,7 +115,7 @@ class Catalogue:
         reason: str | None = self._entry(key).get("quarantined")
         return reason
 
-    def _noted(self, fields: dict[str, Any]) -> _Fields:
+    def _noted(self, fields: Fields) -> _Fields:
         """A header with a digest in place of its branches, and so its friends'."""
         text = json.dumps(fields["branches"], sort_keys=True)
         digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -123,9 +123,10 @@ class Catalogue:
         friends = {name: self._noted(friend) for name, friend in fields["friends"].items()}
         return cast(_Fields, {**fields, "branches": digest, "friends": friends})
 
-    def _whole(self, fields: _Fields) -> dict[str, Any]:
+    def _whole(self, fields: _Fields) -> Fields:
         friends = {name: self._whole(friend) for name, friend in fields["friends"].items()}
-        return {**fields, "branches": self._branches[fields["branches"]], "friends": friends}
+        branches = self._branches[fields["branches"]]
+        return cast(Fields, {**fields, "branches": branches, "friends": friends})
 
     def _entry(self, key: str) -> _Entry:
         if key not in self._files:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -480,11 +480,21 @@ def _counting(block: RowBlock, before: RowBlock) -> RowBlock:
 
 def _rows(block: RowBlock, kept: np.ndarray) -> RowBlock:
     """Some rows of a block, which counts the same entries."""
-    names = ("entry", "object", "label", "weight", "split", "training_weight", "event")
-    found = {name: getattr(block, name) for name in names}
-    chosen: dict[str, Any] = {n: None if v is None else v[kept] for n, v in found.items()}
-    columns = {name: take(column, kept) for name, column in block.columns.items()}
-    return replace(block, **chosen, columns=columns)
+
+    def some(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[kept]
+
+    return replace(
+        block,
+        entry=block.entry[kept],
+        object=block.object[kept],
+        label=block.label[kept],
+        weight=block.weight[kept],
+        split=some(block.split),
+        training_weight=some(block.training_weight),
+        event=some(block.event),
+        columns={name: take(column, kept) for name, column in block.columns.items()},
+    )
 
 
 def _pick(values: np.ndarray, kept: np.ndarray | None) -> np.ndarray:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar, cast
 
 import numpy as np
 
@@ -37,6 +37,22 @@ _RNTUPLE = "ROOT::"
 _CHAIN = "TChain"
 _INDEX = b"TTreeIndex"
 _FOLDERS = ("TDirectory", "TDirectoryFile")
+
+
+class Fields(TypedDict):
+    """Those of a `Header`, as JSON data."""
+
+    url: str
+    tree: str
+    container: Container
+    entries: int
+    size: int
+    clusters: Sequence[int]
+    branches: dict[str, str]
+    checksum: str
+    origin: str
+    first_entry: int
+    friends: dict[str, Fields]
 
 
 @dataclass(frozen=True)
@@ -81,15 +97,26 @@ class Header:
         parts = [(name, friend.checksum) for name, friend in sorted(self.friends.items())]
         return hashlib.sha256(json.dumps([self.checksum, *parts]).encode()).hexdigest()
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Fields:
         """All fields, ready for JSON."""
-        return asdict(self)
+        return cast(Fields, asdict(self))
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Header:
+    def from_dict(cls, fields: Fields) -> Header:
         """The header that `to_dict` described, also after a passage through JSON."""
-        friends = {name: cls.from_dict(one) for name, one in fields.get("friends", {}).items()}
-        return cls(**{**fields, "clusters": tuple(fields["clusters"]), "friends": friends})
+        return cls(
+            url=fields["url"],
+            tree=fields["tree"],
+            container=fields["container"],
+            entries=fields["entries"],
+            size=fields["size"],
+            clusters=tuple(fields["clusters"]),
+            branches=fields["branches"],
+            checksum=fields["checksum"],
+            origin=fields["origin"],
+            first_entry=fields["first_entry"],
+            friends={name: cls.from_dict(one) for name, one in fields["friends"].items()},
+        )
 
 
 def inspect(url: str, tree: str, *, retry: Retry | None = None) -> Header:

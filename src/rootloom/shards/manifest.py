@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import NotRequired, TypedDict
 
 from rootloom.errors import ResultError
 from rootloom.rootio.origin import Events
@@ -14,8 +14,20 @@ from rootloom.system import provenance
 from rootloom.system.atomic import REMAKE, read_json, write_json
 
 
+class _Fields(TypedDict):
+    """Of an `Entry`. events: none in manifests of earlier versions."""
+
+    url: str
+    bytes: int
+    shards: list[str]
+    fingerprints: list[str]
+    seconds: float
+    quarantined: str | None
+    events: NotRequired[tuple[str, int, int, str] | None]
+
+
 class _Manifest(TypedDict):
-    files: dict[str, dict[str, Any]]  # fields of `Entry`
+    files: dict[str, _Fields]
 
 
 class _Mark(TypedDict):
@@ -100,10 +112,17 @@ def mark_beside(shard: str | Path) -> Path:
     return Path(shard).with_name(f"{Path(shard).name.partition('.')[0]}.aside.json")
 
 
-def _entry(fields: Mapping[str, Any]) -> Entry:
-    tuples = {name: tuple(fields[name]) for name in ("shards", "fingerprints")}
+def _entry(fields: _Fields) -> Entry:
     found = fields.get("events")
-    return Entry(**{**fields, **tuples, "events": Events(*found) if found else None})
+    return Entry(
+        url=fields["url"],
+        bytes=fields["bytes"],
+        shards=tuple(fields["shards"]),
+        fingerprints=tuple(fields["fingerprints"]),
+        seconds=fields["seconds"],
+        quarantined=fields["quarantined"],
+        events=Events(*found) if found else None,
+    )
 
 
 def relative(shards: Iterable[str], manifest: str | Path) -> tuple[str, ...]:

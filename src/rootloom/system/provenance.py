@@ -26,7 +26,7 @@ _PUBLISHED = {"jax": ("jax", "jaxlib"), "sklearn": ("scikit-learn",)}
 
 def record(
     stage: str,
-    job: Mapping[str, Any],
+    job: Mapping[str, object],
     *,
     inputs: Mapping[str, object] | None = None,
     seed: int | None = None,
@@ -42,11 +42,16 @@ def record(
         "stage": stage,
         **job,
         "version": code_version(),
-        "packages": package_versions(tuple(job.get("packages", PACKAGES))),
+        "packages": package_versions(_packages(job)),
         "inputs": inputs or {},
         "seed": seed,
         "host": host_kind(),
     }
+
+
+def _packages(job: Mapping[str, object]) -> tuple[str, ...]:
+    named = job.get("packages", PACKAGES)
+    return tuple(map(str, named)) if isinstance(named, Iterable) else PACKAGES
 
 
 @cache

@@ -84,7 +84,7 @@ def load(path: str | Path) -> Bundle:
     return Bundle(params=tensors.unflatten(arrays, "params"), **record)
 
 
-def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
+def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, object]) -> None:
     kinds = {name: type(value) for name, value in record.items()}
     if kinds != _FIELDS:
         odd = min(kinds.items() ^ _FIELDS.items(), key=lambda item: item[0])[0]
@@ -92,6 +92,7 @@ def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, Any
         came = kinds[odd].__name__ if odd in kinds else "nothing"
         raise _foreign(f"{path}: {odd}", wanted, came)
     classes = record["classes"]
+    assert isinstance(classes, list)  # by _FIELDS
     if not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
         raise _foreign(f"{path}: classes", "names, no two alike", repr(classes)[:200])
     for name, array in arrays.items():
