@@ -28,7 +28,11 @@ def checked(function: F) -> F:
     mypy has checked what annotations have no shape.
     """
     given = function.__annotations__
-    function.__annotations__ = {
-        name: hint for name, hint in given.items() if _SHAPE.search(str(hint))
-    }
-    return beartype(function) if function.__annotations__ else function
+    shapes = {name: hint for name, hint in given.items() if _SHAPE.search(str(hint))}
+    if not shapes:
+        return function
+    function.__annotations__ = shapes
+    try:
+        return beartype(function)
+    finally:
+        function.__annotations__ = given
