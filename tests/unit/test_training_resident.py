@@ -27,7 +27,7 @@ from rootloom.shards.layout import AUXILIARY
 from rootloom.tasks.adversarial import Adversarial
 from rootloom.tasks.classification import Classification
 from rootloom.tasks.regression import Regression
-from rootloom.testing import BLOCK
+from rootloom.testing.memory import BLOCK
 from rootloom.training import feed, parallel, resident
 from rootloom.training.feed import Batches, Resident
 from rootloom.training.loop import Result, fit
