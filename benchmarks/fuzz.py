@@ -374,13 +374,13 @@ def _read_manifest(path: Path) -> Any:
 def _write_statistics(path: Path) -> None:
     from rootloom.planning.stage import Job
     from rootloom.shards.statistics import Statistics
-    from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+    from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
     from rootloom.stages.shared import write_sums
 
     noise = np.random.default_rng(5)
     label, weight = noise.integers(0, 2, 90), noise.normal(1, 1, 90)
     sums = SampleSums.of_rows(("a", "b"), "train", label, weight)
-    sums.training[WHOLE] = training_sums(weight, label, 2, 1)  # type: ignore[index]
+    sums.training[UNBINNED] = training_sums(weight, label, 2, 1)  # type: ignore[index]
     content = json.loads(Statistics(("a", "b"), {"": sums}).to_json())
     job: Job = {"section": {}, "code": "0", "upstream": "0", "fingerprint": "0"}
     write_sums(str(path), content, "statistics", job)

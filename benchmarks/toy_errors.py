@@ -63,7 +63,7 @@ def resolutions(kind: str, rows: int, random: np.random.Generator) -> Iterator[F
     yield "mean", *resolution.mean(values, weight), halfnorm.mean()
     yield "RMS", *resolution.root_mean_square(values, weight), 1.0
     yield "median", *resolution.quantile(values, weight, 0.5), halfnorm.median()
-    share = resolution.CONTAINED
+    share = resolution.CENTRAL_SHARE
     yield "68 % quantile", *resolution.quantile(values, weight, share), halfnorm.ppf(share)
     yield "half the central 68 %", *resolution.central_width(normal, weight), 1.0
 

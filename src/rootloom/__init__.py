@@ -1,4 +1,4 @@
-"""rootloom weaves ROOT files into trained deep-learning models."""
+"""rootloom turns ROOT files into trained deep-learning models."""
 
 from pathlib import Path as _Path
 

@@ -1,4 +1,4 @@
-"""The command line: what a user asks beside `snakemake`."""
+"""The command line `rootloom`, in addition to `snakemake`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
 
-# As a shell counts a program that SIGPIPE or SIGINT ended.
+# Exit codes of a shell for a program that SIGPIPE or SIGINT ended.
 EXIT_PIPE = 141
 EXIT_INTERRUPT = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, or 1 after a refusal or a problem found."""
+    """Run one command; the exit code is 0, or 1 after an error or a problem found."""
     try:
         try:
             return _run(arguments)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # `rootloom … | head` has seen enough. What is left is not written when Python ends, either.
+        # `rootloom … | head` reads no more; Python must not write the rest at its end, either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE
     except KeyboardInterrupt:
@@ -63,19 +63,19 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     doctor = _add(commands, "doctor", _doctor, "check the installation and this machine")
-    doctor.add_argument("--profile", help="also send a small job through a profile, say slurm")
-    doctor.add_argument("--gpu", action="store_true", help="let that job ask for a GPU")
+    doctor.add_argument("--profile", help="also submit a test job with a profile, such as slurm")
+    doctor.add_argument("--gpu", action="store_true", help="request a GPU for that job")
     doctor.add_argument(
         "--patience", type=float, default=600, help="seconds to wait for that job (600)"
     )
     doctor.add_argument("--results", type=Path, default=Path("results"))
 
-    submit = _add(commands, "submit", _submit, "run the head process as a batch job itself")
-    submit.allow_abbrev = False  # what is not ours is Snakemake's
+    submit = _add(commands, "submit", _submit, "run the head process (snakemake) as a batch job")
+    submit.allow_abbrev = False  # other options are passed to Snakemake
     submit.usage = "rootloom submit --profile NAME [Snakemake's arguments]"
     submit.add_argument("--profile", required=True, help="for example slurm or htcondor")
 
-    explain = _add(commands, "explain", _explain, "say what would run for a target, and why")
+    explain = _add(commands, "explain", _explain, "show what would run for a target, and why")
     explain.add_argument("target", nargs="?", default="all", help="a rule or an output file")
     explain.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
 
@@ -84,46 +84,60 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--tree", help="default: the only tree of the file")
 
     table = _add(commands, "import", _import, "turn a CSV or TSV table into ROOT files")
-    table.add_argument("recipe", help="a file of config/tables: what the columns are")
+    table.add_argument(
+        "recipe", help="name of a file in config/tables, which describes the columns"
+    )
     table.add_argument("table", type=Path, help="NAME.csv, NAME.tsv, or either with .gz")
-    table.add_argument("output", type=Path, help="folder to be made")
+    table.add_argument("output", type=Path, help="new folder for the ROOT files")
     table.add_argument("--rows-per-file", type=int, default=1_000_000, metavar="N")
 
-    rates = _add(commands, "rates", _rates, "measure how long a file takes; jobs are sized by it")
+    rates = _add(
+        commands, "rates", _rates, "measure the time per file, which decides the size of jobs"
+    )
     rates.add_argument("--results", type=Path, default=Path("results"))
 
-    retry = _add(commands, "retry", _retry, "look again at files that were set aside")
+    retry = _add(commands, "retry", _retry, "try files again that were set aside")
     retry.add_argument("--config", nargs="*", default=[], metavar="KEY=VALUE")
 
     schema = _add(commands, "schema", _schema, "generate config/schema.json and two pages of docs")
-    schema.add_argument("--check", action="store_true", help="compare only; fail if it differs")
+    schema.add_argument("--check", action="store_true", help="only compare; fail if they differ")
 
-    generate = _add(commands, "generate", _generate, "write showers of a trained generator to ROOT")
+    generate = _add(
+        commands, "generate", _generate, "write showers of a trained generator to a ROOT file"
+    )
     generate.add_argument("model", type=Path, help="the generator's model.safetensors")
     generate.add_argument("--output", type=Path, required=True, metavar="FILE.root")
-    generate.add_argument("--rows", type=int, metavar="N", help="how many; default: all of FILE")
+    generate.add_argument(
+        "--rows", type=int, metavar="N", help="number of showers; default: all entries of FILE"
+    )
     energies = generate.add_mutually_exclusive_group()
     energies.add_argument(
         "--energy", nargs=2, type=float, metavar=("LOW", "HIGH"),
-        help="GeV, evenly distributed; default: the range of the training",
+        help="GeV, uniform; default: the range of the training",
     )  # fmt: skip
     energies.add_argument(
         "--energies", metavar="FILE.root[:BRANCH]",
-        help="one shower for each entry, at its energy; BRANCH is an expression (energy)",
+        help="one shower for each entry, with its energy; BRANCH is an expression (energy)",
     )  # fmt: skip
-    generate.add_argument("--seed", type=int, default=1, help="of the energies and showers (1)")
+    generate.add_argument(
+        "--seed", type=int, default=1, help="random seed of the energies and showers (1)"
+    )
     generate.add_argument(
         "--threshold", type=float, default=0.0, metavar="GEV",
-        help="cells at or below it are left out (0)",
+        help="leave out cells at or below this energy (0)",
     )  # fmt: skip
     generate.add_argument(
-        "--batch", type=int, default=256, help="showers a device makes at a time (256)"
+        "--batch", type=int, default=256, help="showers per device at a time (256)"
     )
     generate.add_argument("--threads", type=int, default=1, help="CPU cores (1)")
 
     evaluate = _add(commands, "evaluate", _evaluate, "metrics of prediction files of any tagger")
-    evaluate.add_argument("predictions", nargs="+", type=Path, help="one HDF5 file a member")
-    evaluate.add_argument("--output", type=Path, help="JSON file; default: a summary on the screen")
+    evaluate.add_argument(
+        "predictions", nargs="+", type=Path, help="one HDF5 file per member (training)"
+    )
+    evaluate.add_argument(
+        "--output", type=Path, help="JSON file for the results; default: print a summary"
+    )
     return parser
 
 
@@ -135,7 +149,7 @@ def _add(commands, name, function, text):  # type: ignore[no-untyped-def]
 
 
 def _root() -> Path:
-    """The checkout: here if there is a Snakefile, else where the package lies."""
+    """The checkout: the current folder if it has a Snakefile, else that of the package."""
     here = Path.cwd()
     return here if (here / "Snakefile").exists() else Path(__file__).resolve().parents[2]
 
@@ -188,7 +202,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _trees(file: str, found: Sequence[Tree]) -> list[str]:
-    """The trees of a file, a line each, and how to see into one."""
+    """The trees of a file, one line each, and how to list the branches of one."""
     if not found:
         return [f"{file}: no TTree and no RNTuple"]
     lines = [f"{file}: {len(found)} trees"]
@@ -198,8 +212,8 @@ def _trees(file: str, found: Sequence[Tree]) -> list[str]:
         lines.append(f"  {tree.name:40} {tree.container:8} {what}{cycles}")
     widest = max(found, key=lambda tree: tree.branches).name
     lines += [
-        f"branches and types of one: rootloom inspect {quote(file)} --tree {quote(widest)}",
-        f"rows of one: tree: {widest} in a file of config/datasets",
+        f"branches and types of a tree: rootloom inspect {quote(file)} --tree {quote(widest)}",
+        f"to use a tree: write tree: {widest} in a file of config/datasets",
     ]
     return lines
 

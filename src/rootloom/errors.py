@@ -1,4 +1,4 @@
-"""Refusals: what was expected, what came, where, the nearest fix, and who is at fault."""
+"""Errors for the user: what was expected, what was found, where, the nearest fix, and the fault."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import ClassVar, Literal
 
 DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_what_decides_no_value_handles_no_arrays"
 
-# What a run does after a refusal depends on it.
-# "input": one file cannot be used, whoever reads it: `on_bad_file: quarantine` may set it aside.
-# "machine": the node, a disk, the network, or a result on disk. It says nothing of any input: the
-#     run stops, keeps everything, sets nothing aside, and goes on when it is started again.
-# "request": what was asked for cannot be done with these data.
+# What is at fault decides what a run does after an error.
+# "input": one file cannot be used on any machine: `on_bad_file: quarantine` may set it aside.
+# "machine": the node, a disk, the network, or a result on disk, but no input file: the
+#     run stops, keeps everything, sets nothing aside, and continues when it is started again.
+# "request": the configuration asks for something that is impossible with these data.
 Fault = Literal["input", "machine", "request"]
 
-# Whatever damaged or foreign content of HDF5, safetensors and JSON leads to where it is read.
+# Exceptions that damaged or wrong content of HDF5, safetensors and JSON may raise when it is read.
 FAULTS = (
     OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError,
     MemoryError,
@@ -24,15 +24,15 @@ FAULTS = (
 
 
 def reason(error: BaseException) -> str:
-    """The first line of an error, or its kind where it says nothing."""
+    """The first line of an exception, or its type if it has no text."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 class RootloomError(Exception):
-    """A refusal that a user can act on; the command line prints it without a traceback.
+    """An error that a user can correct; the command line prints it without a traceback.
 
-    fault: who is to blame. passes: whether the same job may succeed although nobody did anything;
-    only then is it worth another attempt.
+    fault: what is at fault. passes: whether the same job may succeed later without any change;
+    only then it is tried again.
     """
 
     fault: ClassVar[Fault] = "request"
@@ -46,12 +46,12 @@ class RootloomError(Exception):
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple:
-        # Exceptions cross process borders; the default would call __init__ with one string.
+        # For passing exceptions between processes; the default calls __init__ with one string.
         return _rebuild, (type(self), _fields(self))
 
 
 def _fields(refusal: RootloomError) -> dict[str, str]:
-    """What a refusal was made of; Python keeps notes beside it."""
+    """The arguments of an error, without the notes that Python adds."""
     return {name: value for name, value in vars(refusal).items() if not name.startswith("_")}
 
 
@@ -70,9 +70,9 @@ class InputError(RootloomError):
 
 
 class LackError(InputError):
-    """A file lacks a tree, or readable branches, that the dataset file names; names: of these.
+    """A file lacks a tree, or readable branches, that the dataset file names. names: of these.
 
-    Where every file of a sample lacks one, its name is wrong and no file is.
+    If every file of a sample lacks one, its name is wrong, and no file is at fault.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class LackError(InputError):
 
 
 class UnsteadyError(InputError):
-    """A file that its server did not deliver whole this time, however often it was asked."""
+    """A file that its server did not deliver completely in several attempts."""
 
     passes = True
 
@@ -101,9 +101,9 @@ class ResultError(InputError):
 
 
 class ChangedError(InputError):
-    """A file is not the one that was indexed: not a bad one, but one to be indexed again.
+    """A file is not the one that was indexed; it must be indexed again.
 
-    checksum: of its header, as it is now.
+    checksum: of its present header.
     """
 
     fault = "machine"
@@ -120,43 +120,43 @@ class DataError(RootloomError):
 
 
 class ResourceError(RootloomError):
-    """The machine is not what it should be: devices, memory, open files, a file server."""
+    """The machine lacks something: devices, memory, open files, a file server."""
 
     fault = "machine"
     passes = True
 
 
 class StorageError(ResourceError):
-    """A file cannot be written or read until somebody makes room or gives the right to."""
+    """A file cannot be written or read until somebody frees space or gives permission."""
 
     passes = False
 
 
 class PackageError(ResourceError):
-    """A package is missing: somebody has to install it."""
+    """A package is missing and has to be installed."""
 
     passes = False
 
 
 class TrainingError(RootloomError):
-    """Training cannot go on, or a checkpoint cannot be used."""
+    """Training cannot continue, or a checkpoint cannot be used."""
 
 
 class LostError(TrainingError):
-    """A process of a training ended without a word: another attempt goes on where it was."""
+    """A process of a training ended without an error message; another attempt continues it."""
 
     fault = "machine"
     passes = True
 
 
 def to_dict(refusal: RootloomError) -> dict[str, str]:
-    """A refusal as JSON data, for another process to raise."""
+    """An error as JSON data, to be raised in another process."""
     fields = ("where", "expected", "found", "fix")
     return {"kind": type(refusal).__name__, **{name: getattr(refusal, name) for name in fields}}
 
 
 def from_dict(fields: Mapping[str, str]) -> RootloomError:
-    """The refusal that `to_dict` described; a kind of another module becomes the nearest here."""
+    """The inverse of `to_dict`; a class that is not in this module becomes TrainingError."""
     given = dict(fields)
     named = globals().get(given.pop("kind"))
     kind: type[RootloomError] = TrainingError
@@ -167,9 +167,9 @@ def from_dict(fields: Mapping[str, str]) -> RootloomError:
 
 @contextmanager
 def naming(place: str, kind: type[RootloomError] | None = None) -> Iterator[None]:
-    """Let what is refused in the block name `place` first, such as a file, unless it does so.
+    """Put `place`, such as a file, before the place in errors of the block that do not name it.
 
-    kind: of the refusals that this concerns; None: all.
+    kind: class of these errors; None: all.
     """
     try:
         yield
@@ -181,13 +181,13 @@ def naming(place: str, kind: type[RootloomError] | None = None) -> Iterator[None
 
 
 def require_fault_of_file(refusal: InputError) -> None:
-    """Raise a refusal again unless a file itself is at fault: only then may it be set aside."""
+    """Raise an error again unless a file itself is at fault and may be set aside."""
     if refusal.fault != "input":
         raise refusal
 
 
 def require(where: str, holds: bool, expected: str, found: object) -> None:
-    """Raise ConfigError when a value does not hold."""
+    """Raise ConfigError unless a condition holds."""
     if not holds:
         raise ConfigError(where, expected=expected, found=str(found))
 
@@ -200,7 +200,7 @@ def require_known(names: Iterable[str], known: Collection[str], where: str, expe
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence naming what is close to `name`, or all there is when nothing is close."""
+    """A sentence with the names closest to `name`, or all names if none is close."""
     known = sorted(set(known))
     close = get_close_matches(name, known, n=3, cutoff=0.6)
     if close:

@@ -1,4 +1,4 @@
-"""The arrays that pass between rooms.
+"""The array types that are passed between packages.
 
 `Column`/`RowBlock` travel on the host from ROOT files to shards; `Batch` travels to the devices.
 Shapes: R rows of a block, B examples of a batch, F features, N padded objects, M merges of a tree.
@@ -21,13 +21,13 @@ Tensor: TypeAlias = "np.ndarray | Array"
 A = TypeVar("A", "np.ndarray", "Array")
 
 SPLITS = ("train", "validation", "test")
-# Rows that `select` keeps and no class claims: scored, and part of nothing else.
+# Selected rows of no class: scored, but not used otherwise.
 UNLABELLED = "none"
-GROUPS = (*SPLITS, UNLABELLED)  # what a shard holds, and what is scored
+GROUPS = (*SPLITS, UNLABELLED)  # groups of rows in a shard
 NO_CLASS = -1  # their label
-# Names of the columns that a regression predicts begin with it.
+# Prefix of the columns that a regression predicts.
 TARGET = "target."
-# Fields of configured classes: what lies outside is refused before any job.
+# Types of fields with bounds: other values are refused before any job.
 Size = Annotated[int, Field(ge=1, le=65_536)]  # units, channels, layers, pixels
 Count = Annotated[int, Field(ge=0, le=65_536)]
 Rate = Annotated[float, Field(ge=0, lt=1)]  # of dropout
@@ -69,7 +69,7 @@ def dense(columns: Mapping[str, Column], name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class RowBlock:
-    """A run of selected rows of one ROOT file, in the file's order.
+    """Successive selected rows of one ROOT file, in the file's order.
 
     entry:   (R,) int64, the entry in the source tree.
     object:  (R,) int32, the object's index inside its entry; 0 when rows are events.
@@ -78,11 +78,11 @@ class RowBlock:
     columns: variables by name ("pt": (R,)), objects' quantities ("constituents.px": Ragged) and
              targets ("target.energy": (R,)).
     split:   (R,) int8, index into SPLITS, -1 where the hash of the event decides; None: it always
-             does.
-    training_weight: (R,) float32, before balance and reweighting; None: it follows from `weight`.
-    entries, sum_of_weights: of all entries that were read for this block, selected or not: how many
-             they are, and Σ of their event weights (NaN where that is not one number an entry).
-    event:   (R, K) int64, the numbers that name the row's event; None: its entry does.
+             decides.
+    training_weight: (R,) float32, before balance and reweighting; None: made from `weight`.
+    entries, sum_of_weights: number of all entries that were read for this block, selected or not,
+             and Σ of their event weights (NaN if the weight is not one number per entry).
+    event:   (R, K) int64, the numbers that identify the row's event; None: its entry does.
     """
 
     entry: np.ndarray
@@ -103,7 +103,7 @@ class RowBlock:
 class Features(NamedTuple, Generic[A]):
     """Flat inputs. x: (B, F) float32, padded object columns included, zero where `mask` is 0.
 
-    mask: (B, F) float32, 1 where a value is there.
+    mask: (B, F) float32, 1 where there is a value.
     """
 
     x: A
@@ -118,9 +118,9 @@ class Named(NamedTuple, Generic[A]):
 
 
 class NamedFeatures(NamedTuple, Generic[A]):
-    """`Features` once normalised, and each of them by its name, for networks that know what it is.
+    """Normalised `Features`, and each feature by its name, for networks that need to know it.
 
-    columns: Named by name; none where the representation's configuration names no variables.
+    columns: Named by name; empty if the representation's configuration names no variables.
     """
 
     x: A
@@ -142,7 +142,7 @@ class Shower(NamedTuple, Generic[A]):
 
 
 class Batch(NamedTuple, Generic[A]):
-    """What a training step sees: `Batch[np.ndarray]` from a loader, `Batch[Array]` in a step.
+    """The input of a training step: `Batch[np.ndarray]` from a loader, `Batch[Array]` in a step.
 
     inputs: Features, Image, Shower, or the tree type of `rootloom.representations.tree`.
     target: (B,) int32 class index, or (B, T) float32.

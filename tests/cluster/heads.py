@@ -139,7 +139,7 @@ def taken_back(head: Head, queued: str, is_queued: Callable[[], bool]) -> None:
     shutil.rmtree(head.path / ".snakemake/incomplete")
     (head.path / "waits.txt").write_text("by an earlier start\n")
     head.finish(head.start("waits.txt", "other.txt"))
-    assert "Taken back, as its result is there" in head.log()
+    assert "Cancelled, because its result exists already" in head.log()
     assert (head.path / "waits.txt").read_text() == "by an earlier start\n"
 
 

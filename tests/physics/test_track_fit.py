@@ -19,14 +19,23 @@ from rootloom.physics.scintillator.pmts import (
 )
 from rootloom.physics.scintillator.track_fit import (
     TrackFit,
+    fisher_scoring,
     fit_times,
     fit_track,
     median_times,
-    scoring,
 )
 from rootloom.physics.scintillator.track_light import TrackModel, light_of, track_model
-from rootloom.physics.scintillator.track_likelihood import expected, light_profile, scores
-from rootloom.physics.scintillator.track_squares import hits_of, least_squares, seeds, squares
+from rootloom.physics.scintillator.track_likelihood import (
+    light_profile,
+    median_first_times,
+    negative_log_likelihood,
+)
+from rootloom.physics.scintillator.track_squares import (
+    fit_from_seeds,
+    fit_least_squares,
+    make_hits,
+    seeds,
+)
 from rootloom.simulate.muon_tracks import Tracks, draw_tracks
 from rootloom.simulate.muons import Muons
 
@@ -47,10 +56,10 @@ class Detector(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A muon's truth and hits. entry, leaves: (3,); start: ns; pmts: (H, 3)."""
+    """A muon's truth and hits. entry, exit_point: (3,); start: ns; pmts: (H, 3)."""
 
     entry: np.ndarray
-    leaves: np.ndarray
+    exit_point: np.ndarray
     start: float
     pmts: np.ndarray
     charge: np.ndarray
@@ -68,11 +77,11 @@ def detector() -> Detector:
 def simulated(source: Muons, muons: int, seed: int) -> list[Event]:
     rng = np.random.default_rng(seed)
     tracks: Tracks = draw_tracks(muons, RADIUS, 207.0, rng)
-    leaves = tracks.entry + tracks.length()[:, None] * tracks.direction
+    exit_point = tracks.entry + tracks.length()[:, None] * tracks.direction
     return [
         Event(entry, exit_, -trigger, source.layout.direction[hits.pmt], hits.charge, hits.time)
         for entry, exit_, (_, trigger, hits) in zip(
-            tracks.entry, leaves, source._events(tracks, rng), strict=True
+            tracks.entry, exit_point, source._events(tracks, rng), strict=True
         )
     ]
 
@@ -86,10 +95,10 @@ def opening(one: np.ndarray, two: np.ndarray) -> float:
     return float(np.degrees(2.0 * np.arcsin(min(1.0, 0.5 * np.linalg.norm(one - two)))))
 
 
-def between(entry: np.ndarray, leaves: np.ndarray, fit: TrackFit) -> tuple[float, float]:
+def between(entry: np.ndarray, exit_point: np.ndarray, fit: TrackFit) -> tuple[float, float]:
     """Distances of entry and exit points, m."""
     away = fit.entry - 2.0 * (fit.entry @ fit.direction) * fit.direction
-    return float(np.linalg.norm(fit.entry - entry)), float(np.linalg.norm(away - leaves))
+    return float(np.linalg.norm(fit.entry - entry)), float(np.linalg.norm(away - exit_point))
 
 
 # -- light
@@ -119,7 +128,7 @@ def test_light_takes_the_least_time(detector: Detector) -> None:
     rng = np.random.default_rng(1)
     checked = 0
     for radius in [*np.sqrt(rng.uniform(0.01, 15.8**2, 40)), *rng.uniform(15.8, 17.7, 20)]:
-        # Beyond 15.8 m some light is totally reflected, and some arrives on two ways.
+        # Beyond 15.8 m some light is totally reflected, and some arrives on two derivatives.
         angles = rng.uniform(0.02, 2.9 if radius < 15.8 else 0.3, 4)
         ends = np.array([0.0, 0.0, radius]), np.array([0.0, 0.0, radius - 1e-9])
         sources = light_of(*ends, detector.model)
@@ -140,12 +149,12 @@ def test_light_takes_the_least_time(detector: Detector) -> None:
 class Slow:
     """First photoelectrons of a track of 400 even pieces, one PMT at a time, in NumPy."""
 
-    def __init__(self, detector: Detector, entry: np.ndarray, leaves: np.ndarray) -> None:
+    def __init__(self, detector: Detector, entry: np.ndarray, exit_point: np.ndarray) -> None:
         place = (np.arange(400) + 0.5) / 400
-        points = entry + place[:, None] * (leaves - entry)
+        points = entry + place[:, None] * (exit_point - entry)
         radius = np.linalg.norm(points, axis=1)
         self.outward, self.rows = points / radius[:, None], detector.light.table.at(radius)
-        self.start = place * np.linalg.norm(leaves - entry) / LIGHT
+        self.start = place * np.linalg.norm(exit_point - entry) / LIGHT
         self.cumulated = detector.arrivals.cumulated
         self.times = detector.arrivals.start + ARRIVAL_STEP * np.arange(len(self.cumulated))
 
@@ -178,7 +187,7 @@ class Slow:
 def event() -> Event:
     """A muon half way out."""
     events = simulated(DETECTOR, 12, seed=5)
-    return min(events, key=lambda e: abs(np.linalg.norm(e.entry + e.leaves) - RADIUS))
+    return min(events, key=lambda e: abs(np.linalg.norm(e.entry + e.exit_point) - RADIUS))
 
 
 def test_the_likelihood_is_that_of_a_slow_one(detector: Detector, event: Event) -> None:
@@ -189,9 +198,11 @@ def test_the_likelihood_is_that_of_a_slow_one(detector: Detector, event: Event) 
         event.charge[few].astype(float),
         event.time[few].astype(float),
     )
-    slow = Slow(detector, event.entry, event.leaves)
+    slow = Slow(detector, event.entry, event.exit_point)
     found = np.empty((len(few), 7))
-    cost = scores(*hits, event.entry, event.leaves, event.start, detector.model, OUTLIER, found)
+    cost = negative_log_likelihood(
+        *hits, event.entry, event.exit_point, event.start, detector.model, OUTLIER, found
+    )
     density = np.array([
         slow.density(pmt, charge, time - event.start)
         for pmt, charge, time in zip(*hits, strict=True)
@@ -202,11 +213,13 @@ def test_the_likelihood_is_that_of_a_slow_one(detector: Detector, event: Event) 
 
 def test_scores_are_the_likelihoods_derivatives(detector: Detector, event: Event) -> None:
     hits = [np.asarray(a[::5], np.float64) for a in (event.pmts, event.charge, event.time)]
-    start = np.concatenate([0.995 * event.entry, 0.995 * event.leaves, [event.start]])
+    start = np.concatenate([0.995 * event.entry, 0.995 * event.exit_point, [event.start]])
     found = np.empty((len(hits[2]), 7))
 
     def cost(x: np.ndarray) -> float:
-        return float(scores(*hits, x[:3], x[3:6], x[6], detector.model, OUTLIER, found))
+        return float(
+            negative_log_likelihood(*hits, x[:3], x[3:6], x[6], detector.model, OUTLIER, found)
+        )
 
     # Over a distance that passes many of the table's and the arrival times' kinks.
     steps = [0.02] * 6 + [0.05]
@@ -219,21 +232,25 @@ def test_scores_are_the_likelihoods_derivatives(detector: Detector, event: Event
 def test_expected_times_are_medians_and_give_the_track_back(
     detector: Detector, event: Event
 ) -> None:
-    slow = Slow(detector, event.entry, event.leaves)
+    slow = Slow(detector, event.entry, event.exit_point)
     pmts, charge = event.pmts[::4].astype(float), np.maximum(event.charge[::4], 1.0).astype(float)
     exact = np.array([slow.median(*pair) for pair in zip(pmts, charge, strict=True)])
-    ways = np.empty((len(pmts), 7))
-    time, spread = expected(pmts, charge, event.entry, event.leaves, detector.model, ways)
+    derivatives = np.empty((len(pmts), 7))
+    time, spread = median_first_times(
+        pmts, charge, event.entry, event.exit_point, detector.model, derivatives
+    )
     assert np.median(np.abs(time - exact)) < 0.05
     # Pieces in the middle of a track are 1.5 m long: few PMTs see one of them first.
     assert np.quantile(np.abs(time - exact), 0.8) < 0.1
     assert np.all(spread > 0)
     seed = seeds(RADIUS, event.pmts, event.charge, event.time)[0]
     assert np.linalg.norm(seed[0] - event.entry) > 0.2
-    hits = hits_of(pmts, charge, exact + 12.3)
-    entry, leaves, start, *_ = squares(median_times(detector.model), hits, *seed, RADIUS)
+    hits = make_hits(pmts, charge, exact + 12.3)
+    entry, exit_point, start, *_ = fit_least_squares(
+        median_times(detector.model), hits, *seed, RADIUS
+    )
     assert np.linalg.norm(entry - event.entry) < 0.02
-    assert np.linalg.norm(leaves - event.leaves) < 0.05
+    assert np.linalg.norm(exit_point - event.exit_point) < 0.05
     assert start == pytest.approx(12.3, abs=0.05)
 
 
@@ -246,13 +263,13 @@ def test_pulls_and_resolution(detector: Detector) -> None:
     for event in simulated(QUIET, 60, seed=3):
         fit = fitted(detector, event)
         away = fit.entry - 2.0 * (fit.entry @ fit.direction) * fit.direction
-        error = np.concatenate([fit.entry - event.entry, away - event.leaves, [0.0]])
+        error = np.concatenate([fit.entry - event.entry, away - event.exit_point, [0.0]])
         error[6] = fit.time - event.start
-        # Along five ways that the covariance holds; its other two are across the sphere.
+        # Along five derivatives that the covariance holds; its other two are across the sphere.
         value, way = np.linalg.eigh(fit.covariance)
         pulls.append((way.T @ error)[2:] / np.sqrt(value[2:]))
-        angles.append(opening(fit.direction, (event.leaves - event.entry) / np.linalg.norm(
-            event.leaves - event.entry)))  # fmt: skip
+        angles.append(opening(fit.direction, (event.exit_point - event.entry) / np.linalg.norm(
+            event.exit_point - event.entry)))  # fmt: skip
     pulls = np.array(pulls)
     count = pulls.size
     # χ² of that many, and a tenth for pieces of tracks that are not infinitely fine.
@@ -263,16 +280,16 @@ def test_pulls_and_resolution(detector: Detector) -> None:
 
 def test_showers_do_little_harm(detector: Detector) -> None:
     events = simulated(DETECTOR, 40, seed=4)
-    found = [between(e.entry, e.leaves, fitted(detector, e)) for e in events]
-    entry, leaves = np.array(found).T
+    found = [between(e.entry, e.exit_point, fitted(detector, e)) for e in events]
+    entry, exit_point = np.array(found).T
     assert np.median(entry) < 0.08
-    assert np.median(leaves) < 0.15
-    assert np.mean(leaves > 1.0) < 0.1
+    assert np.median(exit_point) < 0.15
+    assert np.mean(exit_point > 1.0) < 0.1
 
 
 def test_light_is_found_where_it_is_made(detector: Detector, event: Event) -> None:
     """A third of the light from one place: the profile shows it, and the fit is not misled."""
-    slow = Slow(detector, event.entry, event.leaves)
+    slow = Slow(detector, event.entry, event.exit_point)
     shower = np.ones(len(slow.rows))
     shower[270:274] += 50.0
     place = np.linalg.norm(event.pmts[:, None] - slow.outward, axis=2) / 2.0
@@ -284,7 +301,7 @@ def test_light_is_found_where_it_is_made(detector: Detector, event: Event) -> No
     charge = shower @ light
     charge *= 200.0 / charge.mean()
     pmts, model = event.pmts.astype(float), detector.model
-    share = light_profile(pmts, charge, event.entry, event.leaves, model, 30)
+    share = light_profile(pmts, charge, event.entry, event.exit_point, model, 30)
     assert share.sum() == pytest.approx(1.0)
     excess = share / model.even
     assert abs(model.place[np.argmax(excess)] - 0.68) < 0.05
@@ -296,17 +313,23 @@ def test_light_is_found_where_it_is_made(detector: Detector, event: Event) -> No
 def test_a_shower_beside_the_entry_does_not_hide_the_exit(detector: Detector) -> None:
     """The brightest hits are a shower's, and seeds that believe in them end nowhere."""
     tracks = Tracks(np.array([[0.0, 9.0, 15.24]]), np.array([[0.6, -0.48, -0.64]]), np.ones(1))
-    leaves = tracks.entry + tracks.length()[:, None] * tracks.direction
+    exit_point = tracks.entry + tracks.length()[:, None] * tracks.direction
     rng = np.random.default_rng(9)
     edges = np.linspace(0.0, tracks.length()[0], 80)
     lost = np.full(79, 100.0)
     lost[1] = 1e6
     _, hits = QUIET._hits(tracks.entry[0], tracks.direction[0], edges, lost, rng)
-    found = hits_of(QUIET.layout.direction[hits.pmt], hits.charge, hits.time)
-    expects, starts = median_times(detector.model), seeds(RADIUS, *found)
-    assert min(squares(expects, found.part(600), *s, RADIUS).each for s in starts) > 1.5
-    best = least_squares(expects, RADIUS, found)
-    assert np.linalg.norm(best.leaves - leaves[0]) < 2.0
+    found = make_hits(QUIET.layout.direction[hits.pmt], hits.charge, hits.time)
+    time_model, starts = median_times(detector.model), seeds(RADIUS, *found)
+    assert (
+        min(
+            fit_least_squares(time_model, found.part(600), *s, RADIUS).half_chi2_per_hit
+            for s in starts
+        )
+        > 1.5
+    )
+    best = fit_from_seeds(time_model, RADIUS, found)
+    assert np.linalg.norm(best.exit_point - exit_point[0]) < 2.0
 
 
 def test_short_tracks_are_not_taken_the_wrong_way_round(detector: Detector) -> None:
@@ -332,7 +355,7 @@ def test_times_alone_give_the_track(detector: Detector) -> None:
     for event in simulated(QUIET, 20, seed=6):
         hits = event.pmts, event.charge, event.time
         fit = fit_times(median_times(detector.model), RADIUS, *hits)
-        true = (event.leaves - event.entry) / np.linalg.norm(event.leaves - event.entry)
+        true = (event.exit_point - event.entry) / np.linalg.norm(event.exit_point - event.entry)
         angles.append(opening(fit.direction, true))
         assert np.all(np.isinf(fit.covariance))
     assert np.median(angles) < 0.4
@@ -377,7 +400,10 @@ def test_hits_of_equal_time_and_place_end_in_a_track(detector: Detector) -> None
 
 def test_scoring_stays_where_the_likelihood_is_largest(detector: Detector, event: Event) -> None:
     hits = [np.asarray(a, np.float64) for a in (event.pmts, event.charge, event.time)]
-    once = scoring(*hits, event.entry, event.leaves, event.start, detector.model, 20)
-    again = scoring(*hits, *once[:3], detector.model, 1)
+    once = fisher_scoring(*hits, event.entry, event.exit_point, event.start, detector.model, 20)
+    again = fisher_scoring(*hits, *once[:3], detector.model, 1)
     np.testing.assert_allclose(again[0], once[0], atol=0.005)
-    assert again[4] <= scoring(*hits, event.entry, event.leaves, event.start, detector.model, 1)[4]
+    assert (
+        again[4]
+        <= fisher_scoring(*hits, event.entry, event.exit_point, event.start, detector.model, 1)[4]
+    )

@@ -92,10 +92,10 @@ def test_straight_light_that_cannot_be_is_refused(fields, match):
         replace(STRAIGHT, **fields)
 
 
-def training(pmts, expects, late):
+def training(pmts, time_model, late):
     """A shard of muons from pole to pole whose dim hits are `late` (R,) ns; and their targets."""
     charge = np.where(np.arange(len(pmts)) % 2, 100.0, 3.0)
-    time, _, _ = expects(pmts, charge, *DOWN)
+    time, _, _ = time_model(pmts, charge, *DOWN)
     columns = hits(*((np.arange(len(pmts)), time + np.where(charge < 10, ns, 0.0)) for ns in late))
     offsets = columns["sphere.charge"].offsets
     columns["sphere.charge"] = Ragged(np.tile(charge, len(late)), offsets)
@@ -105,9 +105,9 @@ def training(pmts, expects, late):
 def test_first_hits_are_corrected_by_at_most_so_many_muons_of_the_training_split():
     """Hits are 8 ns late in muons of no weight and in those that are too many, and 4 in others."""
     bare = STRAIGHT.learn(Truth())
-    expects = bare.fit.args[0]
-    columns, truth = training(bare.pmts, expects, np.tile([8.0, 4.0], 10))
-    more, _ = training(bare.pmts, expects, np.full(20, 8.0))
+    time_model = bare.fit.args[0]
+    columns, truth = training(bare.pmts, time_model, np.tile([8.0, 4.0], 10))
+    more, _ = training(bare.pmts, time_model, np.full(20, 8.0))
     columns["weight"], more["weight"] = np.tile([0.0, 1.0], 10), np.ones(20)
     data = Truth(shards=((columns, truth), (more, truth)))
     found = replace(STRAIGHT, max_rows=10).learn(data)
@@ -115,7 +115,7 @@ def test_first_hits_are_corrected_by_at_most_so_many_muons_of_the_training_split
     assert found.parameters > 0
     late = [
         found.fit.args[0](bare.pmts, np.full(len(bare.pmts), charge), *DOWN)[0]
-        - expects(bare.pmts, np.full(len(bare.pmts), charge), *DOWN)[0]
+        - time_model(bare.pmts, np.full(len(bare.pmts), charge), *DOWN)[0]
         for charge in (3.0, 100.0)
     ]
     assert np.median(late[0] - late[1]) == pytest.approx(4.0, abs=0.1)

@@ -83,15 +83,15 @@ def test_another_process_with_the_holders_number_is_not_the_holder(tmp_path: Pat
     path = tmp_path / "head.json"
     record = Record(**json.loads(path.read_text()))
     path.write_text(json.dumps(asdict(replace(record, started=record.started - 1))))
-    assert "ended without a word" in Lease(tmp_path).take()
+    assert "ended without releasing its lease" in Lease(tmp_path).take()
 
 
 def test_a_holder_elsewhere_is_judged_by_its_signs_of_life(tmp_path: Path) -> None:
     Lease(tmp_path).take()
     on_another_machine(tmp_path)
-    with pytest.raises(HeadError, match=r"farm7.*last sign of life(.|\n)*wait 5 minutes"):
+    with pytest.raises(HeadError, match=r"farm7.*last update(.|\n)*wait 5 minutes"):
         Lease(tmp_path).take()
-    old = (tmp_path / "head.json").stat().st_mtime - head.LOST_SECONDS - 1
+    old = (tmp_path / "head.json").stat().st_mtime - head.LEASE_SECONDS - 1
     os.utime(tmp_path / "head.json", (old, old))
     assert "farm7" in Lease(tmp_path).take()
 
@@ -148,7 +148,7 @@ def test_a_taker_that_died_between_claim_and_record_blocks_nobody(
         run([sys.executable, "-c", f"{TAKE}{DIE_AFTER_LINK}lease.release()", str(tmp_path)])
     assert list(tmp_path.glob("*.next"))
     note = Lease(tmp_path).take()
-    assert ("ended without a word" in note) == (taker == "dead")
+    assert ("ended without releasing its lease" in note) == (taker == "dead")
     assert not list(tmp_path.glob("*.next"))
     with pytest.raises(HeadError):
         Lease(tmp_path).take()
@@ -169,7 +169,7 @@ def test_a_late_claim_on_history_is_withdrawn(tmp_path: Path) -> None:
 def test_a_damaged_record_is_waited_for_then_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(head, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(head, "TAKE_WAIT_SECONDS", 0.2)
     (tmp_path / "head.json").write_text('{"token": "ab')
     with pytest.raises(HeadError, match="damaged"):
         Lease(tmp_path).take()

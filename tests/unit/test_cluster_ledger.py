@@ -27,7 +27,7 @@ def test_an_intent_survives_the_process(journal: Path) -> None:
 def test_a_settled_job_is_forgotten_and_its_neighbour_is_not(journal: Path) -> None:
     first = Ledger(journal)
     token = first.intend(["a", "b"])
-    first.settle("a")
+    first.forget("a")
     for ledger in (first, Ledger(journal), Ledger(journal)):
         assert ledger.places("a") == []
         assert ledger.places("b") == [Place(token, 2)]
@@ -36,7 +36,7 @@ def test_a_settled_job_is_forgotten_and_its_neighbour_is_not(journal: Path) -> N
 def test_a_job_submitted_again_after_it_was_settled_is_open_only_there(journal: Path) -> None:
     first = Ledger(journal)
     first.intend(["a", "b"])
-    first.settle("a")
+    first.forget("a")
     second = first.intend(["a"])
     for ledger in (Ledger(journal), Ledger(journal)):
         assert ledger.places("a") == [Place(second, 1)]
@@ -46,7 +46,7 @@ def test_settled_intents_leave_the_journal(journal: Path) -> None:
     ledger = Ledger(journal)
     for number in range(50):
         ledger.intend([str(number)])
-        ledger.settle(str(number))
+        ledger.forget(str(number))
     Ledger(journal)
     assert journal.read_text() == ""
 
@@ -76,7 +76,7 @@ def test_rivals_are_open_jobs_of_earlier_heads_for_the_same_outputs(journal: Pat
     second = Ledger(journal)
     assert second.rivals(new) == [old]
     assert second.rivals(old) == []
-    second.settle(old)
+    second.forget(old)
     assert second.rivals(new) == []
 
 

@@ -16,7 +16,7 @@ from sklearn import metrics
 from rootloom.errors import ConfigError, DataError
 from rootloom.evaluation.classification.discriminants import Discriminant
 from rootloom.evaluation.classification.evaluator import Classification
-from rootloom.evaluation.classification.pairs import CERTAIN, log_ratio, mixture
+from rootloom.evaluation.classification.pairs import MAX_LOG_RATIO, log_ratio, mixture
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
 from rootloom.evaluation.results import Evaluation
@@ -213,7 +213,7 @@ def test_zero_probabilities_are_finite_and_tied_rows_stay_tied():
     above = np.array([0.0, 0.0, 0.3, 0.9, 0.0, 0.2, 0.4, 1e-45, 0.5])
     below = np.array([0.1, 0.9, 0.0, 0.0, 0.0, 0.1, 0.2, 1.0, 0.5])
     found = log_ratio(above, below)
-    assert found[:5].tolist() == [-CERTAIN, -CERTAIN, CERTAIN, CERTAIN, 0.0]
+    assert found[:5].tolist() == [-MAX_LOG_RATIO, -MAX_LOG_RATIO, MAX_LOG_RATIO, MAX_LOG_RATIO, 0.0]
     assert found[5] == found[6] == pytest.approx(math.log(2))
     assert found[7] == pytest.approx(math.log(1e-45))
     assert found[0] < found[7] < found[8] == 0.0

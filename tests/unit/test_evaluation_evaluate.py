@@ -460,7 +460,7 @@ def test_predictions_of_an_earlier_version_do_not_mix(tmp_path):
     for member, content in enumerate((new, old)):
         header = dataclasses.replace(HEADER, member=member)
         write_predictions(tmp_path / f"{member}.h5", Predictions(header, content))
-    with pytest.raises(DataError, match=r"1\.h5(.|\n)*identities are not those of earlier"):
+    with pytest.raises(DataError, match=r"1\.h5(.|\n)*with the same version of rootloom"):
         evaluate([tmp_path / "0.h5", tmp_path / "1.h5"])
 
 

@@ -229,7 +229,7 @@ def test_two_entries_with_one_name_are_refused(here: Path) -> None:
         with pytest.raises(DataError, match=r"twice\.root: entries 4 and 9"):
             run.preprocess(run.plan.files.packs[0])
     run = Run(here, {**JETS, "files": ["data/nano.root"], "identity": ["run"]})
-    with pytest.raises(DataError, match="leave it out"):
+    with pytest.raises(DataError, match="leave `identity` out"):
         run.preprocess(run.plan.files.packs[0])
 
 

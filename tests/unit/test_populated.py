@@ -11,7 +11,7 @@ import pytest
 from rootloom.errors import DataError
 from rootloom.shards.populated import require_populated
 from rootloom.shards.statistics import Statistics
-from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.shards.weights import Normalisation, Weighting
 from rootloom.types import SPLITS
 
@@ -27,7 +27,7 @@ def statistics(weights: dict[str, list[list[float]]], sample: str = "") -> Stati
         weight = np.concatenate([*map(np.asarray, weights[split]), []]).astype(np.float64)
         sums = sums.merge(SampleSums.of_rows(CLASSES, split, label, weight))
         if split == "train":
-            sums = replace(sums, training={WHOLE: training_sums(weight, label, 3, 1)})
+            sums = replace(sums, training={UNBINNED: training_sums(weight, label, 3, 1)})
     return Statistics(CLASSES, {sample: sums})
 
 

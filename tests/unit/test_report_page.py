@@ -353,7 +353,7 @@ def test_nothing_survives(tmp_path):
     heaviest = re.search(r"0 of 300( \((\d+)\))? left", text)
     assert heaviest
     assert heaviest[2] != "300"
-    assert "how many rows of the largest weight the lower limit is of" in text
+    assert "the number of rows from which the lower limit follows" in text
     assert re.search(r">\u2009\d+", text)
 
 

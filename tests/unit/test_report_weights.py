@@ -8,7 +8,7 @@ import numpy as np
 
 from rootloom.report.weight_rows import summarise_weights
 from rootloom.shards.statistics import Statistics
-from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.types import SPLITS
 
 CLASSES = ("background", "signal")
@@ -49,7 +49,7 @@ def sums(sample: str) -> SampleSums:
     for split, (label, weight) in rows(sample).items():
         total = total.merge(SampleSums.of_rows(CLASSES, split, label, weight))
     label, weight = rows(sample)["train"]
-    training = {WHOLE: training_sums(weight, label, 2, 1)}
+    training = {UNBINNED: training_sums(weight, label, 2, 1)}
     return replace(total, entries=2000, sum_of_weights=4000.0, training=training)
 
 

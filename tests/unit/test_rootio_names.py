@@ -444,7 +444,7 @@ PHYSLITE = (
         ("Jet_eta", r"did you mean 'AnalysisJetsAuxDyn.eta'\?$"),
         ("btag", r"did you mean 'BTagging_AntiKt4Aux.DL1d'\?$"),
         ("AnalysisMuonsAuxDyn.ptt", r"did you mean 'AnalysisMuonsAuxDyn.pt' or"),
-        ("qqq", r"none is much like it, most of all .*rootloom inspect FILE"),
+        ("qqq", r"no name is similar, the closest are .*rootloom inspect FILE"),
     ],
 )  # fmt: skip
 def test_the_nearest_branches_are_named_not_the_first_of_the_alphabet(

@@ -61,7 +61,9 @@ def test_shipped_recipes_are_valid(name: str) -> None:
 def test_genuine_rows_arrive_in_files_of_bounded_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_LINES", 1000)  # neither divides the files nor the table evenly
+    monkeypatch.setattr(
+        tables, "_BLOCK_LINES", 1000
+    )  # neither divides the files nor the table evenly
     recipe = LIBRARY.table("uci-higgs")
     written = import_table(GENUINE, recipe, tmp_path / "out", rows_per_file=2300)
     assert [uproot.open(path)["events"].num_entries for path in written] == [2300, 2300, 2300, 100]
@@ -138,7 +140,7 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
 def test_rows_come_before_the_end_of_the_table_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_LINES", 10)
+    monkeypatch.setattr(tables, "_BLOCK_LINES", 10)
     table = write(tmp_path / "t.csv", [LINES[0], *(LINES[1] for _ in range(25)), "x"])
     blocks = tables.read_table(table, SMALL)
     assert [len(next(blocks)["row"]) for _ in range(2)] == [10, 10]

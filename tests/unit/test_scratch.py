@@ -50,7 +50,7 @@ def test_a_place_that_is_not_there_is_done_without(
     monkeypatch.setenv(scratch.VARIABLE, named)
     with scratch.folder() as folder:
         assert folder is None
-    assert "going on without it" in capsys.readouterr().out
+    assert "continuing without it" in capsys.readouterr().out
 
 
 def test_no_room_is_said(node: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from rootloom.shards.merging import merge_all
 from rootloom.shards.moments import Moments
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics, shard_statistics
-from rootloom.shards.sums import WHOLE, SampleSums, code_of, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, code_of, training_sums
 from rootloom.shards.weights import EventWeights, Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
 from rootloom.types import NO_CLASS, Column, Ragged, RowBlock
@@ -237,7 +237,7 @@ def test_reweighted_spectra_have_the_target_shape(
 def of_rows(classes: tuple[str, ...], label: np.ndarray, weight: np.ndarray) -> Statistics:
     """Statistics of training rows with these labels and weights."""
     counted = SampleSums.of_rows(classes, "train", label, weight)
-    training = {WHOLE: training_sums(weight, label, len(classes), 1)}
+    training = {UNBINNED: training_sums(weight, label, len(classes), 1)}
     return Statistics(classes, {"": replace(counted, training=training)})
 
 
@@ -442,7 +442,7 @@ def test_shards_keep_a_training_weight_of_their_own_apart(tmp_path: Path) -> Non
     for k in range(3):
         mine = own[block.label == k].astype(np.float64)
         wanted = [mine.sum(), np.abs(mine).sum(), (mine**2).sum()]
-        assert np.allclose(sums.training[WHOLE][:, k, 0], wanted, rtol=1e-12)
+        assert np.allclose(sums.training[UNBINNED][:, k, 0], wanted, rtol=1e-12)
 
 
 def test_class_means_weigh_samples_by_their_scales_and_signs(tmp_path: Path) -> None:

@@ -124,11 +124,11 @@ STRANGE: dict[str, tuple[Change, str]] = {
                 n, (10**13, *v.shape[1:]), v.dtype, chunks=(1024, *v.shape[1:])
             )
         ),
-        "claims shape",
+        "declares shape",
     ),
     "unwritten": (
         replaced(lambda f, n, v, p: f.create_dataset(n, v.shape, v.dtype)),
-        "claims shape",
+        "declares shape",
     ),
     "lists": (
         replaced(lambda f, n, v, p: f.create_dataset(n, v.shape, h5py.vlen_dtype(np.float32))),
@@ -407,7 +407,7 @@ QUICK = Retry(attempts=2, wait=0.001)
 
 
 @pytest.mark.parametrize(("kind", "words"), [
-    ("circle", "redirections(.|\n)*sends in circles"),
+    ("circle", "redirections(.|\n)*redirects in a circle"),
     ("more", "more than the .* bytes came"),
     ("shifted", "were asked for"),
     ("wider", "were asked for"),
@@ -417,7 +417,7 @@ QUICK = Retry(attempts=2, wait=0.001)
 ])  # fmt: skip
 @pytest.mark.usefixtures("bounded")
 def test_servers_that_send_something_else(liar: str, kind: str, words: str) -> None:
-    # One that sends in circles says nothing of the file: it is not set aside.
+    # A redirection in a circle says nothing of the file: it is not set aside.
     refusal = StorageError if kind == "circle" else InputError
     with pytest.raises(refusal, match=words):
         inspect(f"{liar}/{kind}/a.root", "events", retry=QUICK)

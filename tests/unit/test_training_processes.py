@@ -164,6 +164,6 @@ def test_the_same_training_twice_at_once_is_done_once(project: Project, tmp_path
     assert first.wait() == 0
     trained = first.weights()
     assert second.wait() == 0
-    assert "going on with what it left" in second.log()
+    assert "continuing from its checkpoint" in second.log()
     assert first.log().count(f"epoch 1/{MANY}  training") == 1
     assert all((trained[name] == value).all() for name, value in second.weights().items())

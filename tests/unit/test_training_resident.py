@@ -105,7 +105,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def settled(batches: Batches, devices: int = 1, most: int = 1 << 30) -> Batch:
-    found = resident.settle(batches, devices, most, lambda: None)
+    found = resident.place_on_devices(batches, devices, most, lambda: None)
     assert not isinstance(found, str), found
     return found[0]
 
@@ -146,10 +146,10 @@ def test_rows_that_need_more_than_the_room_are_sent(tmp_path: Path, calls: list[
     need = blocks * BLOCK * 4 * (4 + 1 + 1 + 2)  # x, target, weight, identity; no mask
     for devices in (1, 8):  # eight on one CPU share its memory
         batches = loader(devices=devices)
-        why = resident.settle(batches, devices, devices * need - 1, lambda: None)
+        why = resident.place_on_devices(batches, devices, devices * need - 1, lambda: None)
         assert isinstance(why, str)
         assert "resident_bytes" in why
-        found = resident.settle(batches, devices, devices * need, lambda: None)
+        found = resident.place_on_devices(batches, devices, devices * need, lambda: None)
         assert not isinstance(found, str), found
         assert found[1] == devices * need
     small = train(tmp_path / "small", replace(OPTIONS, resident_bytes=need - 1))
@@ -164,11 +164,11 @@ def test_inputs_of_other_shapes_and_convolutions_on_a_cpu_are_sent(
     tmp_path: Path, calls: list[int]
 ) -> None:
     ragged = Memory(points(ROWS), PlainFeatures(), 32)
-    assert resident.settle(ragged, 1, 1 << 30, lambda: None) == "their shapes differ"
+    assert resident.place_on_devices(ragged, 1, 1 << 30, lambda: None) == "their shapes differ"
     example = Memory(images(8, 12), PlainImage(), 8).batch(np.arange(8))
     cnn = Classification(CNN(filters=(4,), kernels=(3,), pools=(2,)), PlainImage(), {}, ("b", "s"))
-    assert resident.hindrance(cnn, example)
-    assert not resident.hindrance(point_task(hidden=(4,)), loader().batch(np.arange(8)))
+    assert resident.reason_to_stream(cnn, example)
+    assert not resident.reason_to_stream(point_task(hidden=(4,)), loader().batch(np.arange(8)))
 
 
 def showers(rows: int, seed: int) -> tuple[dict[str, Any], CalorimeterCells]:
@@ -269,7 +269,7 @@ def test_the_bits_do_not_depend_on_where_calls_end(
 ) -> None:
     for seconds, longest in ((0.0, 1), (1e3, 10)):
         calls.clear()
-        monkeypatch.setattr(feed, "_SECONDS", seconds)
+        monkeypatch.setattr(feed, "_CALL_SECONDS", seconds)
         result = train(tmp_path / str(longest))
         assert max(calls) == longest
         assert same(result.params, undisturbed.params)
@@ -294,7 +294,7 @@ def test_a_signal_within_an_epoch_saves_and_leaves_and_the_rest_is_the_same(
         return run(self, order, first, count, state)
 
     run = Resident._run
-    monkeypatch.setattr(feed, "_SECONDS", 0.0)
+    monkeypatch.setattr(feed, "_CALL_SECONDS", 0.0)
     monkeypatch.setattr(Resident, "_run", interrupted)
     with pytest.raises(Preempted, match="SIGTERM at step 9"):
         train(tmp_path)

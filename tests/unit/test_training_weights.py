@@ -16,7 +16,7 @@ from tests.learnable import Memory, PlainFeatures, point_task
 
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics
-from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.shards.weights import Weighting, WeightTable
 from rootloom.training import parallel
 from rootloom.training.loop import fit
@@ -47,7 +47,7 @@ def rows(
 def table(columns: dict[str, np.ndarray], weighting: Weighting) -> WeightTable:
     """Of training rows with these columns."""
     label, weight = columns["label"], columns["weight"].astype(np.float64)
-    training = {WHOLE: training_sums(weight, label, 2, 1)}
+    training = {UNBINNED: training_sums(weight, label, 2, 1)}
     if weighting.reweight is not None:
         cells = weighting.reweight.cell_of(columns["aux.pt"], label)
         training[weighting.reweight.key] = training_sums(weight, cells, 2, 10)

@@ -60,7 +60,7 @@ def kill_and_run_again(project: Project, model: str, checkpoints: str) -> None:
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     assert not (project.path / model).exists()
-    assert "ended without a word" in project.snakemake(model)
+    assert "ended without releasing its lease" in project.snakemake(model)
     assert contents(project.path / model) == contents(undisturbed.path / model)
 
 

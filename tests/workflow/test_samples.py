@@ -176,6 +176,5 @@ def test_a_figure_by_training_weights_says_so(project: Project) -> None:
     wanted = roc_auc_score(rows["truth"], rows["score"], sample_weight=rows["training_weight"])
     assert auc == pytest.approx(wanted, abs=1e-6)
     assert (
-        "All figures are by training weights"
-        in (project.path / "results/toy/report.html").read_text()
+        "All metrics use training weights" in (project.path / "results/toy/report.html").read_text()
     )

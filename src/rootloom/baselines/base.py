@@ -1,4 +1,4 @@
-"""What a baseline is, and the samples it is fitted to."""
+"""The base classes of baselines, and the samples to which they are fitted."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ class Sample:
         return Sample(self.x[rows], self.target[rows], self.weight[rows], self.names)
 
     def columns(self, wanted: Sequence[str]) -> Sample:
-        """The columns named, in that order; raises ConfigError for one that is not there."""
+        """The named columns, in that order; raises ConfigError for a missing one."""
         index = [self.names.index(name) for name in select(wanted, self.names)]
         return Sample(self.x[:, index], self.target, self.weight, tuple(wanted))
 
 
 class FittedBaseline(Protocol):
-    """A baseline after its fit; lives in the process that fitted it and is never stored.
+    """A fitted baseline; it is used in the process that fitted it and never stored.
 
-    probability: whether its score is the probability of signal in the mixture it was fitted to.
+    probability: whether its score is the probability of signal in the mixture of the fit.
     """
 
     probability: ClassVar[bool]
 
     @property
     def parameters(self) -> int:
-        """How many numbers the fit chose."""
+        """Number of fitted parameters."""
 
     @property
     def turned(self) -> str:
-        """What was done to a variable to make it the score; see `Predictor`."""
+        """How the score was made from a variable; see `Predictor`."""
 
     def score(self, columns: np.ndarray) -> np.ndarray:
         """(R, F), ordered as the training sample's names → (R,) finite, signal-like is high."""
 
 
 class Data(Protocol):
-    """What a baseline may learn from: the shards of a dataset, and what is to be told of a row.
+    """The data for a baseline: the shards of a dataset, and what is to be predicted.
 
-    classes, signal: the dataset's, and the one of two that scores are high for. targets: names.
+    classes: of the dataset. signal: of two classes the one with high scores. targets: names.
     """
 
     classes: tuple[str, ...]
@@ -84,7 +84,7 @@ class Data(Protocol):
 
 
 class Predictor(Protocol):
-    """A baseline that has learned."""
+    """A baseline after learning."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -92,19 +92,19 @@ class Predictor(Protocol):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The shard columns it predicts from."""
+        """The shard columns that predictions need."""
 
     @property
     def parameters(self) -> int:
-        """How many numbers it learned."""
+        """Number of learned parameters."""
 
     @property
     def rows(self) -> int:
-        """How many rows it learned from."""
+        """Number of rows in the fit."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The groups of rows ("none" of no class) it is asked for; those of the others get NaN."""
+        """The splits (or "none") whose rows it predicts; rows of others get NaN."""
 
     @property
     def probability(self) -> bool:
@@ -112,9 +112,9 @@ class Predictor(Protocol):
 
     @property
     def turned(self) -> tuple[str, ...]:
-        """Of each column, what was done to a variable to make it the score, for a branch's name.
+        """For each column, how the score was made from a variable, as suffix of a branch's name.
 
-        Empty words where the score is that of a model, or the variable as it is; () if all are.
+        "" if the score is that of a model, or the variable itself; () if all are "".
         """
 
     def predict(self, columns: Mapping[str, Column], rows: int) -> np.ndarray:
@@ -124,10 +124,10 @@ class Predictor(Protocol):
 class Baseline(ABC):
     """A method that is not a network; a frozen dataclass whose fields are its configuration.
 
-    learns: "classes" or "targets", as a task's: what it predicts.
-    requires: what fields of the representation it reads must be, "kind" among them.
-    signed: whether it takes training weights of both signs.
-    reads: the field that names variables of that representation, for the plan to look at.
+    learns: "classes" or "targets": what it predicts, as for a task.
+    requires: required values of fields of the representation, such as "kind".
+    signed: whether it accepts training weights of both signs.
+    reads: the field that names variables of that representation, which the plan checks.
     """
 
     learns: ClassVar[str]
@@ -137,14 +137,14 @@ class Baseline(ABC):
 
     @abstractmethod
     def learn(self, data: Data) -> Predictor:
-        """What it makes of the data; raises ConfigError for targets it knows nothing of."""
+        """Learn from the data; raises ConfigError for targets that it cannot predict."""
 
 
 class Classifier(Baseline):
-    """What baselines share that tell one class from the rest by per-row variables.
+    """Base of baselines that separate one class from the rest by per-row variables.
 
-    Of more than two classes, each gets a fit of its own. max_rows: of a larger sample a part of
-    so many rows is drawn. seed: of the draw of `max_rows`.
+    With more than two classes there is one fit for each. max_rows: largest number of rows of a
+    sample; of more, so many are drawn at random. seed: of the draw of `max_rows`.
     """
 
     learns: ClassVar[str] = "classes"
@@ -153,11 +153,11 @@ class Classifier(Baseline):
 
     @abstractmethod
     def needs(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Which of the available variables it reads; raises ConfigError for one not there."""
+        """The variables that it reads; raises ConfigError for one that is not available."""
 
     @abstractmethod
     def fit(self, train: Sample, validation: Sample) -> FittedBaseline:
-        """Fit to `train`; raises DataError when a class has no rows or no weight."""
+        """Fit to `train`; raises DataError if a class has no rows or no weight."""
 
     def learn(self, data: Data) -> ClassScores:
         """See `Baseline`."""
@@ -217,18 +217,18 @@ def matrix(columns: Mapping[str, Column], variables: Sequence[str]) -> np.ndarra
 
 
 def select(wanted: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """`wanted` again, when all of it is among `names`."""
+    """Return `wanted` if all of it is in `names`; raises ConfigError."""
     expected = "a variable of the representation baselines read"
     require_known(wanted, names, "variables of a baseline", expected)
     return tuple(wanted)
 
 
 def collect(blocks: Iterable[Sample], max_rows: int, seed: int = 1) -> Sample:
-    """At most `max_rows` rows out of any number, in memory for at most twice as many and a block.
+    """Draw at most `max_rows` rows, with memory for twice as many and a block.
 
-    Every row draws a random priority and the smallest priorities stay: a uniform sample without
-    replacement, in the order of arrival. Rows of weight 0 are left out. Which rows stay depends on
-    the seed and on the order of the rows, not on how they are cut into blocks.
+    Every row gets a random priority, and the rows with the smallest ones are kept: a uniform sample
+    without replacement, in the original order. Rows of weight 0 are left out. The result depends on
+    the seed and on the order of the rows, not on their division into blocks.
     """
     random = np.random.Generator(np.random.Philox(key=[seed, 0]))
     kept: list[tuple[np.ndarray, Sample]] = []

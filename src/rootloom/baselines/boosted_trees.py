@@ -35,10 +35,13 @@ class FittedTrees:
 class BoostedTrees(Classifier):
     """scikit-learn's histogram gradient boosting, stopped early on the validation split.
 
-    variables: all there are by default; absent values go to a learned side of each split.
-    max_iter: trees at most; the fit ends after `patience` trees without a smaller validation loss.
-    threads: of OpenMP; the result does not depend on it.
-    max_rows: of a larger sample a part of so many rows is drawn. seed: of the draw of `max_rows`.
+    variables: all by default; absent values go to a learned side of each split.
+    max_iter: largest number of trees. patience: the fit ends after so many trees without a smaller
+    validation loss. learning_rate: factor on each tree. max_leaf_nodes: largest number of leaves of
+    a tree. min_samples_leaf: smallest number of rows in a leaf. l2_regularization: L2 penalty on
+    the values of the leaves. threads: of OpenMP; the result does not depend on it.
+    max_rows: largest number of rows of a sample; of more, so many are drawn at random. seed: of
+    the draw of `max_rows`.
     """
 
     signed: ClassVar[bool] = False
@@ -78,7 +81,7 @@ class BoostedTrees(Classifier):
             early_stopping=True,
             random_state=self.seed,
         )
-        # Spinning OpenMP threads cost a multiple on cores that other jobs share.
+        # Waiting OpenMP threads would take much time on cores that other jobs use.
         with threadpool_limits(self.threads, user_api="openmp"):
             model.fit(
                 train.x,
@@ -101,11 +104,11 @@ class BoostedTrees(Classifier):
                 found=f"{int((sample.weight < 0).sum())} negative ones",
                 fix="negative_weights: absolute, or another baseline",
             )
-        # Infinite values count as absent, as in every other room.
+        # Infinite values count as absent, as everywhere.
         x = np.where(np.isfinite(sample.x), sample.x, np.nan)
         return Sample(x, sample.target, sample.weight.astype(np.float64), sample.names)
 
 
 def _parameters(model: HistGradientBoostingClassifier) -> int:
-    # Not public, but the only place where the number of nodes is kept; a test watches it.
+    # Not public, but the only place with the number of nodes; a test checks it.
     return sum(len(tree.nodes) for trees in model._predictors for tree in trees)

@@ -16,7 +16,7 @@ from rootloom.errors import DataError
 class FittedCut:
     """score = sign · (x − origin), or −|x − centre| for a window; absent values score `lowest`."""
 
-    probability: ClassVar[bool] = False  # also where its values lie in [0, 1]
+    probability: ClassVar[bool] = False  # even if its values are in [0, 1]
 
     column: int
     sign: float
@@ -27,7 +27,7 @@ class FittedCut:
 
     @property
     def turned(self) -> str:
-        """How the score differs from the variable, whose name it must then not bear."""
+        """How the score differs from the variable; it then gets another name."""
         if self.centre is not None:
             return "minus_distance"
         return "negated" if self.sign < 0 else ""
@@ -36,7 +36,7 @@ class FittedCut:
         """(R, F) → (R,); see `FittedBaseline`."""
         x = columns[:, self.column].astype(np.float64)
         value = _score(x - self.origin, self.sign, self.centre)
-        # An absent value never passes before one that was measured in training.
+        # An absent value never passes a cut that a value of the training fails.
         return np.where(np.isfinite(value), value, self.lowest)
 
 
@@ -44,10 +44,10 @@ class FittedCut:
 class Cut(Classifier):
     """A one-sided cut on `variable`, or a symmetric window around `centre`.
 
-    direction: keep values "above" or "below" the threshold; "auto" takes the side on which the
-    training AUC exceeds one half. window: cut on the distance to `centre`, which by default is the
-    signal's weighted median in training. max_rows: of a larger sample a part
-    of so many rows is drawn. seed: of the draw of `max_rows`.
+    variable: to cut on. direction: keep values "above" or "below" the threshold; "auto" takes the
+    side with a training AUC above one half. window: cut on the distance to `centre`. centre: of the
+    window; by default the signal's weighted median in training. max_rows: largest number of rows of
+    a sample; of more, so many are drawn at random. seed: of the draw of `max_rows`.
     """
 
     reads: ClassVar[str | None] = "variable"
@@ -83,7 +83,7 @@ class Cut(Classifier):
         if self.centre is not None:
             return self.centre
         order = np.argsort(x, kind="stable")
-        # Of signed weights, where half is first reached: the sum itself would step back.
+        # With signed weights: where the cumulative sum first reaches half.
         cumulative = np.maximum.accumulate(np.cumsum(weight[order]))
         return float(x[order][np.searchsorted(cumulative, weight.sum() / 2)])
 
@@ -99,7 +99,7 @@ class Cut(Classifier):
                 found=f"{x[0]:g} in all {len(x)} rows",
                 fix="choose another variable, or a direction",
             )
-        # Mean ranks rather than an area under a curve: they bear negative weights.
+        # Mean ranks rather than an area under a curve, because they allow negative weights.
         rank = rankdata(x)
         above = np.average(rank[signal], weights=weight[signal])
         below = np.average(rank[~signal], weights=weight[~signal])
@@ -107,7 +107,7 @@ class Cut(Classifier):
 
 
 def _origin(x: np.ndarray) -> float:
-    """Where scores begin: 0, or among the values that float32, in which they are kept, confuses."""
+    """Origin of the scores: 0, or near the values if float32 could not separate them otherwise."""
     steps = np.spacing(np.abs(x).max().astype(np.float32))
     return float(np.median(x)) if steps > np.std(x) * 2.0**-12 else 0.0
 

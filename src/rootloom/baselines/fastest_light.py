@@ -1,4 +1,4 @@
-"""A fit of muons' tracks to first-hit times, by straight light and what known muons did."""
+"""A fit of muon tracks to first-hit times, with straight light and a measured correction."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ import numpy as np
 from rootloom.baselines.base import Data
 from rootloom.baselines.tracks import READS, FittedTracks, Tracks, hits_of_rows
 from rootloom.errors import require
-from rootloom.physics.scintillator.fastest_light import Muon, corrected, fastest_times, uncorrected
+from rootloom.physics.scintillator.fastest_light import (
+    Muon,
+    fastest_times,
+    fit_correction,
+    uncorrected,
+)
 from rootloom.physics.scintillator.pmts import latitude_rings
 from rootloom.physics.scintillator.track_fit import fit_times
-from rootloom.physics.scintillator.track_squares import hits_of
+from rootloom.physics.scintillator.track_squares import make_hits
 from rootloom.types import dense
 
 
 @dataclass(frozen=True)
 class FastestLight(Tracks):
-    """Entry point and direction by `physics.fastest_light`, which knows a detector's geometry.
+    """Entry point and direction from a fit that knows only the detector's geometry.
 
     Lengths in m. radius: of the scintillator's sphere. pmt_sphere: radius of the sphere of the
     PMTs. rings: latitude rings of PMTs. equator: PMTs of the longest ring. index: refractive index,
-    as of light that is all the way in the scintillator (1.485 in JUNO's fit). max_rows: muons of
-    the training split that first-hit times are corrected by; 0 for the fastest light alone.
+    as if all light stayed in the scintillator (1.485 in JUNO's fit). max_rows: muons of
+    the training split used for the correction of first-hit times; 0: no correction.
     """
 
     name: ClassVar[str] = "baseline 'fastest_light'"
@@ -52,7 +57,7 @@ class FastestLight(Tracks):
         order = self.order(data.targets)
         pmts = latitude_rings(self.rings, self.equator).direction
         bare = uncorrected(self.radius, self.pmt_sphere, self.index)
-        model = corrected(bare, self._muons(data, pmts, np.argsort(order)))
+        model = fit_correction(bare, self._muons(data, pmts, np.argsort(order)))
         return FittedTracks(
             self.name,
             tuple(data.targets),
@@ -73,8 +78,8 @@ class FastestLight(Tracks):
                 if weight[row] == 0:
                     continue
                 entry, direction = np.split(truth[row, order].astype(np.float64), 2)
-                leaves = entry - 2.0 * (entry @ direction) * direction
-                yield Muon(entry, leaves, hits_of(*hits))
+                exit_point = entry - 2.0 * (entry @ direction) * direction
+                yield Muon(entry, exit_point, make_hits(*hits))
                 left -= 1
                 if not left:
                     return

@@ -39,15 +39,17 @@ class FittedLikelihood:
 class BinnedLikelihood(Classifier):
     """The optimal test on few variables (Neyman–Pearson), up to the width of its bins.
 
-    Along each variable there are bins of equal probability in the balanced mixture of both
-    classes, open at both ends, and one for absent values. Their number is the one of `bins` that
-    gives the smallest log loss on the validation split: few rows want wide bins. Densities come
-    from the weighted training histogram, in effective rows n = (Σw)²/Σw² of a class; to each class
-    `smoothing` rows a cell are added, spread like the balanced mixture, so that a cell with few
-    rows says little, and one without says nothing. The score is the probability in the mixture of
-    the training weights, as a network's is: of balanced classes, ½ in such a cell.
+    Each variable has bins of equal probability in the balanced mixture of both
+    classes, open at both ends, and one bin for absent values. Densities come from the weighted
+    training histogram, in effective rows n = (Σw)²/Σw² of a class. To each class `smoothing` rows
+    per cell are added, distributed like the balanced mixture, so that the ratio in a cell with few
+    rows is close to 1. The score is the probability in the mixture of the training weights, as for
+    a network; for balanced classes it is ½ in a cell without rows.
 
-    max_rows: of a larger sample a part of so many rows is drawn. seed: of the draw of `max_rows`.
+    variables: of the likelihood. bins: numbers of bins per variable to try; the one with the
+    smallest log loss on the validation split is taken. smoothing: rows added per cell.
+    max_rows: largest number of rows of a sample; of more, so many are drawn at random. seed: of
+    the draw of `max_rows`.
     """
 
     reads: ClassVar[str | None] = "variables"
@@ -93,7 +95,7 @@ class BinnedLikelihood(Classifier):
         return _in_mixture(best, share)
 
     def _fit(self, train: Sample, columns: tuple[int, ...], bins: int) -> FittedLikelihood:
-        """That of the balanced mixture."""
+        """The likelihood ratio in the balanced mixture."""
         x, signal = train.x[:, list(columns)], train.target == 1
         weight = train.weight.astype(np.float64)
         balanced = _balance(weight, signal)
@@ -115,7 +117,7 @@ class BinnedLikelihood(Classifier):
 
 
 def _in_mixture(fitted: FittedLikelihood, share: float) -> FittedLikelihood:
-    """Of the balanced mixture, that of one of which the signal has a share, by Bayes' theorem."""
+    """Convert from the balanced mixture to one with this share of signal, by Bayes' theorem."""
     ours, rest = share * fitted.ratio, (1 - share) * (1 - fitted.ratio)
     return replace(fitted, ratio=ours / (ours + rest))
 
@@ -143,7 +145,7 @@ def _effective_rows(weight: np.ndarray, signal: np.ndarray) -> tuple[float, floa
 def _equal_probability(values: np.ndarray, weight: np.ndarray, bins: int) -> np.ndarray:
     """Inner edges of at most `bins` bins (e₁, e₂] with equal sums of |weight|.
 
-    Fewer where values repeat, so that discrete variables get a bin a value.
+    Fewer if values repeat, so that discrete variables get one bin per value.
     """
     known = np.isfinite(values)
     if not known.any():
@@ -156,7 +158,7 @@ def _equal_probability(values: np.ndarray, weight: np.ndarray, bins: int) -> np.
 
 
 def _bins(edges: np.ndarray) -> int:
-    return len(edges) + 2  # the outer two are open, and the last one holds absent values
+    return len(edges) + 2  # the outer two are open, and the last one is for absent values
 
 
 def _cells(x: np.ndarray, edges: Sequence[np.ndarray]) -> np.ndarray:

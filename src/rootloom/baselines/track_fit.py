@@ -1,4 +1,4 @@
-"""A fit of muons' tracks to first-hit times, by what is known of a detector's optics."""
+"""A fit of muon tracks to first-hit times, with a model of the detector's optics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rootloom.physics.scintillator.track_light import track_model
 
 @dataclass(frozen=True)
 class TrackFit(Tracks, Scintillator):
-    """Entry point and direction by `physics.track_fit`, from the light that these optics give.
+    """Entry point and direction from a fit that knows the optics given by these fields.
 
     It learns nothing from the training split. likelihood: of the first photoelectrons; without it
-    their median times are fitted by least squares. The fields of `Scintillator` say what the fit
-    takes the detector for: where they differ from the simulation's, it is wrong by as much.
+    their median times are fitted by least squares. The fields of `Scintillator` are the optics that
+    the fit assumes; where they differ from the simulation's, the fit is biased.
     """
 
     name: ClassVar[str] = "baseline 'track_fit'"

@@ -1,4 +1,4 @@
-"""What baselines share that fit a muon's track to the hits of photomultipliers around a sphere."""
+"""Base of the baselines that fit a muon's track to the hits of photomultipliers around a sphere."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Hits = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Tracks(Baseline):
-    """Fields of such a baseline.
+    """Fields of a baseline that fits tracks.
 
-    entry, direction: the targets that are x, y and z of them, and all there are. splits: those
-    whose rows are fitted; a fit takes milliseconds, and the others are not evaluated. Their
-    predictions are NaN, in friend trees as well.
+    entry, direction: the targets that are x, y and z of entry point and direction; there may be no
+    others. splits: whose rows are fitted (milliseconds each); by default those that are evaluated.
+    Predictions of all other rows are NaN, in friend trees as well.
     """
 
     name: ClassVar[str]
     learns: ClassVar[str] = "targets"
-    # Of the representation: an image of hits that are there.
+    # The representation must store the hits.
     requires: ClassVar[Mapping[str, object]] = {"kind": "pmt_sphere", "pool": [1, 1]}
 
     entry: tuple[str, str, str] = ("entry_x", "entry_y", "entry_z")
@@ -37,9 +37,9 @@ class Tracks(Baseline):
     splits: tuple[Literal["train", "validation", "test"], ...] = ("test",)
 
     def order(self, targets: Sequence[str]) -> tuple[int, ...]:
-        """Where each target is among entry's and direction's components.
+        """Position of each target among the components of entry and direction.
 
-        Raises ConfigError for others than these.
+        Raises ConfigError for other targets.
         """
         wanted = (*self.entry, *self.direction)
         known = set(wanted) == set(targets) and len(set(wanted)) == len(wanted)
@@ -50,10 +50,10 @@ class Tracks(Baseline):
 
 @dataclass(frozen=True)
 class FittedTracks:
-    """A `Predictor` that fits event after event.
+    """A `Predictor` that fits one event after another.
 
-    order: of entry's and direction's components in the columns. pmts: (P, 3) unit vectors; fit:
-    what makes a track of unit vectors to PMTs (H, 3), charges and times (H,).
+    order: of entry's and direction's components in the columns. pmts: (P, 3) unit vectors; fit: a
+    function of unit vectors to PMTs (H, 3), charges and times (H,) that returns a track.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""From shards to shuffled, padded, prefetched batches."""
+"""Shuffled, padded, prefetched batches from shards."""

@@ -1,4 +1,4 @@
-"""Rows of shard columns to one Batch with a leading device axis."""
+"""Assembles rows of shard columns to a Batch with a leading device axis."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def assemble(
 ) -> Batch:
     """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
 
-    targets: names of what is predicted, (B, T) in the batch; without any it is the label, (B,).
-    weights: makes training weights; None takes event weights as they are. n ≤ devices * size. Each
-    device's slice is collated by itself, then merged as the representation says. share: (k, m)
-    gives the k-th of m equal parts of the devices only, with the shapes it has in the whole. draw:
-    multiplies the weights, to choose events for a member of an ensemble; it needs the column
+    targets: names of predicted quantities, (B, T) in the batch; without any it is the label, (B,).
+    weights: makes training weights; None takes the event weights. n ≤ devices * size. Each
+    device's slice is collated separately, then merged by the representation. share: (k, m)
+    returns only the k-th of m equal parts of the devices, with the shapes of the whole. draw:
+    factors on the weights that choose events for a member of an ensemble; needs the column
     "object".
     """
     number, shares = share
     own = range(devices * number // shares, devices * (number + 1) // shares)
-    # Where shapes follow the rows, those of all devices are needed to know them.
+    # If shapes depend on the rows, the rows of all devices are needed.
     made = own if representation.same_shape else range(devices)
     inputs = representation.merge(
         [representation.collate(columns, rows[d * size : (d + 1) * size], size) for d in made]

@@ -1,9 +1,7 @@
-"""Which training rows a member of an ensemble sees, as weights by the identities of their events.
+"""Random weights that choose training rows for a member of an ensemble, by event identity.
 
-Objects of one event are drawn together: they are correlated, and would be seen in training if some
-of them were.
-
-A draw depends neither on batches nor on devices nor on where a training was interrupted.
+Objects of one event are drawn together, because they are correlated: an event is left out as a
+whole. A draw does not depend on batches, on devices or on where a training was interrupted.
 """
 
 from __future__ import annotations
@@ -45,9 +43,9 @@ class WithReplacement:
 
 @dataclass(frozen=True)
 class OutsideFold:
-    """0 for the events of one of `folds` folds, which are then data that were never seen.
+    """0 for the events of one of `folds` folds, which are left out of the training.
 
-    folds / (folds - 1) for all others, so that the mean is 1, as it is without folds.
+    folds / (folds - 1) for all others, so that the mean is 1.
     """
 
     fold: int

@@ -1,4 +1,4 @@
-"""Shuffled, weighted, padded batches from shards: the same ones whatever the cache or the start."""
+"""Shuffled, weighted, padded batches from shards, independent of the cache and of restarts."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ from rootloom.shards.weights import WeightTable
 from rootloom.types import TARGET, Batch, Column
 
 _WINDOW_BYTES = 64 << 20
-# Enough to mix files well, few enough that a block is long against the chunks it cuts at its ends.
+# Enough to mix files well, and few enough that blocks are long compared with the chunks cut at
+# their ends.
 _BLOCKS_PER_WINDOW = 16
 _UNUSED = ("entry", "object", SAMPLE, TRAINING_WEIGHT)
-# Rows of a block of `table`: the calls a block costs are few, and images of a block a few MB.
+# Rows of a block of `table`: few calls, and a few MB for images.
 _TABLE_ROWS = 1024
 
 
 class Loader:
     """Batches of one split of many shards.
 
-    batch_size: examples a step over all `devices`. share: (k, m) of the k-th of m processes, which
-    gets the batches' rows of its own devices. cache_bytes: the split is kept decoded in
-    memory when it fits; otherwise two windows of `window_bytes` are, whatever the data's size.
-    weights: makes training weights of a row's columns (None: event weights as they are). targets:
-    names of what is predicted; without any it is the class. draw: see `assemble`. prefetch: batches
-    made ahead in a thread. waited_seconds: time that callers spent waiting for batches so far.
+    batch_size: examples per step over all `devices`. share: (k, m) for the k-th of m processes,
+    which gets the rows of its own devices. cache_bytes: the split is kept decoded in
+    memory if it fits; otherwise two windows of `window_bytes` are, for data of any size.
+    weights: makes training weights from a row's columns (None: event weights). targets:
+    names of predicted quantities; without any, the class is predicted. draw: see `assemble`.
+    prefetch: batches made ahead in a thread. waited_seconds: total time that callers waited.
     Batch j of an epoch is a pure function of (shards, seed, epoch, batch_size, window_bytes, j).
-    Raises ResultError for damaged shards, DataError when the split is empty, ConfigError when the
-    batch does not divide among the devices.
+    Raises ResultError for damaged shards, DataError if the split is empty, ConfigError if the
+    batch cannot be divided among the devices.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class Loader:
         extra += weights.reads if weights is not None else ()
         survey = _survey(shards, representation, split, extra)
         row_bytes = max(1, survey.nbytes // survey.rows)
-        # What a draw reads is not counted in `row_bytes`, which decide the order of the rows: who
-        # draws, and who does not, sees them in the same one.
+        # Columns for a draw are not counted in `row_bytes`, which decide the order of the rows, so
+        # that the order is the same with and without a draw.
         columns = survey.columns | ({"object": ("object",)} if draw is not None else {})
         self._source = Source(survey.paths, split, columns, survey.types)
         self._plan = make_plan(
@@ -102,32 +103,30 @@ class Loader:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Batches an epoch, the last one partial unless rows divide evenly."""
+        """Batches per epoch; the last one may be partial."""
         return -(-self.rows // self.batch_size)
 
     @property
     def scale(self) -> float:
         """Rows of a full batch times the mean |training weight| of the split, which is 1.
 
-        A last, partial batch is divided by the same number: its rows weigh what others weigh. A
-        split smaller than a batch is one full batch.
+        A last, partial batch is divided by the same number, so that its rows count as much as
+        others. A split smaller than a batch is one full batch.
         """
         return float(min(self.batch_size, self.rows))
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         """Batches `start_batch`, `start_batch` + 1, … of an epoch: host arrays (devices, B, …).
 
-        The devices are those of this process's share.
-
-        Damage found while reading is raised here, from the thread that reads.
+        The devices are those of this process. Damage found by the reading thread is raised here.
         """
         return in_thread(self._batches(epoch, start_batch), self._prefetch, self._waited)
 
     def table(self) -> Generator[Batch] | None:
         """Every row of the split once, in file order: equal blocks with leaves (1, n, …).
 
-        The last block is filled up with zeros. They do not pass through the cache. None when the
-        representation's inputs are no rows of one shape.
+        The last block is filled up with zeros. The cache is not used. None if the inputs of the
+        representation have no fixed shape per row.
         """
         if not self._representation.same_shape:
             return None
@@ -139,7 +138,7 @@ class Loader:
     def order(self, epoch: int) -> np.ndarray:
         """Rows of `table` in the order in which `epoch` would yield them, (rows,) int64.
 
-        The next epoch's is found meanwhile: a GPU would wait for it as long as an epoch takes.
+        The next epoch's order is made in the background: on a GPU it takes as long as an epoch.
         """
         start = time.perf_counter()
         coming = self._coming.pop(epoch, None)
@@ -185,7 +184,7 @@ class Loader:
         )
 
     def _windows(self, epoch: int, skip: int) -> Generator[tuple[dict[str, Column], np.ndarray]]:
-        """Columns in memory and the order of a window's rows in them, without the first `skip`."""
+        """Columns in memory and the order of the rows of each window, without the first `skip`."""
         before = 0
         try:
             for number, blocks in enumerate(self._plan.windows(epoch)):
@@ -225,7 +224,7 @@ def _survey(
     split: str,
     extra: Sequence[str],
 ) -> _Survey:
-    """Shards that have rows in the split, what to read of them, and how much that is."""
+    """Shards that have rows in the split, the columns to read, and their size."""
     paths: list[Path] = []
     sizes: list[int] = []
     columns: dict[str, tuple[str, ...]] = {}
@@ -240,7 +239,7 @@ def _survey(
             sizes.append(shard.rows(split))
             total += sum(_nbytes(shard, split, members) for members in columns.values())
             for name, (first, *_) in columns.items():
-                # A column is wide in those shards only whose values need it.
+                # A column is float64 only in shards whose values need it.
                 types[name] = np.result_type(
                     types.get(name, shard.dtype(first)), shard.dtype(first)
                 )
@@ -261,25 +260,25 @@ def _needed(columns: Sequence[str], extra: Sequence[str]) -> list[str]:
 
 
 def _grouped(names: Sequence[str], representation: Representation) -> dict[str, tuple[str, ...]]:
-    """Names of columns in memory and what makes them: itself, or those to lie side by side."""
+    """Names of columns in memory, each with one shard column or several to be joined."""
     groups = representation.together(names)
     taken = {member for members in groups.values() for member in members}
     return {**{name: (name,) for name in names if name not in taken}, **groups}
 
 
 def _nbytes(shard: Shard, split: str, members: tuple[str, ...]) -> int:
-    """Bytes in memory; raises ResultError when columns to be laid side by side differ in length."""
+    """Bytes in memory; raises ResultError if columns to be joined differ in length."""
     lengths = {name: shard.length(split, name) for name in members}
     if len(set(lengths.values())) > 1:
         raise ResultError(
             f"{shard.path}, split '{split}'",
             expected="as many values in each column of one collection",
             found=", ".join(f"'{name}': {count}" for name, count in lengths.items()),
-            fix="delete this file and run again: it is made anew from its ROOT file",
+            fix="delete this file and run again: it is made again from its ROOT file",
         )
     return shard.nbytes(split, members)
 
 
 def _power_of_two(most: int) -> int:
-    # A power of two divides into the shards' chunks, or they into it; 65536 rows bound a block.
+    # A power of two, so that it divides the shards' chunks or they divide it; at most 65536 rows.
     return 1 << min(16, max(0, most.bit_length() - 1))

@@ -1,7 +1,7 @@
-"""Which rows come when: a pure function of the shards' sizes, the seed and the epoch.
+"""The order of rows in an epoch: a function of the shards' sizes, the seed and the epoch.
 
-Whole blocks of neighbouring rows are shuffled, because reading single rows from compressed files
-is a hundred times slower; rows are then shuffled inside windows of many blocks.
+Blocks of neighbouring rows are shuffled, because reading single rows from compressed files
+is a hundred times slower; then rows are shuffled inside windows of many blocks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Plan:
     """The blocks of a split, and their order in each epoch.
 
     shard, start, stop: (K,) int64; block k is rows [start, stop) of a shard.
-    window_rows: rows shuffled together; blocks are dealt to windows until they hold so many.
+    window_rows: rows shuffled together; a window gets blocks until it has so many.
     """
 
     shard: np.ndarray
@@ -48,7 +48,7 @@ class Plan:
         return np.split(order, np.flatnonzero(np.diff(window)) + 1) if len(order) else []
 
     def places(self, blocks: np.ndarray) -> np.ndarray:
-        """Rows of these blocks back to back, counted over all blocks of the split, int64."""
+        """Row numbers of these blocks, one after the other, counted over the whole split, int64."""
         sizes = self.stop - self.start
         first = np.cumsum(sizes) - sizes
         ranges = [np.arange(first[k], first[k] + sizes[k]) for k in blocks]
@@ -63,7 +63,7 @@ class Plan:
         return np.concatenate(parts)
 
     def order(self, epoch: int, window: int, count: int) -> np.ndarray:
-        """The order of a window's rows, (count,) int64, counted over its blocks back to back."""
+        """The order of a window's rows, (count,) int64, counted over its blocks in sequence."""
         if self.shuffle:
             return _permutation(self.seed, epoch, window + 1, count)
         return np.arange(count)
@@ -81,6 +81,6 @@ def make_plan(
 
 
 def _permutation(seed: int, epoch: int, stream: int, count: int) -> np.ndarray:
-    # NumPy keeps a bit generator's raw output for ever, but not what Generator makes of it.
+    # NumPy guarantees the raw output of a bit generator, but not the results of Generator.
     words = Philox(key=[seed, epoch], counter=[0, 0, 0, stream]).random_raw(count)
     return np.argsort(words, kind="stable")

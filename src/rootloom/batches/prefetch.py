@@ -14,11 +14,11 @@ T = TypeVar("T")
 def prefetch(
     items: Generator[T], ahead: int, waited: Callable[[float], None] | None = None
 ) -> Generator[T]:
-    """The same items in the same order, up to `ahead` of them made before they are asked for.
+    """The same items in the same order, with up to `ahead` of them made in advance.
 
-    An exception in the thread is raised here, at the item where it happened. When this generator
-    is closed, so is `items`, and the thread has ended. `waited` is given the seconds that each
-    item made the caller wait. With `ahead` 0 there is no thread.
+    An exception in the thread is raised here, at its item. When this generator is closed, `items`
+    is closed and the thread has ended. `waited` is called with the seconds that the caller waited
+    for each item. With `ahead` 0 there is no thread.
     """
     note = waited or (lambda seconds: None)
     ready: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
@@ -49,7 +49,7 @@ def prefetch(
                     return
                 room.release()
                 yield item
-                item = None  # it need not live while the next one is made
+                item = None  # free its memory while the next one is made
         finally:
             stop.set()
             room.release()

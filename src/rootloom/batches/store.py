@@ -1,4 +1,4 @@
-"""Columns of chosen blocks in memory, back to back, decoded straight into place."""
+"""Columns of selected blocks in memory, decoded directly into one array each."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _OPEN_FILES = 32
 class Source:
     """The shards of a split, opened when needed, few at a time.
 
-    columns: what a Store holds: a name, and the shard columns that make it; several are laid side
-    by side, (V, C), which a batch then gathers in one go (three times as fast as one by one).
-    types: of what a Store holds, where it is not that of the first shard.
+    columns: name of each column of a Store and its shard columns; several are joined to
+    (V, C), which a batch then gathers in one call (three times as fast as one by one).
+    types: of columns of a Store, if they differ from those of the first shard.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class Source:
         return self._open[index]
 
     def close(self) -> None:
-        """Close what is open; a later read opens it again."""
+        """Close all open shards; a later read opens them again."""
         while self._open:
             self._open.popitem()[1].close()
 
 
 class Store:
-    """Room for some blocks of a plan; `load` fills it in.
+    """Memory for some blocks of a plan; `load` fills it.
 
-    columns: by name, of all the blocks' rows; uninitialised where nothing is loaded.
+    columns: by name, of all the blocks' rows; not initialised before `load`.
     first: (K + 1,) int64, the row at which each block begins.
     """
 
@@ -66,7 +66,7 @@ class Store:
             self.columns[name] = self._room(name, members)
 
     def load(self, positions: np.ndarray) -> None:
-        """Read the blocks at these positions of `blocks`, unless they are there already."""
+        """Read the blocks at these positions of `blocks`, unless they are loaded already."""
         in_file_order = positions[np.argsort(self._blocks[positions])]
         for position in in_file_order:
             if not self._loaded[position]:
@@ -74,7 +74,7 @@ class Store:
                 self._loaded[position] = True
 
     def rows(self, positions: np.ndarray) -> np.ndarray:
-        """Row numbers of the blocks at these positions, back to back."""
+        """Row numbers of the blocks at these positions, one after the other."""
         ranges = [np.arange(self.first[p], self.first[p + 1]) for p in positions]
         return np.concatenate([np.zeros(0, np.int64), *ranges])
 
@@ -91,7 +91,7 @@ class Store:
             part = self._source.shard(int(shard)).offsets(self._source.split, name, start, stop)
             before = self.first[position]
             offsets[before + 1 : before + len(part)] = part[1:] - part[0] + offsets[before]
-        # Not the shard of above: it is closed where there are many.
+        # Opened again here, because with many shards it may have been closed.
         values = self._source.shard(first).empty(name, int(offsets[-1]))
         values = values.astype(types.get(whole, values.dtype), copy=False)
         if len(members) > 1:

@@ -1,4 +1,4 @@
-"""What stands in for an executor whose packages are not installed: a refusal when it is used."""
+"""A stand-in for an executor whose packages are not installed; it raises an error when used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterf
 def absent(extra: str, missing: ModuleNotFoundError) -> tuple[type, type, CommonSettings]:
     """Executor, settings and common settings of a plugin that cannot run here.
 
-    extra: of this package, that installs what is `missing`.
+    extra: the extra of this package that installs what is `missing`.
     """
     text = (
         f"executor rootloom-{extra}\n"

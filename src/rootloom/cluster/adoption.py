@@ -1,8 +1,9 @@
-"""What both batch systems' executors add to the published plugins, as one mix-in.
+"""A mix-in that lets a restarted head take over the jobs of an earlier one.
 
-Before a submission its intent is written down; after a restart of the head process the jobs that
-the batch system still holds are watched instead of submitted again; and a job that was lost through
-no fault of its own is submitted again without spending one of its attempts.
+It is added to the published executor plugins of both batch systems. Each submission is written to
+the ledger before it is made. After a restart of the head, jobs that are still in the batch system
+are watched instead of submitted again. A job that was lost (preemption, node failure) is
+submitted again without using one of its attempts.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from rootloom.cluster.outcomes import Cause
 from rootloom.system.provenance import is_current
 
 MAX_LOSSES = 20  # a job lost more often than this is reported as failed
-LONGEST_DELAY = 300.0  # seconds before a job that was lost again and again is submitted anew
-IN_FLIGHT = 15.0  # seconds for which a submission may be on its way to the queue unseen
+MAX_DELAY_SECONDS = 300.0  # seconds until a job that was lost repeatedly is submitted again
+IN_FLIGHT_SECONDS = 15.0  # seconds until a submission must be visible in the queue
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the batch system says of one job. "failed": it ended, in whatever way but success.
+    """State of one job in the batch system. "failed": it ended in any way other than success.
 
-    waits: it is active, but does not run.
+    waits: it is active but not running.
     """
 
     external_id: str
@@ -53,7 +54,7 @@ class Adopting(RemoteExecutor):
 
     @abstractmethod
     def known(self) -> dict[Place, Known]:
-        """Every job of this working directory that the batch system still knows, by its place."""
+        """All jobs of this working directory that the batch system still knows, by their place."""
 
     @abstractmethod
     def submit(self, jobs: Sequence[JobExecutorInterface], token: str) -> None:
@@ -65,26 +66,26 @@ class Adopting(RemoteExecutor):
 
     @abstractmethod
     def cause_of(self, info: SubmittedJobInfo) -> Cause:
-        """Why a job ended without success; without an external id: why it was not submitted."""
+        """Why a job failed; without an external id: why it was not submitted."""
 
     def adopted(self, job: JobExecutorInterface, known: Known, place: Place) -> SubmittedJobInfo:
-        """How a job that an earlier head submitted is watched from now on."""
+        """The record by which a job of an earlier head is watched from now on."""
         return SubmittedJobInfo(job, external_jobid=known.external_id, aux={})
 
     def batches(self, jobs: list[JobExecutorInterface]) -> Iterable[list[JobExecutorInterface]]:
-        """Jobs that make one submission each; one by one unless the batch system has arrays."""
+        """Groups of jobs for one submission; single jobs unless the batch system has arrays."""
         return ([job] for job in jobs)
 
     # -- called by the engine -------------------------------------------------------------------
     @property
     def cores(self) -> str:
-        """What a job may use on its node: the cores of the head's machine limit nothing there."""
+        """Cores of a job on its node; the cores of the head's machine are no limit there."""
         return "all"
 
     def open_ledger(self) -> None:
-        """Prepare what belongs to the ledger.
+        """Prepare the ledger.
 
-        It is read with the first jobs: only then is this process the head of its directory.
+        It is read with the first jobs, because only then this process is the head of its directory.
         """
         self.workflow.global_resources["_cores"] = None  # nor do they limit a rule's threads
         self._losses: Counter[str] = Counter()
@@ -92,7 +93,7 @@ class Adopting(RemoteExecutor):
         self._found: dict[Place, Known] | None = None
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
-        """Take over what an earlier head submitted; submit the others."""
+        """Take over the jobs that an earlier head submitted; submit the others."""
         if self.ledger is None:
             self.ledger = Ledger(FOLDER / "ledger.jsonl")
             self._take_back()
@@ -110,7 +111,7 @@ class Adopting(RemoteExecutor):
     async def check_active_jobs(
         self, active_jobs: list[SubmittedJobInfo]
     ) -> AsyncGenerator[SubmittedJobInfo, None]:
-        """Submit again the lost jobs whose time has come, then ask for the state of the others."""
+        """Submit lost jobs again after their delay, then ask for the state of the others."""
         if self.ledger is not None:
             due = [job for moment, job in self._due if moment <= time.monotonic()]
             self._due = [entry for entry in self._due if entry[1] not in due]
@@ -122,7 +123,7 @@ class Adopting(RemoteExecutor):
     def report_job_error(
         self, job_info: SubmittedJobInfo, msg: str | None = None, **kwargs: object
     ) -> None:
-        """Note why a job ended; report it to the engine unless it was merely lost."""
+        """Record why a job ended; report it to the engine unless it was only lost."""
         job, cause = job_info.job, self.cause_of(job_info)
         key = job_key(job)
         if cause == "lost" and self._losses[key] < MAX_LOSSES:
@@ -134,13 +135,13 @@ class Adopting(RemoteExecutor):
         super().report_job_error(job_info, msg=f"{words.get(cause, '')}{msg or ''}", **kwargs)
 
     def handle_job_success(self, job: JobExecutorInterface) -> None:
-        """The engine has recorded the result: nothing to remember any more."""
-        self._settle(job)
+        """The engine has recorded the result: remove the job from the ledger."""
+        self._forget(job)
         super().handle_job_success(job)
 
     def handle_job_error(self, job: JobExecutorInterface) -> None:
-        """The engine has seen the failure; should it run the job again, that is another job."""
-        self._settle(job)
+        """The engine has recorded the failure: remove the job; a further attempt is a new job."""
+        self._forget(job)
         super().handle_job_error(job)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -152,21 +153,21 @@ class Adopting(RemoteExecutor):
 
     def _submit_later(self, job: JobExecutorInterface, key: str) -> None:
         assert self.ledger is not None
-        delay = min(2.0 ** self._losses[key] - 1, LONGEST_DELAY)
+        delay = min(2.0 ** self._losses[key] - 1, MAX_DELAY_SECONDS)
         self._losses[key] += 1
         self.logger.info(
             f"Job {job.jobid} was lost ({self._losses[key]} of {MAX_LOSSES} times): "
             f"it is submitted again in {delay:.0f} s."
         )
-        self.ledger.settle(key)
+        self.ledger.forget(key)
         self._due.append((time.monotonic() + delay, job))
 
-    def _settle(self, job: JobExecutorInterface) -> None:
+    def _forget(self, job: JobExecutorInterface) -> None:
         assert self.ledger is not None
-        self.ledger.settle(job_key(job))
+        self.ledger.forget(job_key(job))
 
     def _take_over(self, job: JobExecutorInterface) -> bool:
-        """Whether a job needs no submission: an earlier head's is in the queue, or did its work."""
+        """Whether a job of an earlier head is in the queue or has finished already."""
         assert self.ledger is not None
         places = self.ledger.places(job_key(job))
         if not places:
@@ -179,7 +180,7 @@ class Adopting(RemoteExecutor):
             self.logger.info(f"Job {job.jobid} was finished while no head process was running.")
             self.report_job_success(SubmittedJobInfo(job))
             return True
-        # A failed one is looked at as well: why it failed decides what happens next.
+        # Failed ones too: the cause decides what happens next.
         choice = states.get("active") or states.get("failed")
         if choice is None:
             return False
@@ -188,9 +189,9 @@ class Adopting(RemoteExecutor):
         return True
 
     def _cancel_rivals(self, jobs: Sequence[JobExecutorInterface]) -> None:
-        """End what an earlier head submitted for the same outputs before the settings changed.
+        """Cancel jobs of an earlier head for the same outputs with other settings.
 
-        Such a job would write over what is about to be made.
+        Such a job would overwrite the new outputs.
         """
         assert self.ledger is not None
         rivals = {key: job for job in jobs for key in self.ledger.rivals(job_key(job))}
@@ -198,7 +199,9 @@ class Adopting(RemoteExecutor):
         running = {p: k for p in places if (k := self._known_now(p)) and k.state == "active"}
         if running:
             ids = ", ".join(known.external_id for known in running.values())
-            self.logger.info(f"Cancelled, because what they were asked for has changed: {ids}.")
+            self.logger.info(
+                f"Cancelled, because their configuration or inputs have changed: {ids}."
+            )
             self.cancel_jobs(
                 [
                     SubmittedJobInfo(places[p], external_jobid=k.external_id)
@@ -211,13 +214,13 @@ class Adopting(RemoteExecutor):
             time.sleep(1)
             self._found = self.known()
         for key in rivals:
-            self.ledger.settle(key)
+            self.ledger.forget(key)
 
     def _take_back(self) -> None:
-        """Cancel jobs of an earlier head that do not run yet and would make what is there again.
+        """Cancel waiting jobs of an earlier head whose outputs exist already.
 
-        A job whose work was done may have been submitted once more because its end looked like a
-        failure. One that runs goes on: told to stop, the engine on its node deletes the result.
+        A finished job may have been submitted again because its end looked like a failure. A
+        running one is not stopped, because the engine on its node would delete the result.
         """
         assert self.ledger is not None
         if not self.ledger.waiting():
@@ -227,16 +230,18 @@ class Adopting(RemoteExecutor):
             for place in self.ledger.places(job_key(job)):
                 known = self._known_now(place)
                 if known and known.waits:
-                    self.logger.info(f"Taken back, as its result is there: {known.external_id}.")
+                    self.logger.info(
+                        f"Cancelled, because its result exists already: {known.external_id}."
+                    )
                     self.cancel_jobs([SubmittedJobInfo(job, external_jobid=known.external_id)])
-                    self._settle(job)
+                    self._forget(job)
 
     def _known_now(self, place: Place) -> Known | None:
-        """What the queue says of a place, after a submission in flight had time to arrive."""
+        """State of a place in the queue, after waiting for a submission that may be on its way."""
         assert self.ledger is not None
         if self._found is None:
             self._found = self.known()
-        arrives = self.ledger.intent(place.token).time + IN_FLIGHT
+        arrives = self.ledger.intent(place.token).time + IN_FLIGHT_SECONDS
         while place not in self._found and time.time() < arrives:
             time.sleep(1)
             self._found = self.known()
@@ -244,7 +249,7 @@ class Adopting(RemoteExecutor):
 
 
 def fingerprint_of(job: JobExecutorInterface) -> str:
-    """The fingerprint of what a job computes; empty for a rule that has none."""
+    """The fingerprint of a job; empty for a rule that has none."""
     described = {} if job.is_group() else job.params.get("job", {})
     return str(described.get("fingerprint", "")) if isinstance(described, dict) else ""
 

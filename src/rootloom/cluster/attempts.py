@@ -1,8 +1,8 @@
-"""No further attempt for what no other attempt can lift.
+"""No further attempts for errors that another attempt cannot change.
 
-The engine gives every failed job its `retries`, whatever it failed by. A batch system's lost node
-deserves them, a branch that is not there does not: it would be refused again, an hour of queueing
-later. The engine has no hook for that; it asks each job for the number of its attempts.
+Snakemake gives every failed job its `retries`, whatever the cause. They are useful for a lost node,
+but not for a missing branch, which would be refused again after another hour in the queue.
+Snakemake has no hook for this, but it asks each job for the number of its attempts.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def spare_refused(job: type) -> None:
-    """Let jobs of the engine's class `job` have no attempts left once their script was refused.
+    """Leave jobs of the engine's class `job` no attempts after an error of their script.
 
-    Nothing happens where this version of the engine asks in another way: its jobs are then tried
-    again, as by any other workflow.
+    If this version of the engine works differently, nothing is changed, and failed jobs are tried
+    again as in any other workflow.
     """
     engine_s = vars(job).get("restart_times")
     if not isinstance(engine_s, property) or engine_s.fget is None:
@@ -27,7 +27,7 @@ def spare_refused(job: type) -> None:
     asked = engine_s.fget
 
     def restart_times(self: JobExecutorInterface) -> int:
-        # Taken also where no attempt is left: a later run may give some, for another failure.
+        # Removed even if no attempt is left: a later run may give new ones for another failure.
         refused = self.log and outcomes.take(outcomes.REFUSED, self.log[0])
         times: int = 0 if refused else asked(self)
         return times

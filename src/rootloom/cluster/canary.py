@@ -1,4 +1,4 @@
-"""One small job through the very path of all others, and what it met on the way."""
+"""A small test job that is submitted like all others, and what it finds on its node."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Seen(TypedDict):
 
 @dataclass(frozen=True)
 class Flight:
-    """How a canary fared. Times in seconds.
+    """Result of a test job. Times in seconds.
 
-    seen: what it reported from its node, None when it did not come back. wait: from handing the job
-    out to its start. visible: from its writing a file to that being seen here. clock: how far the
-    node's clock is before this one. text: the head's output, for when something went wrong.
+    seen: its report from the node, None if it did not come back. wait: from submission to its
+    start. visible: from writing a file there until the file is seen here. clock: how far the
+    node's clock is ahead of this one. text: the output of the head, to show after a failure.
     """
 
     seen: Seen | None
@@ -80,7 +80,7 @@ def plugin_problem(profile: Profile) -> str:
     module = f"snakemake_executor_plugin_{profile.executor.replace('-', '_')}"
     try:
         importlib.import_module(module)
-        # Ours can always be imported, so that the engine starts where their packages are missing.
+        # Our plugins can always be imported, so that the engine starts without their packages.
         if importlib.util.find_spec(f"{module}.executor"):
             importlib.import_module(f"{module}.executor")
     except ImportError as error:
@@ -90,7 +90,7 @@ def plugin_problem(profile: Profile) -> str:
 
 
 def fly(root: Path, profile: Profile, *, gpu: bool, patience: float) -> Flight:
-    """Send one canary; wait at most `patience` seconds for it."""
+    """Submit one test job; wait at most `patience` seconds for it."""
     folder = root / FOLDER / f"canary-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     command = [
@@ -119,7 +119,7 @@ def fly(root: Path, profile: Profile, *, gpu: bool, patience: float) -> Flight:
 
 
 def _watch(head: subprocess.Popen[bytes], folder: Path, patience: float) -> tuple[float, float]:
-    """When the job was handed out, and when its output was seen here; 0 for never."""
+    """Times at which the job was submitted and its output was seen here; 0 for never."""
     limit = time.monotonic() + patience
     handed = seen = 0.0
     while head.poll() is None and time.monotonic() < limit:
@@ -134,7 +134,7 @@ def _watch(head: subprocess.Popen[bytes], folder: Path, patience: float) -> tupl
 
 
 def _end(head: subprocess.Popen[bytes]) -> None:
-    """Let a head that waits in vain take its job out of the queue."""
+    """Stop a head whose job did not start, so that it takes the job out of the queue."""
     if head.poll() is None:
         head.send_signal(signal.SIGINT)
         try:
@@ -160,7 +160,7 @@ def _landed(folder: Path, arrived: tuple[float, float], text: str) -> Flight:
 
 
 def _ahead_of(folder: Path) -> float:
-    """Seconds that this machine's clock is before that of the file system, which all share."""
+    """Seconds by which this machine's clock is ahead of that of the shared file system."""
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         before = time.time()
         os.utime(file.name)
@@ -169,7 +169,7 @@ def _ahead_of(folder: Path) -> float:
 
 
 def look_around(output: Path, *, gpu: bool) -> None:
-    """On the node: write down where this is and what is here."""
+    """On the node: write a report of the machine, its packages and its devices."""
     started = time.time()
     seen: Seen = {
         "started": started,
@@ -202,7 +202,7 @@ def _scratch() -> Scratch:
 
 
 def _gpus() -> Iterator[str]:
-    """What the job was given, by the variable that hides the others, and what JAX makes of it."""
+    """GPUs of the job, by the variable that selects them, and the devices that JAX finds."""
     import jax
 
     for name in ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):

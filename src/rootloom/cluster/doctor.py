@@ -1,4 +1,4 @@
-"""Whether this installation can work here: each check answers in plain words."""
+"""Checks of this installation and machine, each with an answer in words."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ OPTIONAL = {
 }
 FREE_BYTES = 2 * 1024**3  # a demo run leaves well under 1 GB; twice that is comfortable
 SLOW_SYNC_SECONDS = 0.5
-SLOW_VISIBLE_SECONDS = 5.0  # a file seen later than the engine waits for by default is "missing"
-CLOCK_SECONDS = 2.0  # apart by more, and an output can look older than its input
+SLOW_VISIBLE_SECONDS = 5.0  # the engine's default latency-wait: a file seen later counts as missing
+CLOCK_SECONDS = 2.0  # with a larger difference an output can look older than its input
 PATIENCE_SECONDS = 600.0
 
 
@@ -54,8 +54,8 @@ def examine(
 ) -> Iterator[Finding]:
     """All findings, in the order a user would fix them.
 
-    profile: also send a canary, one small job, through it and wait for it at most `patience`
-    seconds; gpu: let it ask for a GPU.
+    profile: also submit a test job with it and wait at most `patience` seconds; gpu: request a GPU
+    for that job.
     """
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("python", _python),
@@ -131,7 +131,7 @@ def _configuration(root: Path) -> Iterator[Finding]:
 
 def _disk(results: Path) -> Iterator[Finding]:
     if there := obstacle(results):
-        yield Finding("disk", "problem", f"{results} can be no directory: {there} is none")
+        yield Finding("disk", "problem", f"{results} cannot be a directory: {there} is a file")
         return
     results.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(results).free
@@ -194,7 +194,7 @@ def _canary(flight: Flight, gpu: bool) -> Iterator[Finding]:
 
 
 def _files(seconds: float, *, carried: bool) -> Finding:
-    """How long a file that was written on the node takes to be seen here."""
+    """How long a file written on the node takes to be seen here."""
     if carried:  # once the job has ended; the engine does not wait for it as for a file system
         return Finding("files", "ok", f"written there, carried here within {seconds:.2f} s")
     level = "ok" if seconds < SLOW_VISIBLE_SECONDS else "problem"

@@ -1,11 +1,11 @@
-"""One head at a time: the lease of the process that plans and hands out the jobs of a directory.
+"""One head at a time: the lease of the process that plans and submits the jobs of a directory.
 
-The engine's own lock outlives a head that was killed and then needs care by hand. A lease says who
+Snakemake's own lock stays after a head was killed and has to be removed by hand. A lease says who
 holds it, so that the next head can see that the holder is gone and take over.
 
-A lease is a file. Its content changes only from one record to the next, and only by who holds the
-claim on the present record: a file named after it that one process alone can create (by a hard
-link, which is atomic on NFS too). So of several heads that find a lease free, one gets it.
+A lease is a file with a record. Only the process that holds the claim on the present record may
+replace it. The claim is a file named after the record, which only one process can create (by a hard
+link, which is atomic on NFS too). So if several heads find a lease free, only one gets it.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from rootloom.errors import RootloomError
 from rootloom.system.atomic import write_text
 from rootloom.system.processes import Identity, identify, place
 
-BEAT_SECONDS = 20.0  # between two signs of life
-LOST_SECONDS = 300.0  # without a sign of life, a head on another machine counts as gone
-SETTLE_SECONDS = 5.0  # longest wait for another process that is just taking the lease
+BEAT_SECONDS = 20.0  # between two updates of the lease
+LEASE_SECONDS = 300.0  # without an update, a head on another machine counts as gone
+TAKE_WAIT_SECONDS = 5.0  # longest wait for another process that is just taking the lease
 SUBMITTED = "ROOTLOOM_BATCH_JOB"  # "SLURM 12", for a head that `rootloom submit` has queued
 STOP_COMMANDS = {"SLURM": "scancel", "HTCondor": "condor_rm"}
 
 
 class HeadError(RootloomError):
-    """Another head works, or has just worked, in this directory."""
+    """Another head runs, or has just run, in this directory."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """Who holds a lease, or that nobody does: then `released` is set.
+    """The holder of a lease; `released` is set if there is none.
 
     place: see `rootloom.system.processes.place`. since: seconds since 1970. batch: the batch job
     that the head is, for example "SLURM job 12".
@@ -61,7 +61,7 @@ class Record:
         return f"{batch}process {self.pid} on {self.host}, since {since}"
 
     def stop_command(self) -> str:
-        """What a user types to end the holder."""
+        """The command that ends the holder."""
         system, _, number = self.batch.partition(" job ")
         if system in STOP_COMMANDS:
             return f"{STOP_COMMANDS[system]} {number}"
@@ -89,9 +89,9 @@ def _own_batch_job() -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """The present record, the chain of claims that leads to it, and its last sign of life.
+    """The present record, the chain of claims that leads to it, and the time of its last update.
 
-    record: None when nobody ever held the lease. seen: seconds since 1970, by the file system.
+    record: None if nobody ever held the lease. seen: seconds since 1970, by the file system.
     """
 
     record: Record | None = None
@@ -102,8 +102,8 @@ class Found:
 class Lease:
     """The lease of one directory.
 
-    What is planned while another head works is out of date when that one ends: make a Lease before
-    planning, `take` it after.
+    A plan made while another head runs is out of date when that one ends: make a Lease before
+    planning, and `take` it afterwards.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -116,7 +116,7 @@ class Lease:
 
     def look(self) -> Found:
         """The present record."""
-        limit = time.monotonic() + SETTLE_SECONDS
+        limit = time.monotonic() + TAKE_WAIT_SECONDS
         while True:
             found = self._follow()
             # Without hard links a record can be seen half written: wait for its writer.
@@ -125,7 +125,7 @@ class Lease:
             time.sleep(0.1)
 
     def is_live(self, found: Found) -> bool:
-        """Whether the holder still works, as far as can be seen from here."""
+        """Whether the holder still runs, as far as can be seen from here."""
         record = found.record
         if record is None or record.released:
             return False
@@ -133,7 +133,7 @@ class Lease:
             return Identity(record.pid, record.started).is_alive()
         if record.batch and record.batch == _own_batch_job():
             return False  # the batch system has ended that head and started it again, as this one
-        return self._now() - found.seen < LOST_SECONDS
+        return self._now() - found.seen < LEASE_SECONDS
 
     def _follow(self) -> Found:
         path, found = self.file, Found()
@@ -159,7 +159,7 @@ class Lease:
             probe.unlink()
 
     def take(self) -> str:
-        """Hold the lease from now on; a line about the head it was taken over from, or "".
+        """Take the lease; return a line about the head it was taken over from, or "".
 
         Raises HeadError when another head holds it or has held it since this object was made.
         """
@@ -173,7 +173,8 @@ class Lease:
         threading.Thread(target=self._beat, name="head lease", daemon=True).start()
         if found.record is None or found.record.released:
             return ""
-        return f"Taking over: the last run here ({found.record.holder()}) ended without a word."
+        holder = found.record.holder()
+        return f"Taking over: the last run here ({holder}) ended without releasing its lease."
 
     def release(self) -> None:
         """Give the lease back, if this process holds it."""
@@ -182,7 +183,7 @@ class Lease:
         if mine is not None and mine.pid == os.getpid():  # not in a fork of the holder
             with contextlib.suppress(
                 OSError, RootloomError
-            ):  # without room the process's end tells
+            ):  # without disk space the end of the process shows it
                 found = self.look()
                 if found.chain[-1:] == (mine.token,):
                     self._replace(found, _own_record(released=True))
@@ -198,7 +199,7 @@ class Lease:
             if not _link(draft, claim):
                 return False
             if self._follow().chain[-1:] != (record.token,):
-                claim.unlink()  # what was found is history: others have come and gone since
+                claim.unlink()  # out of date: another process has replaced this record since
                 return False
             os.replace(draft, self.file)
             for token in found.chain:
@@ -208,7 +209,7 @@ class Lease:
             draft.unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        """Give signs of life; end the process at once when another head has taken over."""
+        """Update the lease regularly; end the process at once when another head has taken over."""
         while not self._over.wait(BEAT_SECONDS):
             mine = self._record
             if mine is None:
@@ -219,7 +220,8 @@ class Lease:
                     os.utime(self.file)
                 elif chain and self._record is mine:
                     print("error: another head has taken over this directory; stopping", flush=True)
-                    # At once: an orderly end would cancel the jobs that are the other head's now.
+                    # At once: a normal exit would cancel the jobs that now belong to the other
+                    # head.
                     os.kill(os.getpid(), signal.SIGKILL)
 
     def _refusal(self, found: Found) -> HeadError:
@@ -230,13 +232,13 @@ class Lease:
                 where,
                 expected="that nothing else runs here between planning and starting",
                 found="another run that ended after this one was planned",
-                fix="run the same command again: it plans anew from what is there now",
+                fix="run the same command again: it makes a new plan",
             )
-        wait = "run again" if record.place == place() else f"wait {LOST_SECONDS / 60:.0f} minutes"
+        wait = "run again" if record.place == place() else f"wait {LEASE_SECONDS / 60:.0f} minutes"
         return HeadError(
             where,
             expected="one run at a time in a directory",
-            found=f"{record.holder()}; last sign of life {self._now() - found.seen:.0f} s ago",
+            found=f"{record.holder()}; last update {self._now() - found.seen:.0f} s ago",
             fix=f"let it finish, or end it ({record.stop_command()}); "
             f"if it is gone already, {wait}: nothing needs to be unlocked",
         )
@@ -250,11 +252,12 @@ def _parsed(content: str) -> Record | None:
 
 
 def _link(draft: Path, name: Path) -> bool:
-    """Give the draft a second name; False when the name was taken."""
+    """Create a hard link `name` to the draft; False if the name exists."""
     try:
         os.link(draft, name)
     except FileExistsError:
-        # An NFS server may have done it and lost the answer: the count tells (open(2)).
+        # An NFS server may have made the link and lost the answer: the link count shows it
+        # (open(2)).
         return draft.stat().st_nlink == 2
     except OSError:
         return _create(draft, name)
@@ -262,7 +265,7 @@ def _link(draft: Path, name: Path) -> bool:
 
 
 def _create(draft: Path, name: Path) -> bool:
-    """The same where hard links do not exist: readers wait until the content is whole."""
+    """The same on file systems without hard links: readers wait until the content is complete."""
     try:
         with name.open("x") as file:
             file.write(draft.read_text())

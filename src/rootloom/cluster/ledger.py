@@ -1,8 +1,8 @@
-"""Which jobs were handed to a batch system: written before the hand-over, read after a restart.
+"""The ledger of submitted jobs: written before a submission, read after a restart.
 
-A head process can die at any moment. What it meant to submit (an intent: a token that travels with
-the submission, and the keys of the jobs in it) is on disk before the batch system hears of it, so
-that the next head can ask the batch system for the token instead of submitting twice.
+A head process can die at any moment. Before each submission it writes an intent to disk: a token
+that is part of the submission, and the keys of its jobs. The next head can then look for the token
+in the batch system instead of submitting twice.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class Intent:
 class Ledger:
     """The intents whose jobs have no result yet; one writer at a time, threads allowed.
 
-    A journal of lines: an intent is synced to disk before `intend` returns, a settlement need not
-    be (an open intent whose job is done is recognised by the job's outputs). Opening one drops
-    what is settled, and a last line that was cut off.
+    A journal of lines. An intent is synced to disk before `intend` returns. The entry that a job is
+    done need not be: such a job is recognised by its outputs. Opening a ledger removes the jobs
+    that are done, and a last line that was cut off.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,41 +61,41 @@ class Ledger:
             self._earlier.setdefault(_outputs_of(key), []).append(key)
 
     def intend(self, keys: Sequence[str]) -> str:
-        """Note on disk that these jobs are about to be submitted together; their new token."""
+        """Record that these jobs are about to be submitted together; return their new token."""
         intent = Intent(f"rl{uuid.uuid4().hex[:18]}", tuple(keys), time.time())
         with self._lock:
             self._add(intent)
             self._append(_line(intent), sync=True)
         return intent.token
 
-    def settle(self, key: str) -> None:
-        """Forget every submission of a job: its result is known and recorded elsewhere."""
+    def forget(self, key: str) -> None:
+        """Remove all submissions of a job whose result is recorded elsewhere."""
         with self._lock:
             if self._open.pop(key, None):
                 self._append(json.dumps({"settled": key}), sync=False)
 
     def places(self, key: str) -> list[Place]:
-        """Where a job without a result was submitted, oldest first."""
+        """The places where a job without a result was submitted, oldest first."""
         return list(self._open.get(key, ()))
 
     def waiting(self) -> list[Place]:
-        """Every place whose job has no result yet."""
+        """All places whose job has no result yet."""
         return [place for places in list(self._open.values()) for place in places]
 
     def rivals(self, key: str) -> list[str]:
-        """Open jobs of earlier heads that make the same outputs as this one from other inputs."""
+        """Open jobs of earlier heads with the same outputs as this one but other inputs."""
         others = self._earlier.get(_outputs_of(key), ())
         return [other for other in others if other != key and other in self._open]
 
     def intent(self, token: str) -> Intent:
-        """The submission of that token. Raises KeyError when this ledger does not know it."""
+        """The submission with that token. Raises KeyError if this ledger does not have it."""
         return self._intents[token]
 
     def _add(self, intent: Intent) -> None:
         self._intents[intent.token] = intent
         for index, key in enumerate(intent.keys, start=1):
             if not key:
-                continue  # settled before the journal was last compacted
+                continue  # removed before the journal was last compacted
             self._open.setdefault(key, []).append(Place(intent.token, index))
 
     def _replay(self, line: str) -> None:
@@ -109,7 +109,7 @@ class Ledger:
             self._add(Intent(entry["token"], tuple(entry["keys"]), entry["time"]))
 
     def _compact(self) -> Iterator[str]:
-        """Lines of the intents that hold an open job, without the keys of the settled ones."""
+        """Lines of the intents with an open job, without the keys of jobs that are done."""
         held = {place for places in self._open.values() for place in places}
         for token, intent in list(self._intents.items()):
             places = [Place(token, index) for index in range(1, len(intent.keys) + 1)]
@@ -133,18 +133,18 @@ def _line(intent: Intent) -> str:
 
 
 def key_of(rule: str, outputs: Sequence[str], fingerprint: str = "") -> str:
-    """What identifies a job across heads: its rule, its outputs and what they are made from."""
+    """What identifies a job across heads: its rule, its outputs and its fingerprint."""
     made = hashlib.sha256("\0".join(sorted(outputs)).encode()).hexdigest()
     made_from = hashlib.sha256(fingerprint.encode()).hexdigest()
     return f"{rule}-{made[:16]}-{made_from[:16]}"
 
 
 def _outputs_of(key: str) -> str:
-    """The part of a key that says what is made, without what it is made from."""
+    """The part of a key with rule and outputs, without the fingerprint."""
     return key.rpartition("-")[0]
 
 
 def run_name(folder: Path, user: str) -> str:
-    """The name that every job of a working directory bears in the queue, whichever head it has."""
+    """The name in the queue of every job of a working directory, the same for all heads."""
     digest = hashlib.sha256(f"{folder.resolve()}\0{user}".encode()).hexdigest()
     return f"rootloom-{digest[:12]}"

@@ -1,6 +1,6 @@
-"""Why jobs ended, on disk: what ran out of memory or time asks for more, what was lost does not.
+"""Records on disk of why jobs ended: after running out of memory or time, a job asks for more.
 
-The head process writes; rules, in the head and in every job, read.
+The head process writes them; rules read them, in the head and in every job.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rootloom.system import atomic
 # "lost": preempted, evicted, node failure, removed by hand, or stopped with its state saved.
 Cause = Literal["memory", "time", "lost", "failed"]
 LARGEST_FACTOR = 16
-# What a job says of its own end. "stopped": on a signal, with its state saved. "refused": by what
-# no other attempt can lift.
+# What a job records of its own end. "stopped": on a signal, with its state saved. "refused": by an
+# error that another attempt cannot change.
 Note = Literal["stopped", "refused"]
 STOPPED: Note = "stopped"
 REFUSED: Note = "refused"
@@ -34,19 +34,18 @@ def factor(
     *,
     folder: Path = FOLDER,
 ) -> int:
-    """By how much a job's memory or time is to be multiplied: 2 for each time it ran out, up to 16.
+    """Factor on a job's memory or time: 2 for each time it ran out, at most 16.
 
-    Costs one `stat` while nothing new was recorded.
+    Costs one `stat` if nothing new was recorded.
     """
     counts = _read(folder).get(_name(rule, wildcards), {})
     return min(2 ** counts.get(kind, 0), LARGEST_FACTOR)
 
 
 def record(cause: Cause, rule: str, wildcards: Mapping[str, str], *, folder: Path = FOLDER) -> None:
-    """Note that a job ended for this cause; only "memory" and "time" are kept.
+    """Record that a job ended for this cause; only "memory" and "time" are kept.
 
-    Where that has no room, or what was noted before is damaged, the next attempt asks for no more
-    than this one did.
+    If the disk is full, or the record is damaged, the next attempt asks for no more than this one.
     """
     if cause not in ("memory", "time"):
         return
@@ -60,27 +59,27 @@ def record(cause: Cause, rule: str, wildcards: Mapping[str, str], *, folder: Pat
 
 
 def note(what: Note, log: str | Path, *, folder: Path = FOLDER) -> None:
-    """Say how the job of this log file ended.
+    """Record how the job of this log file ended.
 
-    Written by the job itself: its exit code does not reach the batch system, because the engine in
-    between ends with a code of its own.
+    The job itself writes this, because its exit code does not reach the batch system: the engine
+    in between ends with its own code.
     """
     atomic.write_text(_place(what, log, folder), "")
 
 
 def clear(log: str | Path, *, folder: Path = FOLDER) -> None:
-    """Forget how the job of this log file ended before."""
+    """Remove the record of how the job of this log file ended before."""
     for what in (STOPPED, REFUSED):
         take(what, log, folder=folder)
 
 
 def noted(what: Note, log: str | Path, *, folder: Path = FOLDER) -> bool:
-    """Whether the job of this log file last said so of its end."""
+    """Whether the job of this log file ended like this."""
     return _place(what, log, folder).exists()
 
 
 def take(what: Note, log: str | Path, *, folder: Path = FOLDER) -> bool:
-    """Whether it said so; forget it."""
+    """Whether it ended like this; removes the record."""
     try:
         _place(what, log, folder).unlink()
     except FileNotFoundError:
@@ -105,6 +104,6 @@ def _read(folder: Path) -> _Counts:
     version = (state.st_mtime_ns, state.st_ino)
     if path not in _cache or _cache[path][0] != version:
         expected = "which jobs ran out of memory or time"
-        fix = "delete it: jobs then ask for what they asked for at first"
+        fix = "delete it: jobs then ask for their original memory and time"
         _cache[path] = version, atomic.read_json(path, expected, lambda c: dict(c["jobs"]), fix=fix)
     return _cache[path][1]

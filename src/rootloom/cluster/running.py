@@ -1,4 +1,4 @@
-"""How a job speaks: to its log file and to the terminal, and how a refusal ends it."""
+"""Runs the script of a job: output to its log file and terminal, errors to exit codes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from rootloom.system.processes import announced_engine
 EXIT_REFUSED = 1
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: the job stopped on a signal with its state saved; run it again
 STARTED = "-- started"  # begins the log
-# Logs of all starts, one a line: the engine removes a job's own log before it starts it again.
+# All starts, one log file per line: the engine removes a job's log before it starts it again.
 STARTS = FOLDER / "starts.log"
-WATCH_SECONDS = 1.0  # how often a job looks whether the engine that started it is still there
+WATCH_SECONDS = 1.0  # between two checks whether the engine that started the job still runs
 GRACE_SECONDS = 60.0  # time to write a checkpoint after that; then the job is killed
 
 
@@ -35,7 +35,7 @@ class Preempted(Exception):  # noqa: N818 (an event, not an error)
 
 
 class _Tee(io.TextIOBase):
-    """Writes to several streams at once; they outlive it. One that takes no more is left out."""
+    """Writes to several streams, which it does not close; a stream that fails is left out."""
 
     def __init__(self, *streams: TextIO) -> None:
         self._streams = list(streams)
@@ -52,7 +52,7 @@ class _Tee(io.TextIOBase):
             try:
                 action(stream)
             except OSError:
-                # A closed terminal, a dead head, a full disk: what a job says is not its work.
+                # A closed terminal, a dead head or a full disk must not end the job.
                 self._streams.remove(stream)
 
 
@@ -60,11 +60,10 @@ class _Tee(io.TextIOBase):
 def running(log: str) -> Iterator[None]:
     """Run a job with its output in `log` and on the terminal.
 
-    A refusal, and an error that is the machine's, is printed without a traceback and exits with
-    code 1, a preemption with code 75; anything else is a defect and keeps its traceback. Of a
-    refusal that no other attempt can lift, a note stays for the engine. When the engine that
-    started the job is gone, the job is sent SIGTERM: nobody waits for it, and a restarted engine
-    will run it again.
+    A RootloomError, and an error of the machine, is printed without a traceback and exits with
+    code 1, a preemption with code 75. Any other exception is a bug and keeps its traceback. For an
+    error that another attempt cannot change, a note is left for the engine. If the engine that
+    started the job is gone, the job gets SIGTERM, because a restarted engine will run it again.
     """
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -100,12 +99,12 @@ def running(log: str) -> Iterator[None]:
 
 
 def refusal_of(error: Exception, where: str) -> RootloomError | None:
-    """What to tell the user of an error; None for a defect, of which the traceback tells most."""
+    """The RootloomError to show for an exception; None for a bug, which needs its traceback."""
     return error if isinstance(error, RootloomError) else faults.of_system(error, where)
 
 
 def _note(what: outcomes.Note, log: str) -> None:
-    """Leave word for the engine. Where that has no room either, it learns less and goes on."""
+    """Leave a note for the engine, unless the disk has no space for it."""
     try:
         outcomes.note(what, log)
     except ResourceError as refusal:
@@ -123,7 +122,7 @@ def _closing(file: TextIO) -> Iterator[None]:
 
 @contextmanager
 def _ends_with_its_engine() -> Iterator[None]:
-    """Send this process SIGTERM once the Snakemake that started it is gone, later SIGKILL."""
+    """Send this process SIGTERM when the Snakemake that started it is gone, and later SIGKILL."""
     engine = announced_engine()
     if engine is None:
         yield

@@ -1,4 +1,4 @@
-"""The head as a batch job of its own: it needs no terminal, and goes on when its node is lost."""
+"""The head as a batch job: it needs no terminal, and runs again when its node is lost."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MEMORY_MB = 2000  # twice what a plan of 10,000 files takes
 LEAD_SECONDS = 120  # before the head's time is up, to queue it again
 LOGS = Path(".snakemake", "log")
 
-# Bash hands a signal on only once the command in the foreground has ended: hence "&" and "wait".
+# Bash handles a signal only after the command in the foreground has ended: hence "&" and "wait".
 _SLURM_SCRIPT = """#!/bin/bash
-# The head of a run. When its time is nearly up it is queued again, and goes on where it was.
+# The head of a run. When its time is nearly up it is queued again and continues.
 trap 'scontrol requeue "$SLURM_JOB_ID"' USR1
 export {mark}="SLURM $SLURM_JOB_ID"
 "$@" &
@@ -39,7 +39,7 @@ exit "$code"
 
 @dataclass(frozen=True)
 class Profile:
-    """What a profile says about where jobs run. path: its folder."""
+    """The settings of a profile. path: its folder."""
 
     path: Path
     content: Mapping[str, Any]
@@ -57,7 +57,7 @@ class Profile:
 
     @property
     def carries(self) -> bool:
-        """Whether nodes do not see the working directory, so that files are carried to and fro."""
+        """Whether files are transferred with jobs: nodes do not see the working directory."""
         shared = self.content.get("shared-fs-usage", "input-output")
         return "input-output" not in (shared if isinstance(shared, list) else str(shared).split())
 
@@ -97,10 +97,10 @@ def need_command(command: str, system: str) -> None:
 
 
 def submit(root: Path, profile: Profile, arguments: Sequence[str]) -> list[str]:
-    """Queue the head of `root` with these arguments for Snakemake; lines on how to follow it.
+    """Submit the head of `root` with these arguments for Snakemake; return lines for the user.
 
-    Raises ConfigError when the profile has no batch system or one of its commands is missing. When
-    a head of this directory already works or waits, the lines say so and nothing is submitted.
+    Raises ConfigError if the profile has no batch system or one of its commands is missing. If
+    a head of this directory already runs or waits, the lines say so and nothing is submitted.
     """
     if profile.system not in STOP_COMMANDS:
         raise ConfigError(
@@ -122,18 +122,18 @@ def submit(root: Path, profile: Profile, arguments: Sequence[str]) -> list[str]:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """This process's, with the checkout's library before all others."""
+    """The environment of this process, with the checkout's library first in PYTHONPATH."""
     paths = [str((root / "src").resolve()), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _already(root: Path, system: str, name: str) -> list[str]:
-    """Lines about a head that works or waits here; none when there is none."""
+    """Lines about a head that already runs or waits here; empty if there is none."""
     lease = Lease(root / FOLDER)
     found = lease.look()
     if found.record is not None and lease.is_live(found):
         record = found.record
-        return [f"a head already works here: {record.holder()}", f"end it: {record.stop_command()}"]
+        return [f"a head already runs here: {record.holder()}", f"end it: {record.stop_command()}"]
     queries = {
         "SLURM": ["squeue", "-h", "--user", getpass.getuser(), "--name", name, "-o", "%i"],
         "HTCondor": ["condor_q", "-constraint", f'JobBatchName == "{name}"', "-af", "ClusterId"],
@@ -187,7 +187,8 @@ def _submit_htcondor(root: Path, profile: Profile, name: str, snakemake: Sequenc
         "output": str(LOGS / "head-$(ClusterId).log"),
         "error": str(LOGS / "head-$(ClusterId).log"),
         "batch_name": name,
-        # Killed with its machine: queued again. Removed by hand: at once, and its jobs run on.
+        # A head that is killed with its machine is queued again. If it is removed by hand it ends
+        # at once, and its jobs run on.
         "on_exit_remove": "ExitBySignal == False",
         "remove_kill_sig": "SIGKILL",
     }
@@ -197,7 +198,7 @@ def _submit_htcondor(root: Path, profile: Profile, name: str, snakemake: Sequenc
 
 
 def _quoted(words: Sequence[str]) -> str:
-    """Words in HTCondor's quoting (condor_submit, "arguments"): none is split or lost."""
+    """Words in HTCondor's quoting (condor_submit, "arguments")."""
     inner = " ".join("'" + word.replace("'", "''") + "'" for word in words)
     return '"' + inner.replace('"', '""') + '"'
 

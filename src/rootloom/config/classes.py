@@ -1,6 +1,6 @@
 """The schema of a configured class: its fields, and what it declares to the plan.
 
-For classes of the library it is generated once, for those of the user's own when they are named.
+For classes of the library it is generated once, for the user's own classes when they are named.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rootloom.errors import ConfigError, naming, reason
 
 # A JSON schema, as pydantic makes it.
 Schema: TypeAlias = dict[str, Any]
-# Fields that Flax adds to every module; the compute type, which training's `precision` decides; and
-# what a task is given by its method and dataset.
+# Fields that are not configuration: those that Flax adds to every module, the compute type, which
+# training's `precision` decides, and what a task gets from its method and dataset.
 NOT_CONFIGURATION = frozenset(
     {
         "parent",
@@ -32,7 +32,7 @@ NOT_CONFIGURATION = frozenset(
         "reference",
     }
 )
-# What a class declares to those that check and plan without importing it.
+# Declarations of a class that checks and the plan use without importing it.
 DECLARED = (
     "consumes",
     "reads",
@@ -72,7 +72,7 @@ def of_own(group: str, kind: str, where: str) -> Schema:
 
 
 def of_class(cls: type) -> Schema:
-    """Schema of a dataclass's fields; what it consumes or produces travels as `x-` keys."""
+    """Schema of a dataclass's fields; what it consumes or produces is in `x-` keys."""
     hints = get_type_hints(cls, include_extras=True)
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
@@ -81,7 +81,7 @@ def of_class(cls: type) -> Schema:
         fields[field.name] = (hints[field.name], _default(field))
     model = create_model(cls.__name__, __config__=ConfigDict(extra="forbid"), **fields)
     schema = model.model_json_schema()
-    for described in cls.__mro__[:-1]:  # a base says what its own fields are
+    for described in cls.__mro__[:-1]:  # a base class describes its own fields
         _describe(schema, described.__doc__ or "")
     for nested in schema.get("$defs", {}).values():
         if nested.get("type") == "object":
@@ -95,7 +95,7 @@ def of_class(cls: type) -> Schema:
 
 
 def _describe(schema: Schema, docstring: str) -> None:
-    """Give the fields what the docstring says of them."""
+    """Add descriptions from the docstring to the fields."""
     fields = schema.get("properties", {})
     for name, words in entries(fields, docstring).items():
         fields[name].setdefault("description", words)

@@ -1,8 +1,8 @@
-"""YAML files as plain data: what JSON could say too, and nothing that surprises.
+"""YAML files as plain data, restricted to what JSON can express.
 
-YAML allows more than a configuration needs, and some of it is silently wrong or without end: keys
+YAML allows more than a configuration needs, and some of it is silently wrong or unlimited: keys
 that are given twice (the last one wins), `yes:` as a key that is not text, aliases that multiply to
-more than any memory holds. Such files are refused, with the line.
+more than the memory. Such files are refused, with the line.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 Mark: TypeAlias = "PyMark | CMark"
 T = TypeVar("T")
 MAX_BYTES = 2_000_000
-MAX_DEPTH = 50  # of lists and mappings in each other
-MAX_VALUES = 1_000_000  # after aliases are written out
+MAX_DEPTH = 50  # of nested lists and mappings
+MAX_VALUES = 1_000_000  # after aliases are expanded
 WORDS = 300  # characters of a found value that are shown
 _INTEGERS = 2**63
-# What YAML says of texts without quotes that begin with a character of its own.
+# YAML's errors for texts without quotes that begin with a special character.
 _SPECIAL = ("cannot start any token", "block scalar", "for the tag", "alias")
 _STRING, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 
 def read_yaml(path: Path, *, empty: bool = False) -> dict[str, Any]:
-    """A YAML file with a mapping of keys; empty: whether it may have none, comments at most.
+    """Read a YAML file with a mapping of keys; empty: whether it may have no keys.
 
-    Raises ConfigError naming the file, and the line where there is one, for a file that cannot be
-    read, is not UTF-8 or not YAML, and for what no configuration needs: keys given twice or not
-    text, more than `MAX_DEPTH` levels, aliases without end, numbers that are not finite or need
+    Raises ConfigError naming the file, and the line if there is one, for a file that cannot be
+    read, is not UTF-8 or not YAML, and for what a configuration must not have: keys given twice or
+    not text, more than `MAX_DEPTH` levels, circular aliases, numbers that are not finite or need
     more than 64 bits, tags of other types.
     """
     return parse_yaml(_bytes(path), str(path), empty=empty)
 
 
 def parse_yaml(content: bytes, where: str, *, empty: bool = False) -> dict[str, Any]:
-    """The same of a file's content; `where` names it."""
+    """The same for a file's content; `where` names it."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -67,7 +67,7 @@ def parse_yaml(content: bytes, where: str, *, empty: bool = False) -> dict[str, 
             found=f"character U+{error.character:04X} at position {error.position}",
             fix="remove it",
         ) from None
-    except (ValueError, OverflowError) as error:  # "\\U00110000" is no character
+    except (ValueError, OverflowError) as error:  # "\\U00110000" is not a character
         raise ConfigError(where, expected="valid YAML", found=str(error)) from None
     except yaml.MarkedYAMLError as error:
         raise ConfigError(
@@ -118,18 +118,18 @@ def _fix(error: yaml.MarkedYAMLError) -> str:
     if "\\t" in said:
         return "indent with spaces, not with tabs"
     if "mapping values are not allowed" in said:
-        return "put a text that contains ': ' into quotes, or mend the indentation"
+        return "put a text that contains ': ' into quotes, or correct the indentation"
     if "but got '['" in said or "but got '{'" in said or _is_behind_bracket(error, said):
         return _in_quotes(error.problem_mark) if error.problem_mark else ""
     if any(words in said for words in _SPECIAL):
         return "put a text that begins with such a character into quotes"
     if "found '<scalar>'" in said:
-        return "put a text that begins with a quote into quotes as a whole, or mend the indentation"
+        return "put the whole text into quotes if it begins with one, or correct the indentation"
     return ""
 
 
 def _is_behind_bracket(error: yaml.MarkedYAMLError, said: str) -> bool:
-    """Whether a character surprises after a bracket that does already."""
+    """Whether the wrong character follows a bracket that is the real error."""
     mark = error.problem_mark
     if mark is None or mark.buffer is None:
         return False
@@ -138,7 +138,7 @@ def _is_behind_bracket(error: yaml.MarkedYAMLError, said: str) -> bool:
 
 
 def _in_quotes(mark: Mark) -> str:
-    """How to write the item at a place inside { } or [ ], which its own brackets or commas cut."""
+    """The item at a place inside { } or [ ] with quotes, if its own brackets or commas cut it."""
     line = (mark.buffer or "")[mark.pointer - mark.column :].split("\n")[0].rstrip("\0")
     whole = next((line[i:j] for i, j in _items(line) if i <= mark.column <= j), line)
     key, colon, value = whole.strip().rpartition(": ")
@@ -147,9 +147,9 @@ def _in_quotes(mark: Mark) -> str:
 
 
 def _items(line: str) -> Iterator[tuple[int, int]]:
-    """Where the items of a line begin and end that YAML's brackets and commas part.
+    """Start and end of the items of a line that YAML's brackets and commas separate.
 
-    A bracket is YAML's where an item begins; any other is an expression's, with its commas.
+    A bracket at the start of an item is YAML's; any other, with its commas, is an expression's.
     """
     start = 0
     of_yaml: list[bool] = []  # of each bracket that is open
@@ -173,7 +173,7 @@ class _Refused(Exception):  # noqa: N818 (becomes a ConfigError where the file's
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with an eye on what it lets pass."""
+    """PyYAML's safe loader with further restrictions."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -186,7 +186,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in self._open:
                 what = f"*{event.anchor} inside &{event.anchor}"
-                raise _Refused(event.start_mark, "values with an end", what)
+                raise _Refused(event.start_mark, "an alias that is not inside its own anchor", what)
             return self._composed(parent, index)
         if self._depth == MAX_DEPTH:
             raise _Refused(event.start_mark, f"at most {MAX_DEPTH} levels", "more")
@@ -216,7 +216,7 @@ class _Loader(yaml.SafeLoader):
             children = [part for pair in node.value for part in pair]
         self._values[id(node)] = 1 + sum(self._values[id(child)] for child in children)
         if self._values[id(node)] > MAX_VALUES:
-            few = f"at most {MAX_VALUES:,} values, with all aliases written out"
+            few = f"at most {MAX_VALUES:,} values after all aliases are expanded"
             raise _Refused(node.start_mark, few, f"{self._values[id(node)]:,}")
 
     def compose_mapping_node(self, anchor: dict[object, yaml.Node]) -> yaml.MappingNode:
@@ -233,7 +233,7 @@ class _Loader(yaml.SafeLoader):
             _text(self, key)
             if key.value in known:
                 found = f"'{key.value}' again, first in line {known[key.value] + 1}"
-                fix = "leave one of them out: the last would win, whatever the other says"
+                fix = "leave one of them out: only the last one would count"
                 raise _Refused(key.start_mark, "each key once", found, fix)
             known[key.value] = key.start_mark.line
         return node
@@ -279,7 +279,7 @@ def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
 
 
 def _plain(loader: _Loader, node: yaml.ScalarNode, expected: str, kind: type[T]) -> T:
-    """What PyYAML makes of a word; it has none for words that are no numbers, given as `!!int`."""
+    """PyYAML's value of a word; an error for a word that is not a number, given as `!!int`."""
     text = str(loader.construct_scalar(node))
     try:
         return getattr(yaml.SafeLoader, f"construct_yaml_{kind.__name__}")(loader, node)
@@ -299,12 +299,12 @@ _Loader.yaml_constructors = {
     for tag, build in yaml.SafeLoader.yaml_constructors.items()
     if tag is None or str(tag).rpartition(":")[2] in ("null", "seq", "map")
 } | {f"tag:yaml.org,2002:{name}": build for name, build in _OWN.items()}
-# A day stays the text that it is.
+# A date stays text.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if not tag.endswith(":timestamp")]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-# And 1e-3 and 1.0e9 are the numbers that they are everywhere else: YAML 1.1 takes them for words.
+# 1e-3 and 1.0e9 are numbers, but words in YAML 1.1.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"[-+]?[0-9][0-9_]*\.?[0-9_]*[eE][-+]?[0-9]+$"),

@@ -1,6 +1,6 @@
-"""What a class of a kind must have, read off the class that all of the kind derive from.
+"""The members that a class of a group must have, from the base class of the group.
 
-That class is the only place where a member stands with its default and with what it is for: a
+Only the base class declares members, with their defaults and descriptions: a
 method without a default is abstract, an attribute without one is annotated and has no value.
 """
 
@@ -15,12 +15,12 @@ from typing import TypeVar
 F = TypeVar("F", bound=Callable)
 _FLAG = "__asked_if__"
 
-# What a docstring says of its class behind its fields.
+# The end of the descriptions of fields in a docstring.
 _REFUSALS = re.compile(r"\s*\bRaises \w+Error\b")
 
 
 def asked_if(flag: str) -> Callable[[F], F]:
-    """Mark a method whose default does not do where a class sets this attribute, as `drawn`."""
+    """Mark a method that must be defined if a class sets this attribute, such as `drawn`."""
 
     def marked(method: F) -> F:
         setattr(method, _FLAG, flag)
@@ -30,7 +30,7 @@ def asked_if(flag: str) -> Callable[[F], F]:
 
 
 def lacking(cls: type, base: type) -> dict[str, str]:
-    """Members that a class derived from `base` must have and lacks, with what each is for."""
+    """Members that a class derived from `base` must have but lacks, with their descriptions."""
     kinds = [kind for kind in cls.__mro__ if issubclass(kind, base)]
     attributes = [name for kind in kinds for name in inspect.get_annotations(kind)]
     docstrings = "\n\n".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds)
@@ -47,7 +47,7 @@ def lacking(cls: type, base: type) -> dict[str, str]:
 
 
 def entries(names: Iterable[str], docstring: str) -> dict[str, str]:
-    """What a docstring says of these names: `name: words`, `one, another: words`."""
+    """Descriptions of these names in a docstring: `name: words`, `one, another: words`."""
     one = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
     said: dict[str, str] = {}
     if not one:

@@ -16,15 +16,14 @@ _PATH = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 
 
 def is_path(kind: object) -> bool:
-    """Whether a `kind` is an import path, rather than a name of the registry."""
+    """Whether a `kind` is an import path and not a name of the registry."""
     return isinstance(kind, str) and ":" in kind
 
 
 def class_of(target: str, base: type, where: str) -> type:
-    """The class behind an import path, derived from `base` and with all members that it must have.
+    """The class behind an import path, which must derive from `base` and have all members.
 
-    Raises ConfigError, naming what `where` says, for anything else: nothing but such a class is
-    ever called, whoever wrote the path.
+    Raises ConfigError, naming `where`, for anything else; nothing but such a class is ever called.
     """
     match = _PATH.fullmatch(target)
     if match is None:
@@ -46,7 +45,7 @@ def class_of(target: str, base: type, where: str) -> type:
             where,
             expected=f"a class derived from {_called(base)}",
             found=f"{name}, a {type(found).__name__} of {module.__file__}",
-            fix=f"class {name}({base.__name__}): its docstring says what is asked of one",
+            fix=f"write class {name}({base.__name__}); its docstring describes the members",
         )
     _require_whole(found, base, where)
     return found
@@ -57,14 +56,14 @@ def _require_whole(cls: type, base: type, where: str) -> None:
         raise ConfigError(
             where,
             expected="a dataclass, whose fields are its configuration",
-            found=f"{cls.__name__}, which is none",
+            found=f"{cls.__name__}, which is not a dataclass",
             fix=f"@dataclass(frozen=True) above `class {cls.__name__}`",
         )
     for name, words in lacking(cls, base).items():
         raise ConfigError(
             where,
             expected=f"a member '{name}' of {cls.__name__}: {words}",
-            found="none, and there is no default",
+            found="no such member, and there is no default",
             fix=f"define it, as {_called(base)} describes",
         )
 
@@ -84,7 +83,7 @@ def _module(name: str, where: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         raise _not_found(name, error.name or name, where) from error
-    except Exception as error:  # running somebody's module may raise anything
+    except Exception as error:  # importing any module may raise any error
         faults.pass_on(error, where)
         raise ConfigError(
             where,
@@ -95,7 +94,7 @@ def _module(name: str, where: str) -> ModuleType:
 
 
 def _not_found(name: str, missing: str, where: str) -> ConfigError:
-    """A refusal of a module that is not there, or imports one that is not."""
+    """The error for a module that is missing, or imports a missing one."""
     expected = f"a module '{name}' that can be imported"
     if not f"{name}.".startswith(f"{missing}."):
         fix = f"install '{missing}' where rootloom is"

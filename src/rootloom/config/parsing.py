@@ -1,7 +1,7 @@
-"""Plain data as sections, and the words in which keys and values are refused.
+"""Parses plain data to sections, with error messages for wrong keys and values.
 
-A refusal names the key by its path, what was expected in the words of the section's own fields, and
-the nearest fix, whichever library found the fault.
+A message names the path of the key, what was expected in the words of the section's fields, and
+the nearest fix, whichever library found the error.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from rootloom.errors import ConfigError, nearest
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-# What leads to a value: names of keys and numbers of list entries.
+# The path of a value: names of keys and numbers of list entries.
 Keys: TypeAlias = "list[str | int]"
 
-# A number with a unit behind it, as physicists write them.
+# A number followed by a unit.
 WITH_UNIT = re.compile(r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*([A-Za-zµ⁻¹^0-9/-]+)\s*")
 
 
@@ -54,7 +54,7 @@ def parse(cls: type[S], data: object, where: str) -> S:
 
 
 def _refusal(error: ErrorDetails, data: object, where: str, cls: type[BaseModel]) -> ConfigError:
-    """What pydantic found first, in the words of the file."""
+    """The first error of pydantic, in terms of the file."""
     keys, value = _place(data, error["loc"])
     place = ".".join(map(str, keys))
     missing = error["type"] == "missing"
@@ -71,7 +71,7 @@ def _refusal(error: ErrorDetails, data: object, where: str, cls: type[BaseModel]
 
 
 def _inside_section(section: type[BaseModel], keys: Keys, value: object) -> str:
-    """A text in place of a section, as the value of the key of it that it is meant for."""
+    """The fix for a text in place of a section: write it as the value of the section's key."""
     alone = getattr(section, "alone", "")
     if not (alone and isinstance(value, str)):
         return ""
@@ -100,7 +100,7 @@ def _place(data: object, loc: tuple[str | int, ...]) -> tuple[Keys, object]:
 
 
 def _described(cls: type[BaseModel], keys: Keys) -> tuple[str, type[BaseModel]]:
-    """What a section says of the key that these lead to, and the innermost section there."""
+    """Description of the key with this path, and its innermost section."""
     described, below = "", cls
     for key in keys:
         fields = {field.alias or name: field for name, field in below.model_fields.items()}
@@ -143,7 +143,7 @@ def _sentence(error: ErrorDetails, description: str) -> str:
 
 
 def _nearest_value(error: ErrorDetails, key: str | int, value: object, description: str) -> str:
-    """The nearest value that would be taken, where it can be told."""
+    """The nearest valid value, if there is one."""
     kind = str(error["type"])
     if kind == "literal_error":
         return nearest(str(value), re.findall(r"'([^']*)'", error["ctx"]["expected"]))
@@ -206,7 +206,7 @@ def _section_in(annotation: object) -> tuple[type[BaseModel] | None, str]:
 
 
 def schema_refusal(error: jsonschema.ValidationError, where: str) -> ConfigError:
-    """What a section does not fit in its schema, in the words of the file."""
+    """The first error of a section against its schema, in terms of the file."""
     place = ".".join(str(part) for part in error.absolute_path)
     schema = _schema_of(error)
     given = error.instance if isinstance(error.instance, dict) else {}
@@ -235,12 +235,12 @@ def schema_refusal(error: jsonschema.ValidationError, where: str) -> ConfigError
 
 
 def _schema_of(error: jsonschema.ValidationError) -> Mapping[str, Any]:
-    """The part of the schema that was not met."""
+    """The part of the schema that is violated."""
     return error.schema if isinstance(error.schema, Mapping) else {}
 
 
 def _inside(where: str, key: str) -> str:
-    """The path of a key in a file, or in a section that `where` names behind a colon."""
+    """The path of a key in a file, or in a section that `where` names after a colon."""
     return f"{where}{'.' if ': ' in where else ': '}{key}"
 
 
@@ -262,7 +262,7 @@ _SCHEMA_BOUNDS = {
 
 
 def _schema_sentence(schema: Mapping[str, Any]) -> str:
-    """What a schema takes, in words; "" for what these do not say."""
+    """The values that a schema allows, in words; "" if not known."""
     if "enum" in schema:
         return "one of: " + ", ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
@@ -293,7 +293,7 @@ def _schema_fix(error: jsonschema.ValidationError, key: str) -> str:
 
 
 def _is_whole(checker: jsonschema.TypeChecker, value: object) -> bool:
-    """15.0 is no number of pixels: JSON lets it pass, the class that is given it does not."""
+    """Refuse 15.0 as a whole number, which JSON schemas allow but the classes do not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

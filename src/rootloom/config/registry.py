@@ -61,7 +61,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     },
 }
 
-# What all classes of a group derive from, and what says which members one must have.
+# Base class of each group, which declares the members.
 BASES = {
     "models": "rootloom.models.base:Model",
     "representations": "rootloom.representations.base:Representation",
@@ -97,8 +97,8 @@ def path(group: str, name: str) -> str:
 def resolve(group: str, name: str) -> type:
     """The class behind a name.
 
-    Raises ConfigError for an unknown name, and for a path that leads to no complete class of this
-    group: whatever else it leads to is not called.
+    Raises ConfigError for an unknown name, and for an import path that is not that of a complete
+    class of this group.
     """
     if own.is_path(name):
         return own.class_of(name, load(BASES[group]), f"{group[:-1]} '{name}'")
@@ -107,7 +107,7 @@ def resolve(group: str, name: str) -> type:
 
 
 def load(target: str) -> Any:
-    """What an import path "package.module:name" leads to."""
+    """The object behind an import path "package.module:name"."""
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
 
@@ -123,7 +123,7 @@ def build(group: str, section: Mapping[str, object]) -> Any:
 
 
 def parse(group: str, section: Mapping[str, object]) -> Any:
-    """The same with all fields checked, and with their own classes for those that are sections."""
+    """The same with all fields checked; fields that are sections become their own classes."""
     fields = {key: value for key, value in section.items() if key != "kind"}
     return _checked(resolve(group, str(section["kind"])), fields)
 

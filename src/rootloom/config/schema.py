@@ -1,7 +1,7 @@
-"""The JSON schema of the configuration, generated from the classes that own it.
+"""The JSON schema of the configuration, generated from the configured classes.
 
-`config/schema.json` serves editors and the workflow, which checks sections against it without
-importing the heavy packages behind the classes. A test compares it with what is generated here.
+Editors use `config/schema.json`, and so does the workflow, which checks sections without
+importing the heavy packages of the classes. A test compares it with what is generated here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SINGLE = {
     "reweight": "rootloom.shards.reweight:Reweight",
 }
 
-SIGNATURES = "rootloom.rootio.functions:signatures"  # how functions of expressions are called
+SIGNATURES = "rootloom.rootio.functions:signatures"  # signatures of the functions of expressions
 
 
 def generate() -> dict[str, object]:

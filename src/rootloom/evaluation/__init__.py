@@ -1,1 +1,1 @@
-"""Metrics, their uncertainties and working points, from prediction files only."""
+"""Metrics, their uncertainties and working points, from prediction files."""

@@ -1,4 +1,4 @@
-"""What a kind of evaluation is."""
+"""The base classes of evaluations."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from rootloom.evaluation.results import Result
 
 
 class EvaluationKind(ABC):
-    """What all evaluations derive from; one is a dataclass, the `evaluation` section its fields.
+    """Base of all evaluations; a dataclass whose fields are the `evaluation` section.
 
-    shown: figures that the report leaves beside its page.
+    shown: names of the plots that the report saves beside its page.
     seed: of its random numbers.
     """
 
     shown: ClassVar[tuple[str, ...]]
-    seed: int | None = None  # of one that draws none
+    seed: int | None = None  # for an evaluation without random numbers
 
     @abstractmethod
     def result(self, *samples: Any, **more: Any) -> Any:
-        """Figures of a method: of predictions, see `Evaluator`, or of what a generator makes."""
+        """Metrics of a method: from predictions, see `Evaluator`, or from generated data."""
 
 
 class Evaluator(EvaluationKind):
-    """What evaluations of predictions derive from. A task names the kind of its own."""
+    """Base of evaluations of predictions. A task names its kind of evaluation."""
 
     @abstractmethod
     def result(self, members: Sequence[Predictions], held_out: Sequence[Predictions]) -> Result:
-        """Figures of a method from predictions of its members, which are of the same rows.
+        """Metrics of a method from predictions of its members for the same rows.
 
-        held_out: predictions of the same members for rows of which member m left out fold m.
+        held_out: predictions of the same members for training rows, of which member m left out
+        fold m.
         """

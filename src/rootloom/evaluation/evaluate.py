@@ -1,4 +1,4 @@
-"""From prediction files to figures with errors."""
+"""Metrics with errors from prediction files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.roc import effective_rows
 from rootloom.types import UNLABELLED
 
-# Of float64 there are files of other taggers alone; ours hold float32, all of which pass.
+# Only other taggers' files have float64; rootloom's have float32, which is always below.
 MAX_WEIGHT = 1e100
 MAX_VALUE = 1e150  # of scores and of what rows carry beside them
 
@@ -28,10 +28,11 @@ def evaluate(
     evaluator: Evaluator | None = None,
     held_out: Sequence[str | Path] = (),
 ) -> Evaluation:
-    """Figures of one method from the prediction files of its members; by default of classes.
+    """Metrics of one method from the prediction files of its members; by default of classes.
 
-    Raises InputError for a file that cannot be used, DataError when the members do not belong
-    together, or a score or weight is not finite (naming the first row), and what `evaluator` does.
+    Raises InputError for a file that cannot be used, DataError if the members do not belong
+    together, or if a score or weight is not finite (naming the first row), and the errors of
+    `evaluator`.
     """
     members = _members(prediction_paths)
     header, rows = members[0].header, members[0].rows
@@ -65,7 +66,7 @@ def _by_class(
     reduce: Callable[[np.ndarray], float],
     kind: Callable[[float], N],
 ) -> dict[str, N]:
-    """A number of each class, of the values (R,) of its rows."""
+    """A number for each class, from the values (R,) of its rows."""
     values = values.astype(np.float64)
     return {name: kind(reduce(values[truth == i])) for i, name in enumerate(classes)}
 
@@ -116,14 +117,14 @@ def _read(path: str | Path) -> Predictions:
 
 
 def _require_measurable(where: str, weights: np.ndarray | None) -> None:
-    """Refuse weights (R,) the sum of whose squares float64 does not hold: errors come of it."""
+    """Refuse weights (R,) whose sum of squares, needed for errors, is out of range of float64."""
     most = 0.0 if weights is None else float(np.max(np.abs(weights), initial=0.0))
     if most and not 1 / MAX_WEIGHT < most < MAX_WEIGHT:
         raise DataError(
             where,
             expected=f"the largest absolute value from {1 / MAX_WEIGHT:g} to {MAX_WEIGHT:g}",
             found=f"{most:g}",
-            fix="multiply all weights by one number: efficiencies and errors stay",
+            fix="multiply all weights by one number: efficiencies and errors do not change",
         )
 
 
@@ -140,7 +141,7 @@ def _require_in_range(where: str, values: np.ndarray) -> None:
 
 
 def _require_distinct(path: str | Path, found: Predictions) -> None:
-    """Refuse an id that two rows have: members could not be matched row by row."""
+    """Refuse an id that occurs twice, because members are matched by it."""
     order = np.argsort(found.rows.id, kind="stable")
     again = np.flatnonzero(np.diff(found.rows.id[order]) == 0)
     if len(again):
@@ -167,7 +168,7 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
                     str(path),
                     expected=f"{name} {ours!r}, as in {paths[0]}",
                     found=repr(theirs),
-                    fix="evaluate members of one method together, others apart",
+                    fix="evaluate only members of one method together",
                 )
         place = np.argsort(other.rows.id, kind="stable")
         if not np.array_equal(first.rows.id[order], other.rows.id[place]):
@@ -175,8 +176,8 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
                 str(path),
                 expected=f"the {len(first.rows)} rows of {paths[0]}",
                 found=f"{len(other.rows)} rows that are not the same ones",
-                fix="predict all members on the same split of the same data, with one rootloom: "
-                "identities are not those of earlier versions",
+                fix="predict all members on the same split of the same data, with the same "
+                "version of rootloom",
             )
         for name in ("truth", "weight"):
             ours, theirs = getattr(first.rows, name)[order], getattr(other.rows, name)[place]
@@ -188,6 +189,6 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Predictions]) 
                     expected=f"{ours[row]} in the row of id {first.rows.id[order][row]}, as in "
                     f"{paths[0]}",
                     found=f"{theirs[row]}; {int(differ.sum())} of {len(differ)} rows differ",
-                    fix="an id names the same row in all files: number the rows before they are "
-                    "put in another order",
+                    fix="an id must mean the same row in all files: number the rows before "
+                    "changing their order",
                 )

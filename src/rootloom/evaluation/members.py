@@ -1,4 +1,4 @@
-"""One figure from several trainings of the same method."""
+"""One metric from several trainings of the same method."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def summarise(
     limits: Sequence[float | None] = (),
     why: Sequence[str | None] = (),
 ) -> Measurement:
-    """One figure from M trainings: mean, mean statistical error, spread and median.
+    """One metric from M trainings: mean, mean statistical error, spread and median.
 
-    The members see the same test rows, so their statistical errors do not average down. `None`
-    stands for a value that is infinite or undefined, and for an error that cannot be given; one of
-    them makes the mean undefined too. limits, why: by member; the lowest limit holds for all, and
-    is given where every member has one; reasons are kept where value or error is missing.
+    The members have the same test rows, so their statistical errors do not average out. `None`
+    stands for an infinite or undefined value and for a missing error; if any member has None, the
+    mean is None too. limits, why: by member. The lowest limit holds for all, and is given if every
+    member has one; reasons are kept if value or error is missing.
     """
     known = [v for v in values if v is not None]
     complete = len(known) == len(values)
@@ -42,7 +42,7 @@ def summarise(
 
 
 def _reasons(why: Sequence[str | None]) -> str | None:
-    """Each reason once; of several members, how many it holds for."""
+    """Each reason once, with the number of members to which it applies."""
     given = [reason for reason in why if reason]
     counts = {reason: given.count(reason) for reason in given}
     return (
@@ -55,7 +55,7 @@ def _reasons(why: Sequence[str | None]) -> str | None:
 
 
 def over_members(found: Sequence[Estimate], why: Sequence[str | None] = ()) -> Measurement:
-    """The same of estimates, one a training; why: by member, where there is no error."""
+    """The same from one estimate per training; why: by member, if there is no error."""
     return summarise([known(e.value) for e in found], [known(e.error) for e in found], why=why)
 
 

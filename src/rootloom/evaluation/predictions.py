@@ -1,6 +1,6 @@
 """The predictions file (HDF5): scores with truth, weight and identity of every row.
 
-It is all that evaluation reads, so any tagger can be evaluated by writing one (`REQUIREMENTS`).
+Evaluation reads nothing else, so any tagger can be evaluated by writing one (`REQUIREMENTS`).
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _TYPES = {
     "scores": np.float32,
 }
 TRAINING_WEIGHT = "training_weight"
-# Where rows of one input file stand together: its number and the first of these rows, (N, 2) int64.
+# Runs of rows of one input file: number of the file and the first of these rows, (N, 2) int64.
 _RUNS = "runs"
-# What values of a data set may be, by NumPy's kinds, and what to write instead of others.
+# Allowed types of a data set, by NumPy's kinds, and what to write instead of others.
 _WHOLE = ("iu", "whole numbers of one integer type")
 _KINDS = {
     "id": (*_WHOLE, "number the rows, for example numpy.arange(R, dtype='uint64')"),
@@ -49,7 +49,7 @@ _KINDS = {
     "object": (*_WHOLE, "leave it out, or write int32"),
     "weight": ("fiu", "real numbers", "write float32 or float64"),
     TRAINING_WEIGHT: ("fiu", "real numbers", "leave it out, or write float32"),
-    "truth": ("iub", "whole numbers", "write the place of each row's class in 'classes', from 0"),
+    "truth": ("iub", "whole numbers", "write the index of each row's class in 'classes', from 0"),
     "scores": ("fiu", "real numbers", "write float32 or float64"),
 }
 _RUN_NUMBERS = (*_WHOLE, "let the run that wrote the file write it again")
@@ -59,12 +59,12 @@ _AUXILIARY = ("fiub", "real numbers", "leave the column out, or write float32")
 
 @dataclass(frozen=True)
 class Header:
-    """What a predictions file says about all its rows.
+    """Properties of all rows of a predictions file.
 
-    columns: names of the C scores; files: keys that `file` points into; classes: names that
-    `truth` points into; signal: one of them. split: "none" of rows of no class, whose truth is -1.
-    parameters, training_seconds: None when unknown. turned: see `baselines.base.Predictor`.
-    probability: whether scores are probabilities of their classes, as who makes them declares.
+    columns: names of the C scores; files: keys, of which `file` is the index; classes: names, of
+    which `truth` is the index; signal: one of them. split: "none" for rows of no class, whose truth
+    is -1. parameters, training_seconds: None if unknown. turned: see `baselines.base.Predictor`.
+    probability: whether scores are declared to be probabilities of their classes.
     """
 
     method: str
@@ -87,8 +87,8 @@ class Rows:
     """R rows. id, file, entry, object, weight, truth: (R,); scores: (R, C); aux: name → (R,).
 
     id: of the row; with object it gives that of the event (`shards.ids.event_of`).
-    weight: the event weight, signed. training_weight: (R,), what the row counts (or would count)
-    in training, with balance and reweighting; None where the file does not say.
+    weight: the event weight, signed. training_weight: (R,), the weight that the row has (or would
+    have) in training, with balance and reweighting; None if the file does not have it.
     """
 
     id: np.ndarray
@@ -112,7 +112,7 @@ class Rows:
         return replace(self, aux=aux, **chosen)
 
     def describe(self, row: int, files: tuple[str, ...]) -> str:
-        """A row in words a user can look up."""
+        """A row in words, with file and entry."""
         number = int(self.file[row])
         name = files[number] if 0 <= number < len(files) else f"file {number}"
         place = f"{name}, entry {int(self.entry[row])}, object {int(self.object[row])}"
@@ -127,13 +127,13 @@ class Predictions:
     rows: Rows
 
     def that_count(self) -> Predictions:
-        """Without rows of weight 0: they are no part of a sample, whatever else they hold."""
+        """Without rows of weight 0, which are not part of the sample and may have any values."""
         kept = self.rows.weight != 0
         return self if kept.all() else Predictions(self.header, self.rows.take(kept))
 
 
 class PredictionWriter:
-    """Appends rows in bounded memory; use through `prediction_writer`."""
+    """Appends rows in limited memory; use through `prediction_writer`."""
 
     def __init__(self, file: h5py.File, sink: Sink, header: Header) -> None:
         self._file, self._sink, self._header = file, sink, header
@@ -170,7 +170,7 @@ class PredictionWriter:
                 shuffle=True,
                 compression="gzip",
                 compression_opts=1,
-                fletcher32=True,  # so that a flipped bit is an error and not another score
+                fletcher32=True,  # so that a flipped bit is detected
             )
             if name == "scores":
                 self._file[name].attrs["columns"] = json.dumps(self._header.columns)
@@ -183,9 +183,9 @@ class PredictionWriter:
 
 @contextmanager
 def prediction_writer(path: str | Path, header: Header) -> Iterator[PredictionWriter]:
-    """A writer of `path`, which appears complete when the block ends, or not at all.
+    """A writer of `path`, which is complete when the block ends, or absent.
 
-    Raises StorageError when there is no room for it.
+    Raises StorageError if the disk is full.
     """
     with new_hdf5(path) as (file, sink):
         writer = PredictionWriter(file, sink, header)
@@ -201,15 +201,15 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Predictions:
-    """A predictions file, ours or an external tagger's.
+    """Read a predictions file of rootloom or another tagger.
 
-    only: keys of the input files whose rows are wanted, of a file that a `PredictionWriter` wrote:
-    of the others nothing is read but where they stand.
-    Raises InputError when the file is missing, damaged, incomplete or contradicts itself, and says
-    what such a file must hold. Identity beyond `id` is optional: file, entry, object become −1.
+    only: keys of the input files whose rows are needed, for a file of a `PredictionWriter`; rows of
+    other files are not read.
+    Raises InputError if the file is missing, damaged, incomplete or inconsistent, and says
+    what such a file must have. file, entry, object are optional and become −1.
     """
-    # Some rows are asked for of our own files alone, whose attributes lie at the ends: the
-    # friend trees of many packs read the same large file.
+    # Only our own files are read in part, by the friend trees of many packs; their
+    # attributes are at the ends of the file.
     with _opened(path, ends=only is not None) as file:
         header = _read_header(str(path), file)
         rows = _read_rows(str(path), file, header, only)
@@ -219,10 +219,10 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
 
 
 def require_named_split(path: str | Path) -> None:
-    """Refuse a predictions file of a run that is not of the split that its name says.
+    """Refuse a predictions file of a run whose split is not that of its name.
 
-    One job writes the files of all splits: the fingerprint they have in common does not tell when
-    one lies in another's place. Raises InputError.
+    One job writes the files of all splits, with the same fingerprint, which therefore cannot show
+    that files were exchanged. Raises InputError.
     """
     with _opened(path, ends=True) as file:
         split = _text(file.attrs.get("split", "test"))
@@ -242,7 +242,7 @@ def _opened(path: str | Path, *, ends: bool) -> Iterator[h5py.File]:
         hdf5.require_sound_heaps(path, ends=ends)
         with h5py.File(path, "r") as file:
             yield file
-    # A damaged file fails in several ways, depending on which of its parts is damaged.
+    # The error of a damaged file depends on which part is damaged.
     except FAULTS as error:
         faults.pass_on(error, str(path))
         again = "if it is one of ours, delete it and run snakemake again; else write it again"
@@ -341,7 +341,7 @@ def _runs_of(files: np.ndarray, first: int) -> np.ndarray:
 
 
 def _runs_in(where: str, file: h5py.File, header: Header, only: Sequence[str]) -> np.ndarray:
-    """Number, start and stop of the wanted runs, (N, 3). Raises ValueError for impossible ones."""
+    """Number, start and stop of the requested runs, (N, 3). Raises ValueError for invalid ones."""
     if _RUNS not in file:
         raise _incomplete(where, f"data set '{_RUNS}'", file)
     stored = hdf5.child(file, _RUNS)
@@ -356,7 +356,7 @@ def _runs_in(where: str, file: h5py.File, header: Header, only: Sequence[str]) -
 
 
 def _joined(runs: np.ndarray) -> list[slice]:
-    """The rows of runs (N, 3), in as few slices as there are gaps between them."""
+    """The rows of runs (N, 3) as slices, with adjacent runs joined."""
     apart = runs[1:, 1] != runs[:-1, 2]
     starts = runs[np.append(True, apart)[: len(runs)], 1]
     stops = runs[np.append(apart, True)[: len(runs)], 2]
@@ -439,7 +439,7 @@ def _taken(column: h5py.Dataset, places: Sequence[slice]) -> np.ndarray:
 
 
 def _text(value: ArrayLike) -> str:
-    """The text or number of an attribute. Raises TypeError for several values, or none."""
+    """The text or number of an attribute. Raises TypeError unless it has exactly one value."""
     if np.ndim(value) or isinstance(value, h5py.Empty):
         raise TypeError(f"an attribute of text is {value!r}")
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -464,7 +464,7 @@ def _names(where: str, attribute: str, text: str | bytes) -> tuple[str, ...]:
             f"{where}: attribute '{attribute}'",
             expected="one name or more, no two alike",
             found=f"'{twice[0]}' twice" if twice else "no name",
-            fix="a row's class, column or file is found by its name: give each its own",
+            fix="classes, columns and files are identified by their names: give each its own",
         )
     return found
 
@@ -512,7 +512,7 @@ def _check(where: str, header: Header, rows: Rows) -> None:
 def _require_probabilities(where: str, header: Header, rows: Rows) -> None:
     """Refuse finite scores of classes outside [0, 1] that are declared to be probabilities.
 
-    Other columns, and rows of weight 0, which do not exist, may hold anything.
+    Other columns, and rows of weight 0, which are ignored, may have any values.
     """
     if not header.probability:
         return

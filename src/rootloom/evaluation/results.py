@@ -1,4 +1,4 @@
-"""What an evaluation found: plain typed records that survive a round trip through JSON."""
+"""Results of evaluations: typed records that can be written to JSON and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rootloom.system.atomic import REMAKE, intact, sealed, unsealed, write_text
 
 SCHEMA = 3
 
-# What evaluations of each kind found, told apart by their `kind`.
+# Results of each kind of evaluation, distinguished by their `kind`.
 Result = ClassificationResult | RegressionResult | GenerationResult
 Record = TypeVar("Record", "Evaluation", Floor)
 V = TypeVar("V")
@@ -28,13 +28,13 @@ R = TypeVar("R", ClassificationResult, RegressionResult, GenerationResult)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything known about one method on one split.
+    """The evaluation of one method on one split.
 
-    rows, weights: by class, rows of weight 0 left out, and sums of event weights. effective:
-    (Σw)²/Σw² of them, training_effective: of the training weights, by class. negative: share of the
-    rows with a negative event weight, by class. parameters, training_seconds: None when the file
-    does not say; the seconds are the mean over members. result: what the evaluation's kind makes of
-    the rows.
+    rows, weights: by class, numbers of rows without those of weight 0, and sums of event weights.
+    effective: (Σw)²/Σw² of event weights, training_effective: of training weights, by class.
+    negative: share of the rows with a negative event weight, by class. parameters,
+    training_seconds: None if the file does not have them; the mean over members. result: of this
+    kind of evaluation.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -56,7 +56,7 @@ class Evaluation:
     schema: int = SCHEMA
 
     def of(self, kind: type[R]) -> R:
-        """The result, which is of this kind; raises DataError for another one."""
+        """The result, if it is of this kind; raises DataError for another one."""
         if not isinstance(self.result, kind):
             raise DataError(
                 f"evaluation of '{self.method}'",
@@ -66,16 +66,16 @@ class Evaluation:
         return self.result
 
     def figure(self, name: str) -> Measurement | None:
-        """A figure by its name, or by it in any case; None where it was not evaluated."""
+        """A metric by its name, in upper or lower case; None if it was not evaluated."""
         return _by_name(name, self.result.figures())
 
     def unit(self, name: str) -> str:
-        """The unit of a figure; "" where it has none."""
+        """The unit of a metric; "" if it has none."""
         known = self.result.units() if isinstance(self.result, RegressionResult) else {}
         return _by_name(name, known) or ""
 
     def statistics_lines(self) -> Iterator[str]:
-        """How many rows each class has, and what their event weights leave of them."""
+        """Lines with the number and effective number of rows of each class."""
         for name, rows in self.rows.items():
             negative = self.negative.get(name, 0.0)
             signs = f", {negative:.1%} of negative weight" if negative else ""
@@ -100,7 +100,7 @@ class Evaluation:
 
 
 def _by_name(name: str, known: Mapping[str, V]) -> V | None:
-    """What stands under a name, else under it in any case."""
+    """The value of a name, else of the same name in upper or lower case."""
     lower = {key.lower(): found for key, found in known.items()}
     return known.get(name, lower.get(name.lower()))
 

@@ -1,13 +1,13 @@
-"""Weighted ROC curves and what is read off them.
+"""Weighted ROC curves and values derived from them.
 
-Conventions, stated once:
+Conventions:
   - a row passes a threshold when `score >= threshold`; rows with equal scores form one ROC point;
   - between two ROC points the curve is a straight line (a random choice among tied rows), so the
     background efficiency at a signal efficiency is linearly interpolated. Where the curve rises
     vertically at that signal efficiency, its lower end counts: the tightest threshold that
     reaches the target. (Some taggers' code takes the nearest threshold instead; the two differ
     by at most one row's weight when scores are not tied.)
-  - rows of weight 0 do not exist; negative weights count as they are.
+  - rows of weight 0 are ignored; negative weights count as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from rootloom.errors import DataError
 
-# Sums of weights are rounded: an efficiency this far below a target, relatively, has reached it.
+# Relative tolerance with which an efficiency reaches a target, because sums are rounded.
 ROUNDING = 1e-9
 
 
@@ -62,7 +62,7 @@ class Roc:
 class Crossing:
     """Where a ROC curve reaches T signal efficiencies: between its points `upper` − 1 and `upper`.
 
-    upper: (T,) int; fraction: (T,), the share of the segment that is passed, in (0, 1].
+    upper: (T,) int; fraction: (T,), position within the segment, in (0, 1].
     """
 
     upper: np.ndarray
@@ -95,7 +95,7 @@ def roc(score: np.ndarray, signal: np.ndarray, weight: np.ndarray) -> Roc:
 
 
 def require_class(name: str, rows: int, total: float) -> None:
-    """Refuse a class that cannot be the numerator or denominator of an efficiency."""
+    """Refuse a class without rows or without a positive sum of weights."""
     if rows == 0 or not total > 0:
         raise DataError(
             f"the {name} of an evaluation",
@@ -116,11 +116,11 @@ def _cumulate(member: np.ndarray, weight: np.ndarray, last: np.ndarray) -> Cumul
 
 def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
     """Where `curve` first reaches each signal efficiency (T,) in (0, 1]."""
-    # Negative weights can make the efficiency step back: the running maximum is what was reached.
+    # With negative weights the efficiency can decrease: use the running maximum.
     reached = np.maximum.accumulate(curve.signal.efficiency)
     target = np.asarray(signal_efficiency, dtype=np.float64)
-    # Without the tolerance ten rows of weight 0.1 would not reach what ten of weight 1 do, and the
-    # next row of signal may stand far below.
+    # Without the tolerance ten rows of weight 0.1 would not reach the same efficiency as ten of
+    # weight 1, and the next signal row may have a much lower score.
     enough = np.minimum(target * (1 - ROUNDING), reached[-1])
     upper = np.maximum(np.searchsorted(reached, enough, side="left"), 1)
     step = reached[upper] - reached[upper - 1]
@@ -129,9 +129,9 @@ def crossing(curve: Roc, signal_efficiency: np.ndarray) -> Crossing:
 
 
 def passing(score: np.ndarray, curve: Roc, signal_efficiency: float) -> np.ndarray:
-    """Chance (R,) of rows with these scores (R,) to pass where `curve` reaches an efficiency.
+    """Probability (R,) of rows with these scores (R,) to pass where `curve` reaches an efficiency.
 
-    1 above the threshold, 0 below it; tied with it, the share of them that reaches the efficiency.
+    1 above the threshold, 0 below it; for rows tied with it, the share that gives the efficiency.
     """
     at = crossing(curve, np.array([signal_efficiency]))
     threshold = curve.threshold[at.upper[0]]
@@ -152,15 +152,15 @@ def significance_improvement(
 
 
 def effective_count(weight_sum: np.ndarray, square_sum: np.ndarray) -> np.ndarray:
-    """(Σw)² / Σw²: how many unit-weight rows would fluctuate alike; 0 where there is no row."""
+    """(Σw)² / Σw²: number of rows of equal weight with the same precision; 0 without rows."""
     return np.divide(weight_sum**2, square_sum, out=np.zeros_like(weight_sum), where=square_sum > 0)
 
 
 def heaviest_rows(weight: np.ndarray) -> float:
-    """Σw over the largest weight (R,): how many rows as heavy as that would weigh as much.
+    """Σw over the largest weight (R,): the number of rows of the largest weight with the same sum.
 
-    At most `effective_rows` for positive weights. What it takes to miss a share of the weight: the
-    heaviest rows may be those of a process that is hardly seen.
+    At most `effective_rows` for positive weights. Used for limits, because rows that are missing by
+    chance may be those with the largest weights.
     """
     return float(weight.sum() / weight.max())
 

@@ -1,12 +1,12 @@
 """Statistical errors of AUC and background efficiency from a finite, weighted test sample.
 
-They describe another test sample of the same size, not another training: the spread over
-trainings is a separate figure (`members`). Weights are attributes of the rows and fluctuate
-with them, which is what the usual Σw² counts.
+They describe the fluctuation over test samples of the same size, not over trainings: the spread
+over trainings is separate (`members`). Weights are properties of the rows and fluctuate
+with them, as in the usual Σw².
 
-A symmetric error is given only where the sample knows it. One effective row, or a class that lies
-wholly on one side of the other, has a variance of zero by every formula and tells nothing of its
-own uncertainty: then there is no error but a reason, and a limit where one is known to cover.
+A symmetric error is given only if the sample can estimate it. For one effective row, or for classes
+that are completely separated, every formula gives a variance of zero. Then there is a reason
+instead of an error, and a limit if one with correct coverage is known.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from rootloom.evaluation.roc import (
     effective_rows,
 )
 
-# Half-width in ε_S of the window in which the slope of the ROC curve is measured: wide enough to
-# hold many background rows, narrow enough that e^(kε) with k ≈ 10 is straight to 1 %.
+# Half-width in ε_S of the window in which the slope of the ROC curve is measured: wide enough for
+# many background rows, narrow enough that e^(kε) with k ≈ 10 is linear to 1 %.
 SLOPE_WINDOW = 0.025
-# Upper limit on a Poisson mean of which nothing was seen, at 68.27 % confidence: −ln(1 − 0.6827).
-NOTHING_SEEN = 1.1479
+# Upper limit on a Poisson mean with no observed event, at 68.27 % confidence: −ln(1 − 0.6827).
+LIMIT_OF_ZERO_SEEN = 1.1479
 CONFIDENCE = 0.6827  # of limits and intervals: one standard deviation of a normal distribution
-# Below this effective count a sum of signed weights is the rounding of a sum that cancels.
-CANCELLED = 1e-9
+# Below this effective number of rows, a sum of signed weights is a rounding error of zero.
+MIN_EFFECTIVE_ROWS = 1e-9
 SEPARATED = "every signal row scores above every background row"
 REVERSED = "every background row scores above every signal row"
 ALL_EQUAL = "all scores are equal"
@@ -103,17 +103,17 @@ def auc_limit(curve: Roc) -> float | None:
 
 
 def all_passed_limit(rows: float) -> float:
-    """Lower limit at 68.27 % confidence on a share of which all `rows` > 0 passed.
+    """Lower limit at 68.27 % confidence on a share if all `rows` > 0 passed.
 
-    Clopper and Pearson, Biometrika 26, 404 (1934), one-sided. Of weighted rows it covers for their
-    `heaviest_rows`: with effective ones, ten heavy rows beside ten thousand light ones would count
-    as a thousand, though half of them may be missed by chance.
+    Clopper and Pearson, Biometrika 26, 404 (1934), one-sided. For weighted rows it covers with
+    their `heaviest_rows`. The effective number would be too large: ten heavy rows and ten thousand
+    light ones could count as a thousand, although half of the heavy ones may be missed by chance.
     """
     return float((1.0 - CONFIDENCE) ** (1.0 / rows))
 
 
 def rows_behind_share(limit: float) -> float:
-    """How many rows a limit of `all_passed_limit` is of: its inverse; 0 < limit < 1."""
+    """The inverse of `all_passed_limit`: number of rows for a limit; 0 < limit < 1."""
     return math.log(1.0 - CONFIDENCE) / math.log(limit)
 
 
@@ -123,8 +123,8 @@ def rows_of(sums: Cumulative) -> float:
 
 
 def too_few(what: str, rows: float) -> str | None:
-    """A reason for no error when that many effective rows of `what` are one or less."""
-    # The rounding of (Σw)²/Σw² must not make two rows of one.
+    """The reason for no error if the effective number of rows of `what` is at most 1."""
+    # One row must not count as more because (Σw)²/Σw² is rounded.
     return None if rows > 1 + 1e-9 else f"effective number of {what} rows {rows:.2g}, not above 1"
 
 
@@ -189,8 +189,9 @@ def background_at(curve: Roc, signal_efficiency: np.ndarray) -> BackgroundAt:
     Two independent sources add in quadrature: the weighted binomial fluctuation of the background
     above the threshold, and the error of the threshold itself, which is the weighted binomial
     fluctuation of the signal times the slope dε_B/dε_S of the curve. By toys (`benchmarks/
-    toy_errors.py`) it is right to 5 % with 67 surviving rows, and 10 % too large with 7 (30 % with
-    signed weights); the inverse, a rejection, has too long a tail then for a symmetric error.
+    toy_errors.py`) it is right to 5 % with 67 rows above the cut, and 10 % too large with 7 (30 %
+    with signed weights); then the tail of the inverse, a rejection, is too long for a symmetric
+    error.
     """
     at = crossing(curve, signal_efficiency)
     variance = _binomial_variance(curve.background, at)
@@ -211,13 +212,13 @@ def background_at(curve: Roc, signal_efficiency: np.ndarray) -> BackgroundAt:
 def no_background_error(curve: Roc, at: BackgroundAt, index: int) -> str | None:
     """Why ε_B at target number `index` has no error, or None where it has one.
 
-    `NONE_LEFT`: there is a limit instead, see `rejection_limit`. `CANCELS`: ε_B ≤ 0 from rows that
-    survive, of which neither a rejection nor a limit follows. `ALL_LEFT` and `ALL_EQUAL`: rows that
-    cannot fall on either side of the cut have a variance of zero, and say nothing of the next.
+    `NONE_LEFT`: there is a limit instead, see `rejection_limit`. `CANCELS`: ε_B ≤ 0 from rows above
+    the cut, which gives neither a rejection nor a limit. `ALL_LEFT` and `ALL_EQUAL`: all rows are
+    on one side of the cut, and the variance of the sample is zero.
     """
     if at.count[index] == 0:
         return NONE_LEFT
-    if at.efficiency[index] <= 0 or at.effective[index] < CANCELLED:
+    if at.efficiency[index] <= 0 or at.effective[index] < MIN_EFFECTIVE_ROWS:
         return CANCELS
     surviving = too_few("surviving background", float(at.effective[index]))
     if reason := surviving or too_few("signal", rows_of(curve.signal)):
@@ -228,7 +229,7 @@ def no_background_error(curve: Roc, at: BackgroundAt, index: int) -> str | None:
 
 
 def _binomial_variance(sums: Cumulative, at: Crossing) -> np.ndarray:
-    """Σw²(p − ε)²/(Σw)² over all rows, p ∈ {0, fraction, 1} the chance to pass; (T,)."""
+    """Σw²(p − ε)²/(Σw)² over all rows, p ∈ {0, fraction, 1} the probability to pass; (T,)."""
     efficiency = at.interpolate(sums.efficiency)
     before = sums.square[at.upper - 1]
     tied = sums.square[at.upper] - before
@@ -240,7 +241,7 @@ def _binomial_variance(sums: Cumulative, at: Crossing) -> np.ndarray:
 
 
 def _slope(curve: Roc, targets: np.ndarray, signal_error: np.ndarray) -> np.ndarray:
-    """dε_B/dε_S (T,) as a central difference over a few times the signal's own fluctuation."""
+    """dε_B/dε_S (T,) as a central difference over a few times the signal's fluctuation."""
     half = np.maximum(SLOPE_WINDOW, 2 * signal_error)
     low, high = np.maximum(targets - half, 0.0), np.minimum(targets + half, 1.0)
     rise = background_efficiency(curve, high) - background_efficiency(curve, low)
@@ -248,9 +249,9 @@ def _slope(curve: Roc, targets: np.ndarray, signal_error: np.ndarray) -> np.ndar
 
 
 def weighted_share(passed: np.ndarray, weight: np.ndarray) -> Estimate:
-    """Share of the weight (R,) whose rows pass (R,), and its error √Σw²(p − share)²/Σw.
+    """Share of the weight (R,) of rows that pass (R,), and its error √Σw²(p − share)²/Σw.
 
-    The error is NaN for one effective row or less, and where all rows pass or none.
+    The error is NaN for one effective row or less, and if all rows pass or none.
     """
     passed, weight = passed[weight != 0], weight[weight != 0]
     total = float(weight.sum(dtype=np.float64))
@@ -262,18 +263,19 @@ def weighted_share(passed: np.ndarray, weight: np.ndarray) -> Estimate:
 
 
 def rejection_limit(curve: Roc) -> float | None:
-    """Lower limit on 1/ε_B at 68.27 % confidence when no background row survives.
+    """Lower limit on 1/ε_B at 68.27 % confidence if no background row passes the cut.
 
-    The most that rows could weigh of which e⁻¹·¹⁴⁷⁹ of the samples have none: 1.1479 of the
-    heaviest. None where it would not be above 1, which every rejection is: one row says nothing.
+    The expected weight above the cut is below 1.1479 rows of the largest weight, since a fraction
+    e⁻¹·¹⁴⁷⁹ of samples with this mean has no row. None if the limit is not above 1, since
+    every rejection is.
     """
-    limit = _heaviest_rows(curve.background) / NOTHING_SEEN
+    limit = _heaviest_rows(curve.background) / LIMIT_OF_ZERO_SEEN
     return limit if limit > 1 else None
 
 
 def rows_behind_rejection(limit: float) -> float:
-    """How many rows, of the largest weight, a limit of `rejection_limit` is of: its inverse."""
-    return limit * NOTHING_SEEN
+    """The inverse of `rejection_limit`: number of rows of the largest weight."""
+    return limit * LIMIT_OF_ZERO_SEEN
 
 
 def wilson(passed: float, total: float) -> tuple[float, float]:

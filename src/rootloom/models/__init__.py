@@ -1,1 +1,1 @@
-"""Backbones: one file a network, from a batch's inputs to an embedding (B, D)."""
+"""Backbones: one file per network, from a batch's inputs to an embedding (B, D)."""

@@ -1,4 +1,4 @@
-"""What a model is: a Flax module that a task trains."""
+"""The base class of models: Flax modules that a task trains."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rootloom.models.layers import Precision
 
 
 class Model(nn.Module):
-    """A network whose fields are its configuration; what every model derives from.
+    """A network whose fields are its configuration; the base class of all models.
 
     consumes: the `kind`s of the representations whose inputs it takes.
-    role: what it does for a task, which names the same; "embedding" is one vector an example, as a
+    role: must equal the task's `role`; "embedding" is one vector per example, as a
     `Backbone` makes it.
-    reads: the field that lists columns of the representation, by names that the plan looks at.
+    reads: the field that lists columns of the representation, which the plan checks.
 
-    dtype: of its arithmetic, which a training's `precision` decides; parameters are float32.
+    dtype: of its arithmetic, set by a training's `precision`; parameters are float32.
     """
 
     consumes: ClassVar[tuple[str, ...]]
@@ -35,7 +35,7 @@ class Backbone(Model):
 
     @abstractmethod
     def __call__(self, inputs: Any, *, train: bool) -> Array:
-        """Normalised inputs of B examples → (B, D) float32; the same for padding and company.
+        """Normalised inputs of B examples → (B, D) float32, whatever the padding and the batch.
 
-        train: whether dropout is on; it draws from the examples' own seeds, see `layers.Dropout`.
+        train: whether dropout is on; it uses the seeds of the examples, see `layers.Dropout`.
         """

@@ -20,9 +20,13 @@ from rootloom.types import Image, Rate, Size
 class CNN(Backbone):
     """The convolutional network of de Oliveira et al., arXiv:1511.05190, without its output unit.
 
-    Stages of convolution, ReLU and max pooling, one for each entry of `filters`; local response
-    normalisation; one dense layer, or several. `dropout` holds the rates before and after them.
+    Stages of convolution, ReLU and max pooling; local response normalisation; dense layers.
     The paper's L2 penalty of 0.01 is the training section's `weight_decay`.
+
+    filters: number of filters of each stage. kernels: size of the filters of each stage, pixels.
+    pools: size of the pooling windows of each stage, pixels. hidden: units of the dense layer, or
+    of several. dropout: rates before and after the dense layers. normalise_response: whether there
+    is local response normalisation.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("image",)
@@ -65,5 +69,5 @@ def _check_size(h: Array, pool: int) -> None:
             "model 'cnn', pools",
             expected=f"at least {pool}×{pool} pixels left to pool",
             found=f"{h.shape[1]}×{h.shape[2]}",
-            fix="use fewer stages or a finer image",
+            fix="use fewer stages or an image with more pixels",
         )

@@ -1,8 +1,8 @@
 """A convolution followed by max pooling, with a filter gradient that is fast on a CPU.
 
 XLA's own filter gradient on a CPU is three to four times slower than a matrix product over image
-patches, and the gradient of its pooling ten times slower than a comparison with the place of the
-maximum. `benchmarks/training.py` measures the step they are part of.
+patches, and the gradient of its pooling ten times slower than a comparison with the position of the
+maximum. `benchmarks/training.py` measures a step with this layer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATCH_BYTES = 1_500_000
 class ConvolutionStage(nn.Module):
     """Convolution with as many outputs as pixels, max pooling, bias, ReLU.
 
-    Bias and ReLU commute with the maximum and have pool² fewer values to look at after it.
+    Bias and ReLU commute with the maximum; after it they have pool² fewer values.
     """
 
     filters: int
@@ -41,7 +41,7 @@ class ConvolutionStage(nn.Module):
         shape = (self.kernel, self.kernel, x.shape[-1], self.filters)
         kernel = self.param("kernel", HE, shape).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.filters,)).astype(self.dtype)
-        # The plain form is what other devices run fast and what exporters know.
+        # The plain form is fast on other devices, and exporters know it.
         patched = train and jax.default_backend() == "cpu"
         pooled = (_patched if patched else convolve_and_pool)(x, kernel, self.pool)
         return jax.nn.relu(pooled + bias[None, None, None, :])
@@ -118,7 +118,7 @@ def _filter_gradient(x: Array, kernel: Array, gradient: Array, pool: int) -> Arr
 
 
 def _unpool(gradient: Array, place: Array, pool: int) -> Array:
-    """Each gradient at the place its maximum came from, (B, H·pool, W·pool, F)."""
+    """Each gradient at the position of its maximum, (B, H·pool, W·pool, F)."""
     batch, height, width, filters = gradient.shape
     slots = [jnp.where(place == slot, gradient, 0) for slot in range(pool * pool)]
     rows = [jnp.stack(slots[r * pool : (r + 1) * pool], axis=3) for r in range(pool)]

@@ -15,9 +15,12 @@ from rootloom.types import Features, NamedFeatures, Rate, Size
 
 
 class DNN(Backbone):
-    """Dense layers of the given widths; with none, the variables themselves.
+    """Dense layers of the given widths; without any, the variables themselves.
 
-    The five layers of 300 units are those of Baldi, Sadowski, Whiteson, arXiv:1402.4735.
+    The default, five layers of 300 units, is that of Baldi, Sadowski, Whiteson, arXiv:1402.4735.
+
+    hidden: units of each layer. activation: function after each layer. dropout: rate of dropout
+    after each layer.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("features",)

@@ -1,7 +1,7 @@
 """Layers that several backbones share.
 
-Dropout draws from the example's own seed, so that a mask depends neither on the number of
-devices nor on an example's place in the batch.
+Dropout uses the seed of each example, so that a mask depends neither on the number of
+devices nor on an example's position in the batch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rootloom.errors import ConfigError
 Activation: TypeAlias = Literal["relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "selu"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
-# The collection in which a task hands every example's seed to a model's dropout layers.
+# The collection in which a task passes the examples' seeds to a model's dropout layers.
 EXAMPLE = "example"
 
 HE = nn.initializers.he_uniform()
@@ -45,7 +45,7 @@ def mix(x: UInt32[Array, "*S"]) -> UInt32[Array, "*S"]:
 
 
 def example_seeds(key: Array, identity: Array) -> UInt32[Array, " {len(identity)}"]:
-    """One uint32 an example, (B,), from a step's key and the examples' ids (B, 2) uint32."""
+    """One uint32 per example, (B,), from a step's key and the examples' ids (B, 2) uint32."""
     words = jax.random.key_data(key).reshape(-1).astype(jnp.uint32)
     seed = mix(identity[:, 0] ^ words[0])
     return mix(mix(seed ^ identity[:, 1]) ^ words[-1])
@@ -66,8 +66,8 @@ def random_bits(
 def example_uniform(
     seeds: UInt32[Array, " B"], salt: int, shape: tuple[int, ...]
 ) -> Float32[Array, "B ..."]:
-    """(B, *shape) numbers even in (0, 1), a function of each example's seed and of the salt."""
-    # The middles of 2²³ even parts of (0, 1): exact in float32, and never 0 or 1.
+    """(B, *shape) uniform numbers in (0, 1), a function of each example's seed and of the salt."""
+    # The middles of 2²³ equal parts of (0, 1): exact in float32, and never 0 or 1.
     return ((random_bits(seeds, salt, shape) >> 9).astype(jnp.float32) + 0.5) * 2.0**-23
 
 

@@ -1,4 +1,4 @@
-"""Dense layers on what a change of frame along the beam leaves alone: masses of sets of objects."""
+"""Dense layers on quantities that are invariant under boosts along the beam: masses of sets."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from rootloom.types import Features, Named, NamedFeatures, Positive, Rate, Size
 
 Objects: TypeAlias = tuple[tuple[str, ...], ...]
 
-_WHO = "model 'lorentz', objects"
-# Keeps logarithms finite: squares are those of `scale` plus this, 1 GeV² for a scale of 100 GeV.
-_FLOOR = 1e-4
+_WHERE = "model 'lorentz', objects"
+# Added to squares over `scale`² to keep logarithms finite: 1 GeV² for a scale of 100 GeV.
+_MIN_SQUARE = 1e-4
 # Ten objects have 1,013 sets of two or more.
-_MOST = 10
+_MAX_OBJECTS = 10
 
 
 class Lorentz(Backbone):
-    """Dense layers on transverse momenta and invariant masses of objects, found from their columns.
+    """Dense layers on transverse momenta and invariant masses of objects, from their columns.
 
-    objects: the columns of each, all massless: pT, η, φ, and a tag if it has one; GeV and rad. Of a
-    missing momentum, whose η nobody knows, they are pT and φ; it takes the η of the first object,
-    one without a tag if there is one, so that their mass is the transverse mass. Objects with a tag
-    are of one kind: those with a tag above 0 come first, otherwise in the order given.
-    scale: GeV, of typical momenta and masses. hidden, activation, dropout: as in `DNN`.
+    objects: the columns of each massless object: pT, η, φ, and a tag if it has one; GeV and rad.
+    A missing momentum, whose η is unknown, has only pT and φ; it gets the η of the first object
+    without a tag, or of the first object, so that their mass is the transverse mass. Objects with a
+    tag are of the same kind; those with a tag above 0 come first, otherwise the order is kept.
+    scale: typical momentum or mass, GeV. hidden, activation, dropout: as in `DNN`.
 
-    A first layer without parameters hands on log pT², tags, and log m² of every set of two or more
+    A first layer without parameters computes log pT², tags, and log m² of every set of two or more
     objects: the Minkowski norm of the Lorentz layer of Butter, Kasieczka, Plehn, Russell,
-    arXiv:1707.08966, with all sums in place of learnt ones. Nothing in it changes when an event is
-    turned about the beam, mirrored, or boosted along the beam. Columns of no object join as they
-    are. Raises ConfigError for columns that the representation does not name.
+    arXiv:1707.08966, with all sums in place of learnt ones. It is invariant under rotations about
+    the beam, reflections, and boosts along the beam. Columns of no object are added unchanged.
+    Raises ConfigError for columns that the representation does not have.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("features",)
@@ -59,9 +59,9 @@ class Lorentz(Backbone):
         """(B, F) → (B, hidden[-1])."""
         objects, columns = read_objects(self.objects), inputs.columns
         named = [name for names in self.objects for name in names]
-        require_known(named, columns, _WHO, "columns that the representation names")
+        require_known(named, columns, _WHERE, "columns that the representation names")
         seen = invariants(tagged_first(momenta_of(objects, columns)), self.scale)
-        # By name: JAX keeps no order of a mapping but this one.
+        # Sorted by name, the only order of a mapping that JAX keeps.
         others = [columns[name].x[:, None] for name in sorted(set(columns) - set(named))]
         x = jnp.concatenate([seen, *others], axis=1)
         dense = DNN(self.hidden, self.activation, self.dropout, dtype=self.dtype)
@@ -87,20 +87,22 @@ class Momenta(NamedTuple):
 
 
 def read_objects(columns: Objects) -> list[Object]:
-    """What the columns of each object are, those with a tag last; raises ConfigError."""
-    require(_WHO, 2 <= len(columns) <= _MOST, f"2 to {_MOST} of them", len(columns))
+    """The columns of each object, objects with a tag last; raises ConfigError."""
+    require(_WHERE, 2 <= len(columns) <= _MAX_OBJECTS, f"2 to {_MAX_OBJECTS} of them", len(columns))
     lengths = [len(names) for names in columns]
-    require(_WHO, set(lengths) <= {2, 3, 4}, "of each pT, φ or pT, η, φ or pT, η, φ, tag", columns)
-    require(_WHO, max(lengths) > 2, "η of one of them", columns)
+    require(
+        _WHERE, set(lengths) <= {2, 3, 4}, "of each pT, φ or pT, η, φ or pT, η, φ, tag", columns
+    )
+    require(_WHERE, max(lengths) > 2, "η of one of them", columns)
     found = [Object(n[0], None, n[1]) if len(n) == 2 else Object(*n) for n in columns]
     return sorted(found, key=lambda one: one.tag is not None)
 
 
 def momenta_of(objects: list[Object], columns: Mapping[str, Named]) -> Momenta:
-    """The objects out of their columns.
+    """The objects from their columns.
 
-    One without momentum, as absent ones are stored, is put at η = φ = 0: what is written there may
-    be no direction.
+    An object without momentum, which is absent, is put at η = φ = 0, because its stored direction
+    may not be valid.
     """
     first = next(one.eta for one in objects if one.eta is not None)
     names = zip(*((one.pt, one.eta or first, one.phi) for one in objects), strict=True)
@@ -130,13 +132,13 @@ def invariants(
 ) -> Float32[Array, "{len(momenta.pt)} {2**momenta.pt.shape[1]-1+momenta.tag.shape[1]}"]:
     """log pT² (N), tags (T) and log m² of all sets (2^N − N − 1), small sets first.
 
-    Squares are over `scale`²; those of masses also over the number of pairs in the set, whose
-    squared masses they are the sums of, so that all of them are near 1.
+    Squares are divided by `scale`²; those of masses, which are sums over pairs, also by the number
+    of pairs in the set, so that all are near 1.
     """
     count = momenta.pt.shape[1]
     mean = mass_squares(momenta) / pairs_of_sets(count).sum(axis=1)[None]
     squares = jnp.concatenate([momenta.pt**2, mean], axis=1) / scale**2
-    logs = jnp.log(squares + _FLOOR)
+    logs = jnp.log(squares + _MIN_SQUARE)
     return jnp.concatenate([logs[:, :count], momenta.tag, logs[:, count:]], axis=1)
 
 
@@ -152,7 +154,7 @@ def mass_squares(
     deta, dphi = (a[:, i] - a[:, j] for a in (momenta.eta, momenta.phi))
     apart = jnp.sinh(0.5 * deta) ** 2 + jnp.sin(0.5 * dphi) ** 2
     pairs = 4.0 * momenta.pt[:, i] * momenta.pt[:, j] * apart
-    # A GPU would round both factors to ten bits.
+    # On a GPU, a lower precision would round both factors to ten bits.
     return jnp.matmul(pairs, pairs_of_sets(momenta.pt.shape[1]).T, precision="highest")
 
 

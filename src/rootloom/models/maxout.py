@@ -19,7 +19,10 @@ from rootloom.types import Image, Rate, Size
 class MaxOut(Backbone):
     """The MaxOut network of de Oliveira et al., arXiv:1511.05190, without its output unit.
 
-    Two maxout layers, then two dense ones; `dropout` holds a rate for each layer in turn.
+    Maxout layers, then dense layers.
+
+    maxout: units of the maxout layers. pieces: linear maps per maxout unit. hidden: units of the
+    dense layers. dropout: a rate for each layer in order.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("image",)

@@ -17,13 +17,13 @@ from rootloom.models.recursion import Cell, recurse
 from rootloom.representations.tree_schedule import Tree
 from rootloom.types import Size
 
-# The published code draws uniformly within a tenth of Glorot's bounds; the square is a variance.
+# The published code draws uniformly within a tenth of Glorot's bounds; the scale is a variance.
 _GLOROT = nn.initializers.variance_scaling(0.1**2, "fan_avg", "uniform")
 _ORTHOGONAL = nn.initializers.orthogonal(1.1)
 
 
 class RecNN(Backbone):
-    """A jet's tree, folded from its leaves to its root, then dense ReLU layers (`head`).
+    """A recursion over a jet's tree from its leaves to its root, then dense ReLU layers.
 
     With u = ReLU(W_u x + b_u) of a node's features x, a leaf's state is h = u and a merge's is
       simple (section 3.1): h = ReLU(W_h [h_L, h_R, u] + b_h)
@@ -33,6 +33,9 @@ class RecNN(Backbone):
                           h = z_H h̃ + z_L h_L + z_R h_R + z_N u.
     σ(x) is (tanh x + 1) / 2, the logistic function of 2x, as in the published code; its
     initial values (Glorot's bounds × 0.1, orthogonal × 1.1, zero biases) are used as well.
+
+    hidden: size of a node's state. gated: use the gated recursion instead of the simple one.
+    head: units of the dense layers after the root.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("tree",)
@@ -82,12 +85,12 @@ class RecNN(Backbone):
         reset, reset_bias = self._affine("reset", _GLOROT, 3 * H, 3 * H)
         state, state_bias = self._affine("state", _ORTHOGONAL, 3 * H, H)
         update, update_bias = self._affine("update", _GLOROT, 4 * H, 4 * H)
-        # A softmax does not change when all its arguments shift: with z_H's as the zero, a quarter
-        # of the update gate's products need not be computed.
+        # A softmax does not change when all its arguments shift. With z_H's argument set to zero, a
+        # quarter of the products of the update gate need not be computed.
         update = update[:, H:] - jnp.tile(update[:, :H], 3)
         update_bias = update_bias[H:] - jnp.tile(update_bias[:H], 3)
         weights = {
-            # What both gates take from h_L, h_R, u is one matrix product.
+            # The products of both gates with h_L, h_R, u are one matrix product.
             "gates": jnp.concatenate([reset, update[H:]], axis=1),
             "gates_bias": jnp.concatenate([reset_bias, update_bias]),
             "state": state,
@@ -124,7 +127,7 @@ def _gated_forward(weights: dict[str, Array], x: Array) -> tuple[Array, tuple[Ar
     r = 0.5 * jnp.tanh(gates[:, : 3 * H]) + 0.5
     new = jax.nn.relu((r * x) @ weights["state"] + weights["state_bias"][None])
     y = (gates[:, 3 * H :] + new @ weights["update"]).reshape(W, 3, H)  # left, right, own
-    # Terms written out: XLA would not fuse a reduction over three into the loops around it.
+    # Terms are written out, because XLA would not fuse a reduction over three into the loops.
     top = jnp.maximum(jnp.maximum(y[:, 0], y[:, 1]), jnp.maximum(y[:, 2], 0))
     e, e_new = jnp.exp(y - top[:, None]), jnp.exp(-top)
     norm = 1 / (e_new + e[:, 0] + e[:, 1] + e[:, 2])

@@ -1,9 +1,9 @@
 """A recursion over all trees of a batch, with its gradient written by hand.
 
-Differentiating a loop keeps every wave's temporaries and scatters cotangents into children. Here
-each node's cotangent is gathered from the one place that used the node, so that both directions
-read and write contiguous blocks, at shapes that do not depend on the trees; loops run as many
-waves as the batch has.
+Automatic differentiation of a loop keeps the temporaries of every wave and scatters cotangents into
+children. Here each node's cotangent is gathered from the only node that used it, so that both
+directions read and write contiguous blocks, with shapes that do not depend on the trees; loops run
+over the waves of the batch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ Weights: TypeAlias = dict[str, Array]
 
 
 class Cell(NamedTuple):
-    """How a merge's state follows from x (W, 3H), the concatenated states of its left and right
-    child and its own input; W merges at once.
+    """The state of a merge from x (W, 3H): states of its left and right child and its own input.
+
+    W merges are computed at once.
 
     forward:  (weights, x) → h (W, H), and the arrays (W, …) that `backward` needs.
     backward: (weights, x, h, saved, dh) → dx (W, 3H), float32 cotangents of the weights.
@@ -36,7 +37,7 @@ class Cell(NamedTuple):
 
 
 class _Tape(NamedTuple):
-    """What a forward pass leaves.
+    """The record of a forward pass.
 
     states: (1 + 2S + L, H): a zero row, the slots' states, the leaves', the slots' own inputs.
     rows:   (S, 3) int32, rows of `states` that are the slot's left and right child and own input.
@@ -79,7 +80,7 @@ def _recurse_backward(
     weights, tree, tape = residuals
     size, width = d_root.shape
     room = len(tape.rows)
-    # Cotangents by use: nothing, the roots, then left, right and own input of every slot.
+    # Cotangents by user: none, the roots, then left, right and own input of every slot.
     uses = jnp.zeros((1 + size + 3 * room, width), d_root.dtype)
     uses = lax.dynamic_update_slice(uses, d_root, (1, 0))
     d_weights = jax.tree.map(lambda w: jnp.zeros(w.shape, jnp.float32), weights)
@@ -101,7 +102,7 @@ def _forward(
 ) -> _Tape:
     room, width = own.shape
     below = jnp.zeros((1 + room, width), own.dtype)
-    # A slot's own input is one more row to gather with its children's states.
+    # A slot's own input is one more row that is gathered with its children's states.
     states = jnp.concatenate([below, leaves, own])
     own_rows = 1 + room + len(leaves) + jnp.arange(room, dtype=jnp.int32)
     rows = jnp.concatenate([_row(tree.children, room), own_rows[:, None]], axis=1)
@@ -124,7 +125,7 @@ def _forward_wave(cell: Cell, weights: Weights, size: int, _: Array, tape: _Tape
         states=lax.dynamic_update_slice(tape.states, h, (1 + at, 0)),
         saved=tuple(
             lax.dynamic_update_slice_in_dim(buffer, block, at, 0)
-            # Nothing to write where nothing is recorded.
+            # Without a record there is nothing to write.
             for buffer, block in zip(tape.saved, saved, strict=False)
         ),
         slots=at + size,
@@ -145,7 +146,7 @@ def _backward_wave(
     dh = _rows(uses, _block(tree.slot_use, at, size))
     h = _block(tape.states, 1 + at, size)
     saved = tuple(_block(buffer, at, size) for buffer in tape.saved)
-    # Gathering the inputs again is cheaper than writing and reading them.
+    # Gathering the inputs again is cheaper than storing them.
     dx, more = cell.backward(weights, _inputs(tape, at, size), h, saved, dh)
     begin = len(uses) - 3 * len(tape.rows)
     uses = lax.dynamic_update_slice(uses, dx.reshape(3 * size, -1), (begin + 3 * at, 0))
@@ -158,7 +159,7 @@ def _inputs(tape: _Tape, at: Array, size: int) -> Array:
 
 
 def _phases(room: int) -> list[int]:
-    """The widths for which there is room; no tree of so few slots has waves of the others."""
+    """The wave widths that are possible with this number of slots."""
     return [index for index, size in enumerate(WIDTHS) if size <= room]
 
 

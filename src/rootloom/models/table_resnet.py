@@ -16,11 +16,11 @@ from rootloom.types import Features, NamedFeatures, Positive, Rate, Size
 
 
 class PeriodicEmbedding(nn.Module):
-    """Each number to `width` learned features: sines and cosines, a linear map a number, ReLU.
+    """`width` learned features of each number: sines and cosines, one linear map per number, ReLU.
 
-    "PLR" of Gorishniy, Rubachev, Babenko, arXiv:2203.05556, section 3.3. A dense layer sees a
-    number as one direction and must build every threshold on it; here edges and windows are there
-    from the start. sigma: of the initial frequencies, per standard deviation of the number.
+    "PLR" of Gorishniy, Rubachev, Babenko, arXiv:2203.05556, section 3.3. With the periodic features
+    thresholds and windows in a number are easy to learn. sigma: standard deviation of the initial
+    frequencies, per standard deviation of the number.
     """
 
     frequencies: int
@@ -61,10 +61,14 @@ class _Block(nn.Module):
 class TableResNet(Backbone):
     """Residual blocks on embedded variables: ResNet of arXiv:2106.11959 after PLR of 2203.05556.
 
-    width, blocks, expansion: of the residual stream, how many blocks, their inner width over it.
-    frequencies, embedding: sines and features a variable; with frequencies 0, plain variables.
-    Layer normalisation stands for the papers' batch normalisation: a row's output must not depend
-    on its batch, on padding or on the number of devices.
+    Layer normalisation replaces the batch normalisation of the papers, because a row's output must
+    not depend on its batch, on padding or on the number of devices.
+
+    width: of the residual stream. blocks: number of residual blocks. expansion: width inside a
+    block over that of the stream. frequencies: number of frequencies per variable; each gives a
+    sine and a cosine. embedding: learned features per variable. sigma: standard deviation of the
+    initial frequencies, per standard deviation of the variable. dropout: rate after each map of a
+    block. activation: function inside the blocks.
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("features",)
@@ -85,7 +89,7 @@ class TableResNet(Backbone):
         """(B, F) → (B, width)."""
         x = jnp.asarray(inputs.x, jnp.float32)
         if self.frequencies:
-            # In float32 whatever the precision: a phase of many turns keeps no digit in bfloat16.
+            # Always in float32: a phase of many turns has no significant digit in bfloat16.
             embed = PeriodicEmbedding(self.frequencies, self.embedding, self.sigma)
             x = jnp.concatenate([x, embed(x).reshape(x.shape[0], -1)], axis=1)
         h = nn.Dense(self.width, kernel_init=HE, dtype=self.dtype)(x.astype(self.dtype))

@@ -1,1 +1,1 @@
-"""Plots and the HTML report, made from prediction and metric files only."""
+"""Plots and the HTML report, made only from result files."""

@@ -1,4 +1,4 @@
-"""What a page shows of evaluations, by their kind."""
+"""The chapters of a page, one for each kind of evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rootloom.report.regression.chapter import Regression
 
 
 class Chapter(Protocol):
-    """All that a page shows of the methods' results.
+    """The part of a page with the methods' results.
 
     template: defines the macros `headline` (a sentence), `results` (the table of the summary),
     `note` (below it), `links` and `body` (sections), each of which takes the chapter.
@@ -34,7 +34,7 @@ CHAPTERS: dict[str, Callable[[Sequence[Evaluation], Mapping[str, Line]], Chapter
 
 
 def chapter_of(evaluations: Sequence[Evaluation], lines: Mapping[str, Line]) -> Chapter:
-    """The chapter of these evaluations; refuses ones that do not belong together."""
+    """The chapter for these evaluations; raises an error if they do not belong together."""
     if not evaluations:
         raise DataError("report", expected="an evaluation or more", found="none")
     first = evaluations[0]

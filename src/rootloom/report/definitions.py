@@ -1,4 +1,4 @@
-"""What a dataset's file says of its rows, as text: selection, classes, splits, expressions."""
+"""The content of a dataset's file as text: selection, classes, splits, expressions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Words = Mapping[str, Any]
 
 
 def facts(words: Words) -> list[tuple[str, str]]:
-    """What a row is, which rows are kept, which class and which split they are in.
+    """Lines on rows, selection, classes and splits.
 
     words: "tree", "rows", "select", "identity", "splits" and "classes" of the dataset's file.
     """
@@ -33,7 +33,7 @@ def facts(words: Words) -> list[tuple[str, str]]:
 
 
 def definitions(words: Words) -> list[Definition]:
-    """All names and their expressions, then those that samples have of their own.
+    """All names and their expressions, then the expressions of single samples.
 
     words: "define", "variables", "objects", "targets", "own" by sample, and "read", the variables
     and collections by representation.

@@ -1,4 +1,4 @@
-"""Figures of the inputs' distributions, the training split beside the test split."""
+"""Plots of the inputs' distributions in the training and the test split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rootloom.report.theme import looks, styled
 
 
 def class_lines(classes: Sequence[str]) -> list[Line]:
-    """How classes are drawn, the same in all figures."""
+    """Styles of the classes, the same in all plots."""
     named = zip(classes, looks([False] * len(classes)), strict=True)
     return [Line(name, look, False) for name, look in named]
 
@@ -53,7 +53,7 @@ def distribution(one: Distribution, lines: Sequence[Line]) -> Figure:
 def distributions(
     by_representation: Mapping[str, Sequence[Distribution]], classes: Sequence[str]
 ) -> list[tuple[str, list[Picture]]]:
-    """Pictures of all inputs, by representation."""
+    """Plots of all inputs, by representation."""
     lines = class_lines(classes)
     return [
         (

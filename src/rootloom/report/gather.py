@@ -45,7 +45,7 @@ def gather(
     surveys: Sequence[str],
     manifests: Sequence[str],
 ) -> ReportInputs:
-    """Everything the page shows.
+    """Collect everything that the page shows.
 
     statistics, surveys: of every representation, in the order of the section's `representations`;
     the statistics' row counts agree. manifests: of all their packs.
@@ -101,9 +101,9 @@ def _dataset(
 
 
 def _files_in(manifests: Sequence[str]) -> dict[str, Any]:
-    """What a `DatasetSummary` says of the files in manifests of one representation or several.
+    """The fields of a `DatasetSummary` on files, from manifests of one or several representations.
 
-    Files are counted by their keys: several trees of one file may be samples, at one address.
+    Files are counted by their keys, because several trees of one file may be samples.
     """
     sizes: dict[str, int] = {}
     urls: dict[str, str] = {}
@@ -133,7 +133,7 @@ def _by_split(classes: Sequence[str], values: np.ndarray) -> dict[str, dict[str,
 def _distributions(
     surveys: Mapping[str, Survey], scales: Mapping[str, Scales]
 ) -> dict[str, list[Distribution]]:
-    """By representation; what an earlier one has as well is left out."""
+    """Distributions by representation, without those that an earlier one has."""
     shown: dict[str, list[Distribution]] = {}
     for of, survey in surveys.items():
         before = [one for several in shown.values() for one in several]
@@ -185,7 +185,7 @@ def _examples(section: Job, surveys: Mapping[str, Survey]) -> list[ClassImages]:
 def _images(
     title: str, panels: Sequence[Panel], pixels: Mapping[str, np.ndarray], word: str = ""
 ) -> list[ClassImages]:
-    """A group a panel, from the pixels (P,) of all panels of each class."""
+    """One group per panel, from the pixels (P,) of all panels of each class."""
     shown, first = [], 0
     for panel in panels:
         of_panel = slice(first, first := first + panel.pixels)
@@ -208,7 +208,7 @@ def _histories(section: Job, histories: Sequence[str]) -> list[History]:
 
 
 def _other_versions(results: Sequence[str]) -> list[str]:
-    """What was made with other versions of packages than today's, a line for each of these."""
+    """Lines on results that were made with other versions of packages than the present ones."""
     found: dict[str, list[str]] = {}
     for path in results:
         for name, (then, now) in other_versions(read(Path(path)) or {}).items():

@@ -1,4 +1,4 @@
-"""Images of the classes, means or examples, each group on a colour scale of its own."""
+"""Images of the classes, means or examples; each group has its own colour scale."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ DECADES = 4.5  # of the colour scale below the brightest pixel
 
 @styled
 def class_images(groups: Sequence[ClassImages], *, titled: bool = False) -> Figure:
-    """One row a group: the classes side by side and their colour bar.
+    """One row per group: the classes side by side and their colour bar.
 
-    titled: write each group's title above it. Raises DataError for images of another shape than
-    their panel's, or not finite.
+    titled: write each group's title above it. Raises DataError for images that have another shape
+    than their panel or are not finite.
     """
     classes = max(len(group.images) for group in groups)
     height = 2.5 + 0.2 * titled
@@ -42,13 +42,13 @@ def _draw(figure: FigureBase | SubFigure, group: ClassImages) -> None:
     panel = group.panel
     arrays = {name: _checked(group, name, image) for name, image in group.images.items()}
     brightest = max(float(image.max()) for image in arrays.values())
-    # Classes without rows, or whose negative weights cancel, are dark everywhere.
+    # Classes without rows, or with cancelling negative weights, are dark everywhere.
     logarithmic = panel.logarithmic and brightest > 0
     darkest = brightest * 10**-DECADES
     scale = LogNorm(darkest, brightest) if logarithmic else Normalize(0, max(brightest, 1e-300))
     panels = figure.subplots(1, len(arrays), squeeze=False, sharex=True, sharey=True)[0]
     for axes, (name, image) in zip(panels, arrays.items(), strict=True):
-        # Empty pixels take the lowest colour: on a logarithmic scale they have none of their own.
+        # On a logarithmic scale empty pixels get the lowest colour.
         shown = axes.imshow(
             np.maximum(image, darkest if logarithmic else 0.0),
             norm=scale,

@@ -1,4 +1,4 @@
-"""What a report is made of: results read from files, never a model."""
+"""The content of a report: results read from files, never a model."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class Distribution:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """rows: split → class → number. weights: None in a report that knows no statistics.
+    """rows: split → class → number. weights: None in a report without statistics.
 
-    facts: what a row is, which are kept and how they are divided, in words. definitions: of all
+    facts: rows, selection, classes and splits in words. definitions: of all
     quantities. distributions: of the inputs, by representation. examples: an image of one row of
     each class.
     unclassified: selected rows that belong to no class.
-    quarantined: file → reason. quarantined_share, quarantined_bytes: of the files and of their
-    bytes, 0 … 1. How many events a damaged file was meant to hold is not known; its share of the
-    bytes is the nearest to it.
+    quarantined: file → reason. quarantined_share, quarantined_bytes: share of the files and of
+    their bytes, 0 … 1. The number of events in a damaged file is unknown; its share of the bytes is
+    the best estimate.
     """
 
     name: str
@@ -77,7 +77,7 @@ class DatasetSummary:
 
 @dataclass(frozen=True)
 class Expected:
-    """A published figure. metric: "auc", "accuracy" or "r50" (1/ε_B at ε_S = 50 %), any case."""
+    """A published value. metric: "auc", "accuracy" or "r50" (1/ε_B at ε_S = 50 %), in any case."""
 
     method: str
     metric: str
@@ -88,9 +88,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class History:
-    """How one training went; every sequence has one entry an epoch.
+    """The log of one training; every sequence has one entry per epoch.
 
-    planned: epochs that there would have been without early stopping; None if unknown.
+    planned: number of epochs without early stopping; None if unknown.
     wait_share: share of the wall time in which the device waited for input; None if unknown.
     """
 
@@ -128,8 +128,8 @@ _OF_ALL = ("seconds", "waiting", "planned")
 def read_history(path: str | Path, method: str, member: int) -> History:
     """A training log of JSON lines; raises ResultError naming the file.
 
-    A line with "epoch" is an epoch, of which "training_loss" and "loss" (validation) are taken; a
-    line with "seconds", "waiting" (a share) and "planned" (epochs) tells of the whole training.
+    A line with "epoch" has "training_loss" and "loss" (validation) of an epoch; a line with
+    "seconds", "waiting" (a share) and "planned" (epochs) is for the whole training.
     """
     epochs: list[dict[str, Any]] = []
     totals: dict[str, Any] = {}

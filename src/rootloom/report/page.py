@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs nothing else, and its main figures as PNG files."""
+"""The report: one self-contained HTML page, and its main plots as PNG files."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from rootloom.system.atomic import write_bytes, write_text
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
     """Write the page, and beside it its chapter's figures and the average images, if any.
 
-    Every file appears whole or not at all. Returns their paths, the page first. Raises DataError
-    when there is nothing to report or the evaluations do not belong together.
+    Every file is complete or absent. Returns their paths, the page first. Raises DataError
+    if there is nothing to report or the evaluations do not belong together.
     """
     path = Path(path)
     lines = method_lines(inputs)
@@ -85,7 +85,7 @@ def _weights_used(inputs: ReportInputs) -> str:
 
 
 def method_lines(inputs: ReportInputs) -> dict[str, Line]:
-    """How each method is drawn, in the order given; baselines, without a log, dashed."""
+    """The style of each method, in the given order; dashed for baselines, which have no log."""
     trained = {history.method for history in inputs.histories}
     names = [e.method for e in inputs.evaluations]
     names += [method for method in sorted(trained) if method not in names]

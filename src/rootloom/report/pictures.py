@@ -1,4 +1,4 @@
-"""Figures as they stand on the page."""
+"""Plots as parts of the page."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rootloom.report.theme import as_svg
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure on the page. svg: safe markup; caption: plain text."""
+    """A plot on the page. svg: safe markup; caption: plain text."""
 
     svg: Markup
     caption: str = ""
 
 
 def picture(figure: Figure, name: str, alt: str, caption: str = "") -> Picture:
-    """A figure for the page. name: unique there; alt: what it shows, in words."""
+    """A plot for the page. name: unique there; alt: its description in words."""
     return Picture(Markup(as_svg(figure, name, alt)), caption)

@@ -1,4 +1,4 @@
-"""Numbers as people should read them: rounded to their errors, grouped, with units."""
+"""Formatting of numbers: rounded to their errors, with grouped digits and units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ THIN = "\u2009"  # thin space: groups digits, and keeps ± from breaking a line
 
 
 def places(error: float) -> int:
-    """Decimal places that the error deserves; negative means tens, hundreds, …
+    """Decimal places for an error; negative means tens, hundreds, …
 
     The Particle Data Group's rule (Review of Particle Physics, Introduction §5.3): of the three
     leading digits of the error, 100–354 keep two digits, 355–949 keep one, and 950–999 are rounded
@@ -31,9 +31,9 @@ def fixed(value: float, decimals: int) -> str:
 
 
 def measurement(value: float | None, *errors: float | None) -> str:
-    """`value ± error ± …`, all rounded as the first positive error deserves; "–" for None.
+    """`value ± error ± …`, all rounded to the first positive error; "–" for None.
 
-    A value without a positive error keeps two digits: more would claim to be known.
+    A value without a positive error gets two digits, because more would suggest a precision.
     """
     if value is None:
         return "–"
@@ -47,7 +47,7 @@ def measurement(value: float | None, *errors: float | None) -> str:
 
 
 def bare(value: float) -> str:
-    """A value of which no error is known: two digits, of what it lacks to 1 where that is less."""
+    """A value without an error: two digits of it, or of 1 − value if that is smaller."""
     lacking = 1 - value
     if 0 < lacking < value:
         return fixed(value, 1 - Decimal(repr(float(f"{lacking:.1e}"))).adjusted())
@@ -55,9 +55,9 @@ def bare(value: float) -> str:
 
 
 def above(limit: float) -> str:
-    """`> limit` of a lower limit, rounded down: what is printed holds as well.
+    """`> limit` for a lower limit, rounded down so that the printed limit holds.
 
-    Two or three digits: of the limit, or of what it lacks to 1 where that is less.
+    Two or three digits of the limit, or of 1 − limit if that is smaller.
     """
     lacking = 1 - limit
     decimals = places(min(limit / 10, lacking) if 0 < lacking < limit else limit / 10)
@@ -66,20 +66,20 @@ def above(limit: float) -> str:
 
 
 def significant(value: float, digits: int) -> str:
-    """A number to so many significant digits, without an exponent."""
+    """A number with so many significant digits, without an exponent."""
     # Through the exponential format, because rounding can carry into a new leading digit.
     exact = Decimal(f"{value:.{digits - 1}e}")
     return fixed(float(exact), digits - 1 - (exact.adjusted() if exact else 0))
 
 
 def grouped(number: float) -> str:
-    """A count, digits grouped by thousands; one decimal place where it is not whole and small."""
+    """A count, digits grouped by thousands; one decimal place if it is small and not whole."""
     whole = round(number)
     return fixed(number, 1) if abs(number - whole) > 0.05 and number < 10 else fixed(whole, 0)
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them; "–" for None."""
+    """A time in seconds, minutes or hours; "–" for None."""
     if seconds is None:
         return "–"
     if seconds < 59.95:
@@ -92,7 +92,7 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent with two significant digits, and never an unearned 0 or 100."""
+    """A share in per cent with two significant digits; never rounded to 0 or 100."""
     value = 100 * share
     if 0 < value < 0.01:
         return f"<{THIN}0.01{THIN}%"

@@ -1,4 +1,4 @@
-"""Tables of every report: text ready to be printed."""
+"""Tables of every report, as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rootloom.report.rounding import THIN, above, duration, grouped, measurement
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure, what stands small below it, and what the pointer reveals."""
+    """A value, a small text below it, and a text shown at the pointer."""
 
     value: str
     detail: str = ""
@@ -26,14 +26,15 @@ class Cell:
 
 
 def parameters_of(evaluation: Evaluation) -> str:
-    """How many parameters a method has, "–" where that is unknown."""
+    """Number of parameters of a method, "–" if unknown."""
     return "–" if evaluation.parameters is None else grouped(evaluation.parameters)
 
 
 def with_errors(found: Measurement) -> str:
-    """Value, statistical error and spread over members; a lower limit where that is all there is.
+    """Value, statistical error and spread over members; or a lower limit.
 
-    A spread beside no statistical error has a dash before it: one ± is the statistical error.
+    Without a statistical error there is a dash before the spread, because the first ± is always
+    the statistical error.
     """
     if found.statistical is None and found.at_least is not None:
         return above(found.at_least)
@@ -44,12 +45,12 @@ def with_errors(found: Measurement) -> str:
 
 
 def with_reason(found: Measurement) -> str:
-    """The same, and why there is no error."""
+    """The same, with the reason if there is no error."""
     return with_errors(found) + (f" ({found.why})" if found.why else "")
 
 
 def reasons(figures: Iterable[tuple[str, Measurement]]) -> list[str]:
-    """Why figures have no error or no value, each reason once, with the figures it is of."""
+    """Why metrics have no error or no value: each reason once, with its metrics."""
     names: dict[str, list[str]] = {}
     for name, found in figures:
         if found.why:
@@ -59,7 +60,7 @@ def reasons(figures: Iterable[tuple[str, Measurement]]) -> list[str]:
 
 @dataclass(frozen=True)
 class ExpectedRow:
-    """A published figure beside ours."""
+    """A published value and ours."""
 
     method: str
     metric: str
@@ -72,7 +73,7 @@ class ExpectedRow:
 def expected_rows(
     expected: Sequence[Expected], evaluations: Sequence[Evaluation]
 ) -> list[ExpectedRow]:
-    """Published and obtained figures side by side, "–" where there is none of ours."""
+    """Published and obtained values, "–" if there is none of ours."""
     by_method = {e.method: e for e in evaluations}
     rows = []
     for entry in expected:
@@ -92,7 +93,7 @@ def expected_rows(
 
 
 def in_unit(title: str, unit: str) -> str:
-    """A heading with the unit of what stands below it."""
+    """A heading with its unit."""
     return f"{title}, {unit}" if unit else title
 
 
@@ -126,7 +127,7 @@ def _difference(entry: Expected, found: Measurement | None) -> str:
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """How one training went."""
+    """Summary of one training."""
 
     line: Line
     member: int
@@ -137,7 +138,7 @@ class TrainingRow:
 
 
 def training_rows(histories: Sequence[History], lines: dict[str, Line]) -> list[TrainingRow]:
-    """One row a training, in the order given."""
+    """One row per training, in the given order."""
     rows = []
     for history in histories:
         losses = np.asarray(history.validation_loss, dtype=float)
@@ -171,7 +172,7 @@ class SplitRow:
 
 
 def split_rows(dataset: DatasetSummary) -> list[SplitRow]:
-    """One row a split."""
+    """One row per split."""
     return [
         SplitRow(
             split,

@@ -1,6 +1,6 @@
-"""One look for figures and page, in light and dark.
+"""The style of plots and page, in light and dark.
 
-Figures are drawn once in the light colours. On the page they are inline SVG in which each of these
+Plots are drawn once in the light colours. On the page they are inline SVG in which each of these
 colours is a CSS variable, so that they follow the reader's scheme and print dark on white.
 """
 
@@ -39,8 +39,8 @@ COLOURS = {
 }
 INK, MUTED, GRID, NEUTRAL = (COLOURS[name][0] for name in ("ink", "muted", "grid", "neutral"))
 SERIES = tuple(light for name, (light, _) in COLOURS.items() if re.fullmatch(r"s\d", name))
-# Lines that share a pattern, so that no two of them are told apart by confusable colours.
-ALIKE = len(SERIES) // 2
+# Number of lines with the same pattern, so that none of them have confusable colours.
+LINES_PER_PATTERN = len(SERIES) // 2
 # Shapes of points, as Matplotlib names them, and their outlines about (18, 6) for the page.
 MARKERS = {
     "o": "M14.5 6a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z",
@@ -53,7 +53,7 @@ MARKERS = {
     "L16.2 9.6L14.4 7.8L16.2 6z",
     "p": "M18 2L22 4.9L20.5 9.6L15.5 9.6L14 4.9z",
 }
-OWN_MARKER = "p"  # of what is no method
+OWN_MARKER = "p"  # for lines that are not methods
 _OF_METHODS = tuple(marker for marker in MARKERS if marker != OWN_MARKER)
 
 _RC: Any = {
@@ -105,20 +105,20 @@ class Look:
 
 
 def looks(baseline: Sequence[bool]) -> list[Look]:
-    """A look for each method, no two alike; baselines are dashed, the others solid while few.
+    """A different style for each method; baselines are dashed, the others solid if there are few.
 
-    Colours run on from method to method. Every four trained ones, and every four baselines, take
-    another pattern: a long stroke with one more dot than the last, or one more short dash. Every
-    four methods take another marker, so that points without a line are told apart as well.
+    Each method has the next colour. After every four networks, and every four baselines, the
+    pattern changes: a long stroke with one more dot than before, or one more short dash. After
+    every four methods the marker changes, to distinguish points without a line.
     """
-    # Networks first: the colours of a kind must be consecutive for its patterns to keep apart.
+    # Networks first: methods with the same kind of pattern must have consecutive colours.
     order = sorted(range(len(baseline)), key=lambda number: baseline[number])
     trained = len(baseline) - sum(baseline)
     found = {
         number: Look(
             SERIES[place % len(SERIES)],
             _dashes(place - trained if baseline[number] else place, dashed=baseline[number]),
-            _OF_METHODS[place // ALIKE % len(_OF_METHODS)],
+            _OF_METHODS[place // LINES_PER_PATTERN % len(_OF_METHODS)],
         )
         for place, number in enumerate(order)
     }
@@ -126,7 +126,7 @@ def looks(baseline: Sequence[bool]) -> list[Look]:
 
 
 def _dashes(place: int, *, dashed: bool) -> tuple[float, ...]:
-    more = place // ALIKE
+    more = place // LINES_PER_PATTERN
     if dashed:
         return (3.7, 1.6, *(1.6, 1.6) * more)
     return (6.4, 1.6, *(1.0, 1.6) * more) if more else ()
@@ -138,7 +138,7 @@ def style() -> Any:
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Let a drawing function run in our style."""
+    """Run a drawing function in our style."""
 
     @wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:

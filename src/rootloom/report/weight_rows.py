@@ -15,9 +15,9 @@ from rootloom.types import SPLITS
 
 
 def summarise_weights(section: Mapping[str, Any], statistics: Statistics) -> WeightsSummary:
-    """The weights of a dataset.
+    """Summarise the weights of a dataset.
 
-    section: "dataset", "weighting" (fields of `Weighting`) and "weights": the dataset's own words,
+    section: "dataset", "weighting" (fields of `Weighting`) and "weights": texts of the dataset,
     "event", "training", "luminosity" and "samples" (class and cross section by name).
     """
     weighting, words = Weighting.of(section["weighting"]), section["weights"]

@@ -1,4 +1,4 @@
-"""Which weights the rows of a dataset have, and what they do to its statistics: text to print."""
+"""Tables of the weights of a dataset and their effect on its statistics, as text."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One sample: what its files hold, and what its event weights are multiplied by, as text.
+    """One sample as text: entries and sums of its files, and the factor on its event weights.
 
-    selected: sum of the event weights of the rows that are kept, scaled.
+    selected: sum of the scaled event weights of the selected rows.
     """
 
     name: str
@@ -39,7 +39,7 @@ class SampleRow:
 
 @dataclass(frozen=True)
 class WeightsSummary:
-    """event, training: the two weights in words. capped: sentences on reweighting left undone."""
+    """event, training: the two weights in words. capped: sentences on incomplete reweighting."""
 
     event: str
     training: str
@@ -49,10 +49,10 @@ class WeightsSummary:
 
 
 def weight_words(weights: Sequence[str]) -> str:
-    """By which weights the figures of a page are, as a sentence; empty for event weights."""
+    """A sentence on the weights of a page's metrics; empty for event weights."""
     if "training" not in weights:
         return ""
     return (
-        "All figures are by training weights: classes and spectra count as in training, after "
-        "balance and reweighting, not as events do."
+        "All metrics use training weights: classes and spectra count as in training, after "
+        "balance and reweighting, and not by event weights."
     )

@@ -47,12 +47,14 @@ class JetImage(Representation):
     """(B, pixels, pixels, C) images; rows grow with φ, columns with y: plot with origin="lower".
 
     objects:    the constituents; they declare px, py, pz, e in GeV.
-    select:     a column of theirs: only those where it is not 0 are drawn; None draws all.
-    pixels:     pixels a side; the image covers ±half_width in y and φ about the centre.
+    select:     a column of the constituents: only those where it is not 0 are used; None: all.
+    pixels:     number of pixels per side.
+    half_width: the image covers ±half_width in y and φ around the centre.
     centre:     "leading_subjet" (kT subjets of `subjet_radius`, hardest in pT), "jet_axis" (the
                 selected constituents' sum) or "none" (y = φ = 0).
-    rotate:     turn the second subjet to −π/2 (straight below the centre); with one subjet, the
-                principal axis of the pT distribution, its heavier end below.
+    subjet_radius: of the kT subjets for `centre` and `rotate`.
+    rotate:     rotate the second subjet to −π/2 (straight below the centre); with one subjet, the
+                principal axis of the pT distribution, with more pT below.
     flip:       mirror left and right so that the right half holds more pT.
     channels:   "pt", and with a `charge` column "charged_pt", "neutral_pt", "charged_count".
     norm:       "none" keeps GeV, "l2" makes Σ I² = 1 over an image, "sum" makes Σ |I| = 1.
@@ -60,8 +62,9 @@ class JetImage(Representation):
                 each channel by its overall standard deviation, empty pixels stay 0; "pixel"
                 subtracts each pixel's mean and divides by its standard deviation + `scale_floor`
                 (Komiske, Metodiev, Schwartz 1612.01551 §3.2).
-    keep_bits:  mantissa bits stored of an intensity. 12 keep it to 1.2e-4, well below the few per
-                cent of a calorimeter cell, in half the bytes; 23 store it exactly.
+    scale_floor: added to the standard deviations with `scale: pixel`.
+    keep_bits:  mantissa bits stored of an intensity. 12 bits have a precision of 1.2e-4, well below
+                the few per cent of a calorimeter cell, in half the bytes; 23 are exact.
 
     A jet without (selected) constituents is an empty image, and so is padding; a jet with one is
     one bright pixel at the centre. Without a second subjet and without extent (all constituents

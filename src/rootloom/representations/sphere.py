@@ -42,26 +42,27 @@ _EVENTS_AT_A_TIME = 64  # drawn whole before they are pooled: 14 MB of a JUNO-li
 class PmtSphere(Representation):
     """(B, rings, columns + 2 wrap, 2) images of log(1 + charge) and time; row 0 is the south pole.
 
-    objects: the hits; they declare pmt, charge (photoelectrons) and time (ns). rings, equator: of
-    the detector, whose PMTs are numbered as `physics.scintillator.pmts.latitude_rings` does.
-    unrolled: "cut" shows every PMT once, a ring's in the middle of its row, zeros beside them, the
-    sphere cut open at longitude 0; "stretched" shows each ring over the whole row, every pixel the
-    PMT nearest in longitude, so that columns are longitudes and the image goes on at the other
-    side.
-    columns: of the unrolled sphere, None for as many as the equator has PMTs. pool: rows and
-    columns of a block of pixels that becomes one, the mean of those that were hit; what is left
-    over at the upper ends is dropped. Pooled images are stored as such, whole ones as hits.
-    wrap: columns of the other side repeated on both sides ("stretched" only): with as many as
-    convolutions reach, the seam at longitude 0 is like any other place.
-    turn: how images are turned about the polar axis ("stretched" only): "random" turns those of a
-    training anew in every epoch, so that no longitude is like another; "heading" turns each one
-    until its earliest light is in the middle, so that all longitudes are the same.
-    mirror: with "heading", images with more light before the middle than after it are mirrored, as
-    jet images are flipped: nature does not know the difference.
+    objects: the hits; they declare pmt, charge (photoelectrons) and time (ns). rings: latitude
+    rings of PMTs, which are numbered as in `physics.scintillator.pmts.latitude_rings`. equator:
+    PMTs of the longest ring.
+    unrolled: "cut" shows every PMT once: the sphere is cut at longitude 0, and each ring is in the
+    middle of its row, with zeros on both sides; "stretched" stretches each ring over the whole row,
+    where every pixel shows the PMT nearest in longitude, so that columns are longitudes and the
+    right edge continues at the left edge.
+    columns: of the unrolled sphere; None: as many as the equator has PMTs. pool: rows and
+    columns of a block of pixels that becomes one, the mean of those that were hit; the rest at the
+    upper ends is dropped. Pooled images are stored as images, others as hits.
+    wrap: number of columns of the other side repeated at both edges ("stretched" only); with as
+    many as convolutions reach, the network sees no seam at longitude 0.
+    turn: how images are rotated about the polar axis ("stretched" only): "random" rotates them in
+    training, differently in every epoch, so that the network learns the symmetry; "heading" rotates
+    each image until its earliest light is in the middle.
+    mirror: with "heading", images with more light left of the middle than right of it are mirrored,
+    because the physics is symmetric.
     latest: later times count as this one, ns.
 
-    A PMT with several hits shows their charge and the first of their times; one without is 0, and
-    so is padding.
+    A PMT with several hits shows their total charge and the first of their times; one without hits
+    is 0, and so is padding.
     """
 
     kind: ClassVar[str] = "image"

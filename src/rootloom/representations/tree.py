@@ -31,18 +31,18 @@ class ClusteringTree(Representation):
     """Trees with seven features a node: |p|, η, φ, E, E/E_jet, pT, θ (GeV, rad).
 
     objects:    the constituents; they declare px, py, pz, e in GeV.
-    select:     a column of theirs: only those where it is not 0 become leaves; None takes all.
-    algorithm:  what joins the constituents, all of them, whatever their distance.
+    select:     a column of the constituents: only those where it is not 0 become leaves; None: all.
+    algorithm:  how all constituents are joined, whatever their distance.
                 "kt", "cambridge_aachen", "anti_kt": sequential recombination;
                 "ascending_pt": a chain, the two hardest first and the softest last (at the root);
                 "descending_pt": a chain, the two softest first and the hardest last;
                 "random": two random nodes at a time.
-    preprocess: first turn and boost all jets to a common orientation by their kT subjets of
-                `subjet_radius`.
-    seed:       of "random"; the draws follow from it and the jet's own momenta, so that a jet has
-                the same tree wherever and whenever it is encoded.
-    keep_bits:  mantissa bits stored of a momentum component. 12 keep it to 1.2e-4, finer than any
-                detector measures a constituent, in half the bytes; 23 store it exactly.
+    preprocess: first rotate and boost all jets to a common orientation, given by their kT subjets.
+    subjet_radius: of these subjets.
+    seed:       of "random"; random numbers follow from it and the jet's momenta, so that a jet
+                always has the same tree.
+    keep_bits:  mantissa bits stored of a momentum component. 12 bits have a precision of 1.2e-4,
+                better than any detector, in half the bytes; 23 are exact.
 
     A node's left child is the harder in pT. A jet with one constituent is a tree of one leaf; a
     jet without any is one leaf of zero momentum, whose features are all 0.

@@ -1,1 +1,1 @@
-"""ROOT files in (bounded memory) and friend trees out."""
+"""Reading of ROOT files in limited memory, and writing of friend trees."""

@@ -1,4 +1,4 @@
-"""Branches as arrays, a bounded range of entries at a time, of a tree and of its friends."""
+"""Branches of a tree and its friends as arrays, a limited range of entries at a time."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ T = TypeVar("T")
 MAX_STEP = 50_000
 MAX_BYTES = 100_000_000
 
-# Decompression in threads pays where it costs more than passing the work on.
+# Threads help only for algorithms that decompress slowly.
 _THREADED = ("ZLIB", "ZSTD", "LZMA")
 _THREADS = 2
 
 
 class Chunk(NamedTuple):
-    """Entries [start, stop) and their arrays by branch name as asked for."""
+    """Entries [start, stop) and their arrays, by the requested branch names."""
 
     start: int
     stop: int
@@ -42,9 +42,9 @@ class Chunk(NamedTuple):
 class TreeFile:
     """One open tree of one file.
 
-    checksum: of its header when it was indexed; None to read whatever is there.
-    Raises ChangedError for another checksum, InputError for a tree that is not there; what uproot
-    raises for damage.
+    checksum: of its header when it was indexed; None accepts any file.
+    Raises ChangedError for another checksum, InputError for a missing tree, and uproot's errors
+    for damage.
     """
 
     def __init__(self, url: str, tree: str, checksum: str | None = None) -> None:
@@ -93,13 +93,13 @@ class TreeFile:
         return read_arrays(self._tree, self.container, chosen, start, stop, executor)
 
     def _require(self, name: str, place: Place, start: int, stop: int) -> None:
-        """Read one branch alone, to say which of several it was."""
+        """Read one branch alone, to find the one that cannot be read."""
         try:
             self._arrays([place], start, stop)
         except (RootloomError, OSError, MemoryError):
             raise
         except Exception as error:
-            # What came over a network may come whole another time.
+            # Data that were damaged on the network may be complete at the next attempt.
             kind = TransferError if is_remote(self._url) else InputError
             raise kind(
                 f"{address(self._url)}: tree '{self._name}': branch '{name}', "
@@ -115,7 +115,7 @@ class TreeFile:
 
         if self.container == "rntuple":
             return None
-        # Branches may leave it to the file.
+        # A branch without its own setting uses that of the file.
         found = {compression_of(p.source) or compression_of(self._tree.file) for p in chosen}
         if not found & set(_THREADED):
             return None
@@ -128,7 +128,7 @@ class TreeFile:
         entries = max(self.entries, 1)
         if self.container == "ttree":
             return sum(float(branch.uncompressed_bytes) for branch in sources) / entries
-        # An RNTuple's field sizes are spread over its pages: three times its share of the file.
+        # The sizes of an RNTuple's fields are not known: three times its share of the file.
         share = len(sources) / max(len(self.places), 1)
         return 3 * share * float(self._directory.file.source.num_bytes) / entries
 
@@ -138,8 +138,8 @@ def cut(
 ) -> list[tuple[int, int]]:
     """Ranges that cover [start, stop), ending at `offsets` where these lie close enough.
 
-    A range takes whole clusters up to `step` entries; a single larger cluster is taken whole up to
-    `most` entries and else cut, because memory goes first.
+    A range has whole clusters up to `step` entries. A single larger cluster is kept whole up to
+    `most` entries, and cut beyond, to limit the memory.
     """
     inner = [i for i in offsets if start < i < stop] + [stop]
     ranges, at, k = [], start, 0
@@ -158,7 +158,7 @@ def cut(
 
 
 class _Source:
-    """A tree that is opened again after a failure, and read again, where that may help."""
+    """A tree that is opened and read again after a failure, if that may help."""
 
     def __init__(
         self, stack: ExitStack, url: str, tree: str, retry: Retry, checksum: str | None
@@ -173,7 +173,7 @@ class _Source:
         return self._retry.run(self.url, lambda: self._attempt(action))
 
     def compare(self) -> None:
-        """Open a local file once more, to see whether it is still the same."""
+        """Open a local file again and raise ChangedError if it has changed."""
         if self._checksum is not None and not is_remote(self.url):
             self._close()
             self.run(lambda _: None)
@@ -194,7 +194,7 @@ class _Source:
 
 
 class _Joined:
-    """A tree with its friends: every name is found in one of them."""
+    """A tree with its friends; each name is found in one of them."""
 
     def __init__(
         self,
@@ -222,7 +222,8 @@ class _Joined:
         self._spelled = spell({**known, **own}, names, f"{url}: tree '{tree}'")
         keys = [spell(own, friend.by or (), url) for friend in friends.values()]
         self._keys = {name: path for spelled in keys for name, path in spelled.items()}
-        # Names to read: of the tree itself, keys of friends included, and of each friend.
+        # Names to read from the tree itself, including the keys of its friends, and from each
+        # friend.
         paths = dict.fromkeys(self._spelled.values())
         self._own = list(dict.fromkeys([*(p for p in paths if p in own), *self._keys.values()]))
         self._asked = {
@@ -231,11 +232,11 @@ class _Joined:
         }
 
     def steps(self, start: int, stop: int, step: int) -> list[tuple[int, int]]:
-        """As of the tree itself."""
+        """See `TreeFile.steps`, for the tree itself."""
         return self._main.run(lambda opened: opened.steps(self._own, start, stop, step))
 
     def compare(self) -> None:
-        """Raise ChangedError if a local file is not what it was when it was opened first."""
+        """Raise ChangedError if a local file has changed since it was first opened."""
         for source in (self._main, *self._friends.values()):
             source.compare()
 
@@ -302,14 +303,14 @@ def chunks(
     retry: Retry | None = None,
     checksum: str | None = None,
 ) -> Iterator[Chunk]:
-    """The branches `names` over entries [start, stop), in order; one empty chunk if none.
+    """The branches `names` over entries [start, stop), in order; one empty chunk if there is none.
 
-    friends: trees beside it, by the name that their branches have before them. checksum: as in
-    `TreeFile`; compared each time the file is opened, and once more after the last chunk, as a
-    local file may have been written over meanwhile.
-    Raises ChangedError where it differs, what `transport.remote.unreadable` says of a file, tree or
-    branch that is not there or cannot be read, and InputError for a friend whose entries
-    are not those of the tree; a remote file is opened again, and only the failed range read again.
+    friends: friend trees by the prefix of their branches. checksum: as in `TreeFile`; compared each
+    time the file is opened, and again after the last chunk, because a local file may have been
+    overwritten meanwhile. After a failure a remote file is opened again, and only the failed range
+    is read again. Raises ChangedError for another checksum, the errors of
+    `transport.remote.unreadable` for a file, tree or branch that is missing or cannot be read, and
+    InputError for a friend whose entries do not match those of the tree.
     """
     with ExitStack() as stack:
         joined = _Joined(stack, url, tree, names, friends or {}, retry or Retry(), checksum)
@@ -319,14 +320,14 @@ def chunks(
                     f"{url}: tree '{tree}'",
                     expected=f"{stop} entries, as when it was indexed",
                     found=f"{joined.entries} entries",
-                    fix="start again: the file is indexed anew",
+                    fix="start again: the file is then indexed again",
                 )
             for begin, end in joined.steps(start, stop, step) or [(start, start)]:
                 yield joined.read(begin, end)
         except ChangedError:
             raise
         except InputError:
-            joined.compare()  # what looks like damage may be half of another file
+            joined.compare()  # apparent damage may be part of another file that replaced it
             raise
         joined.compare()
 

@@ -1,4 +1,4 @@
-"""The branches of an open tree: what they are called, of what type they are, and their arrays."""
+"""The branches of an open tree: their names, types and arrays."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Source: TypeAlias = "uproot.TBranch | uproot.models.RNTuple.RField"
 
 Container = Literal["ttree", "rntuple"]
 
-# Begins the type of a branch that uproot cannot interpret: nobody is refused who does not ask.
+# Begins the type of a branch that uproot cannot interpret; an error only if it is needed.
 UNREADABLE = "unreadable: "
-# Writers put the fields of a collection of nameless records behind such a name.
+# RNTuple writers add this prefix to the fields of a collection of records without a name.
 _HIDDEN = re.compile(r"(?:_collection\d+\.)+")
 _LISTS = re.compile(
     r"\[\]|\b(?:vector|RVec|list|deque|set|multiset|map|TClonesArray|TRefArray|TObjArray)\b"
 )
 _PLAIN_BRANCH = "TBranch"
-# ROOT's letters of the types of leaves.
+# ROOT's letters for types of leaves.
 _LEAVES = {
     "B": "int8_t", "S": "int16_t", "I": "int32_t", "L": "int64_t", "F": "float", "D": "double",
     "O": "bool", "C": "char*", "G": "int64_t",
@@ -42,7 +42,7 @@ _LEAVES = {
 class Place:
     """Where the values of a name are. source: uproot's TBranch or RField.
 
-    path: of the source. leaf: of a list of leaves, or of the parts of a field; "" for all of it.
+    path: of the source. leaf: name of a leaf of a leaf-list, or of a part of a field; "" for all.
     """
 
     source: Source
@@ -51,7 +51,7 @@ class Place:
 
 
 def places(tree: Tree, container: Container) -> dict[str, Place]:
-    """Name → place, in the file's order; of two with one name the first, as ROOT finds them.
+    """Name → place, in the file's order; the first of two with the same name, as in ROOT.
 
     Names are full paths, "muon/muon.pt" for a branch inside another and "reco.x" for a leaf.
     Types are not looked at: they take a second for a thousand branches.
@@ -63,7 +63,7 @@ def places(tree: Tree, container: Container) -> dict[str, Place]:
 
 
 def types(found: dict[str, Place]) -> dict[str, str]:
-    """Name → type as ROOT spells it, `[]` behind it for each collection that it lies in.
+    """Name → type as in ROOT, with `[]` for each collection around it.
 
     A branch that uproot cannot interpret has a text that begins with `UNREADABLE`.
     """
@@ -71,7 +71,7 @@ def types(found: dict[str, Place]) -> dict[str, str]:
 
 
 def is_jagged(kind: str) -> bool:
-    """Whether a type holds lists of any length an entry."""
+    """Whether a type has a list of variable length per entry."""
     return _LISTS.search(kind) is not None and not kind.startswith(UNREADABLE)
 
 
@@ -88,10 +88,10 @@ def require_readable(kind: str, where: str, name: str) -> None:
 
 
 def compression_of(source: Source | uproot.reading.CommonFileMethods) -> str:
-    """Name of the algorithm that a branch or file was set to; "" where that says nothing.
+    """Name of the compression algorithm set for a branch or file; "" if unknown.
 
-    What basket was compressed how stands in the basket; these flags promise nothing: ROOT leaves -1
-    in the branches of a tree that was made in memory.
+    The setting is only a hint, since each basket has its own: ROOT leaves -1 in the branches of a
+    tree that was made in memory.
     """
     try:
         found = source.compression
@@ -108,7 +108,7 @@ def _branches(tree: uproot.TTree) -> Iterator[tuple[str, Place]]:
 
 
 def _leaves(branch: uproot.TBranch) -> list[tuple[str, str]]:
-    """Names of a branch's leaves, where they say more than its own, and what to take of it."""
+    """Names of a branch's leaves, if they differ from its own, and what to read for each."""
     if branch.classname != _PLAIN_BRANCH:
         return []
     names = [leaf.member("fName") for leaf in branch.member("fLeaves")]
@@ -136,7 +136,7 @@ def _type(place: Place) -> str:
         interpretation = source.interpretation
         if isinstance(interpretation, Exception):
             raise interpretation
-    except Exception as error:  # uproot's own, and whatever its parsers of titles stumble over
+    except Exception as error:  # uproot's own errors, and any error of its parsers of titles
         return UNREADABLE + _reason(error)
     if place.leaf:
         return _type_of_leaf(source, place.leaf)
@@ -217,9 +217,10 @@ def read_arrays(
 
 
 def _read_fields(chosen: list[Place], start: int, stop: int) -> dict[Place, ak.Array]:
-    """A collection's fields come together, so that its lengths are read once.
+    """Read fields of one collection together, so that its lengths are read once.
 
-    The whole ntuple is never asked: uproot's search takes time quadratic in its fields.
+    The fields are not searched in the whole RNTuple, because uproot's search takes time quadratic
+    in their number.
     """
     groups: dict[str, dict[str, Place]] = {}
     for place in chosen:

@@ -1,4 +1,4 @@
-"""The headers of a pack's files as one JSON file, and the files that cannot be read."""
+"""The headers of a pack's files in one JSON file, and which files cannot be read."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class _Content(TypedDict):
 class Catalogue:
     """Headers, or reasons why there is none, by the files' keys.
 
-    An "identity" tells one content of a file, and one way of looking at it, from another. The
-    branches, which the files of a data set have in common, are stored once.
+    An "identity" changes with the content of a file and with the way it is read. The
+    branches, which are the same for all files of a data set, are stored once.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Catalogue:
 
     @classmethod
     def read(cls, path: str | Path) -> Catalogue:
-        """What a file holds; nothing without one. Raises ResultError when it is damaged."""
+        """Read a catalogue; empty if there is no file. Raises ResultError if it is damaged."""
         if not Path(path).exists():
             return cls()
         return read_json(path, "the headers of a pack of files", cls._of)
@@ -70,12 +70,12 @@ class Catalogue:
         return found
 
     def write(self, path: str | Path, provenance: Mapping[str, object]) -> None:
-        """Write it whole or not at all."""
+        """Write the catalogue atomically."""
         content = {"files": self._files, "branches": self._branches, "provenance": provenance}
         write_json(path, content)
 
     def has(self, key: str, identity: str) -> bool:
-        """Whether this very content was looked at, be it that it was set aside."""
+        """Whether this content of the file was examined before, even if it was set aside."""
         return key in self._files and self._files[key]["identity"] == identity
 
     def add(self, key: str, identity: str, header: Header, sample: str = "") -> None:
@@ -84,20 +84,20 @@ class Catalogue:
         self._files[key] = {"identity": identity, "header": fields, "sample": sample}
 
     def set_aside(self, key: str, identity: str, reason: str) -> None:
-        """Why a file cannot be read."""
+        """Record why a file cannot be read."""
         self._files[key] = {"identity": identity, "quarantined": reason}
 
     def set_aside_lacking(self, key: str, identity: str, refusal: LackError, sample: str) -> None:
-        """What a file of a sample lacks."""
+        """Record what a file of a sample lacks."""
         self.set_aside(key, identity, str(refusal))
         self._files[key] |= {"sample": sample, "lacks": list(refusal.names)}
 
     def keep_aside(self, key: str, known: Catalogue) -> None:
-        """What another catalogue says of a file that was set aside."""
+        """Copy the entry of a file that was set aside from another catalogue."""
         self._files[key] = known._entry(key)
 
     def lacks(self) -> Iterator[tuple[str, frozenset[str], str]]:
-        """Sample, names of what is lacking, and the reason, of each file that could be opened."""
+        """Sample, missing names and reason, for each file that lacks a branch or tree."""
         for entry in self._files.values():
             if "sample" in entry:
                 lacking = frozenset(entry.get("lacks", ()))
@@ -116,7 +116,7 @@ class Catalogue:
         return reason
 
     def _noted(self, fields: Fields) -> _Fields:
-        """A header with a digest in place of its branches, and so its friends'."""
+        """A header with digests in place of its branches and those of its friends."""
         text = json.dumps(fields["branches"], sort_keys=True)
         digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         self._branches[digest] = fields["branches"]
@@ -140,7 +140,7 @@ class Catalogue:
 
 
 def require_somewhere(paths: Iterable[str | Path], where: str) -> None:
-    """Refuse a branch or tree that no file of its sample has: no file is at fault.
+    """Refuse a branch or tree that no file of its sample has; then its name is wrong.
 
     paths: catalogues of all packs, read one at a time. where: names the data set.
     Raises ConfigError with the nearest names.
@@ -165,9 +165,9 @@ def require_somewhere(paths: Iterable[str | Path], where: str) -> None:
 
 
 def aside_before(key: str, url: str, reason: str | None, on_bad_file: str) -> dict[str, InputError]:
-    """The refusal, by the file's key, of a file that was set aside before; none where it may be.
+    """The error, by the file's key, for a file that was set aside before; empty if it may stay so.
 
-    It is not looked at again as long as it looks the same: what follows was made without it.
+    The file is not read again as long as it has not changed: later results were made without it.
     """
     if on_bad_file != "fail":
         return {}
@@ -175,13 +175,13 @@ def aside_before(key: str, url: str, reason: str | None, on_bad_file: str) -> di
         url,
         expected="a readable file with the branches that the dataset names",
         found=f"it was set aside by an earlier run: {reason}",
-        fix="mend or remove it; or run `rootloom retry`, to look at it again as it is",
+        fix="repair or remove it, or run `rootloom retry` to read it again as it is",
     )
     return {key: refusal}
 
 
 def quarantine(refusals: Mapping[str, InputError], files: int, on_bad_file: str) -> None:
-    """Report files that cannot be read: refused together, or set aside with a line each."""
+    """Report files that cannot be read: as one error, or as set aside with one line each."""
     if not refusals:
         return
     if on_bad_file == "fail":
@@ -192,7 +192,7 @@ def quarantine(refusals: Mapping[str, InputError], files: int, on_bad_file: str)
             f"{len(refusals)} of {files} files",
             expected="readable files with the branches that the dataset names",
             found="\n".join(str(refusal) for refusal in refusals.values()),
-            fix="mend or remove them, or set `on_bad_file: quarantine`",
+            fix="repair or remove them, or set `on_bad_file: quarantine`",
         )
     for key, refusal in refusals.items():
         print(f"set aside '{key}': {refusal}")

@@ -1,4 +1,4 @@
-"""Showers in a tree: what is known of the particle, and the calorimeter's cells as lists."""
+"""Showers as rows of a tree: columns of the particle, and lists of calorimeter cells."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TREE = "showers"
 def cell_rows(
     columns: Mapping[str, np.ndarray], cells: np.ndarray, segmentation: Segmentation
 ) -> Rows:
-    """Energies of all cells (N, cells) in GeV as lists of those that are not empty.
+    """Rows of a tree from the energies of all cells (N, cells), GeV, with lists of non-empty cells.
 
-    Branches: those of `columns`, (N,) each; ncell, and of each cell cell_id, cell_layer, cell_x and
-    cell_y in mm, cell_energy in GeV.
+    Branches: those of `columns`, (N,) each; ncell; and for each cell cell_id, cell_layer, cell_x
+    and cell_y in mm, cell_energy in GeV.
     """
     event, number = np.nonzero(cells)
     x, y = segmentation.centres

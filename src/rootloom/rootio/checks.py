@@ -1,4 +1,4 @@
-"""What rows must be like: one class and one split each, finite, equal lengths in a collection."""
+"""Checks of rows: one class and one split each, finite values, equal lengths in a collection."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def exclusive(
     url: str,
     judged: np.ndarray,
 ) -> np.ndarray:
-    """The number of the one alternative that holds in each row, -1 where none does; (R,) int32.
+    """Index of the one alternative that is true in each row, -1 if none is; (R,) int32.
 
-    flags: name and truth (R,) of each alternative, None for one that cannot hold; entry: (R,).
-    Raises DataError, naming the first row, where two hold in a row that is `judged`, (R,) bool.
+    flags: name and truth (R,) of each alternative, None for one that cannot be true; entry: (R,).
+    Raises DataError, naming the first row, if two are true in a row that is `judged`, (R,) bool.
     """
     chosen = np.full(len(entry), -1, np.int32)
     for index, (name, here) in enumerate(flags):
@@ -42,7 +42,7 @@ def exclusive(
 def undefined(block: RowBlock) -> np.ndarray:
     """Rows of no class that cannot be scored: an input is not finite in float32; (R,) bool.
 
-    Nothing is refused for them: they are where an expression need not be defined.
+    They are not an error: in such rows an expression need not be defined.
     """
     found: np.ndarray = np.zeros(len(block), np.bool_)
     free = block.label == NO_CLASS
@@ -89,7 +89,7 @@ def _row_of(column: Column, values: np.ndarray) -> np.ndarray:
 
 
 def _all_finite(values: np.ndarray) -> bool:
-    # A sum is several times faster than a mask, and finite only if all its terms are.
+    # A sum is several times faster than a mask, and finite only if all terms are.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(np.sum(values))) or bool(np.isfinite(values).all())
 
@@ -108,7 +108,7 @@ def check_lengths(block: RowBlock, objects: Mapping[str, Iterable[str]], url: st
                     f"{url}: entry {block.entry[row]}: '{collection}'",
                     expected=f"as many '{name}' as '{first}'",
                     found=f"{column.counts()[row]} and {reference.counts()[row]}",
-                    fix="describe them as two collections",
+                    fix="declare them as two collections",
                 )
 
 
@@ -116,7 +116,7 @@ def whole_numbers(values: np.ndarray, entry: np.ndarray, where: str) -> np.ndarr
     """Numbers (R,) of any type as int64; unsigned ones beyond its range keep their bits.
 
     entry: (R,). Raises DataError, naming the entry, for a number that is not whole or, as a float,
-    so large that its neighbour could be meant.
+    too large to be exact.
     """
     if values.dtype.kind == "f":
         limit = 2.0 ** (np.finfo(values.dtype).nmant + 1)
@@ -127,6 +127,6 @@ def whole_numbers(values: np.ndarray, entry: np.ndarray, where: str) -> np.ndarr
                 f"{where}, entry {entry[row]}",
                 expected="a whole number, exact in its type",
                 found=f"{values[row]} ({values.dtype})",
-                fix="name events by integer branches, such as run, luminosityBlock, event",
+                fix="use integer branches, such as run, luminosityBlock, event",
             )
     return values.astype(np.int64)

@@ -35,7 +35,7 @@ EVENT = "event"
 
 
 class ClassRule(NamedTuple):
-    """Rows where `where` is true, of files of this class if `by_file`, belong to class `name`."""
+    """Rows of class `name`: `where` is true, and if `by_file` the file is of the class."""
 
     name: str
     where: str | None = None
@@ -43,7 +43,7 @@ class ClassRule(NamedTuple):
 
 
 class FriendRule(NamedTuple):
-    """A tree beside the one that is read; by: see `Friend`."""
+    """A friend tree; by: see `Friend`."""
 
     tree: str
     by: tuple[str, ...] | None = None
@@ -54,20 +54,20 @@ class RowReader:
     """Reads the rows a dataset describes.
 
     tree: name of the TTree or RNTuple. rows: "event", or the collection ("Jet") whose objects are
-    rows. variables: name → expression, one number a row; of an event where rows are objects, it is
-    repeated. objects: collection → name → expression, jagged, equal lengths in a collection.
+    rows. variables: name → expression, one number per row; a value of the event is repeated for
+    its objects. objects: collection → name → expression, jagged, equal lengths in a collection.
     select: expression, true for the rows to keep. classes: rows that match none are dropped, unless
-    they are asked for.
-    weight: expression of the event weight, 1 when None. training_weight: expression of what takes
-    the place of its absolute value in training. sum_of_weights: (tree, branch) whose sum is that of
-    the event weights before any selection; None: it is counted. splits: split → expression, true
-    for its events, one value an event; rows for which none is true have no split yet. targets: like
-    variables; their columns are called "target.<name>". identity: expressions, one whole number an
-    event each, which together name it; without any its entry does. friends: trees beside it, by the
-    name that their branches have before them. mentions: further expressions that say which branches
+    they are requested.
+    weight: expression of the event weight, 1 if None. training_weight: expression that replaces
+    its absolute value in training. sum_of_weights: (tree, branch) whose sum is that of the event
+    weights before any selection; None: it is computed. splits: split → expression, one value per
+    event, true for its events; rows for which none is true have no split yet. targets: like
+    variables; their columns are called "target.<name>". identity: expressions, one whole number per
+    event each, which together identify the event; without them its entry does. friends: friend
+    trees by the prefix of their branches. mentions: further expressions that show which branches
     the row collection has. counter: the jagged branch that counts an entry's rows; None until a
-    file's types are known. defined: names that the dataset gave to intermediate quantities, of
-    which nothing is left in the expressions.
+    file's types are known. defined: names of the dataset's intermediate quantities, which are
+    already written out in the expressions.
     """
 
     tree: str
@@ -89,12 +89,12 @@ class RowReader:
     retry: Retry = field(default_factory=Retry)
 
     def fitted(self, branches: Collection[str], url: str = "") -> RowReader:
-        """The reader of a file with these branches: `branch("a", "b")` is the first that is there.
+        """The reader for a file with these branches; `branch("a", "b")` is the first that exists.
 
-        branches: full paths, with their types where these are known. url: of the file, for
-        refusals. Raises InputError where none of the alternatives is there, or a branch is not
-        there whose name is like one that the dataset defines; ConfigError where nothing counts the
-        objects that are rows, and for a defined name that is one of a branch.
+        branches: full paths, with their types if these are known. url: of the file, for
+        messages. Raises InputError if none of the alternatives exists, or if a missing branch has a
+        name similar to one that the dataset defines; ConfigError if no branch counts the
+        objects that are rows, and for a defined name that is also a branch.
         """
         with naming(address(url)):
             return self._fitted(branches)

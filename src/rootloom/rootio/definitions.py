@@ -1,6 +1,6 @@
-"""Intermediate quantities of a dataset, written out in its expressions before any job sees them.
+"""Intermediate quantities of a dataset are substituted in its expressions before any job starts.
 
-A job's fingerprint then holds what its own expressions need and nothing else.
+The fingerprint of a job then contains only what its own expressions need.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Reader = Mapping[str, Any]
 
 
 def written_out(reader: Reader, definitions: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a RowReader without any of the names in `definitions`."""
+    """The fields of a RowReader with all names in `definitions` substituted."""
     return _rewritten(reader, lambda _, text: inlined(text, definitions))
 
 
 def expressions(reader: Reader) -> list[tuple[str, str]]:
-    """All expressions of a reader, each with its place, such as "variables.pt"."""
+    """All expressions of a reader, each with its key, such as "variables.pt"."""
     found: list[tuple[str, str]] = []
 
     def note(place: str, text: str) -> str:
@@ -35,7 +35,7 @@ def expressions(reader: Reader) -> list[tuple[str, str]]:
 def _rewritten(reader: Reader, one: Callable[[str, str], str]) -> dict[str, Any]:
     """The fields of a RowReader with `one(place, text)` in place of each of its expressions.
 
-    Those that name the row collection are asked in this order which branch counts rows.
+    In this order, expressions that name the row collection decide which branch counts rows.
     """
 
     def at(place: str, text: str | None) -> str | None:
@@ -61,7 +61,7 @@ def _rewritten(reader: Reader, one: Callable[[str, str], str]) -> dict[str, Any]
 def check_definitions(
     definitions: Mapping[str, str], functions: Mapping[str, Signature], where: str
 ) -> None:
-    """Refuse names that no expression can name, expressions outside the language, and circles."""
+    """Refuse invalid names, expressions outside the language, and circular definitions."""
     for name, text in definitions.items():
         if not name.isidentifier() or keyword.iskeyword(name):
             raise ConfigError(
@@ -77,7 +77,7 @@ def check_definitions(
 def check(
     text: str, definitions: Mapping[str, str], functions: Mapping[str, Signature], where: str
 ) -> None:
-    """Refuse an expression outside the language, as it is written and once written out.
+    """Refuse an expression outside the language, before and after substitution.
 
     functions: those that it may call.
     """

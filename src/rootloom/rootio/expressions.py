@@ -5,7 +5,7 @@ RNTuple writes them), `branch("any name")`, `branch("a", "b")` for the first tha
 `x[:, 0]`, `x[:, :3]`, `x[:, :, 0]`, `x[mask]`, words compared with branches of words, and the
 functions of `rootloom.rootio.functions`. docs/expressions.md has all of it.
 
-Values are those of real arithmetic: nothing wraps around, nothing is rounded to fewer than 53 bits.
+Integers never overflow, and nothing is rounded to fewer than 53 bits.
 """
 
 from __future__ import annotations
@@ -66,16 +66,16 @@ _ARITHMETIC: dict[type[ast.operator], _Pair] = {
     ast.Pow: operator.pow,
 }
 _LARGEST = 2.0**63
-# Functions whose first two arguments are of one collection and whose others of another.
+# Functions whose first two arguments belong to one collection and the others to another.
 OF_TWO_COLLECTIONS = ("nearest", "nearest_delta_r")
 
 
 class Arrays(Mapping[str, Value]):
-    """Branches of a run of entries, and what expressions made of them.
+    """Branches over a range of entries, and intermediate values of expressions.
 
     Whole numbers are widened to int64 and others to float64 when an expression first calculates
-    with them. Values of one number an entry are kept: what several expressions share is calculated
-    once. start: number of the first of the entries in its file, for messages.
+    with them. Values with one number per entry are kept, so that what several expressions share is
+    calculated once. start: number of the first entry in its file, for messages.
     """
 
     def __init__(self, raw: Mapping[str, Value], start: int = 0) -> None:
@@ -93,17 +93,17 @@ class Arrays(Mapping[str, Value]):
         return len(self._raw)
 
     def wide(self, name: str) -> Value:
-        """A branch as expressions calculate with it."""
+        """A branch in the type in which expressions calculate."""
         if name not in self._wide:
             self._wide[name] = widened(self._raw[name])
         return self._wide[name]
 
 
 def widened(value: Value) -> Value:
-    """A branch in int64 or float64; truths, words and records as they are.
+    """A branch in int64 or float64; booleans, strings and records do not change.
 
-    Unsigned 64-bit numbers stay what they are where one of them is beyond int64. Axes of fixed
-    length become lists: what has one value an entry meets them entry by entry.
+    Unsigned 64-bit numbers keep their type if one of them is beyond int64. Axes of fixed
+    length become lists, so that a value per entry is combined with them entry by entry.
     """
     if np.ndim(value) > 1 if isinstance(value, np.ndarray) else depth(value) > 1:
         value = ak.from_regular(ak.Array(value), axis=None)
@@ -132,8 +132,8 @@ class Expression(Syntax):
     def evaluate(self, arrays: Mapping[str, Value]) -> Value:
         """The value over `arrays` (branch name → NumPy or Awkward array of E entries).
 
-        Returns an array of E entries, jagged where its operands are, or a plain number when no
-        branch is named; a branch alone in the type it comes in, anything else in bool, int64 or
+        Returns an array of E entries, jagged if its operands are, or a plain number if no
+        branch is named; a branch alone keeps its type, anything else is bool, int64 or
         float64. Raises ConfigError for an unknown name or operands that do not fit, DataError for
         collections that have different numbers of objects in an entry.
         """
@@ -149,7 +149,7 @@ class Expression(Syntax):
                 raise
             found = f"{error.found}, in {error.where}"
             raise self.refuse(error.expected, found, error.fix) from error
-        except Exception as error:  # Awkward raises many kinds for shapes that do not fit
+        except Exception as error:  # Awkward raises many kinds of errors for shapes that do not fit
             if (refusal := self._of_lengths(arrays)) is not None:
                 raise refusal from error
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -158,7 +158,7 @@ class Expression(Syntax):
             ) from error
 
     def _of_lengths(self, arrays: Arrays) -> DataError | None:
-        """Which collections have different numbers of objects where a calculation first fails."""
+        """Find the collections with different numbers of objects where a calculation fails."""
         for node in syntax.inside_out(self._tree):
             try:
                 self._value(node, arrays)
@@ -169,7 +169,7 @@ class Expression(Syntax):
     def _unlike(self, node: ast.expr, arrays: Arrays) -> DataError | None:
         name = syntax.dotted(node.func) if isinstance(node, ast.Call) else None
         sides = syntax.operands(node)
-        # Two collections may differ here, each of two quantities.
+        # These functions take two collections, which may differ in length.
         groups = [sides[:2], sides[2:]] if name in OF_TWO_COLLECTIONS else [sides]
         for group in groups:
             lists = [(side, v) for side in group if depth(v := self._value(side, arrays)) > 1]
@@ -187,7 +187,7 @@ class Expression(Syntax):
 
     @cached_property
     def _keys(self) -> dict[int, str]:
-        """What calls are written like, by node."""
+        """The text of each call, by node."""
         calls = (node for node in ast.walk(self._tree) if isinstance(node, ast.Call))
         return {id(node): ast.unparse(node) for node in calls}
 
@@ -224,7 +224,7 @@ class Expression(Syntax):
         return found
 
     def _chosen(self, node: ast.Subscript, arrays: Arrays) -> Value:
-        """`x[mask]`, or `x[:, i, a:b]` last axis first, so that the others keep their numbers."""
+        """`x[mask]`, or `x[:, i, a:b]`, last axis first, so that the others keep their index."""
         value = self._value(node.value, arrays)
         if (mask := syntax.mask_of(node)) is not None:
             return _masked(value, self._value(mask, arrays))
@@ -272,7 +272,7 @@ class Expression(Syntax):
 
 
 def _of_other_collection(node: ast.expr, name: str | None) -> str:
-    """What goes from one collection to another in place of a calculation."""
+    """The fix for a calculation between two collections."""
     if name == "delta_r":
         near = ast.unparse(node).replace("delta_r", "nearest_delta_r", 1)
         return f"{near} is the ΔR of each object of the first to the closest of the second"
@@ -285,14 +285,14 @@ def _of_other_collection(node: ast.expr, name: str | None) -> str:
 
 
 def _number(value: Value) -> Value:
-    """A number that is written: one beyond int64 as an unsigned or a floating-point one."""
+    """A literal number; beyond int64 as an unsigned or a floating-point number."""
     if type(value) is not int or -(2**63) <= value < 2**63:
         return value
     return np.uint64(value) if 0 < value < 2**64 else float(value)
 
 
 def _beside(value: Value, other: Value) -> Value:
-    """A whole number for a comparison: infinite where the type of the others ends before it."""
+    """A whole number for a comparison; infinite if it is out of range for the other operand."""
     dtype = primitive(other)
     if not isinstance(value, int | np.uint64) or dtype is None or dtype.kind not in "iu":
         return value
@@ -301,7 +301,7 @@ def _beside(value: Value, other: Value) -> Value:
 
 
 def _combined(op: ast.operator, a: Value, b: Value) -> Value:
-    """Two operands; in float64 where whole numbers would wrap around or divide by 0."""
+    """Combine two operands, in float64 where integers would overflow or divide by 0."""
     if is_vector(a) or is_vector(b):
         if isinstance(op, ast.Add | ast.Sub) and is_vector(a) and is_vector(b):
             return _ARITHMETIC[type(op)](a, b)
@@ -315,18 +315,19 @@ def _combined(op: ast.operator, a: Value, b: Value) -> Value:
     if not exact and isinstance(op, ast.Add | ast.Sub | ast.Mult):
         return _guarded(_ARITHMETIC[type(op)], a, b)
     if isinstance(op, ast.Pow | ast.Div) or not exact:
-        # Plain numbers stay Python's, which refuses what is too large and a division by 0.
+        # Plain numbers stay Python's, which refuse overflow and division by 0.
         a, b = (float(v) if isinstance(v, int) else real(v) for v in (a, b))
     return _ARITHMETIC[type(op)](a, b)
 
 
 def _exact(op: ast.operator, a: Value, b: Value) -> bool:
-    """Whether an operation on whole numbers stays one inside int64."""
+    """Whether an operation on whole numbers has a whole result inside int64."""
     kinds = [primitive(value) for value in (a, b)]
     if any(kind is None or kind.kind not in "iu" for kind in kinds):
-        return True  # floating-point numbers say themselves what they hold
+        return True  # floating-point numbers cannot overflow here
     if isinstance(op, ast.FloorDiv | ast.Mod):
-        # By an array, whose zeros are no whole number's affair, types must not follow the values.
+        # Division by an array is always in float64: the type must not depend on whether it has
+        # zeros.
         unsigned = kinds[0] == np.uint64 and _bound(a) >= _LARGEST
         return isinstance(b, int) and b != 0 and not (unsigned and b < 0)
     one, other = _bound(a), _bound(b)
@@ -336,7 +337,7 @@ def _exact(op: ast.operator, a: Value, b: Value) -> bool:
 def _guarded(of: _Pair, a: Value, b: Value) -> Value:
     """Whole numbers in float64: exact where the result is inside int64, rounded beyond it."""
     near = of(real(a), real(b))
-    # Modulo 2^64 the machine is right, whatever it took the operands for.
+    # Integer arithmetic is exact modulo 2^64, signed or unsigned.
     exact = of(_modulo(a), _modulo(b))
     inside = np.absolute(near) < _LARGEST / 2
     if not isinstance(near, ak.Array):
@@ -359,12 +360,12 @@ def _turned(op: ast.unaryop, value: Value) -> Value:
         return value
     kind = primitive(value)
     if kind is not None and kind.kind == "f":
-        return -value  # 0 - x has no negative zero, by which 1 / x is -inf
+        return -value  # 0 - x gives no negative zero, which would make 1 / x -inf
     return _combined(ast.Sub(), 0, value)
 
 
 def _bits(a: Value, b: Value) -> tuple[Value, Value]:
-    """Operands of & | ^: both truths, or both whole numbers of one type."""
+    """Operands of & | ^: both booleans, or both whole numbers of one type."""
     kinds = [primitive(value) for value in (a, b)]
     for value, kind in zip((a, b), kinds, strict=True):
         if kind is None or kind.kind not in "biu":
@@ -386,7 +387,7 @@ def _shifted(op: ast.operator, a: Value, b: Value) -> Value:
     if bool(ak.any(b < 0, axis=None) if depth(b) else b < 0):
         raise refuse("<< and >>", "by 0 bits or more", b)
     if isinstance(op, ast.RShift):
-        # Beyond the width of a number its sign is left; what the machine does there is not said.
+        # A shift by 64 bits or more leaves the sign; the machine's result would be undefined.
         return operator.rshift(a, as_type(np.minimum(b, 63), primitive(a) or np.int64))
     if _bound(a) * 2.0 ** _bound(b) < _LARGEST:
         return operator.lshift(as_type(a, np.int64), b)
@@ -394,7 +395,7 @@ def _shifted(op: ast.operator, a: Value, b: Value) -> Value:
 
 
 def _masked(value: Value, mask: Value) -> ak.Array:
-    """The objects for which a mask holds; entries stay."""
+    """The objects for which a mask is true; all entries are kept."""
     if primitive(mask) != np.bool_:
         fix = "compare it: x[flag != 0]; take(x, place) takes objects by their place"
         raise refuse("x[mask]", "a truth of every object", mask, fix)
@@ -402,7 +403,7 @@ def _masked(value: Value, mask: Value) -> ak.Array:
         fix = "`select` leaves out entries; where(condition, x, 0) keeps them"
         raise refuse("x[mask]", "a truth of every object", mask, fix)
     for axis in range(1, depth(mask)):
-        # Awkward would make numbers of places of a mask, and take what happens to lie there.
+        # Awkward would take a mask of another length as indices.
         if axis == 1 and differing(value, mask) is not None:
             raise ValueError("as many truths as objects in every entry")
         if not ak.all(ak.num(value, axis=axis) == ak.num(mask, axis=axis), axis=None):
@@ -427,9 +428,9 @@ def _bound(value: Value) -> float:
 
 
 def choose(text: str, branches: Collection[str], where: str) -> str:
-    """An expression in which `branch("a", "b")` names the first of them that a file has.
+    """The expression with `branch("a", "b")` replaced by the first of them that a file has.
 
-    Raises InputError where it has none; whatever is not in the language is left to `Expression`.
+    Raises InputError if it has none; other errors in the text are left to `Expression`.
     """
     if "branch" not in text:
         return text

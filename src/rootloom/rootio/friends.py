@@ -34,9 +34,9 @@ def write_friend(
     entry of the input where rows are objects; None where rows are events. notes: name → text,
     stored beside the tree as TObjString.
 
-    Events: one number a branch; NaN, or -1 of integers, where there is no row (not selected).
-    Objects: one list a branch, as long as the input's collection, so that object i of the input has
-    score i; NaN or -1 for objects without one. The lists share one length branch, `ncollection`.
+    Events: one number per branch; NaN, or -1 for integers, where there is no row (not selected).
+    Objects: one list per branch, as long as the input's collection: score i belongs to object i;
+    NaN or -1 for objects without one. The lists share one length branch, `ncollection`.
     Raises DataError for rows outside the input and for two predictions of one row.
     """
     entry, number = np.asarray(entry, np.int64), np.asarray(object, np.int64)
@@ -68,7 +68,7 @@ def _slots(
             where,
             expected=f"rows of an input of {len(sizes)} entries and {starts[-1]} rows",
             found=f"a prediction for entry {entry[row]}, object {number[row]}",
-            fix="predictions and input belong to different versions: run predict again",
+            fix="predictions and input do not belong together: run predict again",
         )
     slots = starts[entry] + number
     unique, times = np.unique(slots, return_counts=True)
@@ -89,7 +89,7 @@ def _blocks(
     starts: np.ndarray,
     collection: str | None,
 ) -> Iterator[Rows]:
-    """Entries some at a time, once at least: types are those of the columns.
+    """Blocks of entries, at least one, so that the types of the columns are known.
 
     collection: of the objects that are rows; None where rows are events.
     """

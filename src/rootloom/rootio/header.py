@@ -1,4 +1,4 @@
-"""What a ROOT file holds, from its headers alone: no basket is read."""
+"""The content of a ROOT file from its headers alone; no basket is read."""
 
 from __future__ import annotations
 
@@ -59,15 +59,15 @@ class Fields(TypedDict):
 class Header:
     """Headers of one tree of one file.
 
-    clusters: entries where all branches start a new basket, 0 and the number of entries included.
+    clusters: entries where all branches start a new basket, with 0 and the number of entries.
     branches: full path → type as ROOT spells it (see `rootloom.rootio.branches`).
     checksum: SHA-256 over file size, file UUID, and the stored bytes of the tree's object (TTree:
         positions and sizes of all baskets) or of the anchor and the footer (RNTuple: checksummed
         positions of all pages). A file that was written again has another UUID and checksum.
-    origin: what the identities of its events begin from, wherever the file lies: "UUID/tree" of the
-        file, or "table SHA-256" of the text table that it was imported from. first_entry: the
-        number of its first entry there, 0 unless it was imported.
-    friends: headers of the trees beside it, by the name that their branches have before them.
+    origin: from which the identities of its events are made, independent of the file's place:
+    "UUID/tree" of the file, or "table SHA-256" of the text table that it was imported from.
+    first_entry: the number of its first entry in the origin, 0 unless it was imported.
+    friends: headers of the friend trees by the prefix of their branches.
     """
 
     url: str
@@ -91,7 +91,7 @@ class Header:
         return own
 
     def content(self) -> str:
-        """What tells the content of the tree from any other, that of its friends included."""
+        """A value that changes with the content of the tree or of its friends."""
         if not self.friends:
             return self.checksum
         parts = [(name, friend.checksum) for name, friend in sorted(self.friends.items())]
@@ -103,7 +103,7 @@ class Header:
 
     @classmethod
     def from_dict(cls, fields: Fields) -> Header:
-        """The header that `to_dict` described, also after a passage through JSON."""
+        """The inverse of `to_dict`, also after conversion to JSON and back."""
         return cls(
             url=fields["url"],
             tree=fields["tree"],
@@ -122,8 +122,8 @@ class Header:
 def inspect(url: str, tree: str, *, retry: Retry | None = None) -> Header:
     """Read the headers of `tree` in the file at `url` (path, `root://`, `https://`).
 
-    Raises InputError for a file that is missing, empty, truncated, no ROOT file, or not of the
-    expected size and checksum, and for a tree that is not in it.
+    Raises InputError for a file that is missing, empty, truncated or not a ROOT file, for a
+    wrong size or checksum, and for a missing tree.
     """
 
     def read() -> Header:
@@ -140,8 +140,8 @@ def with_friends(
 ) -> Header:
     """A header with those of its friends.
 
-    Raises InputError for a friend that is not there, has another number of entries where nothing
-    says which belong together, or lacks what says it.
+    Raises InputError for a friend that is missing, has another number of entries without `by`, or
+    lacks a branch of `by`.
     """
     found = {
         name: inspect(friend.url, friend.tree, retry=retry) for name, friend in friends.items()
@@ -164,7 +164,7 @@ def with_friends(
 
 
 def _require_no_index(name: str, friend: Friend, retry: Retry | None) -> None:
-    """Refuse a friend that ROOT would join by its index, and nobody has said how to join it."""
+    """Refuse a friend with an index, by which ROOT would join it, if there is no `by`."""
 
     def indexed(directory: uproot.ReadOnlyDirectory) -> bool:
         key = _key_of(directory, friend.url, friend.tree)
@@ -179,19 +179,19 @@ def _require_no_index(name: str, friend: Friend, retry: Retry | None) -> None:
             expected="`by`, for a friend with an index of its own",
             found="a TTreeIndex, and no `by`",
             fix=f"{name}: {{by: [run, event], …}} with the index's branches; "
-            "by: [] goes entry by entry all the same",
+            "by: [] matches entry by entry",
         )
 
 
 def events_of(header: Header) -> Events:
-    """Which events the tree of a header holds."""
+    """The events in the tree of a header."""
     return Events(header.origin, header.first_entry, header.entries, header.url)
 
 
 class Tree(NamedTuple):
-    """A tree of a file, in a few words. cycles: all that the file has, the latest last.
+    """Summary of a tree. cycles: all that the file has, the latest last.
 
-    branches: those at its top. problem: why it cannot be read, else "".
+    branches: number of top-level ones. problem: why it cannot be read, else "".
     """
 
     name: str
@@ -227,9 +227,9 @@ def _of_file(url: str, action: Callable[[uproot.ReadOnlyDirectory], T], retry: R
 
 
 def require(header: Header, names: Iterable[str]) -> None:
-    """Raises InputError when a branch is missing, means several, or is none that uproot can read.
+    """Raise InputError if a branch is missing, ambiguous, or cannot be read by uproot.
 
-    Spellings that `resolve` accepts are present.
+    All spellings that `resolve` accepts are allowed.
     """
     where, known = f"{header.url}: tree '{header.tree}'", header.all_branches()
     spelled = spell(known, names, where)
@@ -238,7 +238,7 @@ def require(header: Header, names: Iterable[str]) -> None:
 
 
 def spell(known: Mapping[str, str | None], names: Iterable[str], where: str) -> dict[str, str]:
-    """Name → its spelling in the file. Raises InputError, naming `where`, for those without one."""
+    """Name → its spelling in the file. Raises InputError, naming `where`, for missing names."""
     spelled: dict[str, str | None] = {}
     for name in names:
         with naming(where):
@@ -260,8 +260,8 @@ def get_tree(
     """uproot's tree and its container.
 
     checksum: of its header when it was indexed; None for any.
-    Raises InputError for a tree or a cycle of it that the file has not, with what there is and the
-    nearest name, and for one of a format that cannot be read; ChangedError for another checksum.
+    Raises InputError for a tree or cycle that is not in the file, with the nearest name, and for a
+    format that cannot be read; ChangedError for another checksum.
     """
     where, key = f"{url}: tree '{tree}'", _key_of(directory, url, tree)
     opened, container = _opened(key, where), CONTAINERS[key.fClassName]
@@ -312,10 +312,10 @@ def _no_tree(
 def _keys(
     directory: uproot.ReadOnlyDirectory, path: str = "", on_the_way_to: str = ""
 ) -> Iterator[tuple[str, uproot.reading.ReadOnlyKey]]:
-    """Path, without cycle, and key of every object of a file, those in folders included.
+    """Path, without cycle, and key of every object of a file, including those in folders.
 
-    on_the_way_to: a path, to open the folders that lead to it alone: a file may have thousands.
-    uproot's own paths cannot tell a slash, colon or semicolon in a name from its own ones.
+    on_the_way_to: open only the folders that lead to this path, since a file may have thousands.
+    uproot's own paths do not work for names with a slash, colon or semicolon.
     """
     for key in directory._keys:
         inside = f"{path}{key.fName}"
@@ -356,7 +356,7 @@ def _opened(key: uproot.reading.ReadOnlyKey, where: str) -> branches.Tree:
     except Exception as error:
         if not key.fClassName.startswith(_RNTUPLE):
             raise
-        # Versions before 1.0 promised nothing; damage looks the same.
+        # Versions before 1.0 have no stable format; damage looks the same.
         reason = f"{key.fClassName} of an unknown version, or damaged ({brief(error)})"
     raise InputError(
         where,
@@ -383,8 +383,7 @@ def cluster_offsets(
 ) -> list[int]:
     """Entries where all `branches`, uproot's, start a basket; first 0, last the entries.
 
-    Of all branches where none is given. Where no boundary is common, those of the branch that takes
-    most bytes.
+    None: of all branches. If they have no common boundary, those of the branch with most bytes.
     """
     entries = int(tree.num_entries)
     if container == "rntuple":
@@ -395,7 +394,7 @@ def cluster_offsets(
     if len(common) <= 2 and chosen:
         largest = max(chosen, key=lambda branch: branch.compressed_bytes)
         common |= {int(i) for i in largest.entry_offsets}
-    # A branch that was filled alone may have more entries than its tree.
+    # A branch that was filled separately may have more entries than its tree.
     return sorted(i for i in common if i <= entries)
 
 
@@ -440,17 +439,17 @@ def _read(directory: uproot.ReadOnlyDirectory, url: str, name: str) -> Header:
 
 
 def _require_unchanged(where: str, found: str, checksum: str) -> None:
-    """Raises ChangedError when an open file is not the one that was indexed with `checksum`.
+    """Raise ChangedError if an open file is not the one that was indexed with `checksum`.
 
-    Size and time do not tell: another file may have both.
+    Size and time are not sufficient: another file may have the same.
     """
     if found != checksum:
         raise ChangedError(
             where,
             expected=f"the file that was indexed: its header sums up to {checksum[:16]}…",
             found=f"{found[:16]}…: it was replaced or written again since",
-            fix="start again, once the file is complete: it is then indexed anew, and what was "
-            "made of it is made anew",
+            fix="start again when the file is complete: it is then indexed again, and its "
+            "results are made again",
             checksum=found,
         )
 

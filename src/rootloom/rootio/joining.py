@@ -1,4 +1,4 @@
-"""Which entry of a friend tree belongs to which entry of the tree that is read."""
+"""Matches the entries of friend trees to those of the tree that is read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SIGN = np.uint64(1 << 63)
 
 
 class Friend(NamedTuple):
-    """A tree beside the one that is read.
+    """A friend tree.
 
-    by: branches of both, whole numbers that tell which entries belong together; without any, entry
-    i belongs to entry i. None where nobody has said so: a friend with an index is then refused.
+    by: integer branches of both trees whose values match entries; () matches entry i with entry i.
+    None, if the dataset does not say, does the same, but refuses a friend with an index.
     checksum: of its header when it was indexed; None for any.
     """
 
@@ -34,13 +34,13 @@ class Friend(NamedTuple):
 
 
 class Checksums(NamedTuple):
-    """What the header of a tree, and those of its friends by name, summed up to; None for any."""
+    """Checksums of the header of a tree, and of its friends by name; None for any."""
 
     own: str | None = None
     friends: Mapping[str, str] = MappingProxyType({})
 
     def friend(self, name: str) -> str | None:
-        """That of a friend."""
+        """The checksum of a friend."""
         return self.friends.get(name)
 
 
@@ -48,13 +48,13 @@ NO_CHECKSUMS = Checksums()
 
 
 def require_entries(name: str, friend: Friend, found: int, url: str, entries: int) -> None:
-    """Raise InputError where a friend that goes entry by entry has not as many as the tree."""
+    """Raise InputError if a friend without `by` has another number of entries than the tree."""
     if found != entries:
         raise InputError(
             f"{friend.url}: tree '{friend.tree}', friend '{name}' of {url}",
             expected=f"{entries} entries, one for each of the tree that it belongs to",
             found=f"{found} entries",
-            fix=f"name branches of both that tell which belong together: {name}: "
+            fix=f"name branches of both trees that match their entries: {name}: "
             "{by: [run, event], …}",
         )
 
@@ -63,7 +63,7 @@ def key_rows(arrays: Sequence[ak.Array], by: Sequence[str], where: str, start: i
     """Keys of entries, (E, K) int64, from a branch for each part of the key.
 
     start: the number of the first entry. Raises DataError for numbers that are not whole,
-    InputError for branches that have not one number an entry.
+    InputError for branches without exactly one number per entry.
     """
     found = []
     for name, values in zip(by, arrays, strict=True):
@@ -82,7 +82,7 @@ def key_rows(arrays: Sequence[ak.Array], by: Sequence[str], where: str, start: i
 
 @dataclass(frozen=True)
 class Index:
-    """Where each key of a friend tree lies. keys: sorted, (F,) bytes; entries: (F,) of each."""
+    """Lookup of a friend's entries by key. keys: sorted, (F,) bytes; entries: (F,) of each."""
 
     by: tuple[str, ...]
     where: str
@@ -112,8 +112,8 @@ class Index:
     def find(self, rows: np.ndarray, start: int, url: str) -> np.ndarray:
         """The friend's entry for each key in `rows` (E, K): (E,) int64.
 
-        start: the number of the first entry of `url` among them. Raises DataError where there is
-        none.
+        start: the number of the first entry of `url` among them. Raises DataError for a key without
+        an entry.
         """
         wanted = _sortable(rows)
         place = np.searchsorted(self.keys, wanted)

@@ -1,4 +1,4 @@
-"""How files spell the names of trees and branches, and how friend trees call theirs."""
+"""Spelling of trees and branches in files, and names in the friend trees that are written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import chain
 
 from rootloom.errors import LackError, nearest
 
-# A full path names a branch inside another one, or a friend tree's, as ROOT writes it.
+# Separates, as in ROOT, a branch from the one it is inside, or from the name of a friend tree.
 INSIDE = "/"
 _SHOWN = 8
 _GUESSES = 3
@@ -22,7 +22,7 @@ def resolve(branches: Iterable[str], name: str) -> str | None:
     branches: full paths, such as "muon/muon.pt". A path's last parts name it too ("muon.pt"), and
     so does a dot in place of a slash. A jagged record is `cons_px` in a TTree and `cons.px` in an
     RNTuple: either spelling finds both. An array of fixed length may have that in its name
-    ("Jet.Tau[5]"), and is found without it. Raises InputError for a name that means several
+    ("Jet.Tau[5]"), and is found without it. Raises InputError for a name that matches several
     branches.
     """
     known = branches if isinstance(branches, dict | set | frozenset) else set(branches)
@@ -46,9 +46,9 @@ def resolve(branches: Iterable[str], name: str) -> str | None:
 
 
 def nearest_branch(name: str, branches: Collection[str]) -> str:
-    """A sentence naming branches close to `name`: by their whole names, else by their ends.
+    """A sentence with the branches most similar to `name`, by whole names or by their ends.
 
-    Files have thousands of branches: a list of them in the order of the alphabet helps nobody.
+    An alphabetical list would not help, because files have thousands of branches.
     """
     known = {*branches, *(path.rpartition(INSIDE)[2] for path in branches)}
     if not known or get_close_matches(name, known, n=1):
@@ -59,7 +59,7 @@ def nearest_branch(name: str, branches: Collection[str]) -> str:
     first = sorted(likely or known, key=lambda one: (-_similarity(name, one), one))[:_GUESSES]
     names = " or ".join(f"'{one}'" for one in first)
     if not likely:
-        return f"none is much like it, most of all {names}; `rootloom inspect FILE` lists them"
+        return f"no name is similar, the closest are {names}; `rootloom inspect FILE` lists all"
     more = f" {len(ends)} branches end in '{end}'" if len(ends) > len(first) else ""
     return f"did you mean {names}?{more}"
 
@@ -109,23 +109,23 @@ def _cuts(name: str) -> Iterator[tuple[str, str]]:
 
 
 def identifier(name: str) -> str:
-    """`name` as a C++ identifier: each run of other characters becomes one '_'.
+    """`name` as a C++ identifier: each sequence of other characters becomes one '_'.
 
-    There are never two '_' in a row or one at an end, so that '__' parts names that are joined.
-    Names that differ in such characters only become one.
+    There are never two '_' in a row or one at an end, so that '__' can separate joined names.
+    Names that differ only in such characters become equal.
     """
     words = _words(name)
     return words if words[:1].isalpha() else f"n{words}"
 
 
 def friend_tree(tree: str, experiment: str) -> str:
-    """Name of the friend tree of `tree`, whose folders and cycle no tree's own name holds."""
+    """Name of the friend tree of `tree`, without the folders and cycle of `tree`."""
     own = plain(tree).rpartition("/")[2]
     return f"{identifier(own)}_{identifier(experiment)}_scores"
 
 
 def friend_branch(experiment: str, *parts: str) -> str:
-    """Name of a branch of an experiment's method, and of what the other parts say of it."""
+    """Name of a branch of an experiment, from the method and further parts."""
     return "__".join([identifier(experiment), *map(_words, parts)])
 
 

@@ -1,4 +1,4 @@
-"""Where a file's events are from, whatever the file is called; files that hold the same ones."""
+"""The origin of a file's events, independent of its name; files with the same events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rootloom.rootio.names import plain
 if TYPE_CHECKING:
     import uproot
 
-# Name of the note that `rootloom import` leaves beside a tree: which rows of which table these are.
+# Name of the text that `rootloom import` stores beside a tree: which rows of which table it has.
 TABLE_NOTE = "rootloom_table"
 
 
@@ -30,7 +30,7 @@ class Events(NamedTuple):
 
 
 def table_note(checksum: str, tree: str, first: int, most: int) -> dict[str, str]:
-    """The note beside a tree with at most `most` rows of a table, beginning with row `first`.
+    """The text stored beside a tree with at most `most` rows of a table from row `first` on.
 
     checksum: SHA-256 of the uncompressed table, in hexadecimal.
     """
@@ -44,7 +44,7 @@ def origin_of(
     """Origin of a tree's entries, and the number of the first among those of its origin.
 
     directory: uproot's, of the open file. entries: of the tree. checksum: of its header, which
-    stands in for the UUID that some writers leave at zero. Raises InputError for a table's note
+    replaces a UUID of zero, as some programs write. Raises InputError for a table's note
     that cannot be read.
     """
     found = _imported(directory, tree, entries)
@@ -57,10 +57,10 @@ def origin_of(
 def _imported(
     directory: uproot.ReadOnlyDirectory, tree: str, entries: int
 ) -> tuple[str, int] | None:
-    """What the note of an imported table says; None without one that is about this tree.
+    """The content of the note of an imported table; None if there is none for this tree.
 
-    Files that were merged have several notes, or more entries than the note allows: such a file has
-    its own identity.
+    Merged files have several notes, or more entries than the note allows; they get their own
+    identity.
     """
     notes = [key for key in directory.keys(recursive=False) if key.partition(";")[0] == TABLE_NOTE]
     if len(notes) != 1:
@@ -80,14 +80,14 @@ def _imported(
 
 
 def require_distinct(files: Iterable[Events]) -> None:
-    """Raises ConfigError when two files hold the same events, naming both.
+    """Raise ConfigError, naming both, if two files have the same events.
 
-    They do when they have the same origin and a common entry: one is a copy of the other, or the
-    same by another name, or both were imported from one table.
+    This is so if they have the same origin and a common entry: one is a copy of the other, or the
+    same file by another name, or both were imported from one table.
     """
     found = sorted(files)
     for one, other in pairwise(found):
-        # A file without entries is compared too: it is no less a copy.
+        # A file without entries may be a copy as well.
         if one.origin == other.origin and other.first < one.first + max(one.entries, 1):
             table = one.origin.startswith("table ")
             raise ConfigError(

@@ -18,10 +18,10 @@ _FEWER = "`x[:, :, 0]`, or an innermost `sum(x)`, `max(x)` or `count(x)`, makes"
 
 @dataclass(frozen=True)
 class Layout:
-    """Which rows a run of entries has.
+    """The rows in a range of entries.
 
     entry: (R,) int64; object: (R,) int32; counts: (E,) rows of each entry, None for rows = events.
-    row: what messages call one of them.
+    row: word for a row in messages.
     """
 
     entry: np.ndarray
@@ -50,9 +50,9 @@ class Layout:
         return len(self.entry)
 
     def scalar(self, expression: Expression, arrays: Mapping[str, Value]) -> np.ndarray:
-        """One value a row (R,); an event's value is repeated.
+        """One value per row (R,); a value of the event is repeated.
 
-        In bool, int64 or float64, a branch alone in the type it comes in.
+        In bool, int64 or float64; a branch alone keeps its type.
         """
         value = expression.evaluate(arrays)
         rank = depth(value)
@@ -69,7 +69,7 @@ class Layout:
         raise self._misfit(expression, "one value a row", value, _one_of_each(rank, self.row))
 
     def flags(self, expression: Expression, arrays: Mapping[str, Value]) -> np.ndarray:
-        """One truth value a row (R,) bool; NaN is false."""
+        """One truth value per row (R,) bool; NaN is false."""
         value = self.scalar(expression, arrays)
         return np.asarray(value != 0) & ~np.isnan(value) if value.dtype.kind == "f" else value != 0
 
@@ -105,7 +105,7 @@ class Layout:
     def _misfit(
         self, expression: Expression, expected: str, value: Value, fix: str = ""
     ) -> ConfigError:
-        """A refusal of a value; fix: what helps where its shape is to blame, not its kind."""
+        """The error for a value; fix: what helps if its shape, not its type, is wrong."""
         if is_words(value):
             fix = 'words can only be compared: sample == "wjets"'
         elif is_vector(value):
@@ -130,7 +130,7 @@ def take(column: Column, rows: np.ndarray | None) -> Column:
 def _other_collection(
     expression: Expression, values: np.ndarray, rows: np.ndarray, start: int
 ) -> DataError:
-    """A refusal of another number of values (E,) than of rows (E,), from entry `start` on."""
+    """The error for values (E,) that differ in number from rows (E,), from entry `start` on."""
     first = int(np.flatnonzero(values != rows)[0])
     return DataError(
         f"{expression.where}: entry {start + first}",
@@ -142,7 +142,7 @@ def _other_collection(
 
 
 def _one_of_each(rank: int, row: str) -> str:
-    """What makes one value a row of one with `rank` axes."""
+    """The fix that gives one value per row from a value with `rank` axes."""
     if row != "event":
         return f"{_FEWER} one value for each {row}"
     if rank > 2:

@@ -1,4 +1,4 @@
-"""Whether expressions give what is asked of them, known from the types of the branches alone."""
+"""Checks of the shapes of expressions, from the types of the branches alone."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rootloom.system.filelist import File
 
 
 class Shapes:
-    """Asks once for each reader and each set of types that its branches have."""
+    """Checks each reader once for each set of types of its branches."""
 
     def __init__(self) -> None:
         self._known: set[tuple[str, ...]] = set()
 
     def require(self, file: File, reader: RowReader, header: Header) -> None:
-        """Refuse a list where one value a row is asked for, one value in place of a list, and text.
+        """Refuse a list where one value per row is needed, one value in place of a list, and text.
 
-        Reads no entries. reader: that of the file's sample. Where files are copied to scratch
-        before they are read, nothing is asked: whoever reads the rows will find it.
+        Reads no entries. reader: that of the file's sample. Nothing is checked if files are copied
+        to scratch before they are read; then reading the rows finds such errors.
         Raises ConfigError naming the file, the expression and the type.
         """
         if scratch.VARIABLE in os.environ:

@@ -1,6 +1,6 @@
-"""The grammar of expressions: what may be written, checked without any array or heavy package.
+"""The grammar of expressions, checked without any array or heavy package.
 
-The plan checks every expression of a dataset by it; `rootloom.rootio.expressions` evaluates them.
+The plan checks every expression of a dataset with it; `rootloom.rootio.expressions` evaluates them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BINARY = (
 )  # fmt: skip
 UNARY = (ast.USub, ast.UAdd, ast.Invert, ast.Not)
 COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In, ast.NotIn)
-# Those that words can be compared by, and those that take a list of values.
+# Comparisons for strings, and those that take a list of values.
 OF_WORDS = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
 MEMBERSHIP = (ast.In, ast.NotIn)
 _BITS = (ast.BitAnd, ast.BitOr, ast.BitXor)
@@ -32,7 +32,7 @@ _LANGUAGE = "arithmetic, comparisons, & | ~, numbers, branches and functions"
 
 
 class Signature(NamedTuple):
-    """How a function is called.
+    """The signature of a function.
 
     arguments: their names in order. counts: how many of them may be given. options: kind of those
     given by name only, "whole number", "number" or "True or False".
@@ -67,11 +67,11 @@ class Syntax:
 
     @property
     def bare(self) -> str | None:
-        """The branch, where the expression is nothing but its name."""
+        """The branch, if the expression is only its name; else None."""
         return branch_of(self._tree)
 
     def refuse(self, expected: str, found: str, fix: str = "") -> ConfigError:
-        """The refusal of this expression, to be raised."""
+        """The error for this expression, to be raised."""
         return ConfigError(self.where, expected=expected, found=found, fix=fix)
 
     def _parse(self) -> ast.expr:
@@ -187,7 +187,7 @@ class Syntax:
     def _check_values(
         self, node: ast.Compare, op: ast.cmpop, left: ast.expr, right: ast.expr
     ) -> None:
-        """Words stand beside a branch, in == and !=; a list has words or numbers."""
+        """Strings are compared only with a branch, by == and !=; lists have strings or numbers."""
         values = right.elts if isinstance(right, ast.Tuple | ast.List) else [right]
         words = [is_word(value) for value in (left, *values)]
         if isinstance(op, MEMBERSHIP):
@@ -202,7 +202,7 @@ class Syntax:
             )
 
     def _require_parentheses(self, node: ast.Compare, side: ast.BinOp) -> None:
-        """Python binds & and | first, ROOT and C++ last: the writer must say which is meant."""
+        """Require parentheses: & and | bind tighter than comparisons in Python, weaker in C++."""
         text = _stripped(self.text).encode()
         first, last = _span(text, side)
         if text[:first].rstrip().endswith(b"(") and text[last:].lstrip().startswith(b")"):
@@ -210,17 +210,17 @@ class Syntax:
         first, last = _span(text, node)
         whole = " ".join(text[first:last].decode().split())
         raise self.refuse(
-            "parentheses around what & and | stand between",
+            "parentheses around the operands of & and |",
             f"'{whole}', which reads as '{_as_read(node)}'",
             _parenthesised(whole, side),
         )
 
 
 def inlined(text: str, definitions: Mapping[str, str], inside: tuple[str, ...] = ()) -> str:
-    """An expression with the quantities that `definitions` names written out, in parentheses.
+    """An expression with the quantities in `definitions` substituted, in parentheses.
 
-    Text outside the language is left to `Syntax`. inside: names of those being written out.
-    Raises ConfigError for definitions that need themselves, naming the circle, and for one that is
+    Text outside the language is left to `Syntax`. inside: names of those being substituted.
+    Raises ConfigError for circular definitions, naming the circle, and for one that is
     outside the language.
     """
     tree = parsed(text) if definitions else None
@@ -245,9 +245,9 @@ def inlined(text: str, definitions: Mapping[str, str], inside: tuple[str, ...] =
 
 
 def replaced(text: str, changes: Iterable[tuple[ast.expr, str]]) -> str:
-    """A text with other words in the place of some nodes of its tree, none inside another.
+    """A text with some nodes of its tree, none inside another, replaced by other text.
 
-    Raises ConfigError for what gets too long.
+    Raises ConfigError if it gets too long.
     """
     found = _stripped(text).encode()
     spans = [(*_span(found, node), new.encode()) for node, new in changes]
@@ -264,7 +264,7 @@ def replaced(text: str, changes: Iterable[tuple[ast.expr, str]]) -> str:
 
 
 def calls_of_branch(text: str) -> list[ast.Call]:
-    """The calls `branch("a", "b", …)` in a text that give more than one name."""
+    """The calls `branch("a", "b", …)` in a text with more than one name."""
     tree = parsed(text)
     try:
         nodes = [] if tree is None else list(_walk(tree.body))
@@ -274,14 +274,14 @@ def calls_of_branch(text: str) -> list[ast.Call]:
 
 
 def _walk(node: ast.expr) -> Iterator[ast.expr]:
-    """All expressions below a node: no names of functions, nor parts of names with dots."""
+    """All expressions below a node, without names of functions and parts of dotted names."""
     yield node
     for child in operands(node):
         yield from _walk(child)
 
 
 def parsed(text: str) -> ast.Expression | None:
-    """The tree of an expression; None of what is none."""
+    """The syntax tree of an expression; None if it does not parse."""
     try:
         return ast.parse(_stripped(text), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -289,7 +289,7 @@ def parsed(text: str) -> ast.Expression | None:
 
 
 def operands(node: ast.expr) -> list[ast.expr]:
-    """The expressions that a node combines; words and lists of them are no expressions."""
+    """The expressions that a node combines, without strings and lists of strings."""
     if isinstance(node, ast.BinOp):
         return [node.left, node.right]
     if isinstance(node, ast.UnaryOp):
@@ -307,7 +307,7 @@ def operands(node: ast.expr) -> list[ast.expr]:
 
 
 def inside_out(node: ast.expr) -> Iterator[ast.expr]:
-    """A node and all that it is calculated from, parts before what they are parts of."""
+    """A node and all its operands, innermost first."""
     for operand in operands(node):
         yield from inside_out(operand)
     yield node
@@ -340,7 +340,7 @@ def dotted(node: ast.expr) -> str | None:
 
 
 def constant(node: ast.expr | None) -> int | float | bool | None:
-    """The number that is written there, with its sign."""
+    """The literal number of a node, with its sign."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = constant(node.operand)
         return None if value is None or isinstance(value, bool) else -value
@@ -349,19 +349,19 @@ def constant(node: ast.expr | None) -> int | float | bool | None:
 
 
 def word_of(node: ast.expr) -> str | None:
-    """The word that stands there in quotes."""
+    """The quoted string of a node."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     return None
 
 
 def is_word(node: ast.expr) -> bool:
-    """Whether it is a word in quotes."""
+    """Whether a node is a quoted string."""
     return word_of(node) is not None
 
 
 def indices(node: ast.Subscript) -> list[ast.expr]:
-    """What stands in the brackets, axis by axis."""
+    """The indices in the brackets, axis by axis."""
     return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
@@ -373,7 +373,7 @@ def mask_of(node: ast.Subscript) -> ast.expr | None:
 
 
 def position(node: ast.expr) -> int | slice | None:
-    """The number or the range that an index is; None of anything else."""
+    """The number or the range of an index; None for anything else."""
     if not isinstance(node, ast.Slice):
         value = constant(node)
         return value if type(value) is int else None
@@ -404,7 +404,7 @@ def _stripped(text: str) -> str:
 
 
 def _span(text: bytes, node: ast.expr) -> tuple[int, int]:
-    """Where a node begins and ends in a text; Python counts bytes of a line."""
+    """Start and end of a node in a text; Python counts the bytes of a line."""
     starts = [0]
     for line in text.split(b"\n"):
         starts.append(starts[-1] + len(line) + 1)
@@ -438,7 +438,7 @@ def _as_read(node: ast.Compare) -> str:
 
 
 def _parenthesised(text: str, side: ast.BinOp) -> str:
-    """The form that was probably meant: parentheses around each comparison, or around the bits."""
+    """The probable meaning: parentheses around each comparison, or around the bit operation."""
     parts = _split_at_bits(text)
     comparison = re.compile(r"[<>=!]=?|\b(not\s+)?in\b")
     if all(comparison.search(part) for part in parts[::2]):

@@ -1,6 +1,6 @@
-"""Text tables (CSV, TSV, gzipped or not) into ROOT files, streaming, by a recipe.
+"""Converts text tables (CSV, TSV, gzipped or not) to ROOT files, as a stream.
 
-A recipe (`config/tables`) says what the columns are called, of which type, and which values mean
+A recipe (`config/tables`) gives the names and types of the columns, and the values that mean
 "missing"; the separator follows from the file's name.
 """
 
@@ -25,9 +25,9 @@ from rootloom.system import faults
 from rootloom.system.atomic import atomic_folder
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_LINES = 20_000  # parsed at a time: what bounds the memory, and a basket
-_EXACT = 2**53 - 1  # fields are read as float64: the next whole number is no longer exact
-_HASHED = 1 << 16  # bytes of the uncompressed table at a time
+_BLOCK_LINES = 20_000  # parsed at a time, which limits the memory; also a basket
+_MAX_EXACT = 2**53 - 1  # fields are read as float64: the next whole number is no longer exact
+_HASH_BLOCK_BYTES = 1 << 16  # bytes of the uncompressed table at a time
 _SHOWN = 40  # characters of a bad field in a message
 
 Block = dict[str, np.ndarray]
@@ -43,12 +43,12 @@ def import_table(
 ) -> list[Path]:
     """Write a table as ROOT files of at most `rows_per_file` rows into the new folder `output`.
 
-    The folder appears whole or not at all; its files are called after the table, numbered in its
-    order. Missing values become NaN. progress: called with the rows so far.
-    Beside each tree it is noted which rows of which table these are: events are then the same in
-    however many files the table is kept. The table is read twice for it, first for its checksum.
+    The folder is complete or absent; its files have the name of the table and a number.
+    Missing values become NaN. progress: called with the rows so far.
+    A text beside each tree says which rows of which table it has, so that identities of events do
+    not depend on the number of files. The table is read twice, first for its checksum.
     Raises InputError for a table that cannot be read or does not have the recipe's columns, and
-    DataError for a field that is not what the recipe says, naming the line.
+    DataError, naming the line, for a field that does not match the recipe.
     """
     source = Path(source)
     checksum = content_checksum(source)
@@ -68,16 +68,16 @@ def import_table(
 
 
 def content_checksum(source: str | Path) -> str:
-    """SHA-256 of a table's bytes, uncompressed, in hexadecimal: gzipping it anew changes nothing.
+    """SHA-256 of a table's uncompressed bytes, in hexadecimal; independent of the compression.
 
-    Raises InputError for a table that is not there or whose archive is damaged.
+    Raises InputError for a table that is missing or whose archive is damaged.
     """
     source, lines = Path(source), 0
     _separator(source)
     digest = hashlib.sha256()
     try:
         with _opened(source) as file:
-            while block := file.read(_HASHED):
+            while block := file.read(_HASH_BLOCK_BYTES):
                 digest.update(block)
                 lines += block.count(b"\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -96,7 +96,7 @@ def read_table(source: str | Path, recipe: Table) -> Iterator[Block]:
     try:
         with TextIOWrapper(_opened(source), encoding="utf-8-sig") as file:
             first = parser.header(file) if recipe.header else 0
-            while lines := list(islice(file, _LINES)):
+            while lines := list(islice(file, _BLOCK_LINES)):
                 block = parser.block(lines, first + rows)
                 if recipe.row_number:
                     count = len(next(iter(block.values())))
@@ -152,7 +152,7 @@ class _Parser:
         self._source, self._recipe = source, recipe
         self._separator = _separator(source)
         self._types = _types(recipe)
-        # One character more than the longest known word: a longer one is never cut to a known one.
+        # One character more than the longest known word, so that no word is cut to a known one.
         self._fields = np.dtype(
             [
                 (name, f"U{1 + max(map(len, kind))}" if isinstance(kind, dict) else "f8")
@@ -204,7 +204,7 @@ class _Parser:
         if isinstance(words, dict):
             return self._from_words(name, values, words, before)
         if kind.kind == "i":
-            largest = min(np.iinfo(kind).max, _EXACT)
+            largest = min(np.iinfo(kind).max, _MAX_EXACT)
             good = (values == np.rint(values)) & (np.abs(values) <= largest)
             expected = f"a whole number of at most ±{largest} ({kind})"
         else:
@@ -232,7 +232,7 @@ class _Parser:
         return numbers.astype(self._types[name])
 
     def _bad_line(self, lines: Sequence[str], before: int) -> DataError | None:
-        """The refusal of the first line that is not a row; slow, and only for a table with one."""
+        """The error for the first line that is not a row; slow, so only used after a failure."""
         names = list(self._recipe.columns)
         for number, line in enumerate(lines):
             fields = line.rstrip("\r\n").split(self._separator)
@@ -241,7 +241,7 @@ class _Parser:
                     f"{self._source}: line {before + number + 1}",
                     expected=f"{len(names)} columns",
                     found=f"{len(fields)}" if line.strip() else "an empty line",
-                    fix="use the recipe of this table, or mend the line",
+                    fix="use the recipe of this table, or correct the line",
                 )
             for name, text in zip(names, fields, strict=True):
                 if not isinstance(self._recipe.columns[name], dict) and not _is_number(text):
@@ -253,7 +253,7 @@ class _Parser:
             f"{self._source}: line {line + 1}, column '{name}'",
             expected=expected,
             found=f"'{found[:_SHOWN]}'",
-            fix="mend the line, or list what means 'missing' under the recipe's `missing`",
+            fix="correct the line, or list values that mean 'missing' under the recipe's `missing`",
         )
 
 

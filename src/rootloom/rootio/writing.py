@@ -1,4 +1,4 @@
-"""TTrees, written block by block: numbers and lists of each entry."""
+"""Writing of TTrees block by block, with numbers and lists for each entry."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rows(NamedTuple):
         return len(next(iter(columns)))
 
     def cut(self, most: int) -> Iterator[Rows]:
-        """The same in blocks of at most `most`."""
+        """The same rows in blocks of at most `most`."""
         for first in range(0, self.size, most):
             columns = {name: values[first : first + most] for name, values in self.columns.items()}
             lists = {
@@ -53,11 +53,10 @@ def write_tree(
 ) -> int:
     """Write one TTree, atomically; returns its entries.
 
-    blocks: at least one, all of the same columns and types; each becomes a basket a branch. Lists
-    are written as `collection_quantity`, with their lengths as `ncollection`; those of the
+    blocks: at least one, all with the same columns and types; each becomes one basket per branch.
+    Lists are written as `collection_quantity`, with their lengths as `ncollection`; those of the
     collection "" as `quantity` and `n`. notes: name → text, stored beside the tree as TObjString.
-    level: of zstd.
-    Raises StorageError when the disk is full.
+    level: of zstd. Raises StorageError when the disk is full.
     """
     import uproot
 

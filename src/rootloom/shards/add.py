@@ -24,16 +24,16 @@ _NONE = np.empty(0, np.uint64)
 
 
 class OtherUnlabelledError(ResultError):
-    """Other rows of no class: which of them can be scored follows from the columns read."""
+    """The rows of no class differ: which of them can be scored depends on the columns read."""
 
 
 class add_columns:  # noqa: N801 (used as a verb: `with add_columns(path) as adder`)
     """Context manager with the `append` of a ShardWriter, for new columns of the same rows.
 
-    Columns that are not given again are copied as they lie on disk, compressed chunk by chunk;
-    the shard is replaced as a whole on a clean exit and untouched on an error. `attributes`
-    replaces or adds root attributes, with no `append` those alone. Raises ResultError when the
-    shard is damaged or the rows appended are not the shard's rows, in its order.
+    Other columns are copied as compressed chunks; the shard is replaced as a whole at the end, and
+    not changed after an error. `attributes` replaces or adds root attributes; without any `append`
+    only these change. Raises ResultError if the shard is damaged, or if the appended rows are not
+    the shard's rows in the same order.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Whether the shards of one file name every event once."""
+"""Check that all entries of a file have different event identities."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rootloom.types import SPLITS
 
 
 def require_one_entry_an_event(shards: Sequence[str | Path], url: str) -> None:
-    """Raises DataError when two entries of the file at `url` have one event identity, naming both.
+    """Raise DataError, naming both, if two entries of the file at `url` have the same identity.
 
-    shards: all of the file's. In memory there are 40 bytes a row of them.
+    shards: all shards of the file. Needs 40 bytes of memory per row.
     """
     parts = [_events(path, split) for path in shards for split in SPLITS]
     event, entry = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -29,7 +29,7 @@ def require_one_entry_an_event(shards: Sequence[str | Path], url: str) -> None:
             f"{url}: entries {first} and {second}",
             expected="another `identity` for every event",
             found=f"the same ({len(twice)} entries of {len(np.unique(entry))} repeat one)",
-            fix="add to `identity` what tells them apart, or leave it out",
+            fix="add an expression to `identity` in which they differ, or leave `identity` out",
         )
 
 

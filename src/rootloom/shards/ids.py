@@ -1,9 +1,9 @@
 """The identity of an event and of a row, and the split and fold that follow from it.
 
-All are pure functions of what the file itself says: its own identity and the entry's number, or the
-numbers that name the event. Moving, copying or spelling a file otherwise, and adding, removing or
-reordering files, never moves an event between training, validation and test.
-`docs/identity.md` describes every byte, with a program that is not this one and test vectors.
+All are functions of the file's own identity and the entry's number, or of numbers that identify
+the event. Moving or copying a file, another spelling of its path, and adding, removing or
+reordering files never move an event between training, validation and test.
+`docs/identity.md` describes every byte, with an independent program and test vectors.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.types import GROUPS, NO_CLASS, SPLITS, UNLABELLED, RowBlock
 
-# Entries are numbered in the upper bits: the lower ones once held the object, and the identities of
-# simulated events are those of then.
+# Entries are numbered in the upper bits, because the lower ones once held the object's number and
+# the identities of simulated events must not change.
 _OBJECT_BITS = 20
 _ENTRY_BITS = 64 - _OBJECT_BITS
-_FOLDS = np.uint64(0x466F6C6473)  # keeps folds apart from everything else that mixes identities
+_FOLDS = np.uint64(0x466F6C6473)  # makes folds independent of other hashes of identities
 _ZERO = np.zeros(1, np.uint64)
 
 
@@ -29,9 +29,9 @@ _ZERO = np.zeros(1, np.uint64)
 class Naming:
     """How the events of one file get their identities.
 
-    key: names the file in messages. origin: text that is the same wherever the file lies
+    key: names the file in messages. origin: text that does not depend on the file's place
     (`Header.origin`, or the key of a simulated file). first: number of its first entry among those
-    of its origin. sample: within which numbers name an event, where the dataset has `identity`.
+    of its origin. sample: in which the numbers of `identity` are unique, if the dataset has it.
     """
 
     key: str
@@ -41,14 +41,14 @@ class Naming:
 
     @classmethod
     def of_simulated(cls, key: str) -> Naming:
-        """That of a simulated file: its key says how it is made, and which of these files it is."""
+        """The naming of a simulated file: its key is its class and number."""
         return cls(key, key)
 
     def rows(self, block: RowBlock, splits: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-        """Identities (R,) uint64 of a block's rows, and their places in GROUPS (R,) int8.
+        """Identities (R,) uint64 of a block's rows, and their indices in GROUPS (R,) int8.
 
-        Rows of a class belong to a split, which is asked of no other row. Raises DataError as
-        `event_split` does, naming file and entry.
+        Rows of a class belong to a split, other rows to "none". Raises the errors of `event_split`,
+        naming file and entry.
         """
         events = self.events(block)
         labelled = np.flatnonzero(block.label != NO_CLASS)
@@ -87,14 +87,14 @@ def event_ids(origin: str, entry: np.ndarray) -> np.ndarray:
 
 
 def named_event_ids(sample: str, numbers: np.ndarray) -> np.ndarray:
-    """64-bit identities of events of a sample by what names them, (R, K) int64; (R,) uint64.
+    """64-bit identities (R,) uint64 of events of a sample from their numbers (R, K) int64.
 
-    Two different names collide as random 64-bit numbers do.
+    Different numbers collide as rarely as random 64-bit numbers.
     """
     first, second = _words(f"sample {sample}")
     state = np.full(len(numbers), first)
     for column in np.asarray(numbers, np.int64).astype(np.uint64).T:
-        # Mixed before it is added: neighbouring numbers must not cancel neighbouring states.
+        # Mixed before it is added, so that neighbouring numbers do not cancel.
         state = mix(state ^ mix(column))
     return mix(state ^ second)
 
@@ -102,8 +102,8 @@ def named_event_ids(sample: str, numbers: np.ndarray) -> np.ndarray:
 def row_ids(events: np.ndarray, object: np.ndarray) -> np.ndarray:
     """Identities of rows, (R,) uint64, from those of their events and the objects' numbers (R,).
 
-    That of object 0, and of a row that is an event, is the event's. Raises DataError for negative
-    numbers.
+    Object 0, and a row that is an event, have the identity of the event. Raises DataError for
+    negative numbers.
     """
     object = np.asarray(object)
     if len(object) and object.min() < 0:
@@ -116,7 +116,7 @@ def row_ids(events: np.ndarray, object: np.ndarray) -> np.ndarray:
 def event_of(ids: np.ndarray, object: np.ndarray) -> np.ndarray:
     """Identities of the events that rows (R,) belong to: the inverse of `row_ids`, (R,) uint64.
 
-    object: -1, as in predictions of other programs that know none, counts as 0.
+    object: -1, as in predictions of other programs, counts as 0.
     """
     return np.asarray(ids, np.uint64) ^ _of_objects(np.maximum(object, 0))
 
@@ -145,9 +145,9 @@ def split_of(events: np.ndarray, splits: Mapping[str, float]) -> np.ndarray:
 def fold_of(events: np.ndarray, folds: int) -> np.ndarray:
     """The fold of each event (R,) in 0 … folds − 1, for cross-validation; independent of its split.
 
-    events: identities of events; those of rows would part the objects of one event.
+    events: identities of events, not of rows, so that objects of one event stay in one fold.
     """
-    # Mixed once more: the bits of an event's own identity have decided its split.
+    # Mixed again, because the bits of the identity itself have decided the split.
     bits = mix(np.asarray(events, np.uint64) ^ _FOLDS) >> np.uint64(32)
     return ((bits * np.uint64(folds)) >> np.uint64(32)).astype(np.int64)
 
@@ -160,10 +160,9 @@ def event_split(
 ) -> np.ndarray:
     """The split of each row's *event*, (R,) int8: the declared one, or by hash where that is -1.
 
-    events: identities (R,). describe: a row, in words. Objects of one event share its pile-up and
-    its recoil; were they split apart, the test set would have been seen in training. Raises
-    DataError, naming the first row, when `splits` leaves nothing to the hash and a row has no
-    declared split.
+    events: identities (R,). describe: gives a row in words. Objects of one event share pile-up and
+    recoil; in different splits, training would see part of the test data. Raises
+    DataError, naming the first row, if all splits are expressions and none is true for a row.
     """
     open_ = np.ones(len(events), bool) if declared is None else declared < 0
     if declared is not None and not open_.any():
@@ -173,7 +172,7 @@ def event_split(
             describe(int(np.argmax(open_))),
             expected="a split for every row, as all three are expressions",
             found=f"none of them holds ({int(open_.sum())} such rows in {len(events)})",
-            fix="leave such rows out by `select`, or give one split a number: it takes the rest",
+            fix="remove such rows by `select`, or give one split a number: it gets the rest",
         )
     by_hash = split_of(events, splits)
     return by_hash if declared is None else np.where(open_, by_hash, declared)

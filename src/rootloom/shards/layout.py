@@ -1,4 +1,4 @@
-"""What a shard file looks like inside; everything another program needs to read one.
+"""The layout of a shard file; everything another program needs to read one.
 
     /<split>/<column>           dense column, (R, ...)
     /<split>/<column>/values    ragged column, (V, ...)
@@ -19,8 +19,8 @@ import numpy as np
 from rootloom.errors import ResultError, reason
 from rootloom.system import faults
 
-# 2: the identity of a row is its event's and its object's number. 3: rows of no class, in "none"; a
-# digest of the attributes.
+# Changes: 2, the identity of a row comes from its event and object number; 3, rows of no class in
+# "none", and a digest of the attributes.
 SCHEMA_VERSION = 3
 BASE_COLUMNS: dict[str, np.dtype] = {
     "entry": np.dtype(np.int64),
@@ -32,10 +32,10 @@ BASE_COLUMNS: dict[str, np.dtype] = {
 # Columns that only some datasets have: the code of the row's sample, and their own training weight.
 SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"
 AUXILIARY = "aux."
-# 256 kB fit the second-level cache while a chunk is decoded; 1 MB chunks read 10–30 % slower.
+# 256 kB fit into the second-level cache while a chunk is decoded; 1 MB chunks read 10–30 % slower.
 _CHUNK_BYTES = 1 << 18
-# What has one entry a row is read in blocks of a few thousand rows: a longer chunk would be decoded
-# for each of the blocks inside it.
+# Dense columns are read in blocks of a few thousand rows: a longer chunk would be decoded again for
+# each block inside it.
 _CHUNK_ROWS = 1 << 11
 
 
@@ -74,9 +74,9 @@ def read_slice(dataset: h5py.Dataset, start: int, stop: int, out: np.ndarray) ->
 
 
 def unreadable(path: str | Path, error: BaseException | str) -> ResultError:
-    """The refusal for a shard that is damaged, with the way out.
+    """The error for a damaged shard, with the fix.
 
-    Raises ResourceError where the machine is at fault: the shard may be whole.
+    Raises ResourceError if the machine is at fault, since the shard may be intact.
     """
     if isinstance(error, BaseException):
         faults.pass_on(error, str(path))
@@ -84,5 +84,5 @@ def unreadable(path: str | Path, error: BaseException | str) -> ResultError:
         str(path),
         expected=f"an intact shard (HDF5, schema version {SCHEMA_VERSION})",
         found=reason(error) if isinstance(error, BaseException) else error,
-        fix="delete this file and run snakemake again: it is made anew from its ROOT file",
+        fix="delete this file and run snakemake again: it is made again from its ROOT file",
     )

@@ -1,4 +1,4 @@
-"""What a pack's job left: the shards of its files, and the files that were set aside."""
+"""The manifest of a pack: the shards of its files, and the files that were set aside."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class _Mark(TypedDict):
 class Entry:
     """One file. shards: relative to the manifest. fingerprints: of the shards.
 
-    seconds: what it took when it was made; 0 when this is not known any more. quarantined: why the
-    file was set aside: it then has no shards. events: where its events are from, None when it was
+    seconds: time that making them took; 0 if unknown. quarantined: why the
+    file was set aside; it then has no shards. events: the origin of its events, None if it was
     set aside.
     """
 
@@ -62,7 +62,7 @@ class Manifest:
 
     @classmethod
     def read(cls, path: str | Path) -> Manifest:
-        """Raises ResultError when it is not there or no manifest."""
+        """Read a manifest; raises ResultError if it is missing or not a manifest."""
         fix = "delete it and run snakemake again: shards that are whole are kept"
         return read_json(path, "the manifest of a pack of shards", cls._of, fix=fix)
 
@@ -78,12 +78,12 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Mark:
-    """That a file was set aside, and why: what lies where its shards would.
+    """The note, in place of a file's shards, that the file was set aside, and why.
 
-    No shard without rows stands in for a file that was not read: it would be a good file without
-    rows to everybody who has not read the manifest. fingerprints: of the shards that could not be
-    made. As long as they are what is asked for, the file stays aside, whatever becomes of the
-    manifest: what follows was made without it.
+    An empty shard must not replace a file that was not read: without the manifest it would look
+    like a good file without rows. fingerprints: of the shards that could not be
+    made. As long as these are the current ones, the file stays aside, even if the manifest is
+    deleted, because later results were made without it.
     """
 
     url: str
@@ -92,7 +92,7 @@ class Mark:
 
     @classmethod
     def read(cls, path: Path) -> Mark | None:
-        """The mark at `path`; None without one. Raises ResultError for what is none."""
+        """The note at `path`; None if there is none. Raises ResultError if it is damaged."""
         if not path.exists():
             return None
         fix = "delete it: the file is read again"
@@ -108,7 +108,7 @@ class Mark:
 
 
 def mark_beside(shard: str | Path) -> Path:
-    """Where the mark of a file is, by the path of any of its shards."""
+    """Path of the note of a file, from the path of any of its shards."""
     return Path(shard).with_name(f"{Path(shard).name.partition('.')[0]}.aside.json")
 
 
@@ -126,7 +126,7 @@ def _entry(fields: _Fields) -> Entry:
 
 
 def relative(shards: Iterable[str], manifest: str | Path) -> tuple[str, ...]:
-    """Paths of shards as an entry holds them, so that results can move as a whole."""
+    """Paths of shards relative to the manifest, so that results can be moved as a whole."""
     return tuple(os.path.relpath(path, Path(manifest).parent) for path in shards)
 
 
@@ -135,9 +135,9 @@ def shards_by_file(
 ) -> dict[str, list[str]]:
     """Paths of the shards in the manifests, by file, in the order of the files' keys.
 
-    A file that was set aside has none. verified: refuse a shard that is not the one its manifest
-    tells of. Those that were restored, copied or moved may be whole and still be of another file,
-    or of an earlier configuration. Raises ResultError.
+    A file that was set aside has none. verified: refuse a shard whose fingerprint is not that in
+    the manifest. A shard that was restored, copied or moved may be intact but belong to another
+    file or an earlier configuration. Raises ResultError.
     """
     found: dict[str, list[str]] = {}
     for path in manifests:
@@ -163,11 +163,11 @@ def _require_made_by(shard: Path, job: str) -> None:
 
 
 def all_shards(paths: Sequence[str | Path], files: int) -> list[str]:
-    """Shards of all files of a data set, in the order of the files' keys, whatever the packs.
+    """Shards of all files of a data set, in the order of the files' keys.
 
-    paths: its manifests; single shards, which they name, may stand among them. Raises ResultError
-    when they do not hold `files` files, or a shard is not the one that they tell of: training on
-    less, or on others, would go unnoticed.
+    paths: its manifests; single shards that they name may be among them. Raises ResultError
+    if they do not have `files` files, or if a shard has another fingerprint: training on fewer or
+    other files would go unnoticed.
     """
     manifests = [path for path in paths if Path(path).suffix == ".json"]
     found = shards_by_file(manifests, verified=True)

@@ -1,4 +1,4 @@
-"""Parts put together to a whole, in an order that every division into parts shares."""
+"""Merging of partial sums, in an order that is the same for every division into parts."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ class Mergeable(Protocol):
     """Sums over some files."""
 
     def merge(self, other: Self) -> Self:
-        """Both together."""
+        """The sum of both."""
 
 
 M = TypeVar("M", bound=Mergeable)
 
 
 def merge_all(parts: Iterable[M]) -> M:
-    """One after the other: the same parts in the same order give the same bits."""
+    """Merge in order: the same parts in the same order give the same bits."""
     return reduce(lambda total, part: total.merge(part), parts)
 
 
 def merge_by_position(parts: Iterable[tuple[int, M]]) -> M:
     """Merge parts along the bits of their positions (64 bits), which must ascend.
 
-    The order of sums matters to their last bit. This one is that of any division into packs, which
-    are ranges of positions: merging packs that were merged this way, each at the position of any of
-    its parts, gives the same bits as merging all parts at once. At most 65 sums are in memory, a
-    part is asked for when the one before it is merged. Raises ValueError for positions that do not
-    ascend.
+    The order of additions changes the last bits of a sum. This order is the same for any division
+    into packs, which are ranges of positions: merging packs that were merged this way, each at the
+    position of any of its parts, gives the same bits as merging all parts at once. At most 65 sums
+    are in memory; a part is requested when the one before it is merged. Raises ValueError for
+    positions that do not ascend.
     """
-    # Sums that wait for a neighbour, each with the highest bit in which it differs from the one
-    # before it: these bits descend.
+    # Sums that wait for a neighbour, each with the highest bit in which its position differs from
+    # the previous one; these bits descend.
     waiting: list[tuple[int, M]] = []
     last = -1
     for position, part in parts:

@@ -90,7 +90,7 @@ class Moments:
         return cls(count, mean, np.maximum(m2, 0.0), low, high)
 
     def merge(self, other: Self) -> Self:
-        """Both samples together; of the moments, Chan, Golub, LeVeque 1979, eq. 2.1."""
+        """Moments of both samples together (Chan, Golub, LeVeque 1979, eq. 2.1)."""
         if self.mean.shape != other.mean.shape:
             raise DataError(
                 "moments",
@@ -136,7 +136,7 @@ class Moments:
         )
 
     def _edge(self, other: Self, name: str, of: Callable[..., np.ndarray]) -> np.ndarray:
-        """The outer one of both samples' smallest or largest values, where both have values."""
+        """The smaller minimum, or larger maximum, of both samples, if both have values."""
         mine, theirs = getattr(self, name), getattr(other, name)
         both = np.where(other.count > 0, of(mine, theirs), mine)
         return np.where(self.count > 0, both, theirs)

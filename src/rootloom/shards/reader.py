@@ -1,7 +1,7 @@
-"""Columns out of a shard.
+"""Reading of shards.
 
-HDF5 verifies every chunk's checksum as it is read, and those of its own structure; the attributes
-have a digest, which is verified when the file is opened.
+HDF5 verifies the checksum of every chunk that is read, and those of its own structure; the
+attributes have a digest, which is verified when the file is opened.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Shard:
 
     attributes: what the writer stored, plain Python values.
     columns: all column names, sorted; empty when the shard has no rows at all.
-    Every method raises ResultError, naming the file and the way out, when the file is missing,
+    Every method raises ResultError, with the file and the fix, if the file is missing,
     truncated, damaged, of another schema version, or lacks a column.
     """
 
@@ -40,7 +40,7 @@ class Shard:
                 str(path), expected="a shard", found="no such file", fix="run snakemake again"
             )
         with self._refusing():
-            # Attributes are written first or last, and a shard is opened often.
+            # Attributes are at the ends of the file, and shards are opened often.
             hdf5.require_sound_heaps(self.path, ends=True)
             # Blocks are long and read once: a cache of chunks (8 MB a column and file by default)
             # would only grow with the number of files.
@@ -71,7 +71,7 @@ class Shard:
         self._file.close()
 
     def rows(self, split: str) -> int:
-        """Number of rows in a split, or of those of no class ("none")."""
+        """Number of rows in a split, or of rows of no class ("none")."""
         return self._dataset(split, "id").shape[0] if self.columns else 0
 
     def nbytes(self, split: str, names: Sequence[str]) -> int:
@@ -84,7 +84,7 @@ class Shard:
         return total
 
     def length(self, split: str, name: str) -> int:
-        """Rows of a dense column in a split, or values of a ragged one."""
+        """Number of rows of a dense column in a split, or of values of a ragged one."""
         return self._dataset(split, name).shape[0]
 
     def is_ragged(self, name: str) -> bool:
@@ -153,7 +153,7 @@ class Shard:
         return self._opened[key]
 
     def _open(self, split: str, name: str, part: str) -> h5py.Dataset:
-        """Raises StrangeError or ValueError for what no shard holds."""
+        """One part of a column; raises StrangeError or ValueError if it is not as in a shard."""
         item = hdf5.child(self._groups[split], name)
         ragged = isinstance(item, h5py.Group)
         found = hdf5.numbers(
@@ -206,7 +206,7 @@ class Shard:
 
 
 def _check_attributes(attributes: dict[str, Any]) -> None:
-    """Raises one of FAULTS for an attribute that is not the writer's."""
+    """Raise one of FAULTS for an attribute that the writer would not write."""
     for name, kind in (("file_key", str), ("sample", str), ("naming", str), ("splits", str)):
         if not isinstance(attributes.get(name), kind):
             raise ValueError(f"attribute '{name}' is not text")

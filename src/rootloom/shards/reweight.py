@@ -1,4 +1,4 @@
-"""Kinematic reweighting: the variable, its bins and the spectrum that classes shall have."""
+"""Kinematic reweighting: the variable, its bins and the target spectrum of the classes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from rootloom.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Reweight:
-    """Make the classes' spectra of one variable alike, so that a tagger cannot learn them.
+    """Give all classes the same spectrum in one variable, so that a tagger cannot learn from it.
 
-    variable: an auxiliary column; bins of equal width on [low, high), values outside counted in
-    the first or last bin. target: "flat", or the class whose spectrum the others take.
-    cap: the largest ratio of spectra applied, which bounds the weight of rare bins.
+    variable: an auxiliary column. bins: number of bins of equal width on [low, high). low: lower
+    edge; smaller values count in the first bin. high: upper edge; larger values count in the last
+    bin. target: "flat", or the class whose spectrum the others get.
+    cap: largest factor, which limits the weight of rare bins.
     """
 
     variable: str

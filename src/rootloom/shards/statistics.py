@@ -1,8 +1,8 @@
-"""What training must know of all shards together: a map over shards, then a merge.
+"""Statistics over all shards that training needs: computed for each shard, then merged.
 
-Moments, class means and sums of training weights come from the training split only: a mean that has
-seen the test split is a leak. Rows and event weights are counted for every split, and before any
-selection.
+Moments, class means and sums of training weights come only from the training split, since
+information of the test split must not enter. Rows and event weights are counted for every split,
+and before any selection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rootloom.shards.layout import AUXILIARY, TRAINING_WEIGHT
 from rootloom.shards.moments import ClassMeans, Moments
 from rootloom.shards.reader import Shard
 from rootloom.shards.reweight import Reweight
-from rootloom.shards.sums import WHOLE, SampleSums, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.system.atomic import read_json
 from rootloom.types import SPLITS, TARGET, Column
 
@@ -37,7 +37,7 @@ class Mergeable(Protocol):
 
 
 class Sampler(Protocol):
-    """What statistics ask of a representation."""
+    """The part of a representation that statistics use."""
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
         """Values by name, (n, F) float64, NaN where absent."""
@@ -47,9 +47,9 @@ class Sampler(Protocol):
 class Statistics:
     """Exact sums over shards; `merge` agrees to rounding in any order, to the bit in one order.
 
-    classes: names, K of them. samples: sums by sample; "" is that of files which are in none.
-    moments: by the names that the representation's `sample` gives and, as "target.<name>", of the
-    targets. class_means: of those names that have one entry a row, by name, then by sample.
+    classes: names, K of them. samples: sums by sample; "" for files that are in no sample.
+    moments: by the names of the representation's `sample`, and of the targets as
+    "target.<name>". class_means: for names with one entry per row, by name, then by sample.
     """
 
     classes: tuple[str, ...]
@@ -59,7 +59,7 @@ class Statistics:
 
     @classmethod
     def empty(cls, classes: Sequence[str]) -> Self:
-        """Statistics of no rows: what merging starts from."""
+        """Statistics of no rows, to start merging."""
         return cls(tuple(classes))
 
     @property
@@ -74,7 +74,7 @@ class Statistics:
 
     @property
     def unclassified(self) -> int:
-        """Selected rows that no class claims."""
+        """Number of selected rows that belong to no class."""
         return sum(sums.unclassified for sums in self.samples.values())
 
     def weights(self, scales: Mapping[str, float]) -> np.ndarray:
@@ -86,7 +86,7 @@ class Statistics:
         return self._total("square", np.float64, {name: s * s for name, s in scales.items()})
 
     def means(self, name: str, scales: Mapping[str, float]) -> np.ndarray:
-        """Means (K, F) of what the representation calls `name`, by event weights.
+        """Means (K, F), by event weights, of the values `name` of the representation.
 
         scales: by sample.
         """
@@ -110,7 +110,7 @@ class Statistics:
                 found=", ".join(other.classes),
                 fix="delete shards made with another configuration",
             )
-        # A name with one entry a row in some blocks only is not per row: its means are dropped.
+        # A name that has one entry per row only in some blocks gets no means.
         means = {
             name: _merged(self.class_means.get(name, {}), other.class_means.get(name, {}))
             for name in {**self.class_means, **other.class_means}
@@ -141,7 +141,7 @@ class Statistics:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Those in a file. Raises ResultError, naming it, when it is damaged."""
+        """Read statistics from a file. Raises ResultError, naming it, if it is damaged."""
         return read_json(path, "statistics of a data set", cls.of_content)
 
     @classmethod
@@ -153,7 +153,7 @@ class Statistics:
                 "statistics",
                 expected="sums by sample",
                 found="those of an earlier version, without",
-                fix="run snakemake again: what they belong to is made anew",
+                fix="run snakemake again: the results they belong to are made again",
             )
         return cls.of_content(content)
 
@@ -178,7 +178,7 @@ def shard_statistics(
     classes: Sequence[str],
     reweights: Sequence[Reweight] = (),
 ) -> Statistics:
-    """Statistics of one shard, in blocks of bounded memory.
+    """Statistics of one shard, in blocks of limited memory.
 
     Raises ResultError for a damaged shard, DataError for values that no training can use.
     """
@@ -241,7 +241,7 @@ def _training(
     """See `SampleSums.training`."""
     base = np.asarray(columns.get(TRAINING_WEIGHT, columns["weight"]))
     label = np.asarray(columns["label"], np.int64)
-    found = {WHOLE: training_sums(base, label, classes, 1)}
+    found = {UNBINNED: training_sums(base, label, classes, 1)}
     for reweight in reweights:
         cells = reweight.cell_of(_dense(shard, columns, reweight.variable), label)
         found[reweight.key] = training_sums(base, cells, classes, reweight.bins)

@@ -12,8 +12,8 @@ import numpy as np
 from rootloom.errors import DataError
 from rootloom.types import SPLITS
 
-# Key of the sums of training weights that no reweighting divides into bins.
-WHOLE = ""
+# Key of the sums of training weights without reweighting, in one bin.
+UNBINNED = ""
 
 
 class SumsContent(TypedDict):
@@ -30,7 +30,7 @@ class SumsContent(TypedDict):
 
 
 def code_of(sample: str) -> int:
-    """How a shard's column "sample" stands for a name: 32 bits of its hash, whatever the others."""
+    """The code of a sample's name in a shard's column "sample": 32 bits of its hash."""
     return int.from_bytes(hashlib.blake2b(sample.encode(), digest_size=4).digest(), "little")
 
 
@@ -41,10 +41,10 @@ class SampleSums:
     entries: entries of its trees, whether selected or not; sum_of_weights: of their event weights,
     NaN where the weight is not one number an event.
     rows, negative: (3, K) int64, rows and those of negative weight by split and class; weight,
-    square: (3, K) float64, sums of w and w². training: `Reweight.key` (or WHOLE, one bin) →
+    square: (3, K) float64, sums of w and w². training: `Reweight.key` (or UNBINNED, one bin) →
     (3, K, bins), sums of b, |b| and b² over the training split, where b is the dataset's
-    `training_weight` or, without one, the event weight. unclassified: selected rows that no class
-    claims, which none of the other sums counts.
+    `training_weight` or, without one, the event weight. unclassified: selected rows of no class,
+    which are not part of the other sums.
     """
 
     entries: int

@@ -1,9 +1,9 @@
-"""What the rows of a dataset look like, for a report's reader: a map over shards, then a merge.
+"""Distributions and images of a dataset for the report: computed for each shard, then merged.
 
-Distributions of every input by class, of the training split beside the test split, and, of what can
-be drawn, mean images and an example row of each class. Histograms and sums are by sample, as
-statistics are: the scale of a sample's weights is known only where all of them are. All shards have
-the same axes, by a look at some of them; each is read in blocks.
+A survey has distributions of every input by class in the training and the test split and, for
+representations that can be drawn, mean images and an example row of each class. Histograms and sums
+are by sample, as in the statistics, because the scale of a sample's weights is known only at the
+end. All shards have the same axes, found from some of them; each shard is read in blocks.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ Axes = Mapping[str, np.ndarray]  # edges (n + 1,) by the name of the input
 M = TypeVar("M", bound=Mergeable)
 
 COMPARED = (SPLITS[0], SPLITS[-1])  # the splits whose distributions are shown
-BINS, LEAST_BINS = 40, 10  # of many rows, and of few: as many as the root of the values looked at
-# An axis leaves out this share on either side: a few far values would hide all others.
-_TAIL = 0.005
-# Whole numbers in at most so wide a range have a bin each.
-_WHOLE = 60
-# Positive values that span more than this are in bins of one ratio.
-_RATIO = 100.0
-# Rows, and values of an input, that the axes are chosen by: of all shards together, and at least
-# of each that is looked at.
+# Bins of a histogram: the root of the number of values, within these limits.
+BINS, MIN_BINS = 40, 10
+# An axis leaves out this share on either side, because a few far values would hide all others.
+_TAIL_SHARE = 0.005
+# Whole numbers in at most this range have one bin each.
+_MAX_WHOLE_RANGE = 60
+# Positive values over a larger ratio than this have logarithmic bins.
+_MIN_LOG_RATIO = 100.0
+# Rows, and values of an input, from which axes are found: in all shards together, and at least in
+# each shard that is used.
 _LOOKED_AT, _VALUES, _LEAST = 20_000, 200_000, 20
 _BLOCK_ROWS = 8192
 _BLOCK_PIXELS = 1 << 22  # of rows drawn at a time
@@ -49,8 +50,8 @@ _BLOCK_PIXELS = 1 << 22  # of rows drawn at a time
 class Spectrum:
     """A histogram by sample, split and class: `sums` (2, 2, K, n), Σw and Σw² of `COMPARED`.
 
-    edges: (n + 1,); the first and the last bin hold what lies beyond. An input with several values
-    a row counts each with the row's weight.
+    edges: (n + 1,); values beyond the edges are in the first and last bin. If an input has several
+    values per row, each counts with the row's weight.
     """
 
     edges: np.ndarray
@@ -69,7 +70,7 @@ class Spectrum:
         return type(self)(self.edges, {**self.sums, sample: sums})
 
     def merge(self, other: Self) -> Self:
-        """Both together. Raises DataError where their bins differ."""
+        """The sum of both. Raises DataError if their bins differ."""
         if not np.array_equal(self.edges, other.edges):
             raise DataError(
                 "histograms to merge", expected="the same edges", found="edges that differ"
@@ -86,7 +87,7 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class Example:
-    """A row as it is drawn: `pixels` (P,) of all panels, one after the other; id: its own."""
+    """A row as an image: `pixels` (P,) of all panels, one after the other; id: of the row."""
 
     id: int
     pixels: np.ndarray
@@ -94,7 +95,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a report shows of the rows of a dataset in one representation.
+    """Distributions and images of a dataset in one representation, for the report.
 
     spectra: by the name of the input. means: of pixels (K, P) in the training split, by sample.
     examples: by class, the training row of the smallest id that is not empty.
@@ -107,7 +108,7 @@ class Survey:
 
     @classmethod
     def empty(cls, classes: Sequence[str], axes: Axes) -> Self:
-        """That of no rows."""
+        """The survey of no rows."""
         return cls(tuple(classes), {name: Spectrum(edges) for name, edges in axes.items()})
 
     def merge(self, other: Self) -> Self:
@@ -144,7 +145,7 @@ class Survey:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """That of a file. Raises ResultError for one that is damaged."""
+        """Read a survey from a file. Raises ResultError if it is damaged."""
         return read_json(path, "what a report shows of a data set", cls.of_content)
 
     @classmethod
@@ -167,9 +168,9 @@ class Survey:
 
 
 def axes_of(paths: Sequence[str | Path], representation: Representation) -> Axes:
-    """The axes of all distributions, by a look at some rows of the shards, of at most a thousand.
+    """Find the axes of all distributions from some rows of at most a thousand shards.
 
-    Which these are follows from the shards' names. Raises ResultError for a damaged shard.
+    The shards are chosen by their names. Raises ResultError for a damaged shard.
     """
     most, values_of_each = (
         max(_LEAST, -(-of_all // max(1, len(paths)))) for of_all in (_LOOKED_AT, _VALUES)
@@ -185,7 +186,7 @@ def axes_of(paths: Sequence[str | Path], representation: Representation) -> Axes
 
 
 def read_axes(path: str | Path) -> Axes:
-    """Those in a file. Raises ResultError for one that is damaged."""
+    """Read axes from a file. Raises ResultError if it is damaged."""
 
     def parse(content: Mapping[str, Mapping[str, list[float]]]) -> Axes:
         return {name: np.array(edges, np.float64) for name, edges in content["axes"].items()}
@@ -194,7 +195,7 @@ def read_axes(path: str | Path) -> Axes:
 
 
 def _first_rows(path: str | Path, most: int) -> dict[str, Column]:
-    """The first rows of the first split of `COMPARED` that has any; nothing without rows."""
+    """The first rows of the first split of `COMPARED` that has rows; empty if there are none."""
     with Shard(path) as shard:
         split = next((one for one in COMPARED if shard.rows(one)), None)
         return shard.read(split, None, 0, most) if split else {}
@@ -203,7 +204,7 @@ def _first_rows(path: str | Path, most: int) -> dict[str, Column]:
 def of_shard(
     path: str | Path, representation: Representation, classes: Sequence[str], axes: Axes
 ) -> Survey:
-    """The survey of one shard, in blocks of bounded memory; raises ResultError if it is damaged."""
+    """The survey of one shard, in blocks of limited memory; raises ResultError if it is damaged."""
     panels = representation.panels()
     pixels = sum(panel.pixels for panel in panels)
     with Shard(path) as shard:
@@ -227,25 +228,25 @@ def of_shard(
 
 
 def axis(values: np.ndarray) -> np.ndarray:
-    """Edges of the histogram of an input, by some of its values (V,).
+    """Edges of the histogram of an input, from some of its values (V,).
 
-    A bin each for whole numbers in a small range, bins of one ratio for positive values over more
-    than two powers of ten, else bins of one width, without the outermost values.
+    One bin for each whole number in a small range, logarithmic bins for positive values over more
+    than two powers of ten, otherwise bins of equal width, without the outermost values.
     """
     values = np.asarray(values, np.float64)
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return np.linspace(0.0, 1.0, BINS + 1)
-    if values.max() - values.min() <= _WHOLE and np.array_equal(values, np.round(values)):
+    if values.max() - values.min() <= _MAX_WHOLE_RANGE and np.array_equal(values, np.round(values)):
         return np.arange(values.min() - 0.5, values.max() + 1.0)
-    bins = int(np.clip(np.sqrt(len(values)), LEAST_BINS, BINS))
-    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    bins = int(np.clip(np.sqrt(len(values)), MIN_BINS, BINS))
+    low, high = np.quantile(values, [_TAIL_SHARE, 1 - _TAIL_SHARE])
     if not low < high:
         low, high = values.min(), values.max()
     if not low < high:
         around = 0.5 * abs(low) or 0.5
         low, high = low - around, high + around
-    if low > 0 and high > _RATIO * low:
+    if low > 0 and high > _MIN_LOG_RATIO * low:
         return np.geomspace(low, high, bins + 1)
     return np.linspace(low, high, bins + 1)
 
@@ -305,7 +306,7 @@ def _merged(a: Mapping[str, M], b: Mapping[str, M]) -> dict[str, M]:
 
 
 def _first(a: Mapping[str, Example], b: Mapping[str, Example]) -> dict[str, Example]:
-    """Of each class the example of the smaller id."""
+    """For each class the example with the smaller id."""
     found: dict[str, Example] = {}
     for name, one in (*a.items(), *b.items()):
         if name not in found or one.id < found[name].id:

@@ -1,4 +1,4 @@
-"""Write a shard, or only those columns of it that are missing."""
+"""Write a shard, or only its missing columns."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Blocks = Callable[[Sequence[str]], Iterable[RowBlock]]
 def recipes(
     representation: Representation, expressions: Mapping[str, str], context: object
 ) -> dict[str, str]:
-    """What each source column's stored form depends on, as hashes by name.
+    """Hashes, by name, of everything that decides the stored form of each source column.
 
     expressions: of the columns read, by name. context: everything else that decides the rows or
-    their encoding (source file, selection, splits, code). Representations that encode column by
-    column name the fields that do not change a stored column in `not_encoded`; for all others every
+    their encoding (source file, selection, splits, code). Representations that encode each column
+    separately list fields that do not change a stored column in `not_encoded`; for all others every
     column depends on every expression.
     """
     ignored = representation.not_encoded
@@ -50,25 +50,24 @@ def write_or_update(
     sample: str = "",
     attributes: Mapping[str, str | int | float],
 ) -> int:
-    """Leave at `path` the shard of `representation`; returns how many source columns were read.
+    """Write or update the shard of `representation`; returns how many source columns were read.
 
-    blocks: reads the rows of the shard's range with the named columns. A shard that is there and
-    whose columns all have the same recipe today gains only the columns it lacks; anything else is
-    written anew.
+    blocks: reads the rows of the shard's range with the named columns. An existing shard whose
+    columns all have the current recipe gets only the missing columns; any other is written again.
     """
     attributes = {**attributes, "recipes": json.dumps(dict(recipe), sort_keys=True)}
     kept = _kept(path, recipe)
     missing = [name for name in recipe if name not in kept]
     if kept and representation.not_encoded is not None:
         part = representation.only(missing)
-        # A row of no class is stored where all its inputs are numbers; with others it need not be.
+        # A row of no class is stored only if all its inputs are finite, which may change with them.
         try:
             with suppress(OtherUnlabelledError), add_columns(path, attributes=attributes) as adder:
                 for block in blocks(missing) if missing else ():
                     adder.append(block, part.encode(block.columns))
                 return len(missing)
         except ResultError as damage:
-            print(f"note: {path} is written anew: {damage.found}")
+            print(f"note: {path} is written again: {damage.found}")
     read = [*dict.fromkeys([*recipe, *auxiliary])]
     with ShardWriter(
         path,
@@ -93,6 +92,6 @@ def _kept(path: Path, recipe: Mapping[str, str]) -> frozenset[str]:
         with Shard(path) as shard:
             stored: dict[str, str] = json.loads(shard.attributes.get("recipes", "{}"))
     except ResultError:
-        return frozenset()  # damaged: it is written anew
+        return frozenset()  # damaged: it is written again
     same = all(recipe.get(name) == made_by for name, made_by in stored.items())
     return frozenset(stored) if same else frozenset()

@@ -1,7 +1,7 @@
 """The two weights of a row.
 
-The *event weight* is physics: what the dataset calls `weight`, signed, times the normalisation of
-the row's sample. Evaluation and reports use it, save for calibrations, which use the other. The
+The *event weight* is physics: the dataset's `weight`, signed, times the normalisation of the row's
+sample. Evaluation and reports use it, except calibrations, which use the training weight. The
 *training weight* is a choice: by default |event weight| × class balance × kinematic reweighting.
 Both follow from a row's columns and from sums over all rows. The mean of the absolute training
 weight over the training split is 1, so that a step need only count rows.
@@ -19,7 +19,7 @@ import numpy as np
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.shards.layout import AUXILIARY, SAMPLE, TRAINING_WEIGHT
 from rootloom.shards.reweight import Reweight
-from rootloom.shards.sums import WHOLE, SampleSums, code_of
+from rootloom.shards.sums import UNBINNED, SampleSums, code_of
 from rootloom.types import Column, dense
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """A sample scaled to the events expected of it.
+    """The normalisation of a sample to its expected number of events.
 
     expected: cross section times luminosity. sum_of_weights: of all its events before any
-    selection; None: as counted.
+    selection; None: computed from the files.
     """
 
     expected: float
     sum_of_weights: float | None = None
 
     def scale(self, sample: str, counted: float) -> float:
-        """What event weights are multiplied by. Raises DataError for a sum that is not positive."""
+        """Factor on the event weights. Raises DataError for a sum that is not positive."""
         total = counted if self.sum_of_weights is None else self.sum_of_weights
         if not (np.isfinite(total) and total > 0):
             raise DataError(
@@ -47,7 +47,7 @@ class Normalisation:
                 found="none: the weight is not one finite number an event"
                 if np.isnan(total)
                 else f"{total:g}",
-                fix="look at the sample's `weight`, or give `sum_of_weights`: a number, or the "
+                fix="check the sample's `weight`, or give `sum_of_weights`: a number, or the "
                 "tree and branch that hold it",
             )
         return self.expected / total
@@ -59,11 +59,11 @@ def _normalisations(section: Mapping[str, Any]) -> dict[str, Normalisation]:
 
 @dataclass(frozen=True)
 class Weighting:
-    """What a dataset says of its weights.
+    """The settings of a dataset's weights.
 
     balance: every class gets the same sum of training weights. negative: "absolute" trains on |w|,
-    "keep" on w. own: shards hold a training weight of their own. samples: normalisations by name;
-    the event weights of others stay as they are.
+    "keep" on w. own: shards hold the dataset's `training_weight`. samples: normalisations by name;
+    the event weights of other samples are not scaled.
     """
 
     balance: bool = True
@@ -86,7 +86,7 @@ class Weighting:
 
     @classmethod
     def of_events(cls, section: Mapping[str, Any]) -> Self:
-        """What event weights need of the same fields: `samples` alone."""
+        """The settings that event weights need: only `samples`."""
         return cls(samples=_normalisations(section))
 
     def scales(self, samples: Mapping[str, SampleSums]) -> dict[str, float]:
@@ -100,13 +100,13 @@ class Weighting:
         }
 
     def events(self, samples: Mapping[str, SampleSums]) -> EventWeights:
-        """How event weights follow from what shards hold; samples: sums of all rows, by name."""
+        """The event weights of rows of shards; samples: sums over all rows, by name."""
         return EventWeights(self.scales(samples) if self.samples else {})
 
 
 @dataclass(frozen=True)
 class EventWeights:
-    """Event weights of rows. scales: by sample; empty where no sample is normalised."""
+    """Event weights of rows. scales: by sample; empty if no sample is normalised."""
 
     scales: Mapping[str, float] = field(default_factory=dict)
 
@@ -141,10 +141,10 @@ class EventWeights:
 
 @dataclass(frozen=True)
 class Capped:
-    """A class whose reweighting met the cap.
+    """A class for which the cap limits the reweighting.
 
-    bins: how many of them. undone: the share of its training weight that would have to change bins
-    to reach the target, ½ Σ |density − target|.
+    bins: number of limited bins. undone: the share of its training weight that would have to change
+    bins to reach the target, ½ Σ |density − target|.
     """
 
     label: str
@@ -156,8 +156,8 @@ class Capped:
 class WeightTable:
     """Training weights of rows from their columns, and the event weights they come from.
 
-    factors: (K, bins), on the absolute or signed base weight. capped: classes that the reweighting
-    left short of the target. effective: (K,), (Σt)²/Σt² of training weights t of the split "train".
+    factors: (K, bins), on the absolute or signed base weight. capped: classes that do not reach
+    the target of the reweighting. effective: (K,), (Σt)²/Σt² of training weights t of "train".
     """
 
     factors: np.ndarray
@@ -179,7 +179,7 @@ class WeightTable:
         return ("label", *self.events.reads, *own, *auxiliary)
 
     def shortfalls(self) -> list[str]:
-        """Classes that the cap of the reweighting keeps from the target, a sentence each."""
+        """One sentence for each class that does not reach the target because of the cap."""
         reweight = self.weighting.reweight
         if reweight is None:
             return []
@@ -222,13 +222,14 @@ class WeightTable:
     ) -> WeightTable:
         """The table for a dataset's training split.
 
-        Within a class a bin's factor is target density / class density, at most `cap`; a bin
-        without training weight takes `cap` where the target has any weight and 0 elsewhere, a bin
-        whose weights add up to less than nothing takes 0. Then each class is scaled to its own sum
-        of weights or, with `balance`, all to the same; last, all are, so that the mean of the
-        absolute training weight is 1.
-        Raises DataError when nothing is selected, fewer than two classes (or the only one)
-        have weight, or the statistics lack the histogram; ConfigError when the target is no class.
+        Within a class a bin's factor is target density / class density, at most `cap`. A bin
+        without training weight gets `cap` if the target has weight there and 0 otherwise; a bin
+        with a negative sum of weights gets 0. Then each class is scaled to its own sum
+        of weights or, with `balance`, all to the same sum; finally all are scaled so that the mean
+        of the absolute training weight is 1.
+        Raises DataError if nothing is selected, if fewer than two classes (or the only one)
+        have weight, or if the statistics lack the histogram; ConfigError if the target is not a
+        class.
         """
         reweight, scales = weighting.reweight, weighting.scales(statistics.samples)
         signed, absolute, squares = _base_sums(statistics, dataset, weighting, scales)
@@ -270,7 +271,7 @@ def _base_sums(
             found="none",
             fix="loosen the selection, add files, or give 'train' a larger share of the splits",
         )
-    key = weighting.reweight.key if weighting.reweight else WHOLE
+    key = weighting.reweight.key if weighting.reweight else UNBINNED
     found = None
     for name, sums in sorted(statistics.samples.items()):
         if not sums.rows[0].sum():
@@ -304,7 +305,7 @@ def _check_classes(statistics: Statistics, dataset: str, totals: np.ndarray) -> 
 
 
 def _target(statistics: Statistics, sums: np.ndarray, reweight: Reweight | None) -> np.ndarray:
-    """Density over bins, (bins,), that every class shall have."""
+    """Target density over bins, (bins,), of all classes."""
     if reweight is None or reweight.target == "flat":
         return np.full(sums.shape[1], 1.0 / sums.shape[1])
     if reweight.target not in statistics.classes:
@@ -357,7 +358,7 @@ def _capped(
     for name, own, factor in zip(classes, sums, factors, strict=True):
         if reweight is None or not own.sum() > 0:
             continue
-        # An empty bin cannot be filled by any factor: it counts like one that meets the cap.
+        # No factor can fill an empty bin: it counts as limited by the cap.
         bins = int((target * own.sum() > reweight.cap * np.maximum(own, 0.0)).sum())
         after = np.maximum(own * factor, 0.0)
         if bins:

@@ -1,4 +1,4 @@
-"""Rows into a shard, block by block, in bounded memory; the file appears whole or not at all."""
+"""Writing of shards block by block, in limited memory; the file is complete or absent."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from rootloom.types import GROUPS, Column, Ragged, RowBlock
 class ShardWriter:
     """Context manager that writes one shard; `append` takes blocks in the ROOT file's order.
 
-    file_key: names the ROOT file. naming: how its events get their identities; None: as those of
-    a simulated file, from its key.
-    splits: fraction by split name, of the events whose block does not say what their split is.
-    auxiliary: RowBlock columns to keep beside the representation's, as "aux.<name>".
-    sample: name of the sample that the file belongs to; a column "sample" holds its code, if any.
+    file_key: names the ROOT file. naming: how its events get their identities; None: from its key,
+    as for a simulated file.
+    splits: fraction by split name, for events without a declared split.
+    auxiliary: RowBlock columns to store in addition to the representation's, as "aux.<name>".
+    sample: name of the file's sample, if any; its code is stored in a column "sample".
     attributes: stored at the file's root (dataset, representation, fingerprint, …).
-    Memory: one chunk a column and group, plus the block in hand. Raises StorageError when the disk
+    Memory: one chunk per column and group, plus one block. Raises StorageError if the disk
     is full, DataError for a column whose rows or type do not fit.
     """
 
@@ -120,7 +120,7 @@ class GroupColumns:
         self._growing: dict[str, _Appendable] = {}
 
     def append(self, table: Mapping[str, Column], keep: np.ndarray) -> None:
-        """Add the rows where `keep` (R,) bool is set; the first call fixes names and types."""
+        """Add the rows where `keep` (R,) bool is true; the first call fixes names and types."""
         if not self._growing:
             self._growing = {name: self._create(name, table[name]) for name in sorted(table)}
         if self._growing.keys() != table.keys():
@@ -135,12 +135,12 @@ class GroupColumns:
             growing.append(select(column, keep))
 
     def flush(self) -> None:
-        """Write what is left below a whole chunk."""
+        """Write the last, incomplete chunk."""
         for growing in self._growing.values():
             growing.flush()
 
     def _at_one_width(self, growing: _Appendable, column: Column) -> Column:
-        """A column as wide as what is there, which gets as wide as a column in float64."""
+        """A column in the stored type, which is first widened to float64 if needed."""
         widths = [_values(growing.sample).dtype, _values(column).dtype]
         if widths == [np.float32, np.float64]:
             growing.widen()
@@ -184,7 +184,7 @@ class _Appendable(Protocol):
 
 
 class Growing:
-    """A dataset that is written in whole chunks, each once, however small the pieces come."""
+    """A data set that is written in complete chunks, each once, from blocks of any size."""
 
     def __init__(
         self, group: h5py.Group, name: str, first: np.ndarray, *, per_row: bool = True
@@ -195,7 +195,7 @@ class Growing:
         self._pending: list[np.ndarray] = []
 
     def append(self, rows: np.ndarray) -> None:
-        """Add rows; those beyond the last whole chunk wait in memory."""
+        """Add rows; those beyond the last complete chunk are kept in memory."""
         self._pending.append(rows)
         waiting, chunk = sum(map(len, self._pending)), self._dataset.chunks[0]
         if waiting >= chunk:
@@ -206,7 +206,7 @@ class Growing:
         self._write(sum(map(len, self._pending)))
 
     def widen(self) -> None:
-        """Go on in float64, in which what is there keeps its values."""
+        """Continue in float64; the stored values do not change."""
         self.sample = self.sample.astype(np.float64)
         self._pending = [rows.astype(np.float64) for rows in self._pending]
         narrow, wider = self._dataset, f"{self._name}~"
@@ -266,7 +266,7 @@ def _layout(column: Column) -> str:
 
 
 def select(column: Column, keep: np.ndarray) -> Column:
-    """The rows of a column where `keep` (R,) bool is set."""
+    """The rows of a column where `keep` (R,) bool is true."""
     if not isinstance(column, Ragged):
         return column[keep]
     counts = column.counts()

@@ -1,4 +1,4 @@
-"""What all sources of events share: how they are asked, and how their files are written."""
+"""Base of all simulations: their interface, and how their files are written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+    """A progress callback that does nothing."""
 
 
 class Simulation(ABC):
@@ -43,8 +43,8 @@ class Simulation(ABC):
         """Write `rows` rows of `process` to the TTree of a ROOT file, atomically.
 
         The same seed gives the same content. progress: called with (rows so far, rows). notes:
-        texts stored beside the tree. Raises ConfigError for an unknown process and whatever else
-        `blocks` refuses.
+        texts stored in the file beside the tree. Raises ConfigError for an unknown process and
+        whatever else `blocks` refuses.
         """
         where = f"{self.name}: process"
         require_known([process], self.processes, where, "a process it simulates")

@@ -32,8 +32,8 @@ class Calo(Simulation):
     energy_min, energy_max: of the particles, evenly distributed. spread: they enter evenly over
     ±spread in x and y. absorber, gap: thickness of the plates of lead and of the argon between.
     layers: cells along x and y of each layer; depths: where each layer ends; half_width: of the
-    square that the cells cover. readout: "all" counts what is deposited in lead and argon, as
-    CaloGAN's files do; "gap" what the argon sees of it, on the scale of electrons. sampling: the
+    square that the cells cover. readout: "all" counts the energy deposited in lead and argon, as
+    CaloGAN's files do; "gap" the part sampled by the argon, calibrated to electrons. sampling: the
     argon's resolution is sampling / sqrt(E / GeV).
     """
 

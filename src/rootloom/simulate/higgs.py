@@ -30,8 +30,8 @@ from rootloom.simulate.pythia import Generator, Particles, heaviest_quark, seed_
 from rootloom.simulate.vetoes import semileptonic
 
 _EVENTS_AT_A_TIME = 100
-_MOST_JETS = 10  # of an event; an eleventh has never been part of anything
-# The charge of the lepton, and which of Pythia's lists of W decay channels it is.
+_MAX_JETS = 10  # of an event; no feature ever used an eleventh
+# Which W decays to the lepton and which to quarks, in Pythia's names of decay channels.
 _CHARGES = (("Pos", "Neg"), ("Neg", "Pos"))
 
 
@@ -49,13 +49,13 @@ class Higgs(Simulation):
 
     heavy_mass: of H0. charged_mass: of H±. light_mass: of h0. energy: of the collisions, in their
     centre of mass. jet_radius: distance parameter of the jets. pt_min: smallest pT of the lepton
-    and of jets; the genuine rows, whose scales follow from the edge of the transverse mass and the
-    peak of the W, begin near 15 GeV. jet_eta_max: largest |η| of jets; leptons and tags reach 2.5.
-    tag_b: chance of a flavour tag for a b jet. tag_c: chance of a flavour tag for a c jet.
+    and of jets. The genuine rows begin near 15 GeV, with their scale from the edge of the
+    transverse mass and the peak of the W. jet_eta_max: largest |η| of jets; leptons and tags reach
+    2.5. tag_b: chance of a flavour tag for a b jet. tag_c: chance of a flavour tag for a c jet.
     tag_light: chance of a flavour tag for any other jet. tight_share: share of the tags that are at
-    the tighter level.
-    multiparton: multiparton interactions, four times slower and no nearer to the genuine rows.
-    veto_scale: where events without lepton and b quarks in reach are dropped, see `vetoes`.
+    the tighter level. multiparton: simulate multiparton interactions; four times slower, no closer
+    to genuine rows. veto_scale: where events without lepton and b quarks in reach are dropped, see
+    `vetoes`.
     """
 
     name: ClassVar[str] = "higgs"
@@ -79,7 +79,7 @@ class Higgs(Simulation):
     def blocks(
         self, process: str, rows: int, seed: int, progress: Progress = silent
     ) -> Iterator[Rows]:
-        """Selected events, in one block, since a weight is known at the end only.
+        """Selected events, in one block, because weights are known only at the end.
 
         Branches: the 21 low-level and 7 high-level features, and "weight", the cross section in pb
         that each event stands for. seed: 1 … 900,000,000. Raises ConfigError for another one or an
@@ -98,7 +98,7 @@ class Higgs(Simulation):
             for part in self._selected(generator, wanted, random):
                 found.append(part)
                 progress(done + sum(len(p["weight"]) for p in found), rows)
-            # Only the last event knows how many were tried for all of them.
+            # The number of tried events is known only after the last event.
             parts += [{**p, "weight": np.full_like(p["weight"], part["weight"][-1])} for p in found]
         columns = {
             name: np.concatenate([part[name] for part in parts]).astype(np.float32)
@@ -118,7 +118,7 @@ class Higgs(Simulation):
             (25, self.light_mass, "5 5"),
         )
         decays = [line for code, mass, to in chain for line in _resonance(code, mass, to)]
-        # H0 and H± are given a narrow width: that of a two-doublet model would follow its angles.
+        # Fixed narrow widths of H0 and H±; in a two-doublet model they would depend on its angles.
         narrow = [
             line
             for code in (35, 37)
@@ -147,7 +147,7 @@ class Higgs(Simulation):
     def _reconstruct(
         self, drawn: list[Particles], random: np.random.Generator
     ) -> tuple[np.ndarray, Selected]:
-        """Which of the events are selected, and what was measured in them."""
+        """The selected events with their reconstructed objects."""
         counts = [len(event.pdgid) for event in drawn]
         batch = _Batch(
             np.concatenate([event.p4 for event in drawn]),
@@ -216,19 +216,19 @@ def _missing(
 
 
 def _padded(values: np.ndarray, event: np.ndarray, events: int) -> np.ndarray:
-    """Values (J, ...) of objects of events (J,), ascending, as (events, _MOST_JETS, ...)."""
+    """Values (J, ...) of objects of events (J,), ascending, as (events, _MAX_JETS, ...)."""
     position = np.arange(len(values)) - np.searchsorted(event, event)
-    kept = position < _MOST_JETS
-    out = np.zeros((events, _MOST_JETS, *values.shape[1:]), values.dtype)
+    kept = position < _MAX_JETS
+    out = np.zeros((events, _MAX_JETS, *values.shape[1:]), values.dtype)
     out[event[kept], position[kept]] = values[kept]
     return out
 
 
 def _resonance(code: int, mass: float, products: str) -> list[str]:
-    """One particle that decays in one way."""
+    """Pythia settings of a particle with one decay channel."""
     return [f"{code}:m0 = {mass}", f"{code}:onMode = off", f"{code}:onIfMatch = {products}"]
 
 
 def _w_decays(lepton: str, quarks: str) -> list[str]:
-    """One W decays to e or μ, the other to quarks; "Pos" and "Neg" are their charges."""
+    """Pythia settings: one W decays to e or μ, the other to quarks; "Pos" and "Neg": charges."""
     return ["24:onMode = off", f"24:on{lepton}IfAny = 11 13", f"24:on{quarks}IfAny = 1 2 3 4 5"]

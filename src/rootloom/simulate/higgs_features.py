@@ -49,9 +49,10 @@ def high_level(events: Selected) -> dict[str, np.ndarray]:
     """The 7 high-level features, (E,) each, GeV, and "hadronic", whether there is a hadronic W.
 
     The hadronic W is the pair of untagged jets whose mass is nearest m_W; the neutrino comes from
-    the mass of the leptonic W. m_jjj takes the tagged jet that brings it nearest the top's mass,
-    m_jlv the other one; m_bb is h0; m_wbb, of H±, has the W that makes it the heavier. Where the
-    paper leaves a choice, this is the one that fits the genuine rows (of nine and of five tried).
+    the mass of the leptonic W. m_jjj uses the tagged jet that gives the mass closest to the top's,
+    m_jlv the other one. m_bb is that of h0. m_wbb, of H±, uses the W that gives the larger mass.
+    Where the paper leaves a choice open, the one that fits the genuine rows best was taken (of nine
+    and of five tried).
     """
     hadronic, there = nearest_pair(events.jets, events.exists & (events.tag == 0), W_MASS)
     leptonic = events.lepton + neutrino(events.lepton, events.missing, W_MASS)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load() -> ModuleType:
-    """The fastjet module, its banner kept off stdout. Raises ConfigError when not installed."""
+    """The fastjet module, without its banner on stdout. Raises ConfigError when not installed."""
     try:
         import fastjet
     except ImportError as error:
@@ -85,7 +85,7 @@ def _jagged(p4: Sequence[np.ndarray]) -> ak.Array:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """FastJet prints its banner from C++ on the first clustering, past sys.stdout."""
+    """Suppress the banner that FastJet prints from C++ on the first clustering."""
     sys.stdout.flush()
     saved, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)

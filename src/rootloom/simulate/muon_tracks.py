@@ -1,4 +1,4 @@
-"""Cosmic muons through a sphere: where they enter, how they go, where they lose energy."""
+"""Cosmic muons through a sphere: entry points, directions and energy losses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Tracks(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """How muons lose energy. density: g cm⁻³; ionisation: MeV cm² g⁻¹; the others cm² g⁻¹.
+    """Energy loss of muons. density: g cm⁻³; ionisation: MeV cm² g⁻¹; the others cm² g⁻¹.
 
     continuous, showers: parts of b in dE/dx = a + b E; pair production is taken as continuous,
     bremsstrahlung as showers with a spectrum 1/E.
@@ -48,8 +48,9 @@ class Losses(NamedTuple):
 def draw_tracks(muons: int, radius: float, mean_energy: float, rng: np.random.Generator) -> Tracks:
     """Muons of a flux ∝ cos² of the zenith angle through a sphere of `radius` m.
 
-    Every direction sees the same disc, so that zenith angles follow cos² and the points where
-    tracks cross the disc are uniform. Energies in GeV have the mean `mean_energy`.
+    The sphere has the same cross section from every direction, so zenith angles follow cos² and
+    the points where tracks cross the perpendicular disc are uniform. Energies in GeV have the mean
+    `mean_energy`.
     """
     cosine = np.cbrt(1.0 - rng.random(muons))
     sine = np.sqrt(1.0 - cosine**2)
@@ -68,8 +69,8 @@ def draw_tracks(muons: int, radius: float, mean_energy: float, rng: np.random.Ge
 def pieces(impact: float, length: float, steps: tuple[float, float, float]) -> np.ndarray:
     """Edges (S + 1,) m of a track's pieces, from its entry at 0 to `length`.
 
-    steps: length of a piece at the surface, its growth per metre of depth below it, and the most:
-    sensors near the entry see single pieces, those far away do not.
+    steps: length of a piece at the surface, its growth per metre of depth, and its maximum.
+    Pieces are short at the surface because near sensors resolve them.
     """
     along = np.linspace(-0.5 * length, 0.5 * length, 512)
     depth = np.hypot(impact, along[-1]) - np.hypot(impact, along)
@@ -96,5 +97,5 @@ def deposits(
     expected = losses.showers * np.log(1.0 / _SHOWER_MIN) * thickness
     for piece in np.repeat(np.arange(len(thickness)), rng.poisson(expected)):
         lost[piece] += total * _SHOWER_MIN ** rng.random()
-    # A muon that cannot pay for it stops; through-going muons alone are of interest.
+    # A muon without enough energy would stop; only through-going muons are simulated.
     return lost * min(1.0, total / lost.sum())

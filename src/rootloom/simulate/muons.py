@@ -1,9 +1,9 @@
 """Cosmic muons in a liquid-scintillator sphere watched by photomultipliers, after JUNO.
 
-Muons cross the sphere; their light is refracted, reflected, absorbed and scattered on its way
-(`physics.optics`, `physics.photons`) to PMTs on latitude rings, which give a charge and the time of
-their first photoelectron (`physics.pmts`). No light is made in the water, and PMTs are dark
-without light.
+Muons cross the sphere; their light is refracted, reflected, absorbed and scattered
+(`physics.scintillator.optics`, `photons`) on its way to PMTs on latitude rings, which give a charge
+and the time of their first photoelectron (`physics.scintillator.pmts`). The water makes no light,
+and PMTs have no dark counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EVENTS_AT_A_TIME = 50  # a basket: some 9 MB of hits
 _SUPPORTS = 590  # bars that hold JUNO's sphere
 # Mantissa bits kept: 0.2 % of a charge, 0.03 ns at 100 ns, far below what a PMT measures.
 _CHARGE_BITS, _TIME_BITS = 8, 11
-_LEAST_CHARGE = 0.05
+_MIN_CHARGE = 0.05
 
 
 class Hits(NamedTuple):
@@ -44,14 +44,15 @@ class Hits(NamedTuple):
 class Muons(Scintillator, Simulation):
     """Through-going muons in JUNO-like optics; lengths in m, times in ns.
 
-    Optics and PMTs: see `Scintillator`. pmt_radius: of a PMT.
-    photons: a MeV; efficiency: photoelectrons a photon that reaches a PMT. charge_spread: of a
-    photoelectron's charge. trigger: number of PMTs hit at time 0 of an event.
-    mean_energy: of the muons, GeV; density (g cm⁻³), ionisation (MeV cm² g⁻¹), radiative
-    (cm² g⁻¹, half of it as showers) of dE/dx = a + b E.
-    dead: share of PMTs that never give a hit; shading: share of their light that PMTs behind the
-    sphere's 590 supports lose; detector_seed: which PMTs are dead, the same in all files.
-    steps: pieces of a track, in m at the surface, growth per metre of depth, and at most.
+    Optics and PMTs: see `Scintillator`. pmt_radius: radius of a PMT.
+    photons: number of photons per MeV; efficiency: photoelectrons per photon that reaches a PMT.
+    charge_spread: relative spread of a photoelectron's charge. trigger: number of hit PMTs that
+    defines time 0 of an event. mean_energy: of the muons, GeV. density: of the scintillator,
+    g cm⁻³. ionisation: a of dE/dx = a + b E, MeV cm² g⁻¹. radiative: b of dE/dx = a + b E,
+    cm² g⁻¹, half of it as showers. dead: share of PMTs that never give a hit; shading: share of
+    light lost by PMTs behind the sphere's 590 supports; detector_seed: selects the dead PMTs, the
+    same in all files. steps: length of a track's pieces at the surface, m, its growth per metre of
+    depth, and its maximum, m.
     """
 
     name: ClassVar[str] = "muons"
@@ -98,7 +99,7 @@ class Muons(Scintillator, Simulation):
     def acceptance(self) -> np.ndarray:
         """Photoelectrons a PMT gives per photon sr⁻¹, (P,)."""
         pmts = len(self.layout.ring)
-        # A disc on the sphere of PMTs: light that crosses it at any angle is seen.
+        # The PMT is a disc on the sphere of PMTs that sees light at any angle.
         seen = np.full(pmts, self.efficiency * np.pi * (self.pmt_radius / self.pmt_sphere) ** 2)
         seen[_nearest_to_supports(self.layout)] *= 1.0 - self.shading
         rng = np.random.default_rng(self.detector_seed)
@@ -108,7 +109,7 @@ class Muons(Scintillator, Simulation):
     def _events(
         self, tracks: Tracks, rng: np.random.Generator
     ) -> Iterator[tuple[float, float, Hits]]:
-        """Energy loss in GeV, time of the trigger in ns, and hits, of muon after muon."""
+        """Energy loss in GeV, trigger time in ns, and hits, for one muon after another."""
         losses = Losses(self.density, self.ionisation, 0.5 * self.radiative, 0.5 * self.radiative)
         lengths, impacts = tracks.length(), tracks.impact()
         for entry, direction, energy, length, impact in zip(
@@ -148,13 +149,13 @@ class Muons(Scintillator, Simulation):
         trigger = float(np.partition(time, last)[last]) if len(time) else 0.0
         return trigger, Hits(
             pmt.astype(np.uint16),
-            round_mantissa(np.maximum(charge, _LEAST_CHARGE), _CHARGE_BITS),
+            round_mantissa(np.maximum(charge, _MIN_CHARGE), _CHARGE_BITS),
             round_mantissa(time - trigger, _TIME_BITS),
         )
 
 
 def _nearest_to_supports(layout: Layout) -> np.ndarray:
-    """The PMT behind each of the supports, which lie on a Fibonacci lattice."""
+    """The PMT behind each of the supports, which are placed on a Fibonacci lattice."""
     number = np.arange(_SUPPORTS) + 0.5
     height, angle = 1.0 - 2.0 * number / _SUPPORTS, np.pi * (1.0 + np.sqrt(5.0)) * number
     flat = np.sqrt(1.0 - height**2)

@@ -1,6 +1,6 @@
 """Pythia 8 through a few checked calls.
 
-Pythia is under the GPL: it is imported here, when a simulation runs, and nowhere else.
+Pythia is under the GPL: it is imported only here, when a simulation runs.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     import awkward as ak
     import pythia8mc
 
-# Beyond this, Pythia keeps its default seed: all files would be alike.
+# Above this Pythia uses its default seed, and all files would be identical.
 MAX_SEED = 900_000_000
 _FAILURES_IN_A_ROW = 100
 _CHARM = 4
 
 _QUIET = ("Print:quiet = on", "Print:errors = off", "Random:setSeed = on")
 
-# What a veto sees: Pythia's record of the event so far, and the hard process.
+# Arguments of a veto: Pythia's record of the event so far, and the hard process.
 Accept: TypeAlias = "Callable[[pythia8mc.Event, pythia8mc.Event], bool]"
 
 
 class Particles(NamedTuple):
     """Final particles of one event. p4: (n, 4) px, py, pz, E in GeV; pdgid: (n,) int32.
 
-    heavy_p4, heavy_pdgid: the same of its decayed bottom and charm hadrons, for flavour tags.
-    tried: hard processes drawn until this event, vetoed ones included.
-    cross_section: of the hard process, pb, as estimated from them: one event stands for
+    heavy_p4, heavy_pdgid: the same for its decayed bottom and charm hadrons, for flavour tags.
+    tried: hard processes generated up to this event, including vetoed ones.
+    cross_section: of the hard process, pb, estimated from them; the weight of one event is
     cross_section / tried.
     """
 
@@ -71,8 +71,8 @@ class Generator:
 
     settings: Pythia's own lines, `key = value`. Raises ConfigError for a seed outside
     1 … MAX_SEED and for a line Pythia does not know or does not accept.
-    scale, accept: veto the event when the evolution of showers and multiparton interactions first
-    comes below `scale` GeV and `accept(record, process)` is false. Most of the time is spent below.
+    scale, accept: the event is vetoed if `accept(record, process)` is false when the evolution of
+    showers and multiparton interactions first falls below `scale` GeV. Most time is spent below.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Generator:
                     found=f"'{line}'",
                     fix="see the Pythia manual, or `Pythia.settings.listAll()`",
                 )
-        # Pythia keeps no reference: without this one the hook would be collected.
+        # Pythia keeps no reference to the hook: without this one Python would delete it.
         self._hook = _hook(module, self._pythia, scale, accept)
         self._pythia.setUserHooksPtr(self._hook)
         if not self._pythia.init():
@@ -109,7 +109,7 @@ class Generator:
         self._charges: dict[int, int] = {}
 
     def events(self, batch: int = 50) -> Iterator[Particles]:
-        """Final particles of event after event, without end; the same for any `batch`.
+        """Final particles of one event after another, without end; the same for any `batch`.
 
         Raises DataError when whole batches fail.
         """
@@ -147,7 +147,7 @@ def heaviest_quark(pdgid: np.ndarray) -> np.ndarray:
 
 
 def _cross_section(pythia: pythia8mc.Pythia) -> float:
-    """Of the hard process so far, pb. Pythia's `sigmaGen` leaves vetoed events out: put back."""
+    """Cross section of the hard process so far, pb: Pythia's `sigmaGen` plus the vetoed events."""
     info = pythia.infoPython()
     return float(info.sigmaGen() * 1e9 * info.nSelected() / max(info.nAccepted(), 1))
 
@@ -182,14 +182,14 @@ def _hook(
     return Veto()
 
 
-# Pythia asks again when it showers the products of a resonance: too late to save anything.
+# Pythia asks again when it showers the products of a resonance: too late to save time.
 _IN_DECAY = 5
 
 
 def _final(
     batch: ak.contents.RecordArray, finished: Sequence[tuple[int, float]], latest: float
 ) -> Iterator[Particles]:
-    # Through the layout: a high-level array a quantity costs as much as clustering an event.
+    # From the array's layout: a high-level array per quantity would cost as much as the clustering.
     events = batch.content("prt")
     particle = events.content
     momentum = particle.content("p")
@@ -201,7 +201,7 @@ def _final(
     for (start, stop), (tried, sigma) in zip(spans, finished, strict=True):
         final = np.flatnonzero(status[start:stop] > 0) + start
         heavy = np.flatnonzero(hadrons[start:stop]) + start
-        # Pythia sums up after the event: the very first one has no estimate of its own yet.
+        # Pythia updates its estimate after an event: there is none yet for the first one.
         yield Particles(
             np.stack([k[final] for k in p4], axis=1),
             pdgid[final].astype(np.int32),

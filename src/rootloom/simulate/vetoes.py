@@ -1,9 +1,9 @@
-"""Early looks at an unfinished event: can its leading jet still end up in the window?
+"""Vetoes of unfinished events whose leading jet cannot pass the selection.
 
-Showers and multiparton interactions evolve downwards in pT; most of the time goes into scales of a
-few GeV and into hadronisation, which move a jet's pT and mass by little. An event far outside the
-window is dropped when the evolution reaches a chosen scale. The callers' margins decide what is
-lost; `WJets` states what its own cost.
+Showers and multiparton interactions evolve downwards in pT. Most time is spent at scales of a
+few GeV and in hadronisation, which change a jet's pT and mass only a little. An event far outside
+the selected window is dropped when the evolution reaches a chosen scale. The margins of the caller
+decide how many good events are lost; `WJets` states its losses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rootloom.simulate import pythia
 if TYPE_CHECKING:
     import pythia8mc
 
-# The two hardest partonic jets may swap places until the event is complete, if they are close.
+# If the two hardest partonic jets are close in pT, their order may still change.
 _CANDIDATES, _CLOSE = 2, 0.8
 _FINAL_VISIBLE, _TRUE_MASS = 2, 2
 

@@ -24,7 +24,7 @@ from rootloom.simulate.pythia import Accept, Generator, Particles, seed_for
 from rootloom.simulate.vetoes import boosted_boson, partonic_jet
 from rootloom.types import Ragged
 
-# Jets a basket: smaller ones read at half the speed.
+# Jets per basket: smaller baskets are read at half the speed.
 _BASKET = 5_000
 _NEUTRINOS = (12, 14, 16)
 _W, _W_PRIME = 24, 34
@@ -32,7 +32,7 @@ _EVENTS_AT_A_TIME = 50
 
 
 class Slice(NamedTuple):
-    """One generator's share of a file: Pythia settings, early veto, jets to collect."""
+    """One slice in pThat of a file: Pythia settings, early veto, number of jets to collect."""
 
     settings: list[str]
     accept: Accept
@@ -57,13 +57,17 @@ class Jets(NamedTuple):
 class WJets(Simulation):
     """Jets of 1511.05190's study window; energies in GeV, radii in rad.
 
-    pt_min … mass_max and eta_max: window on the trimmed leading jet. trim_radius, trim_fraction:
-    kT subjets that carry less of the jet's pT are removed. pthat_edges, pthat_shares: slices of
-    the QCD sample in the hard scattering's pT and the share of its jets each gives. Weights (cross
-    section over events, pb) undo the shares; the default ones, accepted cross section over the
-    square root of the time a jet takes, give the least variance a CPU second. Events below the
-    first edge are lost: 3 % of the cross section at 150 GeV. multiparton: multiparton interactions,
-    most of the time. veto_scale: where events far outside the window are dropped, see `vetoes`.
+    pt_min, pt_max: range of the trimmed leading jet's pT. mass_min, mass_max: range of the
+    trimmed leading jet's mass. eta_max: its largest |η|. jet_radius: of the jets, rad.
+    trim_radius: radius of the kT subjets in trimming. trim_fraction: kT subjets with less than this
+    share of the jet's pT are removed. energy: of the collisions, in their centre of mass.
+    w_prime_mass: mass of the W′. pthat_edges: edges of the slices of the QCD sample in the pT of
+    the hard scattering; events below the first one are lost, 3 % of the cross section at 150 GeV.
+    pthat_shares: share of the jets from each slice. Weights (cross section over events, pb) correct
+    for the shares. The default shares, accepted cross section over the square root of the time per
+    jet, give the smallest variance per CPU second. multiparton: simulate multiparton interactions,
+    which take most of the time. veto_scale: at which events far outside the window are dropped, see
+    `vetoes`.
     """
 
     name: ClassVar[str] = "w_jets"
@@ -100,7 +104,7 @@ class WJets(Simulation):
     def blocks(
         self, process: str, rows: int, seed: int, progress: Progress = silent
     ) -> Iterator[Rows]:
-        """Accepted jets, written once all are there, since a weight is known at the end only.
+        """Accepted jets, in one block, because weights are known only at the end.
 
         seed: 1 … 900,000,000. Raises ConfigError for another one or an unknown Pythia setting.
         """
@@ -135,7 +139,7 @@ class WJets(Simulation):
                 hard = [f"PhaseSpace:pTHatMin = {low}", f"PhaseSpace:pTHatMax = {high}"]
                 yield Slice([*common, "HardQCD:all = on", *hard], self._qcd_veto(), share)
 
-    # Lost of jets made without veto: 19 of 2158 W; QCD, by slice, 4 of 198, 4 of 494 and 9 of 880
+    # Jets lost by the veto: 19 of 2158 W; QCD, by slice, 4 of 198, 4 of 494 and 9 of 880
     # (the lower two slices without multiparton interactions).
     def _w_veto(self) -> Accept:
         window = (0.88 * self.pt_min, 1.12 * self.pt_max)

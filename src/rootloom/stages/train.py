@@ -123,7 +123,7 @@ def run_process(
         write_model(paths["model"], section, statistics, result, record)
         history = sealed(result.history_lines(), job["fingerprint"], lines=True)
         write_text(paths["history"], history)
-    parallel.meet()
+    parallel.barrier()
 
 
 STAGE = Stage(

@@ -1,7 +1,7 @@
-"""Files that are either whole or absent, and results that say when a bit of them has changed.
+"""Files that are either complete or absent, and results whose damage is detected.
 
-Nothing partial ever bears a final name. A JSON result ends with its digest, of every byte before
-it; an HDF5 result holds one of its attributes, while the format itself checks arrays and structure.
+No incomplete file ever has its final name. A JSON result ends with a digest of all bytes before it;
+an HDF5 result has a digest of its attributes, while the format itself checks arrays and structure.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from rootloom.system.faults import is_full
 if TYPE_CHECKING:
     import h5py
 
-REMAKE = "delete it and run snakemake again: it is made anew"
+REMAKE = "delete it and run snakemake again: it is made again"
 _DIGEST = "digest"
 _DIGITS = 32  # hexadecimal, of a digest
-# Ends a JSON result. The fingerprint stands here too, so that a plan need not read the rest.
+# The end of a JSON result. It has the fingerprint too, so that a plan need not read the rest.
 _SEAL = re.compile(
     rb'\{?"digest": \{"fingerprint": "([^"\\]*)", "blake2b": "([0-9a-f]{%d})"\}\}\n' % _DIGITS
 )
@@ -48,9 +48,9 @@ T = TypeVar("T")
 def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path]:
     """A temporary name that becomes `path` when the block ends without an error.
 
-    It lies beside `path`, or on scratch where the environment names one (see `scratch`).
+    It is in the folder of `path`, or on scratch if the environment names one (see `scratch`).
     The content is synced to the disk of `path` before it is renamed; on any error the temporary
-    file is removed and `path` stays as it was. `needed`: bytes to be written, where known.
+    file is removed and `path` stays as it was. `needed`: bytes to be written, if known.
     Raises StorageError when the disk, quota or file size limit is exhausted, and for a folder that
     cannot be written to; ResourceError for other faults of the machine.
     """
@@ -62,8 +62,8 @@ def atomic_path(path: str | Path, *, needed: int | None = None) -> Iterator[Path
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends without an error.
 
-    On any error it is removed with all that is in it. Raises ConfigError when `path` is there
-    already and is not an empty folder, and what `atomic_path` does for faults of the machine.
+    On any error it is removed with its content. Raises ConfigError if `path` exists and is not an
+    empty folder, and the errors of `atomic_path`.
     """
     path = Path(path)
     folder = _beside(path)
@@ -84,7 +84,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def require_absent(path: Path, expected: str = "a new file") -> None:
-    """Raises ConfigError when something is there already."""
+    """Raise ConfigError if `path` exists."""
     if path.exists():
         raise ConfigError(
             str(path),
@@ -98,9 +98,9 @@ def require_absent(path: Path, expected: str = "a new file") -> None:
 def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
     """An HDF5 file under construction that becomes `path` when the block ends without an error.
 
-    Yields the open file and its sink; `sink.check()` after each write stops at once when the disk
-    is full instead of at the end. Should scratch fill, the file goes on where `path` will be.
-    Raises what `atomic_path` does when it cannot be written, and then leaves nothing.
+    Yields the open file and its sink; `sink.check()` after each write stops at once if the disk
+    is full, instead of at the end. If scratch fills up, the file continues in the folder of `path`.
+    Raises the errors of `atomic_path` if it cannot be written, and then leaves no file.
     """
     import h5py  # here, because this module is also imported where start-up time matters
 
@@ -115,9 +115,9 @@ def new_hdf5(path: str | Path) -> Iterator[tuple[h5py.File, Sink]]:
 
 
 class Draft:
-    """A file under construction: where it is now, and what it will be.
+    """A file under construction.
 
-    path: where to write. final: the name it gets. beside: the temporary name next to `final`.
+    path: where to write. final: its final name. beside: the temporary name next to `final`.
     """
 
     def __init__(self, final: Path, folder: Path | None) -> None:
@@ -127,12 +127,13 @@ class Draft:
 
     @property
     def on_scratch(self) -> bool:
-        """Whether it has yet to be brought to the file system of its final name."""
+        """Whether it still has to be copied to the file system of its final name."""
         return self.path != self.beside
 
     def leave_scratch(self) -> None:
-        """Go on beside the final name."""
-        here, self.path = self.path, self.beside  # first: should there be no room, it is there
+        """Continue in the folder of the final name."""
+        # The path is set first, so that the file is removed if the copy fails.
+        here, self.path = self.path, self.beside
         try:
             here.rename(self.beside)
         except OSError as error:
@@ -173,9 +174,9 @@ def _draft(path: Path, needed: int | None, *, small: bool = False) -> Iterator[D
 
 
 def _require_replaceable(path: Path) -> None:
-    """Refuse to put a file in the place of a folder, pipe or device; raises StorageError.
+    """Refuse to replace a folder, pipe or device by a file; raises StorageError.
 
-    A folder is in its way only once all work is done, and a device would be gone.
+    Otherwise a folder would cause an error only after all work is done, and a device would be lost.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         raise StorageError(
@@ -187,7 +188,7 @@ def _require_replaceable(path: Path) -> None:
 
 
 def _refuse(error: Exception, path: Path, at: Path, needed: int | None = None) -> None:
-    """Raise the refusal for an output that cannot be written `at` a place; return from a defect."""
+    """Raise the error for an output that cannot be written `at` a place; return for a bug."""
     on_scratch = at.parent != path.parent
     advice = f"free space there, or leave {scratch.VARIABLE} unset" if on_scratch else ""
     refusal = faults.of_writing(error, path, at=at, needed=needed, advice=advice)
@@ -196,7 +197,7 @@ def _refuse(error: Exception, path: Path, at: Path, needed: int | None = None) -
 
 
 def _remove(path: Path) -> None:
-    """Remove a file that may be there; a disk that refuses even that is named by another error."""
+    """Remove a file if it exists; a disk that refuses this is reported by another error."""
     with suppress(OSError):
         path.unlink()
 
@@ -207,14 +208,15 @@ def _beside(final: Path) -> Path:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed processes of this host left under temporary names beside `path`."""
+    """Remove temporary files that killed processes of this host left for `path`."""
     _sweep(path.parent, re.escape(path.name))
 
 
 def sweep(folder: Path, *, alone: bool = False) -> None:
-    """Remove what killed processes left under temporary names in `folder`.
+    """Remove temporary files that killed processes left in `folder`.
 
-    alone: nobody else writes there now, on any host; otherwise it is known of this host's only.
+    alone: no other process on any host writes there now, so that all are removed; otherwise only
+    those of ended processes of this host.
     """
     if folder.is_dir():
         _sweep(folder, ".+", alone=alone)
@@ -239,9 +241,9 @@ def _is_running(process: int) -> bool:
 
 
 class Sink:
-    """A file for HDF5 to write to that never fails: the first error is kept for `check` to raise.
+    """A file object for HDF5 that never raises: `check` raises the first error later.
 
-    HDF5 cannot close a file that it cannot flush, and crashes the process at exit instead.
+    HDF5 cannot close a file that it cannot flush, and would crash the process at exit.
     """
 
     def __init__(self, draft: Draft) -> None:
@@ -254,16 +256,16 @@ class Sink:
         self.read, self.readinto, self.seek, self.tell = raw.read, raw.readinto, raw.seek, raw.tell
 
     def check(self) -> None:
-        """Raise the OSError that a write met, if one did."""
+        """Raise the first OSError of a write, if there was one."""
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Close the file; whoever made the draft says what becomes of it."""
+        """Close the file; the owner of the draft decides whether it is kept."""
         self._raw.close()
 
     def write(self, data: memoryview) -> int:
-        """Write all of `data`, or remember why not."""
+        """Write all of `data`, or keep the error."""
         view = memoryview(data).cast("B")
         size = len(view)
         while len(view) and self._error is None:
@@ -274,7 +276,7 @@ class Sink:
         return size
 
     def truncate(self, size: int) -> int:
-        """Set the file's length, or remember why not."""
+        """Set the file's length, or keep the error."""
         try:
             self._raw.truncate(size)
         except OSError as error:
@@ -285,7 +287,7 @@ class Sink:
         """Nothing is buffered here."""
 
     def _recover(self, error: OSError) -> None:
-        """Leave a full scratch; remember any other error."""
+        """Leave scratch if it is full; keep any other error."""
         if not (is_full(error) and self._draft.on_scratch):
             self._error = error
             return
@@ -302,10 +304,10 @@ class Sink:
 
 @contextmanager
 def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
-    """Refuse a file that turns out not to be what is `expected` while the block reads it.
+    """Turn errors of reading a file in the block into errors that say what was `expected`.
 
-    Raises ResultError in place of what missing, cut or foreign content of JSON leads to, and
-    ResourceError for a fault of the machine, after which the file may be whole.
+    Raises ResultError for missing, truncated or wrong content, and ResourceError for an error of
+    the machine, after which the file may be intact.
     """
     try:
         yield
@@ -317,10 +319,7 @@ def intact(path: str | Path, expected: str, *, fix: str) -> Iterator[None]:
 
 @contextmanager
 def of_result() -> Iterator[None]:
-    """Let a file that is refused in the block as an input be a result: a job has written it.
-
-    Raises ResultError in place of InputError.
-    """
+    """Raise ResultError in place of InputError in the block, for files written by a job."""
     try:
         yield
     except InputError as refusal:
@@ -331,9 +330,9 @@ def of_result() -> Iterator[None]:
 
 
 def write_json(path: str | Path, content: Mapping[str, object], *, indent: int | None = 1) -> None:
-    """Write a JSON result with its digest. content: of one entry or more.
+    """Write a JSON result with its digest. content: with at least one entry.
 
-    Raises what `atomic_path` does.
+    Raises the errors of `atomic_path`.
     """
     record = content.get("provenance")
     fingerprint = record.get("fingerprint", "") if isinstance(record, Mapping) else ""
@@ -344,20 +343,20 @@ def write_json(path: str | Path, content: Mapping[str, object], *, indent: int |
 def read_json(
     path: str | Path, expected: str, parse: Callable[[Any], T], *, fix: str = REMAKE
 ) -> T:
-    """What `parse` makes of a JSON result.
+    """Read a JSON result, verify its digest and return `parse` of its content.
 
-    Raises ResultError, naming the file, when it is not there, when any of its bytes has changed
-    since it was written, and when it is not what is `expected`.
+    Raises ResultError, naming the file, if it is missing, if any of its bytes has changed
+    since it was written, or if it is not what is `expected`.
     """
     with intact(path, expected, fix=fix):
         return parse(json.loads(unsealed(path)))
 
 
 def sealed(text: str, fingerprint: str = "", *, lines: bool = False) -> str:
-    """A JSON object with its digest as one more entry at the end.
+    """A JSON text with its digest as last entry.
 
-    lines: there are several, one a line, and the digest is another one. fingerprint: of the job
-    that made it.
+    lines: the text has several JSON objects, one per line, and the digest is the last line.
+    fingerprint: of the job that made it.
     """
     start = text + "{" if lines else f"{text.rstrip()[:-1].rstrip()},\n"
     start += f'"{_DIGEST}": {{"fingerprint": "{fingerprint}", "blake2b": "'
@@ -367,13 +366,13 @@ def sealed(text: str, fingerprint: str = "", *, lines: bool = False) -> str:
 def unsealed(path: str | Path) -> str:
     """The text of a JSON result without its digest.
 
-    Raises ValueError, which `intact` translates, when it has none or does not match it.
+    Raises ValueError, which `intact` translates, if the digest is missing or does not match.
     """
     faults.require_no_pipe(path)
     data = Path(path).read_bytes()
     found = _SEAL.search(data, max(0, len(data) - _SEAL_BYTES))
     if found is None or found.end() != len(data):
-        raise ValueError("no digest at its end: it was cut, or an earlier version made it")
+        raise ValueError("no digest at its end: it was truncated, or made by an earlier version")
     if _digest(data[: found.start(2)]) != found[2].decode():
         raise ValueError("content that does not match its digest: it has changed on the disk")
     rest = data[: found.start()].decode()
@@ -381,9 +380,9 @@ def unsealed(path: str | Path) -> str:
 
 
 def fingerprint_at_end(path: Path) -> str | None:
-    """The fingerprint of the job that made a JSON result; None when it does not say.
+    """The fingerprint of the job that made a JSON result; None if there is none.
 
-    Reads the last bytes only, and therefore sees no damage before them.
+    Reads only the last bytes and therefore does not notice damage before them.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -396,9 +395,9 @@ def fingerprint_at_end(path: Path) -> str | None:
 def attributes_of(file: h5py.File, *items: str) -> dict[str, Any]:
     """Attributes of an HDF5 result, by name.
 
-    items: what else at its top has attributes, which are checked with them. HDF5 has checksums of
-    its own for all but their texts. Raises ValueError when they have changed since they were
-    written; a file of another program has no digest.
+    items: top-level groups or data sets whose attributes are checked as well. HDF5 itself has
+    checksums for everything but texts of attributes. Raises ValueError if they have changed since
+    they were written; a file of another program has no digest.
     """
     found = dict(file.attrs)
     digest = found.pop(_DIGEST, None)
@@ -428,26 +427,26 @@ def _digest(data: bytes) -> str:
 
 
 def date_back(paths: Iterable[str | Path], now: float) -> None:
-    """Give files that are dated later than `now` (seconds since 1970) the present time.
+    """Set the time of files that are dated later than `now` (seconds since 1970) to the present.
 
-    The engine takes an input that is younger than the output made from it for a fault of clocks,
-    and throws the output away.
+    If an input is newer than the output made from it, the engine assumes wrong clocks and deletes
+    the output.
     """
     for path in paths:
-        with suppress(OSError):  # gone, or not ours: then the engine says what is wrong
+        with suppress(OSError):  # missing, or of another user: the engine reports it
             if os.stat(path).st_mtime > now:
                 os.utime(path)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a whole file atomically. Raises what `atomic_path` does."""
-    # What is written in one go gains nothing by way of scratch.
+    """Write a file atomically. Raises the errors of `atomic_path`."""
+    # A single write gains nothing from scratch.
     with _draft(Path(path), len(data), small=True) as draft:
         draft.path.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a whole UTF-8 text file atomically. Raises what `atomic_path` does."""
+    """Write a UTF-8 text file atomically. Raises the errors of `atomic_path`."""
     write_bytes(path, text.encode())
 
 

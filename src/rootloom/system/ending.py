@@ -1,6 +1,6 @@
-"""The last lines of a run that failed: which rule, why, and where its log lies.
+"""The last lines of a failed run: which rule failed, why, and where its log is.
 
-The engine says in between what it says; whoever looks at the screen finds the cause at its end.
+They are printed after all messages of Snakemake, so that the cause is at the end of the screen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from rootloom.errors import RootloomError
 
-# A refusal inside whatever an engine wraps around it: the line before "expected" names the place.
+# A RootloomError inside other output: the line before "expected" names the place.
 _REFUSAL = re.compile(
     r"^.*\n  expected: .*(?:\n(?!  found:).*)*?\n  found: .*(?:\n  fix: .*)?", re.MULTILINE
 )
@@ -23,13 +23,13 @@ LOG_BYTES = 100_000  # of a log's end that are looked at
 
 
 def refuse(refusal: RootloomError) -> NoReturn:
-    """End the process with code 1; the refusal is the last that it says."""
+    """End the process with code 1; the error is its last message."""
     _say_last(f"error: {refusal}")
     sys.exit(1)
 
 
 class Ending(logging.Handler):
-    """Hears which jobs fail, and says so when the run is over."""
+    """A log handler that records failed jobs and reports them at the end of the run."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -37,7 +37,7 @@ class Ending(logging.Handler):
         self._refusal = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note failed jobs, those that a later attempt finished, and refusals of the plan."""
+        """Record failed jobs, those that a later attempt finished, and errors of the plan."""
         event, fields = str(getattr(record, "event", "")), vars(record)
         if event == "job_error":
             self._failed.setdefault(str(fields.get("jobid")), record)
@@ -49,7 +49,7 @@ class Ending(logging.Handler):
             self._refusal = found
 
     def speak(self) -> None:
-        """Say at the very end of the process what failed first, and how much else did."""
+        """Print at the end of the process what failed first, and how many other jobs failed."""
         if self._failed:
             _say_last(self.text())
 
@@ -61,7 +61,7 @@ class Ending(logging.Handler):
         logs = [str(path) for path in first.get("log") or ()]
         rules = dict.fromkeys(str(one.get("rule_name")) for one in others)
         more = f", and {len(others)} more ({', '.join(rules)})" if others else ""
-        cause = next(filter(None, map(cause_in, logs)), "no word of it in its log: was it killed?")
+        cause = next(filter(None, map(cause_in, logs)), "nothing in its log: was it killed?")
         said = str(first.get("rule_msg") or "").strip()
         return "\n".join(
             [
@@ -77,13 +77,13 @@ class Ending(logging.Handler):
 
 
 def refusal_in(text: str) -> str:
-    """The last refusal in a text; "" without one."""
+    """The last RootloomError in a text; "" if there is none."""
     found = _REFUSAL.findall(text)
     return str(found[-1]).removeprefix("error: ") if found else ""
 
 
 def cause_in(log: str) -> str:
-    """What a job's log ends with: its refusal, or the last line of a traceback; "" if nothing."""
+    """The cause in a job's log: its RootloomError, or the last line of a traceback; else ""."""
     try:
         with Path(log).open("rb") as file:
             file.seek(0, 2)
@@ -99,7 +99,7 @@ def cause_in(log: str) -> str:
 
 
 def _say_last(text: str) -> None:
-    # At exit, because the engine has more to say after everything it calls.
+    # At exit, because the engine prints more after everything that it calls.
     atexit.register(_print, text)
 
 

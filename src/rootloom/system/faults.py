@@ -1,7 +1,7 @@
-"""Whose fault an error of the operating system is, and the refusal that says so.
+"""Errors of the operating system: what is at fault, and the RootloomError that says so.
 
-The same errors reach us as OSError, as text (HDF5, XRootD, requests), and wrapped in the errors of
-the libraries in between.
+The same errors reach us as OSError, as text (HDF5, XRootD, requests), and wrapped in errors of
+other libraries.
 """
 
 from __future__ import annotations
@@ -15,31 +15,33 @@ from pathlib import Path
 
 from rootloom.errors import PackageError, ResourceError, RootloomError, StorageError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-# The process or the node has no more of something.
-_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK})
-# A file system or a network that is not there, or not any more.
-_AWAY = frozenset({
+_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# The process or the node has used up a resource.
+_EXHAUSTED_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK})
+# A file system or a network is not available.
+_UNAVAILABLE_ERRNOS = frozenset({
     errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESHUTDOWN, errno.ETIMEDOUT,
     errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNREFUSED,
     errno.ENONET, errno.EREMOTEIO, errno.ENOMEDIUM,
 })  # fmt: skip
-_ANYWHERE = _FULL | _DENIED | _SHORT | _AWAY
+_MACHINE_ERRNOS = _FULL_ERRNOS | _DENIED_ERRNOS | _EXHAUSTED_ERRNOS | _UNAVAILABLE_ERRNOS
 _NUMBERS = re.compile(r"errno = (\d+)|\[Errno (\d+)\]")
-_TEXTS = {os.strerror(code): code for code in (*_FULL, errno.EMFILE, errno.ESTALE, errno.EROFS)}
-# What requests and XRootD say when a server as a whole cannot be reached, or does not answer.
-_UNREACHED = re.compile(
+_TEXTS = {
+    os.strerror(code): code for code in (*_FULL_ERRNOS, errno.EMFILE, errno.ESTALE, errno.EROFS)
+}
+# Messages of requests and XRootD if a server cannot be reached or does not answer.
+_UNREACHED_TEXT = re.compile(
     r"\[FATAL\]|NameResolutionError|Name or service not known|getaddrinfo failed"
     r"|Temporary failure in name resolution|Cannot connect to proxy"
     r"|timed out|Operation expired|^HTTP 50[234]\b"
 )
 _NO_THREAD = "can't start new thread"
-_DEPTH = 10  # of errors that wrap each other
+_MAX_CAUSES = 10  # of errors that wrap each other
 
 
 def errno_of(error: BaseException) -> int | None:
-    """The number of the system's error behind `error`; None when there is none."""
+    """The errno behind `error`; None if there is none."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     if not isinstance(error, OSError | RuntimeError):
@@ -51,16 +53,16 @@ def errno_of(error: BaseException) -> int | None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, a quota or a file size limit is exhausted."""
-    return errno_of(error) in _FULL
+    """Whether a disk, a quota or a file size limit is exhausted."""
+    return errno_of(error) in _FULL_ERRNOS
 
 
 def is_of_machine(error: BaseException, *, writing: bool = False) -> bool:
-    """Whether an error says nothing of a file's content: it is the machine's or the account's.
+    """Whether the machine or the account is at fault, and not the content of a file.
 
     A block that cannot be read (EIO) is a damaged file; one that cannot be written is not.
     """
-    # Not one behind it: libraries try imports, and go on.
+    # Only the outermost error: libraries try imports and continue without them.
     return isinstance(error, ImportError) or any(_is_lack(one, writing) for one in _chain(error))
 
 
@@ -70,25 +72,28 @@ def _is_lack(error: BaseException, writing: bool) -> bool:
     if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
         return True
     code = errno_of(error)
-    return code in _ANYWHERE or (writing and code == errno.EIO)
+    return code in _MACHINE_ERRNOS or (writing and code == errno.EIO)
 
 
 def is_unreached(error: BaseException) -> bool:
-    """Whether a server, or the network before it, did not answer at all.
+    """Whether a server, or the network, did not answer at all.
 
-    One that answers 500, or breaks off, has at least looked for the file.
+    A server that answers 500, or breaks the connection, has at least looked for the file.
     """
     return any(
         type(one).__name__.endswith(("Timeout", "TimeoutError"))
-        or (isinstance(one, OSError) and (errno_of(one) in _AWAY or _UNREACHED.search(str(one))))
+        or (
+            isinstance(one, OSError)
+            and (errno_of(one) in _UNAVAILABLE_ERRNOS or _UNREACHED_TEXT.search(str(one)))
+        )
         for one in _chain(error)
     )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and those behind it."""
+    """An error and those that caused it."""
     one: BaseException | None = error
-    for _ in range(_DEPTH):
+    for _ in range(_MAX_CAUSES):
         if one is None:
             return
         yield one
@@ -96,15 +101,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def require_no_pipe(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError for what would be waited for, or read, without end: a pipe or a device."""
+    """Raise ValueError for a pipe or a device, from which a read may never end."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise ValueError("a pipe, socket or device, which is no file")
 
 
 def obstacle(folder: str | os.PathLike[str]) -> Path | None:
-    """What stands where a folder is to be, or above it, and is no folder; None where nothing does.
+    """The path, `folder` or above it, that exists and is not a folder; None if there is none.
 
-    A file, say, or a link to nothing.
+    For example a file or a broken link.
     """
     places = (Path(folder), *Path(folder).parents)
     return next((one for one in places if os.path.lexists(one) and not os.path.isdir(one)), None)
@@ -113,23 +118,24 @@ def obstacle(folder: str | os.PathLike[str]) -> Path | None:
 def of_writing(
     error: BaseException, path: Path, *, at: Path, needed: int | None = None, advice: str = ""
 ) -> RootloomError | None:
-    """The refusal for an output at `path` that cannot be written; None for a defect.
+    """The RootloomError for an output at `path` that cannot be written; None for a bug.
 
-    at: where it is being written, beside it or on scratch. needed: bytes, where known. advice:
-    what else helps against a full disk.
+    at: where
+    it is being written, next to it or on scratch. needed: bytes, if known. advice: what else helps
+    against a full disk.
     """
     if isinstance(error, RootloomError) or not _concerns(error, path, at):
         return None
     code = errno_of(error)
-    if code in _FULL:
+    if code in _FULL_ERRNOS:
         return _no_room(path, at, needed, advice)
-    if code in _DENIED:
+    if code in _DENIED_ERRNOS:
         return StorageError(
             str(path),
             expected="a place to write to",
             found=f"{_words(code)}: {at.parent}, {_room(at.parent)}",
-            fix="make the folder writable for you (a mount may have become read-only), or point "
-            "`results` at another place; then start again",
+            fix="make the folder writable for you (a mount may have become read-only), or choose "
+            "another `results` folder; then start again",
         )
     if code == errno.ENAMETOOLONG:
         return StorageError(
@@ -149,18 +155,18 @@ def of_writing(
 
 
 def of_system(error: BaseException, where: str, *, writing: bool = False) -> RootloomError | None:
-    """The refusal for an error that is the machine's; None for any other.
+    """The RootloomError for an error of the machine; None for any other.
 
-    where: the file or job in hand.
+    where: the file or job at work.
     """
     if not is_of_machine(error, writing=writing):
         return None
     behind = next((one for one in _chain(error) if _is_lack(one, writing)), error)
     code, named = errno_of(behind), getattr(behind, "filename", None)
     where = str(named or where)
-    if code in _FULL:
+    if code in _FULL_ERRNOS:
         return _no_room(Path(where), Path(where), None, "")
-    if code in _DENIED:
+    if code in _DENIED_ERRNOS:
         return StorageError(
             where,
             expected="the right to use this file",
@@ -183,9 +189,9 @@ def of_system(error: BaseException, where: str, *, writing: bool = False) -> Roo
 
 
 def pass_on(error: BaseException, where: str) -> None:
-    """Raise the refusal for an error met while reading a result, if it is the machine's.
+    """Raise the RootloomError for an error while reading a result, if it is the machine's.
 
-    Such a result may be whole: it is neither to be deleted nor to be made anew.
+    The result may be intact; it must not be deleted or made again.
     """
     refusal = of_system(error, where, writing=True)
     if refusal is not None:
@@ -214,7 +220,7 @@ def _no_room(path: Path, at: Path, needed: int | None, advice: str) -> StorageEr
 
 
 def _room(folder: Path) -> str:
-    """How much is free where a folder is, or would be."""
+    """How much space is free where a folder is, or would be."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
@@ -228,7 +234,7 @@ def _words(code: int | None) -> str:
 
 
 def _concerns(error: BaseException, path: Path, at: Path) -> bool:
-    """Whether the files that an error names are where one is being written; so if it names none."""
+    """Whether the files that an error names are those being written; True if it names none."""
     names = [getattr(error, name, None) for name in ("filename", "filename2")]
     named = [Path(os.path.abspath(n)) for n in names if isinstance(n, str | os.PathLike)]
     folders = [Path(os.path.abspath(one.parent)) for one in (path, at)]

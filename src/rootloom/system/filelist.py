@@ -1,9 +1,8 @@
-"""The list of a data set's files, by pack: the head makes it, the jobs read their part of it.
+"""The list of a data set's files, by pack: the head writes it, the jobs read their part of it.
 
-To look for the files, and at each of them, takes minutes where there are a million; a job does not
-need it, and on a node it may find another answer. So a list is written once, as one file: a first
-line that says where each pack's part lies and what its hash is, with a hash of its own, and then
-the parts, a line a file.
+Finding a million files takes minutes. A job does not need all of them, and on a node it may find
+other files. So the list is written once, as one file. Its first line says where the part of each
+pack lies and what its hash is, and has its own hash; then follow the parts, one line per file.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ _NUMBER = 16  # hexadecimal digits of a file's position, which begin its line
 
 
 class File(NamedTuple):
-    """One ROOT file. label: its class when the file decides it.
+    """One ROOT file. label: its class if the file decides it.
 
-    state: tells one content from another, that of its friends' files included. sample: the one it
-    belongs to, if there are any. friends: files of its friend trees, by their names; a tree of the
-    file itself is not among them.
+    state: changes with the content of the file or of its friends' files. sample: the sample it
+    belongs to, if there are samples. friends: files of its friend trees, by the friends' names,
+    without trees of the file itself.
     """
 
     key: str
@@ -53,9 +52,9 @@ class Part(NamedTuple):
 class FileList:
     """The files of a data set, in the order of the hash of their keys.
 
-    question: hash of all that decides which files belong to it, beside the disk. packs: how many
-    the hashes are divided into. seconds: expected of the longest pack. digest: of all files, the
-    same however they are packed. parts: of the packs that have files, by label.
+    question: hash of the configuration that decides which files belong to it. packs: number of
+    packs. seconds: expected time of the longest pack. digest: of all files, the same however they
+    are packed. parts: of the packs that have files, by label.
     """
 
     question: str
@@ -69,7 +68,9 @@ class FileList:
     @classmethod
     def of(cls, files: Iterable[tuple[File, float]], target: float, question: str) -> FileList:
         """Files with the expected seconds of each, in packs of `target` seconds."""
-        loads = [0.0] * packing.MAX_PACKS  # of the finest packs: all others are sums of them
+        loads = [
+            0.0
+        ] * packing.MAX_PACKS  # for the finest packs: those of all others are sums of them
         lines = list(_lines(files, loads))
         lines.sort()
         packs = packing.packs_for(sum(loads), target)
@@ -85,7 +86,7 @@ class FileList:
 
     @classmethod
     def read(cls, path: Path) -> FileList:
-        """Its first line only. Raises ResultError when it is not there or damaged."""
+        """Read only the first line. Raises ResultError if the list is missing or damaged."""
         with intact(path, _EXPECTED, fix=_FIX):
             with path.open("rb") as file:
                 text, _, digest = file.readline().rstrip(b"\n").rpartition(b" ")
@@ -96,7 +97,7 @@ class FileList:
             return cls(**found, parts=parts, body=path)
 
     def write(self, path: Path) -> None:
-        """Write it whole or not at all; nothing when it is there already."""
+        """Write the list atomically, unless it exists already."""
         assert isinstance(self.body, bytes)
         head = self._head()
         if not _is_there(path, head, len(self.body)):
@@ -108,7 +109,7 @@ class FileList:
         return text + f" {_digest(text)}\n".encode()
 
     def excerpt(self, digests: Collection[str]) -> bytes:
-        """What a job needs of the list that works on the packs with these digests alone."""
+        """The part of the list for a job that works on the packs with these digests."""
         parts, texts, start = {}, [], 0
         for pack, part in self.parts.items():
             text = self._text(part) if part.digest in digests else b""
@@ -122,13 +123,13 @@ class FileList:
         return packing.label(packing.number_of(key, self.packs), self.packs)
 
     def of_pack(self, pack: str) -> dict[str, File]:
-        """The files of a pack by key; none of a pack without files."""
+        """The files of a pack by key; empty for a pack without files."""
         return self._decoded(self.parts[pack]) if pack in self.parts else {}
 
     def with_digest(self, digest: str) -> dict[str, File]:
         """The files of the pack with this digest.
 
-        Raises ResultError when there is none: the list is a later one than the digest.
+        Raises ResultError if there is none, because the list is newer than the digest.
         """
         for part in self.parts.values():
             if part.digest == digest:
@@ -159,15 +160,15 @@ class FileList:
 
 
 def files_of_job(path: str | Path, digest: str) -> dict[str, File]:
-    """The files that a job works on, by key: `digest` is what its parameters say of them.
+    """The files that a job works on, by key; `digest` is in the parameters of the job.
 
-    Raises ResultError when the list at `path` is damaged, or a later one than the job.
+    Raises ResultError if the list at `path` is damaged or newer than the job.
     """
     return FileList.read(Path(path)).with_digest(digest)
 
 
 def states(files: dict[str, File]) -> dict[str, str]:
-    """What a pack's output was made from, for whoever asks what has changed since."""
+    """What a pack's output was made from, to find out what has changed since."""
     return {key: file.state for key, file in files.items()}
 
 

@@ -1,8 +1,8 @@
-"""What may be read of an HDF5 file that somebody else may have made.
+"""Safe reading of HDF5 files that another program may have written.
 
-HDF5 can point out of a file (external storage and links, virtual data sets), hold Python objects
-and claim more than it stores. None of that is followed or believed: the data sets read here are
-plain numbers that lie in the file itself.
+HDF5 can refer to other files (external storage and links, virtual data sets), contain Python
+objects and declare larger arrays than it stores. All this is refused: only data sets of plain
+numbers that are stored in the file itself are read.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from rootloom.system.faults import require_no_pipe
 _HEAP = b"GCOL\x01\0\0\0"
 _END_BYTES = 1 << 20
 _MAX_CHUNK_BYTES = 1 << 30
-# No codec in use squeezes numbers by more: zeros shrink 1,032 times by deflate, 8,000 by Blosc.
+# Largest compression of the codecs in use: zeros shrink 1,032 times by deflate, 8,000 by Blosc.
 _MAX_RATIO, _SMALL = 10_000, 64 << 20
 
 
 class StrangeError(ValueError):
-    """Something in an HDF5 file that is not read. fix: what to do about it."""
+    """Something in an HDF5 file that is refused. fix: what to do about it."""
 
     def __init__(self, text: str, fix: str) -> None:
         super().__init__(text)
@@ -33,11 +33,11 @@ class StrangeError(ValueError):
 
 
 def require_sound_heaps(path: str | Path, *, ends: bool = False) -> None:
-    """Refuse a file whose texts HDF5 would look for without end. ends: look at both ends only.
+    """Refuse a file in which HDF5 would search texts in an endless loop.
 
-    Texts of attributes lie in "global heaps", lists of objects without a checksum. A free object of
-    length 0 lets the library go round in a circle that no signal ends (HDF5 1.14). Raises OSError,
-    ValueError.
+    ends: check only both ends of the file. Texts of attributes lie in "global heaps", lists of
+    objects without a checksum. A free object of length 0 makes the library loop forever, and no
+    signal ends the loop (HDF5 1.14). Raises OSError, ValueError.
     """
     require_no_pipe(path)
     with open(path, "rb") as file:
@@ -56,7 +56,7 @@ def require_sound_heaps(path: str | Path, *, ends: bool = False) -> None:
 
 
 def _walk_heap(data: mmap.mmap, start: int) -> None:
-    """Raises ValueError for objects that lead nowhere."""
+    """Raise ValueError for objects of length 0 or beyond the heap."""
     stop = min(start + int.from_bytes(data[start + 8 : start + 16], "little"), len(data))
     at = start + 16
     while at + 16 <= stop:
@@ -93,7 +93,7 @@ def subgroup(group: h5py.Group, name: str) -> h5py.Group:
 
 
 def numbers(dataset: h5py.Group | h5py.Dataset, name: str) -> h5py.Dataset:
-    """`dataset` again, when it is one of numbers that all lie in its own file.
+    """Return `dataset` if it has plain numbers that are all stored in its own file.
 
     Raises StrangeError for anything else.
     """
@@ -123,7 +123,7 @@ def _require_inside(dataset: h5py.Dataset, name: str) -> None:
 
 
 def _require_stored(dataset: h5py.Dataset, name: str) -> None:
-    """Refuse a shape that is claimed but not stored, before memory is taken for it."""
+    """Refuse a declared shape that is not stored, before memory is allocated for it."""
     claimed = math.prod(dataset.shape) * dataset.dtype.itemsize
     if not claimed:
         return
@@ -140,7 +140,7 @@ def _require_stored(dataset: h5py.Dataset, name: str) -> None:
         )
     if not whole:
         raise StrangeError(
-            f"'{name}' claims shape {dataset.shape}, {claimed:,} bytes; {stored:,} are stored",
+            f"'{name}' declares shape {dataset.shape}, {claimed:,} bytes; {stored:,} are stored",
             "write all of it, in chunks of at most 1 GiB",
         )
 

@@ -1,7 +1,7 @@
-"""Where compiled kernels are kept: a folder for every state of the source that they are made from.
+"""The cache of compiled kernels: one folder for every state of their source files.
 
-Numba looks only at the file a kernel stands in. After an edit in another file, of a function that
-it calls or a constant that it reads, it would go on running what it compiled before.
+Numba checks only the file of a kernel. After an edit in another file, of a function that the
+kernel calls or a constant that it reads, it would still run the old compiled code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _IMPORT = re.compile(rb"^[ \t]*from rootloom\.([\w.]+) import ([\w, ]*)", re.MUL
 
 
 def keep_apart(package: Path) -> None:
-    """Name the folder of this state to Numba, unless the environment does."""
+    """Set Numba's cache folder for this state of the source, unless the environment sets one."""
     digest = hashlib.blake2b(digest_size=6)
     for content in sources(package).values():
         digest.update(content)
@@ -39,7 +39,7 @@ def sources(package: Path) -> dict[Path, bytes]:
 
 
 def _imported(package: Path, text: bytes) -> Iterator[Path]:
-    """Where imported names may stand: a module, a package, or modules of that package."""
+    """Files in which imported names may be defined: a module, a package, or its modules."""
     for module, names in _IMPORT.findall(text):
         place = package.joinpath(*module.decode().split("."))
         yield place.with_suffix(".py")

@@ -1,4 +1,4 @@
-"""Which process is meant: a number alone names another one as soon as the first has ended."""
+"""Identities of processes: a process number alone may be reused after the process has ended."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _ENGINE = "ROOTLOOM_ENGINE"
 class Identity:
     """A process of one machine: its number, and when it was started.
 
-    started: clock ticks since the machine started, where the system tells them (a clock that is set
-    does not move them), else seconds since 1970.
+    started: clock ticks since the machine started, if the system has them (they do not depend on
+    the clock being set), else seconds since 1970.
     """
 
     pid: int
     started: float
 
     def is_alive(self) -> bool:
-        """Whether this very process still runs; one that only waits to be reaped does not."""
+        """Whether this process still runs; a zombie does not."""
         return identify(self.pid) == self
 
 
 def identify(pid: int) -> Identity | None:
-    """The process that bears a number now; None when none does or it has ended."""
+    """The process with this number now; None if there is none or it has ended."""
     try:
         process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
@@ -49,7 +49,7 @@ def _started(process: psutil.Process) -> float:
 
 
 def place() -> str:
-    """Where process numbers mean the same: one start of one machine, and one container on it."""
+    """The scope of process numbers: one boot of one machine, and one container on it."""
     try:
         boot = (_SYSTEM / "sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
@@ -58,14 +58,14 @@ def place() -> str:
 
 
 def announce_engine() -> None:
-    """Tell the jobs that this process will start, through their environment, who starts them."""
+    """Name this process to the jobs that it will start, through their environment."""
     me = identify(os.getpid())
     if me is not None:
         os.environ[_ENGINE] = f"{me.pid} {me.started} {place()}"
 
 
 def announced_engine() -> Identity | None:
-    """The process that started this job; None when it was not announced or is on another machine.
+    """The process that started this job; None if it is unknown or on another machine.
 
     It may have ended already.
     """

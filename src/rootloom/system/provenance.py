@@ -1,4 +1,4 @@
-"""Where a result came from: written into every output."""
+"""Provenance: how a result was made, written into every output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = (
     "awkward", "fastjet", "flax", "h5py", "jax", "numba", "numpy", "optax", "pythia8mc", "scipy",
     "sklearn", "snakemake", "uproot", "vector",
 )  # fmt: skip
-# What has other names where packages are published, or comes in parts.
+# Packages with other names on PyPI, or that consist of several.
 _PUBLISHED = {"jax": ("jax", "jaxlib"), "sklearn": ("scikit-learn",)}
 
 
@@ -31,12 +31,12 @@ def record(
     inputs: Mapping[str, object] | None = None,
     seed: int | None = None,
 ) -> dict[str, object]:
-    """The provenance of one output: what was asked, by which code, from which inputs.
+    """The provenance of one output: its configuration, code and inputs.
 
     job: section, code, upstream and fingerprint, as the plan gives them to a rule, and the packages
-    that its code imports, of which the versions are recorded.
-    inputs: checksums by name, or what else tells them from others. The machine is named by its kind
-    only: outputs are shared.
+    that its code imports; their versions are recorded.
+    inputs: checksums by name, or other identifiers. Only the kind of the machine is recorded, not
+    its name, because outputs are shared.
     """
     return {
         "stage": stage,
@@ -56,7 +56,7 @@ def _packages(job: Mapping[str, object]) -> tuple[str, ...]:
 
 @cache
 def code_version() -> str:
-    """Package version, with the commit when it runs from a checkout."""
+    """Version of rootloom, with the commit if it runs from a checkout."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return rootloom.__version__
@@ -88,7 +88,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 
 def other_versions(made_by: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Packages that a result was made with in another version than today's: both of them.
+    """Packages whose version differs from that with which a result was made: both versions.
 
     made_by: the record in the result.
     """
@@ -98,7 +98,7 @@ def other_versions(made_by: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def _version(name: str) -> str | None:
-    """Today's version of what is published under a name, or of Python; None where it is not."""
+    """Installed version of a package by its published name, or of Python; None if missing."""
     if name == "python":
         return platform.python_version()
     try:
@@ -117,10 +117,10 @@ def host_kind() -> dict[str, str | int | None]:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """The provenance record inside an output; None when it has none, or is damaged or not there.
+    """The provenance record of an output; None if it has none, is damaged or missing.
 
-    A record has a fingerprint and inputs. Looks where the stages put it: key "provenance" of JSON,
-    root attribute of HDF5, header entry of safetensors, TObjString of ROOT.
+    A record has a fingerprint and inputs. It is stored as key "provenance" of JSON, root attribute
+    of HDF5, header entry of safetensors, TObjString of ROOT.
     """
     readers = {
         ".json": _from_json,
@@ -133,7 +133,7 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def _is_record(found: object) -> TypeGuard[dict[str, Any]]:
-    """Whether what was found has all that callers go by: bits may have changed inside a name."""
+    """Whether a record has all entries that callers use: a flipped bit may have changed a name."""
     return (
         isinstance(found, dict)
         and isinstance(found.get("fingerprint"), str)
@@ -142,9 +142,9 @@ def _is_record(found: object) -> TypeGuard[dict[str, Any]]:
 
 
 def fingerprint(path: Path) -> str | None:
-    """The fingerprint of the job that made an output; None when it does not say, or is damaged.
+    """The fingerprint of the job that made an output; None if there is none, or it is damaged.
 
-    Of JSON it looks at the end alone: a plan asks thousands of files.
+    Of JSON files only the end is read, because a plan asks thousands of files.
     """
     if path.suffix in (".json", ".jsonl"):
         found = _read(atomic.fingerprint_at_end, path)
@@ -154,9 +154,9 @@ def fingerprint(path: Path) -> str | None:
 
 
 def is_current(outputs: Sequence[str], made_from: str) -> bool:
-    """Whether all outputs exist and those that say so were made by this fingerprint.
+    """Whether all outputs exist, and those with a fingerprint have this one.
 
-    False when none says it: then nothing tells which job wrote them.
+    False if none has a fingerprint: then it is unknown which job wrote them.
     """
     paths = [Path(output) for output in outputs]
     if not made_from or not all(path.exists() for path in paths):
@@ -165,7 +165,7 @@ def is_current(outputs: Sequence[str], made_from: str) -> bool:
     return bool(carriers) and all(fingerprint(path) == made_from for path in carriers)
 
 
-# What names its job, if it is whole.
+# Files that contain the fingerprint of their job.
 _CARRIERS = (".json", ".jsonl", ".h5", ".safetensors", ".root")
 
 
@@ -174,7 +174,7 @@ def _read(reader: Callable[[Path], object] | None, path: Path) -> object:
         return None
     try:
         return reader(path)
-    except Exception:  # a damaged file fails in as many ways as it has readers
+    except Exception:  # every reader fails in its own way on a damaged file
         return None
 
 

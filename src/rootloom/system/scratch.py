@@ -1,8 +1,8 @@
-"""Node-local scratch: a folder for each use, gone with it, or with the next use after a kill.
+"""Node-local scratch: a folder for each use, removed after it, or by the next use after a kill.
 
-`ROOTLOOM_SCRATCH` names a folder on the node; variables in it are those of the node, so that
-`$TMPDIR` or `$SLURM_TMPDIR` work. Scratch saves time and decides no result: where it is missing or
-full the caller goes on without it, and a message says so.
+`ROOTLOOM_SCRATCH` names a folder on the node; variables in it are expanded on the node, so that
+`$TMPDIR` or `$SLURM_TMPDIR` work. Scratch saves time and decides no result: if it is missing or
+full, the caller continues without it, with a message.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 VARIABLE = "ROOTLOOM_SCRATCH"
-RESERVE = 256 * 1024**2  # bytes: a disk filled to the brim stops other users of the node
+RESERVE = 256 * 1024**2  # bytes left free for other users of the node
 _LOCK = ".lock"
 
 
 def location() -> Path | None:
-    """Where scratch is, by the environment; None where none is wanted."""
+    """The scratch folder named by the environment; None if scratch is not used."""
     named = os.environ.get(VARIABLE, "").strip()
     return Path(os.path.expanduser(os.path.expandvars(named))) if named else None
 
 
 @contextmanager
 def folder(needed: int | None = None) -> Iterator[Path | None]:
-    """An empty folder on scratch, of this use alone, removed when the block ends.
+    """An empty folder on scratch for this use only, removed when the block ends.
 
-    needed: bytes that will be written, where known. None where no scratch is wanted, or where it
-    cannot be used: then a message says why.
+    needed: bytes that will be written, if known. None if scratch is not used or cannot be used;
+    a message says why it cannot.
     """
     root = location()
     claimed = _claim(root, needed or 0) if root else None
@@ -47,12 +47,12 @@ def folder(needed: int | None = None) -> Iterator[Path | None]:
 
 
 def note(reason: str, root: Path) -> None:
-    """Say that scratch is not used this time."""
-    print(f"note: {VARIABLE}={root}: {reason}; going on without it", flush=True)
+    """Print that scratch is not used this time."""
+    print(f"note: {VARIABLE}={root}: {reason}; continuing without it", flush=True)
 
 
 def _claim(root: Path, needed: int) -> tuple[Path, int] | None:
-    """A locked folder and its lock; None, after a message, where that is impossible."""
+    """A locked folder and its lock; None, after a message, if that is impossible."""
     try:
         base = _base(root)
         with _locked(base / _LOCK):
@@ -74,14 +74,14 @@ def _base(root: Path) -> Path:
         raise NotADirectoryError("no such folder on this node")
     base = root / f"rootloom-{os.getuid()}"
     base.mkdir(mode=0o700, exist_ok=True)
-    # In a folder shared by all, such as /tmp, somebody else may have made it first.
+    # In a folder shared by all, such as /tmp, another user may have made it first.
     if base.is_symlink() or base.stat().st_uid != os.getuid():
         raise PermissionError(f"{base} belongs to another user")
     return base
 
 
 def _sweep(base: Path) -> None:
-    """Remove the folders whose processes are gone: the system drops a dead process's locks."""
+    """Remove the folders of ended processes, whose locks the system has released."""
     for path in base.iterdir():
         if not path.is_dir():
             continue

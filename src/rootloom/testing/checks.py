@@ -1,7 +1,7 @@
-"""What tests of a model ask of it, whoever wrote it.
+"""Checks for tests of any model.
 
-Eight devices are asked for: where there are fewer,
-`XLA_FLAGS=--xla_force_host_platform_device_count=8` makes them of one processor.
+They need eight devices: `XLA_FLAGS=--xla_force_host_platform_device_count=8` makes virtual ones on
+a CPU.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from rootloom.training.state import TrainState, initial_params, initial_state
 from rootloom.training.step import Step, train_step
 from rootloom.types import Batch, Column
 
-# One size wherever a check allows and functions compiled once a model: compiling takes the time.
+# The same size in most checks, and functions compiled once per model, to save compilations.
 SIZE, PARTLY = 16, 10
 _RULE = optax.sgd(0.1)  # Adam's first step amplifies the rounding of gradients near zero
 
 
 @dataclass
 class Case:
-    """A task on a small network, shard columns of some rows, and what is compiled for them."""
+    """A task on a small network, shard columns of some rows, and compiled functions for them."""
 
     task: Supervised
     columns: Mapping[str, Column]
@@ -44,7 +44,7 @@ class Case:
 
     @cached_property
     def losses_and_gradient(self) -> Callable[[Params, Batch], tuple[jax.Array, Params]]:
-        """Of parameters and a batch of one device: losses (B,) in training, their mean's slope."""
+        """For parameters and a batch: losses (B,) in training, and the gradient of their mean."""
 
         def of(params: Params, batch: Batch) -> tuple[jax.Array, Params]:
             def objective(p: Params) -> tuple[jax.Array, jax.Array]:
@@ -61,7 +61,7 @@ class Case:
         return parallel.on_every_device(partial(train_step, self.task, _RULE, SIZE))
 
     def batch(self, rows: np.ndarray, size: int = SIZE, devices: int = 1) -> Batch:
-        """Rows as a loader yields them, leading axes (devices, size / devices)."""
+        """A batch of rows as from a loader, leading axes (devices, size / devices)."""
         return Memory(self.columns, self.task.representation, size, devices=devices).batch(rows)
 
     def local(self, rows: np.ndarray) -> Batch:
@@ -91,7 +91,7 @@ def case_of(model: Model) -> Case:
 
 
 def embedding_is_a_float32_vector_a_row(case: Case) -> None:
-    """Whatever the precision of the arithmetic."""
+    """The embedding is float32 for every precision of the arithmetic."""
     batch = case.local(np.arange(SIZE))
     inputs = case.task.representation.normalise(batch.inputs, case.task.statistics)
     for dtype in ("float32", "bfloat16"):
@@ -104,7 +104,7 @@ def embedding_is_a_float32_vector_a_row(case: Case) -> None:
 
 
 def gradients_are_finite_and_reach_every_parameter_array(case: Case) -> None:
-    """A parameter that nothing reaches is none; types are never promoted in silence."""
+    """Every parameter has a finite gradient that is not zero; types are not promoted silently."""
     with jax.numpy_dtype_promotion("strict"):
         _, gradient = case.losses_and_gradient(case.params, case.local(np.arange(SIZE)))
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
@@ -113,7 +113,7 @@ def gradients_are_finite_and_reach_every_parameter_array(case: Case) -> None:
 
 
 def dropout_follows_the_id_and_not_the_place(case: Case) -> None:
-    """So that a mask depends neither on the number of devices nor on the company."""
+    """A dropout mask depends neither on the number of devices nor on the rest of the batch."""
     rows = np.arange(SIZE)
     with jax.numpy_dtype_promotion("strict"):
         forward, _ = case.losses_and_gradient(case.params, case.local(rows))
@@ -122,7 +122,7 @@ def dropout_follows_the_id_and_not_the_place(case: Case) -> None:
 
 
 def padding_and_company_change_no_output_and_bfloat16_little(case: Case) -> None:
-    """Scores of rows are the same in a batch that others fill up."""
+    """Scores of rows do not depend on padding or other rows of the batch."""
     full, partly = case.local(np.arange(SIZE)), case.local(np.arange(PARTLY))
     column, scores = case.task.columns()[0], []
     for precision, tolerance in (("float32", 1e-6), ("bfloat16", 1e-2)):
@@ -136,13 +136,13 @@ def padding_and_company_change_no_output_and_bfloat16_little(case: Case) -> None
 
 
 def a_padded_batch_moves_parameters_as_its_rows_do(case: Case) -> None:
-    """Padding has no weight, and no part in a mean over the batch."""
+    """Padding has weight 0 and does not change a mean over the batch."""
     rows = np.arange(PARTLY)
     _require_close(*(case.stepped(case.batch(rows, size)) for size in (PARTLY, SIZE)))
 
 
 def eight_devices_make_the_update_of_one(case: Case) -> None:
-    """Devices share a batch, and the last ones may see padding only."""
+    """Devices divide a batch; the last ones may have only padding."""
     one, eight = (
         case.stepped(*(case.batch(np.arange(rows), devices=devices) for rows in (SIZE, PARTLY + 1)))
         for devices in (1, 8)

@@ -1,1 +1,1 @@
-"""The training loop, its step, its devices and its checkpoints; knows no concrete model or task."""
+"""The training loop, its step, devices and checkpoints; independent of models and tasks."""

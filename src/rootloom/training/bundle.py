@@ -1,4 +1,4 @@
-"""A trained network in one file: parameters, and all that is needed to use them, as JSON."""
+"""A trained network in one file: parameters, and everything needed to use them, as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rootloom.training import tensors
 from rootloom.types import Batch
 
 SCHEMA = 2
-# What the record holds, beside its schema.
+# Fields of the record, in addition to its schema.
 _FIELDS = {
     "model": dict,
     "representation": dict,
@@ -34,8 +34,8 @@ class Bundle:
     """params: nested mappings of float32 arrays. The others are JSON data.
 
     model, representation, task: their configuration sections. statistics: what normalises the
-    inputs. classes: in the order of the targets. metrics: figures of the validation split.
-    provenance: where it came from.
+    inputs. classes: in the order of the targets. metrics: of the validation split.
+    provenance: how it was made.
     """
 
     params: Params
@@ -56,9 +56,9 @@ def save(path: str | Path, bundle: Bundle) -> None:
 
 
 def check(task: Task, params: Params, batch: Batch) -> None:
-    """Refuse parameters that are not those of `task` on inputs like those of `batch` (B, …).
+    """Refuse parameters that do not fit `task` on inputs like those of `batch` (B, …).
 
-    Raises TrainingError naming the first that is missing, left over, or of another shape.
+    Raises TrainingError naming the first that is missing, unknown, or of another shape.
     """
     template = jax.eval_shape(task.init, jax.random.key(0), batch)
     tensors.restore(template, tensors.flatten(params, "params"), "params", "bundle")
@@ -67,8 +67,8 @@ def check(task: Task, params: Params, batch: Batch) -> None:
 def load(path: str | Path) -> Bundle:
     """Read a bundle.
 
-    Raises TrainingError when it is damaged, of another version or not of this program's making:
-    another field or kind of field, classes that are not distinct names, parameters that are not
+    Raises TrainingError if it is damaged, of another version or not written by this program:
+    other fields or types of fields, classes that are not distinct names, parameters that are not
     finite float32 numbers.
     """
     arrays, record = tensors.read(Path(path))
@@ -104,5 +104,5 @@ def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, obj
 
 
 def _foreign(where: str, expected: str, found: str) -> TrainingError:
-    fix = "take the model.safetensors that a training wrote, unchanged"
+    fix = "use an unchanged model.safetensors that a training wrote"
     return TrainingError(where, expected=expected, found=found, fix=fix)

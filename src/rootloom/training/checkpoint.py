@@ -1,4 +1,4 @@
-"""Checkpoints: everything a restart needs to go on bit for bit."""
+"""Checkpoints: everything a restart needs to continue bit for bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rootloom.training import tensors
 from rootloom.training.state import TrainState
 
 _PATTERN = "step-*.safetensors"
-# Network file systems may show a directory as it was a minute ago.
+# Network file systems may show a directory as it was a minute before.
 _DISK_SECONDS = 90.0
 _logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Checkpoints:
         return sorted(self.directory.glob(_PATTERN), reverse=True)
 
     def load(self, template: TrainState) -> Checkpoint | None:
-        """The newest whole checkpoint, or None; warns about each damaged one it passes over.
+        """The newest intact checkpoint, or None; warns about each damaged one that it skips.
 
         template: a state of the shapes to expect. Raises TrainingError when a checkpoint belongs
         to another run or another network.
@@ -89,7 +89,7 @@ class Checkpoints:
         return None
 
     def load_step(self, template: TrainState, step: int) -> Checkpoint:
-        """The checkpoint that the lead process found; waits for a shared disk that shows it later.
+        """The checkpoint that the lead process found; waits until a shared disk shows it.
 
         Raises TrainingError when it does not come or is damaged.
         """
@@ -115,7 +115,7 @@ class Checkpoints:
                 str(path),
                 expected=f"a checkpoint of run {self.fingerprint}",
                 found=f"one of run {found}",
-                fix="give every run a directory of its own, or remove this one",
+                fix="give every run its own directory, or remove this one",
             )
         state = TrainState(**tensors.restore(template._asdict(), arrays, "state", str(path)))
         has_best = any(name.startswith("best/") for name in arrays)

@@ -1,4 +1,4 @@
-"""What must be set before JAX starts: cores, virtual devices, deterministic kernels."""
+"""Settings that must be made before JAX starts: cores, virtual devices, deterministic kernels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ VIRTUAL = "--xla_force_host_platform_device_count="
 
 
 def configure(cpus: int, virtual_devices: int | None = None) -> None:
-    """Fix the environment that decides the bits of a training.
+    """Set the environment that decides the last bits of a training.
 
-    cpus: cores that JAX may use; their number changes the order of sums, so it is stated rather
-    than found. virtual_devices: CPU devices to pretend, for tests. Raises ConfigError when JAX is
-    already imported under other settings.
+    cpus: cores that JAX may use; their number changes the order of sums, so it is given explicitly.
+    virtual_devices: number of virtual CPU devices, for tests. Raises ConfigError if JAX is
+    already imported with other settings.
     """
     for name, value in _settings(cpus, virtual_devices).items():
         found = os.environ.get(name)

@@ -1,4 +1,4 @@
-"""How steps get their batches: one by one from the host, or many in a call from resident rows."""
+"""The supply of batches: one by one from the host, or many steps per call on resident rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rootloom.training import parallel
 from rootloom.training.step import Step, Sums, pick, series, single
 from rootloom.types import Batch, Tensor
 
-# Seconds that a call should take: after a signal it is waited for.
-_SECONDS = 0.5
-# Steps of a call: their sums are kept apart until it ends.
-_MOST = 1024
+# Seconds that a call should take; after a signal the call has to end first.
+_CALL_SECONDS = 0.5
+# Largest number of steps in a call, whose sums are kept separately until it ends.
+_MAX_STEPS = 1024
 _PADDING = np.iinfo(np.int32).max
 
 T = TypeVar("T")  # a state that steps change, or parameters that they judge
@@ -26,7 +26,7 @@ P = ParamSpec("P")
 
 
 class Batches(Protocol):
-    """What the loop asks of a loader: see `rootloom.batches.loader.Loader`."""
+    """The part of `rootloom.batches.loader.Loader` that the loop uses."""
 
     batch_size: int
     waited_seconds: float
@@ -41,23 +41,23 @@ class Batches(Protocol):
 
     @property
     def scale(self) -> float:
-        """Rows of a full batch times the mean |weight| of the split: what a step divides by."""
+        """Rows of a full batch times the mean |weight| of the split, by which a step divides."""
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Generator[Batch]:
         """Batches of an epoch from `start_batch` on, leading axes (devices, B)."""
 
     def table(self) -> Generator[Batch] | None:
-        """Every row once, in blocks (1, n); None where inputs are no rows of one shape."""
+        """Every row once, in blocks (1, n); None if inputs have no fixed shape per row."""
 
     def order(self, epoch: int) -> np.ndarray:
         """Rows of `table` in the order of an epoch, (rows,)."""
 
 
 class Chunk(NamedTuple, Generic[T]):
-    """Successive steps that one call makes.
+    """Successive steps in one call.
 
-    steps: how many. run: from a state to the next one, the same where steps change nothing, and the
-    steps' sums, leading axes (devices, `steps` or more). first: the first step's batch.
+    steps: their number. run: from a state to the next one (the same if steps change nothing) and
+    the steps' sums, leading axes (devices, `steps` or more). first: the first step's batch.
     rows: weights and ids of the k-th step's batch.
     """
 
@@ -71,7 +71,7 @@ class Feed(Protocol[T]):
     """Chunks of an epoch from batch `start` on; the next one has `room()` steps at most."""
 
     def epoch(self, epoch: int, start: int, room: Callable[[], int]) -> Generator[Chunk[T]]:
-        """In their order; a chunk must have run before the next one is asked for."""
+        """The chunks in order; a chunk must have run before the next one is requested."""
 
 
 class Streamed(Generic[T]):
@@ -87,20 +87,22 @@ class Streamed(Generic[T]):
                 yield self._chunk(batch)
 
     def _chunk(self, batch: Batch) -> Chunk[T]:
-        named = batch._replace(inputs=None)  # what waits to be looked at need not hold the inputs
+        named = batch._replace(
+            inputs=None
+        )  # sums that wait to be read need not keep the inputs in memory
         return Chunk(1, lambda state: self._step(state, batch), lambda: batch, lambda k: named)
 
 
 class Resident(Generic[T]):
     """Many steps a call over rows that every device holds; the batches are those of `Streamed`.
 
-    rows: see `rootloom.training.resident.settle`. A call takes about half a second.
+    rows: see `rootloom.training.resident.place_on_devices`. A call takes about half a second.
     """
 
     def __init__(self, batches: Batches, rows: Batch, step: Step[T], *, updates: bool) -> None:
         self._batches, self._rows = batches, rows
         self._devices, self._steps = len(rows.id), batches.batches_per_epoch
-        self._most = min(_MOST, self._steps)
+        self._most = min(_MAX_STEPS, self._steps)
         self._series = _compiled(partial(series, step, self._most), updates)
         self._pick = parallel.on_every_device(pick)
         self._fitting = 1
@@ -115,7 +117,7 @@ class Resident(Generic[T]):
             start += count
 
     def _order(self, epoch: int) -> Tensor:
-        """Row numbers (devices, batches, B), those that are missing in the last one `_PADDING`."""
+        """Row numbers (devices, batches, B), with `_PADDING` for missing rows of the last batch."""
         order = np.full(self._steps * self._batches.batch_size, _PADDING, np.int32)
         order[: self._batches.rows] = self._batches.order(epoch)
         shares = order.reshape(self._steps, self._devices, -1).swapaxes(0, 1)
@@ -126,8 +128,8 @@ class Resident(Generic[T]):
         made = self._series(state, self._rows, order, self._each(first), self._each(count))
         jax.block_until_ready(made)
         seconds = time.monotonic() - start
-        # Steps may become slower than those just timed, as the first was that compiled them.
-        fitting = int(_SECONDS * count / seconds)
+        # Later steps may be slower than the measured ones; the first call includes the compilation.
+        fitting = int(_CALL_SECONDS * count / seconds)
         self._fitting = max(1, min(fitting, 4 * max(count, self._fitting)))
         return made
 
@@ -144,7 +146,7 @@ def _compiled(
 ) -> Callable[Concatenate[T, P], tuple[T, Sums]]:
     if updates:
         return parallel.on_every_device(function, donate=(0,))
-    # Parameters that nothing changes would be copied on their way out.
+    # Unchanged parameters are not returned, because they would be copied.
 
     def sums(state: T, /, *given: P.args, **named: P.kwargs) -> Sums:
         return function(state, *given, **named)[1]

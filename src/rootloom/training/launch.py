@@ -1,7 +1,7 @@
-"""Starts the processes of one training, passes signals on to them, and sees all of them end.
+"""Starts the processes of one training, forwards signals to them, and waits until all have ended.
 
-Under SLURM they are one `srun` step over the job's machines; anywhere else they are children on
-this machine. It imports no JAX and decides no number.
+Under SLURM they are one `srun` step over the job's machines; otherwise they are children on
+this machine. It does not import JAX and does not change results.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from rootloom.training.lock import PROCESSES
 DECIDES_NO_VALUE = "tests/unit/test_training_processes.py::test_two_processes_equal_one"
 
 PROGRAM = "rootloom.stages.worker"
-# Seconds the others get to end by themselves once one has failed.
-_GRACE = 20.0
-_POLL = 0.1
-# Seconds after which a signal is passed on again: between srun and its tasks one can be lost.
-_AGAIN = 10.0
+# Time for the other processes to end by themselves after one has failed.
+_GRACE_SECONDS = 20.0
+_POLL_SECONDS = 0.1
+# A signal is forwarded again after this time, because srun can lose one.
+_REPEAT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def launch(
 ) -> None:
     """Run the training that `arguments` (JSON data) describe, and return when it is complete.
 
-    directory: where the processes find their order and leave word; all machines must see it.
-    held: descriptors that local processes inherit. Raises Preempted when a signal ended the
-    training, the first process's own refusal where one refused, else LostError.
+    directory: in which the processes read their arguments and write their errors; all machines must
+    see it. held: descriptors that local processes inherit. Raises Preempted if a signal ended the
+    training, the error of the first process that reported one, else LostError.
     """
-    # A job that is itself a task of a step has one machine, whatever its allocation.
+    # A job that is itself a task of a step has only one machine of its allocation.
     step = "SLURM_JOB_ID" in os.environ and "SLURM_STEP_ID" not in os.environ
     place = directory / PROCESSES
     shutil.rmtree(place, ignore_errors=True)
@@ -62,12 +62,12 @@ def launch(
         "arguments": dict(arguments),
         "coordinator": _coordinator(local=not step),
         "processes": layout.processes,
-        # Processes that share a machine share its GPUs out among them.
+        # Processes on one machine divide its GPUs among them.
         "gpus": 0 if step else layout.gpus,
     }
     write_text(place / "job.json", json.dumps(order))
     commands = [_srun(place, layout)] if step else _local(place, layout)
-    # srun would kill its tasks for a SIGTERM to its process group: it gets one of its own.
+    # srun gets its own process group, because it kills its tasks when its group gets SIGTERM.
     with signals.watch() as interrupt, _started(commands, held, apart=step) as children:
         _attend(children, interrupt)
         codes = [child.returncode for child in children]
@@ -89,7 +89,7 @@ def _coordinator(*, local: bool) -> str:
 
 
 def _srun(place: Path, layout: Layout) -> list[str]:
-    """One task a machine of the job's allocation; `--wait` ends the others when one has ended."""
+    """One task per machine of the allocation; `--wait` ends the others after one has ended."""
     return [
         "srun",
         f"--nodes={layout.processes}",
@@ -98,7 +98,7 @@ def _srun(place: Path, layout: Layout) -> list[str]:
         f"--cpus-per-task={layout.cpus}",
         "--mpi=none",
         "--label",
-        f"--wait={_GRACE:.0f}",
+        f"--wait={_GRACE_SECONDS:.0f}",
         *_program(place),
     ]
 
@@ -115,9 +115,9 @@ def _program(place: Path) -> list[str]:
 def _started(
     commands: Sequence[list[str]], held: Sequence[int], *, apart: bool
 ) -> Iterator[list[subprocess.Popen]]:
-    """The commands running, their words printed line by line; none of them outlives the block.
+    """Run the commands and print their output line by line; all have ended when the block ends.
 
-    Their standard input stays open as long as this process lives: its end tells them to stop.
+    Their standard input stays open as long as this process lives; they stop when it is closed.
     """
     children: list[subprocess.Popen] = []
     readers: list[threading.Thread] = []
@@ -157,31 +157,31 @@ def _print_lines(child: subprocess.Popen, label: str) -> None:
 
 
 def _attend(children: Sequence[subprocess.Popen], interrupt: signals.Interrupt) -> None:
-    """Wait for all; pass a signal on; after a failure, wait only so long for the others."""
+    """Wait for all, and forward a signal; after a failure wait only a limited time."""
     passed, limit = float("-inf"), float("inf")
     while any(child.poll() is None for child in children):
-        if interrupt and time.monotonic() > passed + _AGAIN:
+        if interrupt and time.monotonic() > passed + _REPEAT_SECONDS:
             print(f"{interrupt.name}: asking the processes to save and to end", flush=True)
             passed = time.monotonic()
             _pass_on(children)
         if limit == float("inf") and any(child.poll() for child in children):
-            limit = time.monotonic() + _GRACE
+            limit = time.monotonic() + _GRACE_SECONDS
         if time.monotonic() > limit:
             return
-        time.sleep(_POLL)
+        time.sleep(_POLL_SECONDS)
 
 
 def _pass_on(children: Sequence[subprocess.Popen]) -> None:
     for child in children:
         if child.poll() is None:
-            # Not SIGTERM: srun would kill its tasks for it, and hands on this one.
+            # Not SIGTERM, for which srun would kill its tasks; it forwards this one.
             child.send_signal(signal.SIGUSR1)
 
 
 def _judge(
     place: Path, codes: Sequence[int | None], interrupt: signals.Interrupt, layout: Layout
 ) -> None:
-    """Raise what ended the training early: a refusal before a signal, and that before a death."""
+    """Raise the cause of an early end: an error, else a signal, else a process that died."""
     words = [json.loads(path.read_text()) for path in sorted(place.glob("said-*.json"))]
     for word in words:
         if "refused" in word:
@@ -195,12 +195,12 @@ def _judge(
         f"training in {layout.processes} processes",
         expected="all of them to reach the end",
         found=", ".join(filter(None, map(_ended, range(len(codes)), codes))),
-        fix="see its words above; run again, and training goes on from its last checkpoint",
+        fix="see its messages above; run again, and training continues from its last checkpoint",
     )
 
 
 def _ended(number: int, code: int | None) -> str:
-    """How one ended, in words; empty for a good end."""
+    """How a process ended, in words; empty for success."""
     if code is None:
         return f"process {number} stopped because another had failed"
     if code < 0:

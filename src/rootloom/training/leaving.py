@@ -1,4 +1,4 @@
-"""When to leave a training early: all its processes must do so at the same step."""
+"""Early end of a training after a signal: all its processes must stop at the same step."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from rootloom.training import parallel
 from rootloom.training.signals import Interrupt
 
-# Seconds between two questions to the others: asking costs a round trip, and waits for the devices.
-_EVERY = 1.0
-# Steps may become slower than those just timed: never more than so many between two questions,
-# and never more than twice as many as the last time.
-_MOST = 32
+# Seconds between two questions to the other processes, each of which waits for the devices.
+_INTERVAL_SECONDS = 1.0
+# Most steps between two questions, since steps may become slower than the measured ones; also at
+# most twice as many as the last time.
+_MAX_STEPS = 32
 
 
 class Leaving:
-    """Whether a signal came to any process, asked at steps that follow from what all of them know.
+    """Asks whether a signal came to any process, at steps that are the same for all processes.
 
-    So the time from a signal to the end is bounded by about a second, a step and a checkpoint.
+    The time from a signal to the end is at most about a second, a step and a checkpoint.
     """
 
     def __init__(self, interrupt: Interrupt) -> None:
@@ -28,8 +28,8 @@ class Leaving:
         self._since = time.monotonic()
 
     def agreed(self) -> bool:
-        """Call between any two steps; every process must, at the same ones."""
-        if parallel.alone():
+        """Whether to stop. Every process must call this between the same steps."""
+        if parallel.is_single_process():
             return bool(self._interrupt)
         self._calls += 1
         if self._calls < self._next:
@@ -38,8 +38,8 @@ class Leaving:
         said = parallel.gather(np.asarray([bool(self._interrupt), pace], np.float32))
         stop, slowest = said.max(axis=0)
         self._since, self._asked = time.monotonic(), self._calls
-        fitting = int(_EVERY / max(slowest, 1e-6))
-        self._between = max(1, min(_MOST, 2 * self._between, fitting))
+        fitting = int(_INTERVAL_SECONDS / max(slowest, 1e-6))
+        self._between = max(1, min(_MAX_STEPS, 2 * self._between, fitting))
         self._next = self._calls + self._between
         return bool(stop)
 

@@ -15,16 +15,16 @@ DECIDES_NO_VALUE = (
 )
 
 NAME = "lock"
-PROCESSES = "processes"  # where several processes of one training find their order and leave word
+PROCESSES = "processes"  # arguments and errors of the processes of one training
 
 
 @contextmanager
 def alone_in(directory: Path) -> Iterator[int]:
-    """Hold the directory's lock, waiting for another process that does.
+    """Hold the directory's lock, after waiting for another process that holds it.
 
-    What a killed training was just writing there is removed, as are the orders of its processes.
-    Yields the descriptor that holds it: a child that inherits it keeps the lock as well. The
-    system lets go of it when the last of them ends, however it ends.
+    Removes incomplete files of a killed training, and the arguments of its processes.
+    Yields the descriptor of the lock: a child that inherits it holds the lock as well. The
+    system releases it when the last of them has ended.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / NAME).open("a") as file:
@@ -34,11 +34,13 @@ def alone_in(directory: Path) -> Iterator[int]:
         except BlockingIOError:
             print(f"another process trains in {directory}: waiting for it to end", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-            print("it has ended: going on with what it left", flush=True)
+            print("it has ended: continuing from its checkpoint", flush=True)
         except OSError as error:
-            # Some network file systems have no locks; a scheduler starts a job once all the same.
+            # Some network file systems have no locks; but a scheduler starts a job only once.
             alone = False
-            print(f"{directory} cannot be locked ({error.strerror}); going on without", flush=True)
+            print(
+                f"{directory} cannot be locked ({error.strerror}); continuing without", flush=True
+            )
         sweep(directory, alone=alone)
         if alone:
             shutil.rmtree(directory / PROCESSES, ignore_errors=True)

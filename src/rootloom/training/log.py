@@ -21,7 +21,7 @@ _LOG = "log.jsonl"
 class RunLog:
     """Appends to `log.jsonl` and to TensorBoard event files in a directory.
 
-    step: where the run goes on; what an interrupted run wrote after it is dropped. lead: only the
+    step: where the run continues; later entries of an interrupted run are dropped. lead: only the
     lead process of a run on several hosts writes.
     """
 
@@ -81,5 +81,5 @@ def _parse(line: str) -> _Entry | None:
     try:
         entry: _Entry = json.loads(line)
     except json.JSONDecodeError:
-        return None  # the line that a killed run did not finish
+        return None  # an incomplete line of a killed run
     return entry

@@ -131,7 +131,7 @@ class _Feeds(NamedTuple):
 def _feeds(run: Run) -> _Feeds:
     """How batches come: rows stay on the devices where they fit and that is of use."""
     setup, room = run.setup, run.setup.options.resident_bytes
-    why = resident.hindrance(setup.task, setup.example) if room else "resident_bytes is 0"
+    why = resident.reason_to_stream(setup.task, setup.example) if room else "resident_bytes is 0"
     training, taken = _feed(run, setup.training, run.steps.update, room, why, updates=True)
     validation, _ = _feed(
         run, setup.validation, run.steps.evaluate, room - taken, why, updates=False
@@ -144,7 +144,7 @@ def _feed(
 ) -> tuple[Feed[T], int]:
     """A split's feed, and what it takes of `room`, in bytes. why: its batches must be sent."""
     devices, progress = len(run.setup.example.weight), run.session.progress
-    held = why or resident.settle(batches, devices, room, run.leave_if_agreed)
+    held = why or resident.place_on_devices(batches, devices, room, run.leave_if_agreed)
     rows = f"{batches.rows:,} {'training' if updates else 'validation'} rows"
     if isinstance(held, str):
         progress.note(f"{rows} are sent batch by batch: {held}")

@@ -1,4 +1,4 @@
-"""Sums of a run's batches: read from the device late, checked, added in the order of the steps."""
+"""Sums over batches: read from the device with a delay, checked, and added in order of steps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from rootloom.errors import TrainingError
 from rootloom.types import Batch, Tensor
 
-# Steps that may wait in the device's queue; more would only hold their batches in memory.
-_IN_FLIGHT = 8
+# Steps in the device's queue; more would only keep their batches in memory.
+_MAX_IN_FLIGHT = 8
 
 
 class _Noted(NamedTuple):
@@ -29,7 +29,7 @@ class _Noted(NamedTuple):
 class Meter:
     """Weighted means over the batches added since the last reset.
 
-    where: what the batches are, for the message of a refusal.
+    where: word for the batches in error messages.
     """
 
     def __init__(self, where: str, sums: Mapping[str, ArrayLike] | None = None) -> None:
@@ -40,16 +40,16 @@ class Meter:
     def add(
         self, number: int, count: int, rows: Callable[[int], Batch], sums: Mapping[str, Tensor]
     ) -> None:
-        """Note sums of `count` steps, leading axes (devices, count or more), without waiting.
+        """Add sums of `count` steps, leading axes (devices, count or more), without waiting.
 
-        number: of the first of them. rows: gives weights and ids of the k-th one's batch.
+        number: of the first step. rows: gives weights and ids of the k-th step's batch.
         """
         self._pending.append(_Noted(number, count, rows, sums))
-        if len(self._pending) > _IN_FLIGHT:
-            jax.block_until_ready(self._pending[-_IN_FLIGHT].sums["loss"])
+        if len(self._pending) > _MAX_IN_FLIGHT:
+            jax.block_until_ready(self._pending[-_MAX_IN_FLIGHT].sums["loss"])
 
     def collect(self, last: int | None = None) -> None:
-        """Wait for and add up the steps noted, up to number `last` if one is given.
+        """Wait for the steps added so far, up to number `last` if given, and sum them.
 
         Raises TrainingError at a non-finite loss.
         """
@@ -74,23 +74,23 @@ class Meter:
             raise _not_finite(f"{self.where} {noted.number + step}", noted.rows(step), found)
         for name, value in values.items():
             before = self.sums.get(name, np.zeros(value.shape[1:]))
-            # In the order of the steps, as one after the other would be added; `sum` adds pairs.
+            # In the order of the steps, as if added one by one; `sum` would add pairs.
             run = np.concatenate([before[None], value[:count]], dtype=np.float64)
             self.sums[name] = np.add.accumulate(run)[-1]
 
     def means(self) -> dict[str, np.ndarray]:
-        """Weighted means of all that was collected; NaN when the weights sum to zero."""
+        """Weighted means of all collected steps; NaN if the weights sum to zero."""
         weight = self.sums.get("weight", np.float64(0.0))
         with np.errstate(divide="ignore", invalid="ignore"):
             return {n: np.asarray(v / weight) for n, v in self.sums.items() if n != "weight"}
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Remove all sums."""
         self.sums = {}
 
 
 def _of_steps(value: Tensor) -> np.ndarray:
-    """The first device's copy, (steps, …), of what is not yet on the host."""
+    """The first device's copy, (steps, …), of values that are not yet on the host."""
     if isinstance(value, np.ndarray):
         return value
     return np.asarray(value.addressable_shards[0].data)[0]

@@ -35,9 +35,9 @@ def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
 def build(
     options: TrainingOptions, steps_per_epoch: int, groups: Mapping[str, object]
 ) -> optax.GradientTransformation:
-    """The update rule; each parameter group of the task gets a state of its own.
+    """The update rule; each parameter group of the task has its own state.
 
-    groups: the task's tree of group names. Raises ConfigError for a rate of a group it lacks.
+    groups: the task's tree of group names. Raises ConfigError for a rate of an unknown group.
     """
     names, factors = sorted(set(jax.tree.leaves(groups))), options.group_rates
     for name in factors:
@@ -60,23 +60,23 @@ def build(
 
 
 class Average(NamedTuple):
-    """Moving average of the parameters, and the updates it has seen."""
+    """Moving average of the parameters, and the number of updates in it."""
 
     params: Params
     count: jax.Array  # type: ignore[assignment]  # a tuple's method; checkpoints know the name
 
 
 def kept(state: TrainState) -> Params:
-    """What a state's parameters are judged and kept by: their average, if there is one."""
+    """The parameters of a state to validate and keep: their average, if there is one."""
     last = state.opt_state[-1]
     return last.params if isinstance(last, Average) else state.params
 
 
 def _averaging(decay: float) -> optax.GradientTransformation:
-    """Keeps the average of what the updates before it lead to, and changes none of them.
+    """A transformation that averages the parameters after each update, without changing updates.
 
-    The first updates are forgotten sooner, min(decay, (1 + n) / (10 + n)) after n of them, as
-    TensorFlow's ExponentialMovingAverage does: the initial values are no part of the average.
+    The decay after n updates is min(decay, (1 + n) / (10 + n)), as in
+    TensorFlow's ExponentialMovingAverage, so that the initial values are soon forgotten.
     """
 
     def init(params: Params) -> Average:

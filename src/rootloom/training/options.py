@@ -13,8 +13,10 @@ from rootloom.errors import ConfigError
 class Schedule:
     """How the learning rate changes over the steps of a training.
 
-    constant; cosine to `final` times the rate; exponential, times `decay` after every epoch;
-    warmup_cosine, linear from zero over `warmup_epochs`, then cosine.
+    kind: constant; cosine, to `final` times the rate; exponential, times `decay` after every epoch;
+    warmup_cosine, linear from zero over `warmup_epochs`, then cosine. final: last learning rate of
+    a cosine, as a fraction of the first. decay: factor of `exponential` after every epoch.
+    warmup_epochs: length of the linear rise.
     """
 
     kind: Literal["constant", "cosine", "exponential", "warmup_cosine"] = "constant"
@@ -27,8 +29,10 @@ class Schedule:
 class EarlyStopping:
     """Stop after `patience` epochs in which the `monitor` of the validation split has not improved.
 
-    monitor: "loss" or a figure of merit of the task, such as "auc"; better is `goal`.
-    patience: None never stops; the best epoch's parameters are kept all the same.
+    monitor: "loss" or a metric of the task, such as "auc". goal: whether the lowest or the highest
+    value is best. minimum_gain: smallest change that counts as an improvement.
+    patience: epochs without improvement; None never stops, but the best epoch's parameters are
+    still kept.
     """
 
     patience: int | None = 10
@@ -41,20 +45,29 @@ class EarlyStopping:
 class TrainingOptions:
     """How a network is trained.
 
-    batch_size: examples a step over all devices. weight_decay: decoupled for adamw, an L2 penalty
+    batch_size: examples per step over all devices. epochs: number of passes over the training
+    split. optimizer: update rule. learning_rate: initial or largest. schedule: of the learning
+    rate. early_stopping: when to stop before the last epoch. momentum: of
+    sgd. weight_decay: decoupled for adamw, an L2 penalty
     weight_decay · w² for the others; biases are exempt. clip_norm: largest norm of the gradient.
-    seed: of the initial parameters, the order of the rows and all that is drawn at random; the
-    number of a member is added to it.
-    bagging: train on rows drawn with replacement, for each member of a method other ones.
-    folds: cross-validation by members, each of which leaves out one of so many folds of the
-    training split; 0 leaves out nothing.
-    beta1, beta2: of Adam and its kin. average: the parameters that are validated and kept are a
-    moving average that forgets a share 1 - average a step; 0, the default, keeps the last ones.
+    seed: of the initial parameters, the order of the rows and all random numbers; the
+    number of a member is added to it. precision: of the network's arithmetic; parameters are
+    float32.
+    bagging: train each member on its own rows drawn with replacement.
+    folds: cross-validation: each member leaves out one of so many folds of the
+    training split; 0: no cross-validation.
+    beta1, beta2: decay rates of the moments of Adam, AdamW and NAdam. average: decay per step of a
+    moving average of the parameters, which is validated and kept; 0, the default, uses the last
+    parameters.
     group_rates: factors on the learning rate of the task's parameter
-    groups, by name; clip_norm looks at each group by itself.
-    log_every, histograms_every, checkpoint_every_steps: in steps, 0 is never.
-    resident_bytes: rows that fit into so much of a device's memory stay there, and many steps run
-    in one call; 0, and rows that do not fit, send every batch.
+    groups, by name; clip_norm applies to each group separately.
+    log_every: steps between lines of the log; 0: never. histograms_every: steps between
+    histograms of weights and gradients; 0: never. checkpoint_every_steps: steps between
+    checkpoints, in addition to `checkpoint_every_minutes`; 0: none.
+    checkpoint_every_minutes: time between checkpoints. keep_checkpoints: number of newest
+    checkpoints to keep. tensorboard: write event files for TensorBoard.
+    resident_bytes: rows that fit into so many bytes of a device's memory stay there, and many steps
+    run in one call; 0, and rows that do not fit, send every batch.
     """
 
     batch_size: int = 128
@@ -104,7 +117,7 @@ class TrainingOptions:
                 "training.momentum",
                 expected=f"0 with optimizer '{self.optimizer}', which takes none",
                 found=f"{self.momentum:g}",
-                fix="set beta1, the memory of Adam and its kin, or take sgd",
+                fix="set beta1, which has this role for adam, adamw and nadam, or use sgd",
             )
         if self.clip_norm is not None:
             _refuse(self, ("clip_norm",), "above zero, or null", lambda value: value > 0)

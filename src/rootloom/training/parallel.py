@@ -19,21 +19,21 @@ from rootloom.errors import ResourceError
 
 AXIS = "devices"
 T = TypeVar("T")  # a tree of arrays
-# Seconds without a sign of life after which a process counts as dead. A broken connection is
-# noticed at once; this is for machines that fall silent, and outlasts one suspended for a while.
-_HEARTBEAT = 300
-# Seconds to wait for the others when a process ends; all of them end together.
-_FAREWELL = 30
-# Seconds in which all processes must have started; a busy file system makes some late.
-_ARRIVAL = 900
+# Time without a heartbeat after which a process counts as dead. A broken connection is noticed at
+# once; this is for machines that stop answering, and longer than a short suspension.
+_HEARTBEAT_SECONDS = 300
+# Time to wait for the other processes at the end; all end together.
+_SHUTDOWN_SECONDS = 30
+# Time in which all processes must have started; a busy file system delays some.
+_START_SECONDS = 900
 
 
 @dataclass(frozen=True)
 class Member:
     """A process among `count` that train together.
 
-    coordinator: host and port where process 0 can be reached. gpus: numbers of the GPUs it takes
-    of a machine that it shares with other members; None takes all.
+    coordinator: host and port of process 0. gpus: numbers of the GPUs it uses on a machine that it
+    shares with other members; None: all.
     """
 
     coordinator: str
@@ -44,24 +44,24 @@ class Member:
 
 def join(member: Member) -> None:
     """Make this process one of several; before any device is used."""
-    # Its own handler of SIGTERM would take the signal from the training loop.
+    # JAX's own handler of SIGTERM would take the signal from the training loop.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         member.coordinator,
         member.count,
         member.number,
         local_device_ids=member.gpus,
-        # Found by itself, SLURM's is one GPU a process instead of all of the machine's.
+        # JAX's automatic choice under SLURM is one GPU per process instead of all of the machine.
         cluster_detection_method="deactivate",
-        heartbeat_timeout_seconds=_HEARTBEAT,
-        shutdown_timeout_seconds=_FAREWELL,
+        heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+        shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
     )
 
 
 def require(gpus: int) -> None:
-    """Say which devices this process sees; raises ResourceError when they are not `gpus` GPUs.
+    """Print the devices of this process; raises ResourceError if they are not `gpus` GPUs.
 
-    gpus: 0 takes what is there, as long as all processes have equally many.
+    gpus: 0 accepts any devices, if all processes have equally many.
     """
     devices, host = jax.local_devices(), socket.gethostname()
     kinds = Counter(f"{device.platform} ({device.device_kind})" for device in devices)
@@ -73,8 +73,8 @@ def require(gpus: int) -> None:
             who,
             expected=f"{gpus} × gpu, the experiment's gpus_per_node",
             found=found,
-            fix="ask for a machine that has them, look at CUDA_VISIBLE_DEVICES and at whether JAX "
-            "is installed for GPUs, or change gpus_per_node",
+            fix="request a machine that has them, check CUDA_VISIBLE_DEVICES and whether JAX is "
+            "installed for GPUs, or change gpus_per_node",
         )
     if jax.device_count() != len(devices) * jax.process_count():
         raise ResourceError(
@@ -86,18 +86,18 @@ def require(gpus: int) -> None:
 
 
 def connect() -> None:
-    """Wait for the other processes, and open the connections that sums over all devices use.
+    """Wait for the other processes, and open the connections for sums over all devices.
 
-    On CPUs a connection waits half a minute for its other end, too short for processes that load
-    and compile side by side on a busy machine; only the barrier, which has no public name, waits
+    On CPUs a connection waits half a minute for its other end, which is too short if many processes
+    start on a busy machine; only the barrier of JAX's client, which has no public name, waits
     longer.
     """
-    if alone():
+    if is_single_process():
         return
     client = distributed.global_state.client
     assert client is not None
-    client.wait_at_barrier("rootloom connect", 1000 * _ARRIVAL)
-    meet()
+    client.wait_at_barrier("rootloom connect", 1000 * _START_SECONDS)
+    barrier()
     jax.block_until_ready(on_every_device(total)(np.zeros(device_count(), np.float32)))
 
 
@@ -112,20 +112,20 @@ def all_devices() -> int:
 
 
 def share() -> tuple[int, int]:
-    """The number of this process, and how many there are."""
+    """The number of this process, and the number of processes."""
     return jax.process_index(), jax.process_count()
 
 
 def is_lead() -> bool:
-    """Whether this process writes files and speaks."""
+    """Whether this process writes files and prints messages."""
     return jax.process_index() == 0
 
 
 def on_every_device(function: Callable[..., T], donate: tuple[int, ...] = ()) -> Callable[..., T]:
     """`function` compiled to run on each device with its slice of every argument's first axis.
 
-    Inside, `total` sums over all devices of all processes. donate: arguments whose memory is
-    given up.
+    Inside, `total` sums over all devices of all processes. donate: arguments whose memory may be
+    reused.
     """
     return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
 
@@ -136,7 +136,7 @@ def total(tree: T) -> T:
 
 
 def replicate(tree: T, devices: int) -> T:
-    """Host arrays as one copy a device, with a leading axis (devices,)."""
+    """Host arrays as one copy per device, with a leading axis (devices,)."""
     return spread(jax.tree.map(lambda x: np.broadcast_to(x, (devices, *np.shape(x))), tree))
 
 
@@ -147,18 +147,18 @@ def spread(tree: T) -> T:
 
 @cache
 def _spread() -> Callable[[T], T]:
-    # The axis's name is part of a placement: under another one the first step compiles twice.
-    # Kept, as every new function would be compiled anew.
+    # The axis's name is part of a placement: with another one the first step compiles twice.
+    # Cached, because every new function would be compiled again.
     return on_every_device(lambda tree: tree)
 
 
 def on_cpu() -> bool:
-    """Whether this process's devices are cores of a CPU, which share its memory."""
+    """Whether this process's devices are CPU cores, which share memory."""
     return bool(jax.local_devices()[0].platform == "cpu")
 
 
 def first(tree: T) -> T:
-    """Host arrays of the first device's copy; waits for the computation to end."""
+    """Host arrays of the first device's copy; waits for the computation."""
 
     def read(leaf: jax.Array) -> np.ndarray:
         # A shard's data, and not leaf[0]: indexing would gather from all devices.
@@ -167,7 +167,7 @@ def first(tree: T) -> T:
     return jax.tree.map(read, tree)
 
 
-def alone() -> bool:
+def is_single_process() -> bool:
     """Whether this is the only process."""
     return jax.process_count() == 1
 
@@ -175,14 +175,14 @@ def alone() -> bool:
 def gather(values: ArrayLike) -> np.ndarray:
     """The values of all processes, (processes, …); each must call this at the same point.
 
-    Numbers travel as 32 bits.
+    Numbers are sent as 32 bits.
     """
     return np.asarray(multihost_utils.process_allgather(np.asarray(values))).reshape(
         jax.process_count(), *np.shape(values)
     )
 
 
-def meet() -> None:
-    """Wait until every process is here."""
-    if not alone():
+def barrier() -> None:
+    """Wait until all processes have called this."""
+    if not is_single_process():
         gather(np.int32(0))

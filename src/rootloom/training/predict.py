@@ -18,10 +18,10 @@ def predict(
 ) -> Iterator[tuple[dict[str, np.ndarray], Batch]]:
     """The task's columns, (n,) each, with target, weight and id of the same n rows.
 
-    loader: unshuffled, so that rows come in file order; its padding is dropped. The batches come
-    without their inputs, whose axes need not be rows.
+    loader: without shuffling, so that rows are in file order; padding is dropped. The batches are
+    yielded without their inputs, whose axes need not be rows.
     """
-    # The key is for tasks that sample; the same one always, so that predictions repeat.
+    # The key is for tasks that sample; always the same, so that predictions are reproducible.
     run = parallel.on_every_device(lambda p, batch: task.predict(p, batch, jax.random.key(0)))
     left, replicated = loader.rows, None
     waiting: tuple[dict[str, jax.Array], Batch] | None = None

@@ -1,4 +1,4 @@
-"""A line that says how far a run is: rewritten on a terminal, sparse in a log file."""
+"""A line with the progress of a run: rewritten on a terminal, at intervals in a log file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 
 DECIDES_NO_VALUE = "tests/unit/test_training_fit.py::test_what_is_logged_and_printed_changes_no_bit"
 
-# Seconds between lines where they cannot be rewritten.
-_QUIET = 30.0
+# Seconds between lines in a log file, where they cannot be rewritten.
+_LINE_SECONDS = 30.0
 
 
 class Progress:
-    """Counts batches of this session towards the end of the run."""
+    """Counts the batches of this session and estimates the time left."""
 
     def __init__(self, batches: int, rows_per_batch: float, *, enabled: bool = True) -> None:
         self._left, self._rows, self._enabled = batches, rows_per_batch, enabled
@@ -21,20 +21,20 @@ class Progress:
         self._counted, self._since = 0, 0.0
 
     def advance(self, batches: int, text: str) -> None:
-        """Count batches and, when it is time, say so."""
+        """Count batches and, when it is time, print the progress."""
         now = time.monotonic()
         self._left -= batches
-        # The first batches are not timed: their time is the compiler's.
+        # The first batches are not timed, because they include the compilation.
         if self._since:
             self._counted += batches
         else:
             self._since = now
-        if self._enabled and (self._live or now - self._spoke > _QUIET):
+        if self._enabled and (self._live or now - self._spoke > _LINE_SECONDS):
             self._spoke = now
             self._print(self._line(text, now), end="\r" if self._live else "\n")
 
     def note(self, text: str, *, last: bool = False) -> None:
-        """A line that stays; last: after which nothing is left, whatever was expected."""
+        """Print a permanent line; last: the run ends here, even if more was expected."""
         if self._enabled:
             self._print(text if last else self._line(text, time.monotonic()), end="\n")
 

@@ -17,15 +17,15 @@ from rootloom.training.feed import Batches
 from rootloom.types import Batch, Tensor
 
 
-def settle(
+def place_on_devices(
     batches: Batches, devices: int, most: int, between: Callable[[], None]
 ) -> tuple[Batch, int] | str:
-    """All rows on each of the devices, leaves (devices, R, …), and the bytes they take there.
+    """Place all rows on each device, leaves (devices, R, …); returns them and their bytes.
 
-    A leaf that is the same in every row, as masks and unit weights can be, is kept once,
-    (devices, 1, …). Every device holds all rows, not a share of them: a batch is drawn from the
-    whole split, so that shares would travel between the devices at every step. Words that say why
-    not when the rows are not of one shape or need more than `most` bytes of a memory. `between` is
+    A leaf that is the same in every row, such as masks or unit weights, is stored once,
+    (devices, 1, …). Every device has all rows, not a share: a batch is drawn from the
+    whole split, so rows would otherwise move between devices at every step. Returns a text with the
+    reason if rows differ in shape or need more than `most` bytes of a device. `between` is
     called after every block that was read.
     """
     blocks = batches.table()
@@ -42,14 +42,14 @@ def settle(
     return rows.placed(), rows.bytes()
 
 
-def hindrance(task: Task, example: Batch) -> str:
-    """Why many steps a call are of no use, empty if they are. example: as a loader yields it.
+def reason_to_stream(task: Task, example: Batch) -> str:
+    """Why batches should be sent one by one; "" if not. example: a batch of the loader.
 
-    Not where several processes train: a call's length follows from the clock, and each has its
-    own. Nor for convolutions on CPUs: once they are in a loop, XLA makes the gradients of filters
-    with plain code in place of its fast kernels, many times slower.
+    Several processes cannot make many steps per call, because the length of a call depends on the
+    clock of each. Convolutions on CPUs are much slower in a loop, where XLA does not use its fast
+    kernels for the gradients of filters.
     """
-    if not parallel.alone():
+    if not parallel.is_single_process():
         return "several processes train"
     if parallel.on_cpu() and _convolves(task, example):
         return "convolutions on a CPU are slower in a loop"
@@ -66,9 +66,9 @@ def _convolves(task: Task, example: Batch) -> bool:
 
 
 class _Rows:
-    """Blocks of rows, written one after the other into arrays on the devices.
+    """Writes blocks of rows one after the other into arrays on the devices.
 
-    No second copy of the rows is ever on the host.
+    The host never has a second copy of the rows.
     """
 
     def __init__(self, rows: int, devices: int) -> None:
@@ -79,12 +79,12 @@ class _Rows:
         self._write = parallel.on_every_device(_written, donate=(0,))
 
     def take(self, block: Batch) -> None:
-        """Look at the next block (n, …), all of equal size, the last one filled up."""
+        """Take the next block (n, …); all have equal size, the last one is filled up."""
         self._block, self._structure = jax.tree.flatten(block)
         if not self._firsts:
             self._firsts = [leaf[:1].copy() for leaf in self._block]
         used = min(len(block.id), self._rows - self._at)
-        # Identities always differ: they say how many rows there are.
+        # Identities always differ: they show how many rows there are.
         self._differ = [
             k
             for k, leaf in enumerate(self._block)
@@ -92,7 +92,7 @@ class _Rows:
         ]
 
     def bytes(self) -> int:
-        """What all rows need of a memory, as far as the blocks up to this one show."""
+        """Bytes that all rows need on a device, estimated from the blocks so far."""
         size, row = len(self._block[0]), sum(self._firsts[k].nbytes for k in self._differ)
         copies = self._devices if parallel.on_cpu() else 1
         return -(-self._rows // size) * size * row * copies
@@ -125,7 +125,7 @@ class _Rows:
 
 
 def _repeats(leaf: np.ndarray, first: np.ndarray) -> bool:
-    """Whether all rows have the bits of the first one: zeros of both signs are two values."""
+    """Whether all rows have the same bits as the first one; 0 and −0 differ."""
     bits = f"u{leaf.itemsize}"
     return bool((np.ascontiguousarray(leaf).view(bits) == first.view(bits)).all())
 

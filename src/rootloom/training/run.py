@@ -117,7 +117,7 @@ class Run:
 
     def _leave(self) -> NoReturn:
         self.save()
-        parallel.meet()  # the first to end would take the others with it, the lead still writing
+        parallel.barrier()  # the first to end would take the others with it, the lead still writing
         raise Preempted(
             f"{self.session.leaving.why()} at step {self.step}; the checkpoint is written"
         )
@@ -216,7 +216,7 @@ def _session(
 
 def _newest(checkpoints: Checkpoints, fresh: TrainState) -> Checkpoint | None:
     """The checkpoint to go on from: the lead's choice, as others may see the disk later."""
-    if parallel.alone():
+    if parallel.is_single_process():
         return checkpoints.load(fresh)
     found = checkpoints.load(fresh) if parallel.is_lead() else None
     step = int(parallel.gather(-1 if found is None else int(found.state.step))[0])

@@ -1,4 +1,4 @@
-"""Batch systems warn before they take a node away; the loop asks here whether one has."""
+"""Signals by which batch systems announce the end of a job; the loop asks for them here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interrupt:
-    """Holds the name of the signal that came, or an empty string."""
+    """The name of the signal that came, or an empty string."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -28,7 +28,7 @@ class Interrupt:
 
 @contextmanager
 def watch() -> Iterator[Interrupt]:
-    """Note SIGTERM and SIGUSR1 instead of dying of them, until the block ends."""
+    """In the block, record SIGTERM and SIGUSR1 instead of ending the process."""
     interrupt = Interrupt()
     with _handled(interrupt._set):
         yield interrupt
@@ -36,7 +36,7 @@ def watch() -> Iterator[Interrupt]:
 
 @contextmanager
 def leave_at_once() -> Iterator[None]:
-    """Raise Preempted when SIGTERM or SIGUSR1 comes, until the block ends.
+    """In the block, raise Preempted on SIGTERM or SIGUSR1.
 
     For the time before and after the steps, when there is nothing to save.
     """

@@ -1,4 +1,4 @@
-"""What a step changes."""
+"""The state of a training that a step changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TrainState(NamedTuple):
 def initial_params(task: Task, batch: Batch, seed: int) -> Params:
     """Parameters on the host, a function of the seed. batch: as a loader yields it."""
     local = jax.tree.map(lambda x: x[0], batch)
-    # Threefry's rounds, unrolled for every array, would take five times as long to compile.
+    # With Threefry, unrolled for every array, the compilation would take five times as long.
     key = jax.random.key(seed, impl="rbg")
     return jax.device_get(jax.jit(task.init)(key, local))
 

@@ -1,4 +1,4 @@
-"""One step of training and one of evaluation, as they run on a device."""
+"""One step of training and one of validation, as they run on a device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rootloom.training.parallel import total
 from rootloom.training.state import TrainState
 from rootloom.types import Batch
 
-# Sums over a batch, of all devices together: "weight" Σ|w|, the others Σw·value.
+# Sums over a batch on all devices: "weight" is Σ|w|, the others are Σw·value.
 Sums: TypeAlias = dict[str, Array]
 T = TypeVar("T")  # a state that steps change, or parameters that they judge
 # What a batch makes of a state, or of parameters that stay as they are, and the batch's sums.
@@ -33,9 +33,9 @@ def train_step(
     """One update by the gradient of Σw·loss / `scale` over the batch of all devices.
 
     scale: N·⟨|w|⟩, the rows of a full batch times the mean |weight| of the training split. It is a
-    constant of the training, so that the steps of an epoch add up to the gradient of the split's
-    own mean loss. The weights of the batch at hand must not take its place: a rare, heavy row would
-    then weigh less in the batches that it is in, and the optimum would be that of another loss.
+    constant of the training, so that the steps of an epoch add up to the gradient of the mean loss
+    of the split. The sum of weights of the batch must not be used instead: a rare row with a large
+    weight would then count less in its batch, and another loss would be minimised.
     """
     gradients, sums = gradient(task, scale, state, batch)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
@@ -58,7 +58,7 @@ def gradient(task: Task, scale: float, state: TrainState, batch: Batch) -> tuple
 
 
 def evaluate_step(task: Task, params: Params, batch: Batch) -> tuple[Params, Sums]:
-    """The parameters as they are, and the batch's sums."""
+    """The unchanged parameters, and the batch's sums."""
     loss, metrics = task.loss(params, batch, jax.random.key(0), train=False)
     return params, total(weighted_sums(batch.weight, {"loss": loss, **metrics}))
 
@@ -74,8 +74,8 @@ def series(
 ) -> tuple[T, Sums]:
     """`count` steps over batches `first`, `first` + 1, …; sums lead with (most,), zero past them.
 
-    rows, order: see `pick`. How often the loop goes round is no part of the compiled program:
-    a training's bits do not depend on where its steps were cut into series.
+    rows, order: see `pick`. The number of steps is not part of the compiled program, so the bits of
+    a training do not depend on how its steps are divided into calls.
     """
 
     def body(done: Array, held: tuple[T, Sums]) -> tuple[T, Sums]:
@@ -91,8 +91,8 @@ def series(
 def pick(rows: Batch, order: Array, number: Array) -> Batch:
     """Batch `number` of an epoch.
 
-    rows: leaves (R, …), or (1, …) of what all rows have in common. order: (batches, B) int32,
-    row numbers; R or above stands for padding, all zero.
+    rows: leaves (R, …), or (1, …) if equal in all rows. order: (batches, B) int32,
+    row numbers; R or above is padding, all zero.
     """
     chosen = order[number]
     count = max(len(leaf) for leaf in jax.tree.leaves(rows))
@@ -106,9 +106,9 @@ def pick(rows: Batch, order: Array, number: Array) -> Batch:
 
 
 def weighted_sums(weight: Array, values: dict[str, Float[Array, "{len(weight)} ..."]]) -> Sums:
-    """Σ|w| and Σw·value over the first axis; rows of weight 0 never count, whatever their value.
+    """Σ|w| and Σw·value over the first axis; values of rows with weight 0 are ignored.
 
-    Signed weights may cancel: Σ|w| is what a mean is divided by, as in the objective.
+    Signed weights may cancel, so a mean is divided by Σ|w|, as in the objective.
     """
     sums = {"weight": jnp.sum(jnp.abs(weight))}
     for name, value in values.items():

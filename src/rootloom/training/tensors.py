@@ -25,12 +25,12 @@ T = TypeVar("T")  # a tree of arrays
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], record: Mapping[str, object]) -> None:
     """One file with the arrays and, in its header, the record and a checksum of both."""
-    # The format stores bytes in memory order and would scramble anything not C-contiguous.
+    # The format stores bytes in memory order: arrays must be C-contiguous.
     whole = {
         name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()
     }
     text = json.dumps(record, sort_keys=True)
-    # One entry: the format keeps several in no particular order, and equal runs write equal files.
+    # One entry, because the order of several is not fixed and equal runs must write equal files.
     header = json.dumps({"record": text, "sha256": _checksum(whole, text)})
     write_bytes(path, save(whole, metadata={_HEADER: header}))
 
@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _check_names(arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises ValueError for a name that is no path of plain words, or lies below another array."""
+    """Raise ValueError for a name that is not a path, or lies below another array."""
     for name in arrays:
         parts = name.split("/")
         if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
@@ -80,7 +80,7 @@ def flatten(tree: object, prefix: str) -> dict[str, np.ndarray]:
 def restore(template: T, arrays: Mapping[str, np.ndarray], prefix: str, where: str) -> T:
     """The tree of `template` with leaves from `arrays`.
 
-    Raises TrainingError naming the first leaf that is missing, left over, or of another shape.
+    Raises TrainingError naming the first leaf that is missing, unknown, or of another shape.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [_name(prefix, path) for path, _ in leaves]

@@ -1,1 +1,1 @@
-"""Classes: discrimination, thresholds, calibration, confusion, significance."""
+"""Evaluation of classes: discrimination, thresholds, calibration, confusion, significance."""

@@ -1,4 +1,4 @@
-"""Statistical errors by resampling the test sample: no formula, no assumption of smoothness."""
+"""Statistical errors by resampling the test sample, without assumptions on the distribution."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def poisson_bootstrap(
     """Errors of the AUC, and of ε_B (T,) at each ε_S (T,), from score, signal, weight (R,).
 
     Each replica multiplies every row's weight by an independent Poisson(1) count: the limit of
-    drawing rows with replacement, without fixing the total. A replica that leaves a class no rows
-    or no positive sum of weights is drawn anew. Seeded: two runs agree bit for bit.
+    drawing rows with replacement, without fixing the total. A replica in which a class has no rows
+    or no positive sum of weights is drawn again. Seeded: two runs agree bit for bit.
     """
-    # Sorted once, so that the sort inside every replica meets sorted data and costs little.
+    # Sorted once, so that the sort in every replica is fast.
     order = np.argsort(-score, kind="stable")
     score, signal, weight = score[order], signal[order], weight[order]
     random = np.random.Generator(np.random.Philox(key=[seed, replicas]))
@@ -36,8 +36,8 @@ def poisson_bootstrap(
 
 
 def _drawn(weight: np.ndarray, signal: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Weights (R,) of one replica, in which both classes are there."""
-    # A class of one row is drawn not at all in e⁻¹ of the replicas; signed weights may cancel.
+    """Weights (R,) of one replica in which both classes have rows."""
+    # A class of one row is missing in e⁻¹ of the replicas; signed weights may cancel.
     while True:
         found: np.ndarray = weight * random.poisson(1.0, len(weight))
         if found[signal].sum() > 0 and found[~signal].sum() > 0:

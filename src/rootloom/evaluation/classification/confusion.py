@@ -1,4 +1,4 @@
-"""Where the rows of each class end up: the confusion matrix with errors."""
+"""The confusion matrix, with errors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from rootloom.evaluation.uncertainties import weighted_share
 
 
 def confusion(members: Sequence[Scores], classes: Sequence[str]) -> Confusion:
-    """Shares of each true class by the class with the highest score, the first one of equals.
+    """Shares of each true class by the class with the highest score, the first of equal ones.
 
     Each class must have a positive sum of weights. With negative weights a share can leave [0, 1].
-    A share has no error where all rows or none are in its cell, or one effective row is in its
-    class: they do not say how sure that is.
+    A share has no error if all rows or none are in its cell, or if its class has one effective row.
     """
     chosen = [np.argmax(member.probability, axis=1) for member in members]
 

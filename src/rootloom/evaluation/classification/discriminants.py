@@ -1,6 +1,6 @@
-"""Discriminants of many classes as a configuration gives them, and what cannot be one.
+"""Discriminants of three or more classes in a configuration, and their checks.
 
-Nothing here is heavy: the plan reads this file before any job.
+Imports nothing heavy, because the plan uses this file before any job.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from rootloom.errors import ConfigError, require_known
 
-# Fractions are written by hand: thirds with six digits are still meant to be whole.
+# Fractions are written by hand: thirds with six digits must be accepted.
 SUM_TOLERANCE = 1e-6
 
 
@@ -22,8 +22,8 @@ SUM_TOLERANCE = 1e-6
 class Discriminant:
     """One class against a mixture of others: D = log(p_signal / Σ fraction · p).
 
-    signal: a class. fractions: of the other classes in the mixture, together 1; a class that is not
-    named has none. ATLAS's D_b, arXiv:2211.16345.
+    signal: a class. fractions: of the other classes in the mixture, with sum 1; 0 for a class that
+    is not named. ATLAS's D_b, arXiv:2211.16345.
     """
 
     signal: str
@@ -33,7 +33,7 @@ class Discriminant:
 def check_discriminants(
     discriminants: Mapping[str, Discriminant], classes: Collection[str], where: str
 ) -> None:
-    """Refuse discriminants that these classes cannot have; raises ConfigError naming the first."""
+    """Refuse invalid discriminants of these classes; raises ConfigError naming the first."""
     for name, one in discriminants.items():
         of = f"{where}.{name}"
         if len(classes) < 3:
@@ -41,7 +41,7 @@ def check_discriminants(
                 of,
                 expected="three classes or more",
                 found=", ".join(classes),
-                fix="leave it out: of two classes, the score is the discriminant",
+                fix="leave it out: with two classes, the score is the discriminant",
             )
         require_known([one.signal], classes, f"{of}.signal", "a class of the dataset")
         require_known(one.fractions, classes, f"{of}.fractions", "classes of the dataset")
@@ -50,14 +50,14 @@ def check_discriminants(
                 f"{of}.fractions",
                 expected=f"classes other than the signal '{one.signal}'",
                 found=f"'{one.signal}'",
-                fix="the signal stands above the fraction line alone",
+                fix="the signal is not part of the mixture",
             )
         _check_sum(one, f"{of}.fractions")
 
 
 def _check_sum(one: Discriminant, where: str) -> None:
     total = math.fsum(one.fractions.values())
-    # Written so that a NaN is refused.
+    # In this form NaN is refused as well.
     positive = all(share >= 0 for share in one.fractions.values())
     if not (positive and abs(total - 1) <= SUM_TOLERANCE):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""One class against the rest: everything an evaluation says about one score."""
+"""One class against the rest: all metrics of one score."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rootloom.evaluation.uncertainties import (
 
 @dataclass(frozen=True)
 class _Member:
-    """auc_error: NaN where there is none."""
+    """Metrics of one member. auc_error: NaN if there is none."""
 
     curve: Roc
     auc_error: float
@@ -40,7 +40,7 @@ class _Member:
 def discriminate(
     positive: str, samples: Sequence[Sample], options: ClassificationOptions
 ) -> Discrimination:
-    """Figures of class `positive` against all others, from one sample a member."""
+    """Metrics of class `positive` against all others, from one sample per member."""
     members = [_measure(sample, options) for sample in samples]
     probability = all(sample.probability for sample in samples)
     return Discrimination(
@@ -89,7 +89,7 @@ def _measure(sample: Sample, options: ClassificationOptions) -> _Member:
             seed=options.seed,
         )
         at = replace(at, error=background_error)
-        # All replicas of separated classes are separated: that is no spread.
+        # All replicas of separated classes are separated: their spread of zero is no error.
         error = error if no_auc_error(curve) is None else np.nan
     return _Member(curve, error, at)
 
@@ -125,9 +125,7 @@ def _working_point(index: int, target: float, members: Sequence[_Member]) -> Wor
             _product(rejection, relative, 1.0),
             limits=limits,
             why=[
-                f"{NONE_LEFT} of too few for a limit"
-                if reason == NONE_LEFT and not limit
-                else reason
+                f"{NONE_LEFT}; too few for a limit" if reason == NONE_LEFT and not limit else reason
                 for limit, reason in zip(limits, why, strict=True)
             ],
         ),
@@ -163,7 +161,7 @@ def _decimate(curves: Sequence[Roc], points: int) -> Curve:
 def rejections(
     samples: Sequence[Sample], options: ClassificationOptions
 ) -> tuple[tuple[WorkingPoint, ...], Curve]:
-    """What is left of one class at the working points, and the ROC curve; one sample a member."""
+    """Rejections of one class at the working points, and the ROC curve; one sample per member."""
     members = [_measure(sample, options) for sample in samples]
     points = (_working_point(n, at, members) for n, at in enumerate(options.working_points))
     return tuple(points), _decimate([m.curve for m in members], options.curve_points)

@@ -37,9 +37,9 @@ def _density(score: np.ndarray, weight: np.ndarray, edges: np.ndarray) -> np.nda
 def calibrate(samples: Sequence[Sample], bins: int) -> Calibration | None:
     """Reliability in equal-width bins of the probability, and the expected calibration error.
 
-    ECE = Σ share · |observed − predicted| (Guo et al., arXiv:1706.04599, eq. 3), by training
-    weights: a probability is judged against the mixture of classes on which it was trained. None
-    where they leave no bin a positive sum.
+    ECE = Σ share · |observed − predicted| (Guo et al., arXiv:1706.04599, eq. 3), with training
+    weights, because a probability refers to the mixture of classes on which it was trained. None
+    if no bin has a positive sum of weights.
     """
     score = np.concatenate([s.score for s in samples])
     signal = np.concatenate([s.signal for s in samples])
@@ -65,10 +65,10 @@ def calibrate(samples: Sequence[Sample], bins: int) -> Calibration | None:
 def _share_errors(
     index: np.ndarray, signal: np.ndarray, weight: np.ndarray, bins: int, members: int
 ) -> np.ndarray:
-    """Errors √Σw²(y − share)²/Σw of the signal's share in each bin, (bins,); NaN where none.
+    """Errors √Σw²(y − share)²/Σw of the signal's share in each bin, (bins,); NaN for none.
 
-    As of `weighted_share`, for rows (R,) pooled over members: they are the same test rows, which
-    count once. There is no error for a bin of one effective row, or of one class.
+    As in `weighted_share`, for rows (R,) pooled over members, which are the same test rows and
+    count once. There is no error for a bin with one effective row, or with one class.
     """
     total, square = np.bincount(index, weight, bins), np.bincount(index, weight**2, bins)
     ours = np.bincount(index, weight * signal, bins)

@@ -1,4 +1,4 @@
-"""Classes told apart: figures from the scores of a method's members."""
+"""Evaluation of classifiers: metrics from the scores of a method's members."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Classification(ClassificationOptions, Evaluator):
     ) -> ClassificationResult:
         """See `Evaluator`. Raises DataError for a class without rows and an unknown profile.
 
-        Also of a single class, and where figures by training weights are asked for and a file has
-        none. Raises ConfigError for a discriminant that these classes cannot have.
+        Also for a single class, and for `weights: training` if a file has no training weights.
+        Raises ConfigError for an invalid discriminant.
         """
         members = [self._weighted(member).that_count() for member in members]
         held_out = [self._weighted(member).that_count() for member in held_out]
@@ -52,7 +52,7 @@ class Classification(ClassificationOptions, Evaluator):
         if len(header.classes) < 2:
             raise DataError(
                 f"predictions of {header.method}: classes",
-                expected="two or more, to tell apart",
+                expected="two or more",
                 found=", ".join(header.classes),
                 fix="predicted numbers are evaluated by a workflow whose task is regression",
             )
@@ -91,7 +91,7 @@ class Classification(ClassificationOptions, Evaluator):
         )
 
     def _weighted(self, member: Predictions) -> Predictions:
-        """The member's rows with the weight that figures are asked for by."""
+        """The member's rows with the weight that `weights` names."""
         if self.weights == "event":
             return member
         found = member.rows.training_weight
@@ -125,7 +125,7 @@ def _mean(members: Sequence[Predictions]) -> Predictions:
 
 
 def _unseen(members: Sequence[Predictions]) -> Predictions:
-    """Each row's score by the one member that did not train on it."""
+    """Each row's score from the only member that did not train on it."""
     orders = [np.argsort(m.rows.id, kind="stable") for m in members]
     place = np.argsort(orders[0], kind="stable")
     fold = fold_of(event_of(members[0].rows.id, members[0].rows.object), len(members))
@@ -161,7 +161,7 @@ def _scores(member: Predictions) -> Scores:
 
 
 def _training(rows: Rows) -> np.ndarray:
-    """Training weights (R,), or event weights where the file has no others."""
+    """Training weights (R,), or event weights if the file has no others."""
     return rows.weight if rows.training_weight is None else rows.training_weight
 
 
@@ -199,7 +199,7 @@ def _accuracy(members: Sequence[Predictions]) -> Measurement | None:
 
 
 def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | None, str | None]:
-    """The share of rows (R,) that are right, its lower limit where all are, and why no error."""
+    """Share of correct rows (R,), its lower limit if all are, and the reason for no error."""
     share, rows = weighted_share(right, weight), effective_rows(weight)
     if reason := too_few("test", rows):
         return share, None, reason
@@ -213,7 +213,7 @@ def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | 
 
 
 def _is_right(member: Predictions) -> np.ndarray | None:
-    """Which rows (R,) are in their most probable class; None when scores are no probabilities."""
+    """Which rows (R,) are in their most probable class; None if scores are no probabilities."""
     header, two = member.header, len(member.header.classes) == 2
     asked = (header.signal,) if two else header.classes
     scores = member.rows.scores[:, [_column(header.columns, name, member) for name in asked]]

@@ -1,4 +1,4 @@
-"""How scores of classes become figures."""
+"""Options for the evaluation of classifiers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ Number = Annotated[int, Field(gt=0)]
 
 @dataclass(frozen=True)
 class ClassificationOptions:
-    """How scores of classes become figures.
+    """Options for the evaluation of classifiers.
 
-    weights: "event" judges by the event weight, which is physics; "training" by the training
-    weight, as for figures after kinematic reweighting, and says so beside them. Significances are
-    of events: they refuse the latter.
+    weights: "event" uses the event weight, which is physics; "training" the training
+    weight, for metrics after kinematic reweighting, which the report then marks. It is refused
+    with significances, which are for numbers of events.
     working_points: signal efficiencies at which the rejection is quoted.
-    bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 takes the formulas.
-    seed: of the bootstrap's draws.
+    bootstrap: replicas of a Poisson bootstrap for the quoted errors; 0 uses the formulas.
+    seed: of the bootstrap's random numbers.
     significances: expected numbers of events by name, see `significance`.
-    profiles: variables in whose bins, with equal numbers of rows, efficiencies are shown at a
-    signal efficiency of `profile_at`: that of the dataset's `reweight`, or "target.NAME", a
-    quantity under `targets` of the dataset, which every row carries and no network sees.
+    profiles: variables against which efficiencies are shown: that of the dataset's `reweight`, or
+    "target.NAME", a quantity under `targets` of the dataset, which is stored with every row and
+    not used by networks. profile_at: overall signal efficiency of the profiles. profile_bins:
+    number of their bins, with equal numbers of rows.
     discriminants: of three classes or more, by name; see `pairs`.
+    curve_points: points stored of a ROC curve. histogram_bins: of the scores. calibration_bins: of
+    the reliability curve.
     """
 
     weights: Literal["event", "training"] = "event"
@@ -53,11 +56,11 @@ class ClassificationOptions:
 def refuse_training_weights(
     weights: str, significances: Collection[str], where: str = "evaluation: significances"
 ) -> None:
-    """Raise ConfigError for significances by training weights, which are no numbers of events."""
+    """Raise ConfigError for significances with training weights, which do not count events."""
     if weights != "event" and significances:
         raise ConfigError(
             where,
             expected="weights: event, as a significance is of numbers of events",
             found=f"weights: {weights}, with {', '.join(significances)}",
-            fix="leave out `weights: training`, or give significances an experiment of their own",
+            fix="leave out `weights: training`, or use another experiment for the significances",
         )

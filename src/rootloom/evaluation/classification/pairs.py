@@ -1,11 +1,11 @@
 """Every class against every other one, and discriminants of one class against each other class.
 
 Rejections, errors and counts are those of two classes (`discriminate`), on the rows of a pair:
-  - of a class i against a class j without more said, the score is their likelihood ratio, ranked as
-    p_i/(p_i + p_j) is: CMS's CvsL, arXiv:2111.03027. It knows no other class;
-  - a discriminant is one score for all classes, log(p_i / Σ f_j p_j): ATLAS's D_b,
-    arXiv:2211.16345. It is judged against each other class alone, those without a fraction too.
-Ratios ask of the scores only that they are proportional to probabilities.
+- for a class i against a class j, the score is their likelihood ratio, in the order of
+  p_i/(p_i + p_j): CMS's CvsL, arXiv:2111.03027;
+- a discriminant is one score for all classes, log(p_i / Σ f_j p_j): ATLAS's D_b,
+  arXiv:2211.16345. It is evaluated against each other class, including those with fraction 0.
+Ratios only require scores that are proportional to probabilities.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from rootloom.evaluation.classification.result import (
 from rootloom.evaluation.classification.sample import Sample
 from rootloom.evaluation.roc import passing, roc
 
-# The logarithm of a ratio with a zero above or below the line: beyond any of float64's numbers,
-# of which the smallest has the logarithm −744.
-CERTAIN = 1000.0
+# The logarithm of a ratio with a zero in numerator or denominator: beyond all finite logarithms,
+# since that of the smallest float64 is −744.
+MAX_LOG_RATIO = 1000.0
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Scores:
 def log_ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """log(above/below) of probabilities (R,) float64, always finite; equal ratios stay equal.
 
-    x/0 is `CERTAIN`, 0/x minus that, and 0/0, which says nothing, 0. Nothing is added to either
-    side of the line: a row that is certain beats every other one, and ties with those as certain.
+    x/0 gives `MAX_LOG_RATIO`, 0/x gives −`MAX_LOG_RATIO`, and 0/0 gives 0. Nothing is added to
+    numerator or denominator, so rows with a zero are beyond all others and tied with each other.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = np.log(above / below)  # one division: rounding cannot part equal ratios
-    return np.clip(np.where(np.isnan(ratio), 0.0, ratio), -CERTAIN, CERTAIN)
+        ratio = np.log(above / below)  # one division, so that equal ratios stay equal
+    return np.clip(np.where(np.isnan(ratio), 0.0, ratio), -MAX_LOG_RATIO, MAX_LOG_RATIO)
 
 
 def mixture(probability: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
     """Σ f_j p_j (R,) of probability (R, C) and fractions (C,), 0 for the signal.
 
-    Class by class: a matrix product may round the same row differently in two places.
+    Class by class, because a matrix product may round equal rows differently.
     """
     total = np.zeros(len(probability))
     for number, fraction in enumerate(fractions):
@@ -84,7 +84,7 @@ def pair_rejections(
 def discriminant_results(
     members: Sequence[Scores], classes: Sequence[str], options: ClassificationOptions
 ) -> tuple[DiscriminantResult, ...]:
-    """What each configured discriminant makes of each class; names were checked."""
+    """Results of the configured discriminants, whose names were checked."""
     return tuple(
         _discriminant(name, one, members, classes, options)
         for name, one in options.discriminants.items()
@@ -132,13 +132,13 @@ def _samples(
     background: int,
     classes: Sequence[str],
 ) -> list[Sample]:
-    """The rows of two classes alone, with these scores (R,), one array a member."""
+    """The rows of two classes, with these scores (R,), one array per member."""
     found = []
     for member, score in zip(members, scores, strict=True):
         rows = (member.truth == signal) | (member.truth == background)
         names = (classes[signal], classes[background])
         is_signal, weight = member.truth[rows] == signal, member.weight[rows]
-        # Training weights are of calibrations alone, of which a pair has none.
+        # Training weights are only for calibrations, which pairs do not have.
         sample = Sample(score[rows], is_signal, weight, member.id[rows], {}, names, training=weight)
         found.append(sample)
     return found
@@ -154,7 +154,7 @@ def _profile(
 ) -> ClassProfile:
     """Efficiencies of all classes above one threshold, in bins with equal numbers of rows.
 
-    Of the first member; rows whose variable is not finite are left out of the bins, and rows tied
+    For the first member; rows whose variable is not finite are left out of the bins, and rows tied
     at the threshold pass in part.
     """
     curve = roc(score, member.truth == signal, member.weight)

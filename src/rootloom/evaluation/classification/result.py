@@ -1,4 +1,4 @@
-"""What an evaluation of classes found: plain records that survive a round trip through JSON."""
+"""Results of an evaluation of classes: records that can be written to JSON and read back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rootloom.evaluation.measurement import Measurement, Quote, survivors, unrou
 class WorkingPoint:
     """The background left at one signal efficiency.
 
-    rejection: 1/ε_B, with its lower limit where no background row survived. background_count,
-    background_effective: surviving rows and (Σw)²/Σw², means over members; background_total: rows
-    before the cut. threshold: on the score, by member.
+    rejection: 1/ε_B, with its lower limit if no background row passes. background_count,
+    background_effective: rows that pass and their (Σw)²/Σw², means over members; background_total:
+    rows before the cut. threshold: on the score, by member.
     """
 
     signal_efficiency: float
@@ -31,12 +31,12 @@ class WorkingPoint:
 
     @property
     def left(self) -> str:
-        """The background rows that survive, out of all, in words."""
+        """The background rows that pass, out of all, in words."""
         return survivors(self.background_count, self.background_effective, self.background_total)
 
     @property
     def at_least(self) -> float | None:
-        """The rejection's 68.27 % lower limit where no background row survived, else None."""
+        """The rejection's 68.27 % lower limit if no background row passes, else None."""
         return self.rejection.at_least
 
 
@@ -76,7 +76,7 @@ class Calibration:
 class Profile:
     """Efficiencies at one global threshold in bins of an auxiliary variable.
 
-    Per bin: (efficiency, low, high), the 68.27 % Wilson interval; efficiency None where empty.
+    Per bin: (efficiency, low, high), the 68.27 % Wilson interval; efficiency None if empty.
     """
 
     variable: str
@@ -91,7 +91,7 @@ class Significance:
     """An expected significance of discovery at the best cut; `name` is the configuration's.
 
     signal_efficiency, background_count: share of signal and rows of background that pass, means
-    over members. curve: (signal efficiency, significance) where enough background is left, medians
+    over members. curve: (signal efficiency, significance) for cuts with enough background, medians
     over members.
     """
 
@@ -106,8 +106,8 @@ class Significance:
 class Discrimination:
     """One class against all others.
 
-    calibration: None when scores are not probabilities, or training weights leave no bin of them a
-    positive sum.
+    calibration: None if scores are not probabilities, or if no bin has a positive sum of training
+    weights.
     """
 
     positive: str
@@ -138,7 +138,7 @@ class PairRejection:
             yield f"{name}.r{100 * point.signal_efficiency:g}", point.rejection
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:
-        """The rejections as plain text, as `quote` writes them."""
+        """The rejections as plain text, formatted by `quote`."""
         for point in self.working_points:
             yield (
                 f"  {self.signal} efficiency {100 * point.signal_efficiency:g} %: rejection of "
@@ -191,10 +191,10 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ManyClasses:
-    """What three classes or more have beside one against the rest.
+    """Results for three classes or more, in addition to one against the rest.
 
-    pairs: all ordered ones, by likelihood ratio. pairs and discriminants are empty when scores are
-    no probabilities. Members alone: neither their mean score nor cross-validation.
+    pairs: all ordered ones, by likelihood ratio. pairs and discriminants are empty if scores are
+    no probabilities. Only for members, not for their mean score or a cross-validation.
     """
 
     pairs: tuple[PairRejection, ...]
@@ -232,13 +232,13 @@ class ManyClasses:
 
 @dataclass(frozen=True)
 class ClassificationResult:
-    """How well a method tells classes apart.
+    """Result of a method that classifies.
 
-    signal: one of the classes. weights: "event" or "training", by which all figures are. accuracy:
-    None when scores are no probabilities. discriminations: one for two classes (the signal), else
-    one per class; ensemble: the same of the mean score of several members; cross_validation: of
-    training rows, each scored by the member that left it out. many: what three classes or more have
-    in addition.
+    signal: one of the classes. weights: "event" or "training", used for all metrics. accuracy:
+    None if scores are no probabilities. discriminations: one for two classes (the signal), else
+    one per class; ensemble: the same for the mean score of several members; cross_validation: for
+    training rows, each scored by the member that left it out. many: additional results for three
+    classes or more.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -259,9 +259,9 @@ class ClassificationResult:
         return positives.index(self.signal) if self.signal in positives else 0
 
     def figures(self) -> dict[str, Measurement]:
-        """Figures of the main discrimination: auc, accuracy, r50 (1/ε_B at ε_S = 50 %), ….
+        """Metrics of the main discrimination: auc, accuracy, r50 (1/ε_B at ε_S = 50 %), ….
 
-        Those of many classes have names of their own, see `ManyClasses`.
+        For those of three classes or more see `ManyClasses`.
         """
         result = self.discriminations[self.main]
         figures = {"auc": result.auc}

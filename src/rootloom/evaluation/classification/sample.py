@@ -12,9 +12,9 @@ import numpy as np
 class Sample:
     """score, weight: (R,) float64; signal: (R,) bool; aux: name → (R,).
 
-    id: (R,) uint64, of the rows' events. training: (R,) float64, training weights: a probability
-    is one of the mixture of classes that they make. names: (signal, rest). probability: whether the
-    score is one of the signal.
+    id: (R,) uint64, of the rows' events. training: (R,) float64, training weights, which define the
+    mixture of classes for probabilities. names: (signal, rest). probability: whether the
+    score is the probability of the signal.
     """
 
     score: np.ndarray

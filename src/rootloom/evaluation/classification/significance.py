@@ -13,15 +13,15 @@ from rootloom.evaluation.classification.result import Significance
 from rootloom.evaluation.members import known, summarise
 from rootloom.evaluation.roc import Roc, crossing, effective_count, effective_rows, roc
 from rootloom.evaluation.uncertainties import (
-    CANCELLED,
     CANCELS,
+    MIN_EFFECTIVE_ROWS,
     NONE_LEFT,
     too_few,
     weighted_share,
 )
 
-# A cut is not considered when fewer effective rows of background survive: a quarter of uncertainty
-# on b from the rows alone, and the largest of many thresholds is then a downward fluctuation.
+# A cut must leave so many effective rows of background. With fewer, b has an uncertainty of a
+# quarter from the rows alone, and the best of many thresholds is a downward fluctuation.
 MINIMUM_ROWS = 20
 NO_CUT = f"no cut: none is better that leaves {MINIMUM_ROWS} effective background rows"
 Positive = Annotated[float, Field(gt=0)]
@@ -30,11 +30,11 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Counts:
-    """What is expected before any cut.
+    """Expected numbers of events before any cut.
 
-    signal, background: events, whatever the sums of weights are. uncertainty: of the background,
-    relative. regularisation: events added to the background; 10 in the AMS of HiggsML
-    (Adam-Bourdarios et al., PMLR 42, 19 (2015), eq. 7).
+    signal, background: numbers of events, to which the sums of weights are scaled. uncertainty:
+    relative, of the background. regularisation: events added to the background; 10 in the AMS of
+    HiggsML (Adam-Bourdarios et al., PMLR 42, 19 (2015), eq. 7).
     """
 
     signal: Positive
@@ -43,7 +43,7 @@ class Counts:
     regularisation: NotNegative = 0.0
 
     def at(self, signal: np.ndarray | float, background: np.ndarray | float) -> np.ndarray:
-        """Significance where these shares of signal and background survive, (...)."""
+        """Significance if these shares of signal and background pass, (...)."""
         b = self.background * background
         added = b + self.regularisation
         return asimov_significance(self.signal * signal, added, self.uncertainty * b)
@@ -68,8 +68,8 @@ def asimov_significance(
 ) -> np.ndarray:
     """Median significance of `signal` events above a background known to ± `uncertainty` events.
 
-    Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727, eq. 97, and Cowan's extension of it (2012) to a
-    background measured in a Poisson control region. All arrays (...) ≥ 0; 0 where there is no
+    Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727, eq. 97, and Cowan's extension (2012) to a
+    background measured in a Poisson control region. All arrays (...) ≥ 0; 0 without
     signal, infinite for signal without background.
     """
     s, b, variance = np.broadcast_arrays(signal, background, np.square(uncertainty))
@@ -85,9 +85,9 @@ def asimov_significance(
 
 
 def scan(curve: Roc, counts: Counts) -> np.ndarray:
-    """Significance at every threshold of a ROC curve (K,); NaN where too few rows survive.
+    """Significance at every threshold of a ROC curve (K,); NaN where too few rows pass.
 
-    Nor where negative weights cancel the background: no background looks like a discovery.
+    Also NaN where negative weights cancel the background, which would look like a discovery.
     """
     passed = curve.background.efficiency
     found = counts.at(curve.signal.efficiency, np.maximum(passed, 0.0))
@@ -100,13 +100,13 @@ def measure(
 ) -> Significance:
     """The significance of one method: value over members, and the scan of the threshold.
 
-    The best of many thresholds looks better on the rows that chose it. Each half of the events, by
-    identity, is cut where the other half is best, so that the value is one of unseen data.
-    The error is of the shares that pass, at the cuts as they are. By toys (`benchmarks/
+    The best of many thresholds looks too good on the rows that chose it. Each half of the events,
+    by identity, is cut at the best threshold of the other half, so that the value is for
+    independent data. The error is that of the shares that pass at these cuts. By toys (`benchmarks/
     toy_errors.py`) it is 0 to 17 % below the spread over samples where the cut is free, because the
-    choice of the cut fluctuates as well; where `MINIMUM_ROWS` stops the cut it is 10 to 70 % above
-    it, because the background that passes is then the same number of rows in every sample. Of 400
-    rows with signed weights it is 25 % too small.
+    choice of the cut fluctuates as well. Where `MINIMUM_ROWS` limits the cut it is 10 to 70 %
+    above, because the same number of background rows passes in every sample. For 400 rows with
+    signed weights it is 25 % too small.
     """
     cuts = [_cross_cut(member, counts) for member in members]
     shares = [_Shares.of(m, passed) for m, passed in zip(members, cuts, strict=True)]
@@ -132,13 +132,13 @@ def measure(
 
 
 def _cross_cut(rows: Sampled, counts: Counts) -> np.ndarray:
-    """Which rows pass the threshold that is best on the half they do not belong to; (R,) bool."""
-    # Mixed, because other people's identities may be numbers in an order that means something.
+    """Which rows pass the best threshold of the other half; (R,) bool."""
+    # Hashed, because identities of other programs may be numbers in a meaningful order.
     half = (rows.id * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(63)).astype(bool)
     passed = np.zeros(len(half), bool)
     for number in (False, True):
         other = half != number
-        # Half of few rows, or of signed weights, may have nothing of a class.
+        # Half of few rows, or of signed weights, may have no rows of a class.
         if not all(rows.weight[other & of].sum() > 0 for of in (rows.signal, ~rows.signal)):
             other = np.ones(len(half), bool)
         curve = roc(rows.score[other], rows.signal[other], rows.weight[other])
@@ -148,7 +148,7 @@ def _cross_cut(rows: Sampled, counts: Counts) -> np.ndarray:
 
 
 def _best(significance: np.ndarray) -> int:
-    """Position of the largest; the last one, where everything passes, when none is known."""
+    """Index of the largest; the last index, where everything passes, if all are NaN."""
     if np.isnan(significance).all():
         return len(significance) - 1
     return int(np.nanargmax(significance))
@@ -196,7 +196,7 @@ class _Shares(NamedTuple):
             return reason
         if self.background_rows == 0:
             return NONE_LEFT
-        if self.background <= 0 or left < CANCELLED:
+        if self.background <= 0 or left < MIN_EFFECTIVE_ROWS:
             return CANCELS
         if np.isnan(self.signal_error) and np.isnan(self.background_error):
             return NO_CUT
@@ -204,7 +204,7 @@ class _Shares(NamedTuple):
 
     def error(self, counts: Counts) -> float:
         """Statistical error of the significance, by central differences over half an error."""
-        # A class that passes whole has no error of its own; that of the other class is larger.
+        # A class of which all rows pass has no error; that of the other class is larger.
         steps = (
             (np.nan_to_num(self.signal_error), 0.0),
             (0.0, np.nan_to_num(self.background_error)),

@@ -1,1 +1,1 @@
-"""Numbers, directions and tracks beside their truth."""
+"""Evaluation of predicted numbers, directions and tracks."""

@@ -1,4 +1,4 @@
-"""Predicted numbers, directions, points and tracks: how far from the truth, and where."""
+"""Evaluation of predicted numbers, directions, points and tracks: residuals and profiles."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Triple = tuple[str, str, str]
 Number = Annotated[int, Field(gt=0)]
 Figure = Callable[[np.ndarray, np.ndarray], Estimate]  # of values and weights (R,)
 P = TypeVar("P", ResolutionProfile, NumberProfile)
-# Where histograms begin: at this share of the rows, and not so far below the largest value.
+# Histograms begin at this quantile, and at most this factor below the largest value.
 _LOWEST, _DECADES = 0.002, 1e-5
-# What histograms of residuals leave out on either side: a few far rows would hide all the others.
-_TAIL = 0.005
-# More plain numbers than this are not shown against each other: pictures grow with their square.
-_EACH_OTHER = 4
+# Share of the rows left out of histograms of residuals on either side, which would hide the rest.
+_TAIL_SHARE = 0.005
+# More plain numbers are not shown against each other: the number of plots is their square.
+_MAX_MUTUAL_PROFILES = 4
 FEW_AROUND = "too few different values around the figure"
 
 
 @dataclass(frozen=True)
 class Track:
-    """A line by targets: x, y, z of a point on it, and of its direction."""
+    """A line. point: targets that are x, y, z of a point on it. direction: of its direction."""
 
     point: Triple
     direction: Triple
@@ -52,21 +52,22 @@ class Track:
 
 @dataclass(frozen=True)
 class Regression(Evaluator):
-    """How predicted targets become figures.
+    """Evaluation of predicted targets.
 
-    directions: x, y, z of vectors, by name: the opening angle to the truth, degrees. points: of
-    places: the distance to the truth. tracks: lines by name: the distance
-    between the points of the true and of the predicted line that lie nearest to the origin, and the
-    difference of the two lines' distances to the origin. Targets in none of them are plain numbers:
-    bias, root mean square and resolution of what is predicted minus what is true.
-    profiles: what resolutions are shown against, in `profile_bins` bins with equal numbers of rows
-    (plain numbers also against their own truth, and up to four of them against each other's):
-    "zenith_NAME" of a direction (0 comes from +z) and "meridian_NAME" of a point (its longitude's
-    distance to 0), degrees; "impact_NAME" of a track, its distance to the origin; or a target. All
-    are the truth's.
-    unit: of points, of tracks' distances and of plain numbers, for all of them or by their names:
+    directions: targets that are x, y, z of a vector, by name; evaluated by the opening angle to the
+    truth, degrees. points: targets that are x, y, z of a point, by name; evaluated by the distance
+    to the truth. tracks: lines by name; evaluated by the distance between the points of the true
+    and the predicted line that are nearest to the origin, and by the difference of the two lines'
+    distances to the origin. All other targets are plain numbers, with bias, root mean square and
+    resolution of predicted minus true.
+    profiles: true variables against which resolutions are shown: "zenith_NAME" of a direction (0
+    comes from +z) and "meridian_NAME" of a point (its longitude's distance to 0), degrees;
+    "impact_NAME" of a track, its distance to the origin; or a target. Plain numbers are also shown
+    against their own true value and, up to four of them, against each other's. profile_bins: number
+    of bins, with equal numbers of rows.
+    unit: of points, of tracks' distances and of plain numbers, for all of them or by name:
     {entry: m, energy: GeV}.
-    histogram_bins: of equal ratio of their edges, from the lowest 0.2 % of the rows to the highest.
+    histogram_bins: logarithmic bins, from the lowest 0.2 % of the rows to the highest.
     """
 
     shown: ClassVar[tuple[str, ...]] = ("resolution.png",)
@@ -104,7 +105,7 @@ class Regression(Evaluator):
         )
 
     def _errors(self, sample: _Sample) -> dict[str, np.ndarray]:
-        """Angles and distances (R,) by the names of their figures."""
+        """Angles and distances (R,) by the names of their metrics."""
         found: dict[str, np.ndarray] = {}
         for name, triple in self.directions.items():
             found[f"angle_{name}"] = resolution.opening_angle(*sample.pair(triple))
@@ -121,9 +122,9 @@ class Regression(Evaluator):
         return found
 
     def check_unit(self, targets: Sequence[str], where: str) -> None:
-        """Refuse a unit of what is not there or is an angle; `where` names it in the refusal.
+        """Refuse a unit for an unknown name or for an angle; `where` is the key for the message.
 
-        targets: all that are predicted. Raises ConfigError.
+        targets: all predicted ones. Raises ConfigError.
         """
         known = [*self.points, *self.tracks, *self._numbers(targets)]
         if not isinstance(self.unit, str):
@@ -138,14 +139,14 @@ class Regression(Evaluator):
             )
 
     def _numbers(self, targets: Sequence[str]) -> list[str]:
-        """Targets that are part of nothing else."""
+        """Targets that are not part of a direction, point or track."""
         tracks = [t for track in self.tracks.values() for t in (track.point, track.direction)]
         parts = [*self.directions.values(), *self.points.values(), *tracks]
         inside = {name for triple in parts for name in triple}
         return [name for name in targets if name not in inside]
 
     def _axis(self, name: str, sample: _Sample) -> np.ndarray:
-        """What a profile is against, of the true values, (R,)."""
+        """The variable of a profile, from true values, (R,)."""
         kind, _, of = name.partition("_")
         if kind == "zenith" and of in self.directions:
             return resolution.zenith(sample.true(self.directions[of]))
@@ -170,7 +171,7 @@ class Regression(Evaluator):
         return self._unit_of(of) if kind == "impact" else "°"
 
     def _unit_of_target(self, target: str) -> str:
-        """That of what it is part of; components of directions have none."""
+        """The unit of the point or track of which it is a component; "" for directions."""
         ways = [*self.directions.values(), *(track.direction for track in self.tracks.values())]
         if any(target in way for way in ways):
             return ""
@@ -194,7 +195,7 @@ class Regression(Evaluator):
     ) -> Resolution:
         pairs = list(zip(errors, weights, strict=True))
         kind, _, of = name.partition("_")
-        contained = partial(resolution.quantile, share=resolution.CONTAINED)
+        contained = partial(resolution.quantile, share=resolution.CENTRAL_SHARE)
         return Resolution(
             name=name,
             unit="°" if kind == "angle" else self._unit_of(of),
@@ -214,7 +215,7 @@ class Regression(Evaluator):
         sample: tuple[np.ndarray, np.ndarray],
         **figures: Figure,
     ) -> tuple[P, ...]:
-        """Figures of values and weights (R,) of a member in bins of each axis (R,)."""
+        """Metrics of values and weights (R,) of a member in bins of each axis (R,)."""
         return tuple(
             kind(variable=axis, unit=self._unit_of_axis(axis), **self._binned(of, sample, figures))
             for axis, of in axes.items()
@@ -235,9 +236,9 @@ class Regression(Evaluator):
     def _all_numbers(
         self, samples: Sequence[_Sample], axes: Mapping[str, np.ndarray]
     ) -> tuple[NumberError, ...]:
-        """All plain numbers; axes: what profiles are against beside truths, by name."""
+        """Results of all plain numbers; axes: variables of profiles in addition to true values."""
         names = self._numbers(samples[0].columns)
-        others = names if len(names) <= _EACH_OTHER else []
+        others = names if len(names) <= _MAX_MUTUAL_PROFILES else []
         found = []
         for name in names:
             order = dict.fromkeys((name, *others, *axes))
@@ -268,7 +269,7 @@ class Regression(Evaluator):
 
 
 class _Sample:
-    """A member's rows that count, in the order of their ids: all members share the truth then."""
+    """A member's rows without those of weight 0, in order of ids, equal for all members."""
 
     def __init__(self, member: Predictions) -> None:
         rows = member.that_count().rows
@@ -312,7 +313,7 @@ def _measured(
     figure: Figure,
     samples: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> Measurement:
-    """A figure of values and weights (R,), one pair a member, and why it has no error."""
+    """A metric of values and weights (R,), one pair per member, and why it has no error."""
     found = [figure(*sample) for sample in samples]
     why = [
         None if np.isfinite(one.error) else resolution.no_error(*sample) or FEW_AROUND
@@ -322,7 +323,7 @@ def _measured(
 
 
 def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
-    """Shares of rows in bins of one ratio, by its logarithm: methods differ by factors."""
+    """Density of rows in logarithmic bins, because methods differ by factors."""
     top = float(values.max()) or 1.0
     low = resolution.quantile(values, weight, _LOWEST).value
     edges = np.geomspace(np.clip(low, _DECADES * top, 0.5 * top), top, bins + 1)
@@ -332,10 +333,12 @@ def _spread(values: np.ndarray, weight: np.ndarray, bins: int) -> Spread:
 
 
 def _residuals(values: np.ndarray, weight: np.ndarray, bins: int) -> Residuals:
-    """Shares of rows in bins of one width, fewer of few rows; far rows on either side left out."""
-    low, high = (resolution.quantile(values, weight, q).value for q in (_TAIL, 1 - _TAIL))
+    """Density of rows in bins of equal width, without far rows; fewer bins for few rows."""
+    low, high = (
+        resolution.quantile(values, weight, q).value for q in (_TAIL_SHARE, 1 - _TAIL_SHARE)
+    )
     low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)
-    if not low < high:  # all alike: a bin as wide as the value, around it
+    if not low < high:  # all values are equal: one bin as wide as the value, around it
         low, high = low - (0.5 * abs(low) or 0.5), low + (0.5 * abs(low) or 0.5)
     few = int(np.ceil(2 * np.sqrt(effective_rows(weight))))
     edges = np.linspace(low, high, min(bins, max(few, 5)) + 1)

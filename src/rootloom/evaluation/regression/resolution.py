@@ -1,8 +1,8 @@
 """How far predictions are from the truth: angles, distances, tracks, plain numbers.
 
 An opening angle and a distance are never negative; their mean, median and 68 % quantile are quoted,
-as resolutions of muon tracks are (arXiv:2103.11939 quotes means). A plain number has a bias, a root
-mean square, and half the width of the interval that holds the central 68 % of its errors.
+as usual for resolutions of muon tracks (arXiv:2103.11939 quotes means). A plain number has a bias,
+a root mean square, and half the width of the interval that contains the central 68 % of its errors.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.roc import effective_rows
 from rootloom.evaluation.uncertainties import too_few
 
-CONTAINED = 0.6827  # of a normal distribution, within one standard deviation
+CENTRAL_SHARE = 0.6827  # of a normal distribution, within one standard deviation
 _TINY = 1e-300
 
 
 def opening_angle(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Angle between two vectors (R, 3) of any length, (R,) degrees in 0 … 180; float64.
 
-    Kahan's formula, 2 atan2(|a − b|, |a + b|) of unit vectors: no digit is lost at small angles,
-    where the arc cosine loses half of them.
+    Kahan's formula, 2 atan2(|a − b|, |a + b|) of unit vectors: exact at small angles, where the
+    arc cosine loses half of the digits.
     """
     a, b = _unit(predicted), _unit(true)
     apart, together = np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1)
@@ -45,19 +45,19 @@ def impact(point: np.ndarray, direction: np.ndarray) -> np.ndarray:
 
 
 def zenith(direction: np.ndarray) -> np.ndarray:
-    """Zenith angle of what moves along `direction` (R, 3), degrees: 0 comes straight from +z."""
+    """Zenith angle of particles moving along `direction` (R, 3), degrees: 0 comes from +z."""
     along = _double(direction)
     return np.degrees(np.arctan2(np.hypot(along[:, 0], along[:, 1]), -along[:, 2]))
 
 
 def from_meridian(point: np.ndarray) -> np.ndarray:
-    """Longitude's distance to the meridian 0 of points (R, 3), degrees in 0 … 180."""
+    """Distance of the longitude of points (R, 3) from meridian 0, degrees in 0 … 180."""
     place = _double(point)
     return np.degrees(np.abs(np.arctan2(place[:, 1], place[:, 0])))
 
 
 def no_error(values: np.ndarray, weight: np.ndarray) -> str | None:
-    """Why figures of (R,) values have no error, or None where they may have one."""
+    """Why metrics of values (R,) have no error, or None if they may have one."""
     values, weight = values[weight != 0], weight[weight != 0]
     if len(values) == 0 or weight.sum() <= 0:
         return "no rows with a positive sum of weights"
@@ -69,9 +69,9 @@ def no_error(values: np.ndarray, weight: np.ndarray) -> str | None:
 def mean(values: np.ndarray, weight: np.ndarray) -> Estimate:
     """Weighted mean of (R,) and its error √Σw²(v − m)² / Σw, as n/(n − 1) at the effective n.
 
-    The error is NaN where `no_error` gives a reason, the value where there are no rows. By toys
-    (`benchmarks/toy_errors.py`) it is right to 6 % from 40 rows on; of 10 rows with exponential
-    weights it is 9 % too small, of 10 with signed weights half as much again too large.
+    The error is NaN if `no_error` gives a reason, the value if there are no rows. By toys
+    (`benchmarks/toy_errors.py`) the error is right to 6 % with at least 40 rows; with 10 rows it is
+    9 % too small for exponential weights, and 50 % too large for signed ones.
     """
     total = float(weight.sum())
     if len(values) == 0 or total <= 0:
@@ -87,9 +87,9 @@ def mean(values: np.ndarray, weight: np.ndarray) -> Estimate:
 def root_mean_square(values: np.ndarray, weight: np.ndarray) -> Estimate:
     """√ of the weighted mean square; its error is that of the mean square over twice the root.
 
-    NaN where negative weights leave no positive mean square. By toys right to 4 % from 40 rows on,
-    of 10 rows 10 % (unit weights) to 18 % (exponential) too small; with signed weights 19 % too
-    large of 40 rows, and of no use of 10.
+    NaN if the mean square is not positive, because of negative weights. By toys the error is right
+    to 4 % with at least 40 rows; with 10 rows it is 10 % (unit weights) to 18 % (exponential
+    weights) too small. With signed weights it is 19 % too large for 40 rows and useless for 10.
     """
     square = mean(values**2, weight)
     if not square.value > 0:
@@ -101,12 +101,12 @@ def root_mean_square(values: np.ndarray, weight: np.ndarray) -> Estimate:
 def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> Estimate:
     """The value below which a `share` of the weight lies, from (R,).
 
-    Rows stand at the middle of their weight, linearly in between; where negative weights let the
-    sum step back, what was reached counts. The error is half the distance of the quantiles at
-    share ± √Σw²(1[below] − share)² / Σw: for unit weights √(share (1 − share) / n), an order
-    statistic's binomial interval (Conover, Practical Nonparametric Statistics, section 3.2). It is
-    NaN where `no_error` gives a reason, and where that interval leaves the sample. By toys it is
-    right to 6 % for 2,000 rows, 8 to 17 % too large for 40, and 14 to 29 % for 10.
+    A row is at the middle of its weight, with linear interpolation in between; if negative weights
+    make the cumulative sum decrease, its running maximum is used. The error is half the distance of
+    the quantiles at share ± √Σw²(1[below] − share)² / Σw; for unit weights √(share (1 − share) / n)
+    is the binomial interval of an order statistic (Conover, Practical Nonparametric Statistics,
+    section 3.2). It is NaN if `no_error` gives a reason, and if this interval leaves the sample. By
+    toys it is right to 6 % for 2,000 rows, 8 to 17 % too large for 40, and 14 to 29 % for 10.
     """
     values, weight = values[weight != 0], weight[weight != 0]
     if len(values) == 0 or weight.sum() <= 0:
@@ -117,14 +117,14 @@ def quantile(values: np.ndarray, weight: np.ndarray, share: float) -> Estimate:
     return Estimate(found, error)
 
 
-def central_width(values: np.ndarray, weight: np.ndarray, share: float = CONTAINED) -> Estimate:
-    """Half the width of the central interval that holds a `share` of the weight, from (R,).
+def central_width(values: np.ndarray, weight: np.ndarray, share: float = CENTRAL_SHARE) -> Estimate:
+    """Half the width of the central interval that contains a `share` of the weight, from (R,).
 
-    Of a normal distribution its standard deviation. Ends and their errors are those of `quantile`;
-    a row moves both ends, each by (p − 1[below]) / density there, and the error counts what it does
-    to their difference: √Σw²(high − low)² / 2Σw. NaN where one of the ends has no error. By toys
+    For a normal distribution and 68.27 % this is the standard deviation. Ends and their errors are
+    those of `quantile`. A row moves each end by (p − 1[below]) / density there, and the error is
+    that of their difference: √Σw²(high − low)² / 2Σw. NaN if one of the ends has no error. By toys
     (`benchmarks/toy_errors.py`) it is right to 6 % for 2,000 rows and 14 to 29 % too large for 40;
-    ten rows have none.
+    ten rows have no error.
     """
     values, weight = values[weight != 0], weight[weight != 0]
     if len(values) == 0 or weight.sum() <= 0:
@@ -139,7 +139,7 @@ def central_width(values: np.ndarray, weight: np.ndarray, share: float = CONTAIN
 
 
 def _placed(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Values in their order, their weights, and the share of the weight below each one's middle."""
+    """Sorted values, their weights, and the share of the weight below the middle of each."""
     order = np.argsort(values, kind="stable")
     value, part = values[order], weight[order]
     return value, part, np.maximum.accumulate((np.cumsum(part) - 0.5 * part) / part.sum())
@@ -148,9 +148,9 @@ def _placed(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _quantile(
     placed: tuple[np.ndarray, np.ndarray, np.ndarray], share: float
 ) -> tuple[float, float, np.ndarray]:
-    """The quantile, its error (NaN where the rows do not tell), and what each row adds to it.
+    """The quantile, its error (NaN if unknown), and the contribution of each row to the error.
 
-    The latter is (R,), in the values' order, and its squares add up to 1.
+    The contributions are (R,), in the order of the values, and their squares add up to 1.
     """
     value, part, place = placed
     found = float(np.interp(share, place, value))

@@ -1,4 +1,4 @@
-"""What an evaluation of a regression found: plain records, see `results`."""
+"""Results of an evaluation of a regression: records, see `results`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rootloom.evaluation.measurement import Measurement, Quote, unrounded
 
 @dataclass(frozen=True)
 class Spread:
-    """A histogram in bins of one ratio: `edges` (n + 1,); `density` (n,), by the natural logarithm.
+    """A histogram in logarithmic bins: `edges` (n + 1,); `density` (n,) per unit of ln.
 
-    What lies below the first edge is in the first bin.
+    Values below the first edge are in the first bin.
     """
 
     edges: tuple[float, ...]
@@ -79,8 +79,8 @@ class NumberProfile:
 class NumberError:
     """Predicted minus true of a plain number.
 
-    bias: its mean; rms: its root mean square; resolution: half the width of the central interval
-    that holds 68.27 %, to which neither a bias nor long tails add. All are in `unit`.
+    bias: its mean; rms: its root mean square; resolution: half the width of the central 68.27 %
+    interval, which neither a bias nor long tails increase. All are in `unit`.
     """
 
     name: str
@@ -105,16 +105,16 @@ class RegressionResult:
     def figures(self) -> dict[str, Measurement]:
         """NAME_mean, NAME_median and NAME_68 of angles and distances.
 
-        Of plain numbers bias_NAME, rms_NAME and resolution_NAME.
+        For plain numbers bias_NAME, rms_NAME and resolution_NAME.
         """
         return {name: found for name, found, _ in self._with_units()}
 
     def units(self) -> dict[str, str]:
-        """Units of the figures; "" where there is none."""
+        """Units of the metrics; "" if there is none."""
         return {name: unit for name, _, unit in self._with_units()}
 
     def _with_units(self) -> Iterator[tuple[str, Measurement, str]]:
-        """Every figure's name, value and unit."""
+        """Name, value and unit of every metric."""
         for one in self.resolutions:
             yield f"{one.name}_mean", one.mean, one.unit
             yield f"{one.name}_median", one.median, one.unit
@@ -125,6 +125,6 @@ class RegressionResult:
             yield f"resolution_{number.name}", number.resolution, number.unit
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:
-        """The figures as plain text, as `quote` writes them."""
+        """The metrics as plain text, formatted by `quote`."""
         for name, found, unit in self._with_units():
             yield f"{name}{f' / {unit}' if unit else ''}: {quote(found)}"

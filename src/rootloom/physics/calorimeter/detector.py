@@ -1,4 +1,4 @@
-"""A sampling calorimeter as showers see it: effective material, depth steps and cells.
+"""A sampling calorimeter for parametrised showers: effective material, depth steps and cells.
 
 Lengths in mm, energies in GeV; z grows from the front face, particles come along +z.
 """
@@ -43,7 +43,7 @@ LIQUID_ARGON = Material(18, 39.95, 1.390, 19.55, 119.7, 149.0, 1.508)
 
 
 class Stack(NamedTuple):
-    """Plates and gaps, smeared out; Grindhammer and Peters, hep-ex/0001020, section 3.
+    """Effective medium of plates and gaps; Grindhammer and Peters, hep-ex/0001020, section 3.
 
     z: effective atomic number; radiation_length, moliere_radius: mm; critical_energy: GeV;
     sampling_frequency: F_S, samplings a radiation length; e_over_mip: ê; interaction_length of
@@ -137,10 +137,10 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Detector:
-    """What showers are put into.
+    """The calorimeter in which showers deposit energy.
 
     sampling: stochastic term c of the energy resolution c / sqrt(E / GeV). gap_only: cells hold
-    what the gaps sample of the energy, on the scale of electrons; otherwise all that is deposited.
+    the energy sampled by the gaps, calibrated to electrons; otherwise all deposited energy.
     """
 
     stack: Stack

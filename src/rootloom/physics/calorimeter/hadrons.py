@@ -1,9 +1,9 @@
 """Showers of charged pions: ionisation until the first interaction, then two components.
 
-After R. K. Bock, T. Hansl-Kozanecka, T. P. Shah, Nucl. Instrum. Methods 186 (1981) 533: a
-Γ-profile in interaction lengths for the hadronic component and one for neutral pions, which here
-are photon showers (`showers`). Shares of the energy after D. E. Groom, Nucl. Instrum. Methods A 572
-(2007) 633. How the shares fluctuate is a choice, stated where it is made.
+After R. K. Bock, T. Hansl-Kozanecka, T. P. Shah, Nucl. Instrum. Methods 186 (1981) 533: a Γ-profile
+in interaction lengths for the hadronic component and one for neutral pions, which here are photon
+showers (`showers`). Shares of the energy after D. E. Groom, Nucl. Instrum. Methods A 572 (2007)
+633. The fluctuations of the shares are our choice, see the constants below.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _EM_COUNT = 8.0
 # Binding energy, neutrinos and slow neutrons: about a third of the hadronic component in lead
 # (Wigmans, Calorimetry), with a spread of 0.1.
 _VISIBLE, _VISIBLE_COUNT = 0.65, 20.0
-# Energy of a spot, GeV: what a nucleon knocked out of a nucleus leaves.
+# Energy of a spot, GeV: the deposit of a nucleon knocked out of a nucleus.
 _SPOT_ENERGY = 0.05
 # 95 % of a hadronic shower lie within an interaction length of its axis (Fabjan, Gianotti, Rev.
 # Mod. Phys. 75 (2003) 1243): with the profile 2rR²/(r²+R²)², R is this share of it.
 _RADIUS = np.sqrt(0.05 / 0.95)
-# Photons among which a stick broken at random divides the electromagnetic component.
+# Photons that share the electromagnetic component (by random cuts of the unit interval).
 _PHOTONS = 4
 _MOYAL_MEAN = 1.2703628454614782  # γ + ln 2
 
@@ -40,8 +40,8 @@ def add_pions(
     """Showers of charged pions that enter at z = 0.
 
     energy: (N,) GeV; position: (N, 2) of their axes, mm. Adds what is seen to `cells` (N, cells);
-    returns the energies (N,) that leave the detector, punch-through included, and that are
-    deposited where no cell sees them.
+    returns the energies (N,) that leave the detector, including punch-through, and those that no
+    cell measures.
     """
     stack, back = detector.stack, detector.edges[-1]
     interaction = stack.pion_interaction_length * rng.standard_exponential(len(energy))
@@ -73,7 +73,7 @@ def _add_ionisation(
     position: np.ndarray,
     cells: np.ndarray,
 ) -> np.ndarray:
-    """Energy lost before the interaction, (N,): Landau's distribution in Moyal's form, a step."""
+    """Energy lost before the interaction, (N,), with Moyal's form of Landau's distribution."""
     stack, edges = detector.stack, detector.edges
     length = np.clip(interaction[:, None] - edges[:-1], 0.0, np.diff(edges))
     with np.errstate(divide="ignore"):
@@ -151,7 +151,7 @@ def _add(
     energy: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Put deposits into the cells they lie in; returns whether there is one, (n,) bool."""
+    """Add deposits to the cells they lie in; returns whether there is a cell, (n,) bool."""
     number = detector.segmentation.locate(layer, place)
     inside = number >= 0
     seen = detector.visible(rng, energy[inside])
@@ -160,7 +160,7 @@ def _add(
 
 
 def _beta(rng: np.random.Generator, mean: np.ndarray, count: float) -> np.ndarray:
-    """Beta variates of these means, whose two parameters add up to `count`; 0 for a mean of 0."""
+    """Beta variates with these means and parameters of sum `count`; 0 for a mean of 0."""
     tiny = 1e-6
     mean = np.clip(mean, tiny, 1 - tiny)
     return rng.beta(mean * count, (1 - mean) * count)

@@ -1,9 +1,9 @@
-"""A shower's energies as numbers without bounds, and back.
+"""A shower's energies as unbounded numbers, and back.
 
 After C. Krause, D. Shih, arXiv:2106.05285, section III, and L. Favaro et al. (CaloDREAM),
-arXiv:2405.09629, section 2: the energy seen over that of the particle, and of each layer the share
-of what it and the layers behind it hold. Their logits and logarithms have no bounds, and whatever
-numbers stand there give energies that are positive and add up.
+arXiv:2405.09629, section 2: the energy seen over that of the particle, and for each layer its share
+of the energy in it and the layers behind it. Their logits and logarithms are unbounded, and any
+values of them give positive energies with the right sum.
 
 The functions take NumPy and JAX arrays alike. R showers, L layers, GeV.
 """
@@ -12,22 +12,24 @@ from __future__ import annotations
 
 from rootloom.types import A
 
-# Smallest part of a shower's energy that counts: the logarithm of nothing has to be a number.
-_LEAST = 1e-6
+# Smaller shares of a shower's energy count as this one, so that logarithms are finite.
+_MIN_SHARE = 1e-6
 
 
 def energy_ratios(layers: A, energy: A) -> A:
-    """(R, L): ln(ΣE / energy), then of all layers but the last the logit of E_i / Σ_{j ≥ i} E_j.
+    """(R, L): ln(ΣE / energy), then the logit of E_i / Σ_{j ≥ i} E_j for all layers but the last.
 
     layers: E (R, L); energy: (R,) of the particle.
     """
     xp = layers.__array_namespace__()
-    given = xp.maximum(energy, xp.asarray(_LEAST, dtype=energy.dtype))
-    total = xp.maximum(layers.sum(axis=1), _LEAST * given)
+    given = xp.maximum(energy, xp.asarray(_MIN_SHARE, dtype=energy.dtype))
+    total = xp.maximum(layers.sum(axis=1), _MIN_SHARE * given)
     found = [xp.log(total / given)]
     for i in range(layers.shape[1] - 1):
         # logit(a / (a + b)) = ln(a / b), which does not round where the share is near one.
-        here, behind = (xp.maximum(e, _LEAST * total) for e in (layers[:, i], _behind(layers, i)))
+        here, behind = (
+            xp.maximum(e, _MIN_SHARE * total) for e in (layers[:, i], _behind(layers, i))
+        )
         found.append(xp.log(here / behind))
     return xp.stack(found, axis=1)
 
@@ -46,7 +48,7 @@ def layers_of_ratios(ratios: A, energy: A) -> A:
 def cell_ratios(cells: A, layers: A, threshold: float) -> A:
     """ln((E + threshold) / (E_layer + threshold)) of cells, (R, C).
 
-    layers: of each cell the energy of its layer, (R, C). Where a cell holds much, this is the
+    layers: the energy of each cell's layer, (R, C). For a bright cell this is the
     logarithm of its share, which hardly depends on the particle's energy.
     """
     xp = cells.__array_namespace__()

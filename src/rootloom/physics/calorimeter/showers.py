@@ -16,9 +16,9 @@ from scipy.special import gammainc
 
 from rootloom.physics.calorimeter.detector import Detector
 
-# The parametrisation was made for 1 GeV and more. Fragments of less than this, which matter for
-# photons that share their energy unevenly, take their shape from here.
-_LEAST_ENERGY = 0.1
+# The parametrisation was made for 1 GeV and more. Showers of less energy than this, which occur for
+# photons that share their energy unevenly, get the shape of this energy.
+_MIN_ENERGY_GEV = 0.1
 _WIDEST, _LEAST_T, _LEAST_ALPHA, _LEAST_RADIUS = 0.5, 1.0, 1.1, 1e-3
 # Mean free path of a photon before it converts, in radiation lengths.
 PHOTON_PATH = 9 / 7
@@ -65,10 +65,10 @@ class Medium(NamedTuple):
 
 
 def medium(detector: Detector) -> Medium:
-    """Of all energy deposited, the homogeneous one; of what gaps see, the sampling calorimeter.
+    """Coefficients of a homogeneous medium for all deposited energy, of a sampling one for gaps.
 
-    What gaps see is shifted to the front because they see less and less of the energy as the shower
-    grows older (section 3.3); what is deposited is not.
+    The energy sampled by gaps is shifted to the front, because their share of the energy falls
+    with depth (section 3.3); the deposited energy is not.
     """
     stack = detector.stack
     if not detector.gap_only:
@@ -98,11 +98,11 @@ def medium(detector: Detector) -> Medium:
 def longitudinal(detector: Detector, energy: np.ndarray, normal: np.ndarray) -> Longitudinal:
     """Profiles of showers of `energy` (S,) GeV.
 
-    normal: (S, 2) independent standard normal numbers, which ln T and ln α follow with the
-    correlation given by the parametrisation; zeros give the most probable shower.
+    normal: (S, 2) independent standard normal numbers, from which ln T and ln α are made with the
+    correlation of the parametrisation; zeros give the most probable shower.
     """
     shape, z = medium(detector), detector.stack.z
-    ln_y = np.log(np.maximum(energy, _LEAST_ENERGY) / detector.stack.critical_energy)
+    ln_y = np.log(np.maximum(energy, _MIN_ENERGY_GEV) / detector.stack.critical_energy)
     ln_t = np.log(ln_y - 0.812 + shape.t_shift)
     mean_alpha = 0.81 + (0.458 + 2.26 / z) * ln_y + shape.alpha_shift
     rho = shape.rho - 0.023 * ln_y
@@ -128,7 +128,7 @@ def _width(coefficients: tuple[float, float], ln_y: np.ndarray) -> np.ndarray:
 def shares(alpha: np.ndarray, beta: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Shares of a Γ-profile between depths: alpha, beta (S,), depth (S, K + 1) → (S, K).
 
-    Nothing lies before depth 0; what lies beyond the last depth is missing from the sum.
+    Nothing lies before depth 0; energy beyond the last depth is missing from the sum.
     """
     below = gammainc(alpha[:, None], beta[:, None] * np.maximum(depth, 0.0))
     return np.diff(below, axis=1)
@@ -136,7 +136,7 @@ def shares(alpha: np.ndarray, beta: np.ndarray, depth: np.ndarray) -> np.ndarray
 
 def radial(detector: Detector, energy: np.ndarray, tau: np.ndarray) -> Radial:
     """Radial profiles (S, K) of showers of `energy` (S,) GeV at depths `tau` (S, K)."""
-    ln_e, z = np.log(np.maximum(energy, _LEAST_ENERGY))[:, None], detector.stack.z
+    ln_e, z = np.log(np.maximum(energy, _MIN_ENERGY_GEV))[:, None], detector.stack.z
     core = 0.0251 + 0.00319 * ln_e + (0.1162 - 0.000381 * z) * tau
     tail = (0.659 - 0.00309 * z) * (
         np.exp(-2.59 * (tau - 0.645)) + np.exp((0.3585 + 0.0421 * ln_e) * (tau - 0.645))
@@ -177,11 +177,11 @@ def add_electrons(
     shape = longitudinal(detector, energy, rng.standard_normal((len(energy), 2)))
     deposited = energy[:, None] * shares(shape.alpha, shape.beta, depth)
     factor, power = medium(detector).spots
-    # Of no energy there are no spots, although power - 1 is negative.
+    # No spots without energy, although power - 1 is negative.
     whole = np.maximum(energy if whole is None else whole, 1e-9)
     number = factor * energy * whole ** (power - 1)
     expected = number[:, None] * shares(shape.spot_alpha, shape.spot_beta, depth)
-    # A step with energy has at least a spot to put it in.
+    # A step with energy has at least one spot.
     spots = np.where(deposited > 0, np.maximum(rng.poisson(expected), 1), 0)
     middle = np.maximum((depth[:, 1:] + depth[:, :-1]) / 2, 0.0)
     profile = radial(detector, energy, middle * shape.tau[:, None])

@@ -21,9 +21,9 @@ POWERS: dict[str, int] = {"kt": 1, "cambridge_aachen": 0, "anti_kt": -1}
 
 Scheme = Literal["E", "winner_takes_all"]
 
-# A radius at which any pair, even along opposite beams, is nearer than the beam; a power of two,
-# so that taking it out of the distances again is exact.
-WHOLE = 2.0**300
+# A radius so large that any pair is closer than the beam; a power of two, so that dividing the
+# distances by it is exact.
+RADIUS_OF_ALL = 2.0**300
 
 
 class History(NamedTuple):
@@ -151,7 +151,7 @@ def _remove(real: np.ndarray, whole: np.ndarray, a: int, last: int) -> None:
 def _repair(
     real: np.ndarray, whole: np.ndarray, a: int, b: int, n: int, r2: float, d2: np.ndarray
 ) -> None:
-    """Neighbours after column n moved to a, and column b (if any) got a new momentum."""
+    """Update the neighbours after column n moved to a, and column b (if any) got a new momentum."""
     d2[:n] = np.inf
     if b >= 0:
         y, phi = real[_Y, b], real[_PHI, b]
@@ -255,9 +255,9 @@ def cluster(
     power, winner = POWERS[algorithm], scheme == "winner_takes_all"
     if radius is not None:
         return History(*_cluster(p4, offsets, power, radius, winner))
-    parents, distance = _cluster(p4, offsets, power, WHOLE, winner)
+    parents, distance = _cluster(p4, offsets, power, RADIUS_OF_ALL, winner)
     beam = parents[:, 1] < 0
-    return History(parents, np.where(beam, distance, distance * WHOLE**2))
+    return History(parents, np.where(beam, distance, distance * RADIUS_OF_ALL**2))
 
 
 @njit(cache=True, nogil=True)
@@ -272,7 +272,7 @@ def _insert(finished: np.ndarray, count: int, node: int, nodes: np.ndarray) -> N
 
 @njit(cache=True, nogil=True)
 def _finish(p4: np.ndarray, parents: np.ndarray, labels: np.ndarray, momenta: np.ndarray) -> int:
-    """Read one jet's inclusive jets off its history, hardest first; returns their number."""
+    """Find the inclusive jets in one row's history, hardest first; returns their number."""
     n, node, count = len(p4), len(p4), 0
     nodes, finished, owner = np.empty((2 * n, 4)), np.empty(n, np.int64), np.empty(2 * n, np.int64)
     nodes[:n] = p4

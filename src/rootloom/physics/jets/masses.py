@@ -16,11 +16,11 @@ def invariant_mass(*momenta: np.ndarray) -> np.ndarray:
 
 
 def neutrino(lepton: np.ndarray, missing: np.ndarray, mass: float) -> np.ndarray:
-    """Massless momentum (..., 4) with transverse part `missing` that brings m(ℓν) nearest `mass`.
+    """The neutrino's momentum (..., 4) with transverse part `missing` and m(ℓν) closest to `mass`.
 
-    lepton: taken as massless. Where the transverse mass is below `mass`, m(ℓν) = mass has two
-    solutions and the one with the smaller |pz| is taken; elsewhere m(ℓν) is smallest, and equal to
-    the transverse mass, where both have one rapidity, that of the lepton.
+    lepton: taken as massless. If the transverse mass is below `mass`, m(ℓν) = mass has two
+    solutions and the one with the smaller |pz| is taken. Otherwise the neutrino gets the lepton's
+    rapidity, for which m(ℓν) has its minimum, the transverse mass.
     """
     px, py = missing[..., 0], missing[..., 1]
     met2 = px**2 + py**2
@@ -39,7 +39,7 @@ def neutrino(lepton: np.ndarray, missing: np.ndarray, mass: float) -> np.ndarray
 def nearest_pair(
     momenta: np.ndarray, usable: np.ndarray, mass: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pair of objects whose mass is nearest `mass`, in each event.
+    """The pair of objects with the mass closest to `mass`, in each event.
 
     momenta: (E, K, 4), K ≥ 2; usable: (E, K) bool. Returns the sum of the pair (E, 4) and whether
     there is one (E,) bool.

@@ -15,8 +15,8 @@ from rootloom.physics.jets.clustering import cluster
 from rootloom.physics.jets.observables import directions
 from rootloom.physics.jets.scalars import TWO_PI, distance2, longest
 
-# Contrib's defaults: the mean move of the axes that ends the minimisation, also the distance
-# below which a constituent's pull on its axis stops growing.
+# Contrib's defaults. The minimisation ends when the axes move by less on average; it is also the
+# distance below which the weight of a constituent is constant.
 _ACCURACY = 1e-4
 _ATTEMPTS = 1000
 
@@ -48,7 +48,7 @@ def _pull(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, axes: np.ndarray) -> f
         total[k, 2] += weight
     moved = 0.0
     for k in range(len(axes)):
-        if total[k, 2] > 0.0:  # an axis nobody is nearest to stays
+        if total[k, 2] > 0.0:  # an axis without constituents stays
             new_y = total[k, 0] / total[k, 2]
             new_phi = (total[k, 1] / total[k, 2] + TWO_PI) % TWO_PI
             moved += math.sqrt(distance2(axes[k, 0], axes[k, 1], new_y, new_phi))
@@ -58,7 +58,7 @@ def _pull(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, axes: np.ndarray) -> f
 
 @njit(cache=True, nogil=True)
 def _replay(parents: np.ndarray, pt: np.ndarray, y: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """Fill pT, y, φ of the nodes n … 2n − 2 of one jet; returns the step that consumes each."""
+    """Fill pT, y, φ of the nodes n … 2n − 2 of one jet; returns the step that joins each."""
     n = len(parents)
     consumed = np.full(2 * n - 1, n, np.int64)
     for step in range(n - 1):

@@ -1,4 +1,4 @@
-"""A sphere of liquid scintillator watched by photomultipliers: what is known of its light."""
+"""A sphere of liquid scintillator watched by photomultipliers: its optics."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Scintillator:
 
     @property
     def optics(self) -> Optics:
-        """The spheres and what light meets in them."""
+        """The optical properties of both spheres."""
         return Optics(
             self.radius,
             self.pmt_sphere,
@@ -71,17 +71,17 @@ class Scintillator:
 
     @property
     def light(self) -> Light:
-        """Traced once a process, with the same photons each time: the same for all files."""
+        """Traced once per process, always with the same photons: identical for all files."""
         return _light(self.optics)
 
     @cached_property
     def layout(self) -> Layout:
-        """Where the PMTs are."""
+        """Positions of the PMTs."""
         return latitude_rings(self.rings, self.equator)
 
     @cached_property
     def arrivals(self) -> ArrivalTimes:
-        """When photoelectrons come after their light's own time."""
+        """Arrival times of photoelectrons relative to the time of the optical path."""
         decay, shares = np.array(self.decay_times), np.array(self.decay_shares)
         spread = self.transit_time_spread
         return arrival_times(decay, shares / shares.sum(), spread, self.light.delays, DELAY_STEP)

@@ -1,10 +1,10 @@
-"""The fastest light of a muon: straight lines at one speed, corrected by what hits are seen to do.
+"""The fastest light of a muon: straight lines at one speed, with a measured correction.
 
-A PMT's first light comes from where its line makes the Cherenkov angle, cos θ = 1/n, with the
-track, or from the nearer end of that: t = min over s of s/c + n d(s)/c, d being the straight
-distance from the point s along the track. So JUNO's muons are fitted (arXiv:1803.10407), with a
-correction of first-hit times by charge and place that muons of known tracks give. Nothing is known
-of refraction, attenuation, scattering, decay or transit times but what they do to first hits.
+A PMT's first light leaves the track at the Cherenkov angle, cos θ = 1/n, or at the nearer end of
+the track: t = min over s of s/c + n d(s)/c, where d is the straight distance from the point s along
+the track. JUNO's muons are fitted like this (arXiv:1803.10407), with a correction of first-hit
+times by charge and position from muons with known tracks. Refraction, attenuation, scattering,
+decay and transit times enter only through this correction.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from numba import njit
 from scipy.ndimage import distance_transform_edt
 
 from rootloom.physics.scintillator.optics import LIGHT
-from rootloom.physics.scintillator.track_squares import HUBER, Expects, Hits
+from rootloom.physics.scintillator.track_squares import HUBER_SIGMAS, Hits, TimeModel
 
-_CHORDS, _CHARGES, _PLACES = 32, 16, 24  # nodes of the correction
-_BRIGHTEST = 30_000.0  # photoelectrons, from 1 on
-_FEW = 30  # hits that a node's own correction needs
+_LENGTH_NODES, _CHARGE_NODES, _POSITION_NODES = 32, 16, 24  # nodes of the correction
+_MAX_CHARGE = 30_000.0  # photoelectrons, at the last node; 1 at the first
+_MIN_HITS_PER_NODE = 30  # with fewer, a node takes the correction of the nearest one
 _ROUNDS = 5
-_TINY = 1e-6  # m
-_UNCORRECTED = 5.0  # ns: spread of first hits where no muon has shown any
-# Of a standard normal distribution, the mean square that is left when values stop at HUBER.
-_CLIPPED_SQUARE = 0.9205
+_MIN_LENGTH_M = 1e-6
+_DEFAULT_SPREAD_NS = 5.0  # of first hits without a correction
+# Mean square of a standard normal variable that is clipped at ±HUBER_SIGMAS.
+_CLIPPED_VARIANCE = 0.9205
 
 
 class FastestLight(NamedTuple):
-    """What a fit by the fastest light knows. radius, sensors: of the scintillator and PMTs, m.
+    """The model of the fastest light. radius, sensors: of the scintillator's and PMTs' spheres, m.
 
-    refractive: index of what light goes through. correction, spread: (C, Q, D) ns, by which first
-    hits are later than the fastest light, and how they spread about that; nodes over the track's
-    length, the logarithm of the charge and the PMT's place along the track, linear in between.
-    muons: how many of them have been looked at for that.
+    refractive: refractive index. correction, spread: (C, Q, D) ns, mean delay of first hits after
+    the fastest light and their spread; nodes in the track's length, the logarithm of the charge
+    and the PMT's position along the track, with linear interpolation.
+    muons: number of muons from which they were determined.
     """
 
     radius: float
@@ -48,91 +48,93 @@ class FastestLight(NamedTuple):
 
 
 class Muon(NamedTuple):
-    """A muon of known track. entry, leaves: (3,) m on the sphere of scintillator."""
+    """A muon of known track. entry, exit_point: (3,) m on the sphere of scintillator."""
 
     entry: np.ndarray
-    leaves: np.ndarray
+    exit_point: np.ndarray
     hits: Hits
 
 
 def uncorrected(radius: float, sensors: float, index: float) -> FastestLight:
-    """The fastest light alone."""
-    shape = _CHORDS, _CHARGES, _PLACES
-    return FastestLight(radius, sensors, index, np.zeros(shape), np.full(shape, _UNCORRECTED))
+    """The fastest light without a correction."""
+    shape = _LENGTH_NODES, _CHARGE_NODES, _POSITION_NODES
+    return FastestLight(radius, sensors, index, np.zeros(shape), np.full(shape, _DEFAULT_SPREAD_NS))
 
 
-def corrected(model: FastestLight, muons: Iterable[Muon], part: int = 2500) -> FastestLight:
-    """A model corrected by what the first hits of muons do, some `part` of each muon's.
+def fit_correction(model: FastestLight, muons: Iterable[Muon], part: int = 2500) -> FastestLight:
+    """Determine the correction from about `part` first hits of each muon with a known track.
 
-    The correction of a node is Huber's mean of what its hits are later than the fastest light, the
-    spread his second proposal. Each muon's own time is not known: it is the median of its hits',
-    corrected so far. Both are found in turns. A node with less than 30 hits has those of the
-    nearest one; without a muon the model stays as it is. Memory: 40 kB a muon.
+    The correction of a node is Huber's mean of the delays of its hits, and the spread is Huber's
+    second proposal. The time of a muon is unknown; it is the median over its hits with the current
+    correction. Both are found by iteration. A node with fewer than 30 hits takes the values of the
+    nearest one; without any muon the model does not change. Memory: 40 kB per muon.
     """
     bare = uncorrected(*model[:3])
-    seen = [_late(bare, muon, part) for muon in muons if len(muon.hits.time)]
+    seen = [_delays(bare, muon, part) for muon in muons if len(muon.hits.time)]
     if not seen:
         return model
     offsets = np.cumsum([0, *(len(late) for _, late in seen)])
     place = np.concatenate([place for place, _ in seen])
     late = np.concatenate([late for _, late in seen])
     for _ in range(_ROUNDS):
-        number, clipped, square = _gathered(place, late, offsets, model.correction, model.spread)
-        full = number >= _FEW
+        number, clipped, square = _sum_at_nodes(
+            place, late, offsets, model.correction, model.spread
+        )
+        full = number >= _MIN_HITS_PER_NODE
         many = np.maximum(number, 1)
         nearest = distance_transform_edt(
-            ~full, sampling=(_PLACES, 1, 1), return_distances=False, return_indices=True
+            ~full, sampling=(_POSITION_NODES, 1, 1), return_distances=False, return_indices=True
         )
         model = model._replace(
             correction=(model.correction + clipped / many)[tuple(nearest)],
-            spread=np.sqrt(square / many / _CLIPPED_SQUARE)[tuple(nearest)],
+            spread=np.sqrt(square / many / _CLIPPED_VARIANCE)[tuple(nearest)],
         )
     return model._replace(muons=len(seen))
 
 
-def fastest_times(model: FastestLight) -> Expects:
-    """Times, spreads and derivatives of `track_squares.Expects`."""
+def fastest_times(model: FastestLight) -> TimeModel:
+    """The `track_squares.TimeModel` of the fastest light."""
 
-    def expects(
-        pmts: np.ndarray, charge: np.ndarray, entry: np.ndarray, leaves: np.ndarray
+    def time_model(
+        pmts: np.ndarray, charge: np.ndarray, entry: np.ndarray, exit_point: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         found = np.empty((2, len(pmts)))
-        ways = np.empty((len(pmts), 7))
-        _expect(pmts, charge, entry, leaves, *model[:5], *found, ways)
-        return *found, ways
+        derivatives = np.empty((len(pmts), 7))
+        _expect(pmts, charge, entry, exit_point, *model[:5], *found, derivatives)
+        return *found, derivatives
 
-    return expects
+    return time_model
 
 
-def _late(bare: FastestLight, muon: Muon, part: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places (h, 3) among the nodes and how late (h,) ns, of part of a muon's hits."""
+def _delays(bare: FastestLight, muon: Muon, part: int) -> tuple[np.ndarray, np.ndarray]:
+    """Node coordinates (h, 3) and delays (h,), ns, of part of a muon's hits."""
     pmts, charge, time = muon.hits.part(part)
-    found, _, _ = fastest_times(bare)(pmts, charge, muon.entry, muon.leaves)
-    place = _places(pmts, charge, muon.entry, muon.leaves, bare.radius)
+    found, _, _ = fastest_times(bare)(pmts, charge, muon.entry, muon.exit_point)
+    place = _node_coordinates(pmts, charge, muon.entry, muon.exit_point, bare.radius)
     return place.astype(np.float32), (time - found).astype(np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _gathered(
+def _sum_at_nodes(
     place: np.ndarray,
     late: np.ndarray,
     offsets: np.ndarray,
     correction: np.ndarray,
     spread: np.ndarray,
 ) -> tuple:
-    """Hits at each node, their deviations, not beyond HUBER spreads, and the squares of these."""
+    """Number of hits at each node, and sums of their clipped deviations and of the squares."""
     number = np.zeros(correction.shape)
     clipped, square = np.zeros(correction.shape), np.zeros(correction.shape)
     for muon in range(len(offsets) - 1):
         first, last = offsets[muon], offsets[muon + 1]
         away = np.empty(last - first)
         for h in range(last - first):
-            away[h] = late[first + h] - _between(correction, place[first + h])[0]
+            away[h] = late[first + h] - _interpolate(correction, place[first + h])[0]
         start = np.median(away)
         for h in range(last - first):
             at = place[first + h]
             c, q, d = int(at[0] + 0.5), int(at[1] + 0.5), int(at[2] + 0.5)
-            far = HUBER * spread[c, q, d]
+            far = HUBER_SIGMAS * spread[c, q, d]
             value = min(max(away[h] - start, -far), far)
             number[c, q, d] += 1.0
             clipped[c, q, d] += value
@@ -145,7 +147,7 @@ def _expect(
     pmts: np.ndarray,
     charge: np.ndarray,
     entry: np.ndarray,
-    leaves: np.ndarray,
+    exit_point: np.ndarray,
     radius: float,
     sensors: float,
     index: float,
@@ -153,12 +155,12 @@ def _expect(
     spread: np.ndarray,
     time: np.ndarray,
     spreads: np.ndarray,
-    ways: np.ndarray,
+    derivatives: np.ndarray,
 ) -> None:
-    chord = leaves - entry
-    length = max(math.sqrt(np.sum(chord * chord)), _TINY)
+    chord = exit_point - entry
+    length = max(math.sqrt(np.sum(chord * chord)), _MIN_LENGTH_M)
     way = chord / length
-    places = _places(pmts, charge, entry, leaves, radius)
+    places = _node_coordinates(pmts, charge, entry, exit_point, radius)
     nodes = (len(correction) - 1) / (2.0 * radius), 0.5 * (correction.shape[2] - 1)
     cotangent = 1.0 / math.sqrt(index * index - 1.0)
     for p in range(len(pmts)):
@@ -169,39 +171,39 @@ def _expect(
         line = away - source * way
         distance = math.sqrt(np.sum(line * line))
         share, cosine = source / length, np.sum(pmts[p] * way)
-        later, by_length, by_place = _between(correction, places[p])
+        later, by_length, by_place = _interpolate(correction, places[p])
         for k in range(3):
-            # The source lies where the time does not change along the track, or at an end of it.
+            # A shift of the source along the track does not change the time, except at its ends.
             nearer = -index * line[k] / (distance * LIGHT)
             turned = by_place * nodes[1] * (pmts[p, k] - cosine * way[k]) / length
             longer = by_length * nodes[0] * way[k] + turned
-            ways[p, k] = (1.0 - share) * nearer - share * way[k] / LIGHT - longer
-            ways[p, 3 + k] = share * (nearer + way[k] / LIGHT) + longer
-        ways[p, 6] = 1.0
+            derivatives[p, k] = (1.0 - share) * nearer - share * way[k] / LIGHT - longer
+            derivatives[p, 3 + k] = share * (nearer + way[k] / LIGHT) + longer
+        derivatives[p, 6] = 1.0
         time[p] = (source + index * distance) / LIGHT + later
-        spreads[p] = _between(spread, places[p])[0]
+        spreads[p] = _interpolate(spread, places[p])[0]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _places(
-    pmts: np.ndarray, charge: np.ndarray, entry: np.ndarray, leaves: np.ndarray, radius: float
+def _node_coordinates(
+    pmts: np.ndarray, charge: np.ndarray, entry: np.ndarray, exit_point: np.ndarray, radius: float
 ) -> np.ndarray:
-    """Places (H, 3) among the nodes: of the track's length, the charge and the PMT's place."""
-    chord = leaves - entry
-    length = max(math.sqrt(np.sum(chord * chord)), _TINY)
+    """Node coordinates (H, 3) of the track's length, the charge and the PMT's position."""
+    chord = exit_point - entry
+    length = max(math.sqrt(np.sum(chord * chord)), _MIN_LENGTH_M)
     places = np.empty((len(pmts), 3))
     for p in range(len(pmts)):
-        bright = math.log(max(charge[p], 1.0)) / math.log(_BRIGHTEST)
+        bright = math.log(max(charge[p], 1.0)) / math.log(_MAX_CHARGE)
         cosine = np.sum(pmts[p] * chord) / length
-        places[p, 0] = (_CHORDS - 1) * min(length / (2.0 * radius), 1.0)
-        places[p, 1] = (_CHARGES - 1) * min(bright, 1.0)
-        places[p, 2] = (_PLACES - 1) * 0.5 * min(max(1.0 + cosine, 0.0), 2.0)
+        places[p, 0] = (_LENGTH_NODES - 1) * min(length / (2.0 * radius), 1.0)
+        places[p, 1] = (_CHARGE_NODES - 1) * min(bright, 1.0)
+        places[p, 2] = (_POSITION_NODES - 1) * 0.5 * min(max(1.0 + cosine, 0.0), 2.0)
     return places
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _between(table: np.ndarray, place: np.ndarray) -> tuple:
-    """A table's value, linear between its nodes, and its slopes in the first and last of them."""
+def _interpolate(table: np.ndarray, place: np.ndarray) -> tuple:
+    """Linear interpolation in a table, with the slopes in its first and last coordinate."""
     c = min(int(place[0]), table.shape[0] - 2)
     q = min(int(place[1]), table.shape[1] - 2)
     d = min(int(place[2]), table.shape[2] - 2)

@@ -48,7 +48,7 @@ class Rays(NamedTuple):
 
 
 class LightTable(NamedTuple):
-    """What a source of one photon gives per steradian about the centre, over r and sin(γ/2).
+    """Light of a one-photon source per steradian about the centre, in r and sin(γ/2).
 
     radii: (N,) m, ascending from 0. values: (N, M, 3) float32: direct light, scattered and
     reflected light, both sr⁻¹, and the time of direct light, ns; M nodes equidistant in
@@ -104,7 +104,7 @@ def direct_rays(radius: float, emission: np.ndarray, optics: Optics) -> Rays:
 def straight_time(radius: float, half_sine: np.ndarray, optics: Optics) -> np.ndarray:
     """Time (…) along the straight line to the sensors' sphere at sin(γ/2) = `half_sine`, ns.
 
-    Stands for the arrival of light where none comes directly; never earlier than direct light.
+    Used as arrival time where no direct light comes; never earlier than direct light.
     """
     cosine = 1.0 - 2.0 * np.asarray(half_sine, np.float64) ** 2
     distance = np.sqrt(radius**2 + optics.sensors**2 - 2.0 * radius * optics.sensors * cosine)
@@ -135,7 +135,7 @@ def direct_table(
 
 
 def deposit(place: np.ndarray, weight: np.ndarray, nodes: int) -> np.ndarray:
-    """Sums (nodes,) of `weight`, each shared by the two nodes beside `place` in 0 … 1."""
+    """Sums (nodes,) of `weight`, each divided between the two nodes around `place` in 0 … 1."""
     scaled = np.clip(place, 0.0, 1.0) * (nodes - 1)
     low = np.minimum(scaled.astype(np.int64), nodes - 2)
     upper = scaled - low
@@ -145,7 +145,7 @@ def deposit(place: np.ndarray, weight: np.ndarray, nodes: int) -> np.ndarray:
 
 
 def solid_angles(nodes: int) -> np.ndarray:
-    """Solid angle (nodes,) each node of sin(γ/2) stands for, sr: ∫ hat(u) 8π u du."""
+    """Solid angle (nodes,), sr, of each node of sin(γ/2): ∫ hat(u) 8π u du."""
     width = 1.0 / (nodes - 1)
     angle = 8.0 * np.pi * np.linspace(0.0, 1.0, nodes) * width
     angle[0] = 8.0 * np.pi * width**2 / 6.0

@@ -16,14 +16,14 @@ from rootloom.physics.scintillator.optics import (
     solid_angles,
 )
 
-# Delays behind direct light are followed up to here; later ones count in the last bin.
+# Delays after direct light in bins; longer ones count in the last bin.
 DELAY_BINS = 512
 DELAY_STEP = 1.0  # ns
 
 _RADII, _NODES = 178, 257  # 0.1 m and half a degree: a tenth of what the nearest sensor sees
-_LATE_NODES = 17  # scattered light is smooth: few nodes need few photons
-# Closer near the surface, where total reflection sets in.
-_LATE_RADII = np.concatenate([np.linspace(0.0, 0.84, 12), np.linspace(0.86, 1.0, 13)])
+_SCATTERED_NODES = 17  # few, because scattered light is smooth, and need few photons
+# Denser near the surface, where total reflection begins.
+_SCATTERED_RADII = np.concatenate([np.linspace(0.0, 0.84, 12), np.linspace(0.86, 1.0, 13)])
 _PHOTONS = 200_000
 
 
@@ -46,16 +46,16 @@ def trace(optics: Optics, photons: int = _PHOTONS, seed: int = 1) -> Light:
     direct = direct_table(optics, radii, _NODES)
     rng = np.random.default_rng(seed)
     delays = np.zeros(DELAY_BINS)
-    late_radii = _LATE_RADII * optics.radius
-    late = np.zeros((len(late_radii), _LATE_NODES))
+    late_radii = _SCATTERED_RADII * optics.radius
+    late = np.zeros((len(late_radii), _SCATTERED_NODES))
     for number, radius in enumerate(late_radii):
         times = LightTable(radii, direct).at(np.array([radius]))[0, :, 1]
-        share = np.zeros(_LATE_NODES)
+        share = np.zeros(_SCATTERED_NODES)
         late_light(radius, tuple(optics), photons, rng, times, share, delays)
-        late[number] = share / photons / solid_angles(_LATE_NODES)
+        late[number] = share / photons / solid_angles(_SCATTERED_NODES)
     values = np.empty((_RADII, _NODES, 3), np.float32)
     values[..., 0], values[..., 2] = direct[..., 0], direct[..., 1]
-    fine, coarse = np.linspace(0.0, 1.0, _NODES), np.linspace(0.0, 1.0, _LATE_NODES)
+    fine, coarse = np.linspace(0.0, 1.0, _NODES), np.linspace(0.0, 1.0, _SCATTERED_NODES)
     over_angle = np.stack([np.interp(fine, coarse, row) for row in late])
     for node in range(_NODES):
         values[:, node, 1] = np.interp(radii, late_radii, over_angle[:, node])

@@ -1,9 +1,9 @@
-"""Photomultipliers on latitude rings, and what they see: photoelectrons and first-hit times.
+"""Photomultipliers on latitude rings: photoelectrons and first-hit times.
 
 Light from each piece of a track reaches a PMT as a Poisson process in time: direct light at one
-instant, scattered light spread after it, both smeared by the scintillator's decay and the PMT's
-transit time. The first hit of their sum is drawn by inverting its cumulated rate at a unit
-exponential, exactly and without drawing single photons.
+instant, scattered light later, both smeared by the scintillator's decay and the PMT's
+transit time. The first-hit time of the sum is the time at which its cumulative rate reaches a
+random number with a unit exponential distribution. This is exact and draws no single photons.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from numba import njit
 from scipy.stats import exponnorm
 
 ARRIVAL_STEP = 0.25  # ns, of tabulated arrival times
-_LATEST = 1000.0  # ns: of the light that comes later, all comes then
-_BEFORE = 6.0  # standard deviations of the transit time before which nothing arrives
-_BLOCK = 32  # PMTs at a time: the light they get from all sources stays in the cache
-_NEWTON = 30
-# Newton's step that is the last: the next would be smaller than a hundredth of it.
-_PRECISION = 0.4  # ns
-_FARTHEST = 20.0  # ns: of a step
-_NEAR = 4.0  # ns: sources that begin to be seen so much after the first guess are looked at first
+_MAX_ARRIVAL_NS = 1000.0  # later light counts at this time
+_EARLY_SIGMAS = 6.0  # of the transit time: nothing arrives earlier
+_BLOCK = 32  # PMTs at a time, so that their light from all sources fits into the cache
+_MAX_NEWTON_STEPS = 30
+# Newton's method ends after a shorter step: the next one would be below a hundredth of it.
+_LAST_STEP_NS = 0.4
+_MAX_STEP_NS = 20.0
+_NEAR_SOURCES_NS = 4.0  # sources up to so much after the first guess are used first
 
 
 class Layout(NamedTuple):
-    """PMTs ring by ring from the south pole. direction: (P, 3) unit vectors; ring: (P,) int32."""
+    """PMTs, ring by ring from the south pole. direction: (P, 3) unit vectors; ring: (P,) int32."""
 
     direction: np.ndarray
     ring: np.ndarray
@@ -41,12 +41,12 @@ class ArrivalTimes(NamedTuple):
 
 
 def latitude_rings(rings: int, equator: int) -> Layout:
-    """PMTs on `rings` equidistant latitudes, `equator` at the equator, as dense on each of them.
+    """PMTs on `rings` equidistant latitudes with equal density, `equator` of them at the equator.
 
     Ring k lies at latitude (k + ½) π / rings − π/2; its PMTs are equidistant from longitude 0 on.
     """
     latitude = (np.arange(rings) + 0.5) * np.pi / rings - 0.5 * np.pi
-    # North like south, whatever the cosine's last bit does to a half.
+    # Symmetric, although the cosine may be rounded differently in north and south.
     exact = np.round(equator * np.cos(latitude), 9)
     counts = np.maximum(np.rint(exact), 1).astype(np.int64)
     ring = np.repeat(np.arange(rings), counts)
@@ -62,13 +62,13 @@ def latitude_rings(rings: int, equator: int) -> Layout:
 def arrival_times(
     decay: np.ndarray, shares: np.ndarray, spread: float, delays: np.ndarray, step: float
 ) -> ArrivalTimes:
-    """Cumulated arrival times after the optical path's own.
+    """Cumulative arrival times relative to the time of the optical path.
 
     decay, shares: (n,) time constants of the scintillator, ns, and their shares. spread: of the
     transit time, ns, > 0. delays: (D,) of scattered light, shares in bins of `step` ns.
     """
-    start = -_BEFORE * spread
-    time = start + ARRIVAL_STEP * np.arange(int((_LATEST - start) / ARRIVAL_STEP))
+    start = -_EARLY_SIGMAS * spread
+    time = start + ARRIVAL_STEP * np.arange(int((_MAX_ARRIVAL_NS - start) / ARRIVAL_STEP))
     direct = sum(
         share * exponnorm.cdf(time, tau / spread, scale=spread)
         for tau, share in zip(decay, shares, strict=True)
@@ -128,7 +128,9 @@ def _first_hits(
     light = np.empty((3, len(rows), _BLOCK), np.float32)
     near = np.empty((len(rows), 3), np.float32)
     total, nearest = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.int32)
-    ahead = 0.0  # of direct light: what the PMT before saw is the first guess of the next
+    ahead = (
+        0.0  # relative to direct light: the first guess for a PMT is the result of the previous one
+    )
     for first in range(0, len(acceptance), _BLOCK):
         size = min(_BLOCK, len(acceptance) - first)
         _illuminate(pmts[:, first : first + size], direction, rows, light, total, nearest)
@@ -138,7 +140,9 @@ def _first_hits(
             expected = seen * total[p]
             if reached < expected:
                 count[first + p] = 1 + rng.poisson(expected - reached)
-                now = when(light, p, nearest[p], near, reached / seen, ahead, earliest, cumulated)
+                now = first_hit_time(
+                    light, p, nearest[p], near, reached / seen, ahead, earliest, cumulated
+                )
                 time[first + p], ahead = now, now - light[2, nearest[p], p]
 
 
@@ -156,7 +160,7 @@ def _illuminate(
     total, nearest: (PMTs,) all light, and the source whose direct light comes first.
     """
     size = pmts.shape[1]
-    # Unsigned: numba then need not look for indices that count from the end, and vectorises.
+    # Unsigned, so that numba need not handle negative indices and can vectorise.
     low, upper = np.empty(size, np.uint32), np.empty(size, np.float32)
     soonest = np.full(size, np.inf, np.float32)
     total[:] = 0.0
@@ -182,7 +186,7 @@ def _places(
 ) -> None:
     """Nodes of sin(γ/2) below the PMTs, and the shares of the nodes above."""
     half = np.float32(0.5)
-    # Short of the last node by less than single precision shows, so that there is one above.
+    # Slightly less than the last node, so that there is always a node above.
     scale = np.float32((nodes - 1) * (1.0 - 1e-6))
     for p in range(len(low)):
         cosine = x * pmts[0, p] + y * pmts[1, p] + z * pmts[2, p]
@@ -199,7 +203,7 @@ def _interpolate(row: np.ndarray, low: np.ndarray, upper: np.ndarray, out: np.nd
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def when(
+def first_hit_time(
     light: np.ndarray,
     pmt: int,
     nearest: int,
@@ -209,44 +213,47 @@ def when(
     earliest: float,
     cumulated: np.ndarray,
 ) -> float:
-    """The time at which a PMT's cumulated light is `reached`: Newton's method in a bracket.
+    """The time at which a PMT's cumulative light is `reached`, by Newton's method in a bracket.
 
-    On its logarithm: the first light arrives in the tail of the transit times. nearest: the source
-    seen first. near: (S, 3) scratch. ahead: the first guess, counted from the first direct light.
+    Newton's method works on the logarithm, because the first light arrives in the tail of the
+    transit times. nearest: the source seen first. near: (S, 3) work array. ahead: the first guess,
+    relative to the first direct light.
     """
     soonest = light[2, nearest, pmt]
     low, high = soonest + earliest, np.inf
     now = soonest + min(ahead, 0.0)
-    limit = now - earliest + _NEAR
-    kept = _until(limit, light, pmt, nearest, near)
-    for _ in range(_NEWTON):
+    limit = now - earliest + _NEAR_SOURCES_NS
+    kept = _sources_before(limit, light, pmt, nearest, near)
+    for _ in range(_MAX_NEWTON_STEPS):
         if now - earliest > limit:
             limit = np.inf
-            kept = _until(limit, light, pmt, nearest, near)
+            kept = _sources_before(limit, light, pmt, nearest, near)
         value, slope = _cumulated(near[:kept], now - earliest, cumulated)
         if value < reached:
             low = now
         else:
             high = now
-        following = now + _FARTHEST
+        following = now + _MAX_STEP_NS
         if slope > 0.0:
             following = min(following, now - math.log(value / reached) * value / slope)
         if following <= low:
             following = 0.5 * (low + min(high, now))
         elif following >= high:
             following = 0.5 * (low + high)
-        if abs(following - now) < _PRECISION:
+        if abs(following - now) < _LAST_STEP_NS:
             return following
         now = following
     return now
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _until(limit: float, light: np.ndarray, pmt: int, nearest: int, near: np.ndarray) -> int:
-    """Copy the sources whose direct light arrives before `limit` to `near`; their number.
+def _sources_before(
+    limit: float, light: np.ndarray, pmt: int, nearest: int, near: np.ndarray
+) -> int:
+    """Copy the sources whose direct light arrives before `limit` to `near`; return their number.
 
-    Along a track times fall towards the `nearest` source and rise after it, but for a nanosecond
-    or two where the direct path ends: a source later than `limit` ends the search.
+    Along a track times fall towards the `nearest` source and rise after it, except for one or two
+    nanoseconds where the direct path ends. So the search ends at a source later than `limit`.
     """
     kept = 0
     for step in (-1, 1):

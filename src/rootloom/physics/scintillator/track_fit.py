@@ -1,7 +1,7 @@
 """A muon's straight track through a sphere of scintillator, fitted to PMTs' first-hit times.
 
-By least squares (`track_squares`) to whatever model of its light, or from there on by the
-likelihood of `track_likelihood` with Fisher's scoring, on part of the PMTs at first.
+`fit_times` uses least squares (`track_squares`) with any model of the light. `fit_track` continues
+with the likelihood of `track_likelihood` and Fisher scoring, first on part of the PMTs.
 """
 
 from __future__ import annotations
@@ -12,37 +12,47 @@ import numpy as np
 from numba import njit
 
 from rootloom.physics.scintillator.track_light import TrackModel
-from rootloom.physics.scintillator.track_likelihood import expected, light_profile, scores
+from rootloom.physics.scintillator.track_likelihood import (
+    light_profile,
+    median_first_times,
+    negative_log_likelihood,
+)
 from rootloom.physics.scintillator.track_squares import (
-    Expects,
     Hits,
-    hits_of,
-    least_squares,
-    moved_by,
+    TimeModel,
+    apply_step,
+    fit_from_seeds,
+    fit_least_squares,
+    limited_step,
+    make_hits,
     seeds,
-    solved,
-    squares,
     tangents,
     unit,
 )
 
-LEAST_HITS = 8  # for the five numbers of a track
-_FEW, _SOME = 600, 2500  # PMTs that the light's profile and the first steps of scoring look at
-_BLUR = 1.0  # ns, of a track that is known to 20 cm
-_SCORING, _ALL = 10, 1  # steps
-# Squares a hit are 0.5 where light is even along a track; more lets a fit look for showers, which
-# short tracks without them would rather take for others.
-_POOR = 0.6
-_ROUNDS, _CLEARLY = 30, 10.0  # of the light's profile; units of the likelihood it must gain
-_SMALL = 0.005  # m: a step that is the last
-_OUTLIER = 1e-4  # ns⁻¹: one hit in a hundred, at any time in a hundred nanoseconds
+MIN_HITS = 8  # to fit the five parameters of a track
+_PROFILE_HITS, _SCORING_HITS = (
+    600,
+    2500,
+)  # used for the light profile and the first scoring steps
+_TIME_BLUR_NS = 1.0  # time uncertainty of a track that is known to 20 cm
+_SCORING_STEPS, _FINAL_STEPS = 10, 1
+# Half the squared deviation per hit is 0.5 for uniform light along the track. Only above this value
+# a fit looks for showers: short tracks without showers would be fitted with false ones.
+_SHOWER_HALF_CHI2_PER_HIT = 0.6
+_PROFILE_ROUNDS, _MIN_LIKELIHOOD_GAIN = (
+    30,
+    10.0,
+)  # of the light profile; in log-likelihood
+_MIN_STEP_M = 0.005  # the fit ends after a shorter step
+_OUTLIER_DENSITY = 1e-4  # ns⁻¹: one hit in a hundred, at any time in a hundred nanoseconds
 
 
 class TrackFit(NamedTuple):
     """A fitted track. entry: (3,) m; direction: (3,) unit vector; time: of the entry, ns.
 
-    covariance: (7, 7) of entry point, exit point and time after the likelihood, of rank 5; infinite
-    of a fit that does not find one. cost: minus the log-likelihood of the hits, or their squares.
+    covariance: (7, 7) of entry point, exit point and time from the likelihood, of rank 5; infinite
+    for a fit without one. cost: minus the log-likelihood of the hits, or that of `LeastSquaresFit`.
     """
 
     entry: np.ndarray
@@ -55,85 +65,89 @@ class TrackFit(NamedTuple):
 def fit_track(
     model: TrackModel, pmts: np.ndarray, charge: np.ndarray, time: np.ndarray
 ) -> TrackFit:
-    """The track of one muon by the likelihood.
+    """Fit the track of one muon by its likelihood.
 
-    pmts: (H, 3) unit vectors to the PMTs hit; charge: (H,) photoelectrons; time: (H,) ns, counted
-    from anywhere. With fewer than `LEAST_HITS` hits the covariance is infinite, and the track what
-    the seeds say; without a hit it goes down through the centre.
+    pmts: (H, 3) unit vectors to the PMTs hit; charge: (H,) photoelectrons; time: (H,) ns, with any
+    offset. With fewer than `MIN_HITS` hits the track is the first seed and the covariance infinite;
+    without a hit the track goes down through the centre.
     """
-    hits = hits_of(pmts, charge, time)
-    if len(hits.time) < LEAST_HITS:
+    hits = make_hits(pmts, charge, time)
+    if len(hits.time) < MIN_HITS:
         return _guessed(model.radius, hits)
-    few, some = hits.part(_FEW), hits.part(_SOME)
-    best = least_squares(median_times(model), model.radius, hits)
-    found = scoring(*some, *best[:3], model, _SCORING)
-    if best.each > _POOR:
-        share = light_profile(few.pmts, few.charge, *best[:2], model, _ROUNDS)
+    few, some = hits.part(_PROFILE_HITS), hits.part(_SCORING_HITS)
+    best = fit_from_seeds(median_times(model), model.radius, hits)
+    found = fisher_scoring(*some, *best[:3], model, _SCORING_STEPS)
+    if best.half_chi2_per_hit > _SHOWER_HALF_CHI2_PER_HIT:
+        share = light_profile(few.pmts, few.charge, *best[:2], model, _PROFILE_ROUNDS)
         uneven = model._replace(share=share)
-        rough = squares(median_times(uneven), few, *best[:2], model.radius)
-        showers = scoring(*some, *rough[:3], uneven, _SCORING)
-        if showers[4] + _CLEARLY < found[4]:
+        rough = fit_least_squares(median_times(uneven), few, *best[:2], model.radius)
+        showers = fisher_scoring(*some, *rough[:3], uneven, _SCORING_STEPS)
+        if showers[4] + _MIN_LIKELIHOOD_GAIN < found[4]:
             found, model = showers, uneven
-    return _track(*scoring(*hits, *found[:3], model, _ALL))
+    return _track(*fisher_scoring(*hits, *found[:3], model, _FINAL_STEPS))
 
 
 def fit_times(
-    expects: Expects, radius: float, pmts: np.ndarray, charge: np.ndarray, time: np.ndarray
+    time_model: TimeModel, radius: float, pmts: np.ndarray, charge: np.ndarray, time: np.ndarray
 ) -> TrackFit:
-    """The track of one muon by least squares of first-hit times; arguments as of `fit_track`.
+    """Fit the track of one muon by least squares of first-hit times; arguments as in `fit_track`.
 
-    expects: a model of the times, in a sphere of `radius` m.
+    time_model: a model of the times, in a sphere of `radius` m.
     """
-    hits = hits_of(pmts, charge, time)
-    if len(hits.time) < LEAST_HITS:
+    hits = make_hits(pmts, charge, time)
+    if len(hits.time) < MIN_HITS:
         return _guessed(radius, hits)
-    best = least_squares(expects, radius, hits)
-    found = squares(expects, hits, *best[:2], radius)
+    best = fit_from_seeds(time_model, radius, hits)
+    found = fit_least_squares(time_model, hits, *best[:2], radius)
     return _track(*found[:3], np.full((7, 7), np.inf), found.cost)
 
 
-def median_times(model: TrackModel) -> Expects:
-    """Medians of first photoelectrons; `track_likelihood.expected`, blurred by 1 ns."""
+def median_times(model: TrackModel) -> TimeModel:
+    """A model of the median times of first photoelectrons, with 1 ns added to their spread."""
 
-    def expects(
-        pmts: np.ndarray, charge: np.ndarray, entry: np.ndarray, leaves: np.ndarray
+    def time_model(
+        pmts: np.ndarray, charge: np.ndarray, entry: np.ndarray, exit_point: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        ways = np.empty((len(pmts), 7))
-        time, spread = expected(pmts, charge, entry, leaves, model, ways)
-        return time, np.hypot(spread, _BLUR), ways
+        derivatives = np.empty((len(pmts), 7))
+        time, spread = median_first_times(pmts, charge, entry, exit_point, model, derivatives)
+        return time, np.hypot(spread, _TIME_BLUR_NS), derivatives
 
-    return expects
+    return time_model
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def scoring(
+def fisher_scoring(
     pmts: np.ndarray,
     charge: np.ndarray,
     time: np.ndarray,
     entry: np.ndarray,
-    leaves: np.ndarray,
+    exit_point: np.ndarray,
     start: float,
     model: TrackModel,
     steps: int,
 ) -> tuple:
-    """Entry, exit, start, their covariance (7, 7) and the cost before the last step.
+    """Maximise the likelihood by Fisher scoring, with the information from the PMTs' scores.
 
-    Fisher's scoring with the information that the PMTs' own scores give.
+    Returns entry, exit, start, their covariance (7, 7) and the cost before the last step.
     """
     found = np.empty((len(pmts), 7))
     covariance, cost = np.zeros((7, 7)), np.inf
     for _ in range(steps):
-        cost = scores(pmts, charge, time, entry, leaves, start, model, _OUTLIER, found)
-        basis = tangents(entry, leaves)
-        ways = found @ basis
-        information = ways.T @ ways
-        step = solved(information, np.sum(ways, axis=0))
+        cost = negative_log_likelihood(
+            pmts, charge, time, entry, exit_point, start, model, _OUTLIER_DENSITY, found
+        )
+        basis = tangents(entry, exit_point)
+        derivatives = found @ basis
+        information = derivatives.T @ derivatives
+        step = limited_step(information, np.sum(derivatives, axis=0))
         inverse = np.linalg.inv(information + 1e-9 * np.eye(5))
         covariance = basis @ inverse @ basis.T
-        entry, leaves, start, moved = moved_by(entry, leaves, start, basis, step, model.radius)
-        if moved < _SMALL:
+        entry, exit_point, start, moved = apply_step(
+            entry, exit_point, start, basis, step, model.radius
+        )
+        if moved < _MIN_STEP_M:
             break
-    return entry, leaves, start, covariance, cost
+    return entry, exit_point, start, covariance, cost
 
 
 def _guessed(radius: float, hits: Hits) -> TrackFit:
@@ -141,6 +155,6 @@ def _guessed(radius: float, hits: Hits) -> TrackFit:
 
 
 def _track(
-    entry: np.ndarray, leaves: np.ndarray, start: float, covariance: np.ndarray, cost: float
+    entry: np.ndarray, exit_point: np.ndarray, start: float, covariance: np.ndarray, cost: float
 ) -> TrackFit:
-    return TrackFit(entry, unit(leaves - entry), float(start), covariance, float(cost))
+    return TrackFit(entry, unit(exit_point - entry), float(start), covariance, float(cost))

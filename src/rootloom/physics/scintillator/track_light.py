@@ -1,8 +1,8 @@
 """A muon's light: point sources along a chord of the sphere.
 
-A track enters a sphere of scintillator at `entry`, leaves it at `exit`, (3,) m each, and moves at
-the speed of light. Its light is that of point sources at shares `place` of the chord; where light
-goes from a source is `optics.LightTable`'s, linear between its radii and nodes.
+A track enters a sphere of scintillator at `entry` and leaves it at `exit_point`, (3,) m each, with
+the speed of light. Its light is that of point sources at fractions `place` of the chord. The light
+of a source is that of `optics.LightTable`, interpolated between its radii and nodes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from numba import njit
 from rootloom.physics.scintillator.optics import LIGHT, LightTable
 from rootloom.physics.scintillator.pmts import ARRIVAL_STEP, ArrivalTimes
 
-_EVEN = 0.25  # sources lie so much closer together at a chord's ends than they would if even
+_END_SPACING = 0.25  # distance of sources at the ends of a chord, relative to equal distances
 
 
 class TrackModel(NamedTuple):
-    """What a fit knows of a detector.
+    """The optics of a detector as a fit uses them.
 
     radius: of the scintillator, m. radii, light: a `LightTable`. start: ns; response: (K, 2, 2)
     cumulated arrival times of direct and scattered light from there on, and their densities, ns⁻¹;
     cumulated: (K, 2) float32, the first of them again.
-    place, even: (S,) middles and lengths of a chord's pieces, as shares of it. share: (S,) of a
-    track's light that each gives; at first all of them as much as they are long.
+    place, even: (S,) middles and lengths of the pieces of a chord, as fractions of it. share: (S,)
+    of a track's light from each piece; proportional to the lengths at first.
     """
 
     radius: float
@@ -59,7 +59,7 @@ def track_model(
 ) -> TrackModel:
     """The model of a detector's optics; sources: pieces of a track."""
     even = np.linspace(0.0, 1.0, sources + 1)
-    edges = even - (1.0 - _EVEN) * np.sin(2.0 * np.pi * even) / (2.0 * np.pi)
+    edges = even - (1.0 - _END_SPACING) * np.sin(2.0 * np.pi * even) / (2.0 * np.pi)
     cumulated = arrivals.cumulated.astype(np.float64)
     density = np.gradient(cumulated, ARRIVAL_STEP, axis=0)
     return TrackModel(
@@ -76,12 +76,12 @@ def track_model(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def light_of(entry: np.ndarray, leaves: np.ndarray, model: TrackModel) -> Sources:
-    """The light of a track from `entry` to `leaves`, (3,) m each."""
+def light_of(entry: np.ndarray, exit_point: np.ndarray, model: TrackModel) -> Sources:
+    """The light of a track from `entry` to `exit_point`, (3,) m each."""
     place, radii, light = model.place, model.radii, model.light
     count, nodes = len(place), light.shape[1]
     outward, rows = np.empty((count, 3)), np.empty((count, nodes, 6), np.float32)
-    chord = leaves - entry
+    chord = exit_point - entry
     length = max(math.sqrt(np.sum(chord * chord)), 1e-6)
     radius = np.empty(count)
     for s in range(count):
@@ -90,12 +90,12 @@ def light_of(entry: np.ndarray, leaves: np.ndarray, model: TrackModel) -> Source
         outward[s] = point / radius[s]
         low = min(max(np.searchsorted(radii, radius[s], "right") - 1, 0), len(radii) - 2)
         width = radii[low + 1] - radii[low]
-        _between(light[low], light[low + 1], (radius[s] - radii[low]) / width, width, rows[s])
+        _interpolate(light[low], light[low + 1], (radius[s] - radii[low]) / width, width, rows[s])
     return Sources(outward, radius, place * length / LIGHT, chord / length, rows)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def _between(
+def _interpolate(
     below: np.ndarray, above: np.ndarray, upper: float, width: float, row: np.ndarray
 ) -> None:
     share, slope = np.float32(upper), np.float32(1.0 / width)

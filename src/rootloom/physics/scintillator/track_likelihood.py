@@ -1,10 +1,10 @@
-"""How likely first-hit times are, given a muon's track: the likelihood and its derivatives.
+"""The likelihood of first-hit times for a muon's track, and its derivatives.
 
-Photoelectrons of a PMT arrive with a density F′(t) that sums the light of all sources along the
-track, each at the time of its direct light, smeared by the scintillator's decay and the PMT's
-transit times (`pmts.ArrivalTimes`). Of n of them the first comes at t with the density
-n F′(t) (1 − F(t))ⁿ⁻¹; n is the measured charge, so that how much light there is does not matter.
-An unlikely time is an outlier's, which has the same density everywhere.
+The arrival times of photoelectrons at a PMT have a density F′(t), the sum over the light of all
+sources along the track, each at the time of its direct light, smeared by the scintillator's decay
+and the PMT's transit times (`pmts.ArrivalTimes`). The first of n photoelectrons has the density
+n F′(t) (1 − F(t))ⁿ⁻¹; n is the measured charge, so that the amount of light does not matter.
+Outliers have a constant density.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 from numba import njit
 
 from rootloom.physics.scintillator.optics import LIGHT
-from rootloom.physics.scintillator.pmts import ARRIVAL_STEP, when
+from rootloom.physics.scintillator.pmts import ARRIVAL_STEP, first_hit_time
 from rootloom.physics.scintillator.track_light import Sources, TrackModel, light_of
 
-_ALL = 1.0 - 1e-6  # of the light: the logarithm of what is left stays finite
-_UNLIKELY = 1e-3  # of an outlier's density: what a hit must have to count
+_MAX_SHARE = 1.0 - 1e-6  # of the light that has arrived: keeps the logarithm of the rest finite
+_MIN_OUTLIER_RATIO = 1e-3  # of a hit's density to that of outliers, below which it is ignored
 
 
 class Seen(NamedTuple):
-    """What one PMT sees of S sources: scratch of the likelihood, (S,) and (S, 2).
+    """Work arrays for the light of S sources at one PMT, (S,) and (S, 2).
 
     cell, upper: place among the nodes of sin(γ/2). half_sine, cosine: of the angle to the source.
     light: direct and scattered; early: shares of it until the hit; density: of these shares; rate,
@@ -44,71 +44,77 @@ class Seen(NamedTuple):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def scores(
+def negative_log_likelihood(
     pmts: np.ndarray,
     charge: np.ndarray,
     time: np.ndarray,
     entry: np.ndarray,
-    leaves: np.ndarray,
+    exit_point: np.ndarray,
     start: float,
     model: TrackModel,
     outlier: float,
     found: np.ndarray,
 ) -> float:
-    """Minus the log-likelihood of a track that enters at `start` ns; its derivatives by PMT.
+    """Minus the log-likelihood of a track that enters at `start` ns, with derivatives by PMT.
 
     pmts: (P, 3) unit vectors; charge: (P,) photoelectrons; time: (P,) ns. outlier: density of
     outliers, ns⁻¹. found: (P, 7) is filled with the derivatives of each PMT's log-likelihood in
     entry and exit point, m⁻¹, and start, ns⁻¹.
     """
-    sources, seen = light_of(entry, leaves, model), _unseen(len(model.place))
+    sources, seen = light_of(entry, exit_point, model), _unseen(len(model.place))
     cost = 0.0
     for p in range(len(pmts)):
-        total = _look(pmts[p], sources, model.share, seen)
+        total = _fill_seen(pmts[p], sources, model.share, seen)
         now = time[p] - start - model.start
-        until, rate = _arrived(now, sources.start, model.response, seen)
-        early = min(until / total, _ALL)
+        until, rate = _cumulated_light(now, sources.start, model.response, seen)
+        early = min(until / total, _MAX_SHARE)
         others = max(charge[p] - 1.0, 0.0)
         likely = (others + 1.0) * rate / total * math.exp(others * math.log1p(-early))
         cost -= math.log(likely + outlier)
-        if likely < _UNLIKELY * outlier:
+        if likely < _MIN_OUTLIER_RATIO * outlier:
             found[p] = 0.0
             continue
         hazard = others / (1.0 - early)
-        _derive(pmts[p], sources, model, seen, (total, early, rate, 1.0 / rate, hazard), found[p])
+        _fill_derivatives(
+            pmts[p], sources, model, seen, (total, early, rate, 1.0 / rate, hazard), found[p]
+        )
         found[p] *= likely / (likely + outlier)
     return cost
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def expected(
+def median_first_times(
     pmts: np.ndarray,
     charge: np.ndarray,
     entry: np.ndarray,
-    leaves: np.ndarray,
+    exit_point: np.ndarray,
     model: TrackModel,
     found: np.ndarray,
 ) -> tuple:
-    """Median times of the first photoelectrons (P,), ns after the entry, and how they spread (P,).
+    """Median times (P,) of the first photoelectrons, ns after the entry, and their spread (P,).
 
-    Arguments as of `scores`. found: (P, 7) is filled with the times' derivatives in entry and exit
-    point, ns m⁻¹, and start, 1.
+    Arguments as in `negative_log_likelihood`. found: (P, 7) is filled with the times' derivatives
+    in entry and exit point, ns m⁻¹, and start, 1.
     """
-    sources, seen = light_of(entry, leaves, model), _unseen(len(model.place))
+    sources, seen = light_of(entry, exit_point, model), _unseen(len(model.place))
     light = np.empty((3, len(model.place), 1), np.float32)
     near = np.empty((len(model.place), 3), np.float32)
     time, spread = np.empty(len(pmts)), np.empty(len(pmts))
     for p in range(len(pmts)):
-        total = _look(pmts[p], sources, model.share, seen)
+        total = _fill_seen(pmts[p], sources, model.share, seen)
         light[0, :, 0], light[1, :, 0] = seen.light[:, 0], seen.light[:, 1]
         light[2, :, 0] = sources.start + seen.time
         early = -math.expm1(-math.log(2.0) / max(charge[p], 1.0))
         soonest = np.argmin(light[2, :, 0])
-        time[p] = when(light, 0, soonest, near, early * total, 0.0, model.start, model.cumulated)
-        _, rate = _arrived(time[p] - model.start, sources.start, model.response, seen)
+        time[p] = first_hit_time(
+            light, 0, soonest, near, early * total, 0.0, model.start, model.cumulated
+        )
+        _, rate = _cumulated_light(time[p] - model.start, sources.start, model.response, seen)
         rate = max(rate, 1e-12 * total)
         spread[p] = early * total / rate
-        _derive(pmts[p], sources, model, seen, (total, early, rate, 0.0, total / rate), found[p])
+        _fill_derivatives(
+            pmts[p], sources, model, seen, (total, early, rate, 0.0, total / rate), found[p]
+        )
     return time, spread
 
 
@@ -117,20 +123,20 @@ def light_profile(
     pmts: np.ndarray,
     charge: np.ndarray,
     entry: np.ndarray,
-    leaves: np.ndarray,
+    exit_point: np.ndarray,
     model: TrackModel,
     rounds: int,
 ) -> np.ndarray:
-    """Share of a track's light that each source gives, (S,), for the charges (P,) of PMTs (P, 3).
+    """Estimate the share (S,) of a track's light at each source from charges (P,) of PMTs (P, 3).
 
-    Expectation maximisation for Poisson counts (Richardson and Lucy's), from an even track on; few
-    `rounds` leave it smooth. A shower is seen where it is, and not taken for a nearer track.
+    Expectation maximisation for Poisson counts (Richardson-Lucy), from a uniform track on; few
+    `rounds` keep it smooth. With the profile, a shower does not pull the track to itself.
     """
-    sources, seen = light_of(entry, leaves, model), _unseen(len(model.place))
+    sources, seen = light_of(entry, exit_point, model), _unseen(len(model.place))
     light = np.empty((len(pmts), len(model.place)))
     even = np.ones(len(model.place))
     for p in range(len(pmts)):
-        _look(pmts[p], sources, even, seen)
+        _fill_seen(pmts[p], sources, even, seen)
         light[p] = seen.light[:, 0] + seen.light[:, 1]
     share, seen_by_all = model.even.copy(), np.sum(light, axis=0)
     for _ in range(rounds):
@@ -148,8 +154,8 @@ def _unseen(count: int) -> Seen:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def _look(pmt: np.ndarray, sources: Sources, share: np.ndarray, seen: Seen) -> float:
-    """Fill what a PMT sees of each source; all its light."""
+def _fill_seen(pmt: np.ndarray, sources: Sources, share: np.ndarray, seen: Seen) -> float:
+    """Fill `seen` with the light of each source at a PMT; return the sum."""
     outward, _, _, _, rows = sources
     last = rows.shape[1] - 1
     total = 0.0
@@ -170,8 +176,8 @@ def _look(pmt: np.ndarray, sources: Sources, share: np.ndarray, seen: Seen) -> f
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def _arrived(now: float, start: np.ndarray, response: np.ndarray, seen: Seen) -> tuple:
-    """Light that has come until `now`, and its rate; fills what each source adds."""
+def _cumulated_light(now: float, start: np.ndarray, response: np.ndarray, seen: Seen) -> tuple:
+    """Light that has arrived until `now`, and its rate; fills the parts of each source."""
     until, total_rate = 0.0, 0.0
     last = len(response) - 1
     for s in range(len(start)):
@@ -195,7 +201,7 @@ def _arrived(now: float, start: np.ndarray, response: np.ndarray, seen: Seen) ->
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
-def _derive(
+def _fill_derivatives(
     pmt: np.ndarray,
     sources: Sources,
     model: TrackModel,

@@ -1,4 +1,4 @@
-"""What a page shows of methods that tell classes apart."""
+"""The chapter on classifiers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Classification:
 
     @property
     def best(self) -> tuple[str, str, str, str]:
-        """The best method, what it is best in, that, and what is known by a limit only."""
+        """The best method, the metric, its value, and a sentence on methods with only a limit."""
         return best_words(self.evaluations, self._main)
 
     @property
@@ -105,7 +105,7 @@ class Classification:
 
     @property
     def limited(self) -> bool:
-        """Whether a rejection is known by a limit only."""
+        """Whether any rejection is only a limit."""
         return any(
             point.at_least is not None
             for number in range(len(self.evaluations[0].of(ClassificationResult).discriminations))

@@ -1,4 +1,4 @@
-"""Figures of curves and distributions; each function draws one and returns it."""
+"""Plots of curves and distributions; each function draws one and returns it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from rootloom.evaluation.classification.result import Curve, Discrimination, PairRejection
 from rootloom.report.inputs import History
 from rootloom.report.rounding import THIN
-from rootloom.report.theme import ALIKE, GRID, MARKERS, NEUTRAL, Look, styled
+from rootloom.report.theme import GRID, LINES_PER_PATTERN, MARKERS, NEUTRAL, Look, styled
 
 WIDE, SMALL = (5.3, 3.9), (3.5, 2.5)
-# Beyond this relative error a point of a ROC curve says nothing and only stretches the axis.
-READABLE = 0.35
-# A curve with a smaller share of such points is drawn as a whole: there is nothing better.
-FEW_READABLE = 0.1
-MARKS = 0.25  # the way between two markers of a curve, in diagonals of the axes
-# What the points of several methods in a bin spread over: a share of it, and of the axis at most.
+# Points of a ROC curve with a larger relative error are useless and only stretch the axis.
+MAX_RELATIVE_ERROR = 0.35
+# A curve with a smaller share of readable points is drawn as a whole.
+MIN_READABLE_SHARE = 0.1
+MARKER_SPACING = 0.25  # distance between two markers of a curve, in diagonals of the axes
+# Range over which the points of several methods in a bin are spread: a share of the bin, and at
+# most a share of the axis.
 SIDE_BY_SIDE, MOST_OF_AXIS = 0.5, 0.05
-LIMITS_APART = 0.008  # of signal efficiency
+LIMIT_SPACING = 0.008  # of signal efficiency
 
 
 @dataclass(frozen=True)
 class Line:
-    """How a method is drawn everywhere. dashed: it is a baseline."""
+    """The style of a method in all plots. dashed: it is a baseline."""
 
     label: str
     look: Look
@@ -48,7 +49,7 @@ class Line:
 
     @property
     def points(self) -> dict[str, Any]:
-        """How measured points with error bars are drawn: open ones of a baseline."""
+        """Style of points with error bars: open markers for a baseline."""
         return {
             "color": self.colour, "linestyle": self.style, "linewidth": 1.2, "elinewidth": 0.9,
             "marker": self.look.marker, "markersize": 4, "label": self.label,
@@ -68,7 +69,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Traced:
-    """A ROC curve. limits: (signal efficiency, lower limit of the rejection) where that is all."""
+    """A ROC curve. limits: (signal efficiency, lower limit of the rejection) without a value."""
 
     curve: Curve
     limits: Sequence[tuple[float, float]] = ()
@@ -88,7 +89,7 @@ def rejection_curves(
 ) -> Figure:
     """1/ε_B against ε_S, logarithmic, with the statistical band; arrows are lower limits.
 
-    legend: below the axes, for a figure that stands alone. own: whose efficiency it is.
+    legend: draw one below the axes, for a plot in its own file. own: class of the efficiency.
     """
     figure, axes = canvas(WIDE)
     for number, (line, traced) in enumerate(results):
@@ -211,7 +212,7 @@ def reliability(results: Sequence[tuple[Line, Discrimination]]) -> Figure:
 def efficiency_profile(
     results: Sequence[tuple[Line, Discrimination]], number: int, kind: str
 ) -> Figure:
-    """Efficiency of "signal" or "background" against the auxiliary variable of that number."""
+    """Efficiency of "signal" or "background" against the auxiliary variable with that number."""
     figure, axes = canvas(WIDE)
     for place, (line, result) in enumerate(results):
         found = result.profiles[number]
@@ -240,7 +241,7 @@ def class_efficiencies(
 
 
 def centres_of(edges: Sequence[float] | np.ndarray, place: int, of: int) -> np.ndarray:
-    """Where line number `place` of so many has its points in bins: side by side about the middle.
+    """Positions of the points of line `place` out of `of` in bins, side by side around the middle.
 
     edges: (n + 1,); returns (n,).
     """
@@ -255,7 +256,7 @@ def _efficiency_bars(
     centre: np.ndarray,
     bins: Sequence[tuple[float | None, float, float]],
 ) -> None:
-    # On a logarithmic axis a bin in which nothing passed has no place but that of its upper limit.
+    # On a logarithmic axis, a bin in which no row passes is drawn at its upper limit.
     value = np.array([b[0] or np.nan for b in bins], dtype=float)
     low, high = (np.array([b[i] for b in bins]) for i in (1, 2))
     axes.errorbar(
@@ -304,11 +305,11 @@ def loss_curves(line: Line, histories: Sequence[History]) -> Figure:
 
 
 def _curve(axes: Axes, line: Line, x: np.ndarray, y: np.ndarray, number: int, of: int) -> None:
-    """Line `number` of so many; with markers where there are more than colours tell apart."""
+    """Line `number` of so many; with markers if there are more lines than colours."""
     marks: dict[str, Any] = {}
-    if of > ALIKE or len(x) < 3:
-        offset = MARKS * (number + 0.5) / of
-        marks = {"marker": line.look.marker, "markersize": 4, "markevery": (offset, MARKS)}
+    if of > LINES_PER_PATTERN or len(x) < 3:
+        offset = MARKER_SPACING * (number + 0.5) / of
+        marks = {"marker": line.look.marker, "markersize": 4, "markevery": (offset, MARKER_SPACING)}
         marks["markerfacecolor"] = "none" if line.dashed else line.colour
     if len(x) < 3:
         marks["markevery"] = 1
@@ -318,7 +319,7 @@ def _curve(axes: Axes, line: Line, x: np.ndarray, y: np.ndarray, number: int, of
 def _band(
     axes: Axes, line: Line, x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> None:
-    # Bands are no part of the axes' limits: those of few rows reach beyond anything.
+    # Bands do not count in the axes' limits, because those of few rows are very wide.
     axes.fill_between(
         x, np.maximum(low, y / 10), np.minimum(high, 10 * y), color=line.colour, alpha=0.18,
         linewidth=0,
@@ -331,7 +332,7 @@ def _limits(
     """Lower limits (x, y) as arrows upwards, side by side for so many lines."""
     for x, limit in limits:
         axes.errorbar(
-            x + LIMITS_APART * (number - 0.5 * (of - 1)), limit, yerr=0.25 * limit, lolims=True,
+            x + LIMIT_SPACING * (number - 0.5 * (of - 1)), limit, yerr=0.25 * limit, lolims=True,
             color=line.colour, linestyle="none", elinewidth=1.2,
             marker=line.look.marker, markersize=4,
             markerfacecolor="none" if line.dashed else line.colour,
@@ -341,7 +342,7 @@ def _limits(
 def _readable(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(ε_S, ε_B, σ/ε_B) of the points that are shown.
 
-    Those whose relative error is small enough; of so few rows that hardly any is, all.
+    Those with a sufficiently small relative error; if there are hardly any, all.
     """
     efficiency, background, error = (
         np.array(values)
@@ -349,8 +350,8 @@ def _readable(curve: Curve) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     some = background > 0
     relative = np.divide(error, background, out=np.full_like(error, np.inf), where=some)
-    keep = relative < READABLE
-    if keep.sum() < FEW_READABLE * len(keep):
+    keep = relative < MAX_RELATIVE_ERROR
+    if keep.sum() < MIN_READABLE_SHARE * len(keep):
         keep = some & np.isfinite(relative)
     return efficiency[keep], background[keep], relative[keep]
 
@@ -366,7 +367,7 @@ def canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def legend_below(axes: Axes) -> None:
-    """A legend below the axes, where the figure grows: never over what it explains."""
+    """A legend below the axes, for which the figure is enlarged."""
     handles, labels = axes.get_legend_handles_labels()
     figure = axes.get_figure(root=True)
     assert figure is not None

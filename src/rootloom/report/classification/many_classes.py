@@ -1,4 +1,4 @@
-"""What a page shows of three classes or more, beside one against the rest."""
+"""The section on three classes or more, in addition to one against the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rootloom.report.pictures import Picture, picture
 from rootloom.report.rounding import fixed, grouped, measurement, percent
 from rootloom.report.tables import Cell
 
-# The share of colour in a cell that all rows of a class are in: text stays readable on it.
+# Share of colour in a cell with all rows of a class, on which text is still readable.
 FULL_SHADE = 55
 
 
@@ -61,7 +61,7 @@ class OfMethod:
 
 @dataclass(frozen=True)
 class DiscriminantSection:
-    """A discriminant. rows: by class that is rejected, what each method lets through."""
+    """A discriminant. rows: by rejected class, the rejection of each method."""
 
     name: str
     formula: str
@@ -93,12 +93,12 @@ class ManyClassesSection:
 
 
 def many_of(evaluation: Evaluation) -> ManyClasses | None:
-    """What a method has beside one class against the rest; None of two classes."""
+    """A method's results for three classes or more; None for two classes."""
     return evaluation.of(ClassificationResult).many
 
 
 def require_alike(evaluations: Sequence[Evaluation]) -> None:
-    """Raise DataError where methods were evaluated by different discriminants."""
+    """Raise DataError if methods were evaluated with different discriminants."""
     found = {e.method: many_of(e) for e in evaluations}
     formulas = {
         method: [f"{one.name} = {one.formula}" for one in many.discriminants]
@@ -119,7 +119,7 @@ def require_alike(evaluations: Sequence[Evaluation]) -> None:
 def many_classes(
     evaluations: Sequence[Evaluation], lines: Mapping[str, Line], points: Sequence[str]
 ) -> ManyClassesSection | None:
-    """The section of three classes or more; None of two. points: headings of working points."""
+    """The section on three classes or more; None for two. points: headings of working points."""
     methods = [(lines[e.method], many) for e in evaluations if (many := many_of(e))]
     if not methods:
         return None
@@ -245,7 +245,7 @@ def _totals(pairs: Sequence[PairRejection]) -> dict[str, str]:
 
 
 def _narrow(pair: PairRejection) -> list[Cell]:
-    """Cells without the rows before the cut, which stand in the heading of their column."""
+    """Cells without the rows before the cut, which are in the heading of their column."""
     named = zip(rejection_cells(pair.working_points), pair.working_points, strict=True)
     return [replace(cell, detail=_left(at)) for cell, at in named]
 

@@ -1,4 +1,4 @@
-"""Rows of methods that tell classes apart: text ready to be printed."""
+"""Table rows of classifiers, as text."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def method_rows(
 
 
 def ranked(evaluations: Sequence[Evaluation], number: int) -> list[Evaluation]:
-    """Highest AUC first, by what is printed: its value, or the limit where that is all."""
+    """Highest AUC first, by the printed value, or by the limit if there is no value."""
     return sorted(evaluations, key=lambda e: -_printed(_auc(e, number)))
 
 
 def best_words(evaluations: Sequence[Evaluation], number: int) -> tuple[str, str, str, str]:
-    """Method of the highest AUC, what is highest, it, and a sentence on those known by a limit.
+    """Best method, the metric, its value, and a sentence on methods with only a limit.
 
-    One that has an error comes first, where there is any whose AUC no lower limit exceeds; of the
-    others it is said that they may have a higher one.
+    The highest AUC with an error comes first, unless a lower limit exceeds it; the sentence says
+    that methods with only a limit may have a higher AUC.
     """
     order = ranked(evaluations, number)
     limited = [e for e in order if _only_a_limit(_auc(e, number))]
@@ -108,7 +108,7 @@ def _method_row(evaluation: Evaluation, number: int, line: Line) -> MethodRow:
 
 
 def _combined(results: Sequence[Discrimination], number: int) -> tuple[str, ...]:
-    """Figures of scores combined over members, where there are any."""
+    """Metrics of scores combined over members, if there are any."""
     return tuple(with_errors(f) for f in _figures(results[number])) if results else ()
 
 
@@ -124,7 +124,7 @@ def _alone(found: Measurement, value: float | None) -> str:
 
 
 def _behind_auc(auc: Measurement, members: int) -> Iterator[str]:
-    """What an AUC is of: members, and the rows of a limit."""
+    """Small text below an AUC: members, and the rows of a limit."""
     if members > 1:
         yield f"{'lowest' if _only_a_limit(auc) else 'mean'} of {members} members"
     if _only_a_limit(auc) and auc.at_least is not None:
@@ -152,7 +152,7 @@ def _rejection(point: WorkingPoint, members: int) -> Cell:
 
 
 def rejection_cells(points: Sequence[WorkingPoint], members: int = 1) -> tuple[Cell, ...]:
-    """The rejection at each working point, with what survives: of several members their mean."""
+    """The rejection at each working point, with the rows that pass; means over members."""
     return tuple(_rejection(point, members) for point in points)
 
 
@@ -163,7 +163,7 @@ def point_labels(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def _at(point: WorkingPoint) -> str:
-    # All digits: 0.5 % and 99.5 % are neither nothing nor all.
+    # All digits: 0.5 % and 99.5 % must not be rounded to 0 and 100.
     return f"{100 * point.signal_efficiency:g}{THIN}%"
 
 
@@ -176,7 +176,7 @@ class SignificanceRow:
 
 
 def significance_rows(ranked: Sequence[tuple[Line, Discrimination]]) -> list[SignificanceRow]:
-    """Expected significances, where there are any."""
+    """Expected significances, if there are any."""
     return [
         SignificanceRow(line, tuple(_significance(found) for found in result.significances))
         for line, result in ranked
@@ -191,7 +191,7 @@ def _significance(found: Significance) -> Cell:
 
 
 def reasons_of(ranked: Sequence[tuple[Line, Discrimination]]) -> list[str]:
-    """Why figures of a section have no error, by method."""
+    """Why metrics of a section have no error, by method."""
     return reasons(
         (f"{line.label} {name}", found)
         for line, result in ranked

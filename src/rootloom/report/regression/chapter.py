@@ -1,4 +1,4 @@
-"""What a page shows of methods that predict numbers, directions, points and tracks."""
+"""The chapter on predicted numbers, directions, points and tracks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AXES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One method: figures of each resolution and of each number, as `headings` name them."""
+    """One method: metrics of each resolution and of each number, in the order of `headings`."""
 
     line: Line
     parameters: str
@@ -50,12 +50,12 @@ class Section:
 
     @property
     def paired(self) -> list[Picture]:
-        """Pictures in rows of two: of an even number of profiles the first picture stands alone."""
+        """Plots in rows of two; for an even number of profiles the first plot is separate."""
         return list(self.profiles) if self.alone else [self.spread, *self.profiles]
 
     @property
     def alone(self) -> bool:
-        """Whether it does."""
+        """Whether the first plot is separate, in its own row."""
         return len(self.profiles) % 2 == 0
 
 
@@ -118,7 +118,7 @@ class Regression:
 
     @property
     def groups(self) -> list[tuple[str, list[str], list[tuple[Line, tuple[str, ...]]]]]:
-        """A table each: title, column headings, and every method's figures."""
+        """One table per group: title, column headings, and every method's metrics."""
         tables, first = [], 0
         for title, columns in self.headings:
             last = first + len(columns)
@@ -129,7 +129,7 @@ class Regression:
 
     @property
     def best(self) -> tuple[str, str, str]:
-        """The first method's name, what it is best in, and its figure."""
+        """The first method's name, the metric, and its value."""
         line, result = self._ranked[0]
         first = result.resolutions[0] if result.resolutions else result.numbers[0]
         what = f"mean {_title(first)}" if isinstance(first, Resolution) else f"RMS of {first.name}"
@@ -138,7 +138,7 @@ class Regression:
 
     @property
     def reasons(self) -> list[str]:
-        """Why figures have no error, by method."""
+        """Why metrics have no error, by method."""
         return reasons(
             (f"{self.lines[one.method].label} {name}", found)
             for one in self._best_first
@@ -178,7 +178,7 @@ class Regression:
 
     @cached_property
     def _resolutions(self) -> list[tuple[str, list[tuple[Line, Resolution]]]]:
-        """Each resolution's title and what the methods reached."""
+        """Each resolution's title and the results of the methods."""
         return [
             (_title(one), [(line, result.resolutions[k]) for line, result in self._ranked])
             for k, one in enumerate(self._ranked[0][1].resolutions)

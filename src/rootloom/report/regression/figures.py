@@ -1,4 +1,4 @@
-"""Figures of resolutions and residuals; each function draws one and returns it."""
+"""Plots of resolutions and residuals; each function draws one and returns it."""
 
 from __future__ import annotations
 

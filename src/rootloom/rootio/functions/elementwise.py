@@ -1,4 +1,4 @@
-"""Functions of numbers, one by one; truths count as 0 and 1, and what comes out is float64."""
+"""Functions of single numbers; booleans count as 0 and 1, and results are float64."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ def sign(x: Value) -> Value:
 
 @function(GROUP, "round(MET_pt / 7)", [6.0, 4.0, 9.0], name="round")
 def _round(x: Value) -> Value:
-    """The nearest whole number; of two, the even one."""
+    """The nearest whole number; the even one of two equally near."""
     return np.rint(real(x))
 
 
 @function(GROUP, "isfinite(log(MET_phi))", [True, False, True])
 def isfinite(x: Value) -> Value:
-    """False for NaN, as an absent object is, and infinities."""
+    """False for NaN (also of an absent object) and infinities."""
     return np.isfinite(real(x))
 
 
 @function(GROUP, "isnan(log(MET_phi))", [False, True, False])
 def isnan(x: Value) -> Value:
-    """True for NaN, as an absent object is."""
+    """True for NaN, also of an absent object."""
     return np.isnan(real(x))
 
 
@@ -89,7 +89,7 @@ def maximum(x: Value, y: Value) -> Value:
 
 @function(GROUP, "clip(MET_pt, 30, 50)", [40.0, 30.0, 50.0])
 def clip(x: Value, low: Value, high: Value) -> Value:
-    """`x` brought into [low, high]."""
+    """`x` limited to [low, high]."""
     return np.minimum(np.maximum(whole_or_real(x), whole_or_real(low)), whole_or_real(high))
 
 

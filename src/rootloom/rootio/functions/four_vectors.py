@@ -57,7 +57,7 @@ _part("rapidity", "rapidity", "Rapidity along z.", [0.0, np.nan, 0.4977])
 
 @function(GROUP, f"momentum(boost(sum({_LEADING}), sum({_LEADING})))", [0.0, np.nan, 0.0])
 def boost(v: Value, frame: Value) -> Value:
-    """Four-vectors as they are where `frame`, a massive four-vector, is at rest."""
+    """Four-vectors in the rest frame of `frame`, a massive four-vector."""
     return _vector("boost", v).boostCM_of_p4(_vector("boost", frame))
 
 

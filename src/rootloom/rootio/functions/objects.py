@@ -13,7 +13,7 @@ GROUP = "Angles and neighbours"
 
 @function(GROUP, "delta_phi(MET_phi, 3)", [0.0, 0.2832, -2.5])
 def delta_phi(a: Value, b: Value) -> Value:
-    """a - b of two azimuths, or of those of two four-vectors, brought to [-π, π), rad."""
+    """a - b of two azimuths, or of the azimuths of two four-vectors, in [-π, π), rad."""
     a, b = (value.phi if is_vector(value) else value for value in (a, b))
     return (real(a) - real(b) + np.pi) % (2 * np.pi) - np.pi
 
@@ -42,8 +42,8 @@ def nearest(
     *,
     within: float | None = None,
 ) -> Value:
-    """For every object the place, for `take`, of the one of another collection with the smallest
-    ΔR, -1 where there is none, or none closer than `within`; `nearest(v, w)` of four-vectors.
+    """For every object the index, for `take`, of the object of another collection with the smallest
+    ΔR; -1 if there is none, or none closer than `within`; `nearest(v, w)` of four-vectors.
     """
     distances = _distances("nearest", eta, phi, other_eta, other_phi)
     place = ak.fill_none(ak.argmin(distances, axis=2), -1, axis=None)

@@ -1,4 +1,4 @@
-"""Functions that order objects, and choose some by their place."""
+"""Functions that order objects, and choose some by their index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GROUP = "Order and choice"
 
 @function(GROUP, "sort(Jet_pt, Jet_btag)", [[80.0, 30.0, 50.0], [], [100.0]])
 def sort(x: Value, by: Value | None = None, *, descending: bool = False) -> Value:
-    """The objects in the order of `by` (of their own values without it), smallest first; equal ones
+    """The objects in the order of `by` (by default their own values), smallest first; equal ones
     keep their order.
     """
     by = x if by is None else by
@@ -34,40 +34,40 @@ def sort(x: Value, by: Value | None = None, *, descending: bool = False) -> Valu
 
 @function(GROUP, "argsort(Jet_btag)", [[0, 2, 1], [], [0]])
 def argsort(x: Value, *, descending: bool = False) -> Value:
-    """The places of the objects from the smallest to the largest, for `take`."""
+    """The indices of the objects from the smallest to the largest, for `take`."""
     return _order("argsort", x, descending)
 
 
 @function(GROUP, "argmax(Jet_btag)", [1, -1, 0])
 def argmax(x: Value) -> Value:
-    """The place of the largest object, -1 of no object."""
+    """The index of the largest object; -1 if there is none."""
     return _place("argmax", ak.argmax, x)
 
 
 @function(GROUP, "argmin(Jet_btag)", [0, -1, 0])
 def argmin(x: Value) -> Value:
-    """The place of the smallest object, -1 of no object."""
+    """The index of the smallest object; -1 if there is none."""
     return _place("argmin", ak.argmin, x)
 
 
 @function(GROUP, "max_by(Jet_pt, Jet_btag)", [50.0, np.nan, 100.0])
 def max_by(x: Value, by: Value) -> Value:
-    """The object whose `by` is the largest, NaN of no object: `take(x, argmax(by))`."""
+    """The object with the largest `by`; NaN if there is none: `take(x, argmax(by))`."""
     _check_key("max_by", x, by)
     return take(x, argmax(by))
 
 
 @function(GROUP, "min_by(Jet_pt, Jet_btag)", [80.0, np.nan, 100.0])
 def min_by(x: Value, by: Value) -> Value:
-    """The object whose `by` is the smallest, NaN of no object: `take(x, argmin(by))`."""
+    """The object with the smallest `by`; NaN if there is none: `take(x, argmin(by))`."""
     _check_key("min_by", x, by)
     return take(x, argmin(by))
 
 
 @function(GROUP, "take(Jet_pt, Muon_jetIdx)", [[50.0, np.nan], [], [100.0]])
 def take(x: Value, place: Value) -> ak.Array:
-    """The objects at these places, one an entry or lists of them; NaN for places that are not
-    there, as -1 is, and four-vectors of NaN.
+    """The objects with these indices, one per entry or lists of them; NaN (four-vectors of NaN) for
+    an index that does not exist, such as -1.
     """
     lists = objects("take", x)
     places: ak.Array = whole("take", place)

@@ -1,6 +1,6 @@
-"""Pages generated from what they describe: the functions of expressions, and every key.
+"""Generated documentation: the functions of expressions, and every key of the configuration.
 
-`rootloom schema` writes them beside the schema; a test compares them.
+`rootloom schema` writes the pages together with the schema; a test compares them.
 """
 
 from __future__ import annotations
@@ -18,21 +18,25 @@ MARK = "<!-- generated below: rootloom schema -->"
 # The language by examples over the same entries: expression, value, what it is.
 LANGUAGE: tuple[tuple[str, Given, str], ...] = (
     ("MET_pt + 2 * run", [42.0, 27.0, 64.0], "`+ - * / // % **`"),
-    ("run / 2", [0.5, 0.5, 1.0], "whole numbers are no trap"),
+    ("run / 2", [0.5, 0.5, 1.0], "no integer division"),
     ("(MET_pt > 30) & (run == 1)", [True, False, False], "`& \\| ~`, with parentheses"),
     ("MET_pt > 30 and not run == 1", [False, False, True], "`and or not`, without"),
     ("30 < MET_pt <= 40", [True, False, False], "chains"),
     ("((run << 2) & 4) > 0", [True, True, False], "bits: `<< >> & \\| ^`"),
     ('sample == "wjets"', [True, False, True], "words: `== !=`"),
     ('sample in ("ttbar", "zjets")', [False, True, False], "one of several: `in`, `not in`"),
-    ("Jet_pt * 2", [[160.0, 100.0, 60.0], [], [200.0]], "of all objects"),
-    ("Jet_pt / MET_pt", [[2.0, 1.25, 0.75], [], [1.6667]], "each with its entry's number"),
-    ("Jet_pt[Jet_pt > 40]", [[80.0, 50.0], [], [100.0]], "objects for which a mask holds"),
+    ("Jet_pt * 2", [[160.0, 100.0, 60.0], [], [200.0]], "for all objects"),
+    (
+        "Jet_pt / MET_pt",
+        [[2.0, 1.25, 0.75], [], [1.6667]],
+        "each object with the value of its entry",
+    ),
+    ("Jet_pt[Jet_pt > 40]", [[80.0, 50.0], [], [100.0]], "objects for which a mask is true"),
     ("Jet_pt[:, :2]", [[80.0, 50.0], [], [100.0]], "the leading ones"),
-    ("Jet_pt[:, 0]", [80.0, float("nan"), 100.0], "one of them; NaN where there is none"),
+    ("Jet_pt[:, 0]", [80.0, float("nan"), 100.0], "one of them; NaN if there is none"),
     ("Jet_pt[:, -1]", [30.0, float("nan"), 100.0], "the last"),
     ("Jet_hits[:, :, 0]", [[1.0, float("nan"), 3.0], [], [4.0]], "of lists in lists"),
-    ("sum(Jet_hits)", [[3, 0, 3], [], [15]], "the innermost axis, unless told"),
+    ("sum(Jet_hits)", [[3, 0, 3], [], [15]], "over the innermost axis by default"),
     (
         "sum(Jet_hits, axis=1)",
         [[4, 2], [], [4, 5, 6]],
@@ -64,7 +68,7 @@ _GROUPS = {
 
 
 def expressions_page(page: str) -> str:
-    """docs/expressions.md, with all below MARK made anew from the registry of functions."""
+    """docs/expressions.md, with the part below MARK generated from the registry of functions."""
     head = page.partition(MARK)[0]
     return "".join(f"{line}\n" for line in [head + MARK, "", *_functions()])
 
@@ -104,7 +108,7 @@ def configuration_page(schema: Schema) -> str:
         "`rootloom schema`; **bold** keys have no default. A file with an unknown key is refused,",
         "with the nearest known one. `kind:` chooses a class, one of those below or, as",
         "`package.module:Class`, of a package of your own; its fields follow. Numbers may be",
-        "written 1e-3. What stands in an expression: [expressions](expressions.md).",
+        "written 1e-3. The language of expressions: [expressions](expressions.md).",
     ]
     for place, name in _KINDS.items():
         where = f"config/{place}" + ("" if "." in place else "/NAME.yaml")
@@ -119,7 +123,7 @@ def configuration_page(schema: Schema) -> str:
 
 
 def _class(schema: Schema, level: int) -> list[str]:
-    """A class's sentence, its keys, and the classes inside them."""
+    """Description of a class, its keys, and the classes inside them."""
     lines = ["", _first_paragraph(schema.get("description", ""))]
     properties = schema.get("properties", {})
     if properties:
@@ -136,7 +140,7 @@ def _class(schema: Schema, level: int) -> list[str]:
 
 
 def _default(field: Schema) -> object:
-    """A default; of a section whose defaults stand in its own table, none of them again."""
+    """A default value; `{}` for a section, whose defaults are in its own table."""
     default = field.get("default")
     return {} if isinstance(default, dict) and "$ref" in field else default
 
@@ -159,7 +163,12 @@ def _type(field: Schema) -> str:
     if kind == "object":
         inner = field.get("additionalProperties")
         return f"mapping to {_type(inner)}" if isinstance(inner, dict) and inner else "mapping"
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "truth"}
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+    }
     return words.get(str(kind), "null" if kind == "null" else "anything") + _range(field)
 
 

@@ -1,4 +1,4 @@
-"""Every function with its signature, its sentence and an example: one decorator says all of it."""
+"""The registry of functions: a decorator records signature, description and example of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What an example has or gives of an entry: a number, a word, or lists of them.
 Given: TypeAlias = "Sequence[float | str | Given]"
-# What examples read: three entries, the second without any muon and jet.
+# Data of the examples: three entries, the second without muons and jets.
 EXAMPLE: dict[str, Given] = {
     "MET_pt": [40.0, 25.0, 60.0],
     "MET_phi": [3.0, -3.0, 0.5],
@@ -54,7 +54,7 @@ class Function:
 
     @property
     def usage(self) -> str:
-        """How it is written: `sort(x, by, descending=False)`."""
+        """The signature as users write it: `sort(x, by, descending=False)`."""
         least = self.signature.counts[0]
         names = [*self.signature.arguments[:least]]
         rest = self.signature.arguments[least:]
@@ -77,11 +77,11 @@ def function(
     name: str = "",
     counts: tuple[int, ...] = (),
 ) -> Callable[[C], C]:
-    """Make a function known to expressions, under its own name or `name`.
+    """Register a function for expressions, under its own name or `name`.
 
-    Its positional parameters are the arguments; those with a default may be left out, any number
-    of them or, with `counts`, so that these numbers are given. Its keyword-only parameters are
-    options, given as plain numbers. The first paragraph of its docstring is what the user reads.
+    Its positional parameters are the arguments. Those with a default may be left out; `counts`
+    restricts how many may be given. Its keyword-only parameters are options, given as plain
+    numbers. The first paragraph of its docstring is the documentation for users.
     """
 
     def register(call: C) -> C:
@@ -104,14 +104,14 @@ def function(
 
 
 def signatures() -> dict[str, Signature]:
-    """How every function is called."""
+    """The signatures of all functions."""
     return {name: known.signature for name, known in sorted(FUNCTIONS.items())}
 
 
 def of_numpy(
     group: str, ufunc: np.ufunc, doc: str, example: str, gives: Given, *, name: str = ""
 ) -> None:
-    """Make a function of NumPy known, in float64."""
+    """Register a function of NumPy, in float64."""
     from rootloom.rootio.functions.values import real
 
     if ufunc.nin == 1:

@@ -1,4 +1,4 @@
-"""What all functions share: number types, axes and absent objects."""
+"""Helpers of all functions: number types, axes and absent objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rootloom.errors import ConfigError
 # What expressions calculate with: branches, flat ones in NumPy, and plain numbers.
 Value: TypeAlias = "ak.Array | np.ndarray | float"
 
-# What there is of a value with 0, 1, 2, … axes.
+# Words for a value with 0, 1, 2, … axes.
 _SHAPES = (
     "one for any",
     "one for each",
@@ -26,12 +26,12 @@ _KINDS = {"b": "truths", "i": "whole numbers", "u": "whole numbers", "f": "numbe
 
 
 def refuse(what: str, expected: str, value: object, fix: str = "") -> ConfigError:
-    """A refusal of a value inside an expression, to be raised."""
+    """The error for a value inside an expression, to be raised."""
     return ConfigError(what, expected=expected, found=in_words(value), fix=fix)
 
 
 def in_words(value: object, entry: str = "entry") -> str:
-    """What a message calls a value: what it is made of, and how many there are for each `entry`."""
+    """Words for a value in messages: its type, and how many values there are for each `entry`."""
     if not isinstance(value, ak.Array | np.ndarray):
         return repr(value)[:200]
     shape = _SHAPES[min(depth(value), len(_SHAPES) - 1)]
@@ -48,14 +48,14 @@ def _made_of(value: Value) -> str:
 
 
 def depth(value: Value) -> int:
-    """How many axes a value has: 0 of a number, 1 of one value an entry, 2 of lists."""
+    """Number of axes of a value: 0 for a number, 1 for one value per entry, 2 for lists."""
     return (
         int(ak.to_layout(value).purelist_depth) if isinstance(value, ak.Array) else np.ndim(value)
     )
 
 
 def primitive(value: Value) -> np.dtype | None:
-    """The type of a value's numbers; None where it is not of numbers alone."""
+    """The type of a value's numbers; None if it does not consist of numbers."""
     if isinstance(value, np.ndarray | np.generic):
         return value.dtype
     if not isinstance(value, ak.Array):
@@ -103,7 +103,7 @@ def as_type(value: Value, dtype: DTypeLike) -> Value:
 
 
 def whole_or_real(value: Value) -> Value:
-    """Numbers to calculate with: truths count as 0 and 1, in int64."""
+    """Numbers to calculate with; booleans become 0 and 1 in int64."""
     return as_type(value, np.int64) if _numbers(value).kind == "b" else value
 
 
@@ -146,9 +146,9 @@ def objects(what: str, value: Value) -> ak.Array:
 
 
 def axis_of(what: str, value: Value, axis: int) -> int:
-    """An axis counted from the outside: 1 of an entry's objects, 2 of what is inside them.
+    """An axis counted from the outside: 1 for an entry's objects, 2 for lists inside them.
 
-    Raises ConfigError for that of the entries, and one that is not there.
+    Raises ConfigError for the axis of entries, and for one that does not exist.
     """
     rank = depth(objects(what, value))
     found = axis + rank if axis < 0 else axis
@@ -162,7 +162,7 @@ def axis_of(what: str, value: Value, axis: int) -> int:
 
 
 def differing(one: Value, other: Value) -> tuple[int, int, int] | None:
-    """The first entry in which two collections have different numbers of objects, and these."""
+    """The first entry in which two collections differ in their numbers of objects, with these."""
     counts = [ak.to_numpy(ak.num(value, axis=1)) for value in (one, other)]
     entries = np.flatnonzero(counts[0] != counts[1])
     if not len(entries):
@@ -192,7 +192,7 @@ def element(values: Value, position: int, axis: int = 1) -> Value:
         raise refuse(what, f"at least {axis + 1} axes", values)
     length = position + 1 if position >= 0 else -position
     before = (slice(None),) * axis
-    # From the end, padding must come first: reversed, the last object is the first.
+    # Counted from the end: reverse the lists, so that the padding comes after the objects.
     turned = lists if position >= 0 else lists[(*before, slice(None, None, -1))]
     found = ak.pad_none(turned, length, axis=axis)[(*before, length - 1)]
     if axis == rank - 1:
@@ -201,7 +201,7 @@ def element(values: Value, position: int, axis: int = 1) -> Value:
 
 
 def each(values: ak.Array, of: Callable[[ak.Array], ak.Array]) -> ak.Array:
-    """A function of lists, on lists inside lists too."""
+    """Apply a function of lists, also to lists inside lists."""
     if depth(values) <= 2:
         return of(values)
     counts = ak.num(values, axis=1)

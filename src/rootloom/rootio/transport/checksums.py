@@ -1,4 +1,4 @@
-"""What a file's content must be: its size and checksums, as lists, URLs and servers write them."""
+"""Expected sizes and checksums of files, as lists, URLs and servers write them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from rootloom.errors import ConfigError
 
-# Name → hexadecimal digits. adler32 is what XRootD, EOS, dCache and Rucio keep of every file.
+# Name → hexadecimal digits. XRootD, EOS, dCache and Rucio keep adler32 of every file.
 ALGORITHMS = {"adler32": 8, "md5": 32, "sha256": 64}
 _BLOCK = 1 << 20
 _WORD = re.compile(r"(adler32|md5|sha256|size)[:=](\w+)", re.IGNORECASE)
@@ -37,7 +37,7 @@ class Content:
         return ", ".join([*words, *([f"{self.size} bytes"] if self.size is not None else [])])
 
     def common(self, other: Content) -> tuple[Content, Content]:
-        """Both, reduced to what both know."""
+        """Both contents, reduced to the checksums that both have."""
         names = sorted(self.digests.keys() & other.digests.keys())
         sized = self.size is not None and other.size is not None
         first, second = (
@@ -77,14 +77,14 @@ def is_word(text: str) -> bool:
 
 
 def join(url: str, content: Content) -> str:
-    """`url` with its expected content as a fragment, which no server is ever sent."""
+    """`url` with its expected content as a fragment, which is never sent to a server."""
     parts = [f"{name}={value}" for name, value in sorted(content.digests.items())]
     parts += [f"size={content.size}"] if content.size is not None else []
     return f"{url}#{'&'.join(parts)}" if parts else url
 
 
 def split(url: str) -> tuple[str, Content]:
-    """The address proper and the content it must have; the reverse of `join`."""
+    """The URL without its fragment, and its expected content; the inverse of `join`."""
     found = _FRAGMENT.search(url)
     if not found:
         return url, Content()
@@ -104,9 +104,9 @@ def of_header(text: str) -> dict[str, str]:
 
 
 def _digits(name: str, value: str) -> str:
-    """A digest in hexadecimal digits; empty when `value` is none.
+    """A digest in hexadecimal digits; empty if `value` is not a digest.
 
-    The standard says base64 for md5 and SHA; servers exist that send hexadecimal digits.
+    The standard requires base64 for md5 and SHA, but some servers send hexadecimal digits.
     """
     length = ALGORITHMS[name]
     if re.fullmatch(rf"[0-9a-fA-F]{{{1 if name == 'adler32' else length},{length}}}", value):

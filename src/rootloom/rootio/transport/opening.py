@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def open_root(url: str) -> uproot.ReadOnlyDirectory:
     """uproot's directory of a file, with nothing cached between reads.
 
-    Raises InputError for a local file that is empty, truncated or no ROOT file, else what uproot
-    raises.
+    Raises InputError for a local file that is empty, truncated or not a ROOT file, otherwise
+    uproot's errors.
     """
     import uproot
 
@@ -38,7 +38,7 @@ def open_root(url: str) -> uproot.ReadOnlyDirectory:
 
         options = {"handler": WebSource}
     elif scheme(path) in XROOTD:
-        # Not through fsspec, which keeps the handle of a lost connection and never reads again.
+        # Not through fsspec, which keeps the handle of a lost connection and cannot read again.
         limit_patience()
         options = {"handler": uproot.source.xrootd.XRootDSource, "timeout": timeout()}
     elif not is_remote(path) and os.path.isfile(path):
@@ -56,7 +56,7 @@ def open_root(url: str) -> uproot.ReadOnlyDirectory:
 
 
 def _check_size(path: str) -> None:
-    """The file's first bytes tell where it ends (TFile: fVersion, fBEGIN, fEND, big-endian)."""
+    """Check the file's size with its first bytes (TFile: fVersion, fBEGIN, fEND, big-endian)."""
     with open(path, "rb") as file:
         head = file.read(20)
     size = os.path.getsize(path)

@@ -1,4 +1,4 @@
-"""Opening ROOT files, and trying again where a network lies between."""
+"""Opening of ROOT files, with repeated attempts for remote ones."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ T = TypeVar("T")
 _LONGEST_WAIT = 60.0
 _DENIED = re.compile(r"\[3010\]|Auth failed")
 
-# How other spellings of the protocols are known to the libraries.
+# Other spellings of the protocols → the names that the libraries use.
 SCHEMES = {"davs": "https", "dav": "http", "xroot": "root", "xroots": "roots"}
 HTTP, XROOTD = ("http", "https"), ("root", "roots")
 
-# Copies on scratch that are read in place of the files they were made of; kept by `staging`.
+# Copies on scratch that are read in place of the original files; managed by `staging`.
 COPIES: dict[str, str] = {}
 
 
 class TransferError(UnsteadyError):
-    """A refusal that another attempt may lift: what came over the network was not what was sent."""
+    """An error that another attempt may remove: data changed on the network."""
 
 
 class WholeFilesOnlyError(InputError):
-    """A server that cannot send a part of a file: it has to be copied before it can be read."""
+    """A server cannot send a part of a file: the file has to be copied before it can be read."""
 
     fault = "machine"
 
 
 class HopelessError(OSError):
-    """A failure that no other attempt can lift. fix: what to do about it."""
+    """A failure that another attempt cannot remove. fix: what to do about it."""
 
     def __init__(self, text: str, fix: str) -> None:
         super().__init__(text)
@@ -53,7 +53,7 @@ class HopelessError(OSError):
 
 
 def setting(name: str, default: float) -> float:
-    """A positive number out of the environment: patience belongs to a site, not to a dataset.
+    """A positive number from the environment, because time limits belong to a site.
 
     Raises ConfigError for anything else.
     """
@@ -81,17 +81,17 @@ def timeout() -> float:
 class Retry:
     """How often a remote read is attempted: `ROOTLOOM_ATTEMPTS` and `ROOTLOOM_WAIT`, or 4 and 1.
 
-    attempts ≥ 1; wait: s, doubled after every failure, up to a minute and by up to a quarter more,
-    so that a thousand jobs do not come back to a server in the same instant.
+    attempts ≥ 1; wait: s, doubled after every failure, up to a minute, plus up to a quarter at
+    random, so that a thousand jobs do not return to a server at the same time.
     """
 
     attempts: int = field(default_factory=lambda: max(1, int(setting("ROOTLOOM_ATTEMPTS", 4))))
     wait: float = field(default_factory=lambda: setting("ROOTLOOM_WAIT", 1.0))
 
     def run(self, url: str, action: Callable[[], T]) -> T:
-        """The result of `action`; what another attempt may lift is tried again for a URL.
+        """The result of `action`; for a URL, temporary failures are tried again.
 
-        Raises what `unreadable` says of the last failure.
+        Raises the error of `unreadable` for the last failure.
         """
         attempts = self.attempts if is_remote(url) else 1
         for attempt in range(1, attempts + 1):
@@ -121,7 +121,7 @@ _LOCAL: dict[type, str] = {
 
 
 def hopeless(error: Exception) -> str | None:
-    """What to do about a failure that no other attempt can lift; None for any other failure."""
+    """The fix for a failure that another attempt cannot remove; None for any other failure."""
     if isinstance(error, HopelessError):
         return error.fix
     text = str(error)
@@ -136,7 +136,7 @@ def hopeless(error: Exception) -> str | None:
 
 
 def brief(error: Exception) -> str:
-    """Kind and text of an error, or what a refusal found, on one line."""
+    """Type and text of an exception, or what a RootloomError found, on one line."""
     if isinstance(error, RootloomError):
         return error.found
     # uproot's advice on how to spell a path follows after an empty line.
@@ -145,12 +145,12 @@ def brief(error: Exception) -> str:
 
 
 def unreadable(url: str, error: Exception, attempts: int = 1) -> RootloomError:
-    """The refusal for a file that cannot be opened or read, by who is at fault.
+    """The RootloomError for a file that cannot be opened or read, by what is at fault.
 
-    The file (InputError): it is not there, damaged, or on a block that cannot be read; or its
-    server, which can be reached, does not deliver it (UnsteadyError). The machine (ResourceError):
+    The file (InputError): it is missing, damaged, or on a block that cannot be read; or its
+    server can be reached but does not deliver it (UnsteadyError). The machine (ResourceError):
     a server or file system that does not answer at all, memory, open files. The account
-    (StorageError): the right to read it, or credentials. Of the last two no file is set aside.
+    (StorageError): the permission to read it, or credentials. The last two set no file aside.
     """
     tries = f", {attempts} attempts" if attempts > 1 else ""
     if (at_fault := _of_surroundings(url, error, f"{brief(error)}{tries}")) is not None:
@@ -168,7 +168,7 @@ def unreadable(url: str, error: Exception, attempts: int = 1) -> RootloomError:
 
 
 def _of_surroundings(url: str, error: Exception, found: str) -> RootloomError | None:
-    """The refusal for what says nothing of the file itself; None for what does."""
+    """The RootloomError if the file itself is not at fault; else None."""
     where, fix = address(url), hopeless(error) or "check the network and the server"
     wanted = "a server that answers"
     if where in COPIES and isinstance(error, OSError):
@@ -193,7 +193,7 @@ def _of_surroundings(url: str, error: Exception, found: str) -> RootloomError | 
 
 
 def _is_away(folder: str) -> bool:
-    """Whether a folder is not there, or as empty as the place of a file system not mounted."""
+    """Whether a folder is missing, or empty like the mount point of an unmounted file system."""
     try:
         return not os.listdir(folder or ".")
     except OSError:
@@ -201,7 +201,7 @@ def _is_away(folder: str) -> bool:
 
 
 def address(url: str) -> str:
-    """What a server is asked for: no expected checksums, and the protocol's usual name."""
+    """The URL as sent to a server: no expected checksums, and the protocol's usual name."""
     url, _ = checksums.split(url)
     scheme, separator, rest = url.partition("://")
     return f"{SCHEMES.get(scheme.lower(), scheme.lower())}://{rest}" if separator else url
@@ -214,11 +214,11 @@ def scheme(url: str) -> str:
 
 
 def limit_patience() -> None:
-    """Before XRootD's library is first used: `Retry` decides how long a server is waited for."""
+    """Limit the time-outs of XRootD's library before its first use; `Retry` does the waiting."""
     limits = {
         "XRD_CONNECTIONRETRY": "1",
         "XRD_CONNECTIONWINDOW": "30",
-        # After a lost connection the library refuses the server at once, by default for 30 minutes.
+        # By default the library refuses a server for 30 minutes after a lost connection.
         "XRD_STREAMERRORWINDOW": "0",
         "XRD_REQUESTTIMEOUT": str(int(max(1, timeout()))),
         "XRD_TIMEOUTRESOLUTION": "1",

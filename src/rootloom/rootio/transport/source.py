@@ -1,4 +1,4 @@
-"""Which files a dataset names: globs, paths, URLs and lists, each with a key that never changes."""
+"""The files that a dataset names: globs, paths, URLs and lists, each with a permanent key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMMENT = re.compile(r"(?:^|\s)#")
 
 
 class SourceFile(NamedTuple):
-    """A ROOT file. key: safe as a file name, a function of path or address alone.
+    """A ROOT file. key: safe as a file name, depends only on the path or URL.
 
     url: path or URL; a URL's expected size and checksums follow as a fragment (see `checksums`).
     """
@@ -46,7 +46,7 @@ def is_remote(url: str) -> bool:
 def key_of(url: str) -> str:
     """Stem of the path and eight hexadecimal digits of the hash of `url` as written.
 
-    Expected checksums are no part of it: a file that gets them keeps its key.
+    Expected checksums are not part of the key.
     """
     url, _ = checksums.split(url)
     stem = url.partition("?")[0].rstrip("/").rpartition("/")[2]
@@ -59,15 +59,15 @@ def expand(
 ) -> list[SourceFile]:
     """Sorted files behind paths, globs (`*`, `?`, `[…]`, `**`), URLs and lists of these.
 
-    A name that a file has is that file, whatever characters are in it. Braces are such characters:
-    `{a,b}` is no choice of two.
+    If a file of exactly this name exists, it is taken, whatever characters are in it. Braces are
+    ordinary characters: `{a,b}` is not a choice of two.
 
     base: folder relative patterns start from; keys are made from the paths as written, so that a
-    project that moves keeps them. Globs are not followed inside URLs. A name that ends in `.txt` is
-    a list: a path, glob or URL a line, a URL with what is known of its content after it.
-    Raises InputError for a pattern that matches nothing, a file that is there twice and two files
-    with one key; ConfigError for a list that cannot be understood; ResourceError for a file or
-    folder that cannot be looked at.
+    project that moves keeps them. Globs do not work in URLs. A name that ends in `.txt` is
+    a list: one path, glob or URL per line; checksums and size may follow a URL.
+    Raises InputError for a pattern that matches nothing, a file that is listed twice and two files
+    with the same key; ConfigError for a list that cannot be understood; ResourceError for a file or
+    folder that cannot be accessed.
     """
     written = [patterns] if isinstance(patterns, str) else patterns
     written = [entry for pattern in written for entry in _entries(pattern, base)]
@@ -182,30 +182,30 @@ def _matches(pattern: str, base: str | os.PathLike[str] | None) -> list[str]:
 
 
 def _require_text(name: str) -> None:
-    """Refuse a file whose name is not UTF-8: neither keys nor lists of files could hold it."""
+    """Refuse a file whose name is not UTF-8, because keys and lists of files are UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
         raise InputError(
             f"file {os.fsencode(name)!r}",
             expected="a name in UTF-8",
-            found="bytes that are none",
+            found="bytes that are not UTF-8",
             fix="rename it",
         ) from None
 
 
 def _instead_of(pattern: str, path: str) -> str:
-    """What to write in place of a pattern that matches nothing; path: where it is looked for."""
+    """The fix for a pattern that matches nothing; path: where it was searched."""
     if os.path.isdir(path):
         deep = "" if glob.glob(f"{glob.escape(path)}/*.root") else "**/"
         return f"it is a folder: write '{pattern}/{deep}*.root' for the files in it"
     if _CHOICE.search(pattern):
-        return "braces are plain characters of a name: write one entry for each choice"
+        return "braces are ordinary characters: write one entry for each choice"
     return _nearest_path(path)
 
 
 def matches(patterns: Sequence[str], url: str, base: str | os.PathLike[str] | None) -> list[str]:
-    """Those of the patterns of `expand` that name the file at `url`, as `expand` calls it."""
+    """Those of the patterns of `expand` that match the file at `url`."""
     return [p for p in patterns if any(file.url == url for file in expand(p, base))]
 
 
@@ -227,7 +227,7 @@ def beside(
         return plain
     if os.path.isfile(_located(plain, base)):
         return _located(os.path.normpath(plain), base)
-    # What stands for a placeholder is no pattern, whatever characters are in it.
+    # The value of a placeholder is not a pattern, whatever characters are in it.
     escaped = _PLACEHOLDER.sub(lambda found: glob.escape(values[found[1]]), pattern)
     try:
         names = _matches(escaped, base)
@@ -243,7 +243,7 @@ def beside(
             f"{where}: '{plain}'",
             expected=f"one file, for {url}",
             found=", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else ""),
-            fix="say more of its name",
+            fix="make the pattern more specific",
         )
     return _located(names[0], base)
 
@@ -251,15 +251,15 @@ def beside(
 def _is_file(path: str) -> bool:
     """Whether a path is a file, or a link to one.
 
-    Raises InputError for a link to nothing, ResourceError for what cannot be looked at: neither may
-    drop out of a data set without a word.
+    Raises InputError for a broken link, ResourceError for a path that cannot be accessed: a file
+    must not drop out of a data set silently.
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError as error:
         faults.pass_on(error, path)
         if not os.path.islink(path):
-            return False  # not there, below a file, or longer than any name can be
+            return False  # missing, below a file, or with too long a name
         circle = error.errno == errno.ELOOP
         raise InputError(
             f"file {path}",
@@ -271,7 +271,7 @@ def _is_file(path: str) -> bool:
 
 
 def _require_listable(pattern: str) -> None:
-    """Raises ResourceError for a folder that a glob would pass by because it cannot be listed."""
+    """Raise ResourceError for a folder that cannot be listed, which a glob would skip."""
 
     def refuse(error: OSError) -> None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -295,9 +295,9 @@ def _located(name: str, base: str | os.PathLike[str] | None) -> str:
 
 
 def _nearest_path(path: str) -> str:
-    """What lies in the folder of `path`, or that there is none."""
+    """Words on the files in the folder of `path`, or on the missing folder."""
     wanted = Path(path)
-    # Not Path.is_dir, which raises for names longer than any can be.
+    # Not Path.is_dir, which raises for names that are too long.
     if not os.path.isdir(wanted.parent):
         return _absent_folder(wanted.parent)
     try:
@@ -308,7 +308,7 @@ def _nearest_path(path: str) -> str:
 
 
 def _absent_folder(folder: Path) -> str:
-    """What to do about a folder that is not there; the parts of it that are may be mistyped."""
+    """The fix for a missing folder, with the nearest existing name."""
     first = folder
     while not os.path.isdir(first.parent):
         first = first.parent

@@ -1,7 +1,7 @@
-"""Copies of input files on scratch, and whether a file is the one that was asked for.
+"""Copies of input files on scratch, and verification of sizes and checksums.
 
-With `ROOTLOOM_SCRATCH` set, remote files are read from a verified copy; `ROOTLOOM_STAGE` widens
-that to paths ("all", for a slow shared file system) or takes it back ("none").
+With `ROOTLOOM_SCRATCH` set, remote files are read from a verified copy. `ROOTLOOM_STAGE` "all"
+also copies files named by paths, for a slow shared file system; "none" copies nothing.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 VARIABLE = "ROOTLOOM_STAGE"
 _CHOICES = ("urls", "all", "none")
-_PROGRESS = 1 << 20  # bytes: an attempt that brought this many was no failure
+_PROGRESS = 1 << 20  # bytes: an attempt that copied at least so much does not count as a failure
 
 
 class Transport(Protocol):
-    """One file somewhere else."""
+    """A file that can be copied."""
 
     def facts(self, algorithms: Iterable[str]) -> Content:
-        """Its size and those checksums that are kept with it."""
+        """The size and the stored checksums of the file."""
 
     def copy(self, sink: BinaryIO, start: int) -> None:
         """Write its bytes from `start` on to `sink`."""
 
 
 class _Local:
-    """A file on a file system that is shared, and slower than scratch."""
+    """A file on a shared file system that is slower than scratch."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -65,7 +65,7 @@ class _Local:
 
 
 class _ScratchError(ResourceError):
-    """Scratch is full, or cannot be written or read: a reason to do without it."""
+    """Scratch is full, or cannot be written or read; the caller continues without it."""
 
 
 class _TooMuchError(TransferError):
@@ -73,7 +73,7 @@ class _TooMuchError(TransferError):
 
 
 class _Bounded:
-    """A file that takes `size` bytes and no more, whatever a server sends."""
+    """A file that accepts at most `size` bytes from a server."""
 
     def __init__(self, url: str, sink: BinaryIO, size: int) -> None:
         self._url, self._sink, self._size = url, sink, size
@@ -92,7 +92,7 @@ class _Bounded:
 
 
 class _Copy:
-    """At most one copy of one file, and how many blocks want it."""
+    """At most one copy of one file, with the number of blocks that use it."""
 
     def __init__(self, url: str) -> None:
         self.url, self.users, self.tried = url, 0, False
@@ -108,7 +108,7 @@ class _Copy:
         if root is None or remote is None:
             return
         expected = split(self.url)[1]
-        # A checksum that was given decides; else the server's own shows what the way did to it.
+        # A given checksum is compared; without one the server's, to find errors of the transfer.
         algorithms = () if expected.digests else ("adler32",)
         facts = retry.run(self.url, lambda: remote.facts(algorithms))
         _compare(self.url, expected, facts, "at the server")
@@ -134,9 +134,9 @@ _copies: dict[str, _Copy] = {}
 
 @contextmanager
 def held(url: str) -> Iterator[_Copy]:
-    """Keep a copy of `url`, should the block make one, until the block ends.
+    """Keep a copy of `url` that is made in the block until the block ends.
 
-    Around several reads of one file it saves all copies but the first.
+    Several reads of one file in the block then need only one copy.
     """
     copy = _copies.setdefault(address(url), _Copy(url))
     copy.users += 1
@@ -151,10 +151,10 @@ def held(url: str) -> Iterator[_Copy]:
 
 @contextmanager
 def staged(url: str, *, retry: Retry | None = None) -> Iterator[bool]:
-    """Read `url` from a verified copy on scratch while the block lasts; whether there is one.
+    """Read `url` from a verified copy on scratch in the block; yields whether there is one.
 
-    Without scratch, or without room on it, `url` is read directly. Raises InputError for a file
-    that cannot be copied, or whose size or checksum is not the expected one.
+    Without scratch, or without space on it, `url` is read directly. Raises InputError for a file
+    that cannot be copied, or does not have the expected size or checksum.
     """
     with held(url) as copy:
         if not copy.tried:
@@ -164,10 +164,10 @@ def staged(url: str, *, retry: Retry | None = None) -> Iterator[bool]:
 
 @contextmanager
 def verified(url: str, *, retry: Retry | None = None) -> Iterator[None]:
-    """Refuse a file that is not the expected one, before it is read in the block.
+    """Refuse a file with a wrong size or checksum, before it is read in the block.
 
-    The server is asked for its checksum; where it has none, a copy on scratch is verified; without
-    scratch the size alone is compared, and a message says so. Raises InputError.
+    The server is asked for its checksum. If it has none, a copy on scratch is verified; without
+    scratch only the size is compared, and a message says so. Raises InputError.
     """
     retry = retry or Retry()
     expected, remote = split(url)[1], _transport(url, verify=True)
@@ -187,7 +187,7 @@ def verified(url: str, *, retry: Retry | None = None) -> Iterator[None]:
 
 
 def on_copy_if_needed(stack: ExitStack, url: str, retry: Retry, action: Callable[[], T]) -> T:
-    """The result of `action`; on a copy, kept by `stack`, where a server sends whole files only."""
+    """The result of `action`; on a copy, kept by `stack`, if a server sends only whole files."""
     try:
         return retry.run(url, action)
     except WholeFilesOnlyError:
@@ -197,7 +197,7 @@ def on_copy_if_needed(stack: ExitStack, url: str, retry: Retry, action: Callable
 
 
 def _transport(url: str, *, verify: bool = False) -> Transport | None:
-    """How `url` is reached; None where it is not to be copied, or cannot be."""
+    """The transport for `url`; None if it is not to be copied, or cannot be."""
     choice = os.environ.get(VARIABLE, "") or _CHOICES[0]
     if choice not in _CHOICES:
         raise ConfigError(
@@ -224,7 +224,7 @@ def _transport(url: str, *, verify: bool = False) -> Transport | None:
 
 
 class _Sink(FileIO):
-    """A copy on scratch. What goes wrong in it is no fault of the file that is copied.
+    """A copy on scratch. Its errors are not the fault of the file that is copied.
 
     Raises _ScratchError.
     """
@@ -260,7 +260,7 @@ def _scratch_error(path: Path, error: Exception) -> _ScratchError:
 
 
 def _fetch(url: str, remote: Transport, path: Path, wanted: Content, retry: Retry) -> None:
-    """Copy, going on where a connection was lost, and compare what arrived."""
+    """Copy, continuing after lost connections, and verify the copy."""
     with _Sink(path) as sink:
         reached = 0
 
@@ -290,7 +290,7 @@ def _fetch(url: str, remote: Transport, path: Path, wanted: Content, retry: Retr
 def _compare(
     url: str, expected: Content, found: Content, where: str, kind: type[InputError] = InputError
 ) -> None:
-    """Raises `kind` when a size or checksum that both know differs."""
+    """Raise `kind` if a size or checksum that both have differs."""
     wanted, came = expected.common(found)
     if wanted != came:
         raise kind(

@@ -23,13 +23,13 @@ from rootloom.rootio.transport.remote import HopelessError, WholeFilesOnlyError,
 
 _BLOCK = 1 << 20
 _CONNECTIONS = 8
-_MOST_REDIRECTIONS = 10
+_MAX_REDIRECTIONS = 10
 _REDIRECTION_BYTES = 1 << 16
 _TARGETS = requests.sessions.SessionRedirectMixin()
-_WITHOUT_HEAD = (403, 405, 501)  # what servers answer that know GET only
+_WITHOUT_HEAD = (403, 405, 501)  # answers of servers that support only GET
 _HEADER_NAMES = {"adler32": "adler32", "md5": "md5", "sha256": "sha-256"}
 
-# What says whom to trust, beside the system: files and folders of certificates. All are trusted.
+# Variables with files and folders of certificates that are trusted in addition to the system's.
 _CA_VARIABLES = ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "X509_CERT_DIR")
 _TLS_VARIABLES = (*_CA_VARIABLES, "SSL_CERT_FILE", "SSL_CERT_DIR", "X509_USER_PROXY")
 
@@ -41,7 +41,7 @@ class Web:
         self.url = url
 
     def facts(self, algorithms: Iterable[str]) -> Content:
-        """What the server says of the file: its size, and those checksums that it knows."""
+        """Size of the file and checksums from the server."""
         names = [_HEADER_NAMES[name] for name in algorithms]
         headers = {"Want-Digest": ", ".join(names)} if names else {}
         if "sha-256" in names:
@@ -59,10 +59,10 @@ class Web:
         return Content(int(size) if size and size.isdecimal() else None, digests)
 
     def read(self, start: int, stop: int) -> tuple[bytes, int | None]:
-        """Bytes [start, stop), fewer at the end of the file, and the file's size where told.
+        """Bytes [start, stop), fewer at the end of the file, and the file's size if known.
 
-        Raises WholeFilesOnlyError for a server that sends whole files only, OSError for one that
-        sends other bytes, more or fewer: no more are kept than were asked for.
+        Raises WholeFilesOnlyError for a server that sends only whole files, OSError for one that
+        sends other bytes, more or fewer; never keeps more than requested.
         """
         with self._ask("GET", {"Range": f"bytes={start}-{stop - 1}"}) as answer:
             if answer.status_code == 206:
@@ -98,19 +98,19 @@ class Web:
     def _ask(self, method: str, headers: dict[str, str]) -> Iterator[requests.Response]:
         url = self.url
         try:
-            for _ in range(1 + _MOST_REDIRECTIONS):
+            for _ in range(1 + _MAX_REDIRECTIONS):
                 with self._once(method, url, headers) as answer:
                     place = _TARGETS.get_redirect_target(answer)
                     if place is None:
                         _check(answer)
                         yield answer
                         return
-                    # So that the connection can be used again; what is longer is not read.
+                    # So that the connection can be used again; a longer body is not read.
                     answer.raw.read(_REDIRECTION_BYTES, decode_content=False)
                 url = urljoin(url, requests.utils.requote_uri(place))
             raise HopelessError(
-                f"more than {_MOST_REDIRECTIONS} redirections, the last to {url[:200]}",
-                "check the address: its server sends in circles",
+                f"more than {_MAX_REDIRECTIONS} redirections, the last to {url[:200]}",
+                "check the address: its server redirects in a circle",
             )
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
@@ -122,8 +122,9 @@ class Web:
             ) from error
 
     def _once(self, method: str, url: str, headers: dict[str, str]) -> requests.Response:
-        """The answer of one server. Redirections are not followed here: their bodies can be endless
-        and would be read into memory.
+        """The answer of one server, without following redirections.
+
+        Their bodies can be endless and would be read into memory.
         """
         own = urlsplit(url)[:2] == urlsplit(self.url)[:2]
         wait = timeout()
@@ -138,7 +139,7 @@ class Web:
 
 
 class WebError(OSError):
-    """An answer that is no success. status: HTTP's."""
+    """An HTTP answer other than success. status: its code."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"HTTP {status} {reason}")
@@ -146,7 +147,7 @@ class WebError(OSError):
 
 
 class WebSource(uproot.source.chunk.Source):
-    """How uproot reads: neighbouring ranges as one request, several requests at a time."""
+    """A source for uproot: neighbouring ranges in one request, several requests at a time."""
 
     _config = CoalesceConfig(max_request_ranges=1)
 
@@ -167,12 +168,12 @@ class WebSource(uproot.source.chunk.Source):
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be read any more."""
+        """Whether the source is closed."""
         return self._closed
 
     @property
     def num_bytes(self) -> int:
-        """The size of the file, as the server tells it."""
+        """The size of the file, from the server."""
         if self._size is None:
             self._size = self._web.facts(()).size
         if self._size is None:
@@ -205,14 +206,14 @@ class WebSource(uproot.source.chunk.Source):
 
 
 class _Session(requests.Session):
-    """Follows no redirection, and so reads none's body, not even to learn where it would lead."""
+    """A session that follows no redirection and reads no body of one."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """See requests, which reads a body whole before it asks for the next one's place."""
+        """Return no target: requests would read the whole body before it asks for one."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Connections that trust a site's own certificates too, also by way of a proxy."""
+    """Connections that also trust a site's own certificates, directly or through a proxy."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -223,14 +224,14 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().init_poolmanager(*arguments, **options, ssl_context=self._context)
 
     def proxy_manager_for(self, proxy: str, **options: object) -> object:
-        """Called by requests for those by way of a proxy."""
+        """Called by requests for connections through a proxy."""
         return super().proxy_manager_for(proxy, **options, ssl_context=self._context)
 
 
 def _blocks(answer: requests.Response, count: int | None = None) -> Iterator[bytes]:
-    """The bytes of an answer as they were sent; no more than `count` and one, where given.
+    """The bytes of an answer as they were sent; at most `count` + 1, if given.
 
-    Raises OSError for packed content, which could become any size.
+    Raises OSError for compressed content, which could expand to any size.
     """
     packed = answer.headers.get("Content-Encoding", "identity").lower()
     if packed not in ("", "identity"):
@@ -250,7 +251,7 @@ def _session_here() -> _Session:
 
 @lru_cache(maxsize=1)
 def _session(process: int, tls: tuple[str | None, ...]) -> _Session:
-    """Connections of this process under these variables, kept alive between files.
+    """Connections of this process for these variables, kept alive between files.
 
     Proxies come from the environment, as everywhere.
     """
@@ -270,9 +271,9 @@ def _session(process: int, tls: tuple[str | None, ...]) -> _Session:
 
 
 def _token(url: str) -> dict[str, str]:
-    """The bearer token of the environment (WLCG Bearer Token Discovery), encrypted or not at all.
+    """The bearer token of the environment (WLCG Bearer Token Discovery), only for https.
 
-    A redirection to another host does not get it.
+    It is not sent to the host of a redirection.
     """
     file = os.environ.get("BEARER_TOKEN_FILE", "")
     token = os.environ.get("BEARER_TOKEN", "") or (Path(file).read_text() if file else "")
@@ -282,7 +283,7 @@ def _token(url: str) -> dict[str, str]:
 
 
 def _check(answer: requests.Response) -> None:
-    """Raises what kind of failure an answer is."""
+    """Raise the error that fits an answer."""
     status, reason = answer.status_code, answer.reason or ""
     if status in (404, 410):
         raise FileNotFoundError(f"HTTP {status} {reason}")
@@ -294,7 +295,7 @@ def _check(answer: requests.Response) -> None:
 
 
 def _range(answer: requests.Response) -> tuple[int, int, int | None]:
-    """First and last byte of an answer, and the size of the file where told."""
+    """First and last byte of an answer, and the size of the file if known."""
     header = answer.headers.get("Content-Range", "")
     found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", header.strip())
     if not found:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BLOCK = 8 << 20
-_COMPUTING = 600  # s: a server that keeps no checksums reads the whole file to answer
-_REFUSED = 400  # XrdCl's code for an answer that is an error, beside a lost connection
+_CHECKSUM_SECONDS = 600  # s: a server that keeps no checksums reads the whole file to answer
+_ERROR_CODE = 400  # XrdCl's code for an error sent by the server, unlike a lost connection
 
 
 class XRootD:
-    """One file on a server. Credentials are the library's own affair (X509_USER_PROXY, tokens)."""
+    """One file on a server. The library reads credentials itself (X509_USER_PROXY, tokens)."""
 
     def __init__(self, url: str) -> None:
         limit_patience()
@@ -30,7 +30,7 @@ class XRootD:
         self._server = client.FileSystem(f"{parsed.protocol}://{parsed.hostid}")
 
     def facts(self, algorithms: Iterable[str]) -> Content:
-        """What the server says of the file: its size, and those checksums that it knows."""
+        """Size of the file and checksums from the server."""
         size = int(_good(self._server.stat(self._path, timeout=_seconds())).size)
         digests: dict[str, str] = {}
         for name in algorithms:
@@ -49,13 +49,13 @@ class XRootD:
             file.close(timeout=_seconds())
 
     def _digest(self, name: str) -> dict[str, str]:
-        """The checksum, by its name; nothing where the server has none of that kind."""
+        """The checksum by its name; empty if the server has none of that kind."""
         code = self._client.flags.QueryCode.CHECKSUM
         separator = "&" if "?" in self._path else "?"
         status, answer = self._server.query(
-            code, f"{self._path}{separator}cks.type={name}", timeout=_COMPUTING
+            code, f"{self._path}{separator}cks.type={name}", timeout=_CHECKSUM_SECONDS
         )
-        if not status.ok and status.code != _REFUSED:
+        if not status.ok and status.code != _ERROR_CODE:
             raise OSError(status.message.strip())
         words = answer.decode().rstrip("\0").split() if answer else []
         if len(words) != 2 or words[0].lower() not in ALGORITHMS:
