@@ -1,8 +1,8 @@
-"""Fit a classifier that is not a network and score every row of a dataset, in one job.
+"""Fit a classifier that is not a network and score all rows of a dataset, in one job.
 
-It is fitted to the dataset that trains, for every other one again: what it learns is not stored.
+The fit uses the nominal dataset; for each other dataset it is repeated, because fits are not stored.
 
-Its predictions have the format of a network's, so that everything after treats both alike.
+Predictions have the format of those of networks, so that all later steps are the same.
 """
 
 

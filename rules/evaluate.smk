@@ -1,7 +1,7 @@
-"""Turn what a method made into metrics with uncertainties: predictions, or examples.
+"""Compute metrics with errors from the predictions or generated examples of a method.
 
-Of predictions it reads their files only: an external tagger is evaluated by supplying the same file.
-Examples are compared with real rows, and with what these are beside other real ones.
+For predictions only their files are read, so an external tagger is evaluated with such a file.
+Generated examples are compared with real rows; the floor compares real rows with real ones.
 """
 
 

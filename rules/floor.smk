@@ -1,7 +1,6 @@
 """Compare real rows of the test split with real ones of the training split, once for all methods.
 
-What an evaluation that compares with real rows asks for: the floor, which no generator undercuts but
-by chance.
+Evaluations that compare with real rows need this floor: a generator can be closer only by chance.
 """
 
 

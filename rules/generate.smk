@@ -1,6 +1,6 @@
-"""Make examples with a trained generator: one for every row of the test split, to its condition.
+"""Generate examples with a trained generator: one for each row of the test split, with its condition.
 
-A ROOT file a member.
+One ROOT file for each member.
 """
 
 

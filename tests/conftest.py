@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.shapes import MODULES
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # also where there is a GPU: `test_training_gpu` asks for it
 os.environ["PJRT_NPROC"] = "2"
@@ -24,6 +27,8 @@ _LANE = "PYTEST_XDIST_WORKER" in os.environ
 if not _LANE:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="rootloom-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+install_import_hook(MODULES, "tests.shapes.checked")
 
 # `make test` runs the tests in lanes, since tests of batch systems wait most of the time. What one
 # lane runs in a row is a file, or files that share a fixture of the session that is dear to make.

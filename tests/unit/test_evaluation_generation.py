@@ -116,7 +116,7 @@ def test_the_page_shows_methods_and_the_floor(
     page, picture = write_report(tmp_path / "report.html", content)
     text = page.read_text()
     best = min((one, "gan"), (two, "flow"), key=lambda pair: pair[0].values["auc_high"].value)[1]
-    assert f"features of <strong>{best}</strong>'s showers hardest" in text
+    assert f"<strong>{best}</strong> makes the showers whose features" in text
     # Two tables of figures and one of features, each with the floor below the methods.
     assert text.count('<tr class="sum"><th scope="row">real showers</th>') == 3
     assert text.count("<svg") >= 4 + 1 + 1 + 2

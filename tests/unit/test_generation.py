@@ -321,7 +321,7 @@ def test_energies_far_from_the_trainings_are_pointed_out(
         (["--rows", "5", "--seed", "-1"], "seed"),
         (["--rows", "5", "--batch", "0"], "batch"),
         (["--rows", "5", "--threshold", "nan"], "threshold"),
-        (["--rows", "5", "--condition", "mass", "1", "2"], "makes showers to: energy"),
+        (["--rows", "5", "--condition", "mass", "1", "2"], "model's showers: energy"),
         (["--rows", "5", "--energy", "1", "much"], "a number"),
         (["--energies", "nowhere.root"], "nowhere.root"),
     ],
@@ -358,7 +358,7 @@ def test_what_follows_chance_alone_is_asked_for_by_number() -> None:
     image, nothing = JetImage(), np.empty((0, 2))
     found = even_conditions(image, nothing, {}, 1_500, 1)
     assert [block.shape for block in found.blocks] == [(1_000, 0), (500, 0)]
-    with pytest.raises(ConfigError, match="makes jet images to: nothing"):
+    with pytest.raises(ConfigError, match="model's jet images: it has none"):
         even_conditions(image, nothing, {"energy": (1.0, 2.0)}, 5, 1)
     with pytest.raises(ConfigError, match=r"jet images: seed, threshold(.|\n)*mean 'threshold'"):
         sampling.options_of(image, {"treshold": 0.1})

@@ -86,11 +86,11 @@ def test_response_normalisation_is_the_papers_sum() -> None:
 
 def test_maxout_takes_the_largest_piece() -> None:
     x, layer = random(5, 7), MaxOutDense(features=4, pieces=3)
-    variables = layer.init(jax.random.key(0), x)
+    variables = layer.init(jax.random.key(0), jnp.asarray(x))
     dense = variables["params"]["Dense_0"]
     linear = x @ np.asarray(dense["kernel"]) + np.asarray(dense["bias"])
     expected = np.maximum.reduce([linear[:, 4 * piece : 4 * piece + 4] for piece in range(3)])
-    np.testing.assert_allclose(layer.apply(variables, x), expected, rtol=1e-5)
+    np.testing.assert_allclose(layer.apply(variables, jnp.asarray(x)), expected, rtol=1e-5)
 
 
 def test_parameter_counts_are_the_papers() -> None:

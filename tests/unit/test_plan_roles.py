@@ -65,7 +65,7 @@ def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("experiment", "datasets", "message"),
     [
-        ({"datasets": {"train": TRAIN, "score": [TRAIN]}}, {}, r"datasets\n.*one role: 'w-jets' is named 2 times"),
+        ({"datasets": {"train": TRAIN, "score": [TRAIN]}}, {}, r"datasets\n.*once: 'w-jets' is named 2 times"),
         ({"dataset": TRAIN}, {}, "exactly one of: dataset, datasets"),
         ({"datasets": {"train": TRAIN, "evaluate": ["othr"]}}, {}, r"datasets.evaluate: dataset 'othr'(.|\n)*did you mean 'other'"),
         ({"datasets": {"train": TRAIN, "test": ["other"]}}, {}, "test"),
@@ -79,7 +79,7 @@ def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
         ({}, {"other": {"objects": {"constituent": {"px": "cons_px"}}}}, r"tree-kt.yaml: objects\n.*dataset 'other', for method 'tree' with representation 'tree-kt'\n.*'constituents'\n.*did you mean 'constituent'"),
         ({}, {"run": {"objects": {"constituents": {"px": "cons_px"}}}}, r"run.yaml, for method 'tree' with representation 'tree-kt'(.|\n)*constituents.py"),
         ({"evaluation": {"weights": "training"}}, {}, r"evaluation.weights\n.*rows of dataset 'other' have no training weight"),
-        ({"evaluation": {"profiles": ["trimmed_pt"]}}, {"other": {"reweight": None}}, r"profiles\n.*of dataset 'other' carries.*\n.*'trimmed_pt'"),
+        ({"evaluation": {"profiles": ["trimmed_pt"]}}, {"other": {"reweight": None}}, r"profiles\n.*of dataset 'other': the variable.*\n.*'trimmed_pt'"),
         ({"dataset": None, "datasets": {"train": "calo-eplus", "evaluate": ["calo-gamma"]}, "task": {"kind": "adversarial"},
           "methods": {"gan": {"model": "calogan", "representation": "calorimeter-cells"}}}, {}, r"datasets.evaluate\n.*scores no rows\n.*'calo-gamma'"),
     ],

@@ -12,8 +12,8 @@ from rootloom.types import Features
 def test_the_embedding_of_numbers() -> None:
     x = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
     layer = PeriodicEmbedding(frequencies=4, width=2, sigma=0.5)
-    params = layer.init(jax.random.key(0), x)["params"]
-    found = layer.apply({"params": params}, x)
+    params = layer.init(jax.random.key(0), jax.numpy.asarray(x))["params"]
+    found = layer.apply({"params": params}, jax.numpy.asarray(x))
     assert found.shape == (5, 3, 2)
     frequency, kernel, bias = (np.asarray(params[n]) for n in ("frequency", "kernel", "bias"))
     assert np.std(frequency) < 2

@@ -32,14 +32,14 @@ class EvaluationKind(ABC):
 
     @abstractmethod
     def result(self, *samples: Any, **more: Any) -> Any:
-        """Metrics of a method: from predictions, see `Evaluator`, or from generated data."""
+        """Metrics of a method, from predictions (`Evaluator`) or examples (`Comparator`)."""
 
 
 class Comparator(EvaluationKind):
-    """What evaluations of examples derive from, which compare them with real ones.
+    """Base of evaluations of generated examples, which are compared with real ones.
 
-    features: names of what is compared; None: all that there is. max_rows: of each sample. seed: of
-    what is drawn.
+    features: names of the compared quantities; None: all. max_rows: of each sample. seed: of its
+    random numbers.
     """
 
     judges: ClassVar[str] = "examples"
@@ -61,7 +61,7 @@ class Comparator(EvaluationKind):
         members: Sequence[Samples],
         representation: Representation,
     ) -> Result:
-        """Metrics of a method whose members made these examples of a representation."""
+        """Metrics of a method from the examples of its members."""
 
 
 class Evaluator(EvaluationKind):

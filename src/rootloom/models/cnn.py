@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
@@ -48,8 +49,8 @@ class CNN(Backbone):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, inputs: Image, *, train: bool) -> Array:
-        """(B, H, W, C) → (B, D) float32, D the width of the last dense layer."""
+    def __call__(self, inputs: Image, *, train: bool) -> Float32[Array, "{len(inputs.x)} D"]:
+        """(B, H, W, C) → (B, D), D the width of the last dense layer."""
         h = jnp.asarray(inputs.x, self.dtype)
         for filters, kernel, pool in zip(self.filters, self.kernels, self.pools, strict=True):
             _check_size(h, pool)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jaxtyping import Float
 
 from rootloom.models.layers import HE, Precision, max_pool
 
@@ -33,8 +34,10 @@ class ConvolutionStage(nn.Module):
     dtype: Precision = "float32"
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """(B, H, W, C) → (B, H // pool, W // pool, filters)."""
+    def __call__(
+        self, x: Float[Array, "B H W C"], *, train: bool
+    ) -> Float[Array, "B H//{self.pool} W//{self.pool} {self.filters}"]:
+        """Pooled pixels."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.filters)
         kernel = self.param("kernel", HE, shape).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.filters,)).astype(self.dtype)

@@ -7,10 +7,11 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32
 
 from rootloom.models.base import Backbone
 from rootloom.models.layers import HE, Activation, Dropout, activation
-from rootloom.types import Features, Rate, Size
+from rootloom.types import Features, NamedFeatures, Rate, Size
 
 
 class DNN(Backbone):
@@ -29,8 +30,10 @@ class DNN(Backbone):
     dropout: Rate = 0.0
 
     @nn.compact
-    def __call__(self, inputs: Features, *, train: bool) -> Array:
-        """(B, F) → (B, hidden[-1]) float32."""
+    def __call__(
+        self, inputs: Features | NamedFeatures, *, train: bool
+    ) -> Float32[Array, "{len(inputs.x)} D"]:
+        """(B, F) → (B, hidden[-1]), or (B, F) without hidden layers."""
         h = jnp.asarray(inputs.x, self.dtype)
         for width in self.hidden:
             h = nn.Dense(width, kernel_init=HE, dtype=self.dtype)(h)

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Float32, UInt32
 
 from rootloom.errors import ConfigError
 
@@ -32,7 +33,7 @@ def activation(name: Activation) -> Callable[[Array], Array]:
     return function
 
 
-def mix(x: Array) -> Array:
+def mix(x: UInt32[Array, "*S"]) -> UInt32[Array, "*S"]:
     """A bijection of uint32 in which every input bit flips every output bit half of the time.
 
     C. Wellons' `lowbias32` (hash-prospector): two multiplications, where Threefry takes twenty
@@ -43,14 +44,16 @@ def mix(x: Array) -> Array:
     return x ^ (x >> 16)
 
 
-def example_seeds(key: Array, identity: Array) -> Array:
+def example_seeds(key: Array, identity: Array) -> UInt32[Array, " {len(identity)}"]:
     """One uint32 per example, (B,), from a step's key and the examples' ids (B, 2) uint32."""
     words = jax.random.key_data(key).reshape(-1).astype(jnp.uint32)
     seed = mix(identity[:, 0] ^ words[0])
     return mix(mix(seed ^ identity[:, 1]) ^ words[-1])
 
 
-def random_bits(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
+def random_bits(
+    seeds: UInt32[Array, " B"], salt: int, shape: tuple[int, ...]
+) -> UInt32[Array, "B ..."]:
     """(B, *shape) uint32, a function of each example's seed, the layer's salt and the position."""
     size = 1
     for length in shape:
@@ -60,13 +63,17 @@ def random_bits(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
     return bits.reshape(seeds.shape[0], *shape)
 
 
-def example_uniform(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
+def example_uniform(
+    seeds: UInt32[Array, " B"], salt: int, shape: tuple[int, ...]
+) -> Float32[Array, "B ..."]:
     """(B, *shape) uniform numbers in (0, 1), a function of each example's seed and of the salt."""
     # The middles of 2²³ equal parts of (0, 1): exact in float32, and never 0 or 1.
     return ((random_bits(seeds, salt, shape) >> 9).astype(jnp.float32) + 0.5) * 2.0**-23
 
 
-def example_normal(seeds: Array, salt: int, shape: tuple[int, ...]) -> Array:
+def example_normal(
+    seeds: UInt32[Array, " B"], salt: int, shape: tuple[int, ...]
+) -> Float32[Array, "B ..."]:
     """(B, *shape) standard normal numbers, a function of each example's seed and of the salt."""
     return jax.scipy.special.ndtri(example_uniform(seeds, salt, shape))
 
@@ -77,8 +84,8 @@ class Dropout(nn.Module):
     rate: float
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
-        """(B, ...) → (B, ...); needs the examples' seeds when `train` is true."""
+    def __call__(self, x: Float[Array, "*S"], *, train: bool) -> Float[Array, "*S"]:
+        """The same shape; needs the examples' seeds when `train` is true."""
         if not 0.0 <= self.rate < 1.0:
             raise ConfigError("dropout", expected="a rate in [0, 1)", found=str(self.rate))
         if not train or self.rate == 0.0:
@@ -97,14 +104,19 @@ class Dropout(nn.Module):
         return jnp.where(keep, x / (1.0 - self.rate), jnp.zeros_like(x))
 
 
-def max_pool(x: Array, size: int) -> Array:
-    """Largest value of each non-overlapping size×size window; (B, H, W, C), a rest is dropped."""
+def max_pool(x: Float[Array, "B H W C"], size: int) -> Float[Array, "B H//{size} W//{size} C"]:
+    """Largest value of each non-overlapping size×size window; a rest is dropped."""
     return nn.max_pool(x, window_shape=(size, size), strides=(size, size))
 
 
 def local_response_normalisation(
-    x: Array, *, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
-) -> Array:
+    x: Float[Array, "*S C"],
+    *,
+    size: int = 5,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 2.0,
+) -> Float[Array, "*S C"]:
     """x / (k + alpha Σ x²)^beta over `size` neighbouring channels, the last axis.
 
     Krizhevsky, Sutskever, Hinton, NIPS 25 (2012), section 3.3; their constants.
@@ -126,8 +138,8 @@ class MaxOutDense(nn.Module):
     dtype: Precision = "float32"
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """(B, F) → (B, features)."""
+    def __call__(self, x: Float[Array, "B F"]) -> Float[Array, "B {self.features}"]:
+        """The largest map of each feature."""
         # One matrix product for all pieces; each piece keeps the fan-in of the layer.
         y = nn.Dense(self.features * self.pieces, kernel_init=HE, dtype=self.dtype)(x)
         return y.reshape(x.shape[0], self.pieces, self.features).max(axis=1)

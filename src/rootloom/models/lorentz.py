@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float32
 
 from rootloom.errors import require, require_known
 from rootloom.models.base import Backbone
@@ -52,8 +53,10 @@ class Lorentz(Backbone):
     dropout: Rate = 0.0
 
     @nn.compact
-    def __call__(self, inputs: NamedFeatures, *, train: bool) -> Array:
-        """(B, F) → (B, hidden[-1]) float32."""
+    def __call__(
+        self, inputs: NamedFeatures, *, train: bool
+    ) -> Float32[Array, "{len(inputs.x)} D"]:
+        """(B, F) → (B, hidden[-1])."""
         objects, columns = read_objects(self.objects), inputs.columns
         named = [name for names in self.objects for name in names]
         require_known(named, columns, _WHERE, "columns that the representation names")
@@ -124,8 +127,10 @@ def tagged_first(momenta: Momenta) -> Momenta:
     return Momenta(pt, eta, phi, ordered(momenta.tag, 0))
 
 
-def invariants(momenta: Momenta, scale: float) -> Array:
-    """log pT² (N), tags (T) and log m² of all sets (2^N − N − 1), small sets first, (B, …) float32.
+def invariants(
+    momenta: Momenta, scale: float
+) -> Float32[Array, "{len(momenta.pt)} {2**momenta.pt.shape[1]-1+momenta.tag.shape[1]}"]:
+    """log pT² (N), tags (T) and log m² of all sets (2^N − N − 1), small sets first.
 
     Squares are divided by `scale`²; those of masses, which are sums over pairs, also by the number
     of pairs in the set, so that all are near 1.
@@ -137,8 +142,10 @@ def invariants(momenta: Momenta, scale: float) -> Array:
     return jnp.concatenate([logs[:, :count], momenta.tag, logs[:, count:]], axis=1)
 
 
-def mass_squares(momenta: Momenta) -> Array:
-    """m² in GeV² of all sets of two or more objects, (B, 2^N − N − 1), ordered as `combinations`.
+def mass_squares(
+    momenta: Momenta,
+) -> Float32[Array, "{len(momenta.pt)} {2**momenta.pt.shape[1]-momenta.pt.shape[1]-1}"]:
+    """m² in GeV² of all 2^N − N − 1 sets of two or more objects, ordered as `combinations`.
 
     Massless objects: the sum over pairs of 2 pTi pTj (cosh Δη − cos Δφ) (Particle Data Group,
     Kinematics, section 49.5), in a form that does not cancel for neighbours.

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
@@ -42,8 +43,10 @@ class MaxOut(Backbone):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, inputs: Image, *, train: bool) -> Array:
-        """(B, H, W, C) → (B, hidden[-1]) float32."""
+    def __call__(
+        self, inputs: Image, *, train: bool
+    ) -> Float32[Array, "{len(inputs.x)} {self.hidden[-1]}"]:
+        """(B, H, W, C) → (B, hidden[-1])."""
         h = jnp.asarray(inputs.x, self.dtype).reshape(inputs.x.shape[0], -1)
         rates = iter(self.dropout)
         for width in self.maxout:

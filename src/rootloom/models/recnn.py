@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.nn.initializers import Initializer
+from jaxtyping import Float, Float32
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
@@ -53,8 +54,8 @@ class RecNN(Backbone):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, inputs: Tree, *, train: bool) -> Array:
-        """B trees → (B, head[-1]) float32, or (B, hidden) without a head."""
+    def __call__(self, inputs: Tree, *, train: bool) -> Float32[Array, "{len(inputs.root)} D"]:
+        """B trees → (B, head[-1]), or (B, hidden) without a head."""
         nodes = nn.Dense(self.hidden, kernel_init=_GLOROT, dtype=self.dtype, name="node")
         # One matrix product for leaves and merges.
         u = jax.nn.relu(nodes(jnp.concatenate([inputs.leaves, inputs.merges])))
@@ -99,13 +100,13 @@ class RecNN(Backbone):
         return GATED, self._cast(weights)
 
 
-def _product(x: Array, y: Array) -> Array:
-    """xᵀ y, (W, M) and (W, N) → (M, N), summed in float32."""
+def _product(x: Float[Array, "W M"], y: Float[Array, "W N"]) -> Float32[Array, "M N"]:
+    """xᵀ y, summed in float32."""
     contract = (((0,), (0,)), ((), ()))
     return lax.dot_general(x, y, contract, preferred_element_type=jnp.float32)
 
 
-def _total(y: Array) -> Array:
+def _total(y: Float[Array, "W N"]) -> Float32[Array, " N"]:
     return jnp.sum(y, axis=0, dtype=jnp.float32)
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jaxtyping import Float
 
 from rootloom.representations.tree_schedule import WIDTHS, Tree
 
@@ -51,10 +52,16 @@ class _Tape(NamedTuple):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def recurse(cell: Cell, weights: Weights, leaves: Array, own: Array, tree: Tree) -> Array:
-    """States of the roots, (B, H); 0 for an absent tree.
+def recurse(
+    cell: Cell,
+    weights: Weights,
+    leaves: Float[Array, "L H"],
+    own: Float[Array, "S H"],
+    tree: Tree,
+) -> Float[Array, "{len(tree.root)} H"]:
+    """States of the roots, 0 for an absent tree.
 
-    leaves: (L, H), the leaves' states. own: (S, H), the merges' own inputs.
+    leaves: the leaves' states. own: the merges' own inputs.
     """
     tape = _forward(cell, weights, leaves, own, tree, record=False)
     return _rows(tape.states, _row(tree.root, len(own)))

@@ -8,10 +8,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Float32
 
 from rootloom.models.base import Backbone
 from rootloom.models.layers import HE, Activation, Dropout, Precision, activation
-from rootloom.types import Features, Positive, Rate, Size
+from rootloom.types import Features, NamedFeatures, Positive, Rate, Size
 
 
 class PeriodicEmbedding(nn.Module):
@@ -27,8 +28,8 @@ class PeriodicEmbedding(nn.Module):
     sigma: float
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """(B, F) float32 → (B, F, width) float32."""
+    def __call__(self, x: Float32[Array, "B F"]) -> Float32[Array, "B F {self.width}"]:
+        """Features of each number."""
         count = x.shape[1]
         start = nn.initializers.normal(self.sigma)
         frequency = self.param("frequency", start, (count, self.frequencies))
@@ -48,7 +49,7 @@ class _Block(nn.Module):
     dtype: Precision
 
     @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "B D"], *, train: bool) -> Float[Array, "B D"]:
         width = x.shape[-1]
         h = nn.LayerNorm(dtype=self.dtype)(x)
         h = nn.Dense(round(self.expansion * width), kernel_init=HE, dtype=self.dtype)(h)
@@ -82,8 +83,10 @@ class TableResNet(Backbone):
     sigma: Positive = 0.1
 
     @nn.compact
-    def __call__(self, inputs: Features, *, train: bool) -> Array:
-        """(B, F) → (B, width) float32."""
+    def __call__(
+        self, inputs: Features | NamedFeatures, *, train: bool
+    ) -> Float32[Array, "{len(inputs.x)} {self.width}"]:
+        """(B, F) → (B, width)."""
         x = jnp.asarray(inputs.x, jnp.float32)
         if self.frequencies:
             # Always in float32: a phase of many turns has no significant digit in bfloat16.

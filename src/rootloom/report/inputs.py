@@ -82,7 +82,7 @@ class DatasetSummary:
 
 @dataclass(frozen=True)
 class OtherDataset:
-    """A dataset beside the nominal one.
+    """A dataset other than the nominal one.
 
     name: as the experiment names it. dataset: without definitions that are the nominal one's.
     evaluations: one a method; none where it is only scored. friends: folder of its friend trees.
@@ -126,7 +126,7 @@ class History:
 class ReportInputs:
     """Everything on the page.
 
-    evaluations, dataset, images: of the dataset that trains; others: the experiment's other ones.
+    evaluations, dataset, images: of the nominal dataset; others: all other datasets.
     provenance: heading → anything that JSON can hold. other_versions: packages that results were
     made with in another version than the page, with these results.
     """
@@ -143,7 +143,7 @@ class ReportInputs:
     others: Sequence[OtherDataset] = ()
 
     def datasets(self) -> list[DatasetSummary]:
-        """All of them, the one that trains first."""
+        """Summaries of all datasets, the nominal one first."""
         nominal = [self.dataset] if self.dataset else []
         return [*nominal, *(other.dataset for other in self.others)]
 

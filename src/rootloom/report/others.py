@@ -1,4 +1,4 @@
-"""What a page shows of datasets beside the one that trains."""
+"""Parts of the page on datasets other than the nominal one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rootloom.report.theme import with_ids_of
 
 @dataclass(frozen=True)
 class Part:
-    """One of them as markup. chapter: its figures and tables; None of one that is only scored.
+    """A dataset as markup. chapter: its plots and tables; None if it is only scored.
 
     about: its rows, weights and files.
     """
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The methods' metrics on each dataset. groups: title, then a line a method with its cells.
+    """Metrics of the methods on each dataset. groups: title, then a row for each method.
 
     reasons: why metrics have no error.
     """
@@ -47,7 +47,7 @@ class SideBySide:
 def parts(
     environment: Environment, inputs: ReportInputs, chapters: Mapping[str, Chapter]
 ) -> list[Part]:
-    """Each of the other datasets. chapters: by name, of those that are evaluated."""
+    """The parts of all other datasets. chapters: by name, for those that are evaluated."""
     nominal = inputs.dataset.name if inputs.dataset else ""
     return [_part(environment, other, nominal, chapters.get(other.name)) for other in inputs.others]
 
@@ -55,7 +55,7 @@ def parts(
 def side_by_side(
     inputs: ReportInputs, chapter: Chapter, lines: Mapping[str, Line]
 ) -> SideBySide | None:
-    """Metrics of all evaluated datasets; None where there is one."""
+    """Metrics of all evaluated datasets; None if there is only one."""
     named = {inputs.dataset.name if inputs.dataset else "": inputs.evaluations}
     named |= {other.dataset.name: other.evaluations for other in inputs.others if other.evaluations}
     if len(named) == 1:
@@ -100,7 +100,7 @@ def _part(
 
 
 def _inside(name: str, markup: str, *, by: int = 0) -> Markup:
-    """Markup with ids of its own, as a part of the page: headings below its first are one lower.
+    """Markup as a part of the page: ids get a prefix, headings below the first are one lower.
 
     by: how much lower all of them are.
     """

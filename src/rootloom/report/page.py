@@ -59,7 +59,7 @@ def render(
     chapter: Chapter,
     chapters: Mapping[str, Chapter],
 ) -> str:
-    """The page as HTML text. chapters: of other datasets than the one that trains, by name."""
+    """The page as HTML text. chapters: of datasets other than the nominal one, by name."""
     folder = resources.files("rootloom.report")
     environment = Environment(
         loader=PackageLoader("rootloom", "report"),

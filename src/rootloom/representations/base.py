@@ -61,24 +61,24 @@ class Panel:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A quantity by its name, as metrics have it, and its unit; "" where it has none."""
+    """A quantity: its name, as in metrics, and its unit; "" if it has none."""
 
     name: str
     unit: str = ""
 
     @property
     def label(self) -> str:
-        """As axes have it: "mass / GeV"."""
+        """Label of an axis: "mass / GeV"."""
         return f"{self.name} / {self.unit}" if self.unit else self.name
 
 
 @dataclass(frozen=True)
 class Condition(Quantity):
-    """A number that is given to a generator, which then makes an example to it.
+    """A number for which a generator makes an example, such as the energy of a particle.
 
-    sample, column: where among the values of `sample` it is, whose extremes in the training split
-    are the range that a generator has learnt; "": that is not known. positive: whether only
-    numbers above 0 make sense.
+    sample, column: its position among the values of `sample`, whose minimum and maximum in the
+    training split are the range that a generator has learnt; "": the range is unknown. positive:
+    whether only numbers above 0 are valid.
     """
 
     sample: str = ""
@@ -88,9 +88,9 @@ class Condition(Quantity):
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How examples are made like those of the test split: the `generation:` of an experiment.
+    """Options for generating examples like those of the test split: `generation:` of an experiment.
 
-    seed: of the random numbers that they are made of.
+    seed: of the random numbers of the generator.
     """
 
     seed: int = 1
@@ -115,10 +115,10 @@ class Representation(ABC):
     turns: whether `turned` may turn inputs.
     drawn: whether its rows have images, which `panels` describes and `draw` makes.
 
-    Its inputs may be what a generator makes:
-    generated: whether they may. noun: what one of them is called, in the singular: "shower".
-    expressed: whether the expressions of a dataset read what `decode` writes; its variables then
-    describe generated examples like those of the dataset. generation: the class of the options of
+    For generators:
+    generated: whether its inputs can be generated. noun: word for one of them: "shower".
+    expressed: whether the expressions of a dataset can read what `decode` writes; variables of the
+    dataset are then computed for generated examples too. generation: the class of the options of
     `decode`, whose fields are `generation:` of an experiment.
     """
 
@@ -205,71 +205,71 @@ class Representation(ABC):
     # -- what generators make -----------------------------------------------------------------
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What generators are told of an example that they are to make; by default nothing."""
+        """Numbers for which a generator makes an example; by default none."""
         return ()
 
     def condition(self, inputs: Any) -> Any:
-        """The numbers of `conditions` that inputs (B, …) were made to, (B, K) float32.
+        """The values of `conditions` of inputs (B, …), (B, K) float32.
 
-        inputs: as `collate` makes them, of NumPy or of JAX.
+        inputs: as `collate` makes them, arrays of NumPy or JAX.
         """
         leaf = _leaves(inputs)[0]
         return leaf.reshape(leaf.shape[0], -1)[:, :0]
 
     @asked_if("generated")
     def restore(self, inputs: Any, statistics: Mapping[str, MomentsLike]) -> Any:
-        """The inverse of `normalise`: inputs as `collate` makes them, in their units."""
+        """The inverse of `normalise`: inputs as `collate` makes them, in physical units."""
         raise NotImplementedError
 
     @asked_if("generated")
     def decode(self, inputs: Any, options: Any) -> Rows:
-        """Inputs (B, …) of NumPy, as `collate` makes them, as B entries of a tree.
+        """B entries of a tree from inputs (B, …), NumPy arrays as `collate` makes them.
 
-        options: of the class `generation`.
+        options: an object of the class `generation`.
         """
         raise NotImplementedError
 
     def read_back(self, reader: RowReader) -> tuple[RowReader, tuple[str, ...]]:
-        """How to read what `decode` wrote: a reader, and the columns of it that `recode` takes.
+        """A reader for files that `decode` wrote, and its columns that `recode` needs.
 
-        reader: the dataset's, which by default reads it. One of another kind has its tree and its
-        classes.
+        reader: that of the dataset, which is used by default. Another reader must have the same
+        tree and classes.
         """
         objects = {name: tuple(columns) for name, columns in reader.objects.items()}
         return reader, self.needs(tuple(reader.variables), objects)
 
     def recode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
-        """Shard columns of rows that `decode` wrote; by default what `encode` makes of them."""
+        """Shard columns of rows that `decode` wrote; by default those of `encode`."""
         return self.encode(columns)
 
     @asked_if("generated")
     def flat(self, inputs: Any) -> np.ndarray:
-        """What a classifier sees of inputs (B, …) beside their condition, (B, C) float32."""
+        """Inputs (B, …) as (B, C) float32, for classifiers that also see the condition."""
         raise NotImplementedError
 
     @asked_if("generated", "drawn")
     def images(self, flat: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The images of what `flat` makes, (n, C): (n, H, W) a panel; means of some are theirs."""
+        """Images (n, H, W) for each panel, from outputs (n, C) of `flat` or means of them."""
         raise NotImplementedError
 
     def observables(self) -> tuple[Quantity, ...]:
-        """Quantities by which generated examples are compared, beside those of the dataset."""
+        """Quantities that are compared, in addition to variables of the dataset."""
         return ()
 
     def observe(self, inputs: Any) -> np.ndarray:
-        """Those of inputs (B, …), as `collate` makes them: (B, F) float32, finite."""
+        """Values of `observables` for inputs (B, …), as `collate` makes them: (B, F) float32."""
         return np.empty((len(_leaves(inputs)[0]), 0), np.float32)
 
     def response(self, inputs: Any) -> np.ndarray | None:
-        """What inputs (B, …) show of the first of the `conditions`, (B,) float64, in its unit.
+        """The first of the `conditions` as measured from inputs (B, …): (B,) float64, in its unit.
 
-        None, the default: nothing that can be compared with it.
+        None, the default: it cannot be measured from the inputs.
         """
         return None
 
 
 def _leaves(inputs: Any) -> list[Any]:
-    """The arrays of inputs: an array, or NamedTuples of such."""
+    """The arrays of inputs, which are an array or nested NamedTuples of arrays."""
     return (
         [leaf for one in inputs for leaf in _leaves(one)] if isinstance(inputs, tuple) else [inputs]
     )

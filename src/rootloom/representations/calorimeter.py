@@ -39,7 +39,7 @@ _CELL, _VALUE, _ENERGY = "shower.cell", "shower.value", "shower.energy"
 
 @dataclass(frozen=True)
 class ShowerOptions(GenerationOptions):
-    """How showers are made and written. threshold: GeV; cells at or below it are left out."""
+    """Options for generating showers. threshold: GeV; cells at or below it are left out."""
 
     threshold: Annotated[float, Field(ge=0)] = 0.0
 
@@ -166,7 +166,7 @@ class CalorimeterCells(Representation):
         return self.images(self._dense(columns, rows, len(rows)))
 
     def images(self, flat: np.ndarray) -> tuple[np.ndarray, ...]:
-        """(n, ny, nx) a layer, of cells (n, cells)."""
+        """Images (n, ny, nx) of each layer from cells (n, cells)."""
         first = np.cumsum([nx * ny for nx, ny in self.layers])[:-1]
         parts = zip(np.split(flat, first, axis=1), self.layers, strict=True)
         return tuple(part.reshape(-1, nx, ny).swapaxes(1, 2) for part, (nx, ny) in parts)
@@ -177,11 +177,11 @@ class CalorimeterCells(Representation):
         return Panel(shape, (-half, half, -half, half), "x / mm", "y / mm", quantity, title)
 
     def normalise(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
-        """As they are: what generates showers must make them in GeV."""
+        """Showers unchanged: generators must make them in GeV."""
         return inputs
 
     def restore(self, inputs: Shower, statistics: Mapping[str, MomentsLike]) -> Shower:
-        """As they are."""
+        """Showers unchanged, as in `normalise`."""
         return inputs
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -190,15 +190,15 @@ class CalorimeterCells(Representation):
         return (Condition(energy, "GeV", sample="energy", positive=True),)
 
     def condition(self, inputs: Shower) -> Any:
-        """The energy, (B, 1)."""
+        """The particle's energy, (B, 1)."""
         return inputs.energy[:, None]
 
     def decode(self, inputs: Shower, options: ShowerOptions) -> Rows:
-        """Showers as entries of a tree: what `encode` reads, in the embedded source's branches.
+        """Showers as entries of a tree with the branches of the embedded source, for `encode`.
 
-        Cells at or below the threshold, and never those below 0, are left out. x and y, where the
-        particle enters, are 0: nothing that is generated knows them. What leaked or stayed
-        invisible has no branch: it is the simulation's truth.
+        Cells at or below the threshold, and all below 0, are left out. x and y, the point where
+        the particle enters, are 0, because they are not generated. Leaked and invisible energy
+        have no branch: only a simulation knows them.
         """
         energy, cells = np.asarray(inputs.energy, np.float32), np.asarray(inputs.cells)
         middle = np.zeros(len(energy), np.float32)

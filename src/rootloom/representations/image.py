@@ -48,15 +48,15 @@ _QUANTITIES = {
     "charged_count": "charged constituents in a pixel",
 }
 _CHANNELS = tuple(_QUANTITIES)
-# Those that add up to momenta.
+# Channels whose pixels are momenta.
 _MOMENTA = ("pt", "charged_pt", "neutral_pt")
-# Shard columns, and the expressions that read them in what `decode` wrote.
+# Shard columns, and the expressions that read them from files of `decode`.
 _STORED = {"image": {"pixel": "pixel_id", "value": "pixel_value"}}
 
 
 @dataclass(frozen=True)
 class ImageOptions(GenerationOptions):
-    """How images are made and written. threshold: pixels at or below it are left out."""
+    """Options for generating images. threshold: pixels at or below it are left out."""
 
     threshold: Annotated[float, Field(ge=0)] = 0.0
 
@@ -217,7 +217,7 @@ class JetImage(Representation):
         return inputs._replace(x=scaled * occupied.astype(np.float32))
 
     def restore(self, inputs: Image, statistics: Mapping[str, MomentsLike]) -> Image:
-        """Intensities again; an image that is 0 everywhere is an empty one."""
+        """Intensities before normalisation; an image that is 0 everywhere is an empty one."""
         if self.scale == "none":
             return inputs
         mean, divisor = self._scales(statistics)
@@ -227,7 +227,7 @@ class JetImage(Representation):
         return inputs._replace(x=(inputs.x * divisor + mean) * occupied.astype(np.float32))
 
     def decode(self, inputs: Image, options: ImageOptions) -> Rows:
-        """Images as lists of the pixels that are not empty: "pixel_id" and "pixel_value".
+        """Images as lists of non-empty pixels: "pixel_id" and "pixel_value".
 
         id: as `encode` numbers them. y, phi: of the pixel's centre about that of the image.
         channel: its number. Pixels at or below the threshold, and never those below 0, are left
@@ -245,7 +245,7 @@ class JetImage(Representation):
         return occupied_rows({}, kept, places, collection="pixel", quantity="value")
 
     def read_back(self, reader: RowReader) -> tuple[RowReader, tuple[str, ...]]:
-        """A reader of the pixels, which no dataset has."""
+        """A reader for the pixels, because the dataset's expressions do not read them."""
         names = tuple(f"{group}.{name}" for group, held in _STORED.items() for name in held)
         return RowReader(reader.tree, {}, _STORED, classes=reader.classes), names
 
@@ -259,15 +259,15 @@ class JetImage(Representation):
         return np.asarray(inputs.x, np.float32).reshape(len(inputs.x), self._size())
 
     def images(self, flat: np.ndarray) -> tuple[np.ndarray, ...]:
-        """(n, pixels, pixels) a channel."""
+        """Images (n, pixels, pixels) of each channel."""
         shape = (len(flat), self.pixels, self.pixels, len(self.channels))
         return tuple(np.moveaxis(flat.reshape(shape), -1, 0))
 
     def observables(self) -> tuple[Quantity, ...]:
-        """Of each channel the sum of the pixels, and how many are not empty.
+        """For each channel the sum of the pixels and the number of pixels above 0.
 
-        Of momenta also pT and mass of the pixels as massless particles: in GeV or, where `norm`
-        sets the scale, in its units.
+        For channels of momenta also pT and mass of the pixels as massless particles: in GeV, or
+        without unit if images are scaled by `norm`.
         """
         unit = "GeV" if self.norm == "none" else ""
         found = []
@@ -280,7 +280,7 @@ class JetImage(Representation):
         return tuple(found)
 
     def observe(self, inputs: Image) -> np.ndarray:
-        """These, (B, F) float32."""
+        """Values of `observables`, (B, F) float32."""
         found = []
         for name, image in zip(self.channels, self.images(self.flat(inputs)), strict=True):
             found += [image.sum(axis=(1, 2), dtype=np.float64), (image > 0).sum(axis=(1, 2))]
@@ -289,7 +289,7 @@ class JetImage(Representation):
         return np.column_stack(found).astype(np.float32)
 
     def _scales(self, statistics: Mapping[str, MomentsLike]) -> tuple[np.ndarray, np.ndarray]:
-        """What `normalise` subtracts where it does, and divides by; of every pixel or channel."""
+        """Means that `normalise` may subtract, and divisors, for each pixel or channel."""
         shape = (self.pixels, self.pixels, len(self.channels))
         mean = np.asarray(statistics["x"].mean, np.float64).reshape(shape)
         std = np.asarray(statistics["x"].std, np.float64).reshape(shape)

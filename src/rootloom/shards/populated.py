@@ -43,7 +43,7 @@ def require_populated(
 def require_tested(
     statistics: Statistics, *, dataset: str, weighting: Weighting, by_class: bool = True
 ) -> None:
-    """Refuse statistics of a dataset that does not train by which no evaluation could end.
+    """Refuse statistics of an evaluated dataset without the rows that an evaluation needs.
 
     by_class: as of `require_populated`. Raises DataError for a test split without rows, or where a
     class has none or event weights that sum to zero or less.
@@ -52,7 +52,7 @@ def require_tested(
         counts = zip(SPLITS, statistics.rows.sum(axis=1).tolist(), strict=True)
         raise DataError(
             f"dataset '{dataset}'",
-            expected="rows of its classes in the split 'test', which figures are about",
+            expected="rows of its classes in the split 'test', which is evaluated",
             found=", ".join(f"{count} in '{split}'" for split, count in counts)
             + _unclaimed(statistics),
             fix="splits: {train: 0, validation: 0, test: 1} evaluates all rows; else loosen "

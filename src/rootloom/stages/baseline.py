@@ -1,4 +1,4 @@
-"""Fit a baseline to the training split and score the rows of a dataset that it is asked for."""
+"""Fit a baseline to the training split and score the rows of a dataset."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Section(Predicted):
 
 
 def describe(plan: Planning, dataset: str, method: str) -> Description:
-    """A baseline has one member, which is fitted and scores a dataset in one job.
+    """The fit of a baseline and its scores for a dataset, in one job.
 
-    For another dataset it is fitted again, to the same rows: what it learns is not stored.
+    For another dataset the fit to the same rows is repeated, because fits are not stored.
     """
     baseline, nominal = plan.request.experiment.baselines[method], plan.datasets.nominal.name
     section = Section(
@@ -58,7 +58,7 @@ def run(
 ) -> None:
     """Fit a baseline to the training split of one dataset and score rows of that or another one.
 
-    training_shards, training_statistics: of the former; shards, statistics: of the latter.
+    training_shards, training_statistics: of the fit; shards, statistics: of the scored dataset.
     outputs: with a path for each split, and for the rows of no class, as attributes. Each file has
     all rows of its split.
     """
@@ -82,7 +82,7 @@ def run(
     seconds = time.perf_counter() - started
     print(f"{section.method}: fitted to {learned.rows} rows in {seconds:.1f} s")
     for split in GROUPS:
-        # All rows of what has no truth: which ones figures need says nothing of them.
+        # Without truth all rows are scored, also those that no metric needs.
         asked = split in learned.splits or section.role == "score"
         header = header_of(
             job,

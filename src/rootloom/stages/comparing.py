@@ -1,4 +1,4 @@
-"""Examples of shards and of ROOT files as samples to compare."""
+"""Samples of real and generated examples, from shards and from ROOT files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rootloom.shards.weights import EventWeights
 from rootloom.stages.shared import Compared
 from rootloom.types import Column
 
-# Examples whose inputs are laid out at a time.
+# Number of examples whose inputs are in memory at a time.
 _BLOCK = 2_000
 
 
@@ -38,11 +38,11 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is taken of each example, and of how many.
+    """The quantities that are read for each example, and the number of examples.
 
-    variables: of the dataset, beside the representation's observables. features: those of both
-    that are compared; None: all. rows: at most so many examples, drawn by `seed`. representation:
-    lays out the inputs and says to which condition they were made.
+    variables: of the dataset, in addition to observables of the representation. features: those of
+    both that are compared; None: all. rows: at most so many examples, drawn with `seed`.
+    representation: makes the inputs and gives their condition.
     """
 
     representation: Representation
@@ -53,13 +53,13 @@ class Sampling:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the features: variables first, then observables, unless they are chosen."""
+        """Names of the features: those chosen, else variables, then observables."""
         own = (one.name for one in self.representation.observables())
         return (*self.variables, *own) if self.features is None else self.features
 
 
 def sampling_of(section: Compared, evaluator: Comparator) -> Sampling:
-    """What an evaluator is given of each example."""
+    """The sampling for an evaluator."""
     return Sampling(
         representation_of(section.representation),
         tuple(section.features),
@@ -75,9 +75,9 @@ def stored_examples(
     sampling: Sampling,
     events: EventWeights,
 ) -> Samples:
-    """Those of a split of shards, which carry the variables beside the inputs.
+    """Examples of a split of shards, which also have the variables.
 
-    events: makes their event weights.
+    events: computes their event weights.
     """
     return _samples(_stored(shards, split, sampling, events), sampling, f"the {split} split")
 
@@ -89,10 +89,10 @@ def written_examples(
     sampling: Sampling,
     weight: np.ndarray | None = None,
 ) -> Samples:
-    """Those of a ROOT file, whose rows are of class `file_class` where files decide.
+    """Examples of a ROOT file, of class `file_class` if files decide the class.
 
     reader: the dataset's. weight: (N,) of the file's entries; None: the reader's.
-    Raises DataError when the file has another number of entries.
+    Raises DataError if the file has another number of entries.
     """
     return _samples(_written(str(path), reader, file_class, sampling, weight), sampling, str(path))
 
@@ -100,7 +100,7 @@ def written_examples(
 def stored_weights(shards: Sequence[str | Path], split: str, events: EventWeights) -> np.ndarray:
     """Event weights (N,) of a split, in the order of `conditions_of_split`.
 
-    events: makes them.
+    events: computes them.
     """
     found = [np.empty(0, np.float32)]
     for path in shards:
@@ -134,7 +134,7 @@ def _written(
     if weight is not None and len(weight) != entries:
         raise DataError(
             path,
-            expected=f"{len(weight)} {noun}s, one for each row they are made like",
+            expected=f"{len(weight)} {noun}s, one for each real row",
             found=str(entries),
             fix="generate them again",
         )
@@ -166,8 +166,8 @@ def _samples(blocks: Iterable[Block], sampling: Sampling, where: str) -> Samples
 def _sample(block: Block, sampling: Sampling) -> Sample:
     """Condition, features, flat inputs and response of each row, as fields of one array (R,).
 
-    But for the response in single precision, in which shards keep what they keep: a classifier
-    would see the digits of real and generated examples differ.
+    All but the response are in single precision, like shards: otherwise a classifier would see the
+    difference in the digits of real and generated examples.
     """
     representation, rows = sampling.representation, np.arange(len(block.weight))
     inputs = representation.collate(block.columns, rows, len(rows))
@@ -187,7 +187,7 @@ def _sample(block: Block, sampling: Sampling) -> Sample:
 
 
 def _features(block: Block, inputs: object, sampling: Sampling) -> np.ndarray:
-    """(R, F) float32, in the order of the names."""
+    """Features (R, F) float32, in the order of the names."""
     observed = sampling.representation.observe(inputs).T
     own = (one.name for one in sampling.representation.observables())
     known = {name: np.asarray(block.variables[name], np.float32) for name in sampling.variables}

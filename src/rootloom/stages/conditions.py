@@ -1,4 +1,4 @@
-"""What examples are made to: conditions drawn evenly, of a file, or of the rows of a split."""
+"""Conditions of generated examples: uniform, from a file, or from the rows of a split."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.header import inspect, trees
 from rootloom.stages.networks import PREDICT_ROWS
 
-# Conditions that are drawn at a time.
+# Number of conditions drawn at a time.
 _BLOCK = 1_000
-# Share of the training's range that a condition may lie outside of it without a word: the ends of a
-# range are not among its sample.
+# Conditions outside the training's range by less than this share of it give no note, because a
+# sample does not reach the ends of its range.
 _SLACK = 0.01
 
 
 class Conditions(NamedTuple):
-    """Of the examples that are wanted: how many, and blocks of their conditions, (n, K).
+    """Number of examples to generate, and blocks of their conditions, (n, K).
 
-    origin: where they are from, for the provenance.
+    origin: where the conditions are from, for the provenance.
     """
 
     rows: int
@@ -41,13 +41,14 @@ def even_conditions(
     rows: int | None,
     seed: int,
 ) -> Conditions:
-    """Evenly distributed ones in these ranges, by name, or by default in those of the training.
+    """Uniform conditions in `ranges`, by name; default: in those of the training.
 
-    trained: (K, 2), these. Raises ConfigError without `rows`, and for a range that is none.
+    trained: (K, 2), ranges of the training. Raises ConfigError without `rows` and for an invalid
+    range.
     """
     noun, known = representation.noun, representation.conditions()
     if rows is None:
-        raise ConfigError("generate: rows", expected=f"how many {noun}s to make", found="nothing")
+        raise ConfigError("generate: rows", expected=f"the number of {noun}s", found="nothing")
     _require_known(ranges, known, noun)
     learnt = zip(known, trained, strict=True)
     chosen = [_checked(one, *ranges.get(one.name, tuple(ends))) for one, ends in learnt]
@@ -68,9 +69,9 @@ def _require_known(named: Iterable[str], known: Sequence[Condition], noun: str) 
         if name not in names:
             raise ConfigError(
                 f"generate: {name}",
-                expected=f"what this model makes {noun}s to: {', '.join(names) or 'nothing'}",
+                expected=f"a condition of the model's {noun}s: {', '.join(names) or 'it has none'}",
                 found=f"'{name}'",
-                fix=nearest(name, names) if names else f"leave out --{name}: {noun}s follow chance",
+                fix=nearest(name, names) if names else f"leave out --{name}",
             )
 
 
@@ -87,7 +88,7 @@ def _checked(condition: Condition, low: float, high: float) -> tuple[float, floa
 
 
 def place_of(text: str) -> tuple[str, str | None]:
-    """File and expressions, if there are any, of "FILE.root:EXPRESSION"."""
+    """Split "FILE.root:EXPRESSION" into file and expressions (None if not given)."""
     file, found, expression = text.partition(".root:")
     return (f"{file}.root", expression) if found else (text, None)
 
@@ -95,10 +96,10 @@ def place_of(text: str) -> tuple[str, str | None]:
 def conditions_of_file(
     representation: Representation, place: str, rows: int | None = None
 ) -> Conditions:
-    """Those of the entries of the only tree in a ROOT file, in their order.
+    """Conditions of the entries of the only tree in a ROOT file, in their order.
 
-    place: "FILE.root:EXPRESSION", of branches; of several conditions one each, with a ";" between
-    them; without it, they have their own names. rows: of the first entries; None: of all.
+    place: "FILE.root:EXPRESSION", an expression of branches, or one for each condition with ";"
+    between them; default: the names of the conditions. rows: of the first entries; None: of all.
     Raises InputError for a file with another number of trees, fewer entries, or without a branch,
     ConfigError for another number of expressions.
     """
@@ -108,7 +109,7 @@ def conditions_of_file(
     if len(expressions) != len(known):
         raise ConfigError(
             f"generate: {place}",
-            expected=f"{len(known)} expressions, of {', '.join(known) or 'nothing'}",
+            expected=f"{len(known)} expressions, for {', '.join(known) or 'no condition'}",
             found=str(len(expressions)),
         )
     found = trees(url)
@@ -136,13 +137,13 @@ def conditions_of_file(
 def conditions_of_split(
     shards: Sequence[str], representation: Representation, split: str
 ) -> Conditions:
-    """Those of a split's rows, in the order of the shards."""
+    """Conditions of a split's rows, in the order of the shards."""
     loader = Loader(shards, representation, split, PREDICT_ROWS, shuffle=False, cache_bytes=0)
 
     def blocks() -> Iterator[np.ndarray]:
         left = loader.rows
         for batch in loader.epoch(0):
-            # Of one device, whose axis leads.
+            # The leading axis is that of one device.
             inputs = _first_device(batch.inputs)
             condition = np.asarray(representation.condition(inputs))[:left]
             left -= len(condition)
@@ -158,9 +159,9 @@ def _first_device(inputs: Any) -> Any:
 def watched(
     blocks: Iterable[np.ndarray], representation: Representation, trained: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """The same conditions. Raises DataError for one that makes no sense, notes unusual ones.
+    """Yield `blocks`; raise DataError for an invalid condition, print a note on unusual ones.
 
-    trained: lowest and highest value of each that a model has learnt from, (K, 2).
+    trained: lowest and highest value of each condition in the training, (K, 2).
     """
     known, row = representation.conditions(), 0
     told: set[str] = set()
@@ -195,7 +196,7 @@ def _is_outside(values: np.ndarray, low: float, high: float) -> bool:
 def _note(condition: Condition, values: np.ndarray, low: float, high: float) -> None:
     unit = f" {condition.unit}" if condition.unit else ""
     print(
-        f"note: {condition.name} from {values.min():g} to {values.max():g}{unit} is asked for; the "
-        f"model has learnt from {low:g} to {high:g}{unit}",
+        f"note: requested {condition.name} from {values.min():g} to {values.max():g}{unit}; "
+        f"the model has learnt from {low:g} to {high:g}{unit}",
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""Metrics of one method over its members: of their predictions, or of the examples they made."""
+"""Metrics of one method over its members, from their predictions or generated examples."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rootloom.stages.shared import applied_of, class_of
 from rootloom.system import provenance
 from rootloom.system.atomic import of_result
 
-# What reads and judges what an evaluation `judges`: loaded by name, so that an edit of one makes no
-# figures of the other anew.
+# Functions for what an evaluation `judges`; loaded by name, so that an edit of one does not run
+# evaluations of the other kind again.
 _READERS = {
     "predictions": "rootloom.stages.judging:judge_predictions",
     "examples": "rootloom.stages.judging:judge_examples",
@@ -26,10 +26,10 @@ _READERS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """evaluation: kind and fields of its class. judge: what makes figures, "module:function".
+    """evaluation: kind and fields of its class. judge: computes the metrics, "module:function".
 
-    samples: where real rows are the reference, how they and those of the results are read: fields
-    of `judging.Samples`; else None.
+    samples: for a comparison with real rows, how these and the generated ones are read: fields of
+    `judging.Samples`; else None.
     """
 
     dataset: str
@@ -40,7 +40,7 @@ class Section:
 
 
 def describe(plan: Planning, dataset: str, method: str) -> Description:
-    """The evaluation of a method on a dataset, by what its members made and by the reference."""
+    """The evaluation of a method on a dataset, from outputs of its members and the floor."""
     request = plan.request
     evaluation = request.library.evaluation(request.experiment)
     section = Section(
@@ -73,21 +73,21 @@ def _samples(plan: Planning, data: Data, method: str) -> Fields:
 
 
 def _reader(data: Data, representation: Fields) -> Fields:
-    """Without what generators need not write: an event's split and its name.
+    """The dataset's reader without columns that generators do not write: split and identity.
 
-    Nor its weight: a row counts as the one to whose condition it was made.
+    Nor the weight: an example has that of the row with the same condition.
     """
     without: Fields = {"splits": {}, "weight": None, "training_weight": None, "identity": []}
     return {**data.reader(representation), **without, "friends": {}}
 
 
 class Paths(TypedDict):
-    """What is judged. results: files of the members, of predictions or of examples.
+    """Files of an evaluation. results: predictions or examples of the members.
 
-    held_out: predictions for the training split of members that each left a fold of it out. Where
-    real rows are the reference: floor, the file that says how they compare with other ones; models,
-    of the members; manifests, of the shards with these rows, and files, how many these are of;
-    statistics, with the sums by which samples are scaled to their cross sections. Else empty.
+    held_out: predictions for the training split of members that each left out a fold of it. For a
+    comparison with real rows: floor, the comparison of real rows with real ones; models of the
+    members; manifests of the shards with the real rows, and files, their number of files;
+    statistics, with the sums for scaling samples to their cross sections. Else empty.
     """
 
     results: Sequence[str]

@@ -1,4 +1,4 @@
-"""Metrics of real examples beside real ones, for all methods with their representation."""
+"""Metrics of real examples compared with real ones, once per representation."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rootloom.types import SPLITS
 
 @dataclass(frozen=True, kw_only=True)
 class Section(Compared):
-    """A comparison of real examples alone."""
+    """Comparison of real examples with real ones."""
 
 
 def describe(plan: Planning, dataset: str, representation: str) -> Description:
-    """Real examples of a representation, compared once for all methods."""
+    """The comparison of real examples of a representation, once for all methods."""
     section = Section(**vars(compared(plan, dataset, representation)))
     statistics = plan.fingerprint("statistics", dataset=dataset, representation=representation)
     return Description(section, code=code_of(section), upstream=[statistics])
 
 
 def compared(plan: Planning, dataset: str, representation: str) -> Compared:
-    """The same whatever real examples are compared with."""
+    """Fields for comparing examples of a dataset."""
     request, data = plan.request, plan.data(dataset)
     return Compared(
         representation=request.representation(representation),
@@ -37,7 +37,7 @@ def compared(plan: Planning, dataset: str, representation: str) -> Compared:
 
 
 def code_of(section: Compared) -> list[str]:
-    """What such comparisons execute beside `run`."""
+    """Classes that comparisons execute in addition to `run`."""
     return [
         class_of("evaluations", section.evaluation),
         class_of("representations", section.representation),
@@ -45,9 +45,9 @@ def code_of(section: Compared) -> list[str]:
 
 
 def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:
-    """Compare real examples of the test split with as many of the training split.
+    """Compare real examples of the test split with equally many of the training split.
 
-    statistics: hold the sums by which samples are scaled to their cross sections.
+    statistics: have the sums for scaling samples to their cross sections.
     """
     from rootloom.evaluation.results import write_result
     from rootloom.shards.statistics import Statistics

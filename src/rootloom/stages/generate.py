@@ -1,4 +1,4 @@
-"""Make new examples with a trained generator."""
+"""Generate examples with a trained generator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rootloom.types import SPLITS
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """tree: name of the one that is written. options: of making and writing examples."""
+    """tree: name of the tree that is written. options: of generating and writing examples."""
 
     experiment: str
     dataset: str
@@ -48,7 +48,7 @@ def describe(plan: Planning, dataset: str, method: str, member: str) -> Descript
 
 
 def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
-    """Make an example like each of the test split's, at the same conditions, in their order."""
+    """Generate an example for each row of the test split, with its condition, in the same order."""
     from rootloom.training.devices import configure
 
     section = Section(**job["section"])

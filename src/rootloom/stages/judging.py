@@ -1,6 +1,6 @@
-"""What is evaluated, read and judged: predictions of rows, or examples beside real ones.
+"""Evaluation of predictions, or of generated examples and real ones.
 
-Each imports what it needs where it runs: predictions need neither JAX nor ROOT.
+Each function imports what it needs: for predictions neither JAX nor ROOT.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Samples(Compared):
 
 
 def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> Evaluation:
-    """Figures of a method from prediction files of its members."""
+    """Metrics of a method from the prediction files of its members."""
     from rootloom.evaluation.evaluate import evaluate
     from rootloom.evaluation.predictions import require_named_split
 
@@ -40,7 +40,7 @@ def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> E
 
 
 def judge_examples(section: Section, evaluator: Comparator, paths: Paths) -> Evaluation:
-    """Figures of a method from the examples that its members made, beside real ones."""
+    """Metrics of a method from the examples that its members made, and real ones."""
     from rootloom.evaluation.results import Evaluation, read_floor
     from rootloom.rootio.section import reader_of
     from rootloom.shards.manifest import all_shards
@@ -60,7 +60,7 @@ def judge_examples(section: Section, evaluator: Comparator, paths: Paths) -> Eva
     events = events_of(samples, Statistics.read(statistics))
     real = stored_examples(shards, test, sampling, events)
     (label,) = samples.classes
-    # A generated example stands for the row to whose condition it was made, and counts as much.
+    # A generated example has the weight of the row with the same condition.
     weight = stored_weights(shards, test, events)
     made = [written_examples(path, reader, label, sampling, weight) for path in paths["results"]]
     metrics = [bundle.load(path).metrics for path in paths["models"]]

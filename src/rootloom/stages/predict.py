@@ -14,13 +14,13 @@ from rootloom.types import GROUPS, UNLABELLED
 
 @dataclass(frozen=True, kw_only=True)
 class Section(Predicted):
-    """A member and what it scores; the model says how it was trained."""
+    """A member and the dataset that it scores; its training is described in the model."""
 
     threads: int
 
 
 def describe(plan: Planning, dataset: str, method: str, member: str) -> Description:
-    """The predictions of one member for a dataset, by the training and by the dataset's sums."""
+    """The predictions of one member for a dataset, from its training and the dataset's sums."""
     threads = plan.request.experiment.threads
     section = Section(**vars(predicted(plan, dataset, method, int(member))), threads=threads)
     upstream = [
@@ -33,7 +33,8 @@ def describe(plan: Planning, dataset: str, method: str, member: str) -> Descript
 def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs: Any) -> None:
     """Score every row of a dataset with a trained model.
 
-    shards, statistics: of that dataset; the model knows the moments of what it was trained on.
+    shards, statistics: of that dataset; moments for the inputs are those of the training, in the
+    model.
     outputs: with a path for each split, and for the rows of no class, as attributes.
     """
     from rootloom.training.devices import configure

@@ -13,16 +13,16 @@ from rootloom.stages.shared import class_of
 from rootloom.system import provenance
 from rootloom.system.atomic import write_json
 
-# What a sample may have of its own and a reader of the report would want to know.
+# Keys of a sample that replace those of the dataset and are shown in the report.
 _SHOWN = {"define", "variables", "objects", "targets", "select"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetWords:
-    """What the page says of a dataset.
+    """Texts on a dataset for the page.
 
-    size: of a simulated one, else None. definitions, weights: what its file says of rows and their
-    quantities, and of weights. weighting: how event and training weights follow from that.
+    size: of a simulated one, else None. definitions: rows and their quantities; weights:
+    expressions of weights; both from its file. weighting: fields of `Weighting`.
     """
 
     dataset: str
@@ -35,7 +35,7 @@ class DatasetWords:
 
 @dataclass(frozen=True, kw_only=True)
 class OtherDataset(DatasetWords):
-    """One beside the nominal one. role: "evaluate" or "score". friends: folder of friend trees.
+    """A dataset other than the nominal one. role: "evaluate" or "score". friends: folder of trees.
 
     statistics: the representation whose statistics count its rows.
     """
@@ -47,9 +47,9 @@ class OtherDataset(DatasetWords):
 
 @dataclass(frozen=True, kw_only=True)
 class Section(DatasetWords):
-    """What the page says beside its results, the nominal dataset's own words among it.
+    """Texts for the page, among them those on the nominal dataset.
 
-    networks: member numbers by method. images: names of representations by what to call them.
+    networks: member numbers by method. images: names of representations by their titles.
     expected: published or earlier metrics to compare with. others: fields of `OtherDataset`.
     """
 
@@ -65,7 +65,7 @@ class Section(DatasetWords):
 
 
 def describe(plan: Planning) -> Description:
-    """The page, by the metrics of all methods and the surveys of what they read."""
+    """The page, from the metrics of all methods and the surveys of the nominal dataset."""
     request, experiment, nominal = plan.request, plan.request.experiment, plan.datasets.nominal
     others = [data for data in plan.datasets if not data.trains]
     section = Section(
@@ -91,13 +91,13 @@ def describe(plan: Planning) -> Description:
             for one in others
         ),
     ]
-    # A representation that can be drawn gives the axes of its images.
+    # The axes of images are defined by the representation.
     drawn = [class_of("representations", fields) for fields in section.representations.values()]
     return Description(section, code=drawn, upstream=upstream)
 
 
 def _evaluations(plan: Planning) -> list[str]:
-    """Fingerprints of what was found, dataset by dataset."""
+    """Fingerprints of the evaluations, dataset by dataset."""
     return [
         plan.fingerprint("evaluate", dataset=data.name, method=method)
         for data in plan.datasets.evaluated
@@ -127,7 +127,7 @@ def _other(plan: Planning, data: Data) -> OtherDataset:
 
 
 def _definitions(request: Request, data: Data) -> Fields:
-    """What the dataset's file says of rows and their quantities, for the reader of a report."""
+    """Rows and their quantities as defined in the dataset's file, for the report."""
     dataset = data.dataset
     return {
         "tree": dataset.tree,
@@ -153,13 +153,13 @@ def _definitions(request: Request, data: Data) -> Fields:
 
 
 def _inputs(request: Request, data: Data, representation: str) -> list[str]:
-    """Variables and collections that a representation itself is made of."""
+    """Variables and collections that a representation reads."""
     section = request.library.representation(representation)
     return [*data.variables_held(section), *request.objects_read(section)]
 
 
 def _weights_in_words(data: Data) -> Fields:
-    """What the dataset's file says of weights, for the reader of a report."""
+    """Weights as defined in the dataset's file, for the report."""
     dataset = data.dataset
     return {
         "event": dataset.weight,
@@ -188,7 +188,7 @@ def run(
     output: str,
     quarantined: str,
 ) -> None:
-    """The report page, its figures, and the list of files that were set aside.
+    """Write the report page, its plots, and the list of files that were set aside.
 
     evaluations: dataset by dataset, of all methods. statistics: of the nominal dataset in every
     representation, then of each other one. manifests: of all datasets.

@@ -1,4 +1,4 @@
-"""Generated examples as ROOT files: from a trained generator and conditions to a tree."""
+"""Generated examples as ROOT files, from a trained generator and conditions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from rootloom.tasks.base import Generator as GeneratorTask
 from rootloom.training import bundle
 from rootloom.training.generate import BATCH, Sampler, regrouped
 
-# Examples in a basket of the file, whatever the size of the batches.
+# Number of examples in a basket of the file, whatever the size of the batches.
 _BLOCK = 1_000
 
 
 class Generator(NamedTuple):
-    """A trained task that makes examples.
+    """A trained task that generates examples.
 
-    trained: lowest and highest value that it has seen of each condition, (K, 2).
+    trained: lowest and highest value of each condition in the training, (K, 2).
     """
 
     task: GeneratorTask
@@ -42,20 +42,20 @@ class Generator(NamedTuple):
 
     @property
     def representation(self) -> Representation:
-        """What it makes inputs of."""
+        """The representation of its examples."""
         return self.task.representation
 
     @property
     def noun(self) -> str:
-        """What one example is called."""
+        """Word for one example."""
         return self.representation.noun
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to make. options: of `decode`, with the seed, 0 … 2³² - 1.
+    """What to generate. options: of `decode`, with the seed, 0 … 2³² - 1.
 
-    tree: its name; None: the plural of what is made. batch: examples a device makes at a time.
+    tree: its name; None: the plural of `noun`. batch: examples per device at a time.
     Raises ConfigError.
     """
 
@@ -74,13 +74,13 @@ class Request:
 
 
 def load_generator(path: str | Path) -> Generator:
-    """The generator in a model bundle. Raises ConfigError for a model that makes no examples."""
+    """The generator in a model bundle. Raises ConfigError for a model of another task."""
     found = bundle.load(path)
     kind: Any = registry.resolve("tasks", found.task.get("kind", ""))
     if not issubclass(kind, GeneratorTask):
         raise ConfigError(
             f"model {path}",
-            expected="one whose task makes examples",
+            expected="one whose task generates examples",
             found=f"task '{found.task['kind']}', which yields {kind.yields}",
             fix="name a model.safetensors of an experiment with a generating task",
         )
@@ -91,7 +91,7 @@ def load_generator(path: str | Path) -> Generator:
 
 
 def _range(condition: Condition, moments: Mapping[str, Moments]) -> tuple[float, float]:
-    """What of a condition a model has learnt from; all numbers where nothing tells."""
+    """Range of a condition in the training; (-inf, inf) if it is unknown."""
     if not condition.sample:
         return -np.inf, np.inf
     require_known([condition.sample], moments, f"condition '{condition.name}'", "a sample")
@@ -100,7 +100,7 @@ def _range(condition: Condition, moments: Mapping[str, Moments]) -> tuple[float,
 
 
 def options_of(representation: Representation, given: Mapping[str, Any]) -> GenerationOptions:
-    """Options of making examples of a representation. Raises ConfigError for what it has not."""
+    """Options for generating a representation. Raises ConfigError for unknown ones."""
     known = [one.name for one in fields(representation.generation)]
     for name in given:
         if name not in known:
@@ -114,7 +114,7 @@ def options_of(representation: Representation, given: Mapping[str, Any]) -> Gene
 
 
 def notes_of(model: str | Path, generator: Generator, request: Request) -> dict[str, str]:
-    """The provenance of examples that no workflow asked for."""
+    """The provenance of examples that are generated outside a workflow."""
     section = {
         "classes": generator.bundle.classes,
         "condition": request.conditions.origin,
@@ -138,11 +138,11 @@ def write_examples(
 ) -> None:
     """Write one example for each condition, in order, to a TTree of a ROOT file, atomically.
 
-    The tree has the branches of the representation's `decode`. In memory there are a batch a device
+    The tree has the branches of the representation's `decode`. Memory holds a batch per device
     and a basket, whatever the number of examples. progress: called with (examples so far, all).
-    notes: texts stored beside the tree. Says once when conditions lie outside those of the
-    training. Raises DataError for conditions that make no sense, TrainingError for examples that
-    are not finite.
+    notes: texts stored beside the tree. Prints a note once if conditions are outside the range of
+    the training. Raises DataError for invalid conditions, TrainingError for examples that are not
+    finite.
     """
     seed, representation = request.options.seed, generator.representation
     sampler = Sampler(generator.task, generator.params, seed=seed, batch=request.batch)
@@ -161,6 +161,6 @@ def write_examples(
 def entries(
     examples: Iterable[Any], representation: Representation, options: GenerationOptions
 ) -> Iterator[Rows]:
-    """Examples in batches of any size as entries of a tree, a basket at a time."""
+    """Regroup examples in batches of any size as entries of a tree, a basket at a time."""
     for block in regrouped(examples, _BLOCK):
         yield representation.decode(block, options)

@@ -26,11 +26,11 @@ Scorer = Callable[[Mapping[str, Column], int], np.ndarray]
 
 @dataclass(frozen=True)
 class RowsToScore:
-    """What is told of a dataset's rows beside their scores: truth and weights.
+    """Truth and weights of a dataset's rows, for the prediction file.
 
-    truth: by label in the shards, the number of the class in the training; the last is that of
-    rows of no class. events: makes event weights, by which rows are evaluated. training: makes the
-    training weights that are kept beside them; None of a dataset that does not train.
+    truth: for each label in the shards, the number of the class in the training; the last is for
+    rows of no class. events: computes event weights. training: computes training weights; None for
+    a dataset that does not train.
     """
 
     truth: np.ndarray
@@ -39,12 +39,12 @@ class RowsToScore:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The shard columns that they are made of."""
+        """The shard columns that they are computed from."""
         return self.events.reads if self.training is None else self.training.reads
 
 
 def rows_to_score(section: Predicted, statistics: Statistics) -> RowsToScore:
-    """By the sums of all rows of the dataset that is scored."""
+    """Truth and weights, from the statistics of the scored dataset."""
     truth = np.array([*map(section.classes.index, section.labels), NO_CLASS], np.int32)
     if section.role != "train":
         events = Weighting.of_events(section.weighting).events(statistics.samples)
@@ -65,7 +65,7 @@ def write_predictions(
     """Score every row of a split or of no class, shard by shard; returns the number of rows.
 
     score: (shard columns, R) → (R, C) scores; called once a shard, in the shards' order. reads:
-    shard columns it needs beside `BASE`. told: what else is said of each row.
+    shard columns it needs beside `BASE`. told: truth and weights of the rows.
     """
     owners = [_owner(path) for path in shards]
     files = {key: number for number, key in enumerate(dict.fromkeys(owners))}

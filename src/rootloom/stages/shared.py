@@ -57,9 +57,9 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Predicted(Scored):
-    """What is scored of a dataset, whichever one it is.
+    """Scoring of a dataset in any role.
 
-    labels: its own classes, in the order of the labels in its shards. role: what it is for.
+    labels: its own classes, in the order of the labels in its shards. role: its role.
     """
 
     labels: list[str]
@@ -72,7 +72,7 @@ class Sharded:
 
     parts: shards of a file. readers: how rows are read, by sample. splits: shares drawn by the hash
     of the event. simulated: whether the workflow makes the files. step: entries read at a time.
-    auxiliary: variables and targets that shards carry beside the inputs.
+    auxiliary: variables and targets that shards have in addition to the inputs.
     """
 
     dataset: str
@@ -87,9 +87,9 @@ class Sharded:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """How examples are compared with real ones.
+    """Comparison of examples with real ones.
 
-    features: variables of the dataset that describe them. samples: normalisation of those with a
+    features: variables of the dataset that are compared. samples: normalisation of samples with a
     cross section.
     """
 
@@ -100,7 +100,7 @@ class Compared:
 
 
 def scored(plan: Planning, dataset: str, method: str, member: int) -> Scored:
-    """Of a member of a method, 0 of a baseline, on rows of a dataset."""
+    """Fields for scoring a dataset with a member of a method (0 for a baseline)."""
     request, nominal = plan.request, plan.datasets.nominal.dataset
     return Scored(
         experiment=request.name,
@@ -116,7 +116,7 @@ def scored(plan: Planning, dataset: str, method: str, member: int) -> Scored:
 
 
 def predicted(plan: Planning, dataset: str, method: str, member: int) -> Predicted:
-    """Of a member of a method, 0 of a baseline, and what is to be told of the dataset's rows."""
+    """Fields for the predictions of a member (0 for a baseline), with the dataset's labels."""
     data = plan.data(dataset)
     return Predicted(
         **vars(scored(plan, dataset, method, member)),
@@ -126,13 +126,13 @@ def predicted(plan: Planning, dataset: str, method: str, member: int) -> Predict
 
 
 def statistics_read(plan: Planning, dataset: str, method: str) -> str:
-    """Fingerprint of the statistics of what a method reads of a dataset."""
+    """Fingerprint of the statistics of a dataset, in the representation of a method."""
     representation = plan.request.representation_of(method)
     return plan.fingerprint("statistics", dataset=dataset, representation=representation)
 
 
 def applied_of(plan: Planning, dataset: str, method: str) -> list[str]:
-    """Fingerprints of what all members of a method made for a dataset."""
+    """Fingerprints of the outputs of all members of a method for a dataset."""
     named = {"dataset": dataset, "method": method}
     if method in plan.request.experiment.baselines:
         return [plan.fingerprint("baseline", **named)]

@@ -25,25 +25,25 @@ _SALT = 0x5EED
 
 @dataclass(frozen=True)
 class Adversarial(Generative):
-    """A generator against a discriminator, both in one step.
+    """A generator and a discriminator, trained in the same step.
 
-    model: an `AdversarialPair`. Of several logits the losses are summed.
+    model: an `AdversarialPair`. If it has several logits, their losses are summed.
 
-    condition_weight: of what the model says an example misses its condition by, in the generator's
-    loss; of showers the mean absolute difference, GeV, between generated and requested energy
-    (CaloGAN's 0.05). energy_weight: the same, under the name that it has in configurations of
-    showers; with it the other one does not count. relativistic: discriminators learn which example
-    of a pair with one condition is real (A. Jolicoeur-Martineau, arXiv:1807.00734), whose loss has
-    no minimum that leaves real examples out (Y. Huang et al., arXiv:2501.05441). penalty: γ
-    of γ/2 times the squared derivative of the logits by what the discriminator sees, which holds
-    that down and lets the two settle (L. Mescheder, A. Geiger, S. Nowozin, arXiv:1801.04406).
-    penalise: where the derivative is taken: at "real" examples (the penalty R1), or at "both", also
-    at generated ones (R1 + R2), as arXiv:2501.05441 asks for.
+    condition_weight: weight, in the generator's loss, of the distance of an example from its
+    condition; for showers this is the mean absolute difference between generated and requested
+    energy in GeV (CaloGAN: 0.05). energy_weight: older name of `condition_weight`; if given, it
+    replaces it. relativistic: discriminators learn which example of a pair with the same condition
+    is real (A. Jolicoeur-Martineau, arXiv:1807.00734); this loss has no minimum that leaves out
+    real examples (Y. Huang et al., arXiv:2501.05441). penalty: γ, for a term of γ/2 times the
+    squared derivative of the logits with respect to the discriminator's inputs, which makes the
+    training converge (L. Mescheder, A. Geiger, S. Nowozin, arXiv:1801.04406). penalise: where the
+    derivative is taken: at "real" examples (the penalty R1), or at "both" real and generated ones
+    (R1 + R2), as in arXiv:2501.05441.
     Raises ConfigError for values out of range.
 
-    The loss is L_D(stop_gradient(G)) + L_G(stop_gradient(D)): its gradient holds for each network
-    exactly what its own loss would give it. `groups` names the two, so that a training section can
-    give them different learning rates.
+    The loss is L_D(stop_gradient(G)) + L_G(stop_gradient(D)): its gradient for each network is
+    exactly that of the network's own loss. `groups` names the two networks, so that a training
+    section can give them different learning rates.
     """
 
     role: ClassVar[str] = AdversarialPair.role

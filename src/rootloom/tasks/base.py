@@ -1,4 +1,4 @@
-"""What a task is: the only things the training loop, prediction and export know of one."""
+"""The base classes of tasks: all that training loop, prediction and export know of a task."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ Params: TypeAlias = Mapping[str, Any]
 
 
 class Task(ABC):
-    """A model with what it learns from: its loss and its figures of merit.
+    """A model with its loss and its metrics; base of all tasks, through `Predictor` or `Generator`.
 
-    What every task derives from, by way of `Predictor` or `Generator`; one is a frozen dataclass.
-    Beside the fields of its configuration it has those that it is given:
-    model: that of a method. representation: whose inputs batches hold. statistics: moments of the
-    training split, by name; with the names of the classes or targets in a field called as `learns`.
+    A task is a frozen dataclass. Apart from the fields of its configuration it is given:
+    model: that of a method. representation: of the inputs in batches. statistics: moments of the
+    training split, by name; and the names of the classes or targets, in a field named by `learns`.
 
     learns: "classes" or "targets", what the dataset must declare.
     least: how many of them at least.
     most: how many of them at most; None: any number.
-    yields: what a trained model is applied for, "predictions" of rows that are there or new
-    "examples".
-    role: what it asks of its model, which names the same: "embedding" is one vector an example.
-    evaluation: the kind of evaluation of what it yields.
-    targets: those that `Batch.target` holds, none when it is the class.
+    yields: output of a trained model: "predictions" for given rows, or new "examples".
+    role: the kind of model that it needs, which has the same `role`: "embedding" is one vector per
+    example.
+    evaluation: the kind of evaluation of this output.
+    targets: those in `Batch.target`; none if that is the class.
     """
 
     learns: ClassVar[str]
@@ -57,14 +56,14 @@ class Task(ABC):
     ) -> tuple[Array, dict[str, Array]]:
         """Loss (B,) and metrics (B, …), all unweighted and for each example; `key` is the step's.
 
-        An example's values depend on its inputs, its id and the key, and where a model compares
-        examples, as minibatch discrimination does, on a group of consecutive ones, of which each
-        device holds whole ones. Never on the number of devices.
+        An example's values depend on its inputs, its id and the key. If a model compares examples,
+        as minibatch discrimination does, they also depend on the other examples of a group, and no
+        group is split between devices. They never depend on the number of devices.
         """
 
     @abstractmethod
     def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
-        """Figures of merit from the weighted means of the metrics over a data set.
+        """Values to log from the weighted means of the metrics over a dataset.
 
         Scalars are logged as numbers, matrices as images.
         """
@@ -79,7 +78,7 @@ class Task(ABC):
 
 
 class Predictor(Task):
-    """A task whose model says something of every row.
+    """A task whose model predicts something for every row.
 
     probability: whether its predictions are probabilities of the classes.
     """
@@ -97,22 +96,22 @@ class Predictor(Task):
 
 
 class Generator(Task):
-    """A task whose model makes new examples: inputs of its representation."""
+    """A task whose model generates new examples: inputs of its representation."""
 
     yields: ClassVar[str] = "examples"
 
     @abstractmethod
     def generate(self, params: Params, condition: Array, key: Array, identity: Array) -> Any:
-        """Inputs of B examples, as the representation's `collate` makes them, in its units.
+        """Inputs of B examples, as the representation's `collate` makes them, in physical units.
 
-        condition: (B, K) float32, the numbers of the representation's `conditions`; K may be 0.
+        condition: (B, K) float32, values of the representation's `conditions`; K may be 0.
         identity: (B, 2) uint32, as in `Batch.id`. An example is a function of its own condition,
-        its identity and the key: neither its company nor the number of devices changes it.
+        its identity and the key; other examples and the number of devices do not change it.
         """
 
 
 def require_role(task: Task) -> None:
-    """Refuse a model that does not read the task's representation, or cannot do its part."""
+    """Refuse a model for another representation than the task's, or of another role."""
     model, representation = task.model, task.representation
     if representation.kind not in model.consumes:
         raise ConfigError(

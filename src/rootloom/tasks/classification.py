@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Float32
 
 from rootloom.errors import ConfigError
 from rootloom.tasks.base import Params
@@ -51,7 +52,7 @@ class Classification(Supervised):
 
     def loss(
         self, params: Params, batch: Batch, key: Array, *, train: bool
-    ) -> tuple[Array, dict[str, Array]]:
+    ) -> tuple[Float32[Array, " B"], dict[str, Float32[Array, "B ..."]]]:
         """Cross entropy in nats, (B,); its metrics are what `summary` reads."""
         logits = self.apply(params, batch, key, train=train)
         if len(self.classes) == 2:

@@ -1,4 +1,4 @@
-"""Conditional flow matching: noise is carried to examples along straight paths."""
+"""Conditional flow matching: noise is transported to examples along straight paths."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from rootloom.tasks.base import Params
 from rootloom.tasks.generative import Generative
 from rootloom.types import Batch
 
-# Salts far apart: a salt and a position are added, and neighbours would share their numbers. The
-# fourth, `OWN_SALT`, is a model's.
+# Salts far apart: salt and position are added, so close salts would share random numbers. The
+# fourth, `OWN_SALT`, is for the model.
 _TIME = 3 << 28
 _NOISE = tuple(number << 28 for number in (1, 2, *range(5, 16)))  # of each field
 
@@ -30,13 +30,13 @@ _NOISE = tuple(number << 28 for number in (1, 2, *range(5, 16)))  # of each fiel
 class FlowMatching(Generative):
     """Velocity fields on the paths from noise to examples; see `docs/generators.md`.
 
-    model: `VelocityFields`. steps, solver: with which it generates. sigma: deviation of the noise
-    that is left at the end of a path.
+    model: `VelocityFields`. steps, solver: of the integration that generates examples. sigma:
+    standard deviation of the noise that remains at the end of a path.
 
     Y. Lipman et al., arXiv:2210.02747, equations 20-23: x_t = (1 - (1 - σ) t) x_0 + t x_1 from
     normal x_0 to data x_1 has the velocity x_1 - (1 - σ) x_0, whose mean given x_t the fields learn
-    from squared differences. Of several fields each is given where those before it end, and has a
-    loss and a group of parameters of its own. Raises ConfigError for values out of range.
+    from squared differences. Each field is conditioned on the ends of the fields before it, and has
+    its own loss and group of parameters. Raises ConfigError for values out of range.
     """
 
     role: ClassVar[str] = VelocityFields.role
@@ -85,7 +85,7 @@ class FlowMatching(Generative):
         return total, metrics
 
     def make(self, params: Params, condition: Array, seeds: Array) -> Any:
-        """Inputs, each from noise of its own."""
+        """Inputs, each from its own noise."""
         ends = self._carried(params, condition, seeds, len(self.model.fields))
         return self.model.inputs(condition, ends, self.scale)
 
@@ -115,7 +115,7 @@ class FlowMatching(Generative):
         return example_normal(seeds, _NOISE[number], (self.model.sizes[number],))
 
     def _carried(self, params: Params, condition: Array, seeds: Array, fields: int) -> list[Array]:
-        """Where the first of the fields carry noise to, (B, size) each."""
+        """Ends of the paths of the first fields from noise, (B, size) each."""
         ends: list[Array] = []
         for number, field in enumerate(self.model.fields[:fields]):
             given = self.model.given(field, condition, ends, self.scale)

@@ -1,4 +1,4 @@
-"""What tasks that make examples share: a condition, a model of any examples, its representation."""
+"""Base of tasks that generate examples of any representation that allows it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rootloom.types import Batch
 
 @dataclass(frozen=True)
 class Generative(Generator):
-    """A model that learns to make examples of one class; a task adds `make` and its loss.
+    """A task that learns to generate examples of one class; a subclass adds `make` and its loss.
 
-    model: says what its examples are. representation: one that may be generated. Raises ConfigError
-    for data sets of several classes and for a model or a representation that does not fit.
+    representation: one with `generated = True`. Raises ConfigError for datasets of several classes
+    and for a model or a representation that does not fit.
     """
 
     learns: ClassVar[str] = "classes"
@@ -42,29 +42,29 @@ class Generative(Generator):
             raise ConfigError(
                 f"representation {type(self.representation).__name__}",
                 expected="one whose inputs can be generated",
-                found="`generated` is not set",
+                found="one without `generated = True`",
             )
         if len(self.classes) != 1:
             raise ConfigError(
                 "classes",
-                expected=f"one, whose {self.representation.noun}s are learnt",
+                expected=f"one class of {self.representation.noun}s to learn",
                 found=str(list(self.classes)),
                 fix="a dataset with one class",
             )
-        # Refuses a model of other inputs than the representation's.
+        # This refuses a model for other inputs than those of the representation.
         _ = self.scale
 
     @property
     def scale(self) -> Any:
-        """How the model's networks see examples."""
+        """Scales of the inputs for the model's networks."""
         return self.model.scale(self.representation, self.statistics)
 
     @abstractmethod
     def make(self, params: Params, condition: Array, seeds: Array) -> Any:
-        """Inputs, normalised as a batch's are, to a condition (B, K); seeds: (B,) uint32."""
+        """Inputs for a condition (B, K), normalised like those of a batch; seeds: (B,) uint32."""
 
     def generate(self, params: Params, condition: Array, key: Array, identity: Array) -> Any:
-        """Inputs in their units, each from random numbers of its own."""
+        """Inputs in physical units, each from its own random numbers."""
         made = self.make(params, condition, example_seeds(key, identity))
         return self.representation.restore(made, self.statistics)
 
@@ -77,6 +77,6 @@ class Generative(Generator):
         return {name: jax.tree.map(lambda _, n=name: n, tree) for name, tree in params.items()}
 
     def _inputs(self, batch: Batch) -> tuple[Any, Array]:
-        """Normalised inputs, and the condition (B, K) that they were made to."""
+        """Normalised inputs, and their condition (B, K)."""
         inputs = self.representation.normalise(batch.inputs, self.statistics)
         return inputs, self.representation.condition(batch.inputs)

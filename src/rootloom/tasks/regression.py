@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float32
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.representations.turning import turned_back, turned_vectors
@@ -67,7 +68,7 @@ class Regression(Supervised):
 
     def loss(
         self, params: Params, batch: Batch, key: Array, *, train: bool
-    ) -> tuple[Array, dict[str, Array]]:
+    ) -> tuple[Float32[Array, " B"], dict[str, Float32[Array, "B ..."]]]:
         """Sum of the losses of all directions and numbers, (B,); metrics are what `summary` reads.
 
         Metrics: "angle_<direction>" in degrees, "square_<number>" in the target's units squared.

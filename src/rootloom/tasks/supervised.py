@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float32
 
 from rootloom.models.base import Model
 from rootloom.models.layers import EXAMPLE, example_seeds, random_bits
@@ -62,8 +63,10 @@ class Supervised(Predictor):
         params: Params = self._network.init(key, inputs, train=False)["params"]
         return params
 
-    def apply(self, params: Params, batch: Batch, key: Array, *, train: bool) -> Array:
-        """The head's numbers, (B, outputs), of inputs as the representation turns them."""
+    def apply(
+        self, params: Params, batch: Batch, key: Array, *, train: bool
+    ) -> Float32[Array, "{len(batch.weight)} {self.outputs}"]:
+        """The head's numbers of inputs as the representation turns them."""
         return self.applied(params, batch, key, train=train)[0]
 
     def applied(

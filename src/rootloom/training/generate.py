@@ -1,4 +1,4 @@
-"""New examples of a trained generator: any number, in batches of one size."""
+"""Generate any number of examples with a trained generator, in batches of one size."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rootloom.errors import TrainingError
 from rootloom.tasks.base import Generator
 from rootloom.training import parallel
 
-# Examples a device makes at a time: on one core more of them are no faster, and fewer are slower.
+# Examples per device at a time: on one core larger batches are no faster, smaller ones slower.
 BATCH = 256
 
 
 class Sampler:
-    """Makes examples; compiled once, for batches of one size.
+    """Generates examples; compiled once, for batches of one size.
 
     seed: 0 … 2³² - 1. batch: examples a device makes at a time. devices: how many; None: all. The
     example in row i is a function of its condition, the seed and i alone: to the last bit for one
@@ -76,7 +76,7 @@ class Sampler:
         )
 
     def _read_back(self, made: Any, condition: np.ndarray) -> Any:
-        """Inputs of as many examples as there are conditions; refuses what is not finite."""
+        """Inputs of one example for each condition. Raises TrainingError if they are not finite."""
 
         def read(leaf: jax.Array) -> np.ndarray:
             found = np.asarray(leaf)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jaxtyping import Float
 
 from rootloom.tasks.base import Params, Task
 from rootloom.training.parallel import total
@@ -104,7 +105,7 @@ def pick(rows: Batch, order: Array, number: Array) -> Batch:
     return picked
 
 
-def weighted_sums(weight: Array, values: dict[str, Array]) -> Sums:
+def weighted_sums(weight: Array, values: dict[str, Float[Array, "{len(weight)} ..."]]) -> Sums:
     """Σ|w| and Σw·value over the first axis; values of rows with weight 0 are ignored.
 
     Signed weights may cancel, so a mean is divided by Σ|w|, as in the objective.

@@ -1,4 +1,4 @@
-"""How alike generated and real examples are, after CaloChallenge (arXiv:2410.21611)."""
+"""Comparison of generated and real examples, after CaloChallenge (arXiv:2410.21611)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from rootloom.evaluation.generation.two_sample import classifier_auc
 from rootloom.evaluation.measurement import Estimate
 from rootloom.evaluation.roc import require_class
 
-# Of fewer, halves, batches and bins hold too few to say anything.
+# With fewer examples, halves, batches and bins have too few.
 LEAST = 50
 
 
 @dataclass(frozen=True)
 class FidelityOptions:
-    """How samples are compared.
+    """Options of the comparison.
 
     bins: of each feature's histogram; response_bins: of the condition that the response answers to;
     bootstrap: replicas behind the errors; seed: of them, of batches and of the classifiers;
@@ -51,7 +51,7 @@ class FidelityOptions:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A sample beside the real one.
+    """The comparison of a sample with the real one.
 
     metrics: by name, see `compare`; marginals: by feature; response: None where the samples have
     none; average: means of the flat inputs, (C,).
@@ -65,13 +65,13 @@ class Comparison:
 
 
 def compare(real: Samples, other: Samples, options: FidelityOptions) -> Comparison:
-    """All metrics of fidelity of a sample; the smaller, the better, and an AUC of 0.5 is ideal.
+    """All metrics of a sample: the smaller the better; an AUC of 0.5 is ideal.
 
     separation, wasserstein: means over the features, also one by one ("separation.depth");
     auc_high, auc_low: of classifiers that see the features or the inputs, and the condition;
     fpd, kpd: distances of the features; correlation: the largest difference of two coefficients;
-    response, resolution: how far mean and width of the response over the condition are off, where
-    there is one. Rows count by their event weights; classifiers learn from the absolute ones.
+    response, resolution: mean differences of mean and width of response over condition, if there is
+    a response. Rows count by their event weights; classifiers learn from the absolute ones.
     Raises DataError for too few rows, no positive sum of weights, and for features that are not
     finite.
     """
@@ -130,7 +130,7 @@ def _of_marginals(marginals: Mapping[str, Marginals]) -> dict[str, Estimate]:
     for metric in ("separation", "wasserstein"):
         single = {f"{metric}.{name}": getattr(m, metric) for name, m in marginals.items()}
         values, errors = np.array(list(single.values())).T
-        # Features of the same examples: their errors do not average down.
+        # The features are of the same examples, so their errors do not average out.
         metrics |= {metric: Estimate(float(values.mean()), float(errors.mean())), **single}
     return metrics
 
@@ -152,5 +152,5 @@ def _check(name: str, sample: Samples) -> None:
                 f"{what}: {quantity}",
                 expected="finite numbers",
                 found=f"{int((~np.isfinite(values)).sum())} that are not",
-                fix=f"look at its expression for {sample.noun}s in which nothing is",
+                fix=f"check its expression for empty {sample.noun}s",
             )

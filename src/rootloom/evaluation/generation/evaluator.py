@@ -1,4 +1,4 @@
-"""Generated examples judged: metrics of the samples that a method's members made."""
+"""Evaluation of generated examples: metrics from the samples of a method's members."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rootloom.representations.base import Quantity, Representation
 
 @dataclass(frozen=True)
 class Generation(FidelityOptions, Comparator):
-    """How generated examples are compared with real ones; see `FidelityOptions`.
+    """Comparison of generated examples with real ones; see `FidelityOptions`.
 
     features: what to compare: variables of the dataset where its expressions read generated files,
     by default all but those of the condition, and observables of the representation, by default
@@ -42,7 +42,7 @@ class Generation(FidelityOptions, Comparator):
     max_rows: Annotated[int, Field(ge=LEAST)] = 10_000
 
     def floor(self, real: Samples, other: Samples) -> Floor:
-        """Metrics of real examples of another split. Raises what `compare` does."""
+        """Metrics of real examples of another split. Raises what `compare` raises."""
         return Floor(_metrics([compare(real, other, self)]), (len(real), len(other)))
 
     def result(
@@ -52,7 +52,7 @@ class Generation(FidelityOptions, Comparator):
         members: Sequence[Samples],
         representation: Representation,
     ) -> GenerationResult:
-        """Metrics of a method whose members made these examples.
+        """Metrics of a method from the examples of its members.
 
         representation: whose inputs they are. Raises what `compare` does.
         """
@@ -88,7 +88,7 @@ def _no_error(found: Estimate) -> str | None:
     if np.isfinite(found.error):
         return None
     if np.isfinite(found.value):
-        return "the trees tell all examples apart, or none"
+        return "the classifier separates all examples, or none"
     return "too few examples, or their weights cancel"
 
 
@@ -115,7 +115,7 @@ def _response(conditions: Sequence[Quantity], found: Sequence[Comparison]) -> Re
 
 
 def _images(representation: Representation, found: Sequence[Comparison]) -> tuple[MeanImage, ...]:
-    """The mean images on all panels; means of inputs have the means of their images."""
+    """The mean images on all panels: images of the mean inputs."""
     if not representation.drawn:
         return ()
     real, made = found[0].average[0], np.mean([c.average[1] for c in found], axis=0)

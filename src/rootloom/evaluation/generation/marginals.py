@@ -1,4 +1,4 @@
-"""How far apart the distributions of single quantities are."""
+"""Distances between the distributions of single quantities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rootloom.evaluation.generation.samples import Weights, mean_of, replicas, w
 from rootloom.evaluation.measurement import Estimate
 from rootloom.physics.histograms import separation_power
 
-# Between these quantiles of the real sample lie the bins; what is beyond counts in the outer ones.
+# Bins are between these quantiles of the real sample; values beyond are in the outer bins.
 RANGE = (0.001, 0.999)
 
 
@@ -77,7 +77,7 @@ def edges_of(real: np.ndarray, bins: int) -> np.ndarray:
 
 
 def count(values: np.ndarray, edges: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
-    """Values (R,) in each bin (n,), or their weight; the outer bins hold what lies beyond."""
+    """Number or weight of values (R,) in each bin (n,); those beyond are in the outer bins."""
     found, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weight)
     return found
 

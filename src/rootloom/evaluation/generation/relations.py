@@ -1,4 +1,4 @@
-"""How quantities of examples hang together: with each other, and with what was asked for."""
+"""Correlations of quantities of examples, and their response to the condition."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _correlation(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Pearson's correlations (F, F) of values (R, F) that count `weight` (R,) times."""
     centred = values - mean_of(values, weight)
     covariance = (centred * weight[:, None]).T @ centred
-    # Signed weights may leave a feature no positive variance: it is correlated with none.
+    # With signed weights the variance may not be positive; then all correlations are 0.
     spread = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     scale = np.outer(spread, spread)
     return np.divide(covariance, scale, out=np.eye(len(scale)), where=scale > 0)
@@ -123,7 +123,7 @@ def _moments(ratio: np.ndarray, weight: np.ndarray) -> tuple[float, float, float
 def compare_responses(real: Response, other: Response) -> tuple[Estimate, Estimate]:
     """Mean over bins of the absolute differences of the means, and of the widths.
 
-    Not over the real widths, which are next to nothing for showers whose energy never escapes.
+    Not relative to the real widths, which are nearly 0 for showers without leakage.
     """
     return (
         _off(real.mean, real.mean_error, other.mean, other.mean_error),

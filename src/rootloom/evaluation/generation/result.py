@@ -1,4 +1,4 @@
-"""What an evaluation of generated examples found: plain records, see `results`."""
+"""Results of an evaluation of generated examples, see `results`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rootloom.representations.base import Panel, Quantity
 class FeatureHistogram:
     """A quantity of examples as densities (n,) of unit area over edges (n + 1,).
 
-    What lies beyond the edges is in the outer bins. generated: pooled over members. unit: "" where
-    it is not known.
+    Values beyond the edges are in the outer bins. generated: pooled over members. unit: "" if it is
+    unknown.
     """
 
     name: str
@@ -30,9 +30,9 @@ class FeatureHistogram:
 
 @dataclass(frozen=True)
 class ResponseCurve:
-    """What is seen over what was asked for, in bins of the latter: (mean, error, width, error).
+    """Measured over requested condition, in bins of the latter: (mean, error, width, error).
 
-    condition: what was asked for. None where a bin holds too few examples. generated: means over
+    condition: the requested quantity. None for bins with too few examples. generated: means over
     members.
     """
 
@@ -52,7 +52,7 @@ class Correlations:
 
 @dataclass(frozen=True)
 class MeanImage:
-    """The mean image of the examples, rows of pixels (H, W), on the axes of a panel.
+    """The mean image of the examples, (H, W), on the axes of a panel.
 
     generated: mean over members.
     """
@@ -64,7 +64,7 @@ class MeanImage:
 
 @dataclass(frozen=True)
 class Floor:
-    """How alike real examples of two splits are: what no generator can undercut but by chance.
+    """Comparison of real examples of two splits; a generator can be closer only by chance.
 
     values: metrics by name, see `rootloom.evaluation.generation.compare.compare`; compared: rows
     in the sample that generated ones are compared with, and in that of the other split.
@@ -79,11 +79,11 @@ class Floor:
 
 @dataclass(frozen=True)
 class GenerationResult(Record):
-    """How alike generated and real examples are.
+    """Comparison of generated and real examples.
 
     values: metrics by name, see `rootloom.evaluation.generation.compare.compare`. response: None
-    where examples show nothing of a condition. images: one a panel, none where they have no image.
-    noun: what one example is called. conditions: what they were made to.
+    if no condition can be measured from examples. images: one for each panel, if examples have
+    images. noun: word for one example. conditions: those of the examples.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -1,4 +1,4 @@
-"""Two samples of examples side by side, and what is said of one quantity of them."""
+"""Samples of examples that are compared, and their weights."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 class Samples:
     """R examples of a representation.
 
-    features: (R, F) float64, quantities `names`; inputs: (R, C), flat; condition: (R, K), what they
-    were made to, K may be 0; response: (R,), what is seen of the first condition, in its unit, None
-    where nothing is. event_weight: (R,), signed; None: all count alike. noun: what one is called.
+    features: (R, F) float64, quantities `names`; inputs: (R, C), flat; condition: (R, K), K
+    may be 0; response: (R,), the first condition as measured from the inputs, in its unit, None if
+    it cannot be. event_weight: (R,), signed; None: all 1. noun: word for one example.
     """
 
     names: tuple[str, ...]
@@ -29,13 +29,13 @@ class Samples:
 
     @property
     def weight(self) -> np.ndarray:
-        """How much each counts, (R,) float64."""
+        """Weights (R,) float64."""
         if self.event_weight is None:
             return np.ones(len(self))
         return self.event_weight.astype(np.float64)
 
 
-# How much the rows of the real and of the other sample count, (R,) and (S,).
+# Weights of the rows of the real and of the other sample, (R,) and (S,).
 Weights = tuple[np.ndarray, np.ndarray]
 
 

@@ -1,4 +1,4 @@
-"""Whether a classifier can tell two samples apart."""
+"""Classifiers that separate two samples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def classifier_auc(
         curves = [_held_out(x, target, weight, half == k, seed + training) for k in range(2)]
         areas.append(np.mean([c.auc for c in curves]))
         errors.append(np.linalg.norm([auc_error(c) for c in curves]) / 2)
-    # The trainings score the same rows: what a finite number of them leaves does not average down.
+    # All trainings score the same rows, so the error from the finite number of rows remains.
     error = np.hypot(np.mean(errors), np.std(areas, ddof=1))
     return Estimate(float(np.mean(areas)), float(error))
 
@@ -54,7 +54,7 @@ def _held_out(
         max_iter=500, early_stopping=True, validation_fraction=0.2, random_state=seed
     )
     learnt = np.abs(weight[~tested])
-    # Spinning OpenMP threads cost a multiple on cores that other jobs share.
+    # OpenMP threads that wait actively are several times slower on cores shared with other jobs.
     with threadpool_limits(1, user_api="openmp"):
         # Mean weight 1, so that leaves need the same share of the rows for any normalisation.
         model.fit(x[~tested], target[~tested], sample_weight=learnt / learnt.mean())
@@ -63,12 +63,12 @@ def _held_out(
 
 
 def _halves(condition: np.ndarray, seed: int, training: int) -> np.ndarray:
-    """Half of each row, (R,) 0 or 1: of each two neighbours in the condition (R, K), one in either.
+    """Assign each row to a half, (R,) 0 or 1: neighbours in the condition (R, K) to different ones.
 
-    Which one is drawn by seed and training, alike for any sample. A real and a generated example of
-    the same condition come into the same half: otherwise trees that remember a condition's class
-    would be wrong about the other one, and AUCs fall below one half. Of several numbers the first
-    decides who neighbours are, then the second; without any, the order of the rows.
+    Which one goes where is drawn from seed and training only. Therefore a real and a generated
+    example with the same condition are in the same half: otherwise trees that remember the class of
+    a condition would be wrong about the other one, and AUCs would fall below 0.5. Rows are ordered
+    by the first number of the condition, then the second; without condition, as they are.
     """
     pairs = (len(condition) + 1) // 2
     first = np.random.Generator(np.random.Philox(key=[seed, training])).integers(2, size=pairs)
@@ -78,7 +78,7 @@ def _halves(condition: np.ndarray, seed: int, training: int) -> np.ndarray:
 
 
 def _order(condition: np.ndarray) -> np.ndarray:
-    """Rows (R,) by their condition (R, K); stable."""
+    """Row numbers (R,) in the order of the condition (R, K); stable."""
     if not condition.shape[1]:
         return np.arange(len(condition))
     return np.lexsort(condition.T[::-1])

@@ -1,7 +1,7 @@
-"""What tasks that generate ask of their models.
+"""Base classes of models for the tasks that generate examples.
 
-A model for showers, for jet images or for anything else says here what its examples are; the tasks
-know noise, conditions and losses only.
+A model defines what its examples are, such as showers or jet images; the tasks only handle noise,
+conditions and losses.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from jax import Array
 from rootloom.models.base import Model
 from rootloom.representations.base import MomentsLike, Representation
 
-# Tells random numbers that a model draws for itself from those of the task: salts from here on are
-# its own.
+# Salts from here on are for random numbers that a model draws itself; smaller ones are the task's.
 OWN_SALT = 4 << 28
 
 
 class GeneratorModel(Model):
-    """A network that makes inputs of its representation, normalised as a batch's are.
+    """A network that generates inputs of its representation, normalised like those of a batch.
 
-    B examples; a condition is (B, K), the numbers of the representation's `conditions`.
+    B is the number of examples; a condition is (B, K), values of the representation's `conditions`.
     """
 
     def scale(self, representation: Representation, statistics: Mapping[str, MomentsLike]) -> Any:
-        """What all other methods are handed as `scale`: how its networks see examples.
+        """Scales of the inputs, which all other methods get as `scale`; by default None.
 
-        Raises ConfigError where the model does not fit the representation. By default None.
+        Raises ConfigError if the model does not fit the representation.
         """
         return None
 
@@ -40,54 +39,54 @@ class GeneratorModel(Model):
 
 
 class AdversarialPair(GeneratorModel):
-    """A generator and a discriminator; parameters are under these two names."""
+    """A generator and a discriminator, each with its own parameters under this name."""
 
     role: ClassVar[str] = "gan"
 
     @property
     @abstractmethod
     def numbers(self) -> int:
-        """Random numbers that an example is made of, besides its condition."""
+        """Number of random numbers for an example."""
 
     def __call__(
         self, z: Array, inputs: Any, condition: Array, present: Array, scale: Any
     ) -> Array:
-        """Both, one after the other: what initialises the parameters."""
+        """Run both networks; used to initialise the parameters."""
         return self.discriminate(self.imitate(z, inputs, condition, scale)[0], present)
 
     @abstractmethod
     def generate(self, z: Array, condition: Array, scale: Any) -> Any:
-        """Inputs from normal numbers z (B, numbers)."""
+        """Inputs from normally distributed z (B, numbers)."""
 
     @abstractmethod
     def see(self, inputs: Any, condition: Array, scale: Any) -> Any:
-        """What the discriminator is shown of inputs: a tree of (B, F)."""
+        """The discriminator's view of inputs: a tree of (B, F)."""
 
     @abstractmethod
     def discriminate(self, seen: Any, present: Array) -> Array:
-        """Logits (B, D) that examples are real. present: (B,), 0 for padding, which none sees."""
+        """Logits (B, D) that examples are real. present: (B,), 0 for padding, which is ignored."""
 
     def imitate(
         self, z: Array, inputs: Any, condition: Array, scale: Any
     ) -> tuple[Any, dict[str, Array]]:
-        """What the discriminator is shown instead of real inputs, and by how much it is off.
+        """The discriminator's view of generated inputs, and their distance from the condition.
 
-        The latter by name, (B,) each: how far an example is from its condition, which the
-        generator's loss counts with the task's `condition_weight`. By default nothing.
+        The distances by name, (B,) each, enter the generator's loss with the task's
+        `condition_weight`; by default there are none.
         """
         return self.see(self.generate(z, condition, scale), condition, scale), {}
 
     def compare(self, inputs: Any, made: Any, scale: Any) -> dict[str, Array]:
-        """Metrics of a validation, (B, …) each, from real and made inputs; by default none."""
+        """Validation metrics, (B, …) each, from real and generated inputs; by default none."""
         return {}
 
 
 class VelocityFields(GeneratorModel):
-    """One velocity field or several, which carry noise to examples one after the other.
+    """Velocity fields, which transport noise to examples one after the other.
 
-    Each has parameters under its own name.
-    fields: their names, in order. watched: how many of them, from the first on, carry noise to its
-    end in a validation, for `watch`.
+    Each has its own parameters under its name.
+    fields: their names, in order. watched: the first so many fields are integrated in a validation,
+    for `watch`.
     """
 
     role: ClassVar[str] = "velocity"
@@ -95,14 +94,14 @@ class VelocityFields(GeneratorModel):
     watched: ClassVar[int] = 0
 
     def __call__(self, ends: Sequence[Array], t: Array, given: Sequence[Array]) -> None:
-        """All, one after the other: what initialises the parameters."""
+        """Run all fields; used to initialise the parameters."""
         for field, x, known in zip(self.fields, ends, given, strict=True):
             self.velocity(field, x, t, known)
 
     @property
     @abstractmethod
     def sizes(self) -> tuple[int, ...]:
-        """Numbers that each field carries."""
+        """Dimension of each field."""
 
     @abstractmethod
     def velocity(self, field: str, x: Array, t: Array, given: Array) -> Array:
@@ -112,27 +111,27 @@ class VelocityFields(GeneratorModel):
     def ends(
         self, inputs: Any, condition: Array, seeds: Array, scale: Any
     ) -> tuple[tuple[Array, Array], ...]:
-        """Of real inputs, for each field, where its paths end (B, size), and what is given (B, G).
+        """For real inputs and each field, the ends of its paths (B, size) and its condition (B, G).
 
-        seeds: (B,) uint32 of the examples, for numbers of the model's own, see `OWN_SALT`.
+        seeds: (B,) uint32 of the examples, for random numbers of the model, see `OWN_SALT`.
         """
 
     @abstractmethod
     def inputs(self, condition: Array, ends: Sequence[Array], scale: Any) -> Any:
-        """Inputs from where the fields have carried noise to."""
+        """Inputs from the ends of the paths of all fields."""
 
     def given(self, field: str, condition: Array, ends: Sequence[Array], scale: Any) -> Array:
-        """What is given to a field, (B, G), where those before it have come to `ends`.
+        """The condition (B, G) of a field, given the `ends` of the fields before it.
 
-        By default the condition.
+        By default `condition`.
         """
         return condition
 
     def watch(
         self, inputs: Any, condition: Array, ends: Sequence[Array], scale: Any
     ) -> dict[str, Array]:
-        """Metrics of a validation, (B, …) each.
+        """Validation metrics, (B, …) each; by default none.
 
-        ends: where the first `watched` fields have carried noise to. By default none.
+        ends: of the paths of the first `watched` fields.
         """
         return {}

@@ -88,13 +88,13 @@ class CaloGAN(AdversarialPair):
         return Shower(cells, energy)
 
     def see(self, inputs: Shower, condition: Array, scale: ShowerScale) -> Array:
-        """What the discriminator is shown: all cells, and the energy, in GeV."""
+        """The discriminator's input: all cells, and the energy, in GeV."""
         return jnp.concatenate([inputs.cells, inputs.energy[:, None]], axis=1)
 
     def imitate(
         self, z: Array, inputs: Shower, condition: Array, scale: ShowerScale
     ) -> tuple[Array, dict[str, Array]]:
-        """What it is shown instead of real showers, and what the energy in the cells is off by."""
+        """The discriminator's input for generated showers, and their error of the energy."""
         made = self.generate(z, condition, scale)
         return self.see(made, condition, scale), energy_off(made.cells.sum(axis=1), made.energy)
 

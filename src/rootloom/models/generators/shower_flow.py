@@ -62,11 +62,11 @@ class ShowerFlow(VelocityFields):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """A number a layer, and one a cell."""
+        """Number of layers, and number of cells."""
         return len(self.layers), sum(nx * ny for nx, ny in self.layers)
 
     def velocity(self, field: str, x: Array, t: Array, given: Array) -> Array:
-        """Velocity (B, size) at x (B, size) and time t (B,), given what is known (B, K)."""
+        """Velocity (B, size) at x (B, size) and time t (B,), given its condition (B, K)."""
         network = self.energies if field == "energies" else self.cells
         found: Array = network(x, t, given).astype(jnp.float32)
         return found
@@ -74,10 +74,10 @@ class ShowerFlow(VelocityFields):
     def ends(
         self, inputs: Shower, condition: Array, seeds: Array, scale: ShowerScale
     ) -> tuple[tuple[Array, Array], ...]:
-        """Ratios of the layers' energies at the particle's, and the cells' shares at these.
+        """Ratios of layer energies, given the particle's energy, and shares of cells, given both.
 
-        Empty cells are spread over a width of their own, apart from the others: a field into a
-        single point has no bound.
+        Values of empty cells are spread over a range of their own, because the velocity towards
+        a single point is unbounded.
         """
         energy, real = condition[:, 0], layer_energies(inputs.cells, self.layers)
         below = example_uniform(seeds, OWN_SALT, inputs.cells.shape[1:])
@@ -89,12 +89,12 @@ class ShowerFlow(VelocityFields):
     def given(
         self, field: str, condition: Array, ends: Sequence[Array], scale: ShowerScale
     ) -> Array:
-        """The particle's energy, and for the cells those of the layers that were made."""
+        """The particle's energy, and for the cells also the generated layer energies."""
         energy = condition[:, 0]
         return scale.known(energy, *(scale.energies(ratios, energy) for ratios in ends))
 
     def inputs(self, condition: Array, ends: Sequence[Array], scale: ShowerScale) -> Shower:
-        """Showers of these ratios and shares."""
+        """Showers from the ratios and shares."""
         (ratios, shares), energy = ends, condition[:, 0]
         return Shower(scale.cells(shares, scale.energies(ratios, energy)), energy)
 

@@ -90,7 +90,7 @@ class ShowerGAN(AdversarialPair):
         return Shower(self._cells(z, energy, layers, scale), energy)
 
     def see(self, inputs: Shower, condition: Array, scale: ShowerScale) -> Seen:
-        """What the discriminators are shown of showers."""
+        """Inputs of the discriminators for showers."""
         layers = layer_energies(inputs.cells, self.layers)
         known = scale.known(inputs.energy, layers)
         seen = [known, scale.shares(inputs.cells, layers)]
@@ -102,9 +102,9 @@ class ShowerGAN(AdversarialPair):
     def imitate(
         self, z: Array, inputs: Shower, condition: Array, scale: ShowerScale
     ) -> tuple[Seen, dict[str, Array]]:
-        """What the discriminators are shown instead of real showers, and how far energies are off.
+        """Inputs of the discriminators for generated showers, and their error of the energy.
 
-        Cells are made at the energies of the real layers.
+        Cells are generated for the layer energies of the real showers.
         """
         energy = condition[:, 0]
         real = layer_energies(inputs.cells, self.layers)

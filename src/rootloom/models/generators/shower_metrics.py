@@ -1,4 +1,4 @@
-"""How alike generated and real showers are, batch by batch of a validation."""
+"""Differences between generated and real showers in a validation, summed over batches."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from rootloom.types import Shower
 
 # Bins in which shares of the energy are compared during training.
 SHARE_BINS = 40
-# Bins of shapes: some are as narrow as a tenth.
+# Bins of shapes, whose distributions may be only 0.1 wide.
 SHAPE_BINS, SHAPE_RANGE = 250, (-7.0, 6.0)
 
 
 def energy_off(total: Array, energy: Array) -> dict[str, Array]:
-    """ "energy_off": by how much the energy made misses the one asked for, (B,) GeV all."""
+    """ "energy_off": |generated − requested energy|; all (B,) in GeV."""
     return {"energy_off": jnp.abs(total - energy)}
 
 
 def shower_metrics(real: Shower, made: Shower, layers: Layers) -> dict[str, Array]:
-    """What `shower_summary` reads of two samples of showers."""
+    """Metrics of two samples of showers, from which `shower_summary` computes its values."""
     energies = (layer_energies(one.cells, layers) for one in (real, made))
     return share_metrics(*energies) | shape_metrics(real.cells, made.cells, layers)
 
 
 def share_metrics(real: Array, made: Array) -> dict[str, Array]:
-    """What `separation` reads: one-hot bins of the layers' shares of the energy, (B, L, bins).
+    """One-hot bins of the layers' shares of the energy, (B, L, bins), for `separation`.
 
     real, made: layer energies (B, L), GeV.
     """
@@ -39,7 +39,7 @@ def share_metrics(real: Array, made: Array) -> dict[str, Array]:
 
 
 def shape_metrics(real: Array, made: Array, layers: Layers) -> dict[str, Array]:
-    """What `separation` reads: one-hot bins of the layers' `shapes`, (B, 6 L, bins).
+    """One-hot bins of the layers' `shapes`, (B, 6 L, bins), for `separation`.
 
     real, made: cells (B, cells), GeV.
     """
@@ -62,7 +62,7 @@ def shower_summary(means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndar
 
 
 def separation(means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
-    """Mean `separation_power` of what the metrics have bins of.
+    """Mean `separation_power` of the quantities in the metrics.
 
     "separation": of the layers' shares of the energy; "shapes": of the layers' shapes.
     """

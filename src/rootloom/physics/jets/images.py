@@ -1,4 +1,4 @@
-"""What a jet's image says of the jet, when each of its pixels is taken for a massless particle."""
+"""Observables of a jet from its image, with each pixel as a massless particle."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Sums(NamedTuple):
-    """Of images: the transverse momentum and the mass of all pixels together, (n,) in GeV each."""
+    """Transverse momentum and mass of the sum of all pixels of images, (n,) in GeV each."""
 
     pt: np.ndarray
     mass: np.ndarray
@@ -20,9 +20,9 @@ def centres(pixels: int, half_width: float) -> np.ndarray:
 
 
 def sums_of_pixels(pt: np.ndarray, half_width: float) -> Sums:
-    """Momenta of pixels (n, rows, columns), GeV, added up as four-vectors.
+    """Sums of the four-vectors of pixels; pixels: transverse momenta (n, rows, columns) in GeV.
 
-    Rows lie along the azimuth, columns along the rapidity, both within ±half_width of the axis.
+    Rows are bins of azimuth, columns bins of rapidity, both within ±half_width of the axis.
     Massless particles at rapidity y have E = pT cosh y and pz = pT sinh y.
     """
     pt = np.asarray(pt, np.float64)
@@ -31,6 +31,6 @@ def sums_of_pixels(pt: np.ndarray, half_width: float) -> Sums:
     px, py = along_phi @ np.cos(phi), along_phi @ np.sin(phi)
     energy, pz = along_y @ np.cosh(y), along_y @ np.sinh(y)
     square = px**2 + py**2
-    # Rounding leaves single pixels a square of either sign.
+    # For a single pixel rounding gives m² of either sign.
     mass = np.sqrt(np.maximum(energy**2 - pz**2 - square, 0.0))
     return Sums(np.sqrt(square), mass)

@@ -6,6 +6,7 @@ A momentum is an array `(..., 4)` of (px, py, pz, E) in GeV; angles in rad. Metr
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 
 def from_pt_eta_phi_m(
@@ -18,29 +19,29 @@ def from_pt_eta_phi_m(
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=-1)
 
 
-def pt(p: np.ndarray) -> np.ndarray:
+def pt(p: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """Transverse momentum (...), GeV."""
     return np.hypot(p[..., 0], p[..., 1])
 
 
-def momentum(p: np.ndarray) -> np.ndarray:
+def momentum(p: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """Size of the three-momentum (...), GeV."""
     return np.sqrt(p[..., 0] ** 2 + p[..., 1] ** 2 + p[..., 2] ** 2)
 
 
-def phi(p: np.ndarray) -> np.ndarray:
+def phi(p: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """Azimuth (...) in (−π, π]."""
     return np.arctan2(p[..., 1], p[..., 0])
 
 
-def eta(p: np.ndarray) -> np.ndarray:
+def eta(p: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """Pseudorapidity (...); ±inf along the beam, 0 for a zero momentum."""
     transverse, pz = pt(p), p[..., 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(pz == 0.0, 0.0, np.arcsinh(pz / transverse))
 
 
-def rapidity(p: np.ndarray) -> np.ndarray:
+def rapidity(p: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """Rapidity (...); ±inf for a massless momentum along the beam, 0 for a zero momentum."""
     pz, energy = p[..., 2], p[..., 3]
     mt2 = pt(p) ** 2 + np.maximum(mass2(p), 0.0)
@@ -50,12 +51,12 @@ def rapidity(p: np.ndarray) -> np.ndarray:
     return np.where(pz == 0.0, 0.0, np.copysign(size, pz))
 
 
-def mass2(p: np.ndarray) -> np.ndarray:
+def mass2(p: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """Squared mass (...), GeV²; may be slightly negative from rounding."""
     return (p[..., 3] + p[..., 2]) * (p[..., 3] - p[..., 2]) - p[..., 0] ** 2 - p[..., 1] ** 2
 
 
-def mass(p: np.ndarray) -> np.ndarray:
+def mass(p: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """Mass (...), GeV; a negative square counts as 0."""
     return np.sqrt(np.maximum(mass2(p), 0.0))
 
@@ -65,6 +66,6 @@ def delta_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (np.asarray(a) - b + np.pi) % (2.0 * np.pi) - np.pi
 
 
-def delta_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def delta_r(a: Float[np.ndarray, "*N 4"], b: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
     """sqrt(Δy² + Δφ²) of two arrays of momenta (..., 4)."""
     return np.hypot(rapidity(a) - rapidity(b), delta_phi(phi(a), phi(b)))

@@ -1,4 +1,4 @@
-"""What a page shows of methods that generate examples, in the words of their representation."""
+"""The chapter on methods that generate examples."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Row:
 class Generation:
     """Distances, histograms, mean images, response and correlations; see `Chapter`.
 
-    Images and the response only where the representation has them.
+    Images and the response are shown if the representation has them.
     """
 
     template: ClassVar[str] = "generation/chapter.html.j2"
@@ -65,29 +65,29 @@ class Generation:
                 raise DataError(
                     f"evaluation of '{other.method}'",
                     expected=f"the real {ours.noun}s and options of '{first.method}'",
-                    found="other ones: real examples compare differently with each other",
+                    found="others: the comparison of real examples with real ones differs",
                     fix="evaluate all methods of a report on the same rows with the same options",
                 )
 
     def beside(self) -> dict[str, bytes]:
-        """Mean images, real and generated; of examples without images, all features."""
+        """Mean images, real and generated; all features if examples have no images."""
         if self._means:
             return {"generated.png": as_png(class_images(self._means, titled=True))}
         return {"generated.png": as_png(figures.features(self._results))}
 
     @property
     def noun(self) -> str:
-        """What one example is called."""
+        """Word for one example."""
         return self._results[0][1].noun
 
     @property
     def floor_label(self) -> str:
-        """What the row of real examples is called."""
+        """Label of the row of real examples."""
         return f"real {self.noun}s"
 
     @property
     def condition(self) -> str:
-        """What examples are made to, in words; "" for nothing."""
+        """The conditions of examples in words; "" if there are none."""
         return " and ".join(one.name for one in self._results[0][1].conditions)
 
     @property
@@ -120,7 +120,7 @@ class Generation:
 
     @property
     def legend(self) -> list[Line]:
-        """Real examples, then the methods."""
+        """Legend: real examples, then the methods."""
         return [figures.REAL_LINE, *(line for line, _ in self._results)]
 
     @property
@@ -130,7 +130,7 @@ class Generation:
 
     @property
     def compared(self) -> tuple[int, int]:
-        """Real examples, and those of the floor."""
+        """Numbers of real examples that are compared, and of those of the floor."""
         return self._results[0][1].floor.compared
 
     @property
@@ -147,7 +147,7 @@ class Generation:
 
     @cached_property
     def averages(self) -> list[Picture]:
-        """Mean images, one a panel; of examples that have no images none."""
+        """Plots of mean images, one for each panel; none if examples have no images."""
         return [
             picture(
                 class_images([group]),
@@ -184,7 +184,7 @@ class Generation:
 
     @cached_property
     def responses(self) -> list[Picture]:
-        """Mean and width of the response; none where nothing answers to a condition."""
+        """Plots of mean and width of the response; none if there is no response."""
         curve = self._results[0][1].response
         if curve is None:
             return []
@@ -227,7 +227,7 @@ class Generation:
 
     @property
     def _further(self) -> Groups:
-        """The second table's groups, without metrics that these examples have not."""
+        """Groups of the second table, without metrics that these examples do not have."""
         return FURTHER if self._results[0][1].response else FURTHER[:1]
 
     @property

@@ -1,4 +1,4 @@
-"""Figures of generated examples beside real ones; each function draws one and returns it."""
+"""Plots of generated and real examples; each function draws one and returns it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def feature(results: Results, number: int) -> Figure:
 
 @styled
 def features(results: Results) -> Figure:
-    """All of them, three in a row."""
+    """Histograms of all features, three in a row."""
     number = len(results[0][1].features)
     columns, rows = min(number, 3), ceil(number / 3)
     figure = Figure(figsize=(3.5 * columns, 3.2 * rows), layout="constrained")
@@ -63,7 +63,7 @@ def _feature(figure: Figure | SubFigure, results: Results, number: int) -> None:
 
 @styled
 def response(results: Results, field: str) -> Figure:
-    """The "mean" or "width" of seen over requested condition, against the latter."""
+    """The "mean" or "width" of measured over requested condition, against the latter."""
     figure = Figure(figsize=WIDE, layout="constrained")
     axes = figure.add_subplot()
     axes.grid(True, color=GRID, linewidth=0.6)
@@ -96,7 +96,7 @@ def _response(
 
 @styled
 def correlations(results: Results) -> Figure:
-    """Rank correlations of real examples, and what each method's differ from them by."""
+    """Rank correlations of real examples, and the differences of each method from them."""
     names = [found.name for found in results[0][1].features]
     real = np.array(results[0][1].correlations.real)
     matrices = [(REAL, real)]
