@@ -380,7 +380,7 @@ def test_a_unit_of_what_has_none_is_refused(section: dict[str, Any], message: st
     evaluator = registry.parse("evaluations", {**SECTION, "profiles": [], **section})
     targets = list(COLUMNS) if section["unit"] != "m" else list(WAY)
     with pytest.raises(ConfigError, match=message):
-        evaluator.check_unit(targets, "evaluation.unit")
+        evaluator.check_targets(targets, "evaluation")
 
 
 def test_equal_predictions_have_a_page(tmp_path: Path) -> None:

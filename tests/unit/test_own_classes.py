@@ -158,6 +158,16 @@ def test_every_other_kind_of_class_is_checked_field_by_field(
         assert getattr(built, name) == (tuple(value) if isinstance(value, list) else value)
 
 
+def test_columns_that_an_evaluation_of_ones_own_reads_are_checked_in_the_plan(
+    project: Path,
+) -> None:
+    task = {"kind": "weaving.tasks:Tempered", "signal": "b"}
+    own = {**OWN["experiments"]["own"], "task": task, "evaluation": {"profiles": ["eta"]}}
+    write(project, "experiments", "own", own)
+    with pytest.raises(ConfigError, match=r"evaluation.profiles(.|\n)*profiles: \[target.eta\]"):
+        make_plan({"experiment": "own"}, project)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

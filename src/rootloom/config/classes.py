@@ -52,6 +52,7 @@ DECLARED = (
     "expressed",
     "judges",
     "reference",
+    "names_targets",
 )
 
 

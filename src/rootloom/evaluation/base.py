@@ -22,17 +22,28 @@ class EvaluationKind(ABC):
     shown: names of the plots that the report saves beside its page.
     reference: whether it compares with real rows, and so needs the comparison of real rows with
     other real rows.
+    reads: the field that names columns stored with every row, which the plan checks.
+    names_targets: the fields that name targets, in lists, which the plan checks.
     seed: of its random numbers.
     """
 
     judges: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]
     reference: ClassVar[bool] = False
+    reads: ClassVar[str | None] = None
+    names_targets: ClassVar[tuple[str, ...]] = ()
     seed: int | None = None  # for an evaluation without random numbers
 
     @abstractmethod
     def result(self, *samples: Any, **more: Any) -> Any:
         """Metrics of a method, from predictions (`Evaluator`) or examples (`Comparator`)."""
+
+    def check_targets(self, targets: Sequence[str], where: str) -> None:  # noqa: B027  (a default)
+        """Refuse fields that do not fit the names of the targets, in the plan; by default none.
+
+        Asked of a class with `names_targets`. where: the section, for the message. Raises
+        ConfigError.
+        """
 
 
 class Comparator(EvaluationKind):

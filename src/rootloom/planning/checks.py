@@ -8,7 +8,7 @@ the schema: building them takes JAX. Jobs need not ask again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
@@ -22,6 +22,9 @@ from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions, expressions
 from rootloom.rootio.syntax import Signature
 from rootloom.types import TARGET
+
+if TYPE_CHECKING:
+    from rootloom.evaluation.base import EvaluationKind
 
 
 def check(request: Request, datasets: DataOf) -> None:
@@ -144,35 +147,38 @@ def _check_reweight(data: Data) -> None:
 
 
 def _check_evaluation(request: Request, data: Data) -> None:
-    evaluation = request.library.evaluation(request.experiment)
-    if evaluation["kind"] == "classification":
-        known = data.auxiliary()
-        for name in evaluation.get("profiles", ()):
-            if name not in known:
-                raise _no_profile(request, data, name, known)
-    if evaluation["kind"] == "regression":
-        for key, names in _targets_of(evaluation):
-            of, what = f"{request.where}: evaluation.{key}", f"targets of {_called(data)}"
-            require_known(names, data.dataset.targets, of, what)
-        evaluator = registry.parse("evaluations", evaluation)
-        evaluator.check_unit(list(data.dataset.targets), f"{request.where}: evaluation.unit")
+    """Refuse columns and targets that the dataset does not have."""
+    evaluation, known = request.library.evaluation(request.experiment), data.auxiliary()
+    where, key = f"{request.where}: evaluation", request.of_evaluation("reads")
+    for name in evaluation.get(key, ()):
+        if name not in known:
+            raise _no_column(request, data, key, name, known)
+    fields = request.of_evaluation("names_targets")
+    for place, names in _targets_in({field: evaluation.get(field, {}) for field in fields}):
+        what = f"targets of {_called(data)}"
+        require_known(names, data.dataset.targets, f"{where}.{place}", what)
+    if fields:
+        evaluator: EvaluationKind = registry.parse("evaluations", evaluation)
+        evaluator.check_targets(list(data.dataset.targets), where)
 
 
 def _called(data: Data) -> str:
     return "the dataset" if data.trains else f"dataset '{data.name}'"
 
 
-def _no_profile(request: Request, data: Data, name: str, known: Collection[str]) -> ConfigError:
+def _no_column(
+    request: Request, data: Data, key: str, name: str, known: Collection[str]
+) -> ConfigError:
     target = TARGET + name
     text = data.dataset.variables.get(name)
     fix = nearest(name, known)
     if target in known:
-        fix = f"profiles: [{target}]"
+        fix = f"{key}: [{target}]"
     elif text is not None:
-        fix = f"`targets: {{{name}: {text}}}` in {data.where}, and profiles: [{target}]"
+        fix = f"`targets: {{{name}: {text}}}` in {data.where}, and {key}: [{target}]"
     of = "" if data.trains else f" of dataset '{data.name}'"
     return ConfigError(
-        f"{request.where}: evaluation.profiles",
+        f"{request.where}: evaluation.{key}",
         expected=f"a column of every row{of}: the variable of `reweight`, or target.NAME of a "
         "target",
         found=f"'{name}'",
@@ -180,10 +186,10 @@ def _no_profile(request: Request, data: Data, name: str, known: Collection[str])
     )
 
 
-def _targets_of(evaluation: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    for key in ("directions", "points"):
-        for name, triple in evaluation.get(key, {}).items():
-            yield f"{key}.{name}", triple
-    for name, track in evaluation.get("tracks", {}).items():
-        for part, triple in track.items():
-            yield f"tracks.{name}.{part}", triple
+def _targets_in(fields: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Each list of targets in these fields with its key, such as "tracks.muon.point"."""
+    for key, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{place}", names) for place, names in _targets_in(value))
+        else:
+            yield key, value

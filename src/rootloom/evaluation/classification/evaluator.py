@@ -37,6 +37,7 @@ class Classification(ClassificationOptions, Evaluator):
     """Rejection, AUC and significance of scores; see `ClassificationOptions`."""
 
     shown: ClassVar[tuple[str, ...]] = ("roc.png",)
+    reads: ClassVar[str | None] = "profiles"
 
     def result(
         self, members: Sequence[Predictions], held_out: Sequence[Predictions]

@@ -71,6 +71,7 @@ class Regression(Evaluator):
     """
 
     shown: ClassVar[tuple[str, ...]] = ("resolution.png",)
+    names_targets: ClassVar[tuple[str, ...]] = ("directions", "points", "tracks")
 
     directions: Mapping[str, Triple] = field(default_factory=dict)
     points: Mapping[str, Triple] = field(default_factory=dict)
@@ -121,18 +122,15 @@ class Regression(Evaluator):
             found[f"impact_{name}"] = np.abs(radii[0] - radii[1])
         return found
 
-    def check_unit(self, targets: Sequence[str], where: str) -> None:
-        """Refuse a unit for an unknown name or for an angle; `where` is the key for the message.
-
-        targets: all predicted ones. Raises ConfigError.
-        """
+    def check_targets(self, targets: Sequence[str], where: str) -> None:
+        """Refuse a unit for an unknown name or for an angle; see `EvaluationKind`."""
         known = [*self.points, *self.tracks, *self._numbers(targets)]
         if not isinstance(self.unit, str):
             what = "a point, a track, or a target that is part of neither nor of a direction"
-            require_known(self.unit, known, where, what)
+            require_known(self.unit, known, f"{where}.unit", what)
         elif self.unit and not known:
             raise ConfigError(
-                where,
+                f"{where}.unit",
                 expected="none, where all targets are of directions: angles are in degrees",
                 found=f"'{self.unit}'",
                 fix="leave it out",
