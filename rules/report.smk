@@ -107,7 +107,7 @@ rule report:
     output:
         report=PATHS.report(REQUEST.name),
         quarantined=PATHS.report(REQUEST.name, "quarantined.json"),
-        figures=PLAN.figures(),
+        plots=PLAN.plots(),
     log:
         PATHS.log("report", REQUEST.name),
     benchmark:

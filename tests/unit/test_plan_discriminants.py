@@ -42,7 +42,7 @@ def selected(root: Path, discriminants: Any, classes: dict[str, Any] = THREE) ->
 
 
 def test_three_classes_have_discriminants_and_no_file_more(tmp_path: Path) -> None:
-    assert selected(tmp_path, {"D_b": GOOD}).figures() == ["roc.png"]
+    assert selected(tmp_path, {"D_b": GOOD}).plots() == ["roc.png"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def planned(root: Path, experiment: str, **changes: Any) -> Plan:
 )
 def test_whatever_can_be_drawn_has_average_images(tmp_path: Path, images: Any) -> None:
     plan = planned(tmp_path, "calo-identification", images=images)
-    assert "images.png" in plan.request.figures()
+    assert "images.png" in plan.request.plots()
     shown = set(plan.request.experiment.pictured().values())
     assert shown == set(images.values() if isinstance(images, dict) else images)
     assert shown <= set(plan.request.representations)

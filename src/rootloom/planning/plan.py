@@ -23,6 +23,7 @@ from rootloom.planning.request import Request
 from rootloom.planning.stage import Job, Stage
 from rootloom.system import provenance
 from rootloom.system.filelist import FileList
+from rootloom.system.paths import plot_on
 from rootloom.types import GROUPS
 
 
@@ -133,13 +134,15 @@ class Plan:
         """Single outputs of finished packs, of all datasets, that are missing."""
         return [path for lost in self._lost.values() for path in lost.paths()]
 
-    def figures(self) -> list[str]:
-        """Plots saved beside the report."""
-        return [self.paths.report(self.request.name, name) for name in self.request.figures()]
+    def plots(self) -> list[str]:
+        """Plots saved beside the report: of the nominal dataset, then of each other one."""
+        shown, others = self.request.of_evaluation("shown"), self.datasets.evaluated[1:]
+        names = [plot_on(data.name, name) for data in others for name in shown]
+        return [self.paths.report(self.request.name, n) for n in (*self.request.plots(), *names)]
 
     def _report_files(self) -> list[str]:
         names = ("report.html", "quarantined.json")
-        return [*(self.paths.report(self.request.name, name) for name in names), *self.figures()]
+        return [*(self.paths.report(self.request.name, name) for name in names), *self.plots()]
 
     def _of_methods(self) -> Iterator[str]:
         for method in self.request.experiment.methods:

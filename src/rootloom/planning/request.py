@@ -11,7 +11,7 @@ from rootloom.config.parsing import parse
 from rootloom.config.sections import Datasets, Experiment, Library, Method, Settings
 from rootloom.errors import require_known
 from rootloom.planning.products import PRODUCTS, Product
-from rootloom.system.paths import Paths, check_results, figure_on, require_folder
+from rootloom.system.paths import Paths, check_results, require_folder
 
 Fields = dict[str, Any]  # of a section of the configuration
 
@@ -85,11 +85,10 @@ class Request:
         kind = self.library.evaluation(self.experiment)["kind"]
         return self.library.schema["$defs"]["evaluations"][kind][f"x-{what}"]
 
-    def figures(self) -> list[str]:
-        """Figures saved beside the report."""
-        shown = self.of_evaluation("shown")
-        others = [figure_on(name, one) for name in self.roles.evaluate for one in shown]
-        return [*shown, *(["images.png"] if self.experiment.pictured() else []), *others]
+    def plots(self) -> list[str]:
+        """Names of the plots of the nominal dataset that are saved beside the report."""
+        shown: list[str] = self.of_evaluation("shown")
+        return [*shown, *(["images.png"] if self.experiment.pictured() else [])]
 
     # -- representations ----------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from rootloom.report.rounding import grouped, percent
 from rootloom.report.theme import as_png, css_colour, css_variables, looks
 from rootloom.report.weights import weight_words
 from rootloom.system.atomic import write_bytes, write_text
-from rootloom.system.paths import figure_on
+from rootloom.system.paths import plot_on
 
 
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
@@ -44,7 +44,7 @@ def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
     }
     beside = chapter.beside()
     for of, one in chapters.items():
-        beside |= {figure_on(of, name): content for name, content in one.beside().items()}
+        beside |= {plot_on(of, name): content for name, content in one.beside().items()}
     if inputs.images:
         beside["images.png"] = as_png(class_images(inputs.images, titled=True))
     for name, content in beside.items():

@@ -175,7 +175,7 @@ class Paths:
         return self._at(experiment, "predictions", dataset, method, member, f"{split}.h5")
 
     def generated(self, experiment: str, dataset: str, method: str, member: str | int) -> str:
-        """A generated shower for every row of the test split of a dataset."""
+        """A generated example for every row of the test split of a dataset."""
         return self._at(experiment, "generated", dataset, method, f"{member}.root")
 
     def friend(self, experiment: str, dataset: str, file: str, *, many: bool = False) -> str:
@@ -195,11 +195,11 @@ class Paths:
         return self._at(experiment, "evaluation", dataset, f"{method}.json")
 
     def floor(self, experiment: str, dataset: str, representation: str) -> str:
-        """How real showers of a dataset compare with real ones."""
+        """How real rows of a dataset compare with other real ones."""
         return self._at(experiment, "floor", dataset, f"{representation}.json")
 
     def report(self, experiment: str, name: str = "report.html") -> str:
-        """The report page, or a figure saved beside it."""
+        """The report page, or a plot saved beside it."""
         return self._at(experiment, name)
 
     # -- beside the outputs ---------------------------------------------------------------------
@@ -216,8 +216,8 @@ class Paths:
         return self._at("benchmarks", rule, *wildcards[:-1], f"{wildcards[-1]}.tsv")
 
 
-def figure_on(dataset: str, name: str) -> str:
-    """A figure of another dataset than the one that trains, from the page."""
+def plot_on(dataset: str, name: str) -> str:
+    """A plot of another dataset than the nominal one, from the page."""
     return f"figures/{dataset}/{name}"
 
 
