@@ -9,7 +9,7 @@ rule evaluate:
     input:
         results=reads(
             "evaluate",
-            lambda wildcards: PLAN.judged(wildcards.dataset, wildcards.method),
+            lambda wildcards: PLAN.evaluated(wildcards.dataset, wildcards.method),
         ),
         held_out=reads(
             "evaluate",

@@ -144,7 +144,7 @@ class Shower(NamedTuple, Generic[A]):
 class Batch(NamedTuple, Generic[A]):
     """The input of a training step: `Batch[np.ndarray]` from a loader, `Batch[Array]` in a step.
 
-    inputs: Features, Image, Shower, or the tree type of `rootloom.representations.tree`.
+    inputs: what the representation's `collate` makes, a NamedTuple of arrays, or of such.
     target: (B,) int32 class index, or (B, T) float32.
     weight: (B,) float32, 0 for padding.
     id:     (B, 2) uint32, the row's 64-bit identity as (high, low) words.

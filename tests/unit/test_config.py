@@ -294,11 +294,11 @@ def test_methods_are_evaluated_alike(tmp_path: Path) -> None:
         make_plan({"experiment": "two"}, tmp_path)
 
 
-def test_a_task_yields_what_its_evaluation_judges(tmp_path: Path) -> None:
+def test_a_task_yields_what_its_evaluation_evaluates(tmp_path: Path) -> None:
     two_generators(tmp_path)
     file = tmp_path / "config" / "schema.json"
     known = json.loads(file.read_text())
-    known["$defs"]["evaluations"]["generation"]["x-judges"] = "predictions"
+    known["$defs"]["evaluations"]["generation"]["x-evaluates"] = "predictions"
     file.write_text(json.dumps(known))
     with pytest.raises(ConfigError, match=r"yields predictions(.|\n)*which yields examples"):
         make_plan({"experiment": "two"}, tmp_path)

@@ -301,7 +301,7 @@ def test_damaged_predictions_are_no_bad_input(tmp_path: Path) -> None:
     path.write_bytes(content)
     section = {
         "evaluation": {"kind": "classification"}, "dataset": "d", "method": "m", "samples": None,
-        "judge": "rootloom.stages.judging:judge_predictions",
+        "evaluate": "rootloom.stages.evaluating:evaluate_predictions",
     }  # fmt: skip
     paths: Any = dict.fromkeys(Paths.__annotations__, ())
     job: Job = {"section": section, "code": "", "upstream": "", "fingerprint": ""}

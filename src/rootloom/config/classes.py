@@ -50,7 +50,7 @@ DECLARED = (
     "drawn",
     "generated",
     "expressed",
-    "judges",
+    "evaluates",
     "reference",
     "names_targets",
 )

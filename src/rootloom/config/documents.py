@@ -46,7 +46,7 @@ def read_yaml(path: Path, *, empty: bool = False) -> dict[str, Any]:
 
 
 def parse_yaml(content: bytes, where: str, *, empty: bool = False) -> dict[str, Any]:
-    """The same for a file's content; `where` names it."""
+    """Parse the content of a YAML file as `read_yaml` does; `where` names the file."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

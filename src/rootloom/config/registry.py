@@ -123,7 +123,7 @@ def build(group: str, section: Mapping[str, object]) -> Any:
 
 
 def parse(group: str, section: Mapping[str, object]) -> Any:
-    """The same with all fields checked; fields that are sections become their own classes."""
+    """An instance as of `build`, with all fields checked; sections become their own classes."""
     fields = {key: value for key, value in section.items() if key != "kind"}
     return _checked(resolve(group, str(section["kind"])), fields)
 

@@ -673,7 +673,7 @@ class Library:
             )
         self.check("tasks", experiment.task, f"{where}: task")
         self.check("evaluations", self.evaluation(experiment), f"{where}: evaluation")
-        self._check_judged(experiment.task, f"{where}: task")
+        self._check_evaluated(experiment.task, f"{where}: task")
         self.check("training", {"kind": "training", **experiment.training}, f"{where}: training")
         for label, baseline in experiment.baselines.items():
             self.check("baselines", baseline, f"{where}: baselines.{label}")
@@ -803,14 +803,14 @@ class Library:
             expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
             require_known(wanted, representation.get("variables") or (), where, expected)
 
-    def _check_judged(self, task: dict[str, Any], where: str) -> None:
-        """Refuse a task whose evaluation judges something else than what the task yields."""
+    def _check_evaluated(self, task: dict[str, Any], where: str) -> None:
+        """Refuse a task whose evaluation is of something else than what the task yields."""
         kind, yields = (self.of_task(task, what) for what in ("evaluation", "yields"))
-        judges = self.schema["$defs"]["evaluations"][kind]["x-judges"]
-        if judges != yields:
+        evaluated = self.schema["$defs"]["evaluations"][kind]["x-evaluates"]
+        if evaluated != yields:
             raise ConfigError(
                 where,
-                expected=f"a task that yields {judges}, as its evaluation '{kind}' judges them",
+                expected=f"a task that yields {evaluated}, which its evaluation '{kind}' needs",
                 found=f"'{task['kind']}', which yields {yields}",
                 fix="give the task's class another `evaluation`",
             )

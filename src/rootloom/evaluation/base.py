@@ -18,7 +18,7 @@ class EvaluationKind(ABC):
 
     An evaluation is a dataclass whose fields are the `evaluation` section.
 
-    judges: what it evaluates, which a task yields: "predictions" or "examples".
+    evaluates: what it evaluates, which a task yields: "predictions" or "examples".
     shown: names of the plots that the report saves beside its page.
     reference: whether it compares with real rows, and so needs the comparison of real rows with
     other real rows.
@@ -27,7 +27,7 @@ class EvaluationKind(ABC):
     seed: of its random numbers.
     """
 
-    judges: ClassVar[str]
+    evaluates: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]
     reference: ClassVar[bool] = False
     reads: ClassVar[str | None] = None
@@ -53,7 +53,7 @@ class Comparator(EvaluationKind):
     random numbers.
     """
 
-    judges: ClassVar[str] = "examples"
+    evaluates: ClassVar[str] = "examples"
     reference: ClassVar[bool] = True
 
     features: tuple[str, ...] | None
@@ -78,7 +78,7 @@ class Comparator(EvaluationKind):
 class Evaluator(EvaluationKind):
     """Base of evaluations of predictions. A task names its kind of evaluation."""
 
-    judges: ClassVar[str] = "predictions"
+    evaluates: ClassVar[str] = "predictions"
 
     @abstractmethod
     def result(self, members: Sequence[Predictions], held_out: Sequence[Predictions]) -> Result:

@@ -55,7 +55,7 @@ def _reasons(why: Sequence[str | None]) -> str | None:
 
 
 def over_members(found: Sequence[Estimate], why: Sequence[str | None] = ()) -> Measurement:
-    """The same from one estimate per training; why: by member, if there is no error."""
+    """A metric over members from their estimates; why: by member, if there is no error."""
     return summarise([known(e.value) for e in found], [known(e.error) for e in found], why=why)
 
 

@@ -120,7 +120,7 @@ class GivenFiles:
         return found
 
     def _status(self, url: str) -> os.stat_result | None:
-        """Of a local file; None when it is gone. Raises ResourceError when nobody can say."""
+        """Status of a local file; None if it is gone. Raises ResourceError for other faults."""
         try:
             return os.stat(os.path.join(self._request.root, url))
         except OSError as error:

@@ -38,7 +38,7 @@ class Lost:
         return {name: self._shards(name) for name in self._data.representations}
 
     def shards_of(self, representation: str, pack: str) -> list[str]:
-        """Those of a pack."""
+        """Lost shards of a pack."""
         if not self.shards[representation]:
             return []  # as nearly always: the names of a million files take a while
         of_pack = {

@@ -219,9 +219,9 @@ class Plan:
         members, named = self.request.members(method), (self.request.name, dataset, method)
         return [self.request.product.path(self.paths, *named, member, part) for member in members]
 
-    def judged(self, dataset: str, method: str) -> list[str]:
-        """Those outputs that are evaluated."""
-        return self.applied(dataset, method, self.request.product.judged)
+    def evaluated(self, dataset: str, method: str) -> list[str]:
+        """Outputs of all members of a method for the part of a dataset that is evaluated."""
+        return self.applied(dataset, method, self.request.product.evaluated)
 
     def floor(self, dataset: str, method: str) -> list[str]:
         """The comparison of real rows with real ones, if the evaluation needs it."""

@@ -13,15 +13,15 @@ from rootloom.types import GROUPS, SPLITS
 class Product:
     """The output of one member of a method for a dataset.
 
-    rule: the rule that applies networks. parts: those for which it writes a file each. judged: the
-    part that is evaluated. of_rows: whether it has values for every row, which are then written to
-    friend trees and compared with those of baselines and other datasets. path: from experiment,
+    rule: the rule that applies networks. parts: those for which it writes a file each. evaluated:
+    the part that is evaluated. of_rows: whether it has values for every row, which are then written
+    to friend trees and compared with those of baselines and other datasets. path: from experiment,
     dataset, method, member and part.
     """
 
     rule: str
     parts: tuple[str, ...]
-    judged: str
+    evaluated: str
     of_rows: bool
     path: Callable[[Paths, str, str, str, int, str], str]
 

@@ -27,7 +27,7 @@ class Chapter(Protocol):
         """Metrics that datasets are compared by, each with its heading."""
 
     def beside(self) -> dict[str, bytes]:
-        """Figures to be files beside the page, as PNG: those the evaluator's `shown` names."""
+        """Plots to be saved beside the page, as PNG: those that `shown` of the evaluator names."""
 
 
 CHAPTERS: dict[str, Callable[[Sequence[Evaluation], Mapping[str, Line]], Chapter]] = {

@@ -29,7 +29,7 @@ from rootloom.system.paths import plot_on
 
 
 def write_report(path: str | Path, inputs: ReportInputs) -> list[Path]:
-    """Write the page, and beside it its chapter's figures and the average images, if any.
+    """Write the page, and beside it its chapter's plots and the average images, if any.
 
     Every file is complete or absent. Returns their paths, the page first. Raises DataError
     if there is nothing to report or the evaluations do not belong together.

@@ -45,7 +45,7 @@ def with_errors(found: Measurement) -> str:
 
 
 def with_reason(found: Measurement) -> str:
-    """The same, with the reason if there is no error."""
+    """Value and errors of a metric, with the reason if there is no error."""
     return with_errors(found) + (f" ({found.why})" if found.why else "")
 
 

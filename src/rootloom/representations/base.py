@@ -157,7 +157,7 @@ class Representation(ABC):
 
     @asked_if("not_encoded")
     def only(self, names: Sequence[str]) -> Self:
-        """The same encoding of some of the columns; asked of one with `not_encoded`."""
+        """A representation with the same encoding of some of the columns; for `not_encoded`."""
         raise NotImplementedError
 
     def together(self, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
@@ -174,7 +174,7 @@ class Representation(ABC):
 
     @asked_if("centres")
     def centred(self, statistics: Mapping[str, MomentsLike]) -> Self:
-        """The same, which subtracts what it finds there before inputs become float32.
+        """A copy that subtracts the means in `statistics` before inputs become float32.
 
         By default itself. statistics: as `normalise` gets them.
         """

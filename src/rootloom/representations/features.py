@@ -90,7 +90,7 @@ class FeatureVector(Representation):
         return chosen
 
     def only(self, names: Sequence[str]) -> FeatureVector:
-        """The same encoding of some of the columns."""
+        """A representation with the same encoding of some of the columns."""
         return replace(
             self,
             variables=tuple(name for name in names if name not in self.objects),
@@ -125,7 +125,7 @@ class FeatureVector(Representation):
         return Features(x.astype(np.float32, copy=False), mask)
 
     def centred(self, statistics: Mapping[str, MomentsLike]) -> FeatureVector:
-        """The same, with the means as reference of features that float32 could not tell apart.
+        """A copy that subtracts the means of features whose values float32 could not tell apart.
 
         statistics: as `normalise` gets them.
         """

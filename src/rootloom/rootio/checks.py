@@ -15,18 +15,18 @@ def exclusive(
     flags: Sequence[tuple[str, np.ndarray | None]],
     entry: np.ndarray,
     url: str,
-    judged: np.ndarray,
+    checked: np.ndarray,
 ) -> np.ndarray:
     """Index of the one alternative that is true in each row, -1 if none is; (R,) int32.
 
     flags: name and truth (R,) of each alternative, None for one that cannot be true; entry: (R,).
-    Raises DataError, naming the first row, if two are true in a row that is `judged`, (R,) bool.
+    Raises DataError, naming the first row, if two are true in a row that is `checked`, (R,) bool.
     """
     chosen = np.full(len(entry), -1, np.int32)
     for index, (name, here) in enumerate(flags):
         if here is None:
             continue
-        twice = here & (chosen >= 0) & judged
+        twice = here & (chosen >= 0) & checked
         if twice.any():
             row = int(np.flatnonzero(twice)[0])
             raise DataError(

@@ -406,7 +406,7 @@ class RowReader:
         return layout.scalar(self._deciding[name], chunk.arrays)
 
     def _sum_of_weights(self, chunk: Chunk, layout: Layout, weight: np.ndarray) -> float:
-        """Of the entries of a chunk, before any selection; NaN for a weight of each object.
+        """Σ of the entries' event weights before any selection; NaN for a weight of each object.
 
         weight: (R,), of all its rows.
         """

@@ -40,7 +40,7 @@ _FOLDERS = ("TDirectory", "TDirectoryFile")
 
 
 class Fields(TypedDict):
-    """Those of a `Header`, as JSON data."""
+    """Fields of a `Header` as JSON data."""
 
     url: str
     tree: str

@@ -15,7 +15,7 @@ from rootloom.system.atomic import REMAKE, read_json, write_json
 
 
 class _Fields(TypedDict):
-    """Of an `Entry`. events: none in manifests of earlier versions."""
+    """Fields of an `Entry` as JSON data. events: none in manifests of earlier versions."""
 
     url: str
     bytes: int

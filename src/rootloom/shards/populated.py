@@ -1,4 +1,4 @@
-"""Whether all that comes after the statistics has rows to work on, asked once and before it."""
+"""Checks of statistics before any job uses them: rows to train on and to evaluate."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LOOK = (
 def require_populated(
     statistics: Statistics, *, dataset: str, weighting: Weighting, by_class: bool = True
 ) -> None:
-    """Refuse statistics by which no training or no evaluation could end.
+    """Refuse statistics with which the training or the evaluation would fail.
 
-    by_class: whether every class is judged; else, as in a regression, all rows together.
-    Raises DataError for no rows at all, a class without any, training weights that no table can be
-    made of, and a test split in which a class has no rows or event weights that sum to zero or
-    less: efficiencies are divided by that sum.
+    by_class: whether every class is checked; else, as in a regression, all rows together. Raises
+    DataError if there are no rows, or none of a class; for invalid training weights; and for a test
+    split in which a class has no rows or a sum of event weights that is not positive, because
+    efficiencies are divided by that sum.
     """
     if not statistics.rows.sum():
         raise DataError(
@@ -76,7 +76,7 @@ def _require_rows(statistics: Statistics, dataset: str) -> None:
 
 
 def _unclaimed(statistics: Statistics) -> str:
-    """How many rows the classes leave over, where there are any."""
+    """The number of selected rows of no class, in words; "" for none."""
     many = statistics.unclassified
     return f"; {_number(many, 'selected row')} of no class" if many else ""
 
@@ -93,7 +93,7 @@ def _require_test(statistics: Statistics, dataset: str, weighting: Weighting) ->
             counts = zip(SPLITS, statistics.rows[:, number].tolist(), strict=True)
             raise DataError(
                 f"dataset '{dataset}': classes.{name}",
-                expected="rows in the split 'test', which figures are about",
+                expected="rows in the split 'test', which is evaluated",
                 found=", ".join(f"{count} in '{split}'" for split, count in counts),
                 fix="add files, or give 'test' a larger share in `splits`",
             )

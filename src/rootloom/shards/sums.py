@@ -67,7 +67,7 @@ class SampleSums:
     def of_rows(
         cls, classes: Sequence[str], split: str, label: np.ndarray, weight: np.ndarray
     ) -> Self:
-        """Of R rows of a split. Raises DataError for labels or weights out of range."""
+        """Sums of R rows of a split. Raises DataError for labels or weights out of range."""
         if len(label) and not (label.min() >= 0 and label.max() < len(classes)):
             raise DataError(
                 "labels",

@@ -16,26 +16,26 @@ from rootloom.stages.shared import applied_of, class_of
 from rootloom.system import provenance
 from rootloom.system.atomic import of_result
 
-# Functions for what an evaluation `judges`; loaded by name, so that an edit of one does not run
+# Functions for what an evaluation `evaluates`; loaded by name, so that an edit of one does not run
 # evaluations of the other kind again.
-_READERS = {
-    "predictions": "rootloom.stages.judging:judge_predictions",
-    "examples": "rootloom.stages.judging:judge_examples",
+_EVALUATE = {
+    "predictions": "rootloom.stages.evaluating:evaluate_predictions",
+    "examples": "rootloom.stages.evaluating:evaluate_examples",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """evaluation: kind and fields of its class. judge: computes the metrics, "module:function".
+    """evaluation: kind and fields of its class. evaluate: computes the metrics, "module:function".
 
     samples: for a comparison with real rows, how these and the generated ones are read: fields of
-    `judging.Samples`; else None.
+    `evaluating.Samples`; else None.
     """
 
     dataset: str
     method: str
     evaluation: Fields
-    judge: str
+    evaluate: str
     samples: Fields | None
 
 
@@ -47,10 +47,10 @@ def describe(plan: Planning, dataset: str, method: str) -> Description:
         dataset=dataset,
         method=method,
         evaluation=evaluation,
-        judge=_READERS[request.of_evaluation("judges")],
+        evaluate=_EVALUATE[request.of_evaluation("evaluates")],
         samples=_samples(plan, plan.data(dataset), method) if request.beside_real else None,
     )
-    code = [section.judge, class_of("evaluations", evaluation)]
+    code = [section.evaluate, class_of("evaluations", evaluation)]
     upstream = applied_of(plan, dataset, method)
     if section.samples is not None:
         representation = request.representation_of(method)
@@ -106,9 +106,9 @@ def run(job: Job, **paths: Unpack[Paths]) -> None:
 
     section = Section(**job["section"])
     evaluator = registry.parse("evaluations", section.evaluation)
-    judge: Any = registry.load(section.judge)
+    evaluate: Any = registry.load(section.evaluate)
     with of_result():
-        found = judge(section, evaluator, paths)
+        found = evaluate(section, evaluator, paths)
     record = provenance.record("evaluate", dict(job), seed=evaluator.seed)
     write_result(paths["output"], dataclasses.replace(found, provenance=record))
 

@@ -78,7 +78,7 @@ def _branches(plan: Planning, dataset: str) -> Branches:
 
 
 def _readers_that_count(data: Data) -> dict[str, Fields]:
-    """By sample. Without quantities; what else names the row collection's branches stays."""
+    """Readers that only count rows, by sample: without quantities but for `mentions`."""
     nothing: Fields = {"variables": {}, "objects": {}, "targets": {}, "identity": []}
     return {
         name: {**reader, **nothing, "mentions": mentions(reader, {**reader, **nothing})}

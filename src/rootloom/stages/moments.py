@@ -28,7 +28,7 @@ def describe(plan: Planning, dataset: str, representation: str, pack: str) -> De
 
 
 def section_of(plan: Planning, dataset: str, representation: str) -> Section:
-    """The same whatever the files."""
+    """The section of all packs of a dataset."""
     declared = plan.data(dataset).dataset
     return Section(
         representation=plan.request.representation(representation),
@@ -38,7 +38,7 @@ def section_of(plan: Planning, dataset: str, representation: str) -> Section:
 
 
 def code_of(section: Section) -> list[str]:
-    """What such sums execute beside `run`."""
+    """Classes that jobs with this section execute in addition to `run`."""
     return [class_of("representations", section.representation)]
 
 

@@ -99,7 +99,7 @@ def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Task:
 
 
 def predictor_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Predictor:
-    """The same for a model that predicts. Raises ConfigError for one that makes examples."""
+    """The task of a bundle, as of `task_in`; raises ConfigError for one that makes examples."""
     task = task_in(trained, path, truth)
     if not isinstance(task, Predictor):
         raise ConfigError(

@@ -57,7 +57,7 @@ def describe_shard(
 
 
 def fingerprint_of(plan: Planning, dataset: str, representation: str, files: str) -> str:
-    """Of the shards of the files with this digest, for what reads them.
+    """Fingerprint of all shards of the files with this digest, for stages that read them.
 
     How the files are divided into packs does not count: it says when a number is computed, not what
     it is.

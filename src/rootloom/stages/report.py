@@ -34,7 +34,7 @@ class DatasetWords:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OtherDataset(DatasetWords):
+class OtherDatasetWords(DatasetWords):
     """A dataset other than the nominal one. role: "evaluate" or "score". friends: folder of trees.
 
     statistics: the representation whose statistics count its rows.
@@ -50,7 +50,7 @@ class Section(DatasetWords):
     """Texts for the page, among them those on the nominal dataset.
 
     networks: member numbers by method. images: names of representations by their titles.
-    expected: published or earlier metrics to compare with. others: fields of `OtherDataset`.
+    expected: published or earlier metrics to compare with. others: fields of `OtherDatasetWords`.
     """
 
     experiment: str
@@ -116,9 +116,9 @@ def _words(plan: Planning, data: Data) -> DatasetWords:
     )
 
 
-def _other(plan: Planning, data: Data) -> OtherDataset:
+def _other(plan: Planning, data: Data) -> OtherDatasetWords:
     tree = plan.request.paths.friend(plan.request.name, data.name, "{file}")
-    return OtherDataset(
+    return OtherDatasetWords(
         **vars(_words(plan, data)),
         role=data.role.value,
         friends=str(PurePosixPath(tree).parent),

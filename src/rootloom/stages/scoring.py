@@ -1,4 +1,4 @@
-"""From shards and scores to prediction files, whoever computes the scores."""
+"""Prediction files from shards and scores, of networks and of baselines."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def _size(url: str) -> int:
 
 
 def _context(job: Job, one: OneShard, header: Header) -> list[Any]:
-    """What decides a shard beside the expressions and fields of its columns."""
+    """What a shard depends on in addition to the expressions and fields of its columns."""
     section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
     reader = {k: v for k, v in one.reader.items() if k not in ("variables", "objects")}
     variables = one.reader["variables"]
@@ -229,9 +229,9 @@ def _context(job: Job, one: OneShard, header: Header) -> list[Any]:
 def _noting(
     blocks: Iterator[RowBlock], representation: Representation, coarse: set[str]
 ) -> Iterator[RowBlock]:
-    """The same blocks; names of columns that lose their differences go to `coarse`.
+    """Yield the blocks; add names of columns whose values float32 cannot tell apart to `coarse`.
 
-    A representation that centres keeps those of its inputs.
+    Inputs of a representation that `centres` keep their differences.
     """
     for block in blocks:
         for name, column in block.columns.items():

@@ -12,7 +12,7 @@ from rootloom.stages.shared import class_of, sums_of_pack, write_sums
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """Whose rows are looked at, and the classes that they are told apart by."""
+    """The representation that draws rows and names quantities, and the classes."""
 
     representation: Fields
     classes: list[str]
@@ -28,13 +28,13 @@ def describe(plan: Planning, dataset: str, representation: str, pack: str) -> De
 
 
 def section_of(plan: Planning, dataset: str, representation: str) -> Section:
-    """The same whatever the files."""
+    """The section of all packs of a dataset."""
     fields = plan.request.representation(representation)
     return Section(representation=fields, classes=list(plan.data(dataset).dataset.classes))
 
 
 def code_of(section: Section) -> list[str]:
-    """What such sums execute beside `run`."""
+    """Classes that jobs with this section execute in addition to `run`."""
     return [class_of("representations", section.representation)]
 
 

@@ -1,4 +1,4 @@
-"""Merge the statistics of all packs; refuse what no training or evaluation could work on."""
+"""Merge the statistics of all packs; refuse those with which training or evaluation would fail."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(
     weighting: Fields | None = None,
     role: str = "train",
 ) -> None:
-    """Merge the statistics of all packs; refuse what no training or evaluation could work on.
+    """Merge the statistics of all packs; refuse those that do not suffice for the role.
 
     weighting: how weights follow from what shards hold; None: as they are. role: what rows are
     for, "train", "evaluate" or "score". Both decide whether the sums are refused and none of them.

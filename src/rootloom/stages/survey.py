@@ -25,7 +25,7 @@ class Section:
 
 
 def describe(plan: Planning, dataset: str, representation: str) -> Description:
-    """As little as statistics does it depend on how the files are packed."""
+    """The survey of all packs, which does not depend on the division of the files into packs."""
     spectra = summing.section_of(plan, dataset, representation)
     code = plan.code(summing.STAGE.run, *summing.code_of(spectra))
     axes = plan.fingerprint("axes", dataset=dataset, representation=representation)

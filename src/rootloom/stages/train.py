@@ -45,7 +45,7 @@ def describe(plan: Planning, method: str, member: str) -> Description:
 
 
 def network_code(plan: Planning, method: str) -> list[str]:
-    """Classes of a network: whoever trains or applies it executes them."""
+    """Classes of a network, which training and applying it execute."""
     request = plan.request
     network = request.method(method)
     return [
@@ -84,12 +84,10 @@ def run(job: Job, **paths: Unpack[Paths]) -> None:
             launch({"job": dict(job), **paths}, directory, layout, held=[held])
 
 
-def run_process(
-    job: Job, *, membership: dict[str, Any] | None = None, **paths: Unpack[Paths]
-) -> None:
+def run_process(job: Job, *, process: dict[str, Any] | None = None, **paths: Unpack[Paths]) -> None:
     """What each process of a training does; the lead one writes.
 
-    membership: fields of `parallel.Member` when there are several processes. Raises ResourceError
+    process: fields of `parallel.Process` when there are several processes. Raises ResourceError
     when the devices are not those that the experiment asks for.
     """
     from rootloom.training.devices import configure
@@ -101,8 +99,8 @@ def run_process(
     from rootloom.training import parallel
     from rootloom.training.loop import fit
 
-    if membership is not None:
-        parallel.join(parallel.Member(**membership))
+    if process is not None:
+        parallel.join(parallel.Process(**process))
     parallel.require(section.gpus_per_node)
     parallel.connect()
     statistics = Statistics.read(paths["statistics"])

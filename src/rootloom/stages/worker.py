@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(once_more, signal.SIG_IGN)  # after it has stopped and while it takes leave
     try:
         with signals.leave_at_once():
-            train.run_process(**order["arguments"], membership=_membership(order, number))
+            train.run_process(**order["arguments"], process=_process(order, number))
     except Preempted as stop:
         _say(place, number, {"preempted": str(stop)})
         return EXIT_PREEMPTED
@@ -50,14 +50,14 @@ def main(arguments: list[str]) -> int:
     return EXIT_REFUSED
 
 
-def _membership(order: dict[str, Any], number: int) -> dict[str, Any]:
-    """Fields of `rootloom.training.parallel.Member`, which must not be imported yet."""
+def _process(order: dict[str, Any], rank: int) -> dict[str, Any]:
+    """Fields of `rootloom.training.parallel.Process`, which must not be imported yet."""
     gpus = order["gpus"]
     return {
         "coordinator": order["coordinator"],
         "count": order["processes"],
-        "number": number,
-        "gpus": tuple(range(gpus * number, gpus * (number + 1))) or None,
+        "rank": rank,
+        "gpus": tuple(range(gpus * rank, gpus * (rank + 1))) or None,
     }
 
 

@@ -68,9 +68,8 @@ class FileList:
     @classmethod
     def of(cls, files: Iterable[tuple[File, float]], target: float, question: str) -> FileList:
         """Files with the expected seconds of each, in packs of `target` seconds."""
-        loads = [
-            0.0
-        ] * packing.MAX_PACKS  # for the finest packs: those of all others are sums of them
+        # Of the finest packs: those of all others are sums of them.
+        loads = [0.0] * packing.MAX_PACKS
         lines = list(_lines(files, loads))
         lines.sort()
         packs = packing.packs_for(sum(loads), target)

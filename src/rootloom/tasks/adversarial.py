@@ -141,7 +141,7 @@ class Adversarial(Generative):
         return right.mean(axis=1) / 2
 
     def _losses(self, real: Array, fake: Array, fooled: Array) -> tuple[Array, Array]:
-        """Of discriminator and generator, (B,) each, summed over the logits (B, K)."""
+        """Losses of discriminator and generator, (B,) each, summed over the logits (B, K)."""
         if self.relativistic:
             pair = fake - real, stop_gradient(real) - fooled
             discriminator, generator = (jax.nn.softplus(difference) for difference in pair)

@@ -21,7 +21,7 @@ _CALL_SECONDS = 0.5
 _MAX_STEPS = 1024
 _PADDING = np.iinfo(np.int32).max
 
-T = TypeVar("T")  # a state that steps change, or parameters that they judge
+T = TypeVar("T")  # a state that steps change, or parameters that they evaluate
 P = ParamSpec("P")
 
 
@@ -87,9 +87,8 @@ class Streamed(Generic[T]):
                 yield self._chunk(batch)
 
     def _chunk(self, batch: Batch) -> Chunk[T]:
-        named = batch._replace(
-            inputs=None
-        )  # sums that wait to be read need not keep the inputs in memory
+        # Sums that wait to be read need not keep the inputs in memory.
+        named = batch._replace(inputs=None)
         return Chunk(1, lambda state: self._step(state, batch), lambda: batch, lambda k: named)
 
 
@@ -153,7 +152,7 @@ def _compiled(
 
     summed = parallel.on_every_device(sums)
 
-    def judged(state: T, /, *given: P.args, **named: P.kwargs) -> tuple[T, Sums]:
+    def evaluated(state: T, /, *given: P.args, **named: P.kwargs) -> tuple[T, Sums]:
         return state, summed(state, *given, **named)
 
-    return judged
+    return evaluated

@@ -71,7 +71,7 @@ def launch(
     with signals.watch() as interrupt, _started(commands, held, apart=step) as children:
         _attend(children, interrupt)
         codes = [child.returncode for child in children]
-    _judge(place, codes, interrupt, layout)
+    _raise_cause(place, codes, interrupt, layout)
 
 
 def _coordinator(*, local: bool) -> str:
@@ -178,7 +178,7 @@ def _pass_on(children: Sequence[subprocess.Popen]) -> None:
             child.send_signal(signal.SIGUSR1)
 
 
-def _judge(
+def _raise_cause(
     place: Path, codes: Sequence[int | None], interrupt: signals.Interrupt, layout: Layout
 ) -> None:
     """Raise the cause of an early end: an error, else a signal, else a process that died."""

@@ -27,7 +27,7 @@ from rootloom.training.run import Run, Setup, begin, first_batch
 from rootloom.training.state import TrainState
 from rootloom.training.step import Step
 
-T = TypeVar("T")  # a state that steps change, or parameters that they judge
+T = TypeVar("T")  # a state that steps change, or parameters that they evaluate
 
 
 def fit(
@@ -58,10 +58,10 @@ def fit(
                 _train_epoch(run, feeds.training)
                 figures = _validate(run, feeds.validation)
                 _log_validation(run, figures)
-                _judge(run, figures)
+                _keep_best(run, figures)
                 _end_epoch(run, figures)
                 if not run.over:
-                    run.pause()
+                    run.save_or_leave()
             run.save()
             return _result(run)
 
@@ -168,7 +168,7 @@ def _train_epoch(run: Run, feed: Feed[TrainState]) -> None:
                 _log_training(run, step, step - logged)
                 logged = step
             if place.batch < run.setup.steps_per_epoch:
-                run.pause()
+                run.save_or_leave()
     run.collect()
     run.session.progress.advance(run.step - logged, f"epoch {place.epoch + 1}")
 
@@ -229,7 +229,7 @@ def _log_validation(run: Run, figures: _Figures) -> None:
             log.matrix("validation", run.step, name, np.asarray(value))
 
 
-def _judge(run: Run, figures: _Figures) -> None:
+def _keep_best(run: Run, figures: _Figures) -> None:
     """Keep the parameters if the monitored figure is the best one so far."""
     place, rule = run.position, run.setup.options.early_stopping
     value = float(figures[rule.monitor])
@@ -281,5 +281,5 @@ def _result(run: Run) -> Result:
 
 
 def _numbers(figures: _Figures) -> dict[str, float]:
-    """Those that are no matrices."""
+    """The figures that are numbers, without matrices."""
     return {name: float(value) for name, value in figures.items() if np.ndim(value) == 0}

@@ -29,28 +29,28 @@ _START_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Member:
+class Process:
     """A process among `count` that train together.
 
-    coordinator: host and port of process 0. gpus: numbers of the GPUs it uses on a machine that it
-    shares with other members; None: all.
+    coordinator: host and port of the process of rank 0. gpus: numbers of the GPUs it uses on a
+    machine that it shares with others; None: all.
     """
 
     coordinator: str
     count: int
-    number: int
+    rank: int
     gpus: tuple[int, ...] | None = None
 
 
-def join(member: Member) -> None:
+def join(process: Process) -> None:
     """Make this process one of several; before any device is used."""
     # JAX's own handler of SIGTERM would take the signal from the training loop.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
-        member.coordinator,
-        member.count,
-        member.number,
-        local_device_ids=member.gpus,
+        process.coordinator,
+        process.count,
+        process.rank,
+        local_device_ids=process.gpus,
         # JAX's automatic choice under SLURM is one GPU per process instead of all of the machine.
         cluster_detection_method="deactivate",
         heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,

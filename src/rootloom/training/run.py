@@ -1,4 +1,4 @@
-"""A training under way: where it stands, how it begins or goes on, is saved and is left."""
+"""The state of a training in progress: how it starts or resumes, is saved and is left."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Run:
         stopped = patience is not None and self.position.stale >= patience
         return stopped or self.position.epoch >= self.setup.options.epochs
 
-    def pause(self) -> None:
+    def save_or_leave(self) -> None:
         """Between two steps: leave when asked to, and save when it is time."""
         self.leave_if_agreed()
         options = self.setup.options

@@ -18,7 +18,7 @@ from rootloom.types import Batch
 
 # Sums over a batch on all devices: "weight" is Σ|w|, the others are Σw·value.
 Sums: TypeAlias = dict[str, Array]
-T = TypeVar("T")  # a state that steps change, or parameters that they judge
+T = TypeVar("T")  # a state that steps change, or parameters that they evaluate
 # What a batch makes of a state, or of parameters that stay as they are, and the batch's sums.
 Step: TypeAlias = Callable[[T, Batch], tuple[T, Sums]]
 

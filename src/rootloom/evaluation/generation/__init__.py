@@ -1,1 +1,1 @@
-"""Generated samples beside real ones."""
+"""Comparison of generated and real examples."""

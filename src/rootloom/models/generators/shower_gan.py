@@ -176,7 +176,7 @@ class _Trunk(nn.Module):
 
 
 class _Cells(nn.Module):
-    """Of a shower's (B, width) and every cell's own number (B, cells) its share."""
+    """Shares of the cells from a shower's (B, width) and every cell's own number (B, cells)."""
 
     channels: int
     hidden: int

@@ -200,7 +200,7 @@ class Generation:
 
     @cached_property
     def correlations(self) -> Picture:
-        """Of the features."""
+        """Correlations of the features."""
         return picture(
             figures.correlations(self._results),
             "g-correlations",

@@ -1,4 +1,4 @@
-"""Opening a ROOT file, wherever it lies."""
+"""Opening a local or remote ROOT file."""
 
 from __future__ import annotations
 

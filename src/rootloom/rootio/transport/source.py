@@ -205,7 +205,7 @@ def _instead_of(pattern: str, path: str) -> str:
 
 
 def matches(patterns: Sequence[str], url: str, base: str | os.PathLike[str] | None) -> list[str]:
-    """Those of the patterns of `expand` that match the file at `url`."""
+    """The patterns, as `expand` takes them, that match the file at `url`."""
     return [p for p in patterns if any(file.url == url for file in expand(p, base))]
 
 

@@ -29,7 +29,7 @@ class Samples(Compared):
     reader: Fields
 
 
-def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> Evaluation:
+def evaluate_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> Evaluation:
     """Metrics of a method from the prediction files of its members."""
     from rootloom.evaluation.evaluate import evaluate
     from rootloom.evaluation.predictions import require_named_split
@@ -39,7 +39,7 @@ def judge_predictions(section: Section, evaluator: Evaluator, paths: Paths) -> E
     return evaluate(paths["results"], evaluator, paths["held_out"])
 
 
-def judge_examples(section: Section, evaluator: Comparator, paths: Paths) -> Evaluation:
+def evaluate_examples(section: Section, evaluator: Comparator, paths: Paths) -> Evaluation:
     """Metrics of a method from the examples that its members made, and real ones."""
     from rootloom.evaluation.results import Evaluation, read_floor
     from rootloom.rootio.section import reader_of
