@@ -90,10 +90,9 @@ class Plan:
     def look(self) -> None:
         """Look which files there are. Raises InputError for none, ConfigError for files misused.
 
-        A job need not: it reads the lists that it works on.
+        A job need not: it reads the lists that the head has written.
         """
-        for files in self._files.values():
-            files.listing  # noqa: B018  (found once, here)
+        self.lists()
         require_apart(self.datasets, self._files)
 
     def lists(self) -> dict[str, tuple[Path, FileList]]:
