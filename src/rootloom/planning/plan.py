@@ -90,8 +90,9 @@ class Plan:
     def look(self) -> None:
         """Find the files of all datasets.
 
-        Jobs need not do this: they read the lists that the head has written. Raises InputError for a pattern without
-        files, ConfigError for a file listed twice or for events shared with the training.
+        Jobs need not do this: they read the lists that the head has written. Raises InputError for
+        a pattern without files, ConfigError for a file listed twice or for events shared with the
+        training.
         """
         self.lists()
         require_apart(self.datasets, self._files)
