@@ -45,6 +45,7 @@ _LONG = (
     "tests/workflow/finished",
     "tests/workflow/test_shipped.py",
     "tests/workflow/test_adversarial.py",
+    "tests/workflow/test_datasets.py",
     "tests/unit/test_training_resident.py",
     "tests/unit/test_training_processes.py",
     "tests/unit/test_tasks_adversarial.py",

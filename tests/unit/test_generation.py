@@ -314,7 +314,7 @@ def test_energies_far_from_the_trainings_are_pointed_out(
     ("options", "expected"),
     [
         (["--rows", "0"], "rows"),
-        ([], "how many showers"),
+        ([], "the number of showers"),
         (["--rows", "5", "--energy", "20", "10"], "LOW ≤ HIGH"),
         (["--rows", "5", "--energy", "0", "10"], "0 < LOW"),
         (["--rows", "5", "--energy", "1", "inf"], "LOW ≤ HIGH"),
@@ -350,7 +350,7 @@ def test_files_that_do_not_say_the_energies_are_refused(tmp_path: Path) -> None:
         conditions_of_file(CELLS_OF, str(path), 4)
     with pytest.raises(InputError, match="did you mean 'energy'"):
         list(conditions_of_file(CELLS_OF, f"{path}:energi").blocks)
-    with pytest.raises(ConfigError, match="1 expressions, of energy"):
+    with pytest.raises(ConfigError, match="1 expressions, for energy"):
         conditions_of_file(CELLS_OF, f"{path}:energy;energy")
 
 

@@ -91,11 +91,11 @@ class Plan:
     def look(self) -> None:
         """Find the files of all datasets.
 
-        Jobs need not do this: they read the stored lists. Raises InputError for a pattern without
-        files, ConfigError for a file listed twice or for events shared with the training.
+        Jobs need not do this: they read the lists that the head has written. Raises InputError for
+        a pattern without files, ConfigError for a file listed twice or for events shared with the
+        training.
         """
-        for files in self._files.values():
-            files.listing  # noqa: B018  (found once, here)
+        self.lists()
         require_apart(self.datasets, self._files)
 
     def lists(self) -> dict[str, tuple[Path, FileList]]:
