@@ -300,7 +300,7 @@ def test_damaged_predictions_are_no_bad_input(tmp_path: Path) -> None:
     content[len(content) // 2 :] = b""
     path.write_bytes(content)
     section = {
-        "evaluation": {"kind": "classification"}, "dataset": "d", "method": "m", "samples": None,
+        "evaluation": {"kind": "classification"}, "dataset": "d", "method": "m", "examples": None,
         "evaluate": "rootloom.stages.evaluating:evaluate_predictions",
     }  # fmt: skip
     paths: Any = dict.fromkeys(Paths.__annotations__, ())

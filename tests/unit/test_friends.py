@@ -360,7 +360,7 @@ def test_predictions_of_another_split_in_the_place_of_one_are_refused(tmp_path: 
     said = r"test\.h5\n.*rows of 'test'.*\n.*those of 'none'"
     with pytest.raises(ResultError, match=said):
         friends.scores_of(branches, list(map(str, paths.values())), ["one"])
-    section |= {"samples": None, "evaluate": "rootloom.stages.evaluating:evaluate_predictions"}
+    section |= {"examples": None, "evaluate": "rootloom.stages.evaluating:evaluate_predictions"}
     for given in ({"results": [paths["test"]]}, {"held_out": [paths["test"]]}):
         of = {**dict.fromkeys(evaluations.Paths.__annotations__, ()), "results": [paths["train"]]}
         of |= {**given, "output": str(tmp_path / "found.json")}

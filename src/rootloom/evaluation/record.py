@@ -12,9 +12,11 @@ class Record(ABC):
     """Results of a method: a frozen dataclass that is written to JSON and read back.
 
     kind: of the evaluation; a literal, by which records are distinguished when they are read.
+    weights: "event" or "training", used for all metrics.
     """
 
     kind: str
+    weights: str = "event"
 
     @abstractmethod
     def metrics(self) -> dict[str, Measurement]:

@@ -11,7 +11,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rootloom.evaluation.classification.result import ClassificationResult
 from rootloom.report import tables
 from rootloom.report.chapters import Chapter, chapter_of
 from rootloom.report.distributions import class_lines, distributions
@@ -96,8 +95,7 @@ def render(
 
 
 def _weights_used(inputs: ReportInputs) -> str:
-    results = [evaluation.result for evaluation in inputs.evaluations]
-    return weight_words([r.weights for r in results if isinstance(r, ClassificationResult)])
+    return weight_words([evaluation.result.weights for evaluation in inputs.evaluations])
 
 
 def method_lines(inputs: ReportInputs) -> dict[str, Line]:

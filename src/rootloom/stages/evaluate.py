@@ -28,15 +28,15 @@ _EVALUATE = {
 class Section:
     """evaluation: kind and fields of its class. evaluate: computes the metrics, "module:function".
 
-    samples: for a comparison with real rows, how these and the generated ones are read: fields of
-    `evaluating.Samples`; else None.
+    examples: for a comparison with real rows, how these and the generated ones are read: fields of
+    `evaluating.Examples`; else None.
     """
 
     dataset: str
     method: str
     evaluation: Fields
     evaluate: str
-    samples: Fields | None
+    examples: Fields | None
 
 
 def describe(plan: Planning, dataset: str, method: str) -> Description:
@@ -48,11 +48,11 @@ def describe(plan: Planning, dataset: str, method: str) -> Description:
         method=method,
         evaluation=evaluation,
         evaluate=_EVALUATE[request.of_evaluation("evaluates")],
-        samples=_samples(plan, plan.data(dataset), method) if request.beside_real else None,
+        examples=_examples(plan, plan.data(dataset), method) if request.beside_real else None,
     )
     code = [section.evaluate, class_of("evaluations", evaluation)]
     upstream = applied_of(plan, dataset, method)
-    if section.samples is not None:
+    if section.examples is not None:
         representation = request.representation_of(method)
         code.append(class_of("representations", request.representation(representation)))
         floor = plan.fingerprint("floor", dataset=dataset, representation=representation)
@@ -60,7 +60,7 @@ def describe(plan: Planning, dataset: str, method: str) -> Description:
     return Description(section, code=code, upstream=upstream)
 
 
-def _samples(plan: Planning, data: Data, method: str) -> Fields:
+def _examples(plan: Planning, data: Data, method: str) -> Fields:
     request = plan.request
     section = compared(plan, data.name, request.representation_of(method))
     return {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples(Compared):
+class Examples(Compared):
     """reader: how rows of generated files are read."""
 
     experiment: str
@@ -53,13 +53,13 @@ def evaluate_examples(section: Section, evaluator: Comparator, paths: Paths) -> 
     )
     from rootloom.training import bundle
 
-    samples = Samples(**(section.samples or {}))
+    read = Examples(**(section.examples or {}))
     (statistics,), (floor,), test = paths["statistics"], paths["floor"], SPLITS[-1]
     shards = all_shards(paths["manifests"], paths["files"])
-    sampling, reader = sampling_of(samples, evaluator), reader_of(samples.reader)
-    events = events_of(samples, Statistics.read(statistics))
+    sampling, reader = sampling_of(read, evaluator), reader_of(read.reader)
+    events = events_of(read, Statistics.read(statistics))
     real = stored_examples(shards, test, sampling, events)
-    (label,) = samples.classes
+    (label,) = read.classes
     # A generated example has the weight of the row with the same condition.
     weight = stored_weights(shards, test, events)
     made = [written_examples(path, reader, label, sampling, weight) for path in paths["results"]]
@@ -67,11 +67,11 @@ def evaluate_examples(section: Section, evaluator: Comparator, paths: Paths) -> 
     result = evaluator.result(real, read_floor(Path(floor)), made, sampling.representation)
     print("\n".join(result.lines()))
     return Evaluation(
-        experiment=samples.experiment,
+        experiment=read.experiment,
         method=section.method,
         split=test,
         classes=(label,),
-        members=tuple(samples.members),
+        members=tuple(read.members),
         parameters=metrics[0]["parameters"],
         training_seconds=sum(m["seconds"] for m in metrics) / len(metrics),
         rows={label: len(real)},
