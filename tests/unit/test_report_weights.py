@@ -6,22 +6,26 @@ from dataclasses import replace
 
 import numpy as np
 
+from rootloom.report.section import DatasetWords
 from rootloom.report.weight_rows import summarise_weights
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.types import SPLITS
 
 CLASSES = ("background", "signal")
-SECTION = {
-    "dataset": "d",
-    "weighting": {
+ABOUT = DatasetWords(
+    dataset="d",
+    dataset_description="",
+    size=None,
+    definitions={},
+    weighting={
         "balance": True,
         "reweight": None,
         "negative": "absolute",
         "own": False,
         "samples": {"tt": {"expected": 8000.0, "sum_of_weights": None}},
     },
-    "weights": {
+    weights={
         "event": "genWeight",
         "training": None,
         "luminosity": 2.0,
@@ -30,7 +34,7 @@ SECTION = {
             "hh": {"class": "signal", "cross_section": None, "weight": "genWeight"},
         },
     },
-}
+)
 SCALES = {"tt": 8000.0 / 4000.0, "hh": 1.0}
 
 
@@ -59,7 +63,7 @@ def number(text: str) -> float:
 
 def test_classes_and_samples_are_scaled_to_their_cross_sections() -> None:
     statistics = Statistics(CLASSES, {name: sums(name) for name in ("tt", "hh")})
-    found = summarise_weights(SECTION, statistics)
+    found = summarise_weights(ABOUT, statistics)
     by_place = {(row.split, row.label): row for row in found.classes}
     for label, sample in zip(CLASSES, ("tt", "hh"), strict=True):
         for split, (_, own) in rows(sample).items():
@@ -86,9 +90,9 @@ def test_classes_and_samples_are_scaled_to_their_cross_sections() -> None:
 def test_two_samples_of_a_class_are_added_after_they_are_scaled() -> None:
     one, other = sums("tt"), sums("tt")
     statistics = Statistics(CLASSES, {"tt": one, "more": other, "hh": sums("hh")})
-    words = {**SECTION["weights"]["samples"], "more": SECTION["weights"]["samples"]["hh"]}
-    section = {**SECTION, "weights": {**SECTION["weights"], "samples": words}}
-    found = summarise_weights(section, statistics)
+    samples = {**ABOUT.weights["samples"], "more": ABOUT.weights["samples"]["hh"]}
+    about = replace(ABOUT, weights={**ABOUT.weights, "samples": samples})
+    found = summarise_weights(about, statistics)
     (row,) = (r for r in found.classes if (r.split, r.label) == ("test", "background"))
     weight = np.concatenate([2.0 * rows("tt")["test"][1], rows("tt")["test"][1]])
     np.testing.assert_allclose(number(row.total), weight.sum(), rtol=1e-4)

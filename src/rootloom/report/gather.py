@@ -25,6 +25,7 @@ from rootloom.report.inputs import (
     ReportInputs,
     read_history,
 )
+from rootloom.report.section import DatasetWords, OtherDatasetWords, PageWords
 from rootloom.report.weight_rows import summarise_weights
 from rootloom.representations.base import Panel, Representation
 from rootloom.shards.manifest import Manifest
@@ -34,12 +35,12 @@ from rootloom.shards.weights import Weighting
 from rootloom.system.provenance import other_versions, read
 from rootloom.types import SPLITS
 
-Job = Mapping[str, Any]
 Scales = Mapping[str, float]  # of event weights, by sample
 
 
 def gather(
-    job: Job,
+    job: Mapping[str, Any],
+    about: PageWords,
     *,
     evaluations: Sequence[str],
     histories: Sequence[str],
@@ -50,36 +51,35 @@ def gather(
 ) -> ReportInputs:
     """Collect everything that the page shows.
 
-    evaluations: of all methods, dataset by dataset. statistics, surveys: of every representation,
-    in the order of the section's `representations`, whose row counts agree; behind them statistics
-    of each other dataset. manifests: of all packs of all datasets.
+    job: for the provenance. about: its texts. evaluations: of all methods, dataset by dataset.
+    statistics, surveys: of every representation, in the order of `about.representations`, whose
+    row counts agree; then statistics of each other dataset. manifests: of all packs.
     """
-    section = job["section"]
-    names, methods = list(section["representations"]), len(section["methods"])
+    names, methods = list(about.representations), len(about.methods)
     found = {
         name: Statistics.read(path)
         for name, path in zip(names, statistics[: len(names)], strict=True)
     }
     of_dataset = _by_dataset(manifests)
     seen = {
-        name: Survey.read(path)
-        for name, path in zip(section["representations"], surveys, strict=True)
+        name: Survey.read(path) for name, path in zip(about.representations, surveys, strict=True)
     }
-    scales = {name: _scales(section, one) for name, one in found.items()}
+    scales = {name: _scales(about, one) for name, one in found.items()}
     results = [read_evaluation(Path(path)) for path in evaluations]
     nominal, of_others = results[:methods], results[methods:]
     return ReportInputs(
-        title=section["title"],
-        description=section["description"],
+        title=about.title,
+        description=about.description,
         evaluations=nominal,
-        dataset=_dataset(
-            section, next(iter(found.values())), seen, scales, of_dataset[section["dataset"]]
+        dataset=replace(
+            _dataset(about, next(iter(found.values())), seen, scales, of_dataset[about.dataset]),
+            examples=_examples(about, seen),
         ),
-        images=_averages(section, seen, scales),
-        histories=_histories(section, histories),
-        expected=[Expected(**entry) for entry in section["expected"]],
+        images=_averages(about, seen, scales),
+        histories=_histories(about, histories),
+        expected=[Expected(**entry) for entry in about.expected],
         provenance=_provenance(job, results),
-        others=list(_others(section, statistics[len(names) :], of_others, of_dataset)),
+        others=list(_others(about, statistics[len(names) :], of_others, of_dataset)),
         other_versions=_other_versions([*models, *statistics, *evaluations]),
     )
 
@@ -96,44 +96,45 @@ def _by_dataset(manifests: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _others(
-    section: Job,
+    about: PageWords,
     statistics: Sequence[str],
     results: Sequence[Evaluation],
     manifests: Mapping[str, Sequence[str]],
 ) -> Iterator[OtherDataset]:
     """The datasets beside the nominal one. results: of all methods, dataset by dataset."""
     left = iter(results)
-    known = [replace(one, read="") for one in definitions(section["definitions"])]
-    for of, path in zip(section["others"], statistics, strict=True):
-        methods = len(section["methods"]) if of["role"] == "evaluate" else 0
-        summary = _dataset(of, Statistics.read(path), {}, {}, manifests[of["dataset"]])
+    known = [replace(one, read="") for one in definitions(about.definitions)]
+    for fields, path in zip(about.others, statistics, strict=True):
+        of = OtherDatasetWords(**fields)
+        methods = len(about.methods) if of.role == "evaluate" else 0
+        summary = _dataset(of, Statistics.read(path), {}, {}, manifests[of.dataset])
         own = [one for one in summary.definitions if replace(one, read="") not in known]
         summary = replace(summary, definitions=own)
-        yield OtherDataset(of["dataset"], summary, list(islice(left, methods)), of["friends"])
+        yield OtherDataset(of.dataset, summary, list(islice(left, methods)), of.friends)
 
 
-def _scales(section: Job, statistics: Statistics) -> Scales:
-    return Weighting.of(section["weighting"]).scales(statistics.samples)
+def _scales(about: PageWords, statistics: Statistics) -> Scales:
+    return Weighting.of(about.weighting).scales(statistics.samples)
 
 
 def _dataset(
-    section: Job,
+    about: DatasetWords,
     statistics: Statistics,
     surveys: Mapping[str, Survey],
     scales: Mapping[str, Scales],
     manifests: Sequence[str],
 ) -> DatasetSummary:
-    size = f" (size {section['size']})" if section["size"] else ""
+    trains = not isinstance(about, OtherDatasetWords)
+    size = f" (size {about.size})" if about.size else ""
     return DatasetSummary(
-        name=section["dataset"] + size,
-        description=section["dataset_description"],
+        name=about.dataset + size,
+        description=about.dataset_description,
         rows=_by_split(statistics.classes, statistics.rows),
         unclassified=statistics.unclassified,
-        weights=summarise_weights(section, statistics, trains="role" not in section),
-        facts=facts(section["definitions"]),
-        definitions=definitions(section["definitions"]),
+        weights=summarise_weights(about, statistics, trains=trains),
+        facts=facts(about.definitions),
+        definitions=definitions(about.definitions),
         distributions=_distributions(surveys, scales),
-        examples=_examples(section, surveys) if surveys else (),
         **_files_in(manifests),
     )
 
@@ -192,31 +193,31 @@ def _same(one: Distribution, other: Distribution) -> bool:
     )
 
 
-def _panels(section: Job, name: str) -> tuple[Panel, ...]:
-    fields = section["representations"][name]
+def _panels(about: PageWords, name: str) -> tuple[Panel, ...]:
+    fields = about.representations[name]
     kind = {key: value for key, value in fields.items() if key != "name"}
     representation: Representation = registry.build("representations", kind)
     return representation.panels()
 
 
 def _averages(
-    section: Job, surveys: Mapping[str, Survey], scales: Mapping[str, Scales]
+    about: PageWords, surveys: Mapping[str, Survey], scales: Mapping[str, Scales]
 ) -> list[ClassImages]:
     shown = []
-    for title, name in section["images"].items():
+    for title, name in about.images.items():
         pixels = surveys[name].mean(scales[name])
         named = dict(zip(surveys[name].classes, pixels, strict=True))
-        shown += _images(title, _panels(section, name), named, "mean ")
+        shown += _images(title, _panels(about, name), named, "mean ")
     return shown
 
 
-def _examples(section: Job, surveys: Mapping[str, Survey]) -> list[ClassImages]:
+def _examples(about: PageWords, surveys: Mapping[str, Survey]) -> list[ClassImages]:
     shown = []
     for name, survey in surveys.items():
         pixels = {label: one.pixels for label, one in survey.examples.items()}
         if pixels:
             ordered = {label: pixels[label] for label in survey.classes if label in pixels}
-            shown += _images(name, _panels(section, name), ordered)
+            shown += _images(name, _panels(about, name), ordered)
     return shown
 
 
@@ -237,8 +238,8 @@ def _images(
     return shown
 
 
-def _histories(section: Job, histories: Sequence[str]) -> list[History]:
-    members = [(m, k) for m, numbers in section["networks"].items() for k in numbers]
+def _histories(about: PageWords, histories: Sequence[str]) -> list[History]:
+    members = [(m, k) for m, numbers in about.networks.items() for k in numbers]
     return [
         read_history(path, method, member)
         for path, (method, member) in zip(histories, members, strict=True)
@@ -254,7 +255,7 @@ def _other_versions(results: Sequence[str]) -> list[str]:
     return [f"{words}: {', '.join(paths)}" for words, paths in found.items()]
 
 
-def _provenance(job: Job, results: Sequence[Evaluation]) -> dict[str, Any]:
+def _provenance(job: Mapping[str, Any], results: Sequence[Evaluation]) -> dict[str, Any]:
     shown: dict[str, Any] = {"report": dict(job)}
     for result in results:
         section = result.provenance.get("section")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rootloom.report.rounding import grouped, percent
+from rootloom.report.section import DatasetWords
 from rootloom.report.weights import ClassRow, SampleRow, WeightsSummary
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import Weighting, WeightTable
@@ -15,19 +16,17 @@ from rootloom.types import SPLITS
 
 
 def summarise_weights(
-    section: Mapping[str, Any], statistics: Statistics, *, trains: bool = True
+    about: DatasetWords, statistics: Statistics, *, trains: bool = True
 ) -> WeightsSummary:
     """Summarise the weights of a dataset; without training weights unless it `trains`.
 
-    section: "dataset", "weighting" (fields of `Weighting`) and "weights": texts of the dataset,
-    "event", "training", "luminosity" and "samples" (class and cross section by name).
+    about: its `weights` are "event", "training", "luminosity" and "samples" (class and cross
+    section by name).
     """
-    weighting, words = Weighting.of(section["weighting"]), section["weights"]
+    weighting, words = Weighting.of(about.weighting), about.weights
     scales, table = weighting.scales(statistics.samples), None
     if trains:
-        table = WeightTable.from_statistics(
-            statistics, dataset=section["dataset"], weighting=weighting
-        )
+        table = WeightTable.from_statistics(statistics, dataset=about.dataset, weighting=weighting)
     return WeightsSummary(
         event=_event(words, bool(weighting.samples)),
         training=_training(words, weighting) if trains else "",

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from rootloom.planning.data import Data
 from rootloom.planning.request import Fields, Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
+from rootloom.report.section import DatasetWords, OtherDatasetWords, PageWords
 from rootloom.stages.shared import class_of
 from rootloom.system import provenance
 from rootloom.system.atomic import write_json
@@ -18,50 +19,8 @@ _SHOWN = {"define", "variables", "objects", "targets", "select"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetWords:
-    """Texts on a dataset for the page.
-
-    size: of a simulated one, else None. definitions: rows and their quantities; weights:
-    expressions of weights; both from its file. weighting: fields of `Weighting`.
-    """
-
-    dataset: str
-    dataset_description: str
-    size: str | None
-    definitions: Fields
-    weighting: Fields
-    weights: Fields
-
-
-@dataclass(frozen=True, kw_only=True)
-class OtherDatasetWords(DatasetWords):
-    """A dataset other than the nominal one. role: "evaluate" or "score". friends: folder of trees.
-
-    statistics: the representation whose statistics count its rows.
-    """
-
-    role: str
-    friends: str
-    statistics: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section(DatasetWords):
-    """Texts for the page, among them those on the nominal dataset.
-
-    networks: member numbers by method. images: names of representations by their titles.
-    expected: published or earlier metrics to compare with. others: fields of `OtherDatasetWords`.
-    """
-
-    experiment: str
-    title: str
-    description: str
-    methods: list[str]
-    networks: dict[str, list[int]]
-    images: dict[str, str]
-    representations: dict[str, Fields]
-    expected: list[Fields]
-    others: list[Fields]
+class Section(PageWords):
+    """All texts of the page; see `PageWords`."""
 
 
 def describe(plan: Planning) -> Description:
@@ -198,6 +157,7 @@ def run(
 
     inputs = gather(
         {**job, "versions": provenance.record("report", {})},
+        Section(**job["section"]),
         evaluations=evaluations,
         histories=histories,
         models=models,
