@@ -28,7 +28,7 @@ class Position:
     """Where a run is; with the state, all that a restart needs. Kept as JSON.
 
     batch: of the epoch, the next one. stale: epochs since the best one. seconds, waited: of all
-    sessions. sums: of the epoch's batches so far. history: figures of every epoch.
+    sessions. sums: of the epoch's batches so far. history: metrics of every epoch.
     """
 
     epoch: int = 0

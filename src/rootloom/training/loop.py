@@ -44,7 +44,7 @@ def fit(
 
     directory: keeps checkpoints and logs of the run that `fingerprint` names. Raises Preempted
     after SIGTERM or SIGUSR1, once a checkpoint is written; TrainingError when the loss is not
-    finite or a checkpoint is another run's; ConfigError for an unknown monitored figure.
+    finite or a checkpoint is another run's; ConfigError for an unknown monitored metric.
     """
     with signals.watch() as interrupt:
         task = task.cast(options.precision)
@@ -56,10 +56,10 @@ def fit(
             feeds = None if run.over else _feeds(run)
             while feeds and not run.over:
                 _train_epoch(run, feeds.training)
-                figures = _validate(run, feeds.validation)
-                _log_validation(run, figures)
-                _keep_best(run, figures)
-                _end_epoch(run, figures)
+                metrics = _validate(run, feeds.validation)
+                _log_validation(run, metrics)
+                _keep_best(run, metrics)
+                _end_epoch(run, metrics)
                 if not run.over:
                     run.save_or_leave()
             run.save()
@@ -68,7 +68,7 @@ def fit(
 
 @dataclass(frozen=True)
 class Result:
-    """params: of the best epoch, on the host. history: figures of every epoch.
+    """params: of the best epoch, on the host. history: metrics of every epoch.
 
     epochs: how many there were, of `planned`.
     seconds: wall clock over all sessions; waiting: share of it spent waiting for input.
@@ -86,7 +86,7 @@ class Result:
     planned: int
 
     def summary(self) -> dict[str, float | str]:
-        """How the training went, and the best epoch's figures, as JSON data."""
+        """How the training went, and the best epoch's metrics, as JSON data."""
         names = (
             "parameters", "seconds", "waiting",
             "best_epoch", "epochs", "planned", "steps", "stopped",
@@ -95,29 +95,29 @@ class Result:
 
     def history_lines(self) -> str:
         """One JSON object an epoch, in their order, and a last one for the whole training."""
-        lines = [{"epoch": epoch, **figures} for epoch, figures in enumerate(self.history)]
+        lines = [{"epoch": epoch, **metrics} for epoch, metrics in enumerate(self.history)]
         return "".join(f"{json.dumps(line)}\n" for line in [*lines, self.summary()])
 
 
-# A figure of a split: a number, or a matrix that is shown as an image.
-_Figures: TypeAlias = Mapping[str, float | np.ndarray]
+# A metric of a split: a number, or a matrix that is shown as an image.
+_Metrics: TypeAlias = Mapping[str, float | np.ndarray]
 
 
 def _check_monitor(setup: Setup) -> None:
-    """Refuse an unknown figure before the first epoch is spent on it."""
+    """Refuse an unknown metric before the first epoch is spent on it."""
     task, monitor = setup.task, setup.options.early_stopping.monitor
     local = jax.tree.map(lambda x: x[0], setup.example)
 
-    def metrics(key: jax.Array) -> dict[str, jax.Array]:
+    def of_examples(key: jax.Array) -> dict[str, jax.Array]:
         return task.loss(task.init(key, local), local, key, train=False)[1]
 
-    shapes = jax.eval_shape(metrics, jax.random.key(0))
-    figures = task.summary({name: np.zeros(value.shape[1:]) for name, value in shapes.items()})
-    known = ["loss", *_numbers(figures)]
+    shapes = jax.eval_shape(of_examples, jax.random.key(0))
+    metrics = task.summary({name: np.zeros(value.shape[1:]) for name, value in shapes.items()})
+    known = ["loss", *_numbers(metrics)]
     if monitor not in known:
         raise ConfigError(
             "training.early_stopping.monitor",
-            expected="a figure of the task",
+            expected="loss, or a metric of the task",
             found=f"'{monitor}'",
             fix=nearest(monitor, known),
         )
@@ -207,8 +207,8 @@ def _log_training(run: Run, step: int, since: int) -> None:
     )
 
 
-def _validate(run: Run, feed: Feed[Params]) -> _Figures:
-    """The validation split's loss and the task's figures."""
+def _validate(run: Run, feed: Feed[Params]) -> _Metrics:
+    """The validation split's loss and the task's metrics."""
     meter, number = Meter("validation batch"), 0
     with closing(feed.epoch(0, 0, lambda: sys.maxsize)) as chunks:
         for chunk in chunks:
@@ -221,18 +221,18 @@ def _validate(run: Run, feed: Feed[Params]) -> _Figures:
     return {"loss": means["loss"], **run.setup.task.summary(means)}
 
 
-def _log_validation(run: Run, figures: _Figures) -> None:
+def _log_validation(run: Run, metrics: _Metrics) -> None:
     log = run.session.log
-    log.scalars("validation", run.step, {"epoch": run.position.epoch, **_numbers(figures)})
-    for name, value in figures.items():
+    log.scalars("validation", run.step, {"epoch": run.position.epoch, **_numbers(metrics)})
+    for name, value in metrics.items():
         if np.ndim(value) == 2:
             log.matrix("validation", run.step, name, np.asarray(value))
 
 
-def _keep_best(run: Run, figures: _Figures) -> None:
-    """Keep the parameters if the monitored figure is the best one so far."""
+def _keep_best(run: Run, metrics: _Metrics) -> None:
+    """Keep the parameters if the monitored metric is the best one so far."""
     place, rule = run.position, run.setup.options.early_stopping
-    value = float(figures[rule.monitor])
+    value = float(metrics[rule.monitor])
     cost = value if rule.goal == "lowest" else -value
     cost = math.inf if math.isnan(cost) else cost
     if place.best_epoch < 0 or cost < place.best_value - rule.minimum_gain:
@@ -242,9 +242,9 @@ def _keep_best(run: Run, figures: _Figures) -> None:
         place.stale += 1
 
 
-def _end_epoch(run: Run, figures: _Figures) -> None:
-    """Note the epoch's figures and stand before the next one."""
-    place, numbers, training = run.position, _numbers(figures), _numbers(run.meter.means())
+def _end_epoch(run: Run, metrics: _Metrics) -> None:
+    """Note the epoch's metrics and stand before the next one."""
+    place, numbers, training = run.position, _numbers(metrics), _numbers(run.meter.means())
     place.history.append({f"training_{n}": v for n, v in training.items()} | numbers)
     place.epoch, place.batch, place.sums = place.epoch + 1, 0, {}
     run.meter.reset()
@@ -280,6 +280,6 @@ def _result(run: Run) -> Result:
     )
 
 
-def _numbers(figures: _Figures) -> dict[str, float]:
-    """The figures that are numbers, without matrices."""
-    return {name: float(value) for name, value in figures.items() if np.ndim(value) == 0}
+def _numbers(metrics: _Metrics) -> dict[str, float]:
+    """The metrics that are numbers, without matrices."""
+    return {name: float(value) for name, value in metrics.items() if np.ndim(value) == 0}
