@@ -32,6 +32,7 @@ from rootloom.system.paths import TAKEN_BY_DATASETS, TAKEN_BY_EXPERIMENTS, check
 from rootloom.types import TARGET
 
 Name = str
+Fields = dict[str, Any]  # of a section whose class its `kind` names
 # One of these keys of a dataset says where its rows come from, unless its classes do.
 _SOURCES = {"simulate", "files", "samples"}
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -48,7 +49,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
         """Refuse true and false for numbers: `members: true` would be one member."""
         if isinstance(value, bool) and info.field_name is not None:
             kinds = kinds_in(cls.model_fields[info.field_name].annotation)
@@ -92,7 +93,7 @@ class Rates(Section):
 class Simulation(Section):
     """An embedded source of events."""
 
-    source: dict[str, Any] = Field(description="kind of the source and its fields")
+    source: Fields = Field(description="kind of the source and its fields")
     files: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
         description="number of files per class, for each `size`"
     )
@@ -166,11 +167,12 @@ class FromFiles(Section):
 
     @field_validator("sum_of_weights", mode="before")
     @classmethod
-    def _number_or_place(cls, value: Any) -> Any:
-        number = type(value) in (int, float) and value > 0
-        if not (value is None or number or isinstance(value, dict | SumOfWeights)):
+    def _number_or_place(cls, value: object) -> object:
+        if value is None or isinstance(value, dict | SumOfWeights):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise ValueError("a positive number, or {tree: …, branch: …}")
-        return float(value) if number else value
+        return float(value)
 
     @model_validator(mode="after")
     def _something_to_scale(self) -> FromFiles:
@@ -222,7 +224,7 @@ class Splits(Section):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_number_as_text(cls, value: Any) -> Any:
+    def _no_number_as_text(cls, value: object) -> object:
         try:
             number = float(value) if isinstance(value, str) else None
         except ValueError:
@@ -303,7 +305,7 @@ class Dataset(Section):
     negative_weights: Literal["absolute", "keep"] = Field(
         "absolute", description="how training treats them; evaluation keeps the sign"
     )
-    reweight: dict[str, Any] | None = Field(None, description="kinematic reweighting of classes")
+    reweight: Fields | None = Field(None, description="kinematic reweighting of classes")
     balance: bool = Field(True, description="give every class the same sum of training weights")
     identity: list[ExpressionText] = Field(
         [], description="integer expressions that identify an event: run, luminosityBlock, event"
@@ -321,7 +323,7 @@ class Dataset(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _classes_of_samples(cls, data: Any) -> Any:
+    def _classes_of_samples(cls, data: object) -> object:
         """Fill in classes without a rule and classes that only samples name."""
         if not isinstance(data, dict):
             return data
@@ -450,8 +452,8 @@ class Method(Section):
     model: str = Field(description="a file of config/models")
     representation: str = Field(description="a file of config/representations")
     members: int = Field(1, ge=1, le=10_000, description="trainings with different seeds")
-    training: dict[str, Any] = Field({}, description="replaces fields of the experiment's")
-    task: dict[str, Any] | None = Field(
+    training: Fields = Field({}, description="replaces fields of the experiment's")
+    task: Fields | None = Field(
         None, description="replaces the experiment's task; its kind of evaluation must be the same"
     )
 
@@ -510,17 +512,17 @@ class Experiment(Section):
         None, description="a file of config/datasets; short for `datasets: {train: NAME}`"
     )
     datasets: Datasets | None = Field(None, description="several datasets, by their role")
-    task: dict[str, Any] = Field(
+    task: Fields = Field(
         {"kind": "classification"}, description="what the networks learn: kind and its fields"
     )
     methods: dict[Name, Method] = Field({}, description="networks, by the name of the method")
-    baselines: dict[Name, dict[str, Any]] = Field(
+    baselines: dict[Name, Fields] = Field(
         {}, description="baselines, by the name of the method: kind and its fields"
     )
     baseline_representation: str = Field(
         "features", description="representation with the variables of the baselines"
     )
-    training: dict[str, Any] = Field({}, description="options of the training, see Training")
+    training: Fields = Field({}, description="options of the training, see Training")
     threads: int = Field(
         1,
         ge=1,
@@ -536,10 +538,8 @@ class Experiment(Section):
     gpus_per_node: int = Field(
         0, ge=0, le=65_536, description="GPUs that each machine must have; 0: use those it has"
     )
-    evaluation: dict[str, Any] = Field(
-        {}, description="options of the evaluation that belongs to the task"
-    )
-    generation: dict[str, Any] = Field(
+    evaluation: Fields = Field({}, description="options of the evaluation that belongs to the task")
+    generation: Fields = Field(
         {},
         description="options for generating examples like those of the test split, of the "
         "representation that is generated",
@@ -577,7 +577,7 @@ class Library:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self._sections: dict[tuple[str, str], dict[str, Any]] = {}
+        self._sections: dict[tuple[str, str], Fields] = {}
         schema = self.root / "schema.json"
         if not schema.exists():
             raise ConfigError(
@@ -620,7 +620,7 @@ class Library:
             place = refusal.where.removeprefix(where)
             raise ConfigError(f"{self.file_of(name, key)}{place}", **words) from None
 
-    def _completed(self, name: str) -> dict[str, Any]:
+    def _completed(self, name: str) -> Fields:
         """A dataset's keys, completed by those of the dataset that it is like."""
         own = self._read("datasets", name)
         like = own.get("like")
@@ -722,15 +722,15 @@ class Library:
         """How long work takes, for the size of jobs."""
         return parse(Rates, read_yaml(self.root / "rates.yaml"), f"{self.root.name}/rates.yaml")
 
-    def model(self, name: str) -> dict[str, Any]:
+    def model(self, name: str) -> Fields:
         """The section of a model file, checked."""
         return self._kind_file("models", name)
 
-    def representation(self, name: str) -> dict[str, Any]:
+    def representation(self, name: str) -> Fields:
         """The section of a representation file, checked."""
         return self._kind_file("representations", name)
 
-    def check(self, group: str, section: dict[str, Any], where: str) -> None:
+    def check(self, group: str, section: Fields, where: str) -> None:
         """Check a section `{kind: name, …}` against the schema of its class.
 
         The schema of a user's own class is made here and added to `schema`.
@@ -751,7 +751,7 @@ class Library:
         for error in sorted(errors, key=lambda e: list(map(str, e.path))):
             raise schema_refusal(error, where)
 
-    def training(self, experiment: Experiment, method: Method) -> dict[str, Any]:
+    def training(self, experiment: Experiment, method: Method) -> Fields:
         """The training section of a method: the experiment's, with the method's fields on top.
 
         Fields replace whole values; nothing is merged below the first level, so that no key of one
@@ -759,16 +759,16 @@ class Library:
         """
         return {**experiment.training, **method.training}
 
-    def task(self, experiment: Experiment, method: Method | None) -> dict[str, Any]:
+    def task(self, experiment: Experiment, method: Method | None) -> Fields:
         """The task of a method, its own or the experiment's as a whole; without one, the latter."""
         return experiment.task if method is None or method.task is None else method.task
 
-    def evaluation(self, experiment: Experiment) -> dict[str, Any]:
+    def evaluation(self, experiment: Experiment) -> Fields:
         """The evaluation section of an experiment, of the kind that its task names."""
         kind = self.of_task(experiment.task, "evaluation")
         return {"kind": kind, **experiment.evaluation}
 
-    def of_task(self, task: dict[str, Any], what: str) -> Any:
+    def of_task(self, task: Fields, what: str) -> Any:
         """A property that the class of a task declares, such as its "role"; None if it does not."""
         return self.schema["$defs"]["tasks"][task["kind"]].get(f"x-{what}")
 
@@ -803,7 +803,7 @@ class Library:
             expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
             require_known(wanted, representation.get("variables") or (), where, expected)
 
-    def _check_evaluated(self, task: dict[str, Any], where: str) -> None:
+    def _check_evaluated(self, task: Fields, where: str) -> None:
         """Refuse a task whose evaluation is of something else than what the task yields."""
         kind, yields = (self.of_task(task, what) for what in ("evaluation", "yields"))
         evaluated = self.schema["$defs"]["evaluations"][kind]["x-evaluates"]
@@ -816,7 +816,7 @@ class Library:
             )
 
     def _check_generation(
-        self, where: str, experiment: Experiment, method: Method, task: dict[str, Any]
+        self, where: str, experiment: Experiment, method: Method, task: Fields
     ) -> None:
         """Refuse a representation that cannot be generated, and options that it does not have."""
         of = f"{where.partition(': methods.')[0]}: generation"
@@ -848,7 +848,7 @@ class Library:
         kinds = {n: self._kind_named("representations", n) for n in self.names("representations")}
         return [name for name, kind in kinds.items() if kind and known[kind].get("x-generated")]
 
-    def _checked_task(self, where: str, experiment: Experiment, method: Method) -> dict[str, Any]:
+    def _checked_task(self, where: str, experiment: Experiment, method: Method) -> Fields:
         task = self.task(experiment, method)
         self.check("tasks", task, f"{where}: task")
         kinds = [self.of_task(one, "evaluation") for one in (experiment.task, task)]
@@ -880,7 +880,7 @@ class Library:
         known = isinstance(kind, str) and kind in self.schema["$defs"][folder]
         return str(kind) if known else ""
 
-    def _kind_file(self, folder: str, name: str) -> dict[str, Any]:
+    def _kind_file(self, folder: str, name: str) -> Fields:
         if (folder, name) not in self._sections:
             section = self._read(folder, name)
             self.check(folder, section, self.where(folder, name))
@@ -893,11 +893,11 @@ class Library:
             return f"{self.root.name}/experiments/default.yaml on dataset '{name}'"
         return f"{self.root.name}/{folder}/{name}.yaml"
 
-    def _read(self, folder: str, name: Any, where: str = "") -> dict[str, Any]:
+    def _read(self, folder: str, name: object, where: str = "") -> Fields:
         self._require_file(folder, name, where)
         return read_yaml(self.root / folder / f"{name}.yaml")
 
-    def _require_file(self, folder: str, name: Any, where: str = "") -> None:
+    def _require_file(self, folder: str, name: object, where: str = "") -> None:
         """Refuse what names no file of the configuration. where: the key that names it."""
         of = f"{where}: " if where else ""
         taken = TAKEN_BY_DATASETS if folder == "representations" else ()
@@ -909,10 +909,10 @@ class Library:
                 expected=f"a file {self.root.name}/{folder}/{name}.yaml"
                 + (alone if folder == "experiments" else ""),
                 found="no such file",
-                fix=self._nearest_file(folder, name),
+                fix=self._nearest_file(folder, str(name)),
             )
 
-    def _require_name(self, folder: str, name: Any, where: str, taken: tuple[str, ...]) -> None:
+    def _require_name(self, folder: str, name: object, where: str, taken: tuple[str, ...]) -> None:
         """Refuse what can be no name; one that is a file's path is shown the name in it."""
         try:
             check_name(name, where, taken)

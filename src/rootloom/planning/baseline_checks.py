@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from rootloom.config.sections import Fields
 from rootloom.errors import ConfigError, require_known
 from rootloom.planning.data import Data
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.request import Request
 
 
 def check_baselines(request: Request, data: Data) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from rootloom.config.sections import Fields
 from rootloom.errors import ConfigError, require_known
 from rootloom.evaluation.classification.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.classification.options import refuse_training_weights
 from rootloom.planning.baseline_checks import check_baselines
 from rootloom.planning.data import Data, DataOf
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.request import Request
 from rootloom.planning.roles import check_roles, readers_of, require_classes
 from rootloom.rootio.names import identifier
 

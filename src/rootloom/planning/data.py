@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import cached_property
 
-from rootloom.config.sections import Dataset, FromFiles, SumOfWeights
+from rootloom.config.sections import Dataset, Fields, FromFiles, SumOfWeights
 from rootloom.errors import ConfigError, nearest
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.request import Request
 from rootloom.rootio.definitions import expressions, written_out
 from rootloom.types import TARGET
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rootloom.config.parsing import parse
-from rootloom.config.sections import Datasets, Experiment, Library, Method, Settings
+from rootloom.config.sections import Datasets, Experiment, Fields, Library, Method, Settings
 from rootloom.errors import require_known
 from rootloom.planning.products import PRODUCTS, Product
 from rootloom.system.paths import Paths, check_results, require_folder
-
-Fields = dict[str, Any]  # of a section of the configuration
 
 
 class Request:
@@ -23,7 +21,7 @@ class Request:
     for what was checked before.
     """
 
-    def __init__(self, settings: dict[str, Any], root: Path) -> None:
+    def __init__(self, settings: Fields, root: Path) -> None:
         self.settings = parse(Settings, settings, "config/config.yaml")
         check_results(self.settings.results, "config/config.yaml: results")
         self.root = Path(root)

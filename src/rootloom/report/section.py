@@ -6,9 +6,8 @@ The stage describes its job with these classes, so this module imports nothing h
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-Fields = dict[str, Any]  # of a section of the configuration
+from rootloom.config.sections import Fields
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rootloom.planning.request import Fields
+from rootloom.config.sections import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import preprocess
 from rootloom.stages.shared import ALL_SHARDS, class_of, write_sums

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
 from rootloom.config import registry
+from rootloom.config.sections import Fields
 from rootloom.planning.data import Data
-from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.floor import compared
 from rootloom.stages.shared import applied_of, class_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootloom.planning.request import Fields
+from rootloom.config.sections import Fields
 from rootloom.stages.shared import Compared, events_of
 from rootloom.types import SPLITS
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rootloom.config.sections import Fields
 from rootloom.errors import ChangedError
 from rootloom.planning.data import Data, mentions
-from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
 from rootloom.stages.shared import FileFields, applied_of, notes, refuse_changed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rootloom.cluster.running import progress
-from rootloom.planning.request import Fields
+from rootloom.config.sections import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, notes, seed_of, statistics_read
 from rootloom.stages.train import network_code

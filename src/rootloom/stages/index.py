@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rootloom.config.sections import Fields
 from rootloom.errors import InputError, LackError, require_fault_of_file
-from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import is_ours
 from rootloom.system import provenance

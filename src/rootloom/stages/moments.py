@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rootloom.planning.request import Fields
+from rootloom.config.sections import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import preprocess
 from rootloom.stages.shared import class_of, sums_of_pack, write_sums

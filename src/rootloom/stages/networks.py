@@ -14,8 +14,8 @@ import numpy as np
 from rootloom.batches.draws import Draw, OutsideFold, WithReplacement
 from rootloom.batches.loader import Loader
 from rootloom.config import registry
+from rootloom.config.sections import Fields
 from rootloom.errors import FAULTS, ConfigError, TrainingError, reason
-from rootloom.planning.request import Fields
 from rootloom.representations.section import representation_of
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics

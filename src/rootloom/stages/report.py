@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
+from rootloom.config.sections import Fields
 from rootloom.planning.data import Data
-from rootloom.planning.request import Fields, Request
+from rootloom.planning.request import Request
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.report.section import DatasetWords, OtherDatasetWords, PageWords
 from rootloom.stages.shared import class_of

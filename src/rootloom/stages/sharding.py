@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from rootloom.config.sections import Fields
 from rootloom.errors import DataError, InputError, naming, require_fault_of_file
-from rootloom.planning.request import Fields
 from rootloom.planning.stage import Job, job_of
 from rootloom.representations.base import Representation, storable
 from rootloom.representations.section import representation_of

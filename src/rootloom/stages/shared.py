@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rootloom.config import registry
+from rootloom.config.sections import Fields
 from rootloom.errors import ChangedError
-from rootloom.planning.request import Fields
 from rootloom.planning.stage import Job, Planning
 from rootloom.system import provenance
 from rootloom.system.atomic import write_json

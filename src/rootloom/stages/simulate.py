@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rootloom.cluster.running import progress
 from rootloom.config import registry
-from rootloom.planning.request import Fields
+from rootloom.config.sections import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import class_of, notes, seed_of
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from rootloom.config.sections import Fields
 from rootloom.errors import DataError
-from rootloom.planning.request import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import moments as summing
 from rootloom.stages import preprocess

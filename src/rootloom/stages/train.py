@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from rootloom.planning.request import Fields
+from rootloom.config.sections import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, Scored, class_of, scored, statistics_read, weights_of
 from rootloom.system import provenance

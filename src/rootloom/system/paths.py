@@ -25,7 +25,7 @@ TAKEN_BY_EXPERIMENTS = ("datasets", "logs", "benchmarks")
 TAKEN_BY_DATASETS = ("root", "index")
 
 
-def check_name(name: str, where: str, taken: tuple[str, ...] = ()) -> None:
+def check_name(name: object, where: str, taken: tuple[str, ...] = ()) -> None:
     """Refuse names that cannot be part of a path or a branch, or that are `taken`."""
     if not (isinstance(name, str) and NAME.fullmatch(name) and len(name) <= NAME_LENGTH):
         text = str(name)[:NAME_LENGTH]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TypeVar
 
 import jax
 import numpy as np
 
 from rootloom.batches.assemble import id_words
 from rootloom.errors import TrainingError
-from rootloom.tasks.base import Generator
+from rootloom.tasks.base import Generator, Params
 from rootloom.training import parallel
 
 # Examples per device at a time: on one core larger batches are no faster, smaller ones slower.
 BATCH = 256
+
+Inputs = TypeVar("Inputs")  # a tree of arrays, one kind of a representation's inputs
 
 
 class Sampler:
@@ -29,7 +31,7 @@ class Sampler:
     def __init__(
         self,
         task: Generator,
-        params: Any,
+        params: Params,
         *,
         seed: int,
         batch: int = BATCH,
@@ -43,13 +45,13 @@ class Sampler:
         )
         self._params = parallel.replicate(params, self._devices)
 
-    def examples(self, conditions: Iterable[np.ndarray]) -> Iterator[Any]:
+    def examples(self, conditions: Iterable[np.ndarray]) -> Iterator[object]:
         """For blocks of conditions (n, K), of any length, inputs (n, …) in the same order.
 
         K may be 0: the blocks then say how many there are. Raises TrainingError when the model
         makes a number that is not finite.
         """
-        waiting: tuple[Any, np.ndarray] | None = None
+        waiting: tuple[object, np.ndarray] | None = None
         first = 0
         blocks = (np.asarray(block, np.float32) for block in conditions)
         for condition in regrouped(blocks, self._devices * self._batch):
@@ -62,7 +64,7 @@ class Sampler:
         if waiting is not None:
             yield self._read_back(*waiting)
 
-    def _start(self, condition: np.ndarray, first: int) -> Any:
+    def _start(self, condition: np.ndarray, first: int) -> object:
         """Inputs (devices, batch, …) of a batch that the last condition fills up."""
         size = self._devices * self._batch
         rest = np.repeat(condition[-1:], size - len(condition), axis=0)
@@ -75,14 +77,14 @@ class Sampler:
             identity.reshape(*shape, 2),
         )
 
-    def _read_back(self, made: Any, condition: np.ndarray) -> Any:
+    def _read_back(self, made: Inputs, condition: np.ndarray) -> Inputs:
         """Inputs of one example for each condition. Raises TrainingError if they are not finite."""
 
         def read(leaf: jax.Array) -> np.ndarray:
             found = np.asarray(leaf)
             return found.reshape(-1, *found.shape[2:])[: len(condition)]
 
-        inputs = jax.tree.map(read, made)
+        inputs: Inputs = jax.tree.map(read, made)
         leaves = (leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(inputs))
         bad = ~np.all([np.isfinite(leaf).all(axis=1) for leaf in leaves], axis=0)
         if bad.any():
@@ -102,12 +104,12 @@ class Sampler:
         )
 
 
-def regrouped(blocks: Iterable[Any], size: int) -> Iterator[Any]:
+def regrouped(blocks: Iterable[Inputs], size: int) -> Iterator[Inputs]:
     """The rows of blocks, `size` at a time; last the rest.
 
     blocks: trees of arrays (n, …), equal n in a block.
     """
-    held: list[Any] = []
+    held: list[Inputs] = []
     count = 0
     for block in blocks:
         held.append(block)
@@ -121,13 +123,15 @@ def regrouped(blocks: Iterable[Any], size: int) -> Iterator[Any]:
         yield _joined(held)
 
 
-def _rows(block: Any) -> int:
+def _rows(block: object) -> int:
     return len(jax.tree.leaves(block)[0])
 
 
-def _joined(blocks: list[Any]) -> Any:
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+def _joined(blocks: list[Inputs]) -> Inputs:
+    joined: Inputs = jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
+    return joined
 
 
-def _part(block: Any, first: int, size: int) -> Any:
-    return jax.tree.map(lambda array: array[first : first + size], block)
+def _part(block: Inputs, first: int, size: int) -> Inputs:
+    part: Inputs = jax.tree.map(lambda array: array[first : first + size], block)
+    return part
