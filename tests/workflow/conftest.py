@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import ROOT, Project, make_project
+from tests.workflow.project import ROOT, SMALL_EXPERIMENT, Project, make_project
 
 EXECUTED = ROOT / "tests" / "executed"  # its jobs note which code they execute
 
@@ -31,3 +31,9 @@ def project(finished: Project, tmp_path: Path) -> Project:
 def fresh(tmp_path: Path) -> Project:
     """A project in which nothing has run."""
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Project:
+    """One of a small network and a cut, in which nothing has run."""
+    return make_project(tmp_path / "project", experiment=SMALL_EXPERIMENT)

@@ -40,6 +40,12 @@ TOY_EXPERIMENT = {
     },
     "images": {"before": "toy-image-raw", "after": "toy-image"},
 }
+# What is enough where it does not matter which networks there are.
+SMALL_EXPERIMENT = {
+    **{key: TOY_EXPERIMENT[key] for key in ("dataset", "task", "training")},
+    "methods": {"dense": {"model": "tiny-dnn", "representation": "features"}},
+    "baselines": {"mass": TOY_EXPERIMENT["baselines"]["mass"]},
+}
 MODELS = {
     "tiny-cnn": {
         "kind": "cnn", "filters": [4, 4], "kernels": [3, 3], "pools": [2, 2], "hidden": 8,

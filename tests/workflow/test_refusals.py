@@ -65,23 +65,23 @@ def test_configuration_is_refused_before_any_job(
     ],
 )  # fmt: skip
 def test_data_is_refused_by_name(
-    fresh: Project, old: str, new: str, until: str, expected: str
+    small: Project, old: str, new: str, until: str, expected: str
 ) -> None:
-    fresh.edit(DATASET, old, new)
-    text = fresh.snakemake("--until", until, check=False)
+    small.edit(DATASET, old, new)
+    text = small.snakemake("--until", until, check=False)
     assert re.search(expected, text), text
     end = rf"a job of rule '{until}' failed.*\nerror: (?:.|\n)*\nlog: results/logs/{until}/\S+\n$"
     assert re.search(end, text), text
-    assert_nothing_partial(fresh)
+    assert_nothing_partial(small)
 
 
-def test_one_class_is_refused(fresh: Project) -> None:
-    fresh.edit(DATASET, "weight: weight", "weight: weight\nselect: tau2 > 0.1")  # no W passes
-    text = fresh.snakemake("results/toy/models/dense/0/model.safetensors", check=False)
+def test_one_class_is_refused(small: Project) -> None:
+    small.edit(DATASET, "weight: weight", "weight: weight\nselect: tau2 > 0.1")  # no W passes
+    text = small.snakemake("results/toy/models/dense/0/model.safetensors", check=False)
     assert re.search(r"classes.w\n.*rows that pass the selection", text), text
     assert re.search(r"rule 'statistics' failed", text), text
     assert "Trying to restart" not in text
-    assert not list((fresh.path / "results/toy").rglob("model.safetensors"))
+    assert not list((small.path / "results/toy").rglob("model.safetensors"))
 
 
 def test_a_truncated_root_file_is_refused_at_index(fresh: Project) -> None:
@@ -104,19 +104,19 @@ def damage(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:20_000])
 
 
-def test_bad_files_can_be_set_aside(fresh: Project) -> None:
+def test_bad_files_can_be_set_aside(small: Project) -> None:
     """One that cannot be opened, one with a damaged basket: the rest goes on, and nothing hides."""
-    fresh.edit(DATASET, "weight: weight", "weight: weight\non_bad_file: quarantine")
-    damage(fresh.path / "data" / "w-0.root")
-    garble_baskets(fresh.path / "data" / "qcd-1.root")
-    fresh.snakemake("results/toy/evaluation/toy/mass.json")
-    fresh.snakemake("results/toy/report.html", "--config", "experiment=toy")
-    listed = json.loads((fresh.path / "results/toy/quarantined.json").read_text())["files"]
+    small.edit(DATASET, "weight: weight", "weight: weight\non_bad_file: quarantine")
+    damage(small.path / "data" / "w-0.root")
+    garble_baskets(small.path / "data" / "qcd-1.root")
+    small.snakemake("results/toy/evaluation/toy/mass.json")
+    small.snakemake("results/toy/report.html", "--config", "experiment=toy")
+    listed = json.loads((small.path / "results/toy/quarantined.json").read_text())["files"]
     assert list(listed) == ["data/qcd-1.root", "data/w-0.root"]
     assert "truncated" in listed["data/w-0.root"]
-    page = (fresh.path / "results/toy/report.html").read_text()
+    page = (small.path / "results/toy/report.html").read_text()
     assert "2 of 4 files" in page
-    assert fresh.planned("results/toy/report.html") == {}
+    assert small.planned("results/toy/report.html") == {}
 
 
 def garble_baskets(file: Path, name: str = "multiplicity") -> None:
