@@ -65,7 +65,7 @@ def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("experiment", "datasets", "message"),
     [
-        ({"datasets": {"train": TRAIN, "score": [TRAIN]}}, {}, r"datasets\n.*one role: 'w-jets' is named 2 times"),
+        ({"datasets": {"train": TRAIN, "score": [TRAIN]}}, {}, r"datasets\n.*each dataset once: 'w-jets' is named 2 times"),
         ({"dataset": TRAIN}, {}, "exactly one of: dataset, datasets"),
         ({"datasets": {"train": TRAIN, "evaluate": ["othr"]}}, {}, r"datasets.evaluate: dataset 'othr'(.|\n)*did you mean 'other'"),
         ({"datasets": {"train": TRAIN, "test": ["other"]}}, {}, "test"),
@@ -79,7 +79,7 @@ def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
         ({}, {"other": {"objects": {"constituent": {"px": "cons_px"}}}}, r"tree-kt.yaml: objects\n.*dataset 'other', for method 'tree' with representation 'tree-kt'\n.*'constituents'\n.*did you mean 'constituent'"),
         ({}, {"run": {"objects": {"constituents": {"px": "cons_px"}}}}, r"run.yaml, for method 'tree' with representation 'tree-kt'(.|\n)*constituents.py"),
         ({"evaluation": {"weights": "training"}}, {}, r"evaluation.weights\n.*rows of dataset 'other' have no training weight"),
-        ({"evaluation": {"profiles": ["trimmed_pt"]}}, {"other": {"reweight": None}}, r"profiles\n.*of dataset 'other' carries.*\n.*'trimmed_pt'"),
+        ({"evaluation": {"profiles": ["trimmed_pt"]}}, {"other": {"reweight": None}}, r"profiles\n.*of dataset 'other'.*\n.*'trimmed_pt'"),
         ({"dataset": None, "datasets": {"train": "calo-eplus", "evaluate": ["calo-gamma"]}, "task": {"kind": "adversarial"},
           "methods": {"gan": {"model": "calogan", "representation": "calorimeter-cells"}}}, {}, r"datasets.evaluate\n.*scores no rows\n.*'calo-gamma'"),
     ],
@@ -113,22 +113,31 @@ def test_targets_of_the_training_are_asked_of_what_is_evaluated(tmp_path: Path) 
         ({"splits": {"train": 0.6, "validation": 0.1, "test": 0.3}}, False),
         ({"splits": ALL_TEST}, True),
         ({"splits": {"train": 0.6, "validation": 0.1, "test": 0.3}, "identity": ["trimmed_pt"]}, True),
+        ({"splits": ALL_TEST, "files": ["links/all.root"]}, True),
+        ({"splits": {"train": "odd > 0", "validation": 0.5, "test": 0.5}, "define": {"odd": "tau1 + 1"}}, True),
+        ({"splits": {"train": "odd > 0", "validation": 0.5, "test": 0.5}}, False),
     ],
 )  # fmt: skip
 def test_events_that_are_trained_on_are_not_tested_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], refused: bool
 ) -> None:
-    """The same file in both datasets, by other patterns: it must be divided alike."""
+    """The same file in both datasets, by other patterns or links: it must be divided alike.
+
+    The names in expressions of splits may be defined by other expressions.
+    """
     write_jets(tmp_path / "data/all.root", True, 5, 1)
+    (tmp_path / "links").symlink_to("data")
     monkeypatch.chdir(tmp_path)
     train = {"files": ["data/*.root"], "simulate": None, "classes": OTHER["classes"]}
+    if "train" in changes["splits"] and isinstance(changes["splits"]["train"], str):
+        train |= {"splits": changes["splits"], "define": {"odd": "tau1"}}
     other = {"files": ["data/all.root"], **changes}
     roles = {"datasets": {"train": TRAIN, "evaluate": ["other"]}}
     plan = planned(tmp_path, roles, **{TRAIN: train, "other": other})
     if not refused:
         plan.look()
         return
-    with pytest.raises(ConfigError, match=r"other.yaml: splits\n(.|\n)*data/all.root"):
+    with pytest.raises(ConfigError, match=r"other.yaml: splits\n(.|\n)*all.root"):
         plan.look()
 
 

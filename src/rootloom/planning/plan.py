@@ -95,7 +95,7 @@ class Plan:
         """
         for files in self._files.values():
             files.listing  # noqa: B018  (found once, here)
-        require_apart(self.datasets, self._files)
+        require_apart(self.datasets, self._files, self.request.root)
 
     def lists(self) -> dict[str, tuple[Path, FileList]]:
         """For each dataset the path of its stored list of files, and the list."""
