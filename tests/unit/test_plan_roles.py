@@ -151,3 +151,45 @@ def test_simulated_events_that_are_trained_on_are_not_tested_elsewhere(tmp_path:
         planned(tmp_path, roles).look()
     file.write_text(yaml.safe_dump({"like": TRAIN}))
     planned(tmp_path, roles).look()
+
+
+def fingerprints(plan: Plan) -> dict[str, str]:
+    """Of the jobs that read or write something of a dataset, by rule, method and dataset."""
+    found = {}
+    for data in plan.datasets:
+        on = {"dataset": data.name}
+        jobs = [("statistics", {"representation": of}) for of in ("features", "tree-kt")]
+        jobs += [("predict", {"method": name, "member": "0"}) for name in ("net", "tree")]
+        jobs += [("baseline", {"method": "shape"}), ("friends", {"pack": "0-of-1"})]
+        if data.evaluated:
+            jobs += [("evaluate", {"method": name}) for name in ("net", "shape")]
+        for rule, named in jobs:
+            name = " ".join([rule, *(v for k, v in named.items() if k == "method")])
+            found.setdefault(f"{name} on {data.name}", "")
+            found[f"{name} on {data.name}"] += plan.fingerprint(rule, **on, **named)
+    for name in ("net", "tree"):
+        found[f"train {name}"] = plan.fingerprint("train", method=name, member="0")
+    return found
+
+
+def test_a_change_of_a_dataset_reaches_what_is_made_of_it_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of rows stay when a cross section changes: they are scaled where they are used."""
+    for name in ("other", "run"):
+        write_jets(tmp_path / f"data/{name}.root", True, 5, 1)
+    monkeypatch.chdir(tmp_path)
+    experiment = {"baselines": {"shape": {"kind": "cut", "variable": "tau21"}}}
+
+    def with_other(cross_section: float, select: str | None = None) -> dict[str, str]:
+        sample = {"files": ["data/other.root"], "cross_section": cross_section}
+        other = {"files": [], "samples": {"mc": sample}, "select": select}
+        return fingerprints(planned(tmp_path, experiment, other=other))
+
+    first = with_other(1.0)
+    scaled, selected = with_other(2.0), with_other(1.0, "tau21 > 0")
+    rules = ["predict net", "predict tree", "baseline shape", "evaluate net", "evaluate shape"]
+    rules.append("friends")
+    assert {job for job in first if scaled[job] != first[job]} == {f"{r} on other" for r in rules}
+    rules.append("statistics")
+    assert {job for job in first if selected[job] != first[job]} == {f"{r} on other" for r in rules}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,21 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from rootloom.baselines.base import Sample
 from rootloom.baselines.boosted_trees import BoostedTrees
 from rootloom.evaluation.predictions import Header, Rows, read_predictions
+from rootloom.planning.stage import job_of
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics
-from rootloom.shards.sums import SampleSums, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.shards.weights import Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages.scoring import LearningData, RowsToScore, score_stream, write_predictions
+from rootloom.stages.scoring import (
+    LearningData,
+    RowsToScore,
+    header_of,
+    rows_to_score,
+    score_stream,
+    write_predictions,
+)
+from rootloom.stages.shared import Predicted
 from rootloom.types import NO_CLASS, RowBlock
 
 CLASSES = ("b", "s")
@@ -77,6 +87,29 @@ def test_rows_of_another_dataset_have_its_event_weights_and_the_classes_of_the_t
     np.testing.assert_allclose(found.weight, WEIGHT * SCALE, rtol=1e-6)
     assert found.training_weight is None
     np.testing.assert_array_equal(found.truth, 1 - LABEL)
+
+
+@pytest.mark.parametrize("role", ["train", "evaluate", "score"])
+def test_what_is_told_of_rows_follows_from_the_role_of_their_dataset(role: str) -> None:
+    """Labels of shards follow the dataset's own order of classes, truth that of the training."""
+    mc = {"expected": SCALE * 6, "sum_of_weights": None}
+    weighting = {
+        "balance": True, "reweight": None, "negative": "keep", "own": False, "samples": {"mc": mc},
+    }  # fmt: skip
+    section = Predicted(
+        experiment="e", dataset="d", task={}, method="m", member=0, classes=["b", "s"], targets=[],
+        representation={}, weighting=weighting, labels=["s", "b"], role=role,
+    )  # fmt: skip
+    counted = SampleSums.of_rows(("s", "b"), "train", 1 - LABEL, WEIGHT)
+    training = {UNBINNED: np.ones((3, 2, 1))}
+    sums = replace(counted, entries=5, sum_of_weights=float(WEIGHT.sum()), training=training)
+    told = rows_to_score(section, Statistics(("s", "b"), {"mc": sums}))
+    assert told.truth.tolist() == [1, 0, NO_CLASS]
+    assert told.events.scales == {"mc": SCALE}
+    assert (told.training is not None) == (role == "train")
+    job = job_of(section, "", "")
+    header = header_of(job, section, "test", ("score",), 1, 1.0, probability=True)
+    assert (header.classes, header.trained_on) == (("b", "s"), role == "train")
 
 
 def scored(shard: Path, folder: Path, told: RowsToScore) -> Rows:
