@@ -76,6 +76,8 @@ def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
         ({}, {"other": {"classes": {"w": {"where": "x"}}}}, r"other.yaml: classes\n.*all classes of 'w-jets'.*: qcd, w\n.*no 'qcd'"),
         ({}, {"run": {"classes": {"z": {"where": "x"}}}}, r"run.yaml: classes\n.*no class at all: classes: {}\n.*'z'"),
         ({}, {"run": {"variables": {**FEWER, "tau12": "tau21"}}}, r"run.yaml: variables\n.*method 'net' with representation 'features' takes all\n.*no 'tau21' \(did you mean .*'tau12'\?\); 'tau12' as well"),
+        ({}, {"run": {"variables": FEWER}}, r"run.yaml: variables\n.*takes all\n.*no 'tau21' \([^;]*\)\n"),
+        ({}, {"other": {"variables": {**VARIABLES, "tau12": "tau21"}}}, r"other.yaml: variables\n.*takes all\n.*found: +'tau12' as well\n"),
         ({}, {"other": {"objects": {"constituent": {"px": "cons_px"}}}}, r"tree-kt.yaml: objects\n.*dataset 'other', for method 'tree' with representation 'tree-kt'\n.*'constituents'\n.*did you mean 'constituent'"),
         ({}, {"run": {"objects": {"constituents": {"px": "cons_px"}}}}, r"run.yaml, for method 'tree' with representation 'tree-kt'(.|\n)*constituents.py"),
         ({"evaluation": {"weights": "training"}}, {}, r"evaluation.weights\n.*rows of dataset 'other' have no training weight"),
@@ -103,7 +105,9 @@ def test_targets_of_the_training_are_asked_of_what_is_evaluated(tmp_path: Path) 
         "targets": targets,
         "classes": {"muon": {"where": "x"}},
     }
-    with pytest.raises(ConfigError, match=rf"targets(.|\n)*'{first}'(.|\n)*mean '{first}_'"):
+    with pytest.raises(
+        ConfigError, match=rf"targets\n.*which trains(.|\n)*'{first}'(.|\n)*mean '{first}_'"
+    ):
         planned(tmp_path, {**muons, **roles}, other=other)
 
 
@@ -132,13 +136,17 @@ def test_events_that_are_trained_on_are_not_tested_elsewhere(
     if "train" in changes["splits"] and isinstance(changes["splits"]["train"], str):
         train |= {"splits": changes["splits"], "define": {"odd": "tau1"}}
     other = {"files": ["data/all.root"], **changes}
-    roles = {"datasets": {"train": TRAIN, "evaluate": ["other"]}}
-    plan = planned(tmp_path, roles, **{TRAIN: train, "other": other})
-    if not refused:
-        plan.look()
-        return
-    with pytest.raises(ConfigError, match=r"other.yaml: splits\n(.|\n)*all.root"):
-        plan.look()
+    # Friend trees of rows that are only scored say in which split they are, too.
+    for role in ("evaluate", "score"):
+        roles = {"datasets": {"train": TRAIN, role: ["other"]}}
+        plan = planned(tmp_path, roles, **{TRAIN: train, "other": other})
+        if not refused:
+            plan.look()
+            continue
+        with pytest.raises(ConfigError, match=r"other.yaml: splits\n(.|\n)*all.root"):
+            plan.look()
+    unknown = {**other, "classes": {}}
+    planned(tmp_path, roles, **{TRAIN: train, "other": unknown}).look()
 
 
 def test_simulated_events_that_are_trained_on_are_not_tested_elsewhere(tmp_path: Path) -> None:
@@ -193,3 +201,17 @@ def test_a_change_of_a_dataset_reaches_what_is_made_of_it_and_nothing_else(
     assert {job for job in first if scaled[job] != first[job]} == {f"{r} on other" for r in rules}
     rules.append("statistics")
     assert {job for job in first if selected[job] != first[job]} == {f"{r} on other" for r in rules}
+
+
+def test_only_rows_of_the_training_were_left_out_by_a_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jets(tmp_path / "data/other.root", True, 5, 1)
+    monkeypatch.chdir(tmp_path)
+    crossed = {"net": {**METHODS["net"], "members": 2, "training": {"folds": 2}}}
+    roles = {"train": TRAIN, "evaluate": ["other"]}
+    plan = planned(tmp_path, {"datasets": roles, "methods": crossed})
+    for name, folds in ((TRAIN, {"net": 2}), ("other", {})):
+        assert len(plan.held_out(name, "net")) == len(folds) * 2
+        job = plan.job("friends", dataset=name, pack=plan.files(name).packs[0])
+        assert job["section"]["folds"] == folds

@@ -18,15 +18,17 @@ from rootloom.system.filelist import File
 
 
 def require_apart(datasets: DataOf, files: Mapping[str, Files], root: Path) -> None:
-    """Refuse an evaluated dataset with the nominal one's events and other splits.
+    """Refuse a dataset with classes that has the nominal one's events and other splits.
+
+    Also one that is only scored: friend trees say of its rows which split they are in.
 
     Shared events are recognised by their files and by recipes of simulations; copies are not
     recognised. root: where relative names of files start. Raises ConfigError, and what
     `Files.listing` raises.
     """
     nominal = datasets.nominal
-    for data in datasets.evaluated:
-        if data.trains:
+    for data in datasets:
+        if data.trains or not data.dataset.classes:  # rows of no class are in no split
             continue
         shared = _simulated(data, nominal) or _listed(data, nominal, files, root)
         if shared:
