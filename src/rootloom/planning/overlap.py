@@ -37,7 +37,8 @@ def require_apart(datasets: DataOf, files: Mapping[str, Files], root: Path) -> N
                 expected=f"for events that are also in '{nominal.name}', which trains, the same "
                 "split: the same splits, identity and names of samples, or of simulated classes",
                 found=f"other splits for {shared}: events may be used in training and in testing",
-                fix=f"copy `splits` and `identity` from {nominal.where}, or leave these files out",
+                fix="copy `splits`, `identity` and what `define` gives for them from "
+                f"{nominal.where}, or leave these files out",
             )
 
 
