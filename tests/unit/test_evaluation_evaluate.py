@@ -336,6 +336,18 @@ def test_a_calibration_is_weighted_and_has_no_error_of_one_row(tmp_path):
     assert found.error[1] is not None
 
 
+def test_a_calibration_is_of_the_mixture_of_the_training_alone(tmp_path):
+    """Rows of another dataset have another mixture; all other figures are the same."""
+    found = []
+    for trained_on in (True, False):
+        path = tmp_path / f"{trained_on}.h5"
+        header = dataclasses.replace(HEADER, trained_on=trained_on)
+        write_predictions(path, Predictions(header, rows()))
+        found.append(evaluate([path]).result.discriminations[0])
+    assert found[0].calibration is not None
+    assert found[1] == dataclasses.replace(found[0], calibration=None)
+
+
 @pytest.mark.parametrize(("factor", "lowest"), [(80, -3), (80, 0), (0.5, 0.2)])
 def test_scores_that_are_not_declared_probabilities_are_none(written, factor, lowest):
     """Also where their values happen to lie in [0, 1]."""

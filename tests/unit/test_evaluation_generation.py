@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import wasserstein_distance
 from tests.unit.test_evaluation_fidelity import showers
 
 from rootloom.errors import DataError, InputError
@@ -16,6 +17,7 @@ from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation, read_floor, to_json, write_result
 from rootloom.physics.calorimeter.detector import Segmentation
+from rootloom.planning.stage import job_of
 from rootloom.report.generation.chapter import _scaled
 from rootloom.report.inputs import History, ReportInputs
 from rootloom.report.page import write_report
@@ -23,10 +25,12 @@ from rootloom.representations.calorimeter import CalorimeterCells
 from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.occupied import occupied_rows
 from rootloom.rootio.writing import write_tree
+from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import EventWeights
 from rootloom.shards.writer import ShardWriter
+from rootloom.stages import floor
 from rootloom.stages.comparing import Sampling, stored_examples, stored_weights, written_examples
-from rootloom.system.atomic import sealed
+from rootloom.system.atomic import sealed, write_json
 
 LAYERS = ((3, 1), (1, 3), (3, 1))
 VARIABLES = {"energy": "energy", "total": "sum(cell_energy)", "hottest": "max(cell_energy)"}
@@ -36,10 +40,10 @@ AS_STORED = EventWeights()
 FAST = Generation(bins=10, response_bins=3, bootstrap=5, trainings=2, max_rows=150)
 
 
-def result(*members: int, evaluator: Generation = FAST, floor: int = 2) -> GenerationResult:
+def result(*members: int, evaluator: Generation = FAST, other: int = 2) -> GenerationResult:
     real, made = showers(150, 1), [showers(150, seed, scale=1.2) for seed in members]
     known = CalorimeterCells(layers=LAYERS)
-    return evaluator.result(real, evaluator.floor(real, showers(150, floor)), made, known)
+    return evaluator.result(real, evaluator.floor(real, showers(150, other)), made, known)
 
 
 def evaluation(method: str, found: GenerationResult) -> Evaluation:
@@ -125,7 +129,7 @@ def test_the_page_shows_methods_and_the_floor(
 
 
 def test_methods_with_other_real_showers_are_refused(tmp_path: Path, one: GenerationResult) -> None:
-    other = evaluation("flow", result(4, floor=6))
+    other = evaluation("flow", result(4, other=6))
     with pytest.raises(DataError, match="evaluation of 'flow'"):
         write_report(
             tmp_path / "report.html", ReportInputs("Showers", [evaluation("gan", one), other])
@@ -241,6 +245,41 @@ def test_generated_showers_count_as_the_rows_whose_energies_they_have(tmp_path: 
     np.testing.assert_array_equal(made.condition[:, 0], energy[kept])
     with pytest.raises(DataError, match="49 showers"):
         written_examples(path, READER, "eplus", sampling, weight[:49])
+
+
+def test_the_floor_compares_the_test_split_with_as_many_rows_of_the_training_split(
+    tmp_path: Path,
+) -> None:
+    """Rows of the training have twice the energy: their distance is SciPy's, not 0."""
+    representation, shards = CalorimeterCells(layers=LAYERS, keep_bits=23), []
+    totals = {}
+    for split, rows, scale in (("train", 80, 2), ("validation", 70, 9), ("test", 60, 1)):
+        energy, found = cells(rows)
+        path = written(tmp_path / f"{split}.root", energy, scale * found)
+        shards.append(tmp_path / f"{split}.h5")
+        totals[split] = scale * found.sum(axis=1, dtype=np.float64)
+        with ShardWriter(
+            shards[-1], file_key=split, splits={split: 1.0}, auxiliary=("total",)
+        ) as writer:
+            for block in READER.read(str(path), 0, rows, file_class="eplus"):
+                writer.append(block, representation.encode(block.columns))
+    evaluation = {"kind": "generation", "max_rows": 100, "bootstrap": 2, "trainings": 2, "bins": 5}
+    section = floor.Section(
+        representation={"kind": "calorimeter", "layers": LAYERS, "keep_bits": 23},
+        evaluation=evaluation, features=["total"], samples={},
+    )  # fmt: skip
+    statistics, output = tmp_path / "statistics.json", tmp_path / "floor.json"
+    write_json(statistics, Statistics.empty(("eplus",)).content())
+    job = job_of(section, "", "")
+    floor.run(job, shards=shards, statistics=str(statistics), output=str(output))
+    found = read_floor(output)
+    assert found.compared == (60, 60)
+    value = found.values["wasserstein.total"].value
+    assert value is not None
+    # 60 of 80 rows are drawn: their distribution is that of all within some of its own distance.
+    real = totals["test"] / totals["test"].std()
+    expected = wasserstein_distance(real, totals["train"] / totals["test"].std())
+    assert value == pytest.approx(expected, rel=0.1)
 
 
 def test_tables_scale_limits_and_keep_reasons() -> None:

@@ -76,6 +76,8 @@ def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
         ({}, {"other": {"classes": {"w": {"where": "x"}}}}, r"other.yaml: classes\n.*all classes of 'w-jets'.*: qcd, w\n.*no 'qcd'"),
         ({}, {"run": {"classes": {"z": {"where": "x"}}}}, r"run.yaml: classes\n.*no class at all: classes: {}\n.*'z'"),
         ({}, {"run": {"variables": {**FEWER, "tau12": "tau21"}}}, r"run.yaml: variables\n.*method 'net' with representation 'features' takes all\n.*no 'tau21' \(did you mean .*'tau12'\?\); 'tau12' as well"),
+        ({}, {"run": {"variables": FEWER}}, r"run.yaml: variables\n.*takes all\n.*no 'tau21' \([^;]*\)\n"),
+        ({}, {"other": {"variables": {**VARIABLES, "tau12": "tau21"}}}, r"other.yaml: variables\n.*takes all\n.*found: +'tau12' as well\n"),
         ({}, {"other": {"objects": {"constituent": {"px": "cons_px"}}}}, r"tree-kt.yaml: objects\n.*dataset 'other', for method 'tree' with representation 'tree-kt'\n.*'constituents'\n.*did you mean 'constituent'"),
         ({}, {"run": {"objects": {"constituents": {"px": "cons_px"}}}}, r"run.yaml, for method 'tree' with representation 'tree-kt'(.|\n)*constituents.py"),
         ({"evaluation": {"weights": "training"}}, {}, r"evaluation.weights\n.*rows of dataset 'other' have no training weight"),
@@ -103,7 +105,9 @@ def test_targets_of_the_training_are_asked_of_what_is_evaluated(tmp_path: Path) 
         "targets": targets,
         "classes": {"muon": {"where": "x"}},
     }
-    with pytest.raises(ConfigError, match=rf"targets(.|\n)*'{first}'(.|\n)*mean '{first}_'"):
+    with pytest.raises(
+        ConfigError, match=rf"targets\n.*which trains(.|\n)*'{first}'(.|\n)*mean '{first}_'"
+    ):
         planned(tmp_path, {**muons, **roles}, other=other)
 
 
@@ -113,23 +117,36 @@ def test_targets_of_the_training_are_asked_of_what_is_evaluated(tmp_path: Path) 
         ({"splits": {"train": 0.6, "validation": 0.1, "test": 0.3}}, False),
         ({"splits": ALL_TEST}, True),
         ({"splits": {"train": 0.6, "validation": 0.1, "test": 0.3}, "identity": ["trimmed_pt"]}, True),
+        ({"splits": ALL_TEST, "files": ["links/all.root"]}, True),
+        ({"splits": {"train": "odd > 0", "validation": 0.5, "test": 0.5}, "define": {"odd": "tau1 + 1"}}, True),
+        ({"splits": {"train": "odd > 0", "validation": 0.5, "test": 0.5}}, False),
     ],
 )  # fmt: skip
 def test_events_that_are_trained_on_are_not_tested_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], refused: bool
 ) -> None:
-    """The same file in both datasets, by other patterns: it must be divided alike."""
+    """The same file in both datasets, by other patterns or links: it must be divided alike.
+
+    The names in expressions of splits may be defined by other expressions.
+    """
     write_jets(tmp_path / "data/all.root", True, 5, 1)
+    (tmp_path / "links").symlink_to("data")
     monkeypatch.chdir(tmp_path)
     train = {"files": ["data/*.root"], "simulate": None, "classes": OTHER["classes"]}
+    if "train" in changes["splits"] and isinstance(changes["splits"]["train"], str):
+        train |= {"splits": changes["splits"], "define": {"odd": "tau1"}}
     other = {"files": ["data/all.root"], **changes}
-    roles = {"datasets": {"train": TRAIN, "evaluate": ["other"]}}
-    plan = planned(tmp_path, roles, **{TRAIN: train, "other": other})
-    if not refused:
-        plan.look()
-        return
-    with pytest.raises(ConfigError, match=r"other.yaml: splits\n(.|\n)*data/all.root"):
-        plan.look()
+    # Friend trees of rows that are only scored say in which split they are, too.
+    for role in ("evaluate", "score"):
+        roles = {"datasets": {"train": TRAIN, role: ["other"]}}
+        plan = planned(tmp_path, roles, **{TRAIN: train, "other": other})
+        if not refused:
+            plan.look()
+            continue
+        with pytest.raises(ConfigError, match=r"other.yaml: splits\n(.|\n)*all.root"):
+            plan.look()
+    unknown = {**other, "classes": {}}
+    planned(tmp_path, roles, **{TRAIN: train, "other": unknown}).look()
 
 
 def test_simulated_events_that_are_trained_on_are_not_tested_elsewhere(tmp_path: Path) -> None:
@@ -142,3 +159,59 @@ def test_simulated_events_that_are_trained_on_are_not_tested_elsewhere(tmp_path:
         planned(tmp_path, roles).look()
     file.write_text(yaml.safe_dump({"like": TRAIN}))
     planned(tmp_path, roles).look()
+
+
+def fingerprints(plan: Plan) -> dict[str, str]:
+    """Of the jobs that read or write something of a dataset, by rule, method and dataset."""
+    found = {}
+    for data in plan.datasets:
+        on = {"dataset": data.name}
+        jobs = [("statistics", {"representation": of}) for of in ("features", "tree-kt")]
+        jobs += [("predict", {"method": name, "member": "0"}) for name in ("net", "tree")]
+        jobs += [("baseline", {"method": "shape"}), ("friends", {"pack": "0-of-1"})]
+        if data.evaluated:
+            jobs += [("evaluate", {"method": name}) for name in ("net", "shape")]
+        for rule, named in jobs:
+            name = " ".join([rule, *(v for k, v in named.items() if k == "method")])
+            found.setdefault(f"{name} on {data.name}", "")
+            found[f"{name} on {data.name}"] += plan.fingerprint(rule, **on, **named)
+    for name in ("net", "tree"):
+        found[f"train {name}"] = plan.fingerprint("train", method=name, member="0")
+    return found
+
+
+def test_a_change_of_a_dataset_reaches_what_is_made_of_it_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums of rows stay when a cross section changes: they are scaled where they are used."""
+    for name in ("other", "run"):
+        write_jets(tmp_path / f"data/{name}.root", True, 5, 1)
+    monkeypatch.chdir(tmp_path)
+    experiment = {"baselines": {"shape": {"kind": "cut", "variable": "tau21"}}}
+
+    def with_other(cross_section: float, select: str | None = None) -> dict[str, str]:
+        sample = {"files": ["data/other.root"], "cross_section": cross_section}
+        other = {"files": [], "samples": {"mc": sample}, "select": select}
+        return fingerprints(planned(tmp_path, experiment, other=other))
+
+    first = with_other(1.0)
+    scaled, selected = with_other(2.0), with_other(1.0, "tau21 > 0")
+    rules = ["predict net", "predict tree", "baseline shape", "evaluate net", "evaluate shape"]
+    rules.append("friends")
+    assert {job for job in first if scaled[job] != first[job]} == {f"{r} on other" for r in rules}
+    rules.append("statistics")
+    assert {job for job in first if selected[job] != first[job]} == {f"{r} on other" for r in rules}
+
+
+def test_only_rows_of_the_training_were_left_out_by_a_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jets(tmp_path / "data/other.root", True, 5, 1)
+    monkeypatch.chdir(tmp_path)
+    crossed = {"net": {**METHODS["net"], "members": 2, "training": {"folds": 2}}}
+    roles = {"train": TRAIN, "evaluate": ["other"]}
+    plan = planned(tmp_path, {"datasets": roles, "methods": crossed})
+    for name, folds in ((TRAIN, {"net": 2}), ("other", {})):
+        assert len(plan.held_out(name, "net")) == len(folds) * 2
+        job = plan.job("friends", dataset=name, pack=plan.files(name).packs[0])
+        assert job["section"]["folds"] == folds

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +13,24 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from rootloom.baselines.base import Sample
 from rootloom.baselines.boosted_trees import BoostedTrees
 from rootloom.evaluation.predictions import Header, Rows, read_predictions
+from rootloom.planning.stage import job_of
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics
-from rootloom.shards.sums import SampleSums, training_sums
+from rootloom.shards.sums import UNBINNED, SampleSums, training_sums
 from rootloom.shards.weights import Normalisation, Weighting, WeightTable
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages.scoring import LearningData, RowsToScore, score_stream, write_predictions
-from rootloom.types import NO_CLASS, RowBlock
+from rootloom.stages import baseline
+from rootloom.stages.scoring import (
+    LearningData,
+    RowsToScore,
+    header_of,
+    rows_to_score,
+    score_stream,
+    write_predictions,
+)
+from rootloom.stages.shared import Predicted, Scored
+from rootloom.system.atomic import write_json
+from rootloom.types import GROUPS, NO_CLASS, RowBlock
 
 CLASSES = ("b", "s")
 REWEIGHT = Reweight("pt", 2, 0.0, 2.0)
@@ -77,6 +90,69 @@ def test_rows_of_another_dataset_have_its_event_weights_and_the_classes_of_the_t
     np.testing.assert_allclose(found.weight, WEIGHT * SCALE, rtol=1e-6)
     assert found.training_weight is None
     np.testing.assert_array_equal(found.truth, 1 - LABEL)
+
+
+@pytest.mark.parametrize("role", ["train", "evaluate", "score"])
+def test_what_is_told_of_rows_follows_from_the_role_of_their_dataset(role: str) -> None:
+    """Labels of shards follow the dataset's own order of classes, truth that of the training."""
+    section = predicted(role)
+    told = rows_to_score(section, counted())
+    assert told.truth.tolist() == [1, 0, NO_CLASS]
+    assert told.events.scales == {"mc": SCALE}
+    assert (told.training is not None) == (role == "train")
+    job = job_of(section, "", "")
+    header = header_of(job, section, "test", ("score",), 1, 1.0, probability=True)
+    assert (header.classes, header.trained_on) == (("b", "s"), role == "train")
+
+
+@pytest.mark.parametrize("role", ["train", "evaluate", "score"])
+def test_a_baseline_of_the_test_split_scores_all_rows_of_what_is_not_evaluated(
+    shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """Its rows are all of the training split, which this baseline leaves out."""
+    learned = SimpleNamespace(
+        rows=5, columns=("score",), parameters=0, turned=(), probability=False, splits=("test",),
+        reads=("x.v",), predict=lambda columns, rows: columns["x.v"][:, None],
+    )  # fmt: skip
+    kind = SimpleNamespace(learn=lambda data: learned)
+    monkeypatch.setattr(baseline.registry, "build", lambda *_: kind)
+    section = predicted(role)
+    section = baseline.Section(
+        **vars(section), baseline={"kind": "any"}, trained=asdict(Scored(**of_training(section)))
+    )
+    statistics = tmp_path / "statistics.json"
+    write_json(statistics, counted().content())
+    outputs = SimpleNamespace(**{split: tmp_path / f"{split}.h5" for split in GROUPS})
+    given = {"shards": [shard], "statistics": str(statistics)}
+    training = {f"training_{name}": value for name, value in given.items()}
+    baseline.run(job_of(section, "", ""), **training, **given, outputs=outputs)
+    found = read_predictions(outputs.train).rows.scores[:, 0]
+    expected = np.arange(5) if role == "score" else np.full(5, np.nan)
+    np.testing.assert_array_equal(found, expected)
+
+
+def predicted(role: str) -> Predicted:
+    """Rows of a dataset that names the classes in another order, with a normalised sample."""
+    mc = {"expected": SCALE * 6, "sum_of_weights": None}
+    weighting = {
+        "balance": True, "reweight": None, "negative": "keep", "own": False, "samples": {"mc": mc},
+    }  # fmt: skip
+    return Predicted(
+        experiment="e", dataset="d", task={}, method="m", member=0, classes=["b", "s"], targets=[],
+        representation={}, weighting=weighting, labels=["s", "b"], role=role,
+    )  # fmt: skip
+
+
+def of_training(section: Predicted) -> dict[str, object]:
+    return {name: value for name, value in vars(section).items() if name not in ("labels", "role")}
+
+
+def counted() -> Statistics:
+    """Of the rows of that dataset."""
+    rows = SampleSums.of_rows(("s", "b"), "train", 1 - LABEL, WEIGHT)
+    training = {UNBINNED: np.ones((3, 2, 1))}
+    sums = replace(rows, entries=5, sum_of_weights=float(WEIGHT.sum()), training=training)
+    return Statistics(("s", "b"), {"mc": sums})
 
 
 def scored(shard: Path, folder: Path, told: RowsToScore) -> Rows:

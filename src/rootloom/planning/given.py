@@ -44,7 +44,7 @@ class GivenFiles:
         """
         # Paths stay as written where that works, so that a checkout that moves keeps its results.
         base = None if Path.cwd() == self._request.root else self._request.root
-        seen: dict[tuple[str, object], str] = {}
+        seen: dict[tuple[str, str], str] = {}
         keys: dict[str, str] = {}
         for sample, source in self._dataset.sources().items():
             label, tree = self._dataset.class_of(sample), source.tree or self._dataset.tree
@@ -53,7 +53,7 @@ class GivenFiles:
             for named, url in found:
                 # Several trees of one file may be samples.
                 key = f"{named}-{of_value(source.tree)[:12]}" if source.tree else named
-                status = None if is_remote(url) else self._status(url)
+                status = status_of(url, self._request.root)
                 if (other := _first_of(seen, tree, url, status)) is not None:
                     raise self._twice(other, url, tree, base)
                 if (other := keys.setdefault(key, url)) != url:
@@ -67,7 +67,7 @@ class GivenFiles:
                 friends = self._friends_of(sample, source, key, url, base)
                 for name, place in friends.items():
                     # Their content decides a shard as the file's own does.
-                    state, more = self._look("", place, self._status(place))
+                    state, more = self._look("", place, status_of(place, self._request.root))
                     identity, seconds = f"{identity}; {name}: {state}", seconds + more
                 yield File(key, url, label, identity, sample, friends), seconds
 
@@ -119,14 +119,6 @@ class GivenFiles:
                 )
         return found
 
-    def _status(self, url: str) -> os.stat_result | None:
-        """Status of a local file; None if it is gone. Raises ResourceError for other faults."""
-        try:
-            return os.stat(os.path.join(self._request.root, url))
-        except OSError as error:
-            faults.pass_on(error, url)
-            return None
-
     def _look(self, key: str, url: str, status: os.stat_result | None) -> tuple[str, float]:
         """A given file's state, and the expected duration of the work on it."""
         identity, size = url, None
@@ -143,19 +135,38 @@ class GivenFiles:
 
 
 def _first_of(
-    seen: dict[tuple[str, object], str], tree: str, url: str, status: os.stat_result | None
+    seen: dict[tuple[str, str], str], tree: str, url: str, status: os.stat_result | None
 ) -> str | None:
     """The address among those `seen` of a tree of a file, by any spelling or link; else add it.
 
     seen: addresses by tree and place. status: of a local file. Copies are found when the files are
     indexed.
     """
-    place: object = checksums.split(url)[0]
-    if status is not None:
-        # Size and time too, for file systems that give one number to several files.
-        numbers = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        place = ",".join(map(str, numbers))  # half the memory of the numbers
+    place = place_of(url, status)
     if (tree, place) in seen:
         return seen[tree, place]
     seen[tree, place] = url
     return None
+
+
+def status_of(url: str, root: Path) -> os.stat_result | None:
+    """Of a local file; None when it is gone or remote. Raises ResourceError when nobody can say."""
+    if is_remote(url):
+        return None
+    try:
+        return os.stat(os.path.join(root, url))
+    except OSError as error:
+        faults.pass_on(error, url)
+        return None
+
+
+def place_of(url: str, status: os.stat_result | None) -> str:
+    """What all spellings of a file's address, and all links to it, have in common.
+
+    status: of a local file.
+    """
+    if status is None:
+        return checksums.split(url)[0]
+    # Size and time too, for file systems that give one number to several files.
+    numbers = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return ",".join(map(str, numbers))  # half the memory of the numbers

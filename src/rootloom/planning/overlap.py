@@ -7,31 +7,38 @@ same splits.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rootloom.errors import ConfigError
 from rootloom.planning.data import Data, DataOf
 from rootloom.planning.files import Files
+from rootloom.planning.given import place_of, status_of
+from rootloom.system.filelist import File
 
 
-def require_apart(datasets: DataOf, files: Mapping[str, Files]) -> None:
-    """Refuse an evaluated dataset with the nominal one's events and other splits.
+def require_apart(datasets: DataOf, files: Mapping[str, Files], root: Path) -> None:
+    """Refuse a dataset with classes that has the nominal one's events and other splits.
 
-    Shared events are recognised by names of files and recipes of simulations; copies are not
-    recognised. Raises ConfigError, and what `Files.listing` raises.
+    Also one that is only scored: friend trees say of its rows which split they are in.
+
+    Shared events are recognised by their files and by recipes of simulations; copies are not
+    recognised. root: where relative names of files start. Raises ConfigError, and what
+    `Files.listing` raises.
     """
     nominal = datasets.nominal
-    for data in datasets.evaluated:
-        if data.trains:
+    for data in datasets:
+        if data.trains or not data.dataset.classes:  # rows of no class are in no split
             continue
-        shared = _simulated(data, nominal) or _listed(data, nominal, files)
+        shared = _simulated(data, nominal) or _listed(data, nominal, files, root)
         if shared:
             raise ConfigError(
                 f"{data.where}: splits",
                 expected=f"for events that are also in '{nominal.name}', which trains, the same "
                 "split: the same splits, identity and names of samples, or of simulated classes",
                 found=f"other splits for {shared}: events may be used in training and in testing",
-                fix=f"copy `splits` and `identity` from {nominal.where}, or leave these files out",
+                fix="copy `splits`, `identity` and what `define` gives for them from "
+                f"{nominal.where}, or leave these files out",
             )
 
 
@@ -40,7 +47,7 @@ def _simulated(data: Data, nominal: Data) -> str:
     ours, theirs = data.dataset.simulate, nominal.dataset.simulate
     if ours is None or theirs is None or (ours.source, ours.seed) != (theirs.source, theirs.seed):
         return ""
-    alike = data.dataset.splits == nominal.dataset.splits
+    alike = _divisions(data) == _divisions(nominal)
     known = {rule.process: name for name, rule in nominal.dataset.classes.items()}
     for name, rule in data.dataset.classes.items():
         if rule.process in known and not (alike and known[rule.process] == name):
@@ -48,30 +55,36 @@ def _simulated(data: Data, nominal: Data) -> str:
     return ""
 
 
-def _listed(data: Data, nominal: Data, files: Mapping[str, Files]) -> str:
+def _listed(data: Data, nominal: Data, files: Mapping[str, Files], root: Path) -> str:
     """A file that both have, with other splits; "" if there is none."""
     ours, theirs = (_divisions(one) for one in (data, nominal))
     if all(one == other for one in ours.values() for other in theirs.values()):
         return ""
-    known = {place: theirs[sample] for place, sample in _places(nominal, files[nominal.name])}
-    for place, sample in _places(data, files[data.name]):
-        if known.get(place, ours[sample]) != ours[sample]:
-            return place[0]
+    known = {place: theirs[file.sample] for place, file in _places(nominal, files, root)}
+    for place, file in _places(data, files, root):
+        if known.get(place, ours[file.sample]) != ours[file.sample]:
+            return file.url
     return ""
 
 
-def _places(data: Data, files: Files) -> Iterator[tuple[tuple[str, str], str]]:
-    """Address and tree of each file, and its sample."""
+def _places(
+    data: Data, files: Mapping[str, Files], root: Path
+) -> Iterator[tuple[tuple[str, str], File]]:
+    """Place and tree of each file, however its address is written, and the file."""
     dataset, sources = data.dataset, data.dataset.sources()
-    for pack in files.packs:
-        for file in files.of_pack(pack).values():
-            yield (file.url, sources[file.sample].tree or dataset.tree), file.sample
+    for pack in files[data.name].packs:
+        for file in files[data.name].of_pack(pack).values():
+            place = place_of(file.url, status_of(file.url, root))
+            yield (place, sources[file.sample].tree or dataset.tree), file
 
 
 def _divisions(data: Data) -> dict[str, list[Any]]:
-    """For each sample what decides the split of an event, apart from its file and tree."""
-    dataset = data.dataset
+    """For each sample what decides the split of an event, apart from its file and tree.
+
+    With definitions written out: the same name may be defined by other expressions.
+    """
+    shares = data.dataset.splits.shares()
     return {
-        name: [dataset.splits.model_dump(), dataset.identity, name if dataset.identity else ""]
-        for name in dataset.sources()
+        name: [shares, reader["splits"], reader["identity"], name if reader["identity"] else ""]
+        for name, reader in data.readers().items()
     }

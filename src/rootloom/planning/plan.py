@@ -96,7 +96,7 @@ class Plan:
         training.
         """
         self.lists()
-        require_apart(self.datasets, self._files)
+        require_apart(self.datasets, self._files, self.request.root)
 
     def lists(self) -> dict[str, tuple[Path, FileList]]:
         """For each dataset the path of its stored list of files, and the list."""
