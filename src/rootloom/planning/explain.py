@@ -138,9 +138,14 @@ def _causes(job: Planned, plan: Plan, rules: Sequence[str]) -> list[str]:
     if old.get("code") != new["code"]:
         changed.append(f"code: {_of_code(plan, str(old.get('code')), new['code'])}")
     if not changed and old.get("upstream") != new["upstream"]:
-        above = [rule for rule in plan.stages[job.rule].reads if rule in rules]
+        above = _nearest([rule for rule in plan.stages[job.rule].reads if rule in rules], plan)
         changed.append(f"follows from {', '.join(above)}" if above else "what it reads changed")
     return [*changed, *deleted] or ["asked for, though nothing changed"]
+
+
+def _nearest(rules: Sequence[str], plan: Plan) -> list[str]:
+    """Rules whose results none of the other rules reads."""
+    return [one for one in rules if not any(one in plan.stages[other].reads for other in rules)]
 
 
 def _of_section(
