@@ -192,7 +192,7 @@ def test_generated_showers_are_compared_by_variables_of_the_dataset(tmp_path: Pa
     plan = make_plan({"experiment": "showers"}, tmp_path)
     assert "energy" not in plan.data("calo-eplus").compared(CELLS)
     assert {"total", "depth", "width2", "active0"} <= set(plan.data("calo-eplus").compared(CELLS))
-    section = plan.job("evaluate", dataset="calo-eplus", method="gan")["section"]["samples"]
+    section = plan.job("evaluate", dataset="calo-eplus", method="gan")["section"]["examples"]
     assert set(section["reader"]["variables"]) == {
         "energy",
         *plan.data("calo-eplus").compared(CELLS),
@@ -337,7 +337,7 @@ def test_samples_of_a_learnt_class_may_have_cross_sections(tmp_path: Path) -> No
     file.write_text(yaml.safe_dump({**dataset, "luminosity": 1.0}))
     plan = make_plan({"experiment": "two"}, tmp_path)
     section = plan.job("evaluate", dataset="calo-eplus", method="gan")["section"]
-    assert section["samples"]["samples"]["b"]["expected"] == pytest.approx(2000.0)
+    assert section["examples"]["samples"]["b"]["expected"] == pytest.approx(2000.0)
 
 
 def test_a_generator_learns_one_class(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def evaluation(accuracy: Measurement) -> Evaluation:
 
 def test_a_difference_is_ours_minus_the_published_one_with_all_errors(monkeypatch) -> None:
     accuracy = Measurement(0.95, 0.3, 0.4, 0.95, (0.95,))
-    monkeypatch.setattr(ClassificationResult, "figures", lambda _: {"accuracy": accuracy})
+    monkeypatch.setattr(ClassificationResult, "metrics", lambda _: {"accuracy": accuracy})
     entries = [
         Expected("dnn", "accuracy", value, "a paper", error)
         for value, error in ((0.15, 1.2), (3.15, 1.2), (0.15, None))
