@@ -85,13 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("file", help="path or URL")
     inspect.add_argument("--tree", help="default: the only tree of the file")
 
-    table = _add(commands, "import", _import, "turn a CSV or TSV table into ROOT files")
-    table.add_argument(
-        "recipe", help="name of a file in config/tables, which describes the columns"
-    )
-    table.add_argument("table", type=Path, help="NAME.csv, NAME.tsv, or either with .gz")
-    table.add_argument("output", type=Path, help="new folder for the ROOT files")
-    table.add_argument("--rows-per-file", type=int, default=1_000_000, metavar="N")
+    _add_import(commands)
 
     rates = _add(
         commands, "rates", _rates, "measure the time per file, which decides the size of jobs"
@@ -104,6 +98,29 @@ def _parser() -> argparse.ArgumentParser:
     schema = _add(commands, "schema", _schema, "generate config/schema.json and two pages of docs")
     schema.add_argument("--check", action="store_true", help="only compare; fail if they differ")
 
+    _add_generate(commands)
+
+    evaluate = _add(commands, "evaluate", _evaluate, "metrics of prediction files of any tagger")
+    evaluate.add_argument(
+        "predictions", nargs="+", type=Path, help="one HDF5 file per member (training)"
+    )
+    evaluate.add_argument(
+        "--output", type=Path, help="JSON file for the results; default: print a summary"
+    )
+    return parser
+
+
+def _add_import(commands):  # type: ignore[no-untyped-def]
+    table = _add(commands, "import", _import, "turn a CSV or TSV table into ROOT files")
+    table.add_argument(
+        "recipe", help="name of a file in config/tables, which describes the columns"
+    )
+    table.add_argument("table", type=Path, help="NAME.csv, NAME.tsv, or either with .gz")
+    table.add_argument("output", type=Path, help="new folder for the ROOT files")
+    table.add_argument("--rows-per-file", type=int, default=1_000_000, metavar="N")
+
+
+def _add_generate(commands):  # type: ignore[no-untyped-def]
     generate = _add(
         commands, "generate", _generate, "write examples of a trained generator to a ROOT file"
     )
@@ -138,15 +155,6 @@ def _parser() -> argparse.ArgumentParser:
         "--batch", type=int, default=256, help="examples per device at a time (256)"
     )
     generate.add_argument("--threads", type=int, default=1, help="CPU cores (1)")
-
-    evaluate = _add(commands, "evaluate", _evaluate, "metrics of prediction files of any tagger")
-    evaluate.add_argument(
-        "predictions", nargs="+", type=Path, help="one HDF5 file per member (training)"
-    )
-    evaluate.add_argument(
-        "--output", type=Path, help="JSON file for the results; default: print a summary"
-    )
-    return parser
 
 
 def _add(commands, name, function, text):  # type: ignore[no-untyped-def]

@@ -284,22 +284,24 @@ def test_a_methods_task_is_checked_like_the_experiments(
         two_generators(tmp_path, **fields)
 
 
+def declare(root: Path, group: str, kind: str, what: str, value: str) -> None:
+    """Let the schema say something else of a class."""
+    file = root / "config" / "schema.json"
+    known = json.loads(file.read_text())
+    known["$defs"][group][kind][what] = value
+    file.write_text(json.dumps(known))
+
+
 def test_methods_are_evaluated_alike(tmp_path: Path) -> None:
     two_generators(tmp_path)
-    file = tmp_path / "config" / "schema.json"
-    known = json.loads(file.read_text())
-    known["$defs"]["tasks"]["flow_matching"]["x-evaluation"] = "other"
-    file.write_text(json.dumps(known))
+    declare(tmp_path, "tasks", "flow_matching", "x-evaluation", "other")
     with pytest.raises(ConfigError, match=r"methods.flow: task(.|\n)*with 'other'"):
         make_plan({"experiment": "two"}, tmp_path)
 
 
 def test_a_task_yields_what_its_evaluation_evaluates(tmp_path: Path) -> None:
     two_generators(tmp_path)
-    file = tmp_path / "config" / "schema.json"
-    known = json.loads(file.read_text())
-    known["$defs"]["evaluations"]["generation"]["x-evaluates"] = "predictions"
-    file.write_text(json.dumps(known))
+    declare(tmp_path, "evaluations", "generation", "x-evaluates", "predictions")
     with pytest.raises(ConfigError, match=r"yields predictions(.|\n)*which yields examples"):
         make_plan({"experiment": "two"}, tmp_path)
 

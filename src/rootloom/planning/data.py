@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cached_property
 
 from rootloom.config.sections import Dataset, Fields, FromFiles, SumOfWeights
-from rootloom.errors import ConfigError, nearest
+from rootloom.errors import require_known
 from rootloom.planning.request import Request
 from rootloom.rootio.definitions import expressions, written_out
 from rootloom.types import TARGET
@@ -194,13 +194,8 @@ class DataOf:
 
     def __getitem__(self, name: str) -> Data:
         """A dataset by name. Raises ConfigError if the experiment does not name it."""
-        if name not in self._all:
-            raise ConfigError(
-                f"{self._where}: datasets",
-                expected=f"one of: {', '.join(self._all)}",
-                found=f"'{name}'",
-                fix=nearest(name, self._all),
-            )
+        expected = f"one of: {', '.join(self._all)}"
+        require_known([name], self._all, f"{self._where}: datasets", expected)
         return self._all[name]
 
     @cached_property

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rootloom.config import registry
-from rootloom.errors import ConfigError, nearest, require, require_known
+from rootloom.errors import ConfigError, require, require_known
 from rootloom.representations.base import Condition, GenerationOptions, Representation
 from rootloom.rootio.names import identifier
 from rootloom.rootio.writing import Rows, write_tree
@@ -103,13 +103,8 @@ def options_of(representation: Representation, given: Mapping[str, Any]) -> Gene
     """Options for generating a representation. Raises ConfigError for unknown ones."""
     known = [one.name for one in fields(representation.generation)]
     for name in given:
-        if name not in known:
-            raise ConfigError(
-                f"generation: {name}",
-                expected=f"an option of {representation.noun}s: {', '.join(known)}",
-                found=f"'{name}'",
-                fix=nearest(name, known),
-            )
+        expected = f"an option of {representation.noun}s: {', '.join(known)}"
+        require_known([name], known, f"generation: {name}", expected)
     return representation.generation(**given)
 
 
