@@ -16,15 +16,11 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from tests.toy import write_jets
-from tests.workflow.project import Project, make_project
+from tests.workflow.project import SMALL_EXPERIMENT, Project, make_project
 
 JETS = 80
-METHODS = {"dense": {"model": "tiny-dnn", "representation": "features"}}
 EXPERIMENT: dict[str, Any] = {
-    "dataset": "toy",
-    "task": {"kind": "classification", "signal": "w"},
-    "training": {"batch_size": 32, "epochs": 2, "tensorboard": False},
-    "methods": METHODS,
+    **SMALL_EXPERIMENT,
     "baselines": {"shape": {"kind": "cut", "variable": "tau21"}},
 }
 LUMINOSITY, CROSS_SECTIONS = 2.0, {"w": 3.0, "qcd": 50.0}

@@ -17,7 +17,6 @@ from rootloom.planning.compatibility import check_compatibility
 from rootloom.planning.data import Data, DataOf
 from rootloom.planning.request import Request
 from rootloom.planning.roles import readers_of
-from rootloom.representations.base import Representation
 from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions, expressions
 from rootloom.rootio.syntax import Signature
@@ -25,6 +24,7 @@ from rootloom.types import TARGET
 
 if TYPE_CHECKING:
     from rootloom.evaluation.base import EvaluationKind
+    from rootloom.representations.base import Representation
 
 
 def check(request: Request, datasets: DataOf) -> None:

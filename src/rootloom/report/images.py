@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from rootloom.errors import DataError
 from rootloom.report.inputs import ClassImages
+from rootloom.report.pictures import Picture, picture
 from rootloom.report.theme import styled
 
 DECADES = 4.5  # of the colour scale below the brightest pixel
@@ -35,6 +36,19 @@ def class_images(groups: Sequence[ClassImages], *, titled: bool = False) -> Figu
         if titled:
             row.suptitle(group.title, x=0.01, ha="left", fontsize=10.5)
     return figure
+
+
+def image_pictures(groups: Sequence[ClassImages], key: str, what: str) -> list[Picture]:
+    """A picture of each group, for the page. key: of their anchors. what: they show, in words."""
+    return [
+        picture(
+            class_images([group]),
+            f"{key}-{number}",
+            f"{what}, {group.title}: {', '.join(group.images)}",
+            group.title,
+        )
+        for number, group in enumerate(groups)
+    ]
 
 
 def _draw(figure: FigureBase | SubFigure, group: ClassImages) -> None:

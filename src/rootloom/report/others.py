@@ -60,6 +60,7 @@ def side_by_side(
     named |= {other.dataset.name: other.evaluations for other in inputs.others if other.evaluations}
     if len(named) == 1:
         return None
+    metrics = chapter.main_metrics
     methods = [one.method for one in inputs.evaluations]
     by_method = [{one.method: one for one in of} for of in named.values()]
     groups = [
@@ -67,17 +68,17 @@ def side_by_side(
             title,
             [(lines[m], [_cell(of[m].metric(metric)) for of in by_method]) for m in methods],
         )
-        for metric, title in chapter.main_metrics
+        for metric, title in metrics
     ]
-    return SideBySide(list(named), groups, tables.reasons(_named_metrics(chapter, named)))
+    return SideBySide(list(named), groups, tables.reasons(_named_metrics(metrics, named)))
 
 
 def _named_metrics(
-    chapter: Chapter, named: Mapping[str, Sequence[Evaluation]]
+    metrics: Sequence[tuple[str, str]], named: Mapping[str, Sequence[Evaluation]]
 ) -> Iterator[tuple[str, Measurement]]:
     for name, evaluations in named.items():
         for one in evaluations:
-            for metric, title in chapter.main_metrics:
+            for metric, title in metrics:
                 if (found := one.metric(metric)) is not None:
                     yield f"{title} of {one.method} on {name}", found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from markupsafe import Markup
 from rootloom.report import tables
 from rootloom.report.chapters import Chapter, chapter_of
 from rootloom.report.distributions import class_lines, distributions
-from rootloom.report.images import class_images
-from rootloom.report.inputs import ClassImages, ReportInputs
+from rootloom.report.images import class_images, image_pictures
+from rootloom.report.inputs import ReportInputs
 from rootloom.report.losses import loss_curves
 from rootloom.report.others import parts, side_by_side
 from rootloom.report.pictures import Picture, picture
@@ -78,8 +78,8 @@ def render(
         dashed=any(line.dashed for line in lines.values()),
         tested=inputs.evaluations[0].rows,
         expected=tables.expected_rows(inputs.expected, inputs.evaluations),
-        images=_images(inputs.images, "image", "Average images"),
-        examples=_images(inputs.dataset.examples, "example", "An example row of each class")
+        images=image_pictures(inputs.images, "image", "Average images"),
+        examples=image_pictures(inputs.dataset.examples, "example", "An example row of each class")
         if inputs.dataset
         else [],
         distributions=distributions(inputs.dataset.distributions, inputs.evaluations[0].classes)
@@ -106,18 +106,6 @@ def method_lines(inputs: ReportInputs) -> dict[str, Line]:
     baseline = [bool(trained) and name not in trained for name in names]
     found = zip(names, looks(baseline), baseline, strict=True)
     return {name: Line(name, look, dashed) for name, look, dashed in found}
-
-
-def _images(groups: Sequence[ClassImages], key: str, what: str) -> list[Picture]:
-    return [
-        picture(
-            class_images([group]),
-            f"{key}-{number}",
-            f"{what}, {group.title}: {', '.join(group.images)}",
-            group.title,
-        )
-        for number, group in enumerate(groups)
-    ]
 
 
 def _losses(inputs: ReportInputs, lines: dict[str, Line]) -> list[Picture]:

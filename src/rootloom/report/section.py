@@ -28,14 +28,13 @@ class DatasetWords:
 
 @dataclass(frozen=True, kw_only=True)
 class OtherDatasetWords(DatasetWords):
-    """A dataset other than the nominal one. role: "evaluate" or "score". friends: folder of trees.
+    """A dataset other than the nominal one. role: "evaluate" or "score".
 
-    statistics: the representation whose statistics count its rows.
+    friends: folder of its friend trees.
     """
 
     role: str
     friends: str
-    statistics: str
 
 
 @dataclass(frozen=True, kw_only=True)

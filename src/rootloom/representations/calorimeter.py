@@ -202,7 +202,7 @@ class CalorimeterCells(Representation):
         """
         energy, cells = np.asarray(inputs.energy, np.float32), np.asarray(inputs.cells)
         middle = np.zeros(len(energy), np.float32)
-        kept = np.where(cells > max(options.threshold, 0.0), cells, 0)
+        kept = np.where(cells > options.threshold, cells, 0)
         return occupied_rows(
             {"energy": energy, "x": middle, "y": middle},
             kept,

@@ -234,7 +234,7 @@ class JetImage(Representation):
         out: no momentum and no count is negative.
         """
         x = self.flat(inputs)
-        kept = np.where(x > max(options.threshold, 0.0), x, 0)
+        kept = np.where(x > options.threshold, x, 0)
         at = centres(self.pixels, self.half_width).astype(np.float32)
         row, column, channel = np.indices((self.pixels, self.pixels, len(self.channels)))
         places = {

@@ -49,12 +49,10 @@ def require_tested(
     class has none or event weights that sum to zero or less.
     """
     if not statistics.rows[_TEST].sum():
-        counts = zip(SPLITS, statistics.rows.sum(axis=1).tolist(), strict=True)
         raise DataError(
             f"dataset '{dataset}'",
             expected="rows of its classes in the split 'test', which is evaluated",
-            found=", ".join(f"{count} in '{split}'" for split, count in counts)
-            + _unclaimed(statistics),
+            found=_by_split(statistics.rows.sum(axis=1)) + _unclaimed(statistics),
             fix="splits: {train: 0, validation: 0, test: 1} evaluates all rows; else loosen "
             f"`select`, or check the expressions of the classes: {_LOOK}",
         )
@@ -85,16 +83,21 @@ def _number(many: int, of: str) -> str:
     return f"{many:,} {of}{'' if many == 1 else 's'}"
 
 
+def _by_split(counts: np.ndarray) -> str:
+    """Rows (S,) of the splits in words."""
+    named = zip(SPLITS, counts.tolist(), strict=True)
+    return ", ".join(f"{count} in '{split}'" for split, count in named)
+
+
 def _require_test(statistics: Statistics, dataset: str, weighting: Weighting) -> None:
     sums = statistics.weights(weighting.scales(statistics.samples))[_TEST]
     for number, name in enumerate(statistics.classes):
         rows = int(statistics.rows[_TEST, number])
         if not rows:
-            counts = zip(SPLITS, statistics.rows[:, number].tolist(), strict=True)
             raise DataError(
                 f"dataset '{dataset}': classes.{name}",
                 expected="rows in the split 'test', which is evaluated",
-                found=", ".join(f"{count} in '{split}'" for split, count in counts),
+                found=_by_split(statistics.rows[:, number]),
                 fix="add files, or give 'test' a larger share in `splits`",
             )
         if not (np.isfinite(sums[number]) and sums[number] > 0):

@@ -112,14 +112,14 @@ class Statistics:
             )
         # A name that has one entry per row only in some blocks gets no means.
         means = {
-            name: _merged(self.class_means.get(name, {}), other.class_means.get(name, {}))
+            name: merged(self.class_means.get(name, {}), other.class_means.get(name, {}))
             for name in {**self.class_means, **other.class_means}
             if all(name in s.class_means or name not in s.moments for s in (self, other))
         }
         return type(self)(
             self.classes,
-            _merged(self.samples, other.samples),
-            _merged(self.moments, other.moments),
+            merged(self.samples, other.samples),
+            merged(self.moments, other.moments),
             means,
         )
 
@@ -260,6 +260,6 @@ def _dense(shard: Shard, columns: Mapping[str, Column], variable: str) -> np.nda
     return column
 
 
-def _merged(a: Mapping[str, M], b: Mapping[str, M]) -> dict[str, M]:
-    """Both mappings, with what is in both merged."""
+def merged(a: Mapping[str, M], b: Mapping[str, M]) -> dict[str, M]:
+    """Both mappings in their order, with what is in both merged."""
     return {**a, **b, **{name: a[name].merge(b[name]) for name in a.keys() & b.keys()}}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,13 +22,12 @@ from rootloom.representations.base import Representation
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.moments import ClassMeans
 from rootloom.shards.reader import Shard
-from rootloom.shards.statistics import Mergeable
+from rootloom.shards.statistics import merged
 from rootloom.system.atomic import read_json
 from rootloom.system.packing import position
 from rootloom.types import SPLITS, TARGET, Column, Ragged
 
 Axes = Mapping[str, np.ndarray]  # edges (n + 1,) by the name of the input
-M = TypeVar("M", bound=Mergeable)
 
 COMPARED = (SPLITS[0], SPLITS[-1])  # the splits whose distributions are shown
 # Bins of a histogram: the root of the number of values, within these limits.
@@ -115,8 +114,8 @@ class Survey:
         """Both together."""
         return type(self)(
             self.classes,
-            _merged(self.spectra, other.spectra),
-            _merged(self.means, other.means),
+            merged(self.spectra, other.spectra),
+            merged(self.means, other.means),
             _first(self.examples, other.examples),
         )
 
@@ -298,11 +297,6 @@ def _drawn(
             examples[name] = Example(int(identity[row]), pixels[row].astype(np.float32))
     means = ClassMeans.of(pixels.astype(np.float64), label, weight, len(classes))
     return Survey(tuple(classes), {}, {sample: means}, examples)
-
-
-def _merged(a: Mapping[str, M], b: Mapping[str, M]) -> dict[str, M]:
-    """Both mappings in their order, with what is in both merged."""
-    return {**a, **b, **{name: a[name].merge(b[name]) for name in a if name in b}}
 
 
 def _first(a: Mapping[str, Example], b: Mapping[str, Example]) -> dict[str, Example]:

@@ -82,7 +82,6 @@ def _other(plan: Planning, data: Data) -> OtherDatasetWords:
         **vars(_words(plan, data)),
         role=data.role.value,
         friends=str(PurePosixPath(tree).parent),
-        statistics=data.representations[0],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import jax
@@ -79,12 +80,7 @@ class Sampler:
 
     def _read_back(self, made: Inputs, condition: np.ndarray) -> Inputs:
         """Inputs of one example for each condition. Raises TrainingError if they are not finite."""
-
-        def read(leaf: jax.Array) -> np.ndarray:
-            found = np.asarray(leaf)
-            return found.reshape(-1, *found.shape[2:])[: len(condition)]
-
-        inputs: Inputs = jax.tree.map(read, made)
+        inputs: Inputs = jax.tree.map(partial(parallel.rows, len(condition)), made)
         leaves = (leaf.reshape(len(leaf), -1) for leaf in jax.tree.leaves(inputs))
         bad = ~np.all([np.isfinite(leaf).all(axis=1) for leaf in leaves], axis=0)
         if bad.any():

@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from numpy.typing import ArrayLike
 
 from rootloom.errors import ResourceError
+from rootloom.types import Tensor
 
 AXIS = "devices"
 T = TypeVar("T")  # a tree of arrays
@@ -165,6 +166,12 @@ def first(tree: T) -> T:
         return np.array(leaf.addressable_shards[0].data).reshape(leaf.shape[1:])
 
     return jax.tree.map(read, tree)
+
+
+def rows(number: int, leaf: Tensor) -> np.ndarray:
+    """The first `number` rows of an array (devices, B, …), on the host."""
+    values = np.asarray(leaf)
+    return values.reshape(-1, *values.shape[2:])[:number]
 
 
 def is_single_process() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from rootloom.tasks.base import Params, Predictor
 from rootloom.training import parallel
 from rootloom.training.feed import Batches
-from rootloom.types import Batch, Tensor
+from rootloom.types import Batch
 
 
 def predict(
@@ -43,9 +44,5 @@ def _rows(
     columns: dict[str, jax.Array], batch: Batch, left: int
 ) -> tuple[dict[str, np.ndarray], Batch]:
     """The first `left` rows of a batch whose leaves lead with (devices, B)."""
-
-    def flat(leaf: Tensor) -> np.ndarray:
-        values = np.asarray(leaf)
-        return values.reshape(-1, *values.shape[2:])[:left]
-
-    return jax.tree.map(flat, columns), jax.tree.map(flat, batch._replace(inputs=None))
+    first = partial(parallel.rows, left)
+    return jax.tree.map(first, columns), jax.tree.map(first, batch._replace(inputs=None))

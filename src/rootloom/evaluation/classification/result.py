@@ -31,6 +31,11 @@ class WorkingPoint:
     threshold: tuple[float, ...]
 
     @property
+    def key(self) -> str:
+        """The name of its rejection among the metrics: `r70` at 70 % signal efficiency."""
+        return f"r{100 * self.signal_efficiency:g}"
+
+    @property
     def left(self) -> str:
         """The background rows that pass, out of all, in words."""
         return survivors(self.background_count, self.background_effective, self.background_total)
@@ -136,7 +141,7 @@ class PairRejection:
     def metrics(self, name: str) -> Iterator[tuple[str, Measurement]]:
         """`name.r70`: the rejection at 70 % efficiency, and so on."""
         for point in self.working_points:
-            yield f"{name}.r{100 * point.signal_efficiency:g}", point.rejection
+            yield f"{name}.{point.key}", point.rejection
 
     def lines(self, quote: Quote = unrounded) -> Iterator[str]:
         """The rejections as plain text, formatted by `quote`."""
@@ -269,7 +274,7 @@ class ClassificationResult(Record):
         if self.accuracy is not None:
             metrics["accuracy"] = self.accuracy
         for point in result.working_points:
-            metrics[f"r{100 * point.signal_efficiency:g}"] = point.rejection
+            metrics[point.key] = point.rejection
         metrics |= {found.name: found.value for found in result.significances}
         return metrics | (self.many.metrics() if self.many else {})
 

@@ -5,13 +5,11 @@ M. Paganini, L. de Oliveira, B. Nachman, arXiv:1705.02355, section 3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from rootloom.errors import ConfigError
@@ -27,17 +25,17 @@ from rootloom.models.generators.calorimeter import (
     resample,
     split,
 )
-from rootloom.models.generators.shower_metrics import energy_off, shower_metrics, shower_summary
-from rootloom.models.generators.shower_scale import ShowerScale, scale_of
+from rootloom.models.generators.shower_metrics import energy_off, shower_metrics
+from rootloom.models.generators.shower_scale import ShowerScale
+from rootloom.models.generators.showers import OfShowers
 from rootloom.models.layers import HE, Precision
-from rootloom.representations.base import MomentsLike, Representation
 from rootloom.types import Positive, Shower, Size
 
 # What a shower's energy may miss the requested one by before it counts as impossible, GeV.
 _TOLERANCE = 5.0
 
 
-class CaloGAN(AdversarialPair):
+class CaloGAN(OfShowers, AdversarialPair):
     """Generator and discriminator of showers in `layers` of cells, for one kind of particle.
 
     layers: cells along x and y of each. latent: numbers a shower is made of, scaled with the energy
@@ -75,12 +73,6 @@ class CaloGAN(AdversarialPair):
         """Latent numbers of a shower."""
         return self.latent
 
-    def scale(
-        self, representation: Representation, statistics: Mapping[str, MomentsLike]
-    ) -> ShowerScale:
-        """Showers as numbers of the order of one, by the training's moments."""
-        return scale_of(self, self.layers, representation, statistics)
-
     def generate(self, z: Array, condition: Array, scale: ShowerScale) -> Shower:
         """Showers from z (B, latent) and the particles' energies (B, 1) in GeV."""
         energy = condition[:, 0]
@@ -101,10 +93,6 @@ class CaloGAN(AdversarialPair):
     def compare(self, inputs: Shower, made: Shower, scale: ShowerScale) -> dict[str, Array]:
         """Shares of the energy, and shapes, of the layers."""
         return shower_metrics(inputs, made, self.layers)
-
-    def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
-        """energy_off, separation, shapes; see `shower_summary`."""
-        return shower_summary(means)
 
     def discriminate(self, seen: Array, present: Array) -> Array:
         """Logits (B, 1) that showers are real; present: (B,), 0 for padding, which none sees."""

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from rootloom.models.generators.base import OWN_SALT, VelocityFields
 from rootloom.models.generators.calorimeter import Layers, layer_energies
-from rootloom.models.generators.shower_metrics import share_metrics, shower_summary
-from rootloom.models.generators.shower_scale import ShowerScale, scale_of
+from rootloom.models.generators.shower_metrics import share_metrics
+from rootloom.models.generators.shower_scale import ShowerScale
+from rootloom.models.generators.showers import OfShowers
 from rootloom.models.layers import HE, Precision, example_uniform
-from rootloom.representations.base import MomentsLike, Representation
 from rootloom.types import Shower, Size
 
 # Sines and cosines of the time, up to this many half turns between 0 and 1.
 _HALF_TURNS = 16
 
 
-class ShowerFlow(VelocityFields):
+class ShowerFlow(OfShowers, VelocityFields):
     """Two velocity fields: of a shower's energy ratios, and of its cells given its layers.
 
     As in CaloDREAM, arXiv:2405.09629, one makes the layers' energies at the particle's energy,
@@ -50,15 +49,9 @@ class ShowerFlow(VelocityFields):
 
     def setup(self) -> None:
         """The two networks, whose parameters the task tells apart by these names."""
-        cells = sum(nx * ny for nx, ny in self.layers)
-        self.energies = _Energies(len(self.layers), self.width // 2, self.blocks, self.dtype)
+        layers, cells = self.sizes
+        self.energies = _Energies(layers, self.width // 2, self.blocks, self.dtype)
         self.cells = _Cells(cells, self.width, self.blocks, self.channels, self.hidden, self.dtype)
-
-    def scale(
-        self, representation: Representation, statistics: Mapping[str, MomentsLike]
-    ) -> ShowerScale:
-        """Showers as numbers of the order of one, by the training's moments."""
-        return scale_of(self, self.layers, representation, statistics)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -104,10 +97,6 @@ class ShowerFlow(VelocityFields):
         """Shares of the energy in the layers."""
         made = scale.energies(ends[0], condition[:, 0])
         return share_metrics(layer_energies(inputs.cells, self.layers), made)
-
-    def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
-        """separation; see `shower_summary`."""
-        return shower_summary(means)
 
 
 class _Trunk(nn.Module):

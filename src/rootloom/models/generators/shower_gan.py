@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from rootloom.models.generators.base import AdversarialPair
 from rootloom.models.generators.calogan import similarity
 from rootloom.models.generators.calorimeter import Layers, layer_energies, leaky, shapes
-from rootloom.models.generators.shower_metrics import energy_off, shower_metrics, shower_summary
-from rootloom.models.generators.shower_scale import ShowerScale, scale_of
+from rootloom.models.generators.shower_metrics import energy_off, shower_metrics
+from rootloom.models.generators.shower_scale import ShowerScale
+from rootloom.models.generators.showers import OfShowers
 from rootloom.models.layers import HE, Precision
-from rootloom.representations.base import MomentsLike, Representation
 from rootloom.types import Count, Shower, Size
 
 # What discriminators see is bounded, in deviations.
@@ -31,7 +29,7 @@ class Seen(NamedTuple):
     cells: Array
 
 
-class ShowerGAN(AdversarialPair):
+class ShowerGAN(OfShowers, AdversarialPair):
     """Two generators with a discriminator each: of layer energies, and of cells given these.
 
     As in CaloDREAM (arXiv:2405.09629) layer energies are made first, at the particle's energy, and
@@ -77,12 +75,6 @@ class ShowerGAN(AdversarialPair):
         """Latent numbers of a shower: for its energies, for its shape, and one a cell."""
         return 2 * self.latent + sum(nx * ny for nx, ny in self.layers)
 
-    def scale(
-        self, representation: Representation, statistics: Mapping[str, MomentsLike]
-    ) -> ShowerScale:
-        """Showers as numbers of the order of one, by the training's moments."""
-        return scale_of(self, self.layers, representation, statistics)
-
     def generate(self, z: Array, condition: Array, scale: ShowerScale) -> Shower:
         """Showers from z (B, numbers) and the particles' energies (B, 1) in GeV."""
         energy = condition[:, 0]
@@ -117,10 +109,6 @@ class ShowerGAN(AdversarialPair):
     def compare(self, inputs: Shower, made: Shower, scale: ShowerScale) -> dict[str, Array]:
         """Shares of the energy, and shapes, of the layers."""
         return shower_metrics(inputs, made, self.layers)
-
-    def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
-        """energy_off, separation, shapes; see `shower_summary`."""
-        return shower_summary(means)
 
     def discriminate(self, seen: Seen, present: Array) -> Array:
         """Logits (B, 2) that energies, and cells, are real; present: (B,), 0 for padding."""

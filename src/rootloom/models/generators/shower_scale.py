@@ -12,7 +12,6 @@ import numpy as np
 from jax import Array
 from jax.lax import stop_gradient
 
-from rootloom.errors import ConfigError
 from rootloom.models.generators.calorimeter import Layers, join, split
 from rootloom.physics.calorimeter.ratios import (
     cell_ratios,
@@ -20,8 +19,6 @@ from rootloom.physics.calorimeter.ratios import (
     energy_ratios,
     layers_of_ratios,
 )
-from rootloom.representations.base import MomentsLike, Representation
-from rootloom.representations.calorimeter import CalorimeterCells
 
 # Brings the logarithm of energies over the threshold, 0 … 13, to the order of one.
 _MIDDLE, _SPREAD = 8.0, 3.0
@@ -29,23 +26,6 @@ _MIDDLE, _SPREAD = 8.0, 3.0
 _FAR = 20.0
 # Of the threshold, what a layer's only cell holds at least before its energy is known.
 _TINY = 1e-3
-
-
-def scale_of(
-    model: object,
-    layers: Layers,
-    representation: Representation,
-    statistics: Mapping[str, MomentsLike],
-) -> ShowerScale:
-    """The scale of a model's networks. Raises ConfigError for a representation of other cells."""
-    if not isinstance(representation, CalorimeterCells) or representation.layers != layers:
-        raise ConfigError(
-            f"model {type(model).__name__}: layers",
-            expected="those of the representation, "
-            f"{getattr(representation, 'layers', type(representation).__name__)}",
-            found=str(layers),
-        )
-    return ShowerScale(layers, float(representation.threshold), statistics)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class Classification:
     def main_metrics(self) -> list[tuple[str, str]]:
         """AUC and rejections of the signal's section."""
         points = self.evaluations[0].of(ClassificationResult).discriminations[self._main]
-        names = ["auc", *(f"r{100 * p.signal_efficiency:g}" for p in points.working_points)]
+        names = ["auc", *(point.key for point in points.working_points)]
         return [(name, metric_label(name)) for name in names]
 
     @property

@@ -14,7 +14,7 @@ from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.generation import figures as figures
-from rootloom.report.images import class_images
+from rootloom.report.images import class_images, image_pictures
 from rootloom.report.inputs import ClassImages
 from rootloom.report.pictures import Picture, picture
 from rootloom.report.plots import Line
@@ -148,15 +148,7 @@ class Generation:
     @cached_property
     def averages(self) -> list[Picture]:
         """Plots of mean images, one for each panel; none if examples have no images."""
-        return [
-            picture(
-                class_images([group]),
-                f"g-average-{number}",
-                f"Mean {self.noun}, {group.title}: {', '.join(group.images)}",
-                group.title,
-            )
-            for number, group in enumerate(self._means)
-        ]
+        return image_pictures(self._means, "g-average", f"Mean {self.noun}")
 
     @cached_property
     def _means(self) -> list[ClassImages]:

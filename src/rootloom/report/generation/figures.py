@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from rootloom.evaluation.generation.result import FeatureHistogram, GenerationResult, ResponseCurve
-from rootloom.report.plots import WIDE, Line
+from rootloom.report.plots import WIDE, Line, canvas
 from rootloom.report.theme import GRID, INK, NEUTRAL, OWN_MARKER, Look, styled
+from rootloom.representations.base import Quantity
 
 Results = Sequence[tuple[Line, GenerationResult]]
 REAL = "real"
@@ -54,8 +55,7 @@ def _feature(figure: Figure | SubFigure, results: Results, number: int) -> None:
         below.stairs(_ratio(found), found.edges, baseline=None, **style)
     below.axhline(1, color=INK, linewidth=0.9)
     above.set(ylabel="density", ylim=(0, None), xlim=(first.edges[0], first.edges[-1]))
-    label = f"{first.name} / {first.unit}" if first.unit else first.name
-    below.set(xlabel=label, ylabel="ratio", ylim=RATIO)
+    below.set(xlabel=Quantity(first.name, first.unit).label, ylabel="ratio", ylim=RATIO)
     for axes in (above, below):
         axes.grid(True, color=GRID, linewidth=0.6)
         axes.minorticks_off()
@@ -64,9 +64,7 @@ def _feature(figure: Figure | SubFigure, results: Results, number: int) -> None:
 @styled
 def response(results: Results, field: str) -> Figure:
     """The "mean" or "width" of measured over requested condition, against the latter."""
-    figure = Figure(figsize=WIDE, layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(True, color=GRID, linewidth=0.6)
+    figure, axes = canvas(WIDE)
     curves = [(line, result.response) for line, result in results]
     known = [(line, curve) for line, curve in curves if isinstance(curve, ResponseCurve)]
     first = known[0][1]
