@@ -32,7 +32,6 @@ rule evaluate:
         PATHS.benchmark("evaluate", "{experiment}", "{dataset}", "{method}")
     wildcard_constraints:
         dataset=any_of([data.name for data in PLAN.datasets.evaluated]),
-        method=any_of(REQUEST.all_methods),
     conda:
         "../envs/rootloom.yaml"
     threads: 1

@@ -577,6 +577,7 @@ class Library:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._files: dict[tuple[str, str], Fields] = {}  # as they are written
         self._sections: dict[tuple[str, str], Fields] = {}
         schema = self.root / "schema.json"
         if not schema.exists():
@@ -787,7 +788,7 @@ class Library:
                 where,
                 expected=f"a model of role {role} for task '{task['kind']}'",
                 found=f"'{method.model}', which is another kind of network",
-                fix="choose one of: " + ", ".join(self._models_of(role)),
+                fix="choose one of: " + ", ".join(self._declaring("models", "role", role)),
             )
         if kind not in consumes:
             fitting = [n for n in self.names("representations") if self._kind_of(n) in consumes]
@@ -837,16 +838,17 @@ class Library:
                 f"for the task '{task['kind']}'",
                 found=f"'{method.representation}', which does not define how inputs become rows "
                 "of a tree",
-                fix="choose one of: " + ", ".join(self._generated()),
+                fix="choose one of: "
+                + ", ".join(self._declaring("representations", "generated", True)),
             )
         for error in Validator(options).iter_errors(experiment.generation):
             raise schema_refusal(error, of)
 
-    def _generated(self) -> list[str]:
-        """Names of the representations whose inputs can be generated."""
-        known = self.schema["$defs"]["representations"]
-        kinds = {n: self._kind_named("representations", n) for n in self.names("representations")}
-        return [name for name, kind in kinds.items() if kind and known[kind].get("x-generated")]
+    def _declaring(self, folder: str, what: str, value: object) -> list[str]:
+        """Names of the files of a folder whose class declares this value."""
+        known = self.schema["$defs"][folder]
+        kinds = {name: self._kind_named(folder, name) for name in self.names(folder)}
+        return [n for n, kind in kinds.items() if kind and known[kind].get(f"x-{what}") == value]
 
     def _checked_task(self, where: str, experiment: Experiment, method: Method) -> Fields:
         task = self.task(experiment, method)
@@ -860,12 +862,6 @@ class Library:
                 fix="compare in one experiment what is evaluated alike",
             )
         return task
-
-    def _models_of(self, role: str) -> list[str]:
-        known = self.schema["$defs"]["models"]
-        kinds = {n: self._kind_named("models", n) for n in self.names("models")}
-        roles = {n: known[kind]["x-role"] for n, kind in kinds.items() if kind}
-        return [name for name, found in roles.items() if found == role]
 
     def _kind_of(self, representation: str) -> str:
         kind = self._kind_named("representations", representation)
@@ -895,7 +891,10 @@ class Library:
 
     def _read(self, folder: str, name: object, where: str = "") -> Fields:
         self._require_file(folder, name, where)
-        return read_yaml(self.root / folder / f"{name}.yaml")
+        known = folder, str(name)
+        if known not in self._files:
+            self._files[known] = read_yaml(self.root / folder / f"{name}.yaml")
+        return dict(self._files[known])
 
     def _require_file(self, folder: str, name: object, where: str = "") -> None:
         """Refuse what names no file of the configuration. where: the key that names it."""

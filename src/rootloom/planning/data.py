@@ -173,7 +173,7 @@ class Data:
             "balance": dataset.balance,
             "reweight": dataset.reweight,
             "negative": dataset.negative_weights,
-            "own": any(r["training_weight"] for r in self.readers().values()),
+            "own": any(dataset.own(one, "training_weight") for one in dataset.sources().values()),
             "samples": samples,
         }
 

@@ -26,12 +26,6 @@ class Product:
     path: Callable[[Paths, str, str, str, int, str], str]
 
 
-def _predictions(
-    paths: Paths, experiment: str, dataset: str, method: str, member: int, part: str
-) -> str:
-    return paths.predictions(experiment, dataset, method, member, part)
-
-
 def _examples(
     paths: Paths, experiment: str, dataset: str, method: str, member: int, part: str
 ) -> str:
@@ -39,6 +33,6 @@ def _examples(
 
 
 PRODUCTS = {
-    "predictions": Product("predict", GROUPS, SPLITS[-1], True, _predictions),
+    "predictions": Product("predict", GROUPS, SPLITS[-1], True, Paths.predictions),
     "examples": Product("generate", SPLITS[-1:], SPLITS[-1], False, _examples),
 }

@@ -5,6 +5,7 @@ The nominal dataset defines classes, targets and inputs; the others must have th
 
 from __future__ import annotations
 
+from rootloom.config.sections import Splits
 from rootloom.errors import ConfigError, nearest, require_known
 from rootloom.planning.data import Data, DataOf
 from rootloom.planning.request import Request
@@ -58,13 +59,10 @@ def _check_shares(data: Data, splits: tuple[str, ...], purpose: str) -> None:
                 f"{data.where}: splits.{split}",
                 expected=f"a share above 0, or an expression: there must be rows {purpose}",
                 found="0",
-                fix=f"splits: {{{', '.join(f'{n}: {v}' for n, v in _DEFAULTS.items())}}}"
+                fix=f"splits: {{{', '.join(f'{n}: {v}' for n, v in Splits().shares().items())}}}"
                 if data.trains
                 else "splits: {train: 0, validation: 0, test: 1} evaluates all rows",
             )
-
-
-_DEFAULTS = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
 
 def _check_task(request: Request, other: Data) -> None:

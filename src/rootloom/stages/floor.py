@@ -22,7 +22,11 @@ def describe(plan: Planning, dataset: str, representation: str) -> Description:
     """The comparison of real examples of a representation, once for all methods."""
     section = Section(**vars(compared(plan, dataset, representation)))
     statistics = plan.fingerprint("statistics", dataset=dataset, representation=representation)
-    return Description(section, code=code_of(section), upstream=[statistics])
+    code = [
+        class_of("evaluations", section.evaluation),
+        class_of("representations", section.representation),
+    ]
+    return Description(section, code=code, upstream=[statistics])
 
 
 def compared(plan: Planning, dataset: str, representation: str) -> Compared:
@@ -34,14 +38,6 @@ def compared(plan: Planning, dataset: str, representation: str) -> Compared:
         features=data.compared(representation),
         samples=data.weighting()["samples"],
     )
-
-
-def code_of(section: Compared) -> list[str]:
-    """Classes that comparisons execute in addition to `run`."""
-    return [
-        class_of("evaluations", section.evaluation),
-        class_of("representations", section.representation),
-    ]
 
 
 def run(job: Job, *, shards: Sequence[str], statistics: str, output: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, Predicted, predicted, statistics_read
 from rootloom.stages.train import network_code
-from rootloom.types import GROUPS, UNLABELLED
+from rootloom.types import GROUPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,6 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     from rootloom.stages.networks import network_scores, predictor_in
     from rootloom.stages.scoring import (
         header_of,
-        rows_of,
         rows_to_score,
         score_stream,
         write_predictions,
@@ -56,7 +55,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     task = predictor_in(trained, model, section)
     found = Statistics.read(statistics)
     rows = rows_to_score(section, found)
-    present = [*found.rows.sum(axis=1), rows_of(shards, UNLABELLED)]
+    present = [*found.rows.sum(axis=1), found.unclassified]
     for split, some in zip(GROUPS, present, strict=True):
         scores = network_scores(task, trained.params, shards, split) if some else ()
         header = header_of(

@@ -161,15 +161,6 @@ def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column
     return shard.read(split, dict.fromkeys([*BASE, *auxiliary, *reads]))
 
 
-def rows_of(shards: Sequence[str | Path], group: str) -> int:
-    """Rows of a split, or of no class, in all shards."""
-    total = 0
-    for path in shards:
-        with Shard(path) as shard:
-            total += shard.rows(group)
-    return total
-
-
 def _rows(
     columns: Mapping[str, Column], file: int, group: str, told: RowsToScore, score: Scorer
 ) -> Rows:
