@@ -229,6 +229,14 @@ def test_relative_imports_are_followed(toy: Path) -> None:
     assert of_code("toy.stage:run") != before
 
 
+@pytest.mark.parametrize("line", ["from . import shapes", "from toy import shapes"])
+def test_a_package_may_import_its_own_modules(toy: Path, line: str) -> None:
+    (toy / "__init__.py").write_text(f"{line}\n")
+    before = of_code("toy.stage:run")
+    edit(toy / "shapes.py", "sides = 4", "sides = 5")
+    assert of_code("toy.stage:run") != before
+
+
 def test_definitions_say_what_has_changed(toy: Path) -> None:
     def found() -> fingerprint.Definitions:
         of_code("toy.stage:run")

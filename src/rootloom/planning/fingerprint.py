@@ -202,7 +202,7 @@ def _resolved(target: str, attributes: str = "") -> Place | None:
     source = _module(module)
     if name in source.statements:
         return Place(module, name)
-    if name in source.imports:
+    if source.imports.get(name, target) != target:  # a package may import its modules by its name
         return _resolved(source.imports[name], attributes)
     if _is_module(f"{module}.{name}"):
         return _resolved(f"{module}.{name}", attributes)
