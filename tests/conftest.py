@@ -13,6 +13,7 @@ import pytest
 from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import warm
 from tests.shapes import MODULES
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # also where there is a GPU: `test_training_gpu` asks for it
@@ -27,6 +28,7 @@ _LANE = "PYTEST_XDIST_WORKER" in os.environ
 if not _LANE:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="rootloom-compiled-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ[warm.FOLDER] = tempfile.mkdtemp(prefix="rootloom-warm-")
 
 install_import_hook(MODULES, "tests.shapes.checked")
 
@@ -96,7 +98,8 @@ def _place(part: str) -> int:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not _LANE:
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+        for name in ("JAX_COMPILATION_CACHE_DIR", warm.FOLDER):
+            shutil.rmtree(os.environ[name], ignore_errors=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

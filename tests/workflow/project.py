@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from tests import warm
 from tests.toy import write_jets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,10 +73,11 @@ class Project:
     def snakemake(self, *arguments: str, check: bool = True, **more: str) -> str:
         """Run Snakemake; its output. Raises AssertionError with that output when it fails.
 
-        more: further variables of its environment.
+        more: further variables of its environment. With some, a fresh Python is started.
         """
+        python = sys.executable if more else warm.python(environment())
         done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            [python, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
             capture_output=True,
             text=True,
@@ -123,12 +125,13 @@ class Project:
 def environment() -> dict[str, str]:
     """The surroundings of a user without a GPU: nothing of the test run's JAX settings.
 
-    But for the store of compiled programs, so that each is compiled once for all projects.
+    But for the store of compiled programs, so that each is compiled once for all projects, and for
+    one thread of linear algebra, as all cores are busy with tests.
     """
     dropped = ("XLA_FLAGS", "JAX_", "PJRT_", "PYTHONPATH", "SNAKEMAKE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     stored = {name: os.environ[name] for name in COMPILED if name in os.environ}
-    return kept | stored | {"JAX_PLATFORMS": "cpu"}
+    return kept | stored | {"JAX_PLATFORMS": "cpu", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def make_project(
