@@ -19,6 +19,7 @@ from tests.toy import write_jets
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts", "src", "workflow")
 JETS = 150
+FAST = "--xla_backend_optimization_level=0"
 COMPILED = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
 TOY_EXPERIMENT = {
@@ -125,13 +126,14 @@ class Project:
 def environment() -> dict[str, str]:
     """The surroundings of a user without a GPU: nothing of the test run's JAX settings.
 
-    But for the store of compiled programs, so that each is compiled once for all projects, and for
-    one thread of linear algebra, as all cores are busy with tests.
+    But for the store of compiled programs, so that each is compiled once for all projects; for
+    programs that are not optimised, as most compile longer than they run; and for one thread of
+    linear algebra, as all cores are busy with tests.
     """
     dropped = ("XLA_FLAGS", "JAX_", "PJRT_", "PYTHONPATH", "SNAKEMAKE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     stored = {name: os.environ[name] for name in COMPILED if name in os.environ}
-    return kept | stored | {"JAX_PLATFORMS": "cpu", "OPENBLAS_NUM_THREADS": "1"}
+    return kept | stored | {"JAX_PLATFORMS": "cpu", "OPENBLAS_NUM_THREADS": "1", "XLA_FLAGS": FAST}
 
 
 def make_project(
