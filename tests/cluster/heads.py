@@ -226,12 +226,17 @@ def logs(project: Project) -> list[Path]:
 
 @dataclass
 class Head:
-    """How a folder is run: the batch system's environment and the command line."""
+    """How a folder is run: the batch system's environment and the command line.
+
+    python: of the head and its jobs. Where nothing is to be ended, it may be one that has imported
+    before (`tests.warm`).
+    """
 
     path: Path
     profile: str
     environment: Mapping[str, str] = field(default_factory=dict)
     fast: tuple[str, ...] = FAST
+    python: str = sys.executable
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """Run to the end; its output. Raises AssertionError when it fails, or with check=False
@@ -268,7 +273,7 @@ class Head:
         process.wait()
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
-        engine = [sys.executable, "-m", "snakemake", "--profile", self.profile]
+        engine = [self.python, "-m", "snakemake", "--profile", self.profile]
         return [*engine, *self.fast, *arguments]
 
     def _environment(self) -> dict[str, str]:

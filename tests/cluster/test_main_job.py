@@ -7,10 +7,11 @@ from pathlib import Path
 
 import yaml
 
+from tests import warm
 from tests.cluster.condor import Pool
 from tests.cluster.heads import Head
 from tests.cluster.slurm import Slurm
-from tests.workflow.project import Project, make_project
+from tests.workflow.project import Project, environment, make_project
 
 EXPERIMENT = "w-tagging"
 # A network for each representation of particles, and a baseline of either kind: each rule once.
@@ -45,7 +46,8 @@ def check_results(project: Project) -> None:
 def test_on_slurm(slurm_cluster: Slurm, tmp_path: Path) -> None:
     project = main_job(tmp_path / "project")
     expected = planned(project)
-    Head(project.path, "profiles/slurm", slurm_cluster.client).run()
+    python = warm.python(environment())
+    Head(project.path, "profiles/slurm", slurm_cluster.client, python=python).run()
     check_results(project)
     jobs = slurm_cluster.jobs(project.path)
     assert Counter(job["rule"] for job in jobs) == expected

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.cluster.daemons import wait_until
 from tests.cluster.heads import (
     SECONDS,
@@ -27,7 +28,7 @@ from tests.cluster.heads import (
     weights,
 )
 from tests.cluster.slurm import Slurm
-from tests.workflow.project import ROOT, Project
+from tests.workflow.project import ROOT, Project, environment
 
 PROFILE = "profiles/slurm"
 MEMBERS = 3
@@ -78,7 +79,7 @@ def undisturbed(
 ) -> Project:
     """A complete run in which nothing happened."""
     project = small_project(tmp_path_factory.mktemp("undisturbed") / "project", MEMBERS)
-    Head(project.path, PROFILE, slurm_cluster.client).run()
+    Head(project.path, PROFILE, slurm_cluster.client, python=warm.python(environment())).run()
     return project
 
 

@@ -19,11 +19,13 @@ _HERE = Path(__file__).parent
 
 
 def python(environment: dict[str, str]) -> str:
-    """The program to call instead of `sys.executable`; the first call starts the server.
+    """The program to call instead of `sys.executable`, whose first call starts the server.
 
     environment: of the processes to come. What JAX reads of it when it is imported is that of the
-    first call.
+    first call. Outside a test run there is none.
     """
+    if FOLDER not in os.environ:
+        return sys.executable
     folder = Path(os.environ[FOLDER])
     program = folder / "python"
     with (folder / "lock").open("w") as lock:
