@@ -222,6 +222,17 @@ def test_a_module_used_in_a_way_that_cannot_be_followed_counts_as_a_whole(toy: P
     assert of_code("toy.stage:run") != before
 
 
+def test_what_registers_entries_counts_where_it_is_named(toy: Path) -> None:
+    def found() -> list[str]:
+        return [of_code("toy.stage:run", *more) for more in ((), ("toy.shapes:Star",))]
+
+    edit(toy / "registry.py", "KNOWN = []", 'KNOWN = []\nREGISTERS_ENTRIES = "a test"')
+    before = found()
+    edit(toy / "shapes.py", "points = 5", "points = 6")
+    after = found()
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False]
+
+
 def test_relative_imports_are_followed(toy: Path) -> None:
     edit(toy / "stage.py", "from toy.numbers import", "from .numbers import")
     before = of_code("toy.stage:run")
@@ -381,20 +392,24 @@ def test_packages_are_those_that_code_imports() -> None:
     assert {"jax", "optax"} <= fingerprint.packages(STAGES["train"].run)
 
 
-def declarations() -> dict[str, str]:
-    """Files of the library that decide no value, and the tests that hold them to it."""
+def declarations(name: str = "DECIDES_NO_VALUE") -> dict[str, str]:
+    """Files of the library that decide no value, and the tests that hold them to it.
+
+    name: of another declaration.
+    """
     found = {}
     for file in sorted(LIBRARY.rglob("*.py")):
-        match = re.search(r'^DECIDES_NO_VALUE = "(.*)"', file.read_text(), re.MULTILINE)
+        match = re.search(rf'^{name} = \(?\s*"(.*)"', file.read_text(), re.MULTILINE)
         if match:
             found[str(file.relative_to(LIBRARY))] = match[1]
     return found
 
 
-@pytest.mark.parametrize("file", declarations())
-def test_what_decides_no_value_is_held_to_it(file: str) -> None:
-    path, _, name = declarations()[file].partition("::")
-    assert f"def {name}(" in (ROOT / path).read_text()
+@pytest.mark.parametrize("declared", ["DECIDES_NO_VALUE", "REGISTERS_ENTRIES"])
+def test_what_is_declared_is_held_to_by_a_test(declared: str) -> None:
+    for file, test in declarations(declared).items():
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(), file
 
 
 def test_what_decides_no_value_handles_no_arrays() -> None:

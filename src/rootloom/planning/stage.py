@@ -73,8 +73,8 @@ class Description:
     """The description of one job, from which its fingerprint is computed.
 
     section: what it is given of the configuration. code: what it executes beside the stage's own
-    `run`: classes that the configuration names, as "module:Class". upstream: fingerprints of what
-    it reads.
+    `run`: classes that the configuration names, and functions that the expressions which it
+    evaluates call, as "module:name". upstream: fingerprints of what it reads.
     """
 
     section: DataclassInstance

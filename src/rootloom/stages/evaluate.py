@@ -12,7 +12,7 @@ from rootloom.config.sections import Fields
 from rootloom.planning.data import Data
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.floor import compared
-from rootloom.stages.shared import applied_of, class_of
+from rootloom.stages.shared import applied_of, class_of, functions_of
 from rootloom.system import provenance
 from rootloom.system.atomic import of_result
 
@@ -55,6 +55,7 @@ def describe(plan: Planning, dataset: str, method: str) -> Description:
     if section.examples is not None:
         representation = request.representation_of(method)
         code.append(class_of("representations", request.representation(representation)))
+        code += functions_of(plan, [section.examples["reader"]])
         floor = plan.fingerprint("floor", dataset=dataset, representation=representation)
         upstream = [floor, *upstream]
     return Description(section, code=code, upstream=upstream)
