@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rootloom.cluster.running import Preempted, progress
+from rootloom.config.registry import REGISTRY
 from rootloom.planning import fingerprint
 from rootloom.stages import STAGES
 from rootloom.system.hashing import of_value
@@ -410,6 +412,45 @@ def test_what_is_declared_is_held_to_by_a_test(declared: str) -> None:
     for file, test in declarations(declared).items():
         path, _, name = test.partition("::")
         assert f"def {name}(" in (ROOT / path).read_text(), file
+
+
+# All that jobs execute of these rooms. A name that is added here gives back what was written, or
+# says who made it: nothing that a result is calculated from.
+USED = {
+    "planning": {"stage:job_of"},  # see `test_identity.py`: names of jobs are in no number
+    "cluster": {"running:Preempted", "running:progress"},
+    "system": {
+        # Files as they were written: `test_digests.py`.
+        "atomic:REMAKE", "atomic:atomic_path", "atomic:attributes_of", "atomic:intact",
+        "atomic:new_hdf5", "atomic:of_result", "atomic:read_json", "atomic:sealed", "atomic:sweep",
+        "atomic:unsealed", "atomic:write_bytes", "atomic:write_json", "atomic:write_text",
+        "hdf5:StrangeError", "hdf5:child", "hdf5:numbers", "hdf5:require_sound_heaps",
+        "hdf5:subgroup",
+        # The files of a job, by a digest in its section, which has their order: `test_filelist.py`.
+        "filelist:files_of_job", "filelist:states", "packing:position",
+        # Where things lie.
+        "kernels:keep_apart", "paths:of_file", "paths:plot_on", "scratch:VARIABLE",
+        # What made a result, and what is at fault.
+        "faults:pass_on", "faults:require_no_pipe", "hashing:of_value",
+        "provenance:fingerprint", "provenance:other_versions", "provenance:read",
+        "provenance:record",
+    },
+}  # fmt: skip
+
+
+def test_jobs_use_nothing_else_of_these_rooms() -> None:
+    """They decide no value: jobs take nothing from them to calculate with."""
+    classes = [path for group in REGISTRY.values() for path in group.values()]
+    entries = [entry for stage in STAGES.values() for entry in (stage.run, *stage.script_calls)]
+    found: dict[str, set[str]] = {room: set() for room in USED}
+    for one in fingerprint._reached(*entries, *classes).values():
+        for module, name in one.uses:
+            room, _, place = f"{module.removeprefix('rootloom.')}.{name}".partition(".")
+            if room in found:
+                found[room].add(":".join(place.rsplit(".", 1)))
+    assert found == USED
+    assert issubclass(Preempted, Exception)
+    assert progress("index", "rows")(1, 1) is None
 
 
 def test_what_decides_no_value_handles_no_arrays() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uproot
+from tests.contents import content_digest
 from tests.stages import ROOT, Run, rows_of
 
 from rootloom.config.sections import Library, Table, parse
@@ -59,6 +61,25 @@ def test_a_file_that_moves_keeps_its_rows(here: Path) -> None:
     found = [Run(here, {**JETS, "files": [name]}).rows() for name in spellings]
     assert len(found[0]) > 900
     assert all(other == found[0] for other in found[1:])
+
+
+def test_names_of_jobs_are_in_no_number(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning gives a job its section, which counts by value, paths, and hashes as its name."""
+    dataset = {**JETS, "files": [str(here / "data/nano.root")]}
+    shards, sums, names = [], [], []
+    for folder, code in (("one", "1"), ("two", "2")):
+        (here / folder).mkdir()
+        monkeypatch.chdir(here / folder)
+        at = Run(here / folder, dataset)
+        monkeypatch.setattr(at.plan.jobs, "code", lambda *_, code=code: code)
+        content = json.loads(Path(at.statistics()).read_text())
+        names.append(content.pop("provenance")["fingerprint"])
+        sums.append({**content, "digest": None})
+        shards.append({f.name: content_digest(f) for f in Path("results").rglob("*.h5")})
+    assert names[0] != names[1]
+    assert len(shards[0]) == 1
+    assert shards[0] == shards[1]
+    assert sums[0] == sums[1]
 
 
 def test_jets_of_one_event_share_split_and_fold(here: Path) -> None:

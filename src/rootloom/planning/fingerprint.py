@@ -196,7 +196,7 @@ def _resolved(target: str, attributes: str = "") -> Place | None:
     if not _is_module(module):
         return None
     if _neutral(module):  # nothing is followed into it: it need not be read
-        return Place(module, name)
+        return Place(module, ".".join(filter(None, (name, attributes))))
     if not name:
         if not attributes:
             return Place(module, "")
