@@ -208,6 +208,6 @@ def test_functions_count_wherever_an_expression_stands(plans: dict[str, Plan], r
     for one in plan.request.representations:
         described = STAGES[rule].describe(plan, dataset="mine", representation=one, **job)
         for name in PLACES:
-            if FUNCTIONS[name].signature.place in described.code:
+            if FUNCTIONS[name].signature.place in described.functions:
                 found[name].add(f"mine {one}")
     assert found == PLACES

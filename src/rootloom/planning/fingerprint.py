@@ -18,7 +18,7 @@ How names are followed:
   are found and written, where jobs run, what is printed. The declaration names the test that
   holds it to that.
 - Classes that a configuration names, and functions that its expressions call, are entries of their
-  own: each stage says which ones its jobs execute (`Description.code`).
+  own: each stage says which ones its jobs execute (`Description`).
 """
 
 from __future__ import annotations
