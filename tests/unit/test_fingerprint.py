@@ -235,6 +235,14 @@ def test_what_registers_entries_counts_where_it_is_named(toy: Path) -> None:
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False]
 
 
+def test_modules_may_use_each_others_decorators(toy: Path) -> None:
+    text = "from toy.shapes import Shape\n@Shape.register\nclass Cube:\n    sides = 6\n"
+    edit(toy / "registry.py", "    return cls", f"    return cls\n{text}")
+    before = of_code("toy.stage:run")
+    edit(toy / "registry.py", "sides = 6", "sides = 7")
+    assert of_code("toy.stage:run") != before
+
+
 def test_relative_imports_are_followed(toy: Path) -> None:
     edit(toy / "stage.py", "from toy.numbers import", "from .numbers import")
     before = of_code("toy.stage:run")

@@ -241,7 +241,7 @@ def _registered(statement: ast.stmt, module: _Module) -> bool:
     for decorator in getattr(statement, "decorator_list", []):
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         of = _imported_from(_dotted(called), module)
-        if _is_module(of) and ENTRIES in _module(of).statements:
+        if _is_module(of) and _registers_entries(of):
             continue
         scope = _Scope()
         _describe(decorator, _Text(), scope)
@@ -251,6 +251,12 @@ def _registered(statement: ast.stmt, module: _Module) -> bool:
             ):
                 return True
     return False
+
+
+@cache
+def _registers_entries(module: str) -> bool:
+    """Whether a module declares it. Not read as others: two may use each other's decorators."""
+    return bool(re.search(rf"^{ENTRIES} = ", _source(module).read_text("utf-8"), re.MULTILINE))
 
 
 def _imported_from(name: str, module: _Module) -> str:
