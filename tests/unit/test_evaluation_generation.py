@@ -11,7 +11,7 @@ import yaml
 from scipy.stats import wasserstein_distance
 from tests.unit.test_evaluation_fidelity import showers
 
-from rootloom.errors import DataError, InputError
+from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.evaluation.generation.evaluator import Generation
 from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.measurement import Measurement
@@ -213,6 +213,22 @@ def test_a_shower_without_cells_has_all_features(tmp_path: Path) -> None:
     full = found[[0, 2]]
     hottest = made.features[[0, 2], names.index("hottest")]
     np.testing.assert_allclose(hottest, full.max(axis=1) / full.sum(axis=1), rtol=1e-6)
+
+
+def test_a_representation_calls_no_function_that_the_dataset_does_not(tmp_path: Path) -> None:
+    """The evaluation would not follow edits of it."""
+
+    class Rooted(CalorimeterCells):
+        def read_back(self, reader: RowReader) -> tuple[RowReader, tuple[str, ...]]:
+            variables = {**reader.variables, "root": "sqrt(sum(cell_energy))"}
+            return super().read_back(dataclasses.replace(reader, variables=variables))
+
+    path = written(tmp_path / "showers.root", *cells(3))
+    sampling = Sampling(Rooted(layers=LAYERS), ("total",), rows=9, seed=1)
+    with pytest.raises(ConfigError, match=r"'Rooted': read_back\n.*\n.*found: +sqrt\n"):
+        written_examples(path, READER, "eplus", sampling)
+    reader = dataclasses.replace(READER, select="sqrt(energy) > 0")
+    assert len(written_examples(path, reader, "eplus", sampling)) == 3
 
 
 def test_of_many_showers_some_are_drawn(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rootloom.errors import InputError
+from rootloom.system import packing
 from rootloom.system.filelist import File, FileList, files_of_job
 from rootloom.system.packing import MAX_PACKS, label, number_of
 
@@ -49,6 +50,15 @@ def test_the_digest_of_all_does_not_depend_on_packs_or_order(packs: int) -> None
     found = FileList.of(backwards, SECONDS * 500 / packs, "asked")
     assert found.packs == packs
     assert found.digest == listed(500, 1).digest
+
+
+def test_the_order_of_files_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It decides the last bits of sums over files; no fingerprint has the code that defines it."""
+    before = listed(50, 1)
+    monkeypatch.setattr(packing, "position", lambda key: len(key) << 60 | int(key[2:]))
+    after = listed(50, 1)
+    assert list(after.of_pack("0-of-1")) != list(before.of_pack("0-of-1"))
+    assert after.digest != before.digest
 
 
 @pytest.mark.parametrize("field", ["url", "label", "state", "sample"])

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rootloom.cluster.running import Preempted, progress
+from rootloom.config.registry import REGISTRY
 from rootloom.planning import fingerprint
 from rootloom.stages import STAGES
 from rootloom.system.hashing import of_value
@@ -222,6 +224,25 @@ def test_a_module_used_in_a_way_that_cannot_be_followed_counts_as_a_whole(toy: P
     assert of_code("toy.stage:run") != before
 
 
+def test_what_registers_entries_counts_where_it_is_named(toy: Path) -> None:
+    def found() -> list[str]:
+        return [of_code("toy.stage:run", *more) for more in ((), ("toy.shapes:Star",))]
+
+    edit(toy / "registry.py", "KNOWN = []", 'KNOWN = []\nREGISTERS_ENTRIES = "a test"')
+    before = found()
+    edit(toy / "shapes.py", "points = 5", "points = 6")
+    after = found()
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False]
+
+
+def test_modules_may_use_each_others_decorators(toy: Path) -> None:
+    text = "from toy.shapes import Shape\n@Shape.register\nclass Cube:\n    sides = 6\n"
+    edit(toy / "registry.py", "    return cls", f"    return cls\n{text}")
+    before = of_code("toy.stage:run")
+    edit(toy / "registry.py", "sides = 6", "sides = 7")
+    assert of_code("toy.stage:run") != before
+
+
 def test_relative_imports_are_followed(toy: Path) -> None:
     edit(toy / "stage.py", "from toy.numbers import", "from .numbers import")
     before = of_code("toy.stage:run")
@@ -389,20 +410,63 @@ def test_packages_are_those_that_code_imports() -> None:
     assert {"jax", "optax"} <= fingerprint.packages(STAGES["train"].run)
 
 
-def declarations() -> dict[str, str]:
-    """Files of the library that decide no value, and the tests that hold them to it."""
+def declarations(name: str = "DECIDES_NO_VALUE") -> dict[str, str]:
+    """Files of the library that decide no value, and the tests that hold them to it.
+
+    name: of another declaration.
+    """
     found = {}
     for file in sorted(LIBRARY.rglob("*.py")):
-        match = re.search(r'^DECIDES_NO_VALUE = "(.*)"', file.read_text(), re.MULTILINE)
+        match = re.search(rf'^{name} = \(?\s*"(.*)"', file.read_text(), re.MULTILINE)
         if match:
             found[str(file.relative_to(LIBRARY))] = match[1]
     return found
 
 
-@pytest.mark.parametrize("file", declarations())
-def test_what_decides_no_value_is_held_to_it(file: str) -> None:
-    path, _, name = declarations()[file].partition("::")
-    assert f"def {name}(" in (ROOT / path).read_text()
+@pytest.mark.parametrize("declared", ["DECIDES_NO_VALUE", "REGISTERS_ENTRIES"])
+def test_what_is_declared_is_held_to_by_a_test(declared: str) -> None:
+    for file, test in declarations(declared).items():
+        path, _, name = test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(), file
+
+
+# All that jobs execute of these rooms. A name that is added here gives back what was written, or
+# says who made it: nothing that a result is calculated from.
+USED = {
+    "planning": {"stage:job_of"},  # see `test_identity.py`: names of jobs are in no number
+    "cluster": {"running:Preempted", "running:progress"},
+    "system": {
+        # Files as they were written: `test_digests.py`.
+        "atomic:REMAKE", "atomic:atomic_path", "atomic:attributes_of", "atomic:intact",
+        "atomic:new_hdf5", "atomic:of_result", "atomic:read_json", "atomic:sealed", "atomic:sweep",
+        "atomic:unsealed", "atomic:write_bytes", "atomic:write_json", "atomic:write_text",
+        "hdf5:StrangeError", "hdf5:child", "hdf5:numbers", "hdf5:require_sound_heaps",
+        "hdf5:subgroup",
+        # The files of a job, by a digest in its section, which has their order: `test_filelist.py`.
+        "filelist:files_of_job", "filelist:states", "packing:position",
+        # Where things lie.
+        "kernels:keep_apart", "paths:of_file", "paths:plot_on", "scratch:VARIABLE",
+        # What made a result, and what is at fault.
+        "faults:pass_on", "faults:require_no_pipe", "hashing:of_value",
+        "provenance:fingerprint", "provenance:other_versions", "provenance:read",
+        "provenance:record",
+    },
+}  # fmt: skip
+
+
+def test_jobs_use_nothing_else_of_these_rooms() -> None:
+    """They decide no value: jobs take nothing from them to calculate with."""
+    classes = [path for group in REGISTRY.values() for path in group.values()]
+    entries = [entry for stage in STAGES.values() for entry in (stage.run, *stage.script_calls)]
+    found: dict[str, set[str]] = {room: set() for room in USED}
+    for one in fingerprint._reached(*entries, *classes).values():
+        for module, name in one.uses:
+            room, _, place = f"{module.removeprefix('rootloom.')}.{name}".partition(".")
+            if room in found:
+                found[room].add(":".join(place.rsplit(".", 1)))
+    assert found == USED
+    assert issubclass(Preempted, Exception)
+    assert progress("index", "rows")(1, 1) is None
 
 
 def test_what_decides_no_value_handles_no_arrays() -> None:

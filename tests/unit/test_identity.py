@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import uproot
+from tests.contents import content_digest
 from tests.stages import ROOT, Run, rows_of
 
 from rootloom.config.sections import Library, Table, parse
 from rootloom.errors import ConfigError, DataError, InputError
 from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.functions import FUNCTIONS
 from rootloom.rootio.header import Header, inspect
 from rootloom.rootio.origin import Events, require_distinct
 from rootloom.rootio.tables import import_table
@@ -25,6 +28,7 @@ from rootloom.rootio.writing import write_tree
 from rootloom.shards.events import require_one_entry_an_event
 from rootloom.shards.ids import event_of, fold_of, named_event_ids
 from rootloom.shards.manifest import Manifest
+from rootloom.system.hashing import of_value
 
 NANO = ROOT / "tests" / "data" / "nano_tt_v12.root"
 JETS: dict[str, Any] = {
@@ -61,6 +65,52 @@ def test_a_file_that_moves_keeps_its_rows(here: Path) -> None:
     assert all(other == found[0] for other in found[1:])
 
 
+def test_names_of_jobs_are_in_no_number(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning gives a job its section, which counts by value, paths, and hashes as its name."""
+    dataset = {**JETS, "files": [str(here / "data/nano.root")]}
+    shards, sums, names = [], [], []
+    for folder, code in (("one", "1"), ("two", "2")):
+        (here / folder).mkdir()
+        monkeypatch.chdir(here / folder)
+        at = Run(here / folder, dataset)
+        monkeypatch.setattr(at.plan.jobs, "code", lambda *_, code=code: code)
+        content = json.loads(Path(at.statistics()).read_text())
+        names.append(content.pop("provenance")["fingerprint"])
+        sums.append({**content, "digest": None})
+        shards.append({f.name: content_digest(f) for f in Path("results").rglob("*.h5")})
+    assert names[0] != names[1]
+    assert len(shards[0]) == 1
+    assert shards[0] == shards[1]
+    assert sums[0] == sums[1]
+
+
+def test_an_edit_of_a_function_reads_again_what_calls_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it decides which rows there are, and no column calls it."""
+    called = {
+        "select": "abs(Jet_eta) < 2",
+        "variables": {"pt": "sqrt(Jet_pt)", "eta": "Jet_eta"},
+        "weight": "maximum(genWeight, 1)",
+        "classes": {
+            **JETS["classes"],
+            "light": {"where": "sign(Jet_hadronFlavour) == 0"},
+        },
+        "identity": ["run", "round(luminosityBlock)", "event"],
+    }
+    dataset = {**JETS, **called, "files": ["data/nano.root"]}
+    edited: set[str] = set()
+    read = {}
+    for name in ("", "log", "abs", "sqrt", "maximum", "sign", "round"):
+        at = Run(here, dataset)
+        edited.update([FUNCTIONS[name].signature.place] if name else [])
+        monkeypatch.setattr(at.plan.jobs, "code", lambda *of: of_value(sorted(edited & {*of})))
+        capsys.readouterr()
+        at.rows()
+        read[name] = "2 columns read" in capsys.readouterr().out
+    assert read == {name: name != "log" for name in read}
+
+
 def test_jets_of_one_event_share_split_and_fold(here: Path) -> None:
     found = Run(here, {**JETS, "files": ["data/nano.root"], "shards_per_file": 2}).rows()
     (entry, obj), (ids, split) = (np.array(list(x)).T for x in (found, found.values()))
@@ -72,10 +122,15 @@ def test_jets_of_one_event_share_split_and_fold(here: Path) -> None:
         assert len(np.unique(column)) > 2
 
 
-def test_columns_that_are_added_find_the_same_rows(here: Path) -> None:
+def test_columns_that_are_added_find_the_same_rows(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = Run(here, {**JETS, "files": ["data/nano.root"]}).rows()
-    wider = {**JETS["variables"], "mass": "Jet_mass"}
+    assert "2 columns read" in capsys.readouterr().out
+    # Also with a function that nothing called before.
+    wider = {**JETS["variables"], "mass": "abs(Jet_mass)"}
     assert Run(here, {**JETS, "files": ["data/nano.root"], "variables": wider}).rows() == first
+    assert "1 columns read" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rootloom.evaluation.classification.evaluator import Classification
 from rootloom.evaluation.classification.significance import Counts
 from rootloom.evaluation.evaluate import evaluate
 from rootloom.evaluation.predictions import Header, Predictions, Rows, write_predictions
+from rootloom.report import theme
 from rootloom.report.definitions import definitions, facts
 from rootloom.report.gather import _files_in
 from rootloom.report.images import class_images
@@ -223,6 +224,27 @@ def test_files_are_written(written):
             assert image.width > 800
             assert len(image.convert("RGB").getcolors(1 << 24)) > 50
             assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_page_in_another_style_says_the_same(written, tmp_path, monkeypatch):
+    """All numbers and words outside the figures, whose axes may have other ticks."""
+    content, paths, page = written
+    sizes = {"font.size": 14, "legend.fontsize": 12, "svg.fonttype": "none"}
+    monkeypatch.setattr(theme, "_RC", sizes)  # and nothing else
+    monkeypatch.setattr(theme, "SERIES", theme.SERIES[::-1])
+    monkeypatch.setattr(theme, "_OF_METHODS", theme._OF_METHODS[::-1])
+    for name, (light, dark) in theme.COLOURS.items():
+        monkeypatch.setitem(theme.COLOURS, name, (light, dark[::-1]))
+    again = write_report(tmp_path / "report.html", content)
+    assert [path.name for path in again] == [path.name for path in paths]
+    other = again[0].read_text()
+    assert other != page
+    assert without_figures(other).text == without_figures(page).text
+    assert "0.9" in without_figures(page).text
+
+
+def without_figures(page):
+    return Page(re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL))
 
 
 def test_page_is_well_formed_and_needs_nothing_else(written):

@@ -10,6 +10,8 @@ from pathlib import Path
 from rootloom.planning import fingerprint
 from tests.workflow.project import Project
 
+FUNCTIONS = "rootloom.rootio.functions."
+
 
 def test_all_code_that_a_job_executed_is_in_its_fingerprint(finished: Project) -> None:
     reports = [json.loads(p.read_text()) for p in (finished.path.parent / "executed").iterdir()]
@@ -22,14 +24,22 @@ def test_all_code_that_a_job_executed_is_in_its_fingerprint(finished: Project) -
 
 
 def missing_of(project: Project, report: dict) -> Iterator[tuple[str, str, str]]:
-    """Rule, module and line of definitions that a job executed and its fingerprint has not."""
+    """Rule, module and line of definitions that a job executed and its fingerprint has not.
+
+    The index calls functions of expressions over no entries, to refuse a shape that does not fit.
+    They decide nothing of what it writes, and rows are refused for the same where they are read.
+    All jobs register functions as they load them; that counts where one of them is called.
+    """
     (noted,) = project.path.rglob(f"{report['code']}.json")
     covered = json.loads(noted.read_text())["modules"]
     for file, line in report["places"]:
         module = module_of(file)
-        if not fingerprint._neutral(module) and not names_at(module, line) & {
-            *covered.get(module, {})
-        }:
+        names = names_at(module, line)
+        if (report["rule"] == "index" and module.startswith(FUNCTIONS)) or (
+            module == FUNCTIONS + "registry" and names == {"function"}
+        ):
+            continue
+        if not fingerprint._neutral(module) and not names & {*covered.get(module, {})}:
             yield report["rule"], module, f"line {line}"
 
 

@@ -245,7 +245,9 @@ def test_a_deleted_shard_does_not_hide_another_change(project: Project) -> None:
 
 
 def test_a_new_variable_computes_one_column(project: Project) -> None:
-    project.edit("config/datasets/toy.yaml", "  width: width\n", "  width: width\n  tau1: tau1\n")
+    project.edit(
+        "config/datasets/toy.yaml", "  width: width\n", "  width: width\n  tau1: sqrt(tau1)\n"
+    )
     planned = project.planned()
     assert representations(planned["preprocess"]) == {"features"}
     assert methods(planned["train"]) == {"dense"}

@@ -19,7 +19,6 @@ from rootloom.planning.request import Request
 from rootloom.planning.roles import readers_of
 from rootloom.rootio.definitions import check as check_expression
 from rootloom.rootio.definitions import check_definitions, expressions
-from rootloom.rootio.syntax import Signature
 from rootloom.types import TARGET
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ def check(request: Request, datasets: DataOf) -> None:
 
 def _check_expressions(request: Request, data: Data) -> None:
     """Refuse expressions outside the language; only files know which branches there are."""
-    dataset, known = data.dataset, request.library.schema["$defs"]["functions"]
-    functions = {name: Signature(**signature) for name, signature in known.items()}
+    dataset, functions = data.dataset, request.functions
 
     def where(key: str) -> str:
         return data.place(key.partition(".")[0])

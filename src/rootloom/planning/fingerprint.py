@@ -13,10 +13,12 @@ How names are followed:
   argument) to all of it. A class is reached as a whole, with its bases.
 - Loading a module executes its statements. Those that bind no name, and functions with a decorator
   of the same package (which may register them somewhere), count as soon as the module is loaded.
+  The latter do not if the module of the decorator declares `REGISTERS_ENTRIES`.
 - Nothing is followed into a module, or below a package, that declares `DECIDES_NO_VALUE`: how files
   are found and written, where jobs run, what is printed. The declaration names the test that
   holds it to that.
-- Classes that a configuration names are entries of their own (`rootloom.planning`).
+- Classes that a configuration names, and functions that its expressions call, are entries of their
+  own: each stage says which ones its jobs execute (`Description`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from typing import Any, NamedTuple
 from rootloom.system.hashing import of_value
 
 DECLARATION = "DECIDES_NO_VALUE"
+ENTRIES = "REGISTERS_ENTRIES"
 ON_LOADING = "(on loading)"  # the name of what a module executes without binding a name
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -193,7 +196,7 @@ def _resolved(target: str, attributes: str = "") -> Place | None:
     if not _is_module(module):
         return None
     if _neutral(module):  # nothing is followed into it: it need not be read
-        return Place(module, name)
+        return Place(module, ".".join(filter(None, (name, attributes))))
     if not name:
         if not attributes:
             return Place(module, "")
@@ -231,15 +234,34 @@ def _module(name: str) -> _Module:
 
 
 def _registered(statement: ast.stmt, module: _Module) -> bool:
-    """Whether a decorator of the same package sees a function or class: it may register it."""
+    """Whether a decorator of the same package sees a function or class: it may register it.
+
+    Not if it registers entries, which count where jobs name them.
+    """
     for decorator in getattr(statement, "decorator_list", []):
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        of = _imported_from(_dotted(called), module)
+        if _is_module(of) and _registers_entries(of):
+            continue
         scope = _Scope()
         _describe(decorator, _Text(), scope)
         for name in scope.read:
-            base = name.partition(".")[0]
-            if base in module.statements or _is_module(module.imports.get(base, "").split(":")[0]):
+            if name.partition(".")[0] in module.statements or _is_module(
+                _imported_from(name, module)
+            ):
                 return True
     return False
+
+
+@cache
+def _registers_entries(module: str) -> bool:
+    """Whether a module declares it. Not read as others: two may use each other's decorators."""
+    return bool(re.search(rf"^{ENTRIES} = ", _source(module).read_text("utf-8"), re.MULTILINE))
+
+
+def _imported_from(name: str, module: _Module) -> str:
+    """The module that a name, which may be dotted, is imported from; empty if from none."""
+    return module.imports.get(name.partition(".")[0], "").split(":")[0]
 
 
 @dataclass

@@ -34,11 +34,17 @@ class Jobs:
         """What a rule's job is given: its section and the fingerprint that decides its fate."""
         stage = self._stages[rule]
         described = stage.describe(self._plan, **_deciding(wildcards))
-        targets = (stage.run, *stage.script_calls, *described.code)
+        own = (stage.run, *stage.script_calls, *described.code)
+        targets = (*own, *described.functions)
         code = self.code(*targets)
         self._targets[code] = targets
-        upstream = of_value(list(described.upstream))
-        return job_of(described.section, code, upstream, packages(*targets))
+        return job_of(
+            described.section,
+            code,
+            of_value(list(described.upstream)),
+            parts={"": self.code(*own), **{one: self.code(one) for one in described.functions}},
+            packages=packages(*targets),
+        )
 
     def code(self, *targets: str) -> str:
         """Hash of the definitions that these reach; with `strict_versions` of packages too."""

@@ -11,6 +11,7 @@ from rootloom.config.parsing import parse
 from rootloom.config.sections import Datasets, Experiment, Fields, Library, Method, Settings
 from rootloom.errors import require_known
 from rootloom.planning.products import PRODUCTS, Product
+from rootloom.rootio.syntax import Signature
 from rootloom.system.paths import Paths, check_results, require_folder
 
 
@@ -87,6 +88,12 @@ class Request:
         """Names of the plots of the nominal dataset that are saved beside the report."""
         shown: list[str] = self.of_evaluation("shown")
         return [*shown, *(["images.png"] if self.experiment.pictured() else [])]
+
+    @cached_property
+    def functions(self) -> dict[str, Signature]:
+        """The functions that expressions may call, by name."""
+        known = self.library.schema["$defs"]["functions"]
+        return {name: Signature(**signature) for name, signature in known.items()}
 
     # -- representations ----------------------------------------------------------------------
 

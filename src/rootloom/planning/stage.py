@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Protocol, TypedDict
 
 from rootloom.planning.data import Data, DataOf
@@ -20,26 +21,35 @@ class Job(TypedDict):
 
     section: the fields of its stage's dataclass. code: hash of the definitions it executes.
     upstream: hash of the fingerprints that its inputs carry. fingerprint: of these three.
-    packages: those that its code imports, whose versions its outputs record.
+    parts: hashes of the code of each function that its expressions call, by place, and of all else
+    (""), for outputs of which only parts depend on a function. packages: those that its code
+    imports, whose versions its outputs record.
     """
 
     section: dict[str, Any]
     code: str
     upstream: str
     fingerprint: str
+    parts: dict[str, str]
     packages: list[str]
 
 
 def job_of(
-    section: DataclassInstance, code: str, upstream: str, packages: Iterable[str] = ()
+    section: DataclassInstance,
+    code: str,
+    upstream: str,
+    *,
+    parts: Mapping[str, str] = MappingProxyType({}),
+    packages: Iterable[str] = (),
 ) -> Job:
-    """A job with its fingerprint."""
+    """A job with its fingerprint, in which `code` stands for its `parts`."""
     fields = asdict(section)
     return {
         "section": fields,
         "code": code,
         "upstream": upstream,
         "fingerprint": of_value({"section": fields, "code": code, "upstream": upstream}),
+        "parts": dict(parts),
         "packages": sorted(packages),
     }
 
@@ -73,12 +83,13 @@ class Description:
     """The description of one job, from which its fingerprint is computed.
 
     section: what it is given of the configuration. code: what it executes beside the stage's own
-    `run`: classes that the configuration names, as "module:Class". upstream: fingerprints of what
-    it reads.
+    `run`: classes that the configuration names, as "module:Class". functions: those that the
+    expressions call which it evaluates, "module:name". upstream: fingerprints of what it reads.
     """
 
     section: DataclassInstance
     code: Sequence[str] = ()
+    functions: Sequence[str] = ()
     upstream: Sequence[str] = ()
 
 

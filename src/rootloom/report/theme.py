@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-DECIDES_NO_VALUE = "tests/unit/test_report_theme.py::test_no_two_methods_look_alike_to_anybody"
+DECIDES_NO_VALUE = "tests/unit/test_report_page.py::test_a_page_in_another_style_says_the_same"
 
 P = ParamSpec("P")
 

@@ -233,7 +233,8 @@ class Representation(ABC):
         """A reader for files that `decode` wrote, and its columns that `recode` needs.
 
         reader: that of the dataset, which is used by default. Another reader must have the same
-        tree and classes.
+        tree and classes, and its expressions may call no other functions: an evaluation knows those
+        that the configuration names, and follows edits of these.
         """
         objects = {name: tuple(columns) for name, columns in reader.objects.items()}
         return reader, self.needs(tuple(reader.variables), objects)

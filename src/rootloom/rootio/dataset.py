@@ -27,6 +27,7 @@ from rootloom.rootio.functions.values import depth
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve
 from rootloom.rootio.rows import Layout, take
+from rootloom.rootio.syntax import functions_named
 from rootloom.rootio.transport.remote import Retry, address
 from rootloom.rootio.transport.staging import staged
 from rootloom.types import NO_CLASS, SPLITS, TARGET, Column, RowBlock
@@ -147,6 +148,11 @@ class RowReader:
     def expressions(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Text of the expressions behind `columns` (all when None), by name."""
         return {name: expression.text for name, expression in self._chosen(columns).items()}
+
+    def functions(self) -> frozenset[str]:
+        """Names of the functions that its expressions call."""
+        parsed = [*self._columns.values(), *self._deciding.values()]
+        return frozenset[str]().union(*(functions_named(one.text) for one in parsed))
 
     def branches(self, columns: Sequence[str] | None = None) -> tuple[str, ...]:
         """Every branch needed for `columns` (all when None), selection, classes and weight.

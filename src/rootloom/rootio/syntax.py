@@ -10,7 +10,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import NamedTuple
 
 from rootloom.errors import ConfigError, nearest
@@ -35,12 +35,14 @@ class Signature(NamedTuple):
     """The signature of a function.
 
     arguments: their names in order. counts: how many of them may be given. options: kind of those
-    given by name only, "whole number", "number" or "True or False".
+    given by name only, "whole number", "number" or "True or False". place: where it is defined,
+    "module:name".
     """
 
     arguments: tuple[str, ...]
     counts: tuple[int, ...]
     options: Mapping[str, str] = {}
+    place: str = ""
 
 
 class Syntax:
@@ -271,6 +273,17 @@ def calls_of_branch(text: str) -> list[ast.Call]:
     except RecursionError:
         return []  # `Syntax` refuses it
     return [n for n in nodes if isinstance(n, ast.Call) and len(alternatives(n)) > 1]
+
+
+@cache
+def functions_named(text: str) -> frozenset[str]:
+    """Names of the functions that an expression calls, `branch` among them.
+
+    Text outside the language is left to `Syntax`.
+    """
+    tree = parsed(text)
+    calls = [] if tree is None else [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    return frozenset(filter(None, (dotted(call.func) for call in calls)))
 
 
 def _walk(node: ast.expr) -> Iterator[ast.expr]:

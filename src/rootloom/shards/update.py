@@ -20,21 +20,21 @@ Blocks = Callable[[Sequence[str]], Iterable[RowBlock]]
 
 
 def recipes(
-    representation: Representation, expressions: Mapping[str, str], context: object
+    representation: Representation, expressions: Mapping[str, object], context: object
 ) -> dict[str, str]:
     """Hashes, by name, of everything that decides the stored form of each source column.
 
-    expressions: of the columns read, by name. context: everything else that decides the rows or
-    their encoding (source file, selection, splits, code). Representations that encode each column
-    separately list fields that do not change a stored column in `not_encoded`; for all others every
-    column depends on every expression.
+    expressions: of the columns read, by name, with the code of what they call. context: everything
+    else that decides the rows or their encoding (source file, selection, splits, code).
+    Representations that encode each column separately list fields that do not change a stored
+    column in `not_encoded`; for all others every column depends on every expression.
     """
     ignored = representation.not_encoded
     if ignored is None:
         whole = of_value([vars(representation), dict(expressions), context])
         return dict.fromkeys(expressions, whole)
     fields = {k: v for k, v in vars(representation).items() if k not in ignored}
-    return {name: of_value([fields, text, context]) for name, text in expressions.items()}
+    return {name: of_value([fields, one, context]) for name, one in expressions.items()}
 
 
 def write_or_update(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rootloom.baselines.base import Sample, collect
-from rootloom.errors import DataError
+from rootloom.errors import ConfigError, DataError
 from rootloom.evaluation.base import Comparator
 from rootloom.evaluation.generation.samples import Samples
 from rootloom.representations.base import Representation
@@ -128,7 +128,7 @@ def _written(
     weight: np.ndarray | None,
 ) -> Iterator[Block]:
     header, noun = inspect(path, reader.tree), sampling.representation.noun
-    reader, needed = sampling.representation.read_back(reader)
+    reader, needed = _read_back(sampling.representation, reader)
     reader, entries = reader.fitted(header.branches, path), header.entries
     columns = tuple(dict.fromkeys((*sampling.variables, *needed)))
     if weight is not None and len(weight) != entries:
@@ -142,6 +142,21 @@ def _written(
         encoded = sampling.representation.recode({name: block.columns[name] for name in needed})
         counts = block.weight if weight is None else weight[block.entry]
         yield Block(block.columns, encoded, counts)
+
+
+def _read_back(
+    representation: Representation, reader: RowReader
+) -> tuple[RowReader, tuple[str, ...]]:
+    """As of the representation. Raises ConfigError for functions that `reader` does not call."""
+    found, needed = representation.read_back(reader)
+    if more := sorted(found.functions() - reader.functions()):
+        raise ConfigError(
+            f"representation '{type(representation).__name__}': read_back",
+            expected="expressions that call functions only if those of the dataset do",
+            found=", ".join(more),
+            fix="name branches, and calculate in `recode`",
+        )
+    return found, needed
 
 
 def _samples(blocks: Iterable[Block], sampling: Sampling, where: str) -> Samples:

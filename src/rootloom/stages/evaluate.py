@@ -12,7 +12,7 @@ from rootloom.config.sections import Fields
 from rootloom.planning.data import Data
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.floor import compared
-from rootloom.stages.shared import applied_of, class_of
+from rootloom.stages.shared import applied_of, class_of, functions_of
 from rootloom.system import provenance
 from rootloom.system.atomic import of_result
 
@@ -51,13 +51,15 @@ def describe(plan: Planning, dataset: str, method: str) -> Description:
         examples=_examples(plan, plan.data(dataset), method) if request.beside_real else None,
     )
     code = [section.evaluate, class_of("evaluations", evaluation)]
+    functions: list[str] = []
     upstream = applied_of(plan, dataset, method)
     if section.examples is not None:
         representation = request.representation_of(method)
         code.append(class_of("representations", request.representation(representation)))
+        functions = functions_of(plan, [section.examples["reader"]])
         floor = plan.fingerprint("floor", dataset=dataset, representation=representation)
         upstream = [floor, *upstream]
-    return Description(section, code=code, upstream=upstream)
+    return Description(section, code=code, functions=functions, upstream=upstream)
 
 
 def _examples(plan: Planning, data: Data, method: str) -> Fields:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from rootloom.errors import ChangedError, ResultError
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
-from rootloom.stages.shared import FileFields, Sharded, class_of, is_ours, refuse_changed
+from rootloom.stages.shared import (
+    FileFields,
+    Sharded,
+    class_of,
+    functions_of,
+    is_ours,
+    refuse_changed,
+)
 from rootloom.system import provenance
 from rootloom.system.filelist import File, files_of_job, states
 from rootloom.system.hashing import of_value
@@ -42,7 +49,7 @@ def describe(plan: Planning, dataset: str, representation: str, pack: str) -> De
         files=plan.files(dataset).listing.parts[pack].digest,
         on_bad_file=plan.data(dataset).dataset.on_bad_file,
     )
-    return Description(section, code=_code(sharded), upstream=[indexing.code(plan)])
+    return _described(plan, section)
 
 
 def describe_shard(
@@ -53,7 +60,7 @@ def describe_shard(
     section = ShardSection(
         **vars(sharded), file=plan.files(dataset).file(file)._asdict(), part=int(part)
     )
-    return Description(section, code=_code(sharded), upstream=[indexing.code(plan)])
+    return _described(plan, section)
 
 
 def fingerprint_of(plan: Planning, dataset: str, representation: str, files: str) -> str:
@@ -63,8 +70,9 @@ def fingerprint_of(plan: Planning, dataset: str, representation: str, files: str
     it is.
     """
     sharded = _sharded(plan, dataset, representation)
-    code = plan.code(STAGE.run, *_code(sharded))
-    return of_value([vars(sharded), files, indexing.code(plan), code])
+    made = _described(plan, sharded)
+    code = plan.code(STAGE.run, *made.code, *made.functions)
+    return of_value([vars(sharded), files, list(made.upstream), code])
 
 
 def _sharded(plan: Planning, dataset: str, representation: str) -> Sharded:
@@ -82,8 +90,13 @@ def _sharded(plan: Planning, dataset: str, representation: str) -> Sharded:
     )
 
 
-def _code(sharded: Sharded) -> list[str]:
-    return [class_of("representations", sharded.representation)]
+def _described(plan: Planning, section: Sharded) -> Description:
+    return Description(
+        section,
+        code=[class_of("representations", section.representation)],
+        functions=functions_of(plan, section.readers.values()),
+        upstream=[indexing.code(plan)],
+    )
 
 
 def run(job: Job, *, listing: str, index: str, shards: str, changed: str, output: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,12 @@ from rootloom.representations.base import Representation, storable
 from rootloom.representations.section import representation_of
 from rootloom.rootio.catalogue import Catalogue, aside_before
 from rootloom.rootio.dataset import RowReader
+from rootloom.rootio.definitions import expressions
+from rootloom.rootio.functions import FUNCTIONS
 from rootloom.rootio.header import Header, entry_range, events_of
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums
 from rootloom.rootio.section import reader_of
+from rootloom.rootio.syntax import functions_named
 from rootloom.rootio.transport.remote import address
 from rootloom.rootio.transport.staging import held
 from rootloom.shards.events import require_one_entry_an_event
@@ -158,7 +161,7 @@ def shard_job(job: Job, section: Sharded, file: File, part: int) -> Job:
         sample=file.sample,
         reader=section.readers[file.sample],
     )
-    return job_of(one, job["code"], file.state)
+    return job_of(one, job["code"], file.state, parts=job["parts"])
 
 
 def write_shard(job: Job, representation: Representation, header: Header, output: str) -> bool:
@@ -185,7 +188,11 @@ def write_shard(job: Job, representation: Representation, header: Header, output
                 _blocks(job, one, reader, header, columns), representation, coarse
             ),
             representation=representation,
-            recipe=recipes(representation, reader.expressions(needed), _context(job, one, header)),
+            recipe=recipes(
+                representation,
+                {name: [t, _called(job, [t])] for name, t in reader.expressions(needed).items()},
+                _context(job, one, header),
+            ),
             file_key=one.file,
             splits=one.splits,
             naming=names,
@@ -222,8 +229,16 @@ def _context(job: Job, one: OneShard, header: Header) -> list[Any]:
     reader = {k: v for k, v in one.reader.items() if k not in ("variables", "objects")}
     variables = one.reader["variables"]
     auxiliary = {name: variables[name] for name in one.auxiliary if name in variables}
-    content = header.content()
-    return [{**section, "reader": reader}, auxiliary, job["code"], job["upstream"], content]
+    deciding = expressions({**one.reader, "variables": auxiliary, "objects": {}})
+    code = [job["parts"][""], _called(job, [text for _, text in deciding])]
+    return [{**section, "reader": reader}, auxiliary, code, job["upstream"], header.content()]
+
+
+def _called(job: Job, texts: Iterable[str]) -> dict[str, str]:
+    """Hashes of the code of the functions that expressions call, by place."""
+    names = frozenset[str]().union(*map(functions_named, texts)) & FUNCTIONS.keys()
+    places = sorted(FUNCTIONS[name].signature.place for name in names)
+    return {place: job["parts"][place] for place in places}
 
 
 def _noting(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +16,8 @@ from rootloom.config import registry
 from rootloom.config.sections import Fields
 from rootloom.errors import ChangedError
 from rootloom.planning.stage import Job, Planning
+from rootloom.rootio.definitions import expressions
+from rootloom.rootio.syntax import functions_named
 from rootloom.system import provenance
 from rootloom.system.atomic import write_json
 from rootloom.system.packing import position
@@ -144,6 +146,14 @@ def applied_of(plan: Planning, dataset: str, method: str) -> list[str]:
 def class_of(group: str, fields: Fields) -> str:
     """The class that a section `{kind: name, …}` belongs to, "module:Class"."""
     return registry.path(group, fields["kind"])
+
+
+def functions_of(plan: Planning, readers: Iterable[Fields]) -> list[str]:
+    """The functions that the expressions of readers call, "module:name"."""
+    texts = (text for reader in readers for _, text in expressions(reader))
+    names = frozenset[str]().union(*map(functions_named, texts))
+    # A name that is not known is refused by `planning.checks`.
+    return [one.place for name, one in sorted(plan.request.functions.items()) if name in names]
 
 
 def seed_of(base: int, *names: str) -> int:

@@ -1,3 +1,3 @@
 """Atomic files, path patterns, errors of the machine, provenance."""
 
-DECIDES_NO_VALUE = "tests/unit/test_digests.py::test_a_flipped_bit_of_any_byte_is_refused"
+DECIDES_NO_VALUE = "tests/unit/test_fingerprint.py::test_jobs_use_nothing_else_of_these_rooms"

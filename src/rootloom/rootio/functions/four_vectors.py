@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import awkward as ak
@@ -35,24 +35,28 @@ def ptetaphie(pt: Value, eta: Value, phi: Value, energy: Value) -> Value:
     return _vectors(pt=pt, eta=eta, phi=phi, E=energy)
 
 
-def _part(name: str, of: str, doc: str, gives: Given) -> None:
+def _part(name: str, of: str, doc: str, gives: Given) -> Callable[[Value], Value]:
+    """Register a property of four-vectors; of: what `vector` calls it."""
+
     def part(v: Value) -> Value:
         return getattr(_vector(name, v), of)
 
-    part.__doc__ = doc
-    function(GROUP, f"{name}({_LEADING})[:, 0]", gives, name=name)(part)
+    part.__doc__, part.__name__ = doc, name
+    return function(GROUP, f"{name}({_LEADING})[:, 0]", gives)(part)
 
 
-_part("mass", "mass", "Invariant mass; -sqrt(-m²) where m² is negative.", [8.0, np.nan, 10.0])
-_part("pt", "pt", "Transverse momentum.", [80.0, np.nan, 100.0])
-_part("eta", "eta", "Pseudorapidity.", [0.0, np.nan, 0.5])
-_part("phi", "phi", "Azimuth in (-π, π], rad.", [0.0, np.nan, 2.0])
-_part("energy", "E", "Energy.", [80.399, np.nan, 113.2051])
-_part("px", "px", "Momentum along x.", [80.0, np.nan, -41.6147])
-_part("py", "py", "Momentum along y.", [0.0, np.nan, 90.9297])
-_part("pz", "pz", "Momentum along z.", [0.0, np.nan, 52.1095])
-_part("momentum", "p", "Absolute momentum.", [80.0, np.nan, 112.7626])
-_part("rapidity", "rapidity", "Rapidity along z.", [0.0, np.nan, 0.4977])
+mass = _part(
+    "mass", "mass", "Invariant mass; -sqrt(-m²) where m² is negative.", [8.0, np.nan, 10.0]
+)
+pt = _part("pt", "pt", "Transverse momentum.", [80.0, np.nan, 100.0])
+eta = _part("eta", "eta", "Pseudorapidity.", [0.0, np.nan, 0.5])
+phi = _part("phi", "phi", "Azimuth in (-π, π], rad.", [0.0, np.nan, 2.0])
+energy = _part("energy", "E", "Energy.", [80.399, np.nan, 113.2051])
+px = _part("px", "px", "Momentum along x.", [80.0, np.nan, -41.6147])
+py = _part("py", "py", "Momentum along y.", [0.0, np.nan, 90.9297])
+pz = _part("pz", "pz", "Momentum along z.", [0.0, np.nan, 52.1095])
+momentum = _part("momentum", "p", "Absolute momentum.", [80.0, np.nan, 112.7626])
+rapidity = _part("rapidity", "rapidity", "Rapidity along z.", [0.0, np.nan, 0.4977])
 
 
 @function(GROUP, f"momentum(boost(sum({_LEADING}), sum({_LEADING})))", [0.0, np.nan, 0.0])

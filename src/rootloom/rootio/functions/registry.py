@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-import numpy as np
-
 from rootloom.rootio.syntax import Signature
 
 if TYPE_CHECKING:
     from rootloom.rootio.functions.values import Value
+
+# What `function` registers counts in the code of jobs whose expressions name it, and of no others.
+REGISTERS_ENTRIES = "tests/unit/test_fingerprint_functions.py::test_places_are_those_of_functions"
 
 # What an example has or gives of an entry: a number, a word, or lists of them.
 Given: TypeAlias = "Sequence[float | str | Given]"
@@ -81,7 +82,8 @@ def function(
 
     Its positional parameters are the arguments. Those with a default may be left out; `counts`
     restricts how many may be given. Its keyword-only parameters are options, given as plain
-    numbers. The first paragraph of its docstring is the documentation for users.
+    numbers. The first paragraph of its docstring is the documentation for users. Its module holds
+    it under its own name.
     """
 
     def register(call: C) -> C:
@@ -93,6 +95,7 @@ def function(
             tuple(p.name for p in named),
             counts or tuple(range(least, len(named) + 1)),
             {p.name: _KINDS[p.annotation] for p in parameters if p.kind == p.KEYWORD_ONLY},
+            f"{call.__module__}:{call.__name__}",
         )
         assert known not in FUNCTIONS, f"two functions called {known}"
         paragraph, _, _ = inspect.cleandoc(call.__doc__ or "").partition("\n\n")
@@ -106,22 +109,3 @@ def function(
 def signatures() -> dict[str, Signature]:
     """The signatures of all functions."""
     return {name: known.signature for name, known in sorted(FUNCTIONS.items())}
-
-
-def of_numpy(
-    group: str, ufunc: np.ufunc, doc: str, example: str, gives: Given, *, name: str = ""
-) -> None:
-    """Register a function of NumPy, in float64."""
-    from rootloom.rootio.functions.values import real
-
-    if ufunc.nin == 1:
-
-        def call(x: Value) -> Value:
-            return ufunc(real(x))
-    else:
-
-        def call(x: Value, y: Value) -> Value:  # type: ignore[misc]
-            return ufunc(real(x), real(y))
-
-    call.__doc__ = doc
-    function(group, example, gives, name=name or ufunc.__name__)(call)
