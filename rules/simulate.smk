@@ -1,7 +1,7 @@
 """Simulate events with an embedded source.
 
 One job a file: its class's process, its own seed, a fixed number of accepted rows. The size of a
-data set is its number of files, so a larger one keeps every file that exists.
+dataset is its number of files, so a larger one keeps every file that exists.
 """
 
 

@@ -1,4 +1,4 @@
-"""Refuse branches that no file of the data set has."""
+"""Refuse branches that no file of the dataset has."""
 
 from rootloom.cluster.running import running
 from rootloom.stages import branches

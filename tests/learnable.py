@@ -1,4 +1,4 @@
-"""Data sets a network can learn in seconds; more of them are in `rootloom.testing.samples`."""
+"""Datasets a network can learn in seconds; more of them are in `rootloom.testing.samples`."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def test_showers_of_samples_count_by_their_cross_sections(tmp_path: Path) -> Non
 
 
 def test_a_shower_without_cells_has_all_features(tmp_path: Path) -> None:
-    """A generator may make one; the variables of the shipped data set are finite for it."""
+    """A generator may make one; the variables of the shipped dataset are finite for it."""
     text = (Path(__file__).parents[2] / "config/datasets/calo.yaml").read_text()
     variables = yaml.safe_load(text)["variables"]
     energy, found = cells(3)

@@ -1,4 +1,4 @@
-"""The list of a data set's files: packs, digests, what a job reads of it, and damage."""
+"""The list of a dataset's files: packs, digests, what a job reads of it, and damage."""
 
 from __future__ import annotations
 

@@ -316,7 +316,7 @@ def test_a_bare_report_is_escaped_and_the_same_bytes_twice(tmp_path, written):
     page = Page(one[0].read_text())
     assert "script" not in {tag for tag, _ in page.tags}
     text = page.text
-    for heading in ("Average images", "Training", "Data set", "published"):
+    for heading in ("Average images", "Training", "Dataset", "published"):
         assert f"\n{heading}\n" not in text
 
 
@@ -514,7 +514,7 @@ def test_other_datasets_have_chapters_and_a_table_with_the_nominal_one(tmp_path:
     for one_of in (found[0], others[0]):
         assert f">{with_errors(one_of.metric('auc'))}<" in table
     words = re.sub(r"[ \n]+", " ", page.text)
-    assert "1 of 3 files of data set run could not be used" in words
+    assert "1 of 3 files of dataset run could not be used" in words
     assert "77 selected rows without a class" in words
     assert "friend trees in f/run" in words
     assert content.quarantined() == {"bad.root": "no <tree>"}

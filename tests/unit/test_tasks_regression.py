@@ -26,7 +26,7 @@ from rootloom.types import Batch
 pytestmark = pytest.mark.usefixtures("strict")
 
 ENTRY, WAY = ("entry_x", "entry_y", "entry_z"), ("way_x", "way_y", "way_z")
-# Not in the order of the directions: the batch's order is that of the data set.
+# Not in the order of the directions: the batch's order is that of the dataset.
 TARGETS = ("energy", *WAY, "charge", *ENTRY)
 ROWS, RADIUS = 64, 17.7
 KEY = jax.random.key(0)

@@ -82,7 +82,7 @@ def generates(project: Project) -> None:
 
 
 def compares(project: Project) -> None:
-    """The generated showers beside the real ones, by the data set's own expressions."""
+    """The generated showers beside the real ones, by the dataset's own expressions."""
     found = read_evaluation(project.path / "results/gan/evaluation/calo/calogan.json")
     result = found.of(GenerationResult)
     made = read(project.path / MADE)

@@ -62,7 +62,7 @@ def test_a_job_does_not_look_for_the_files(fresh: Project, monkeypatch: pytest.M
         )  # asked for otherwise: the list is another run's
     list_of(fresh).write_bytes(list_of(fresh).read_bytes()[:30])
     text = fresh.snakemake(*REMOTE, f"index:dataset=toy,pack={pack}", check=False)
-    assert "expected: the list of a data set's files" in text
+    assert "expected: the list of a dataset's files" in text
     assert "delete it and run snakemake again" in text
 
 

@@ -11,7 +11,7 @@ from rootloom.config.sections import Rates
 from rootloom.errors import DataError
 from rootloom.shards.manifest import Manifest
 
-ENTRIES = 3  # of one data set and representation: with fewer, start-up effects decide
+ENTRIES = 3  # of one dataset and representation: with fewer, start-up effects decide
 
 
 def measure(results: Path, known: Rates) -> Rates:

@@ -49,7 +49,7 @@ class Catalogue:
     """Headers, or reasons why there is none, by the files' keys.
 
     An "identity" changes with the content of a file and with the way it is read. The
-    branches, which are the same for all files of a data set, are stored once.
+    branches, which are the same for all files of a dataset, are stored once.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class Catalogue:
 def require_somewhere(paths: Iterable[str | Path], where: str) -> None:
     """Refuse a branch or tree that no file of its sample has; then its name is wrong.
 
-    paths: catalogues of all packs, read one at a time. where: names the data set.
+    paths: catalogues of all packs, read one at a time. where: names the dataset.
     Raises ConfigError with the nearest names.
     """
     everywhere: dict[str, frozenset[str]] = {}  # what all files of a sample lack

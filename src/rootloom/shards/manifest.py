@@ -163,7 +163,7 @@ def _require_made_by(shard: Path, job: str) -> None:
 
 
 def all_shards(paths: Sequence[str | Path], files: int) -> list[str]:
-    """Shards of all files of a data set, in the order of the files' keys.
+    """Shards of all files of a dataset, in the order of the files' keys.
 
     paths: its manifests; single shards that they name may be among them. Raises ResultError
     if they do not have `files` files, or if a shard has another fingerprint: training on fewer or

@@ -142,7 +142,7 @@ class Statistics:
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """Read statistics from a file. Raises ResultError, naming it, if it is damaged."""
-        return read_json(path, "statistics of a data set", cls.of_content)
+        return read_json(path, "statistics of a dataset", cls.of_content)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -145,7 +145,7 @@ class Survey:
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """Read a survey from a file. Raises ResultError if it is damaged."""
-        return read_json(path, "what a report shows of a data set", cls.of_content)
+        return read_json(path, "what a report shows of a dataset", cls.of_content)
 
     @classmethod
     def of_content(cls, content: Mapping[str, Any]) -> Self:

@@ -1,4 +1,4 @@
-"""The 28 features of the UCI HIGGS data set, in its order: 21 low-level, 7 high-level."""
+"""The 28 features of the UCI HIGGS dataset, in its order: 21 low-level, 7 high-level."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def load() -> ModuleType:
 
 
 def seed_for(base: int, process: str, number: int) -> int:
-    """A seed in 1 … MAX_SEED for one file (or slice) of a data set, by hash."""
+    """A seed in 1 … MAX_SEED for one file (or slice) of a dataset, by hash."""
     digest = hashlib.blake2b(f"{base}\0{process}\0{number}".encode(), digest_size=8).digest()
     return 1 + int.from_bytes(digest, "big") % MAX_SEED
 

@@ -71,7 +71,7 @@ def _require_known(named: Iterable[str], known: Sequence[Condition], noun: str) 
                 f"generate: {name}",
                 expected=f"a condition of the model's {noun}s: {', '.join(names) or 'it has none'}",
                 found=f"'{name}'",
-                fix=nearest(name, names) if names else f"leave out --{name}",
+                fix=nearest(name, names) if names else "generate without ranges of conditions",
             )
 
 

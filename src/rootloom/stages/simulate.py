@@ -23,7 +23,7 @@ class Section:
 
 
 def describe(plan: Planning, dataset: str, file: str) -> Description:
-    """A file is its class, its number and the recipe: a larger data set keeps those that exist."""
+    """A file is its class, its number and the recipe: a larger dataset keeps those that exist."""
     declared = plan.data(dataset).dataset
     simulate = declared.simulate
     assert simulate is not None

@@ -1,4 +1,4 @@
-"""The list of a data set's files, by pack: the head writes it, the jobs read their part of it.
+"""The list of a dataset's files, by pack: the head writes it, the jobs read their part of it.
 
 Finding a million files takes minutes. A job does not need all of them, and on a node it may find
 other files. So the list is written once, as one file. Its first line says where the part of each
@@ -19,7 +19,7 @@ from rootloom.errors import ResultError
 from rootloom.system import packing
 from rootloom.system.atomic import intact, write_bytes
 
-_EXPECTED = "the list of a data set's files, as the head of the run wrote it"
+_EXPECTED = "the list of a dataset's files, as the head of the run wrote it"
 _FIX = "delete it and run snakemake again: it is written at every start"
 _NUMBER = 16  # hexadecimal digits of a file's position, which begin its line
 
@@ -50,7 +50,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class FileList:
-    """The files of a data set, in the order of the hash of their keys.
+    """The files of a dataset, in the order of the hash of their keys.
 
     question: hash of the configuration that decides which files belong to it. packs: number of
     packs. seconds: expected time of the longest pack. digest: of all files, the same however they
@@ -136,7 +136,7 @@ class FileList:
         raise ResultError(
             str(self.body),
             expected=f"a pack of files with the digest {digest}",
-            found=f"{len(self.parts)} others: the data set has changed since this job was planned",
+            found=f"{len(self.parts)} others: the dataset has changed since this job was planned",
             fix="run snakemake again",
         )
 

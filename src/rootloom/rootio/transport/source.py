@@ -252,7 +252,7 @@ def _is_file(path: str) -> bool:
     """Whether a path is a file, or a link to one.
 
     Raises InputError for a broken link, ResourceError for a path that cannot be accessed: a file
-    must not drop out of a data set silently.
+    must not drop out of a dataset silently.
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
