@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+import rootloom  # noqa: F401 (it says where compiled kernels are kept)
+from tests import warm
 from tests.cluster.daemons import Unavailable, install
 from tests.cluster.heads import Head
 from tests.workflow.project import ROOT
@@ -31,6 +33,8 @@ CHROOT = Path(tempfile.gettempdir(), "rootloom-condor-chroot")
 SUITE = "trixie"
 PACKAGES = "minicondor,procps,iproute2"
 TESTER = 1000
+# An edit of a profile: jobs see how the tests' programs are compiled.
+COMPILED_AS_HERE = "'HOME,", "'XLA_FLAGS,HOME,"
 WANTED = (
     "ClusterId,JobStatus,Iwd,Out,RequestMemory,AllowedJobDuration,NumJobStarts,JobBatchName,"
     "QDate,JobCurrentStartDate,CompletionDate"
@@ -99,6 +103,21 @@ class Pool:
     def head(self, path: Path, profile: str) -> PoolHead:
         """How a folder is run inside."""
         return PoolHead(path, profile, pool=self)
+
+    def undisturbed(self, path: Path, profile: str) -> PoolHead:
+        """The same, where nothing is to be ended: heads and jobs have imported before."""
+        place = self.folder / "warm"
+        if not place.exists():
+            (place / "kernels").mkdir(parents=True)
+            # What tests outside have compiled; the user inside cannot write beside the library.
+            if (compiled := Path(os.environ["NUMBA_CACHE_DIR"])).exists():
+                unfinished = shutil.ignore_patterns("*.tmp.*")
+                shutil.copytree(compiled, place / "kernels", ignore=unfinished, dirs_exist_ok=True)
+            self.own(place)
+        # Process 1 inside ends with the pool.
+        own = {**ENVIRONMENT, "NUMBA_CACHE_DIR": str(place / "kernels")}
+        python = warm.python_of(place, own, 1, self.entering([]))
+        return PoolHead(path, profile, python=python, pool=self)
 
     # -- jobs -----------------------------------------------------------------------------------
     def jobs(self, path: Path, history: bool = False) -> list[dict[str, Any]]:

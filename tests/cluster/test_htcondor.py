@@ -66,7 +66,7 @@ def undisturbed(condor_pool: Pool, causes: PoolHead) -> Project:
     """A complete run in which nothing happened."""
     project = small_project(condor_pool.folder / "undisturbed", MEMBERS)
     condor_pool.own(project.path)
-    condor_pool.head(project.path, PROFILE).run()
+    condor_pool.undisturbed(project.path, PROFILE).run()
     return project
 
 

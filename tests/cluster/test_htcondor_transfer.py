@@ -11,7 +11,7 @@ from subprocess import Popen
 
 import pytest
 
-from tests.cluster.condor import Pool, PoolHead
+from tests.cluster.condor import COMPILED_AS_HERE, Pool, PoolHead
 from tests.cluster.daemons import wait_until
 from tests.cluster.heads import EPOCHS, SECONDS, held, logs, model, small_project, weights
 from tests.workflow.project import ROOT, Project, make_project
@@ -64,14 +64,10 @@ rule broken:
 def apart(path: Path) -> None:
     """Make a copy of the profile say that only the software is shared.
 
-    Programs are compiled there as in the folder of the tests, since results of both are compared.
+    Programs are compiled there as here, since results of both are compared.
     """
-    profile = path / PROFILE / "profile.yaml"
-    text = profile.read_text()
-    for old, new in (("# shared-fs-usage: ", "shared-fs-usage: "), ("'HOME,", "'XLA_FLAGS,HOME,")):
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    profile.write_text(text)
+    for edit in (("# shared-fs-usage: ", "shared-fs-usage: "), COMPILED_AS_HERE):
+        Project(path).edit(f"{PROFILE}/profile.yaml", *edit)
 
 
 def sent_home(path: Path) -> list[Path]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import yaml
 
 from tests import warm
-from tests.cluster.condor import Pool
+from tests.cluster.condor import COMPILED_AS_HERE, Pool
 from tests.cluster.heads import Head
 from tests.cluster.slurm import Slurm
 from tests.workflow.project import Project, environment, make_project
 
 EXPERIMENT = "w-tagging"
+CONDOR = "profiles/htcondor"
 # A network for each representation of particles, and a baseline of either kind: each rule once.
 METHODS = {"cnn", "recnn-gated", "mass-tau21", "boosted-trees"}
 
@@ -57,8 +58,9 @@ def test_on_slurm(slurm_cluster: Slurm, tmp_path: Path) -> None:
 def test_on_htcondor(condor_pool: Pool) -> None:
     project = main_job(condor_pool.folder / "main-job")
     expected = planned(project)
+    project.edit(f"{CONDOR}/profile.yaml", *COMPILED_AS_HERE)
     condor_pool.own(project.path)
-    condor_pool.head(project.path, "profiles/htcondor").run()
+    condor_pool.undisturbed(project.path, CONDOR).run()
     check_results(project)
     jobs = condor_pool.everything(project.path)
     assert Counter(job["rule"] for job in jobs) == expected

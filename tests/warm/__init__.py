@@ -12,6 +12,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 FOLDER = "ROOTLOOM_WARM"  # environment variable: where the server of this test run lies
@@ -27,23 +28,34 @@ def python(environment: dict[str, str]) -> str:
     if FOLDER not in os.environ:
         return sys.executable
     folder = Path(os.environ[FOLDER])
-    program = folder / "python"
+    # It ends with the test run, not with the lane that happens to need it first.
+    session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # lanes are processes of their own
-        if not program.exists():
-            _start(folder, program, environment)
+        return python_of(folder, environment, session)
+
+
+def python_of(
+    folder: Path, environment: Mapping[str, str], session: int, entering: Sequence[str] = ()
+) -> str:
+    """The program that asks the server in a folder; started, until it has imported, if need be.
+
+    entering: a command that runs another one where the processes are to run. session: number of a
+    process, as it is known there, with which the server ends.
+    """
+    program = folder / "python"
+    if not program.exists():
+        server = [sys.executable, str(_HERE / "server.py"), str(folder / "socket"), str(session)]
+        _start([*entering, *server], environment, folder / "server.log")
+        program.write_text(f"#!{sys.executable} -SEs\n{(_HERE / 'client.py').read_text()}")
+        program.chmod(0o755)
     return str(program)
 
 
-def _start(folder: Path, program: Path, environment: dict[str, str]) -> None:
-    """Start the server, wait until it has imported, and write the program that asks it.
-
-    The server ends with the test run, not with the lane that happens to need it first.
-    """
-    session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    with (folder / "server.log").open("wb") as log:
+def _start(command: Sequence[str], environment: Mapping[str, str], file: Path) -> None:
+    with file.open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, str(_HERE / "server.py"), str(folder / "socket"), str(session)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -52,7 +64,4 @@ def _start(folder: Path, program: Path, environment: dict[str, str]) -> None:
         )
     assert server.stdout is not None
     ready = server.stdout.readline()
-    assert ready == b"ready\n", (folder / "server.log").read_text()
-    lines = (_HERE / "client.py").read_text()
-    program.write_text(f"#!{sys.executable} -SEs\n{lines}")
-    program.chmod(0o755)
+    assert ready == b"ready\n", file.read_text()

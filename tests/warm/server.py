@@ -80,6 +80,7 @@ def prepare() -> None:
     What is not installed is left out.
     """
     warnings.filterwarnings("ignore", message="os.fork")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # otherwise it starts threads when it is imported
     sys.path.insert(0, str(SOURCE))
     package = importlib.import_module(PACKAGE)
     ours = [one.name for one in pkgutil.walk_packages(package.__path__, f"{PACKAGE}.")]
