@@ -343,7 +343,7 @@ def test_separated_classes_of_signed_weights_have_no_limit() -> None:
     for negative in (3, 15):
         weight = np.where(np.arange(20) == negative, -1.0, 1.0)
         curve = roc(score, signal, weight)
-        assert no_auc_error(curve) == SEPARATED
+        assert no_auc_error(curve) == f"{SEPARATED}, and negative weights allow no limit"
         assert auc_limit(curve) is None
 
 
@@ -427,6 +427,12 @@ def test_the_page_says_why(tmp_path: Path) -> None:
     page, _ = write_report(tmp_path / "report.html", ReportInputs("Separated", [found]))
     assert f"cnn AUC: {SEPARATED}" in page.read_text()
     assert ">\u20090.994" in page.read_text().replace("&gt;", ">")
+    signed = np.where(np.arange(400) < 4, -1.0, 1.0)
+    found = evaluated(tmp_path, 0.2 + 0.6 * truth, truth, signed)
+    assert found.result.accuracy.why == f"{ALL_RIGHT}, and negative weights allow no limit"
+    page, _ = write_report(tmp_path / "report.html", ReportInputs("Signed", [found]))
+    headline = re.sub("<[^>]*>", "", page.read_text()).split()
+    assert f"1.0 ({SEPARATED}, and negative weights allow no limit)" in " ".join(headline)
 
 
 def test_a_spread_is_not_taken_for_a_statistical_error() -> None:

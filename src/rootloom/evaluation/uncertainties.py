@@ -85,7 +85,7 @@ def no_auc_error(curve: Roc) -> str | None:
     if len(curve.threshold) == 2:
         return ALL_EQUAL
     if _is_above(signal, background):
-        return SEPARATED
+        return no_limit(SEPARATED) if _any_negative(curve) else SEPARATED
     return REVERSED if _is_above(background, signal) else None
 
 
@@ -97,9 +97,14 @@ def auc_limit(curve: Roc) -> float | None:
     has a probability of Aⁿ at most, whatever the distributions, and whichever rows are the heavy
     ones, and A < (1 − 0.6827)^(1/n) is excluded.
     """
-    if no_auc_error(curve) != SEPARATED or _any_negative(curve):
+    if no_auc_error(curve) != SEPARATED:
         return None
     return all_passed_limit(min(_heaviest_rows(curve.signal), _heaviest_rows(curve.background)))
+
+
+def no_limit(reason: str) -> str:
+    """The reason for no error, with that for no limit: what is missing may weigh less than 0."""
+    return f"{reason}, and negative weights allow no limit"
 
 
 def all_passed_limit(rows: float) -> float:

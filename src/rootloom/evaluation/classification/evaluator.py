@@ -25,7 +25,12 @@ from rootloom.evaluation.measurement import Estimate, Measurement
 from rootloom.evaluation.members import known, summarise
 from rootloom.evaluation.predictions import Predictions
 from rootloom.evaluation.roc import effective_rows, heaviest_rows, require_class
-from rootloom.evaluation.uncertainties import all_passed_limit, too_few, weighted_share
+from rootloom.evaluation.uncertainties import (
+    all_passed_limit,
+    no_limit,
+    too_few,
+    weighted_share,
+)
 from rootloom.shards.ids import event_of, fold_of
 
 ALL_RIGHT = "all rows are in their most probable class"
@@ -212,11 +217,9 @@ def _share_of(right: np.ndarray, weight: np.ndarray) -> tuple[Estimate, float | 
     if reason := too_few("test", rows):
         return share, None, reason
     if right.all():
-        return (
-            share,
-            None if (weight < 0).any() else all_passed_limit(heaviest_rows(weight)),
-            ALL_RIGHT,
-        )
+        if (weight < 0).any():
+            return share, None, no_limit(ALL_RIGHT)
+        return share, all_passed_limit(heaviest_rows(weight)), ALL_RIGHT
     return share, None, None if right.any() else NONE_RIGHT
 
 

@@ -16,7 +16,7 @@ from rootloom.evaluation.results import Evaluation
 from rootloom.evaluation.uncertainties import rows_behind_rejection, rows_behind_share
 from rootloom.report.plots import Line
 from rootloom.report.rounding import THIN, duration, fixed, grouped, measurement, percent, places
-from rootloom.report.tables import Cell, parameters_of, reasons, with_errors
+from rootloom.report.tables import Cell, parameters_of, reasons, with_errors, with_reason
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def best_words(evaluations: Sequence[Evaluation], number: int) -> tuple[str, str
         what = "measured AUC"
     more = ", ".join(f"{e.method} ({with_errors(_auc(e, number))})" for e in limited)
     words = f" Of others only a lower limit of the AUC is known: {more}." if more else ""
-    return first.method, what, with_errors(_auc(first, number)), words
+    found = _auc(first, number)
+    return first.method, what, with_errors(found) if found.at_least else with_reason(found), words
 
 
 def _auc(evaluation: Evaluation, number: int) -> Measurement:
