@@ -12,6 +12,7 @@ rule baseline:
         training_statistics=statistics_for("baseline", of_training),
         manifests=shards_for("baseline"),
         statistics=statistics_for("baseline"),
+        apart=apart_for("baseline"),
     output:
         **{
             split: PATHS.predictions(

@@ -8,6 +8,7 @@ rule generate:
     input:
         model=reads("generate", model_of),
         manifests=shards_for("generate"),
+        apart=apart_for("generate"),
     output:
         examples=PATHS.generated("{experiment}", "{dataset}", "{method}", "{member}"),
     log:

@@ -10,6 +10,7 @@ rule predict:
         model=reads("predict", model_of),
         manifests=shards_for("predict"),
         statistics=statistics_for("predict"),
+        apart=apart_for("predict"),
     output:
         **{
             split: PATHS.predictions(

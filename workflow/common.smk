@@ -210,6 +210,11 @@ def model_of(wildcards):
     return PATHS.model(REQUEST.name, wildcards.method, wildcards.member)
 
 
+def apart_for(rule):
+    """Input function: that the dataset of a job has no event in another split of the nominal one."""
+    return reads(rule, lambda wildcards: PLAN.apart(wildcards.dataset), same_again=True)
+
+
 def index_of_file(wildcards):
     """The index of the pack of a file."""
     return PATHS.index(wildcards.dataset, files(wildcards).pack_of(wildcards.file))

@@ -212,6 +212,17 @@ def test_what_no_file_has_sets_none_aside(
     assert found == ["bad"]
 
 
+def test_a_missing_branch_is_named_with_the_keys_that_ask_for_it(here: Path) -> None:
+    wrong = {"variables": {"x": "x", "z": "2 * zz"}, "select": "zz > 0"}
+    with pytest.raises(InputError, match=r"branches 'zz', of variables\.z, select") as found:
+        entries(run(here, on_bad_file="fail", **wrong))
+    assert "correct 'zz' in the dataset file" in found.value.fix
+    (here / "data/bad.root").write_text("a page that says the file is not here")
+    with pytest.raises(InputError) as some:
+        entries(run(here, on_bad_file="fail", **wrong))
+    assert "repair or remove" in some.value.fix
+
+
 def test_what_some_files_lack_sets_these_aside(here: Path) -> None:
     with uproot.recreate(here / "data/b.root") as file:
         tree = file.mktree("events", {"x": "f8", "y": "i8"})

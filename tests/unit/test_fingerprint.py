@@ -433,7 +433,8 @@ def test_what_is_declared_is_held_to_by_a_test(declared: str) -> None:
 # All that jobs execute of these rooms. A name that is added here gives back what was written, or
 # says who made it: nothing that a result is calculated from.
 USED = {
-    "planning": {"stage:job_of"},  # see `test_identity.py`: names of jobs are in no number
+    # See `test_identity.py`: names of jobs are in no number. The other is an error.
+    "planning": {"overlap:refusal", "stage:job_of"},
     "cluster": {"running:Preempted", "running:progress"},
     "system": {
         # Files as they were written: `test_digests.py`.

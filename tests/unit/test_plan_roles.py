@@ -78,7 +78,7 @@ def test_each_dataset_has_its_role_and_its_own_files(tmp_path: Path) -> None:
         ({}, {"run": {"variables": {**FEWER, "tau12": "tau21"}}}, r"run.yaml: variables\n.*method 'net' with representation 'features' takes all\n.*no 'tau21' \(did you mean .*'tau12'\?\); 'tau12' as well"),
         ({}, {"run": {"variables": FEWER}}, r"run.yaml: variables\n.*takes all\n.*no 'tau21' \([^;]*\)\n"),
         ({}, {"other": {"variables": {**VARIABLES, "tau12": "tau21"}}}, r"other.yaml: variables\n.*takes all\n.*found: +'tau12' as well\n"),
-        ({}, {"other": {"objects": {"constituent": {"px": "cons_px"}}}}, r"tree-kt.yaml: objects\n.*dataset 'other', for method 'tree' with representation 'tree-kt'\n.*'constituents'\n.*did you mean 'constituent'"),
+        ({}, {"other": {"objects": {"constituent": {"px": "cons_px"}}}}, r"other.yaml: objects\n.*method 'tree' with representation 'tree-kt' reads\n.*no 'constituents'\n.*declare it; did you mean 'constituent'"),
         ({}, {"run": {"objects": {"constituents": {"px": "cons_px"}}}}, r"run.yaml, for method 'tree' with representation 'tree-kt'(.|\n)*constituents.py"),
         ({"evaluation": {"weights": "training"}}, {}, r"evaluation.weights\n.*rows of dataset 'other' have no training weight"),
         ({"evaluation": {"profiles": ["trimmed_pt"]}}, {"other": {"reweight": None}}, r"profiles\n.*of dataset 'other': the variable.*\n.*'trimmed_pt'"),

@@ -108,7 +108,7 @@ def test_types_of_leaves() -> None:
     branches = inspect(LEAVES, "Events").branches
     assert [branches[f"reco.{leaf}"] for leaf in "xyzn"] == ["float", "float", "float", "int32_t"]
     assert branches["reco"].startswith("struct")
-    with pytest.raises(InputError, match=r"'reco\.w'(.|\n)*did you mean 'reco\."):
+    with pytest.raises(InputError, match=r"'reco\.w'(.|\n)*the closest are 'reco\."):
         require(inspect(LEAVES, "Events"), ["reco.w"])
 
 
@@ -451,3 +451,8 @@ def test_the_nearest_branches_are_named_not_the_first_of_the_alphabet(
     name: str, message: str
 ) -> None:
     assert re.search(message, nearest_branch(name, PHYSLITE)), nearest_branch(name, PHYSLITE)
+
+
+def test_another_quantity_of_a_collection_is_not_what_is_meant() -> None:
+    assert "did you mean" not in nearest_branch("Jet_qgl", ["Jet_pt", "Jet_eta", "nJet"])
+    assert "did you mean 'Jet_pt'?" in nearest_branch("Jet_ptt", ["Jet_pt", "Jet_eta", "nJet"])

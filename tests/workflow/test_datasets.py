@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,8 +96,8 @@ MADE = ("models", "predictions", "evaluation", "friends")
 
 def test_a_dataset_that_is_added_computes_its_own_part_alone(extended: Extended) -> None:
     assert extended.planned == {
-        "index": 2, "preprocess": 2, "moments": 2, "statistics": 2, "predict": 2, "baseline": 2,
-        "evaluate": 2, "friends": 2, "report": 1,
+        "index": 2, "apart": 2, "preprocess": 2, "moments": 2, "statistics": 2, "predict": 2,
+        "baseline": 2, "evaluate": 2, "friends": 2, "report": 1,
     }  # fmt: skip
     after = contents(extended.project)
     assert {path: after[path] for path in extended.before} == extended.before
@@ -173,6 +175,27 @@ def test_the_page_has_a_chapter_for_each_and_one_table_for_all(extended: Extende
         assert f"{auc:.2f}" in table.partition("</table>")[0]
     ids = [part.partition('"')[0] for part in page.split('id="')[1:]]
     assert len(ids) == len(set(ids))
+
+
+def test_copies_of_files_that_train_are_refused_before_any_training(tmp_path: Path) -> None:
+    """All their rows would be tested, those that have trained as well."""
+    project = make_project(tmp_path, jets=JETS, files=1, experiment=EXPERIMENT)
+    data = project.path / "data"
+    for label in CROSS_SECTIONS:
+        shutil.copy(data / f"{label}-0.root", data / f"other-{label}.root")
+    add(project, {"other": OTHER}, {"train": "toy", "evaluate": ["other"]})
+    output = project.snakemake(check=False)
+    copied = (
+        r"dataset 'other': splits(.|\n)*data/other-\w+.root, which has the events of data/\w+-0"
+    )
+    assert re.search(copied, output)
+    assert not list((project.path / "results/toy").rglob("*.safetensors"))
+    assert not list((project.path / "results/toy/predictions").glob("other/*/*/*"))
+    same = {**OTHER, "samples": None, "luminosity": None, "classes": None}
+    same = {key: value for key, value in same.items() if value is not None and key != "splits"}
+    same["classes"] = {label: {"files": [f"data/other-{label}.root"]} for label in ("qcd", "w")}
+    add(project, {"other": same}, {"train": "toy", "evaluate": ["other"]})
+    project.snakemake("results/toy/apart/other.json")
 
 
 def test_a_dataset_that_lacks_a_branch_is_refused_by_name(

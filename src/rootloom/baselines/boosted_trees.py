@@ -35,7 +35,7 @@ class FittedTrees:
 class BoostedTrees(Classifier):
     """scikit-learn's histogram gradient boosting, stopped early on the validation split.
 
-    variables: all by default; absent values go to a learned side of each split.
+    variables: all by default.
     max_iter: largest number of trees. patience: the fit ends after so many trees without a smaller
     validation loss. learning_rate: factor on each tree. max_leaf_nodes: largest number of leaves of
     a tree. min_samples_leaf: smallest number of rows in a leaf. l2_regularization: L2 penalty on

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from rootloom.config.sections import Fields
-from rootloom.errors import ConfigError, require_known
+from rootloom.errors import ConfigError, nearest, require_known
 from rootloom.evaluation.classification.discriminants import Discriminant, check_discriminants
 from rootloom.evaluation.classification.options import refuse_training_weights
 from rootloom.planning.baseline_checks import check_baselines
@@ -100,15 +102,27 @@ def _drawable(request: Request, data: Data, name: str) -> bool:
 def _check_representation(request: Request, data: Data, name: str) -> None:
     """Refuse one of variables or objects that the dataset does not have."""
     section = request.library.representation(name)
-    where = request.library.where("representations", name)
+    where, readers = request.library.where("representations", name), readers_of(request, name)
     for key, named, known in (
         ("variables", request.variables_named(section), data.dataset.variables),
         ("objects", request.objects_read(section), data.dataset.objects),
     ):
-        what = f"{key} of dataset '{data.name}'"
-        if not data.trains:
-            what += f", for {readers_of(request, name)}"
-        require_known(named, known, f"{where}: {key}", what)
+        if data.trains:
+            require_known(named, known, f"{where}: {key}", f"{key} of dataset '{data.name}'")
+        else:  # the representation fits the one that trains: this dataset lacks something
+            _require_read(named, known, f"{data.where}: {key}", readers)
+
+
+def _require_read(named: Iterable[str], known: Collection[str], where: str, readers: str) -> None:
+    """Raise ConfigError for a name that is read and not among those that a dataset declares."""
+    for name in named:
+        if name not in known:
+            raise ConfigError(
+                where,
+                expected=f"those that {readers} reads",
+                found=f"no '{name}'",
+                fix=f"declare it; {nearest(name, known)}",
+            )
 
 
 def _check_samples(data: Data) -> None:

@@ -22,9 +22,9 @@ def require_apart(datasets: DataOf, files: Mapping[str, Files], root: Path) -> N
 
     Also one that is only scored: friend trees say of its rows which split they are in.
 
-    Shared events are recognised by their files and by recipes of simulations; copies are not
-    recognised. root: where relative names of files start. Raises ConfigError, and what
-    `Files.listing` raises.
+    Shared events are recognised by their files and by recipes of simulations; copies of files by
+    rule `apart`, which knows their content. root: where relative names of files start. Raises
+    ConfigError, and what `Files.listing` raises.
     """
     nominal = datasets.nominal
     for data in datasets:
@@ -32,14 +32,19 @@ def require_apart(datasets: DataOf, files: Mapping[str, Files], root: Path) -> N
             continue
         shared = _simulated(data, nominal) or _listed(data, nominal, files, root)
         if shared:
-            raise ConfigError(
-                f"{data.where}: splits",
-                expected=f"for events that are also in '{nominal.name}', which trains, the same "
-                "split: the same splits, identity and names of samples, or of simulated classes",
-                found=f"other splits for {shared}: events may be used in training and in testing",
-                fix="copy `splits`, `identity` and what `define` gives for them from "
-                f"{nominal.where}, or leave these files out",
-            )
+            raise refusal(f"{data.where}: splits", nominal.name, shared)
+
+
+def refusal(where: str, nominal: str, shared: str) -> ConfigError:
+    """The error for a dataset that has events of the one that trains in other splits."""
+    return ConfigError(
+        where,
+        expected=f"for events that are also in '{nominal}', which trains, the same split: the same "
+        "splits, identity and names of samples, or of simulated classes",
+        found=f"other splits for {shared}: events may be used in training and in testing",
+        fix="copy `splits`, `identity` and what `define` gives for them from dataset "
+        f"'{nominal}', or leave these files out",
+    )
 
 
 def _simulated(data: Data, nominal: Data) -> str:
@@ -47,7 +52,7 @@ def _simulated(data: Data, nominal: Data) -> str:
     ours, theirs = data.dataset.simulate, nominal.dataset.simulate
     if ours is None or theirs is None or (ours.source, ours.seed) != (theirs.source, theirs.seed):
         return ""
-    alike = _divisions(data) == _divisions(nominal)
+    alike = divisions(data) == divisions(nominal)
     known = {rule.process: name for name, rule in nominal.dataset.classes.items()}
     for name, rule in data.dataset.classes.items():
         if rule.process in known and not (alike and known[rule.process] == name):
@@ -57,7 +62,7 @@ def _simulated(data: Data, nominal: Data) -> str:
 
 def _listed(data: Data, nominal: Data, files: Mapping[str, Files], root: Path) -> str:
     """A file that both have, with other splits; "" if there is none."""
-    ours, theirs = (_divisions(one) for one in (data, nominal))
+    ours, theirs = (divisions(one) for one in (data, nominal))
     if all(one == other for one in ours.values() for other in theirs.values()):
         return ""
     known = {place: theirs[file.sample] for place, file in _places(nominal, files, root)}
@@ -78,13 +83,18 @@ def _places(
             yield (place, sources[file.sample].tree or dataset.tree), file
 
 
-def _divisions(data: Data) -> dict[str, list[Any]]:
+def divisions(data: Data) -> dict[str, list[Any]]:
     """For each sample what decides the split of an event, apart from its file and tree.
 
-    With definitions written out: the same name may be defined by other expressions.
+    With definitions written out: the same name may be defined by other expressions. Only in its own
+    dataset does a simulated event have the identity of its simulation.
     """
-    shares = data.dataset.splits.shares()
-    return {
-        name: [shares, reader["splits"], reader["identity"], name if reader["identity"] else ""]
-        for name, reader in data.readers().items()
-    }
+    shares, simulated = data.dataset.splits.shares(), data.dataset.simulate is not None
+    found: dict[str, list[Any]] = {}
+    for name, reader in data.readers().items():
+        splits, identity = reader["splits"], reader["identity"]
+        if identity:
+            found[name] = [shares, splits, identity, name]
+        else:
+            found[name] = [shares, splits, simulated and not splits]
+    return found

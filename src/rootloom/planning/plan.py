@@ -151,6 +151,7 @@ class Plan:
     def _of_data(self, data: Data) -> Iterator[str]:
         """What the methods produce for a dataset: predictions or examples, and evaluations."""
         request, name = self.request, data.name
+        yield from self.apart(name)
         for method in request.all_methods:
             if data.evaluated:
                 yield self.paths.evaluation(request.name, name, method)
@@ -196,6 +197,18 @@ class Plan:
     def asked_first(self, dataset: str) -> list[str]:
         """What must be known of all files before one is set aside, if the dataset allows that."""
         return [self.paths.branches(dataset)] if self.data(dataset).sets_aside else []
+
+    def apart(self, dataset: str) -> list[str]:
+        """What says that a dataset's events are in the splits they have where the nominal trains.
+
+        Nothing, for the nominal one itself.
+        """
+        named = self.request.name, dataset
+        return [] if self.data(dataset).trains else [self.paths.apart(*named)]
+
+    def all_apart(self) -> list[str]:
+        """The same of all datasets."""
+        return [path for data in self.datasets for path in self.apart(data.name)]
 
     def models(self, method: str) -> list[str]:
         """Bundles of all members of a method."""

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import TypedDict, cast
 
 from rootloom.errors import (
@@ -16,7 +17,8 @@ from rootloom.errors import (
     ResultError,
     UnsteadyError,
 )
-from rootloom.rootio.header import Fields, Header
+from rootloom.rootio.header import Fields, Header, events_of
+from rootloom.rootio.origin import Events
 from rootloom.system.atomic import read_json, write_json
 
 
@@ -103,6 +105,12 @@ class Catalogue:
                 lacking = frozenset(entry.get("lacks", ()))
                 yield entry["sample"], lacking, entry.get("quarantined", "")
 
+    def events(self) -> Iterator[tuple[str, Events]]:
+        """Sample and events of each file that was not set aside."""
+        for entry in self._files.values():
+            if "header" in entry:
+                yield entry["sample"], events_of(Header.from_dict(self._whole(entry["header"])))
+
     def header(self, key: str) -> Header | None:
         """The header of a file; None when it was set aside."""
         fields = self._entry(key).get("header")
@@ -188,11 +196,21 @@ def quarantine(refusals: Mapping[str, InputError], files: int, on_bad_file: str)
         if len(refusals) == 1:
             raise next(iter(refusals.values()))
         passes = any(refusal.passes for refusal in refusals.values())
+        lacking = _lacking(refusals.values()) if len(refusals) == files else ""
+        each = "\n".join(str(refusal) for refusal in refusals.values())
         raise (UnsteadyError if passes else InputError)(
             f"{len(refusals)} of {files} files",
             expected="readable files with the branches that the dataset names",
-            found="\n".join(str(refusal) for refusal in refusals.values()),
-            fix="repair or remove them, or set `on_bad_file: quarantine`",
+            found=f"\n{indent(each, '    ')}",
+            fix=f"correct {lacking} in the dataset file, which no file here has"
+            if lacking
+            else "repair or remove them, or set `on_bad_file: quarantine`",
         )
     for key, refusal in refusals.items():
         print(f"set aside '{key}': {refusal}")
+
+
+def _lacking(refusals: Iterable[InputError]) -> str:
+    """Names that all files lack which were refused; empty if there are none."""
+    names = [set(one.names) if isinstance(one, LackError) else set() for one in refusals]
+    return ", ".join(f"'{name}'" for name in sorted(set.intersection(*names)))

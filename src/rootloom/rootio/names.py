@@ -13,6 +13,9 @@ from rootloom.errors import LackError, nearest
 INSIDE = "/"
 _SHOWN = 8
 _GUESSES = 3
+_ALIKE = (
+    0.4  # of the last parts of names: above that of 'qgl' and 'pt', below that of 'pt' and 'ptt'
+)
 _SIZE = re.compile(r"\[\d+\]$")
 
 
@@ -51,9 +54,11 @@ def nearest_branch(name: str, branches: Collection[str]) -> str:
     An alphabetical list would not help, because files have thousands of branches.
     """
     known = {*branches, *(path.rpartition(INSIDE)[2] for path in branches)}
-    if not known or get_close_matches(name, known, n=1):
-        return nearest(name, known)
     end = _end(name)
+    # Names of one collection are alike: 'Jet_qgl' does not mean 'Jet_pt'.
+    alike = {one for one in known if _similarity(end, _end(one)) > _ALIKE}
+    if not known or get_close_matches(name, alike, n=1):
+        return nearest(name, alike)
     ends = {one for one in known if INSIDE not in one and _end(one) == end}
     likely = ends or {one for one in known if end in one.lower()}
     first = sorted(likely or known, key=lambda one: (-_similarity(name, one), one))[:_GUESSES]

@@ -79,6 +79,15 @@ def _imported(
     return (origin, first) if about == plain(tree) and entries <= most else None
 
 
+def overlap(one: Events, other: Events) -> bool:
+    """Whether two files have a common event. One without entries may be a copy as well."""
+    return (
+        one.origin == other.origin
+        and other.first < one.first + max(one.entries, 1)
+        and one.first < other.first + max(other.entries, 1)
+    )
+
+
 def require_distinct(files: Iterable[Events]) -> None:
     """Raise ConfigError, naming both, if two files have the same events.
 
@@ -87,8 +96,7 @@ def require_distinct(files: Iterable[Events]) -> None:
     """
     found = sorted(files)
     for one, other in pairwise(found):
-        # A file without entries may be a copy as well.
-        if one.origin == other.origin and other.first < one.first + max(one.entries, 1):
+        if overlap(one, other):
             table = one.origin.startswith("table ")
             raise ConfigError(
                 f"files {one.url} and {other.url}",

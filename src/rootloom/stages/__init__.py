@@ -14,6 +14,7 @@ from typing import Any
 
 from rootloom.planning.plan import Plan
 from rootloom.stages import (
+    apart,
     axes,
     baseline,
     branches,
@@ -39,6 +40,7 @@ STAGES = {
         simulate.STAGE,
         index.STAGE,
         branches.STAGE,
+        apart.STAGE,
         preprocess.STAGE,
         preprocess.SHARD,
         moments.STAGE,

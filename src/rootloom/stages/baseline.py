@@ -108,6 +108,6 @@ STAGE = Stage(
     "baseline",
     f"{__name__}:run",
     describe,
-    reads=("preprocess", "statistics"),
+    reads=("preprocess", "statistics", "apart"),
     script_calls=ALL_SHARDS,
 )

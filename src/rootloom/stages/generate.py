@@ -70,5 +70,9 @@ def run(job: Job, *, model: str, shards: Sequence[str], output: str) -> None:
 
 
 STAGE = Stage(
-    "generate", f"{__name__}:run", describe, reads=("train", "preprocess"), script_calls=ALL_SHARDS
+    "generate",
+    f"{__name__}:run",
+    describe,
+    reads=("train", "preprocess", "apart"),
+    script_calls=ALL_SHARDS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,8 @@ def run(job: Job, *, listing: str, readers: Mapping[str, Fields], output: str) -
             shapes.require(file, reader, header)
             catalogue.add(key, identity, header, file.sample)
             headers.append(header)
-        except LackError as refusal:
-            refusals[key] = refusal
+        except LackError as lack:
+            refusals[key] = refusal = _with_keys(lack, readers[file.sample])
             catalogue.set_aside_lacking(key, lacking, refusal, file.sample)
         except InputError as refusal:
             require_fault_of_file(refusal)
@@ -101,6 +102,16 @@ def run(job: Job, *, listing: str, readers: Mapping[str, Fields], output: str) -
     quarantine(refusals, len(files), section.on_bad_file)
     require_distinct(map(events_of, headers))
     catalogue.write(output, provenance.record("index", dict(job), inputs=states(files)))
+
+
+def _with_keys(lack: LackError, reader: Fields) -> LackError:
+    """The same refusal, with the keys of the dataset file where the missing names stand."""
+    from rootloom.rootio.definitions import expressions
+
+    named = [rf"(?<![\w.]){re.escape(name)}(?![\w.])" for name in lack.names]
+    keys = [key for key, text in expressions(reader) if any(re.search(one, text) for one in named)]
+    asked = f"{lack.expected}, of {', '.join(keys)}" if keys else lack.expected
+    return LackError(lack.where, expected=asked, found=lack.found, fix=lack.fix, names=lack.names)
 
 
 def _inspected(file: File, reader: RowReader) -> Header:

@@ -77,6 +77,6 @@ STAGE = Stage(
     "predict",
     f"{__name__}:run",
     describe,
-    reads=("train", "preprocess", "statistics"),
+    reads=("train", "preprocess", "statistics", "apart"),
     script_calls=ALL_SHARDS,
 )

@@ -128,6 +128,6 @@ STAGE = Stage(
     "train",
     f"{__name__}:run",
     describe,
-    reads=("preprocess", "statistics"),
+    reads=("preprocess", "statistics", "apart"),
     script_calls=ALL_SHARDS,
 )

@@ -115,6 +115,10 @@ class Paths:
         """That every branch which is asked for is in some file."""
         return self._at("datasets", dataset, "branches.json")
 
+    def apart(self, experiment: str, dataset: str) -> str:
+        """That no event which trains is in another split of a dataset beside the nominal one."""
+        return self._at(experiment, "apart", f"{dataset}.json")
+
     def retries(self, dataset: str) -> str:
         """How often files that were set aside have been given another chance."""
         return self._at("datasets", dataset, "retries.json")
