@@ -58,7 +58,7 @@ def test_configuration_is_refused_before_any_job(
 @pytest.mark.parametrize(
     ("old", "new", "until", "expected"),
     [
-        ("ptd: ptd", "ptd: ptdd", "index", r"branches 'ptdd'\n.*\n.*ptdd: did you mean 'ptd'"),
+        ("ptd: ptd", "ptd: ptdd", "index", r"'ptdd', of variables.ptd\n.*\n.*did you mean 'ptd'"),
         ("ptd: ptd", "ptd: log(ptd - 5)", "preprocess", r"'ptd'\n.*a finite number\n.*nan"),
         ("tree: jets", "tree: jet", "index", r"'jet'(.|\n)*'jets'"),
         ("rows: event", "rows: event\nselect: trimmed_pt > 1000", "statistics", r"dataset 'toy'\n.*rows that pass the selection.*\n.*none"),
