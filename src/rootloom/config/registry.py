@@ -33,6 +33,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "calorimeter": "rootloom.representations.calorimeter:CalorimeterCells",
         "calorimeter_image": "rootloom.representations.calorimeter:CalorimeterImage",
         "clustering_tree": "rootloom.representations.tree:ClusteringTree",
+        "particle_set": "rootloom.representations.particle_set:ParticleSet",
         "pmt_sphere": "rootloom.representations.sphere:PmtSphere",
     },
     "tasks": {
