@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import optax
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.models.normalisation import is_running
 from rootloom.tasks.base import Params
 from rootloom.training.options import TrainingOptions
 from rootloom.training.state import TrainState
 
 T = TypeVar("T")  # a tree of arrays
+_FOLLOWING = "running statistics"  # no name of a task's group
 
 
 def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
@@ -37,9 +39,14 @@ def build(
 ) -> optax.GradientTransformation:
     """The update rule; each parameter group of the task has its own state.
 
-    groups: the task's tree of group names. Raises ConfigError for a rate of an unknown group.
+    groups: the task's tree of group names. Running statistics of batch normalisation are a group of
+    their own: their gradient is the step, see `models.normalisation`. Raises ConfigError for a rate
+    of an unknown group.
     """
-    names, factors = sorted(set(jax.tree.leaves(groups))), options.group_rates
+    groups = jax.tree_util.tree_map_with_path(
+        lambda path, name: _FOLLOWING if is_running(path) else name, groups
+    )
+    names, factors = sorted(set(jax.tree.leaves(groups)) - {_FOLLOWING}), options.group_rates
     for name in factors:
         if name not in names:
             raise ConfigError(
@@ -55,7 +62,9 @@ def build(
         )
         for name in names
     }
-    rule = rules[names[0]] if len(names) == 1 else optax.multi_transform(rules, groups)
+    if _FOLLOWING in jax.tree.leaves(groups):
+        rules[_FOLLOWING] = optax.sgd(1.0)
+    rule = rules[names[0]] if len(rules) == 1 else optax.multi_transform(rules, groups)
     return optax.chain(rule, _averaging(options.average)) if options.average else rule
 
 
