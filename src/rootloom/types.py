@@ -141,13 +141,16 @@ class Objects(NamedTuple, Generic[A]):
 
     x: (B, N, F) float32, 0 in empty slots. mask: (B, N) bool, whether a slot holds an object; those
     that do come first. points: (B, N, P) float32, coordinates in the dataset's units. momenta:
-    (B, N, 4) float32, px, py, pz and E in GeV. Both are None where the representation names none.
+    (B, N, 4) float32, px, py, pz and E in GeV. labels: (B, N, L) int32, truth, negative where it is
+    not known; None in normalised inputs, which networks see. The last three are None where the
+    representation names none.
     """
 
     x: A
     mask: A
     points: A | None = None
     momenta: A | None = None
+    labels: A | None = None
 
 
 class ParticleSets(NamedTuple, Generic[A]):

@@ -48,6 +48,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "classification": "rootloom.tasks.classification:Classification",
         "regression": "rootloom.tasks.regression:Regression",
         "adversarial": "rootloom.tasks.adversarial:Adversarial",
+        "track_classification": "rootloom.tasks.tracks:TrackClassification",
         "flow_matching": "rootloom.tasks.flow_matching:FlowMatching",
     },
     "evaluations": {

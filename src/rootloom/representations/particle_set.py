@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rootloom.errors import DataError
 from rootloom.representations.base import (
     MomentsLike,
     Representation,
@@ -25,6 +26,9 @@ _WHO = "particle_set"
 _MOMENTUM = ("px", "py", "pz", "e")
 # Prefixes of shard columns, which keep them apart from the shard's own.
 _OBJECT, _ROW = "set.", "row."
+# Prefix of the moments of labels.
+LABELS = "labels."
+_MOST_LABEL = 2**24  # whole numbers up to here are exact in float32
 # Name of the row's quantities among the moments; no collection has one with a dot.
 _ROWS = "of.rows"
 
@@ -38,6 +42,8 @@ class ParticleSet(Representation):
     variables:   quantities of the row.
     points:      coordinates of objects, passed as they are, such as "constituents.deta".
     momenta:     collections whose px, py, pz, e in GeV are passed as they are.
+    labels:      truth of objects for a task that learns it, whole numbers, negative where it is
+                 not known, such as "tracks.origin"; no network sees it.
     max_objects: objects kept of each collection, and its number of slots N. lengths: pairs of a
                  collection and another such number for it.
     log:         quantities replaced by sign(x) log(1 + |x|), defined everywhere. tanh: quantities
@@ -60,6 +66,7 @@ class ParticleSet(Representation):
         "variables",
         "points",
         "momenta",
+        "labels",
         "log",
         "tanh",
         "scaling",
@@ -71,6 +78,7 @@ class ParticleSet(Representation):
     variables: tuple[str, ...] = ()
     points: tuple[str, ...] = ()
     momenta: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     max_objects: int = 128
     lengths: tuple[tuple[str, int], ...] = ()
     log: tuple[str, ...] = ()
@@ -81,20 +89,22 @@ class ParticleSet(Representation):
 
     def __post_init__(self) -> None:
         named = (*self.objects, *self.variables)
-        for field in ("objects", "points"):
+        for field in ("objects", "points", "labels"):
             dotted = all(name.count(".") == 1 for name in getattr(self, field))
             require(_WHO, field, dotted, "'object.column'", getattr(self, field))
         unique = len(set(named)) == len(named)
         require(_WHO, "objects, variables", unique, "each name once", named)
         known = [_collection(name) for name in self.objects]
         others = (
-            *map(_collection, self.points),
+            *map(_collection, (*self.points, *self.labels)),
             *self.momenta,
             *(name for name, _ in self.lengths),
         )
         strange = [name for name in others if name not in known]
         expected = "collections that `objects` names: " + ", ".join(dict.fromkeys(known))
-        require(_WHO, "points, momenta, lengths", not strange, expected, strange)
+        require(_WHO, "points, momenta, labels, lengths", not strange, expected, strange)
+        seen = sorted({*self.labels} & {*self.objects, *self.points})
+        require(_WHO, "labels", not seen, "truth that is no input", seen)
         for field in ("log", "tanh", "scaling", "bounds"):
             of = [one if isinstance(one, str) else one[0] for one in getattr(self, field)]
             fits = set(of) <= set(named) and len(set(of)) == len(of)
@@ -110,7 +120,7 @@ class ParticleSet(Representation):
     def needs(
         self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
     ) -> tuple[str, ...]:
-        """All quantities, points and components of momenta, each once."""
+        """All quantities, points, components of momenta and labels, each once."""
         require(_WHO, "objects", len(self.objects) > 0, "at least one name", self.objects)
         columns = (name for one in self._collections() for name in one.columns)
         wanted = dict.fromkeys((*columns, *self.variables))
@@ -134,6 +144,8 @@ class ParticleSet(Representation):
             for name in dict.fromkeys(one.columns):
                 column = ragged(columns, name)
                 require_finite(name, column)
+                if name in one.labels:
+                    _require_labels(name, column)
                 column = leading(column, one.length)
                 encoded[_OBJECT + name] = Ragged(column.values.astype(np.float32), column.offsets)
         for name in self.variables:
@@ -142,7 +154,7 @@ class ParticleSet(Representation):
         return encoded
 
     def together(self, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-        """The columns of each collection: quantities, points and momenta, in this order."""
+        """The columns of each collection: quantities, points, momenta, labels, in this order."""
         return {
             _OBJECT + one.name: tuple(_OBJECT + name for name in one.columns)
             for one in self._collections()
@@ -160,7 +172,15 @@ class ParticleSet(Representation):
         return ParticleSets(collections, scalars, np.arange(size) < len(rows))
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
-        """(V, F) of the objects of each collection, and (R, S) of the rows, transformed."""
+        """(V, F) of the objects of each collection, and (R, S) of the rows, transformed.
+
+        "labels.<name>" has (R, 2) of each label: the objects that have it, and their ordered pairs
+        that have the same.
+        """
+        counts = {
+            LABELS + name: _counts_of_labels(ragged(columns, _OBJECT + name))
+            for name in self.labels
+        }
         found = {
             one.name: _side_by_side(one, columns).values[:, : len(one.features)]
             for one in self._collections()
@@ -169,17 +189,21 @@ class ParticleSet(Representation):
         if self.variables:
             found[_ROWS] = np.stack([dense(columns, _ROW + n) for n in self.variables], axis=1)
             names[_ROWS] = self.variables
-        return {k: self._transformed(x.astype(np.float64), names[k]) for k, x in found.items()}
+        of_inputs = {k: self._transformed(x.astype(np.float64), names[k]) for k, x in found.items()}
+        return of_inputs | counts
 
     def normalise(
         self, inputs: ParticleSets, statistics: Mapping[str, MomentsLike]
     ) -> ParticleSets:
-        """Quantities transformed, scaled and bounded; empty slots and absent rows are exactly 0."""
+        """Quantities transformed, scaled and bounded; empty slots and absent rows are exactly 0.
+
+        Labels are taken away: no network sees them.
+        """
         collections = {}
         for one in self._collections():
             objects = inputs.collections[one.name]
             x = self._scaled(objects.x, one.features, statistics[one.name])
-            collections[one.name] = objects._replace(x=_only(x, objects.mask))
+            collections[one.name] = objects._replace(x=_only(x, objects.mask), labels=None)
         if not self.variables:
             return inputs._replace(collections=collections)
         scalars = self._scaled(inputs.scalars, self.variables, statistics[_ROWS])
@@ -201,6 +225,7 @@ class ParticleSet(Representation):
                 tuple(column for column in self.objects if _collection(column) == name),
                 tuple(column for column in self.points if _collection(column) == name),
                 tuple(f"{name}.{part}" for part in _MOMENTUM) if name in self.momenta else (),
+                tuple(column for column in self.labels if _collection(column) == name),
                 lengths.get(name, self.max_objects),
             )
 
@@ -237,12 +262,13 @@ class _Collection(NamedTuple):
     features: tuple[str, ...]
     points: tuple[str, ...]
     momenta: tuple[str, ...]
+    labels: tuple[str, ...]
     length: int
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All of them, in their order in memory; a quantity may also be a point."""
-        return (*self.features, *self.points, *self.momenta)
+        return (*self.features, *self.points, *self.momenta, *self.labels)
 
 
 def _collection(name: str) -> str:
@@ -259,20 +285,50 @@ def _side_by_side(one: _Collection, columns: Mapping[str, Column]) -> Ragged:
 
 
 def _padded(one: _Collection, whole: Ragged, rows: np.ndarray, size: int) -> Objects:
-    def padded(first: int, names: Sequence[str]) -> np.ndarray:
-        out = np.empty((size, one.length, len(names)), np.float32)
+    places = np.cumsum([len(one.features), len(one.points), len(one.momenta)]).tolist()
+
+    def padded(first: int, names: Sequence[str], dtype: type = np.float32) -> np.ndarray | None:
+        if not names:
+            return None
+        out: np.ndarray = np.empty((size, one.length, len(names)), dtype)
         pad_objects_into(whole.values, whole.offsets, rows, first, out)
         return out
 
     counts = np.zeros(size, np.int64)
     counts[: len(rows)] = whole.counts()[rows]
-    points, momenta = len(one.features), len(one.features) + len(one.points)
+    x = padded(0, one.features)
+    assert x is not None  # a collection is known by its features
     return Objects(
-        x=padded(0, one.features),
+        x=x,
         mask=np.arange(one.length)[None] < counts[:, None],
-        points=padded(points, one.points) if one.points else None,
-        momenta=padded(momenta, one.momenta) if one.momenta else None,
+        points=padded(places[0], one.points),
+        momenta=padded(places[1], one.momenta),
+        labels=padded(places[2], one.labels, np.int32),
     )
+
+
+def _require_labels(name: str, column: Ragged) -> None:
+    """Refuse what float32 or int32 would change."""
+    whole = (column.values == np.round(column.values)) & (np.abs(column.values) <= _MOST_LABEL)
+    if not whole.all():
+        raise DataError(
+            f"label '{name}'",
+            expected=f"whole numbers up to {_MOST_LABEL}",
+            found=f"{column.values[~whole][0]}",
+        )
+
+
+def _counts_of_labels(column: Ragged) -> np.ndarray:
+    """Of each row, objects with a label and ordered pairs of two with the same, (R, 2) float64."""
+    rows = np.repeat(np.arange(len(column)), column.counts())
+    known = column.values >= 0
+    same, times = np.unique(
+        np.stack([rows[known], column.values[known].astype(np.int64)]), axis=1, return_counts=True
+    )
+    found = np.zeros((len(column), 2))
+    np.add.at(found[:, 0], same[0], times)
+    np.add.at(found[:, 1], same[0], times * (times - 1))
+    return found
 
 
 def _flags(names: Sequence[str], chosen: Sequence[str], ndim: int) -> np.ndarray:
