@@ -33,7 +33,7 @@ class ParticleTransformer(Backbone):
     """Attention blocks biased by pairs of objects, then two in which one token reads the objects.
 
     H. Qu, C. Li, S. Qian, arXiv:2202.03772, as in weaver-core 0.5 (version 1, its initial values);
-    versions to 0.4 permute features between heads: with the same parameters they are others.
+    versions to 0.4 permuted the features of each head, which `rootloom.models.published` undoes.
     Batches are normalised over objects and pairs of objects, each pair once; weaver-core does the
     same for pairs, and for objects also counts its padding. Needs `momenta` of the representation.
 
