@@ -141,6 +141,10 @@ def test_labels_are_counted_and_stay_whole_numbers_of_the_leading_objects() -> N
     broken["tracks.vertex"].values[0] = 0.5
     with pytest.raises(DataError, match=r"tracks\.vertex.*\n.*whole numbers"):
         SETS.encode(broken)
+    with pytest.raises(DataError, match="whole numbers"):  # a column that is added later
+        SETS.only(("tracks.vertex",)).encode(broken)
+    with pytest.raises(ConfigError, match="collections that `objects` names"):
+        ParticleSet(("vertices.mass",), labels=SETS.labels).needs((), {})
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -94,15 +94,15 @@ class ParticleSet(Representation):
             require(_WHO, field, dotted, "'object.column'", getattr(self, field))
         unique = len(set(named)) == len(named)
         require(_WHO, "objects, variables", unique, "each name once", named)
-        known = [_collection(name) for name in self.objects]
+        known = [_collection(name) for name in (*self.objects, *self.labels)]
         others = (
-            *map(_collection, (*self.points, *self.labels)),
+            *map(_collection, self.points),
             *self.momenta,
             *(name for name, _ in self.lengths),
         )
         strange = [name for name in others if name not in known]
         expected = "collections that `objects` names: " + ", ".join(dict.fromkeys(known))
-        require(_WHO, "points, momenta, labels, lengths", not strange, expected, strange)
+        require(_WHO, "points, momenta, lengths", not strange, expected, strange)
         seen = sorted({*self.labels} & {*self.objects, *self.points})
         require(_WHO, "labels", not seen, "truth that is no input", seen)
         for field in ("log", "tanh", "scaling", "bounds"):
@@ -122,17 +122,19 @@ class ParticleSet(Representation):
     ) -> tuple[str, ...]:
         """All quantities, points, components of momenta and labels, each once."""
         require(_WHO, "objects", len(self.objects) > 0, "at least one name", self.objects)
+        alone = {*map(_collection, self.labels)} - {*map(_collection, self.objects)}
+        require(_WHO, "labels", not alone, "collections that `objects` names", sorted(alone))
         columns = (name for one in self._collections() for name in one.columns)
         wanted = dict.fromkeys((*columns, *self.variables))
         return require_declared(_WHO, wanted, variables, objects)
 
     def only(self, names: Sequence[str]) -> ParticleSet:
         """A representation with the same encoding of some of the columns."""
-        kept = tuple(name for name in names if "." in name)
-        collections = {_collection(name) for name in kept}
+        collections = {_collection(name) for name in names if "." in name}
         return ParticleSet(
-            objects=kept,
+            objects=tuple(name for name in names if "." in name and name not in self.labels),
             variables=tuple(name for name in names if "." not in name),
+            labels=tuple(name for name in names if name in self.labels),
             max_objects=self.max_objects,
             lengths=tuple(pair for pair in self.lengths if pair[0] in collections),
         )
@@ -219,7 +221,7 @@ class ParticleSet(Representation):
 
     def _collections(self) -> Iterator[_Collection]:
         lengths = dict(self.lengths)
-        for name in dict.fromkeys(map(_collection, self.objects)):
+        for name in dict.fromkeys(map(_collection, (*self.objects, *self.labels))):
             yield _Collection(
                 name,
                 tuple(column for column in self.objects if _collection(column) == name),
