@@ -451,6 +451,7 @@ def test_the_chapter_on_the_data_set(tmp_path):
         "define": {"jet": "four_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)"},
         "variables": {"pt": "Jet_pt", "mass": "mass(jet)"}, "targets": {"e": "Gen_e"},
         "objects": {"parts": {"px": "Part_px"}}, "read": {"features": ["pt"], "image": ["parts"]},
+        "gather": {"parts": {"of": "Part", "index": {"row": "Link_jet"}, "direction": ["a", "b"]}},
         "own": {"data": {"select": None, "variables": {"pt": "Jet_pt * 1.01"}}},
     }  # fmt: skip
     dataset = DatasetSummary(
@@ -473,6 +474,7 @@ def test_the_chapter_on_the_data_set(tmp_path):
         "an object of Jet, of tree Events", "Jet_pt > 20", "where flavour < 4", "where run < 5",
         "25.0\u2009% of the events that no expression puts into a split, by the hash",
         "run, event", "parts.pxobjectPart_pximage",
+        "partsgatheredof Part; index Link_jet; direction a, b–",
         "jetdefinitionfour_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)–",
         "ptvariableJet_ptfeatures", "massvariablemass(jet)–", "etargetGen_e–",
         "ptin sample dataJet_pt * 1.01", "selectionin sample datanone",
