@@ -31,9 +31,9 @@ SMALL: dict[str, dict[str, Any]] = {
         "units": (5, 4, 3),
         "dense": (6,),
     },
-    "gn2": {"width": 8, "layers": 2, "heads": 2, "out": 6, "register_scale": 0.5, "dense": (5,)},
+    "gn2": {"width": 8, "layers": 1, "heads": 2, "out": 6, "register_scale": 0.5, "dense": (5,)},
     "lorentz_net": {"hidden": 6, "blocks": 2},
-    "particle_net": {"neighbours": 3, "blocks": ((6, 5), (4, 4)), "dense": 6, "fusion": True},
+    "particle_net": {"neighbours": 3, "blocks": ((6,), (6,)), "dense": 6, "fusion": True},
     "particle_transformer": {
         "embedding": (8,),
         "pairs": (),

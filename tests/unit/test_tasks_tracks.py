@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+import yaml
 
 from rootloom.errors import ConfigError, DataError
 from rootloom.models.deep_sets import DeepSets
 from rootloom.models.gn2 import GN2
 from rootloom.representations.particle_set import ParticleSet
+from rootloom.stages import make_plan
 from rootloom.tasks.tracks import TrackClassification
 from rootloom.testing import Memory, encoded
 from rootloom.training.state import initial_params
 from rootloom.types import Batch, Ragged
 
 pytestmark = pytest.mark.usefixtures("strict")
+ROOT = Path(__file__).parents[2]
 ROWS = 48
 SETS = ParticleSet(
     objects=("tracks.d0", "tracks.pt"),
@@ -145,6 +150,30 @@ def test_labels_are_counted_and_stay_whole_numbers_of_the_leading_objects() -> N
         SETS.only(("tracks.vertex",)).encode(broken)
     with pytest.raises(ConfigError, match="collections that `objects` names"):
         ParticleSet(("vertices.mass",), labels=SETS.labels).needs((), {})
+
+
+def test_the_plan_refuses_other_models_and_labels_that_are_not_there(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    inputs: dict[str, Any] = {"kind": "particle_set", "objects": ["tracks.d0"]}
+    labels = ["tracks.origin", "tracks.vertex"]
+    experiment = yaml.safe_load((tmp_path / "config/experiments/nano-btag.yaml").read_text())
+    task = {"kind": "track_classification", "vertex": "tracks.vertx"}
+
+    def planned(model: str, task: Any, **more: Any) -> Any:
+        method = {"model": model, "representation": "tracks", "task": task}
+        for name, content in (
+            ("representations/tracks", {**inputs, **more}),
+            ("experiments/mine", {**experiment, "methods": {"net": method}}),
+        ):
+            (tmp_path / f"config/{name}.yaml").write_text(yaml.safe_dump(content))
+        return make_plan({"experiment": "mine"}, tmp_path).request.all_methods
+
+    with pytest.raises(ConfigError, match=r"of kind gn2(.|\n)*'pfn', of kind deep_sets"):
+        planned("pfn", task, labels=labels)
+    with pytest.raises(ConfigError, match=r"did you mean 'tracks.vertex'"):
+        planned("gn2", task, labels=labels)
+    with pytest.raises(ConfigError, match=r"origin of the task"):
+        planned("gn2", {"kind": "track_classification"})
 
 
 def test_what_does_not_fit_is_refused() -> None:

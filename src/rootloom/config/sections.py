@@ -887,6 +887,24 @@ class Library:
             wanted = [name for names in model.get(reads, []) for name in names]
             expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
             require_known(wanted, representation.get("variables") or (), where, expected)
+        self._check_labels(where, task, method, representation)
+
+    def _check_labels(
+        self, where: str, task: Fields, method: Method, representation: Fields
+    ) -> None:
+        """Refuse a task whose truth of objects, or whose heads for them, are not there."""
+        kind, kinds = self.model(method.model)["kind"], self.of_task(task, "models")
+        if kinds and kind not in kinds and not own.is_path(kind):
+            raise ConfigError(
+                where,
+                expected=f"a model of kind {' or '.join(kinds)} for task '{task['kind']}'",
+                found=f"'{method.model}', of kind {kind}",
+            )
+        fields = self.schema["$defs"]["tasks"][task["kind"]].get("properties", {})
+        for field in self.of_task(task, "labels") or ():
+            named = task.get(field, fields[field].get("default"))
+            expected = f"one of the `labels` of '{method.representation}' in {field} of the task"
+            require_known([named], representation.get("labels") or (), where, expected)
 
     def _check_evaluated(self, task: Fields, where: str) -> None:
         """Refuse a task whose evaluation is of something else than what the task yields."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -45,6 +45,9 @@ class TrackClassification(Classification):
     of origins. origin_weight, vertex_weight: of their losses beside that of jets.
     """
 
+    models: ClassVar[tuple[str, ...]] = ("gn2",)
+    labels: ClassVar[tuple[str, ...]] = ("origin", "vertex")
+
     origin: str = "tracks.origin"
     vertex: str = "tracks.vertex"
     origins: Size = 8
@@ -60,7 +63,7 @@ class TrackClassification(Classification):
                 found=type(self.model).__name__,
             )
         assert isinstance(self.representation, ParticleSet)  # a GN2 consumes no other
-        for field in ("origin", "vertex"):
+        for field in self.labels:
             name, known = getattr(self, field), self.representation.labels
             if name not in known:
                 raise ConfigError(
