@@ -141,6 +141,7 @@ def histories():
             validation_loss=list(
                 0.28 + 0.35 * np.exp(-np.arange(20) / 4) + random.normal(0, 0.004, 20)
             ),
+            figures=[{"auc": 0.5 + epoch / 50, "origin_accuracy": 0.25} for epoch in range(20)],
             seconds=METHODS[method][3],
             wait_share=0.004 * (member + 1),
         )
@@ -296,7 +297,7 @@ def test_members_published_figures_and_losses_are_there(written):
     text = Page(written[2]).text
     for phrase in (
         "3 members", "median", "Louppe et al., arXiv:1702.00748", "0.9195\u2009±\u20090.0009",
-        "0.8418", "Waiting for input", "0.40\u2009%", "qcd_7.root",
+        "0.8418", "origin accuracy 0.250", "Waiting for input", "0.40\u2009%", "qcd_7.root",
             "1\u2009234 more selected rows belong to no class",
             "1 of 8 files (12.5\u2009%), with 25.0\u2009% of the bytes",
         "bad <magic>: expected 'root'", '"fingerprint": "9c1e"', "7\u2009012",
@@ -413,6 +414,7 @@ def test_history_is_read(tmp_path):
     assert found.train_loss == [0.7, 0.5]
     assert found.validation_loss[0] == 0.6
     assert np.isnan(found.validation_loss[1])
+    assert found.figures == [{"auc": 0.8}, {}]
     assert found.seconds == 4.0
     assert found.wait_share == 0.15
     path.write_text(sealed(lines[0] + "{half\n", lines=True))
