@@ -21,6 +21,8 @@ Tensor: TypeAlias = "np.ndarray | Array"
 A = TypeVar("A", "np.ndarray", "Array")
 
 SPLITS = ("train", "validation", "test")
+# Axis over the devices of all processes, over which a step sums.
+DEVICES = "devices"
 # Selected rows of no class: scored, but not used otherwise.
 UNLABELLED = "none"
 GROUPS = (*SPLITS, UNLABELLED)  # groups of rows in a shard
@@ -134,6 +136,35 @@ class Image(NamedTuple, Generic[A]):
     x: A
 
 
+class Objects(NamedTuple, Generic[A]):
+    """A collection of objects, such as the constituents of a jet, in N slots a row.
+
+    x: (B, N, F) float32, 0 in empty slots. mask: (B, N) bool, whether a slot holds an object; those
+    that do come first. points: (B, N, P) float32, coordinates in the dataset's units. momenta:
+    (B, N, 4) float32, px, py, pz and E in GeV. labels: (B, N, L) int32, truth, negative where it is
+    not known; None in normalised inputs, which networks see. The last three are None where the
+    representation names none.
+    """
+
+    x: A
+    mask: A
+    points: A | None = None
+    momenta: A | None = None
+    labels: A | None = None
+
+
+class ParticleSets(NamedTuple, Generic[A]):
+    """Collections of objects by name, and quantities of the row.
+
+    scalars: (B, S) float32. present: (B,) bool, False for padding of the batch: a row of the
+    dataset may have no objects.
+    """
+
+    collections: Mapping[str, Objects[A]]
+    scalars: A
+    present: A
+
+
 class Shower(NamedTuple, Generic[A]):
     """cells: (B, cells) GeV, of a calorimeter; energy: (B,) GeV, of the particle; float32 both."""
 
@@ -144,7 +175,8 @@ class Shower(NamedTuple, Generic[A]):
 class Batch(NamedTuple, Generic[A]):
     """The input of a training step: `Batch[np.ndarray]` from a loader, `Batch[Array]` in a step.
 
-    inputs: what the representation's `collate` makes, a NamedTuple of arrays, or of such.
+    inputs: what the representation's `collate` makes, a NamedTuple of arrays, or of such and of
+    mappings and None.
     target: (B,) int32 class index, or (B, T) float32.
     weight: (B,) float32, 0 for padding.
     id:     (B, 2) uint32, the row's 64-bit identity as (high, low) words.

@@ -141,6 +141,7 @@ def histories():
             validation_loss=list(
                 0.28 + 0.35 * np.exp(-np.arange(20) / 4) + random.normal(0, 0.004, 20)
             ),
+            figures=[{"auc": 0.5 + epoch / 50, "origin_accuracy": 0.25} for epoch in range(20)],
             seconds=METHODS[method][3],
             wait_share=0.004 * (member + 1),
         )
@@ -296,7 +297,7 @@ def test_members_published_figures_and_losses_are_there(written):
     text = Page(written[2]).text
     for phrase in (
         "3 members", "median", "Louppe et al., arXiv:1702.00748", "0.9195\u2009±\u20090.0009",
-        "0.8418", "Waiting for input", "0.40\u2009%", "qcd_7.root",
+        "0.8418", "origin accuracy 0.250", "Waiting for input", "0.40\u2009%", "qcd_7.root",
             "1\u2009234 more selected rows belong to no class",
             "1 of 8 files (12.5\u2009%), with 25.0\u2009% of the bytes",
         "bad <magic>: expected 'root'", '"fingerprint": "9c1e"', "7\u2009012",
@@ -413,6 +414,7 @@ def test_history_is_read(tmp_path):
     assert found.train_loss == [0.7, 0.5]
     assert found.validation_loss[0] == 0.6
     assert np.isnan(found.validation_loss[1])
+    assert found.figures == [{"auc": 0.8}, {}]
     assert found.seconds == 4.0
     assert found.wait_share == 0.15
     path.write_text(sealed(lines[0] + "{half\n", lines=True))
@@ -451,6 +453,7 @@ def test_the_chapter_on_the_data_set(tmp_path):
         "define": {"jet": "four_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)"},
         "variables": {"pt": "Jet_pt", "mass": "mass(jet)"}, "targets": {"e": "Gen_e"},
         "objects": {"parts": {"px": "Part_px"}}, "read": {"features": ["pt"], "image": ["parts"]},
+        "gather": {"parts": {"of": "Part", "index": {"row": "Link_jet"}, "direction": ["a", "b"]}},
         "own": {"data": {"select": None, "variables": {"pt": "Jet_pt * 1.01"}}},
     }  # fmt: skip
     dataset = DatasetSummary(
@@ -473,6 +476,7 @@ def test_the_chapter_on_the_data_set(tmp_path):
         "an object of Jet, of tree Events", "Jet_pt > 20", "where flavour < 4", "where run < 5",
         "25.0\u2009% of the events that no expression puts into a split, by the hash",
         "run, event", "parts.pxobjectPart_pximage",
+        "partsgatheredof Part; index Link_jet; direction a, b–",
         "jetdefinitionfour_vector(Jet_pt, Jet_eta, Jet_phi, Jet_mass)–",
         "ptvariableJet_ptfeatures", "massvariablemass(jet)–", "etargetGen_e–",
         "ptin sample dataJet_pt * 1.01", "selectionin sample datanone",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from rootloom.training.optimizer import build, kept, schedule
 from rootloom.training.options import Schedule, TrainingOptions
 from rootloom.training.state import TrainState
 
+ORACLES = Path(__file__).parents[1] / "data" / "oracles"
 pytestmark = pytest.mark.usefixtures("strict")
 
 
@@ -35,6 +37,9 @@ def test_schedules_have_their_values() -> None:
     assert found == pytest.approx([0.1, 0.1, 0.05, 0.025])
     found = rates(Schedule("warmup_cosine", warmup_epochs=2), [0, 20, 40, 120, 200])
     assert found == pytest.approx([0, 0.05, 0.1, 0.05, 0], abs=1e-8)
+    # The last three of ten epochs, each times the cube root of 0.01.
+    found = rates(Schedule("flat_decay"), [0, 139, 140, 160, 199])
+    assert found == pytest.approx([0.1, 0.1, 0.1 * 0.01 ** (1 / 3), 0.1 * 0.01 ** (2 / 3), 1e-3])
 
 
 def test_each_group_has_its_rate() -> None:
@@ -75,6 +80,33 @@ def test_every_optimiser_goes_down_a_bowl(name: Any) -> None:
         updates, state = rule.update(params, state, params)  # the gradient of w²/2
         params = optax.apply_updates(params, updates)
     assert float(jnp.abs(params["w"]).max()) < 0.1
+
+
+def test_ranger_is_weavers() -> None:
+    """Against 60 steps of weaver-core 0.5.3, in which gradients are between 1e-6 and 1."""
+    with np.load(ORACLES / "ranger.npz", allow_pickle=False) as stored:
+        start, gradients, expected = (stored[name] for name in ("p0", "G", "out"))
+    rule = build(TrainingOptions(optimizer="ranger", learning_rate=0.01), 10, {"w": "default"})
+
+    def step(held: Any, gradient: jax.Array) -> Any:
+        params, state = held
+        updates, state = rule.update({"w": gradient}, state, params)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params["w"]
+
+    params = {"w": jnp.asarray(start, jnp.float32)}
+    _, found = jax.lax.scan(step, (params, rule.init(params)), jnp.asarray(gradients, jnp.float32))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_weight_decay_of_ranger_is_not_divided_by_the_root_of_the_squares() -> None:
+    options = TrainingOptions(optimizer="ranger", learning_rate=0.1, weight_decay=0.01)
+    params = {"kernel": jnp.array([[3.0]]), "bias": jnp.array([3.0])}
+    rule = build(options, 1, jax.tree.map(lambda _: "default", params))
+    zero = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = rule.update(zero, rule.init(params), params)
+    assert updates["kernel"][0, 0] == pytest.approx(-0.1 * 0.01 * 3.0)
+    assert updates["bias"][0] == 0
 
 
 def test_weight_decay_is_the_gradient_of_the_penalty_and_spares_biases() -> None:

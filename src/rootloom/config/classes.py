@@ -53,6 +53,8 @@ DECLARED = (
     "evaluates",
     "reference",
     "names_targets",
+    "models",
+    "labels",
 )
 
 

@@ -255,6 +255,73 @@ class Splits(Section):
         return {name: where for name, where in self if isinstance(where, str)}
 
 
+class Index(Section):
+    """Where a file says which row each object, or each link to one, belongs to."""
+
+    row: ExpressionText = Field(description="index of the row, negative for none")
+    object: ExpressionText | None = Field(
+        None,
+        description="index of the object, if `row` is a branch of a table of links; default: `row` "
+        "is a branch of the objects themselves",
+    )
+
+
+class Gather(Section):
+    """Which objects of another collection belong to a row that is itself an object."""
+
+    of: str = Field(description="the collection, such as PFCands, whose objects are gathered")
+    index: Index | None = Field(None, description="by indices, as in NanoAOD")
+    links: ExpressionText | None = Field(
+        None, description="by a branch of the rows with ElementLinks, as in PHYSLITE"
+    )
+    references: ExpressionText | None = Field(
+        None,
+        description="by a branch of the rows with a TRefArray, as in Delphes; refers to branch "
+        "fUniqueID of `of`, references to other collections do not count",
+    )
+    within: float | None = Field(None, gt=0, description="by distance: ΔR below this")
+    shared: bool = Field(
+        True,
+        description="whether an object within the distance of several rows belongs to all of them, "
+        "or to the nearest alone",
+    )
+    direction: tuple[ExpressionText, ExpressionText] | None = Field(
+        None, description="η and φ of the objects; default: their branches eta and phi"
+    )
+    row_direction: tuple[ExpressionText, ExpressionText] | None = Field(
+        None, description="η and φ of the rows; default: their branches eta and phi"
+    )
+    select: ExpressionText | None = Field(None, description="true for the objects to keep")
+    sort: ExpressionText | None = Field(
+        None, description="the object with the largest value first; default: the file's order"
+    )
+    most: int | None = Field(None, ge=1, description="objects kept of each row, the first ones")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Gather:
+        ways = ("index", "links", "references", "within")
+        given = [way for way in ways if getattr(self, way) is not None]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of: {', '.join(ways)}")
+        near = {"shared", "direction", "row_direction"} & self.model_fields_set
+        if near and self.within is None:
+            raise ValueError(f"'{min(near)}' belongs to `within`")
+        return self
+
+    def rule(self, rows: str) -> Fields:
+        """Fields of the rule of a reader; rows: the collection of the rows."""
+        found = self.model_dump(include={"of", "links", "references", "select", "sort", "most"})
+        found |= self.index.model_dump() if self.index else {"row": None, "object": None}
+        found["lists"] = None
+        if self.within is None:
+            return found
+        objects = ", ".join(self.direction or (f"{self.of}_eta", f"{self.of}_phi"))
+        of_rows = ", ".join(self.row_direction or (f"{rows}_eta", f"{rows}_phi"))
+        if self.shared:
+            return found | {"lists": f"neighbours({of_rows}, {objects}, within={self.within})"}
+        return found | {"row": f"nearest({objects}, {of_rows}, within={self.within})"}
+
+
 class Dataset(Section):
     """A file of `config/datasets`: rows, quantities and classes."""
 
@@ -287,6 +354,11 @@ class Dataset(Section):
     objects: dict[Name, dict[Name, ExpressionText]] = Field(
         {},
         description="collections of objects by name, each with its quantities",
+    )
+    gather: dict[Name, Gather] = Field(
+        {},
+        description="for rows that are objects: which objects of another collection belong to "
+        "each, for collections of `objects` by name",
     )
     targets: dict[Name, ExpressionText] = Field(
         {}, description="quantities of a row that a regression predicts; never inputs of a network"
@@ -375,6 +447,18 @@ class Dataset(Section):
     def _friends_of_files(self) -> Dataset:
         if self.simulate is not None and self.friends:
             raise ValueError("'friends' are for given files: simulated ones have one tree")
+        return self
+
+    @model_validator(mode="after")
+    def _gathers_to_objects(self) -> Dataset:
+        for name, rule in self.gather.items():
+            if name not in self.objects:
+                hint = nearest(name, self.objects)
+                raise ValueError(f"a collection of `objects` for gather.{name} ({hint})")
+            if self.rows == "event":
+                raise ValueError(f"rows that are objects, not events, for gather.{name}")
+            if rule.of == self.rows:
+                raise ValueError(f"gather.{name}.of: a collection other than that of the rows")
         return self
 
     @model_validator(mode="after")
@@ -803,6 +887,24 @@ class Library:
             wanted = [name for names in model.get(reads, []) for name in names]
             expected = f"columns of '{method.representation}' in {reads} of '{method.model}'"
             require_known(wanted, representation.get("variables") or (), where, expected)
+        self._check_labels(where, task, method, representation)
+
+    def _check_labels(
+        self, where: str, task: Fields, method: Method, representation: Fields
+    ) -> None:
+        """Refuse a task whose truth of objects, or whose heads for them, are not there."""
+        kind, kinds = self.model(method.model)["kind"], self.of_task(task, "models")
+        if kinds and kind not in kinds and not own.is_path(kind):
+            raise ConfigError(
+                where,
+                expected=f"a model of kind {' or '.join(kinds)} for task '{task['kind']}'",
+                found=f"'{method.model}', of kind {kind}",
+            )
+        fields = self.schema["$defs"]["tasks"][task["kind"]].get("properties", {})
+        for field in self.of_task(task, "labels") or ():
+            named = task.get(field, fields[field].get("default"))
+            expected = f"one of the `labels` of '{method.representation}' in {field} of the task"
+            require_known([named], representation.get("labels") or (), where, expected)
 
     def _check_evaluated(self, task: Fields, where: str) -> None:
         """Refuse a task whose evaluation is of something else than what the task yields."""

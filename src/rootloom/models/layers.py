@@ -6,7 +6,7 @@ devices nor on an example's position in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 from zlib import crc32
 
@@ -14,17 +14,54 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import DTypeLike
 from jaxtyping import Float, Float32, UInt32
 
 from rootloom.errors import ConfigError
 
 Activation: TypeAlias = Literal["relu", "tanh", "gelu", "silu", "elu", "leaky_relu", "selu"]
-Precision: TypeAlias = Literal["float32", "bfloat16"]
+# Of a network's arithmetic; float64 is for comparisons with other implementations.
+Precision: TypeAlias = Literal["float32", "bfloat16", "float64"]
 
 # The collection in which a task passes the examples' seeds to a model's dropout layers.
 EXAMPLE = "example"
 
 HE = nn.initializers.he_uniform()
+# PyTorch's: uniform within 1/√(inputs).
+INVERSE_ROOT = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+
+
+def single_or_double(dtype: Precision) -> jnp.dtype:
+    """The type of sums and of a model's output: float64 of float64, else float32."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def within_inverse_root(inputs: int) -> Callable[..., Array]:
+    """PyTorch's initial biases of a layer with so many inputs: uniform within 1/√(inputs)."""
+    most = inputs**-0.5
+
+    def init(key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -most, most)
+
+    return init
+
+
+def torch_dense(x: Float[Array, "*S F"], width: int, dtype: Precision, name: str) -> Array:
+    """A linear map (…, width) with PyTorch's initial values, inside a compact module."""
+    layer = nn.Dense(
+        width,
+        kernel_init=INVERSE_ROOT,
+        bias_init=within_inverse_root(x.shape[-1]),
+        dtype=dtype,
+        name=name,
+    )
+    found: Array = layer(x)
+    return found
+
+
+def gelu(x: Float[Array, "*S"]) -> Float[Array, "*S"]:
+    """x Φ(x), with the normal distribution's Φ: by erf, which is faster on a CPU than erfc."""
+    return 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5))
 
 
 def activation(name: Activation) -> Callable[[Array], Array]:

@@ -68,10 +68,11 @@ def _check_expressions(request: Request, data: Data) -> None:
 def _reader(of: FromFiles | Dataset) -> dict[str, Any]:
     """What a reader is given of a dataset, or of one of its samples."""
     shared = ("variables", "targets", "objects", "select", "weight", "training_weight")
-    own: dict[str, Any] = {"splits": {}, "identity": [], "classes": []}
+    own: dict[str, Any] = {"splits": {}, "identity": [], "classes": [], "gather": {}}
     if isinstance(of, Dataset):
         classes = [{"name": name, "where": rule.where} for name, rule in of.classes.items()]
         own = {"splits": of.splits.expressions(), "identity": of.identity, "classes": classes}
+        own["gather"] = {name: rule.rule(of.rows) for name, rule in of.gather.items()}
     return {**{key: getattr(of, key) for key in shared}, **own}
 
 

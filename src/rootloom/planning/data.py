@@ -140,6 +140,7 @@ class Data:
             "select": dataset.own(own, "select"),
             "variables": variables,
             "objects": objects,
+            "gather": {k: v.rule(dataset.rows) for k, v in dataset.gather.items() if k in objects},
             "weight": dataset.own(own, "weight"),
             "training_weight": dataset.own(own, "training_weight"),
             "sum_of_weights": elsewhere,

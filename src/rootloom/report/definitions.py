@@ -35,8 +35,8 @@ def facts(words: Words) -> list[tuple[str, str]]:
 def definitions(words: Words) -> list[Definition]:
     """All names and their expressions, then the expressions of single samples.
 
-    words: "define", "variables", "objects", "targets", "own" by sample, and "read", the variables
-    and collections by representation.
+    words: "define", "variables", "objects", "gather", "targets", "own" by sample, and "read", the
+    variables and collections by representation.
     """
     variables = words["variables"].items()
     found = [Definition("definition", name, text) for name, text in words["define"].items()]
@@ -47,7 +47,18 @@ def definitions(words: Words) -> list[Definition]:
         for group, quantities in words["objects"].items()
         for name, text in quantities.items()
     ]
+    found += [Definition("gathered", name, _rule(of)) for name, of in words["gather"].items()]
     return [*found, *(one for sample, own in words["own"].items() for one in _own(sample, own))]
+
+
+def _rule(of: Words) -> str:
+    """How a collection is gathered: "of PFCands, within 0.4"."""
+    parts = []
+    for key, value in of.items():
+        inside = value.values() if isinstance(value, dict) else value
+        several = isinstance(value, dict | list | tuple)
+        parts.append(f"{key} {', '.join(map(str, inside)) if several else value}")
+    return "; ".join(parts)
 
 
 def _readers(words: Words, name: str) -> str:

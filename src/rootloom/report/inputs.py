@@ -109,6 +109,7 @@ class Expected:
 class History:
     """The log of one training; every sequence has one entry per epoch.
 
+    figures: other metrics of the validation split, by name.
     planned: number of epochs without early stopping; None if unknown.
     wait_share: share of the wall time in which the device waited for input; None if unknown.
     """
@@ -117,6 +118,7 @@ class History:
     member: int
     train_loss: Sequence[float]
     validation_loss: Sequence[float]
+    figures: Sequence[Mapping[str, float]] = ()
     seconds: float | None = None
     wait_share: float | None = None
     planned: int | None = None
@@ -172,6 +174,7 @@ def read_history(path: str | Path, method: str, member: int) -> History:
         member=member,
         train_loss=[_number(r, "training_loss") for r in epochs],
         validation_loss=[_number(r, "loss") for r in epochs],
+        figures=[_figures(r) for r in epochs],
         seconds=totals.get("seconds"),
         wait_share=totals.get("waiting"),
         planned=totals.get("planned"),
@@ -181,6 +184,15 @@ def read_history(path: str | Path, method: str, member: int) -> History:
 def _records(path: str | Path) -> list[dict[str, Any]]:
     with intact(path, "a training log of JSON lines", fix=REMAKE):
         return [dict(json.loads(line)) for line in unsealed(path).splitlines()]
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of an epoch's validation other than the loss."""
+    return {
+        name: float(value)
+        for name, value in record.items()
+        if not name.startswith("training_") and name not in ("epoch", "loss") and value is not None
+    }
 
 
 def _number(record: Mapping[str, Any], name: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +133,7 @@ class TrainingRow:
     member: int
     epochs: str
     best: str
+    figures: str
     time: str
     wait: str
 
@@ -150,11 +151,17 @@ def training_rows(histories: Sequence[History], lines: dict[str, Line]) -> list[
                 member=history.member,
                 epochs=_epochs(len(losses), history.planned),
                 best=f"{known.min():.4f} (epoch {best})" if len(known) else "–",
+                figures=_figures(history.figures[best - 1]) if best and history.figures else "–",
                 time=duration(history.seconds),
                 wait="–" if history.wait_share is None else percent(history.wait_share),
             )
         )
     return rows
+
+
+def _figures(of: Mapping[str, float]) -> str:
+    """Metrics in words: "accuracy 0.812, AUC 0.901"."""
+    return ", ".join(f"{metric_label(n).replace('_', ' ')} {x:.3f}" for n, x in of.items()) or "–"
 
 
 def _epochs(number: int, planned: int | None) -> str:

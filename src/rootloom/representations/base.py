@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOSSLESS = 23
 
 
-N = TypeVar("N", bound="tuple[Any, ...]")  # inputs: a NamedTuple of arrays, or of such
+N = TypeVar("N", bound="tuple[Any, ...]")  # inputs: a NamedTuple, see `_leaves`
 
 
 class MomentsLike(Protocol):
@@ -270,27 +270,59 @@ class Representation(ABC):
 
 
 def _leaves(inputs: Any) -> list[Any]:
-    """The arrays of inputs, which are an array or nested NamedTuples of arrays."""
-    return (
-        [leaf for one in inputs for leaf in _leaves(one)] if isinstance(inputs, tuple) else [inputs]
-    )
+    """The arrays of inputs: an array, or nested NamedTuples and mappings of arrays and None."""
+    if inputs is None:
+        return []
+    parts = _parts(inputs)
+    return [inputs] if parts is None else [leaf for one in parts for leaf in _leaves(one)]
+
+
+def _parts(inputs: Any) -> list[Any] | None:
+    """What a NamedTuple or a mapping is made of; None for an array."""
+    if isinstance(inputs, Mapping):
+        return list(inputs.values())
+    return list(inputs) if isinstance(inputs, tuple) else None
+
+
+def _like(whole: Any, parts: Iterable[Any]) -> Any:
+    """A NamedTuple or a mapping like `whole` of these parts."""
+    if isinstance(whole, Mapping):
+        return dict(zip(whole, parts, strict=True))
+    return type(whole)(*parts)
 
 
 def stack(inputs: Sequence[N]) -> N:
-    """Several devices' inputs as one, with a leading device axis: NamedTuples of arrays or of such.
+    """Several devices' inputs as one, with a leading device axis: see `_leaves`.
 
     Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with
     zeros to its largest.
     """
-    parts = zip(*inputs, strict=True)
-    return type(inputs[0])(*(stack(p) if isinstance(p[0], tuple) else _stack(p) for p in parts))
+    whole: N = _stacked(inputs)
+    return whole
+
+
+def _stacked(inputs: Sequence[Any]) -> Any:
+    if inputs[0] is None:
+        return None
+    parts = [_parts(one) for one in inputs]
+    if parts[0] is None:
+        return _stack(inputs)
+    return _like(inputs[0], map(_stacked, zip(*parts, strict=True)))
 
 
 def of_devices(inputs: N, devices: range) -> N:
     """What `merge` makes, (devices, …), of some of the devices."""
-    chosen = slice(devices.start, devices.stop)
-    cut = (of_devices(p, devices) if isinstance(p, tuple) else p[chosen] for p in inputs)
-    return type(inputs)(*cut)
+    chosen: N = _cut(inputs, slice(devices.start, devices.stop))
+    return chosen
+
+
+def _cut(inputs: Any, devices: slice) -> Any:
+    if inputs is None:
+        return None
+    parts = _parts(inputs)
+    if parts is None:
+        return inputs[devices]
+    return _like(inputs, (_cut(part, devices) for part in parts))
 
 
 def _stack(leaves: Sequence[np.ndarray]) -> np.ndarray:
@@ -389,6 +421,13 @@ def momenta(columns: Mapping[str, Column], objects: str, select: str | None) -> 
     if select is None:
         return all_of_them
     return subset(all_of_them, ragged(columns, f"{objects}.{select}").values != 0)
+
+
+def leading(column: Ragged, most: int) -> Ragged:
+    """The first `most` objects of each row."""
+    position = np.arange(len(column.values)) - np.repeat(column.offsets[:-1], column.counts())
+    offsets = np.concatenate([[0], np.cumsum(np.minimum(column.counts(), most))])
+    return Ragged(column.values[position < most], offsets.astype(np.int64))
 
 
 def subset(column: Ragged, kept: np.ndarray) -> Ragged:

@@ -11,6 +11,7 @@ import numpy as np
 from rootloom.representations.base import (
     MomentsLike,
     Representation,
+    leading,
     ragged,
     require,
     require_declared,
@@ -106,7 +107,7 @@ class FeatureVector(Representation):
             column = columns[name]
             require_finite(name, column)
             if isinstance(column, Ragged):
-                column = _leading(column, self.max_objects)
+                column = leading(column, self.max_objects)
                 encoded[_PREFIX + name] = Ragged(storable(column.values), column.offsets)
             else:
                 encoded[_PREFIX + name] = storable(column)
@@ -222,10 +223,3 @@ def _without_log(x: A) -> A:
     """Values (B,) of which sign(x) log(1 + |x|) was taken; NumPy or JAX."""
     xp = x.__array_namespace__()
     return xp.sign(x) * xp.expm1(xp.abs(x))
-
-
-def _leading(column: Ragged, most: int) -> Ragged:
-    """The first `most` objects of each row."""
-    position = np.arange(len(column.values)) - np.repeat(column.offsets[:-1], column.counts())
-    offsets = np.concatenate([[0], np.cumsum(np.minimum(column.counts(), most))])
-    return Ragged(column.values[position < most], offsets.astype(np.int64))

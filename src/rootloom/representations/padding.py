@@ -46,3 +46,27 @@ def pad_masked_into(
             there[n:] = 0
     out[len(rows) :, first:last] = 0
     mask[len(rows) :, first:last] = 0
+
+
+@njit(cache=True, nogil=True)
+def pad_objects_into(
+    values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, first: int, out: np.ndarray
+) -> None:
+    """Write columns `first`, `first` + 1, … of each row's first N objects to `out` (B, N, C).
+
+    values: (V, ≥ first + C) C-contiguous; offsets: (R + 1,); rows: (n,) row numbers, n ≤ B. Slots
+    without an object, and all of the rows from n on, become 0.
+    """
+    length, channels = out.shape[1], out.shape[2]
+    whole = channels == values.shape[1]
+    for i in range(len(rows)):
+        start = offsets[rows[i]]
+        n = min(offsets[rows[i] + 1] - start, length)
+        if whole:  # one contiguous copy
+            out[i, :n] = values[start : start + n]
+        else:
+            for j in range(n):
+                for c in range(channels):
+                    out[i, j, c] = values[start + j, first + c]
+        out[i, n:] = 0
+    out[len(rows) :] = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -24,6 +24,7 @@ from rootloom.rootio.checks import (
 )
 from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
+from rootloom.rootio.gathering import GatherRule, belongs, gather
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve
 from rootloom.rootio.rows import Layout, take
@@ -57,6 +58,7 @@ class RowReader:
     tree: name of the TTree or RNTuple. rows: "event", or the collection ("Jet") whose objects are
     rows. variables: name → expression, one number per row; a value of the event is repeated for
     its objects. objects: collection → name → expression, jagged, equal lengths in a collection.
+    gather: rules of the collections that are gathered, by name; see `rootio.gathering`.
     select: expression, true for the rows to keep. classes: rows that match none are dropped, unless
     they are requested.
     weight: expression of the event weight, 1 if None. training_weight: expression that replaces
@@ -75,6 +77,7 @@ class RowReader:
     variables: Mapping[str, str]
     objects: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rows: str = EVENT
+    gather: Mapping[str, GatherRule] = field(default_factory=dict)
     select: str | None = None
     classes: tuple[ClassRule, ...] = ()
     weight: str | None = None
@@ -113,6 +116,10 @@ class RowReader:
             self,
             variables=each(self.variables),
             objects={name: each(members) for name, members in self.objects.items()},
+            gather={
+                name: rule.rewritten(lambda _, text: choose(text, branches, text))
+                for name, rule in self.gather.items()
+            },
             targets=each(self.targets),
             splits=each(self.splits),
             select=one(self.select),
@@ -152,6 +159,7 @@ class RowReader:
     def functions(self) -> frozenset[str]:
         """Names of the functions that its expressions call."""
         parsed = [*self._columns.values(), *self._deciding.values()]
+        parsed += self._gathering(self._columns)
         return frozenset[str]().union(*(functions_named(one.text) for one in parsed))
 
     def branches(self, columns: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -159,7 +167,8 @@ class RowReader:
 
         Raises ConfigError for an unknown column or an expression outside the language.
         """
-        parsed = [*self._chosen(columns).values(), *self._deciding.values()]
+        chosen = self._chosen(columns)
+        parsed = [*chosen.values(), *self._deciding.values(), *self._gathering(chosen)]
         names = [name for expression in parsed for name in expression.names]
         return tuple(dict.fromkeys([*names, *self._counters]))
 
@@ -303,13 +312,20 @@ class RowReader:
     def _used(self) -> tuple[str, ...]:
         """Branches that any expression names."""
         more = [Expression(text) for text in self.mentions]
-        used = [*self._columns.values(), *self._deciding.values(), *more]
+        used = [*self._columns.values(), *self._deciding.values()]
+        used += [*self._gathering(self._columns), *more]
         return tuple(dict.fromkeys(name for expression in used for name in expression.names))
 
+    def _gathering(self, columns: Iterable[str]) -> list[Expression]:
+        """The expressions of the rules that gather these columns."""
+        return [
+            Expression(text, f"gather.{name}.{key}: '{text}'")
+            for name in _collections(columns) & self.gather.keys()
+            for key, text in self.gather[name].expressions().items()
+        ]
+
     def _is_of_collection(self, name: str) -> bool:
-        return name == self.rows or name.startswith(
-            tuple(self.rows + mark for mark in ("_", ".", INSIDE))
-        )
+        return belongs(name, self.rows)
 
     def _counter_in(self, types: Mapping[str, str]) -> str:
         """The branch that counts rows in a file with branches of these types.
@@ -380,8 +396,12 @@ class RowReader:
         keep = selected if unlabelled else selected & (label != NO_CLASS)
         kept = None if keep.all() else np.flatnonzero(keep)
         chosen = self._chosen(columns)
+        seen = {
+            name: self._gathered(name, layout, chunk)
+            for name in _collections(chosen) & self.gather.keys()
+        }
         found = {
-            name: take(self._column(name, expression, layout, chunk), kept)
+            name: take(self._column(name, expression, layout, chunk, seen), kept)
             for name, expression in chosen.items()
         }
         weight = self._weights("weight", layout, chunk)
@@ -426,10 +446,23 @@ class RowReader:
         events = Layout.of(chunk.start, chunk.stop, None)
         return float(self._weights("weight", events, chunk).sum(dtype=np.float64))
 
-    def _column(self, name: str, expression: Expression, layout: Layout, chunk: Chunk) -> Column:
+    def _gathered(self, name: str, layout: Layout, chunk: Chunk) -> Arrays:
+        """Branches as the expressions of a gathered collection see them."""
+        assert layout.counts is not None  # events gather nothing
+        assert isinstance(chunk.arrays, Arrays)
+        return gather(self.gather[name], name, chunk.arrays, layout.counts, self.rows)
+
+    def _column(
+        self,
+        name: str,
+        expression: Expression,
+        layout: Layout,
+        chunk: Chunk,
+        gathered: Mapping[str, Arrays],
+    ) -> Column:
         if name in self.variables or name.startswith(TARGET):
             return layout.scalar(expression, chunk.arrays)
-        return layout.ragged(expression, chunk.arrays)
+        return layout.ragged(expression, gathered.get(name.partition(".")[0], chunk.arrays))
 
     def _labels(
         self,
@@ -473,6 +506,11 @@ class RowReader:
             found.append(whole_numbers(values, events.entry, f"{url}: identity '{text}'"))
         names = np.stack(found, axis=1)
         return names if layout.counts is None else np.repeat(names, layout.counts, axis=0)
+
+
+def _collections(columns: Iterable[str]) -> set[str]:
+    """Those of columns such as "constituents.px"."""
+    return {name.partition(".")[0] for name in columns if "." in name}
 
 
 def _counting(block: RowBlock, before: RowBlock) -> RowBlock:

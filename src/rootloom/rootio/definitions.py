@@ -13,6 +13,8 @@ from rootloom.errors import ConfigError
 from rootloom.rootio.syntax import Signature, Syntax, inlined
 
 Reader = Mapping[str, Any]
+# Fields of a rule that gathers (`rootio.gathering`) that are expressions.
+_GATHERING = ("row", "object", "links", "references", "lists", "select", "sort")
 
 
 def written_out(reader: Reader, definitions: Mapping[str, str]) -> dict[str, Any]:
@@ -48,6 +50,10 @@ def _rewritten(reader: Reader, one: Callable[[str, str], str]) -> dict[str, Any]
         **reader,
         **{key: each(key, reader[key]) for key in ("variables", "targets")},
         "objects": {name: each(f"objects.{name}", of) for name, of in reader["objects"].items()},
+        "gather": {
+            name: gather_rewritten(rule, _inside(f"gather.{name}", one))
+            for name, rule in reader["gather"].items()
+        },
         **{key: at(key, reader[key]) for key in ("select", "weight", "training_weight")},
         "classes": [
             {**rule, "where": at(f"classes.{rule['name']}.where", rule["where"])}
@@ -56,6 +62,16 @@ def _rewritten(reader: Reader, one: Callable[[str, str], str]) -> dict[str, Any]
         "splits": each("splits", reader["splits"]),
         "identity": [at(f"identity.{n}", text) for n, text in enumerate(reader["identity"])],
     }
+
+
+def _inside(place: str, one: Callable[[str, str], str]) -> Callable[[str, str], str]:
+    """`one` for keys inside of a place."""
+    return lambda key, text: one(f"{place}.{key}", text)
+
+
+def gather_rewritten(rule: Reader, one: Callable[[str, str], str]) -> dict[str, Any]:
+    """The fields of a rule that gathers with `one(key, text)` in place of each expression."""
+    return {**rule, **{key: one(key, rule[key]) for key in _GATHERING if rule[key]}}
 
 
 def check_definitions(

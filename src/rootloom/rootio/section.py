@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rootloom.rootio.dataset import ClassRule, FriendRule, RowReader
+from rootloom.rootio.gathering import GatherRule
 
 
 def reader_of(section: Mapping[str, Any]) -> RowReader:
@@ -16,4 +17,6 @@ def reader_of(section: Mapping[str, Any]) -> RowReader:
         name: FriendRule(rule["tree"], None if rule["by"] is None else tuple(rule["by"]))
         for name, rule in section["friends"].items()
     }
-    return RowReader(**{**section, **tuples, "classes": classes, "friends": friends})
+    gather = {name: GatherRule(**rule) for name, rule in section["gather"].items()}
+    read = {"classes": classes, "friends": friends, "gather": gather}
+    return RowReader(**{**section, **tuples, **read})

@@ -79,7 +79,13 @@ def _branches(plan: Planning, dataset: str) -> Branches:
 
 def _readers_that_count(data: Data) -> dict[str, Fields]:
     """Readers that only count rows, by sample: without quantities but for `mentions`."""
-    nothing: Fields = {"variables": {}, "objects": {}, "targets": {}, "identity": []}
+    nothing: Fields = {
+        "variables": {},
+        "objects": {},
+        "gather": {},
+        "targets": {},
+        "identity": [],
+    }
     return {
         name: {**reader, **nothing, "mentions": mentions(reader, {**reader, **nothing})}
         for name, reader in data.readers().items()

@@ -101,6 +101,9 @@ def _definitions(request: Request, data: Data) -> Fields:
         "define": dataset.define,
         "variables": dataset.variables,
         "objects": dataset.objects,
+        "gather": {
+            name: rule.model_dump(exclude_defaults=True) for name, rule in dataset.gather.items()
+        },
         "targets": dataset.targets,
         "read": {name: _inputs(request, data, name) for name in data.representations},
         "own": {

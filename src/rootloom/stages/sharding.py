@@ -36,6 +36,8 @@ from rootloom.system import provenance
 from rootloom.system.filelist import File
 from rootloom.types import TARGET, Ragged, RowBlock
 
+# Keys of a reader whose parts decide single columns.
+_BY_COLUMN = ("variables", "objects", "gather")
 _LOOKED_AT = 20_000  # values of a block; sorting all hits of a large one would take longer than it
 
 
@@ -190,7 +192,7 @@ def write_shard(job: Job, representation: Representation, header: Header, output
             representation=representation,
             recipe=recipes(
                 representation,
-                {name: [t, _called(job, [t])] for name, t in reader.expressions(needed).items()},
+                _made_from(job, reader, needed),
                 _context(job, one, header),
             ),
             file_key=one.file,
@@ -226,12 +228,22 @@ def _size(url: str) -> int:
 def _context(job: Job, one: OneShard, header: Header) -> list[Any]:
     """What a shard depends on in addition to the expressions and fields of its columns."""
     section = {k: v for k, v in job["section"].items() if k not in ("representation", "step")}
-    reader = {k: v for k, v in one.reader.items() if k not in ("variables", "objects")}
+    reader = {k: v for k, v in one.reader.items() if k not in _BY_COLUMN}
     variables = one.reader["variables"]
     auxiliary = {name: variables[name] for name in one.auxiliary if name in variables}
-    deciding = expressions({**one.reader, "variables": auxiliary, "objects": {}})
+    deciding = expressions({**one.reader, "variables": auxiliary, "objects": {}, "gather": {}})
     code = [job["parts"][""], _called(job, [text for _, text in deciding])]
     return [{**section, "reader": reader}, auxiliary, code, job["upstream"], header.content()]
+
+
+def _made_from(job: Job, reader: RowReader, columns: Sequence[str]) -> dict[str, list[Any]]:
+    """What each column is made from: its expression, how its objects are gathered, functions."""
+    found: dict[str, list[Any]] = {}
+    for name, text in reader.expressions(columns).items():
+        rule = reader.gather.get(name.partition(".")[0])
+        texts = [text, *(rule.expressions().values() if rule else ())]
+        found[name] = [text, _called(job, texts), *(rule._asdict().values() if rule else ())]
+    return found
 
 
 def _called(job: Job, texts: Iterable[str]) -> dict[str, str]:

@@ -30,6 +30,8 @@ class Task(ABC):
     yields: output of a trained model: "predictions" for given rows, or new "examples".
     role: the kind of model that it needs, which has the same `role`: "embedding" is one vector per
     example.
+    models: kinds of the models that it can use, besides users' own classes; empty: all of its role.
+    labels: its fields that name labels of the representation, which the plan checks.
     evaluation: the kind of evaluation of this output.
     targets: those in `Batch.target`; none if that is the class.
     """
@@ -39,6 +41,8 @@ class Task(ABC):
     most: ClassVar[int | None] = None
     yields: ClassVar[str]
     role: ClassVar[str] = "embedding"
+    models: ClassVar[tuple[str, ...]] = ()
+    labels: ClassVar[tuple[str, ...]] = ()
     evaluation: ClassVar[str]
 
     model: Model

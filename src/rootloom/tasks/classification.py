@@ -54,7 +54,12 @@ class Classification(Supervised):
         self, params: Params, batch: Batch, key: Array, *, train: bool
     ) -> tuple[Float32[Array, " B"], dict[str, Float32[Array, "B ..."]]]:
         """Cross entropy in nats, (B,); its metrics are what `summary` reads."""
-        logits = self.apply(params, batch, key, train=train)
+        return self.of_logits(self.apply(params, batch, key, train=train), batch, train=train)
+
+    def of_logits(
+        self, logits: Float32[Array, "B K"], batch: Batch, *, train: bool
+    ) -> tuple[Float32[Array, " B"], dict[str, Float32[Array, "B ..."]]]:
+        """What `loss` makes of the logits of classes (B,)."""
         if len(self.classes) == 2:
             logit, signal = logits[:, 0], batch.target == self._signal
             loss = optax.sigmoid_binary_cross_entropy(logit, signal.astype(jnp.float32))

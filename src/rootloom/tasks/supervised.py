@@ -73,13 +73,18 @@ class Supervised(Predictor):
         self, params: Params, batch: Batch, key: Array, *, train: bool
     ) -> tuple[Array, Turn | None]:
         """What `apply` says, and how the inputs are turned, if they are."""
+        return self.found(params, batch, key, train=train)
+
+    def found(
+        self, params: Params, batch: Batch, key: Array, *, train: bool
+    ) -> tuple[Any, Turn | None]:
+        """All that the network says of a batch, and how the inputs are turned, if they are."""
         variables: dict[str, Any] = {"params": params}
         if train:
             variables[EXAMPLE] = {"seed": example_seeds(key, batch.id)}
         inputs, turn = self.turned(batch, key, train=train)
         scaled = self.representation.normalise(inputs, self.statistics)
-        found: Array = self._network.apply(variables, scaled, train=train)
-        return found, turn
+        return self._network.apply(variables, scaled, train=train), turn
 
     def turned(self, batch: Batch, key: Array, *, train: bool) -> tuple[Any, Turn | None]:
         """Inputs as the representation turns them, and how, if it does; see its `turned`.
@@ -101,5 +106,5 @@ class Supervised(Predictor):
         return replace(self, model=self.model.clone(dtype=precision))
 
     @property
-    def _network(self) -> Network:
+    def _network(self) -> nn.Module:
         return Network(self.model, self.outputs)

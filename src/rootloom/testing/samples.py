@@ -169,6 +169,39 @@ def trees(rows: int, seed: int = 0) -> Sample:
     return encoded(ClusteringTree(), found, rng.integers(0, 2, rows), seed)
 
 
+def particles(rows: int, seed: int = 0) -> Sample:
+    """Jets of 0 to 12 particles, with four quantities of a particle and two of a jet."""
+    from rootloom.representations.particle_set import ParticleSet
+
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 13, rows)
+    counts[:2] = 0, 1
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    pt, mass = rng.exponential((20.0, 0.2), (offsets[-1], 2)).T
+    eta, phi = rng.normal(0, 0.3, (2, offsets[-1]))
+    columns = {
+        "pt": pt,
+        "mass": mass,
+        "eta": eta,
+        "phi": phi,
+        "px": pt * np.cos(phi),
+        "py": pt * np.sin(phi),
+        "pz": pt * np.sinh(eta),
+        "e": np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2),
+    }
+    found: dict[str, Column] = {f"parts.{k}": Ragged(v, offsets) for k, v in columns.items()}
+    found |= {"pt": rng.uniform(200, 300, rows), "eta": rng.normal(size=rows)}
+    representation = ParticleSet(
+        objects=("parts.pt", "parts.mass", "parts.eta", "parts.phi"),
+        variables=("pt", "eta"),
+        points=("parts.eta", "parts.phi"),
+        momenta=("parts",),
+        max_objects=12,
+        log=("parts.pt",),
+    )
+    return encoded(representation, found, rng.integers(0, 2, rows), seed)
+
+
 @sample_of("features")
 def _features() -> Sample:
     return Sample(points(40), PlainFeatures())
@@ -182,3 +215,8 @@ def _image() -> Sample:
 @sample_of("tree")
 def _tree() -> Sample:
     return trees(40)
+
+
+@sample_of("particle_set")
+def _particle_set() -> Sample:
+    return particles(40)

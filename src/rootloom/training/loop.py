@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.models.normalisation import learnt
 from rootloom.tasks.base import Params, Task
 from rootloom.training import optimizer as optimizers
 from rootloom.training import parallel, resident, signals, tensors
@@ -272,7 +273,7 @@ def _result(run: Run) -> Result:
         best_epoch=place.best_epoch,
         epochs=place.epoch,
         steps=run.step,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(run.best)),
+        parameters=sum(leaf.size for leaf in learnt(run.best)),
         seconds=place.seconds,
         waiting=place.waited / max(place.seconds, 1e-9),
         stopped="no more gain" if early else "last epoch",

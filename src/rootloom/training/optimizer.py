@@ -11,11 +11,14 @@ import jax.numpy as jnp
 import optax
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.models.normalisation import is_running
 from rootloom.tasks.base import Params
+from rootloom.training import ranger
 from rootloom.training.options import TrainingOptions
 from rootloom.training.state import TrainState
 
 T = TypeVar("T")  # a tree of arrays
+_FOLLOWING = "running statistics"  # no name of a task's group
 
 
 def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
@@ -29,7 +32,19 @@ def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
     if plan.kind == "warmup_cosine":
         warmup = min(steps - 1, round(plan.warmup_epochs * steps_per_epoch))
         return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps, rate * plan.final)
+    if plan.kind == "flat_decay":
+        return _flat_decay(rate, options.epochs, steps_per_epoch)
     return optax.constant_schedule(rate)
+
+
+def _flat_decay(rate: float, epochs: int, steps_per_epoch: int) -> optax.Schedule:
+    """See `Schedule`; weaver-core/train.py, --lr-scheduler flat+decay."""
+    falling = max(1, int(0.3 * epochs))
+    factor = 0.01 ** (1.0 / falling)
+    starts = range(epochs - falling, epochs)
+    return optax.piecewise_constant_schedule(
+        rate, {epoch * steps_per_epoch: factor for epoch in starts}
+    )
 
 
 def build(
@@ -37,9 +52,14 @@ def build(
 ) -> optax.GradientTransformation:
     """The update rule; each parameter group of the task has its own state.
 
-    groups: the task's tree of group names. Raises ConfigError for a rate of an unknown group.
+    groups: the task's tree of group names. Running statistics of batch normalisation are a group of
+    their own: their gradient is the step, see `models.normalisation`. Raises ConfigError for a rate
+    of an unknown group.
     """
-    names, factors = sorted(set(jax.tree.leaves(groups))), options.group_rates
+    groups = jax.tree_util.tree_map_with_path(
+        lambda path, name: _FOLLOWING if is_running(path) else name, groups
+    )
+    names, factors = sorted(set(jax.tree.leaves(groups)) - {_FOLLOWING}), options.group_rates
     for name in factors:
         if name not in names:
             raise ConfigError(
@@ -55,7 +75,9 @@ def build(
         )
         for name in names
     }
-    rule = rules[names[0]] if len(names) == 1 else optax.multi_transform(rules, groups)
+    if _FOLLOWING in jax.tree.leaves(groups):
+        rules[_FOLLOWING] = optax.sgd(1.0)
+    rule = rules[names[0]] if len(rules) == 1 else optax.multi_transform(rules, groups)
     return optax.chain(rule, _averaging(options.average)) if options.average else rule
 
 
@@ -96,9 +118,9 @@ def _averaging(decay: float) -> optax.GradientTransformation:
 
 def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTransformation:
     rate, decay = schedule(options, steps_per_epoch), options.weight_decay
-    betas = options.beta1, options.beta2
+    betas = _beta1(options), options.beta2
     parts = []
-    if decay and options.optimizer != "adamw":
+    if decay and options.optimizer not in ("adamw", "ranger"):
         # The gradient of decay · w², added before the clipping and the moments.
         parts.append(optax.add_decayed_weights(2.0 * decay, mask=_weights))
     if options.clip_norm is not None:
@@ -107,9 +129,20 @@ def _rule(options: TrainingOptions, steps_per_epoch: int) -> optax.GradientTrans
         parts.append(optax.adamw(rate, *betas, weight_decay=decay, mask=_weights))
     elif options.optimizer == "sgd":
         parts.append(optax.sgd(rate, momentum=options.momentum or None))
+    elif options.optimizer == "ranger":
+        parts.append(ranger.rectified_adam(*betas))
+        parts.append(optax.add_decayed_weights(decay, mask=_weights))
+        parts += [optax.scale_by_learning_rate(rate), ranger.look_ahead()]
     else:
         parts.append({"adam": optax.adam, "nadam": optax.nadam}[options.optimizer](rate, *betas))
     return optax.chain(*parts)
+
+
+def _beta1(options: TrainingOptions) -> float:
+    """Decay rate of the first moment: as given, or the usual one of the optimiser."""
+    if options.beta1 is not None:
+        return options.beta1
+    return ranger.BETA1 if options.optimizer == "ranger" else 0.9
 
 
 def _weights(params: T) -> T:

@@ -14,12 +14,13 @@ class Schedule:
     """How the learning rate changes over the steps of a training.
 
     kind: constant; cosine, to `final` times the rate; exponential, times `decay` after every epoch;
-    warmup_cosine, linear from zero over `warmup_epochs`, then cosine. final: last learning rate of
-    a cosine, as a fraction of the first. decay: factor of `exponential` after every epoch.
-    warmup_epochs: length of the linear rise.
+    warmup_cosine, linear from zero over `warmup_epochs`, then cosine; flat_decay, weaver-core's:
+    constant, then in the last 30 % of the epochs times the same factor before each, to 1 % in the
+    last. final: last learning rate of a cosine, as a fraction of the first. decay: factor of
+    `exponential` after every epoch. warmup_epochs: length of the linear rise.
     """
 
-    kind: Literal["constant", "cosine", "exponential", "warmup_cosine"] = "constant"
+    kind: Literal["constant", "cosine", "exponential", "flat_decay", "warmup_cosine"] = "constant"
     decay: float = 0.9
     final: float = 0.0
     warmup_epochs: float = 1.0
@@ -46,9 +47,10 @@ class TrainingOptions:
     """How a network is trained.
 
     batch_size: examples per step over all devices. epochs: number of passes over the training
-    split. optimizer: update rule. learning_rate: initial or largest. schedule: of the learning
+    split. optimizer: update rule; ranger is weaver-core's: rectified Adam that looks ahead.
+    learning_rate: initial or largest. schedule: of the learning
     rate. early_stopping: when to stop before the last epoch. momentum: of
-    sgd. weight_decay: decoupled for adamw, an L2 penalty
+    sgd. weight_decay: decoupled for adamw and ranger, an L2 penalty
     weight_decay · w² for the others; biases are exempt. clip_norm: largest norm of the gradient.
     seed: of the initial parameters, the order of the rows and all random numbers; the
     number of a member is added to it. precision: of the network's arithmetic; parameters are
@@ -56,7 +58,8 @@ class TrainingOptions:
     bagging: train each member on its own rows drawn with replacement.
     folds: cross-validation: each member leaves out one of so many folds of the
     training split; 0: no cross-validation.
-    beta1, beta2: decay rates of the moments of Adam, AdamW and NAdam. average: decay per step of a
+    beta1, beta2: decay rates of the moments of Adam, AdamW, NAdam and Ranger; beta1 is 0.9 by
+    default, of Ranger 0.95. average: decay per step of a
     moving average of the parameters, which is validated and kept; 0, the default, uses the last
     parameters.
     group_rates: factors on the learning rate of the task's parameter
@@ -72,10 +75,10 @@ class TrainingOptions:
 
     batch_size: int = 128
     epochs: int = 20
-    optimizer: Literal["adam", "adamw", "nadam", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "nadam", "ranger", "sgd"] = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
-    beta1: float = 0.9
+    beta1: float | None = None
     beta2: float = 0.999
     average: float = 0.0
     group_rates: dict[str, float] = field(default_factory=dict)
@@ -106,7 +109,8 @@ class TrainingOptions:
         _refuse(self, positive, "above zero", lambda value: value > 0)
         counts = ("weight_decay", "momentum", "seed", "histograms_every", "checkpoint_every_steps")
         _refuse(self, (*counts, "resident_bytes"), "zero or more", lambda value: value >= 0)
-        _refuse(self, ("beta1", "beta2", "average"), "in [0, 1)", lambda value: 0 <= value < 1)
+        rates = ("beta2", "average") if self.beta1 is None else ("beta1", "beta2", "average")
+        _refuse(self, rates, "in [0, 1)", lambda value: 0 <= value < 1)
         for name, factor in self.group_rates.items():
             if not factor > 0:
                 raise ConfigError(
@@ -117,7 +121,7 @@ class TrainingOptions:
                 "training.momentum",
                 expected=f"0 with optimizer '{self.optimizer}', which takes none",
                 found=f"{self.momentum:g}",
-                fix="set beta1, which has this role for adam, adamw and nadam, or use sgd",
+                fix="set beta1, which has this role for the others, or use sgd",
             )
         if self.clip_norm is not None:
             _refuse(self, ("clip_norm",), "above zero, or null", lambda value: value > 0)

@@ -16,9 +16,8 @@ from jax.experimental import multihost_utils
 from numpy.typing import ArrayLike
 
 from rootloom.errors import ResourceError
-from rootloom.types import Tensor
+from rootloom.types import DEVICES, Tensor
 
-AXIS = "devices"
 T = TypeVar("T")  # a tree of arrays
 # Time without a heartbeat after which a process counts as dead. A broken connection is noticed at
 # once; this is for machines that stop answering, and longer than a short suspension.
@@ -128,12 +127,12 @@ def on_every_device(function: Callable[..., T], donate: tuple[int, ...] = ()) ->
     Inside, `total` sums over all devices of all processes. donate: arguments whose memory may be
     reused.
     """
-    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
+    return jax.pmap(function, axis_name=DEVICES, donate_argnums=donate)
 
 
 def total(tree: T) -> T:
     """Sum over all devices; inside a function given to `on_every_device`."""
-    return jax.lax.psum(tree, AXIS)
+    return jax.lax.psum(tree, DEVICES)
 
 
 def replicate(tree: T, devices: int) -> T:

@@ -11,6 +11,7 @@ import optax
 from jax import Array
 from jaxtyping import Float
 
+from rootloom.models.normalisation import learnt
 from rootloom.tasks.base import Params, Task
 from rootloom.training.parallel import total
 from rootloom.training.state import TrainState
@@ -40,7 +41,7 @@ def train_step(
     gradients, sums = gradient(task, scale, state, batch)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    sums["gradient_norm"] = optax.tree.norm(gradients) * sums["weight"]
+    sums["gradient_norm"] = optax.tree.norm(learnt(gradients)) * sums["weight"]
     return TrainState(params, opt_state, state.step + 1, state.key), sums
 
 

@@ -65,6 +65,26 @@ def nearest_delta_r(
     return ak.fill_none(ak.min(distances, axis=2), np.nan, axis=None)
 
 
+@function(
+    GROUP, "neighbours(Muon_eta, Muon_phi, Jet_eta, Jet_phi, within=2)", [[[1], [2]], [], [[]]],
+    counts=(2, 4),
+)  # fmt: skip
+def neighbours(
+    eta: Value,
+    phi: Value,
+    other_eta: Value | None = None,
+    other_phi: Value | None = None,
+    *,
+    within: float | None = None,
+) -> Value:
+    """For every object the indices, for `take`, of all objects of another collection, or those
+    closer than `within` in ΔR; `neighbours(v, w)` of four-vectors.
+    """
+    distances = _distances("neighbours", eta, phi, other_eta, other_phi)
+    near = distances < (np.inf if within is None else within)
+    return ak.local_index(near, axis=2)[near]
+
+
 def _direction(what: str, value: Value) -> tuple[Value, Value]:
     if not is_vector(value):
         raise refuse(what, "four-vectors, or eta, phi, eta, phi", value)

@@ -1,0 +1,349 @@
+"""Particle sets: collections of objects beside each other, with quantities of the row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rootloom.errors import DataError
+from rootloom.representations.base import (
+    MomentsLike,
+    Representation,
+    leading,
+    ragged,
+    require,
+    require_declared,
+    require_finite,
+)
+from rootloom.representations.padding import pad_objects_into
+from rootloom.types import A, Column, Objects, ParticleSets, Ragged, dense
+
+_WHO = "particle_set"
+_MOMENTUM = ("px", "py", "pz", "e")
+# Prefixes of shard columns, which keep them apart from the shard's own.
+_OBJECT, _ROW = "set.", "row."
+# Prefix of the moments of labels.
+LABELS = "labels."
+_MOST_LABEL = 2**24  # whole numbers up to here are exact in float32
+# Name of the row's quantities among the moments; no collection has one with a dot.
+_ROWS = "of.rows"
+
+
+@dataclass(frozen=True)
+class ParticleSet(Representation):
+    """Collections of objects (B, N, F) with a mask, and row quantities (B, S), standardised.
+
+    objects:     the quantities of objects that networks see, such as "constituents.pt"; those of a
+                 collection are its F columns, in this order. The order of objects is the file's.
+    variables:   quantities of the row.
+    points:      coordinates of objects, passed as they are, such as "constituents.deta".
+    momenta:     collections whose px, py, pz, e in GeV are passed as they are.
+    labels:      truth of objects for a task that learns it, whole numbers, negative where it is
+                 not known, such as "tracks.origin"; no network sees it.
+    max_objects: objects kept of each collection, and its number of slots N. lengths: pairs of a
+                 collection and another such number for it.
+    log:         quantities replaced by sign(x) log(1 + |x|), defined everywhere. tanh: quantities
+                 replaced by their hyperbolic tangent.
+    scaling:     triples of a quantity, its centre and its scale, which replace the mean and the
+                 inverse standard deviation of the training split: (x − centre) · scale;
+                 (name, 0, 1) leaves it as it is.
+    bounds:      triples of a quantity, its smallest and its largest value after scaling.
+    clip:        largest |x| after scaling of quantities without `bounds`; None does not clip.
+
+    Shards hold one float32 column a quantity, untransformed: another quantity is another column.
+    Non-finite values are refused.
+    """
+
+    kind: ClassVar[str] = "particle_set"
+    same_shape: ClassVar[bool] = True
+    # Fields that do not change a stored column: shards gain columns without touching others.
+    not_encoded: ClassVar[tuple[str, ...] | None] = (
+        "objects",
+        "variables",
+        "points",
+        "momenta",
+        "labels",
+        "log",
+        "tanh",
+        "scaling",
+        "bounds",
+        "clip",
+    )
+
+    objects: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    momenta: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    max_objects: int = 128
+    lengths: tuple[tuple[str, int], ...] = ()
+    log: tuple[str, ...] = ()
+    tanh: tuple[str, ...] = ()
+    scaling: tuple[tuple[str, float, float], ...] = ()
+    bounds: tuple[tuple[str, float, float], ...] = ()
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        named = (*self.objects, *self.variables)
+        for field in ("objects", "points", "labels"):
+            dotted = all(name.count(".") == 1 for name in getattr(self, field))
+            require(_WHO, field, dotted, "'object.column'", getattr(self, field))
+        unique = len(set(named)) == len(named)
+        require(_WHO, "objects, variables", unique, "each name once", named)
+        known = [_collection(name) for name in (*self.objects, *self.labels)]
+        others = (
+            *map(_collection, self.points),
+            *self.momenta,
+            *(name for name, _ in self.lengths),
+        )
+        strange = [name for name in others if name not in known]
+        expected = "collections that `objects` names: " + ", ".join(dict.fromkeys(known))
+        require(_WHO, "points, momenta, lengths", not strange, expected, strange)
+        seen = sorted({*self.labels} & {*self.objects, *self.points})
+        require(_WHO, "labels", not seen, "truth that is no input", seen)
+        for field in ("log", "tanh", "scaling", "bounds"):
+            of = [one if isinstance(one, str) else one[0] for one in getattr(self, field)]
+            fits = set(of) <= set(named) and len(set(of)) == len(of)
+            require(_WHO, field, fits, "names among objects and variables, each once", of)
+        both = sorted({*self.log} & {*self.tanh})
+        require(_WHO, "log, tanh", not both, "one of the two for a quantity", both)
+        for count in (self.max_objects, *(count for _, count in self.lengths)):
+            require(_WHO, "max_objects, lengths", count > 0, "positive numbers", count)
+        require(_WHO, "clip", self.clip is None or self.clip > 0, "a positive number", self.clip)
+        ordered = all(low < high for _, low, high in self.bounds)
+        require(_WHO, "bounds", ordered, "the smaller number first", self.bounds)
+
+    def needs(
+        self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
+    ) -> tuple[str, ...]:
+        """All quantities, points, components of momenta and labels, each once."""
+        require(_WHO, "objects", len(self.objects) > 0, "at least one name", self.objects)
+        alone = {*map(_collection, self.labels)} - {*map(_collection, self.objects)}
+        require(_WHO, "labels", not alone, "collections that `objects` names", sorted(alone))
+        columns = (name for one in self._collections() for name in one.columns)
+        wanted = dict.fromkeys((*columns, *self.variables))
+        return require_declared(_WHO, wanted, variables, objects)
+
+    def only(self, names: Sequence[str]) -> ParticleSet:
+        """A representation with the same encoding of some of the columns."""
+        collections = {_collection(name) for name in names if "." in name}
+        return ParticleSet(
+            objects=tuple(name for name in names if "." in name and name not in self.labels),
+            variables=tuple(name for name in names if "." not in name),
+            labels=tuple(name for name in names if name in self.labels),
+            max_objects=self.max_objects,
+            lengths=tuple(pair for pair in self.lengths if pair[0] in collections),
+        )
+
+    def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """One float32 column a quantity: Ragged, cut to the first N objects, or (R,)."""
+        encoded: dict[str, Column] = {}
+        for one in self._collections():
+            for name in dict.fromkeys(one.columns):
+                column = ragged(columns, name)
+                require_finite(name, column)
+                if name in one.labels:
+                    _require_labels(name, column)
+                column = leading(column, one.length)
+                encoded[_OBJECT + name] = Ragged(column.values.astype(np.float32), column.offsets)
+        for name in self.variables:
+            require_finite(name, columns[name])
+            encoded[_ROW + name] = dense(columns, name).astype(np.float32)
+        return encoded
+
+    def together(self, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """The columns of each collection: quantities, points, momenta, labels, in this order."""
+        return {
+            _OBJECT + one.name: tuple(_OBJECT + name for name in one.columns)
+            for one in self._collections()
+        }
+
+    def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> ParticleSets:
+        """Collections with max_objects slots a row; nothing is scaled yet."""
+        collections = {
+            one.name: _padded(one, _side_by_side(one, columns), rows, size)
+            for one in self._collections()
+        }
+        scalars = np.zeros((size, len(self.variables)), np.float32)
+        for k, name in enumerate(self.variables):
+            scalars[: len(rows), k] = dense(columns, _ROW + name)[rows]
+        return ParticleSets(collections, scalars, np.arange(size) < len(rows))
+
+    def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+        """(V, F) of the objects of each collection, and (R, S) of the rows, transformed.
+
+        "labels.<name>" has (R, 2) of each label: the objects that have it, and their ordered pairs
+        that have the same.
+        """
+        counts = {
+            LABELS + name: _counts_of_labels(ragged(columns, _OBJECT + name))
+            for name in self.labels
+        }
+        found = {
+            one.name: _side_by_side(one, columns).values[:, : len(one.features)]
+            for one in self._collections()
+        }
+        names = {one.name: one.features for one in self._collections()}
+        if self.variables:
+            found[_ROWS] = np.stack([dense(columns, _ROW + n) for n in self.variables], axis=1)
+            names[_ROWS] = self.variables
+        of_inputs = {k: self._transformed(x.astype(np.float64), names[k]) for k, x in found.items()}
+        return of_inputs | counts
+
+    def normalise(
+        self, inputs: ParticleSets, statistics: Mapping[str, MomentsLike]
+    ) -> ParticleSets:
+        """Quantities transformed, scaled and bounded; empty slots and absent rows are exactly 0.
+
+        Labels are taken away: no network sees them.
+        """
+        collections = {}
+        for one in self._collections():
+            objects = inputs.collections[one.name]
+            x = self._scaled(objects.x, one.features, statistics[one.name])
+            collections[one.name] = objects._replace(x=_only(x, objects.mask), labels=None)
+        if not self.variables:
+            return inputs._replace(collections=collections)
+        scalars = self._scaled(inputs.scalars, self.variables, statistics[_ROWS])
+        return inputs._replace(collections=collections, scalars=_only(scalars, inputs.present))
+
+    def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Every quantity, untransformed, and how many objects there are."""
+        found: dict[str, Column] = {name: columns[_OBJECT + name] for name in self.objects}
+        found |= {name: columns[_ROW + name] for name in self.variables}
+        for one in self._collections():
+            found[f"number of {one.name}"] = ragged(columns, _OBJECT + one.features[0]).counts()
+        return found
+
+    def _collections(self) -> Iterator[_Collection]:
+        lengths = dict(self.lengths)
+        for name in dict.fromkeys(map(_collection, (*self.objects, *self.labels))):
+            yield _Collection(
+                name,
+                tuple(column for column in self.objects if _collection(column) == name),
+                tuple(column for column in self.points if _collection(column) == name),
+                tuple(f"{name}.{part}" for part in _MOMENTUM) if name in self.momenta else (),
+                tuple(column for column in self.labels if _collection(column) == name),
+                lengths.get(name, self.max_objects),
+            )
+
+    def _transformed(self, x: A, names: Sequence[str]) -> A:
+        """Quantities (…, F) of these names after log and tanh; NumPy or JAX."""
+        xp = x.__array_namespace__()
+        log, tanh = (_flags(names, of, x.ndim) for of in (self.log, self.tanh))
+        if log.any():
+            x = xp.where(log, xp.sign(x) * xp.log1p(xp.abs(x)), x)
+        return xp.where(tanh, xp.tanh(x), x) if tanh.any() else x
+
+    def _scaled(self, x: A, names: Sequence[str], moments: MomentsLike) -> A:
+        """Quantities (…, F) of these names as networks see them."""
+        by_hand = {name: (centre, scale) for name, centre, scale in self.scaling}
+        mean, std = (np.asarray(of, np.float64) for of in (moments.mean, moments.std))
+        pairs = zip(mean, 1.0 / np.where(std > 0, std, 1.0), strict=True)
+        numbers = [by_hand.get(name, pair) for name, pair in zip(names, pairs, strict=True)]
+        centre, scale = (_along(x, column) for column in zip(*numbers, strict=True))
+        return self._bounded((self._transformed(x, names) - centre) * scale, names)
+
+    def _bounded(self, x: A, names: Sequence[str]) -> A:
+        most = np.inf if self.clip is None else self.clip
+        given = {name: (low, high) for name, low, high in self.bounds}
+        edges = np.array([given.get(name, (-most, most)) for name in names])
+        if np.isinf(edges).all():
+            return x
+        return x.clip(_along(x, edges[:, 0]), _along(x, edges[:, 1]))
+
+
+class _Collection(NamedTuple):
+    """Names of a collection's columns, "collection.column", and its number of slots."""
+
+    name: str
+    features: tuple[str, ...]
+    points: tuple[str, ...]
+    momenta: tuple[str, ...]
+    labels: tuple[str, ...]
+    length: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them, in their order in memory; a quantity may also be a point."""
+        return (*self.features, *self.points, *self.momenta, *self.labels)
+
+
+def _collection(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _side_by_side(one: _Collection, columns: Mapping[str, Column]) -> Ragged:
+    """All columns of a collection, values (V, C): as loaded, or made from single columns."""
+    if _OBJECT + one.name in columns:
+        whole = ragged(columns, _OBJECT + one.name)
+        return Ragged(whole.values.reshape(len(whole.values), -1), whole.offsets)
+    parts = [ragged(columns, _OBJECT + name) for name in one.columns]
+    return Ragged(np.stack([part.values for part in parts], axis=1), parts[0].offsets)
+
+
+def _padded(one: _Collection, whole: Ragged, rows: np.ndarray, size: int) -> Objects:
+    places = np.cumsum([len(one.features), len(one.points), len(one.momenta)]).tolist()
+
+    def padded(first: int, names: Sequence[str], dtype: type = np.float32) -> np.ndarray | None:
+        if not names:
+            return None
+        out: np.ndarray = np.empty((size, one.length, len(names)), dtype)
+        pad_objects_into(whole.values, whole.offsets, rows, first, out)
+        return out
+
+    counts = np.zeros(size, np.int64)
+    counts[: len(rows)] = whole.counts()[rows]
+    x = padded(0, one.features)
+    assert x is not None  # a collection is known by its features
+    return Objects(
+        x=x,
+        mask=np.arange(one.length)[None] < counts[:, None],
+        points=padded(places[0], one.points),
+        momenta=padded(places[1], one.momenta),
+        labels=padded(places[2], one.labels, np.int32),
+    )
+
+
+def _require_labels(name: str, column: Ragged) -> None:
+    """Refuse what float32 or int32 would change."""
+    whole = (column.values == np.round(column.values)) & (np.abs(column.values) <= _MOST_LABEL)
+    if not whole.all():
+        raise DataError(
+            f"label '{name}'",
+            expected=f"whole numbers up to {_MOST_LABEL}",
+            found=f"{column.values[~whole][0]}",
+        )
+
+
+def _counts_of_labels(column: Ragged) -> np.ndarray:
+    """Of each row, objects with a label and ordered pairs of two with the same, (R, 2) float64."""
+    rows = np.repeat(np.arange(len(column)), column.counts())
+    known = column.values >= 0
+    same, times = np.unique(
+        np.stack([rows[known], column.values[known].astype(np.int64)]), axis=1, return_counts=True
+    )
+    found = np.zeros((len(column), 2))
+    np.add.at(found[:, 0], same[0], times)
+    np.add.at(found[:, 1], same[0], times * (times - 1))
+    return found
+
+
+def _flags(names: Sequence[str], chosen: Sequence[str], ndim: int) -> np.ndarray:
+    """Which of the names are chosen, (1, …, F)."""
+    return np.array([name in chosen for name in names]).reshape((1,) * (ndim - 1) + (-1,))
+
+
+def _along(x: A, values: ArrayLike) -> np.ndarray:
+    """Numbers of the last axis of x, in its type, (1, …, F)."""
+    return np.asarray(values).astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def _only(x: A, mask: A) -> A:
+    """x (…, F) where mask (…) is true, else 0."""
+    xp = x.__array_namespace__()
+    return xp.where(mask[..., None], x, xp.zeros_like(x))

@@ -1,0 +1,186 @@
+"""Learning of tracks beside jets: its losses, and that no network sees the truth."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import yaml
+
+from rootloom.errors import ConfigError, DataError
+from rootloom.models.deep_sets import DeepSets
+from rootloom.models.gn2 import GN2
+from rootloom.representations.particle_set import ParticleSet
+from rootloom.stages import make_plan
+from rootloom.tasks.tracks import TrackClassification
+from rootloom.testing import Memory, encoded
+from rootloom.training.state import initial_params
+from rootloom.types import Batch, Ragged
+
+pytestmark = pytest.mark.usefixtures("strict")
+ROOT = Path(__file__).parents[2]
+ROWS = 48
+SETS = ParticleSet(
+    objects=("tracks.d0", "tracks.pt"),
+    labels=("tracks.origin", "tracks.vertex"),
+    max_objects=6,
+)
+MODEL = GN2(width=8, layers=1, heads=2, out=6, register_scale=0.5, dense=(7,))
+
+
+def table() -> dict[str, Any]:
+    """Jets of 0 to 7 tracks, whose first quantity tells origin and vertex."""
+    rng = np.random.default_rng(3)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 8, ROWS))])
+    origin = rng.integers(-1, 8, offsets[-1])
+    vertex = np.where(origin > 2, origin % 2, -1)
+    columns = {"d0": origin + vertex, "pt": rng.exponential(size=offsets[-1])}
+    columns |= {"origin": origin, "vertex": vertex}
+    return {f"tracks.{n}": Ragged(x.astype(np.float64), offsets) for n, x in columns.items()}
+
+
+@cache
+def started() -> tuple[TrackClassification, Batch, Any]:
+    """A task, a batch of one device, and initial parameters."""
+    label = np.random.default_rng(5).integers(0, 3, ROWS)
+    sample = encoded(SETS, table(), label)
+    task = TrackClassification(MODEL, SETS, sample.moments, classes=("light", "c", "b"))
+    batch = Memory(sample.columns, SETS, ROWS).batch(np.arange(ROWS))
+    params = initial_params(task, batch, seed=1)
+    return task, jax.tree.map(lambda x: x[0], batch), params
+
+
+def logits_of(task: TrackClassification, params: Any, batch: Batch) -> Any:
+    found = jax.jit(lambda p, b: task.found(p, b, jax.random.key(0), train=False)[0])
+    return jax.device_get(found(params, batch))
+
+
+def cross_entropy(logits: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    logits = logits.astype(np.float64)
+    chosen = np.take_along_axis(logits, truth[..., None], axis=-1)[..., 0]
+    return np.log(np.exp(logits).sum(axis=-1)) - chosen
+
+
+def salts(logits: Any, target: np.ndarray) -> tuple[float, float, float]:
+    """The three losses of one batch, track by track and pair by pair."""
+    origins, pairs, shared, columns = [], [], 0, table()
+    for jet in range(ROWS):
+        here = slice(*columns["tracks.origin"].offsets[[jet, jet + 1]])
+        origin, vertex = (
+            columns[f"tracks.{n}"].values[here][:6].astype(int) for n in ("origin", "vertex")
+        )
+        for i in range(len(origin)):
+            if origin[i] >= 0:
+                origins.append(cross_entropy(logits.origin[jet, i], origin[i]))
+            for j in range(len(origin)):
+                if i == j:
+                    continue
+                same = vertex[i] == vertex[j] >= 0
+                flags = [{1: -1, 3: 1, 4: 1, 5: 1}.get(origin[k], 0) for k in (i, j)]
+                sign = 1 if same else -1
+                loss = np.log1p(np.exp(-sign * float(logits.vertex[jet, i, j])))
+                pairs.append((1 + (flags[0] & flags[1])) * loss)
+                shared += same
+    jets = cross_entropy(np.asarray(logits.jet), target).mean()
+    return float(jets), 0.5 * float(np.mean(origins)), 1.5 * sum(pairs) / shared
+
+
+def test_the_mean_of_losses_is_that_of_salt_and_a_step_lowers_each() -> None:
+    task, batch, start = started()
+
+    @jax.jit
+    def losses(params: Any) -> Any:
+        def mean(p: Any) -> Any:
+            loss, metrics = task.loss(p, batch, jax.random.key(2), train=False)
+            return loss.mean(), {name: value.mean(axis=0) for name, value in metrics.items()}
+
+        (loss, means), gradient = jax.value_and_grad(mean, has_aux=True)(params)
+        moved = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient)
+        return loss, means, gradient, moved
+
+    loss, means, gradient, params = losses(start)
+    expected = salts(logits_of(task, start, batch), batch.target)
+    found = [float(means[f"loss_{name}"]) for name in ("jet", "origin", "vertex")]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert float(loss) == pytest.approx(sum(expected), rel=1e-5)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient))
+    for _ in range(60):
+        _, after, _, params = losses(params)
+    assert all(
+        float(after[f"loss_{n}"]) < 0.95 * f
+        for n, f in zip(("jet", "origin", "vertex"), found, strict=True)
+    )
+    figures = task.summary(jax.device_get(after))
+    assert figures["origin_accuracy"] > 0.3
+    assert figures["vertex_efficiency"] > 0.3
+    assert figures["vertex_purity"] > 0.3
+    nothing = task.summary({name: np.zeros_like(value) for name, value in after.items()})
+    assert np.isnan(nothing["vertex_purity"])
+
+
+def test_no_prediction_depends_on_the_truth() -> None:
+    task, batch, params = started()
+    tracks = batch.inputs.collections["tracks"]
+    other = batch.inputs._replace(collections={"tracks": tracks._replace(labels=1 - tracks.labels)})
+    logits = (logits_of(task, params, batch._replace(inputs=x)) for x in (batch.inputs, other))
+    jax.tree.map(np.testing.assert_array_equal, *logits)
+
+
+def test_labels_are_counted_and_stay_whole_numbers_of_the_leading_objects() -> None:
+    shard = SETS.encode(table())
+    inputs = SETS.collate(shard, np.arange(3), 4)
+    tracks, origin = inputs.collections["tracks"], table()["tracks.origin"]
+    assert tracks.labels.dtype == np.int32
+    for row in range(3):
+        expected = origin.values[origin.offsets[row] : origin.offsets[row + 1]][:6]
+        assert tracks.labels[row, : len(expected), 0].tolist() == expected.tolist()
+    seen = SETS.normalise(inputs, started()[0].statistics)
+    assert seen.collections["tracks"].labels is None, "a network would see the truth"
+    broken = table()
+    broken["tracks.vertex"].values[0] = 0.5
+    with pytest.raises(DataError, match=r"tracks\.vertex.*\n.*whole numbers"):
+        SETS.encode(broken)
+    with pytest.raises(DataError, match="whole numbers"):  # a column that is added later
+        SETS.only(("tracks.vertex",)).encode(broken)
+    with pytest.raises(ConfigError, match="collections that `objects` names"):
+        ParticleSet(("vertices.mass",), labels=SETS.labels).needs((), {})
+
+
+def test_the_plan_refuses_other_models_and_labels_that_are_not_there(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    inputs: dict[str, Any] = {"kind": "particle_set", "objects": ["tracks.d0"]}
+    labels = ["tracks.origin", "tracks.vertex"]
+    experiment = yaml.safe_load((tmp_path / "config/experiments/nano-btag.yaml").read_text())
+    task = {"kind": "track_classification", "vertex": "tracks.vertx"}
+
+    def planned(model: str, task: Any, **more: Any) -> Any:
+        method = {"model": model, "representation": "tracks", "task": task}
+        for name, content in (
+            ("representations/tracks", {**inputs, **more}),
+            ("experiments/mine", {**experiment, "methods": {"net": method}}),
+        ):
+            (tmp_path / f"config/{name}.yaml").write_text(yaml.safe_dump(content))
+        return make_plan({"experiment": "mine"}, tmp_path).request.all_methods
+
+    with pytest.raises(ConfigError, match=r"of kind gn2(.|\n)*'pfn', of kind deep_sets"):
+        planned("pfn", task, labels=labels)
+    with pytest.raises(ConfigError, match=r"did you mean 'tracks.vertex'"):
+        planned("gn2", task, labels=labels)
+    with pytest.raises(ConfigError, match=r"origin of the task"):
+        planned("gn2", {"kind": "track_classification"})
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    task = started()[0]
+    with pytest.raises(ConfigError, match="gn2"):
+        replace(task, model=DeepSets())
+    with pytest.raises(ConfigError, match=r"'vertex'(.|\n)*did you mean 'tracks.vertex'"):
+        replace(task, vertex="tracks.vertx")
+    with pytest.raises(ConfigError, match="truth that is no input"):
+        replace(SETS, labels=("tracks.d0",))
