@@ -320,7 +320,7 @@ class RowReader:
         """The expressions of the rules that gather these columns."""
         return [
             Expression(text, f"gather.{name}.{key}: '{text}'")
-            for name in _collections(columns) & self.gather.keys()
+            for name in sorted(_collections(columns) & self.gather.keys())
             for key, text in self.gather[name].expressions().items()
         ]
 
