@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from dataclasses import replace
@@ -26,19 +25,7 @@ from rootloom.stages.sharding import _made_from
 from rootloom.types import Ragged
 
 DATA = Path(__file__).parents[1] / "data"
-# Genuine files that are too large for this repository; tests/data/README.md says where they are.
-LARGE = Path(os.environ.get("ROOTLOOM_LARGE_FILES", DATA))
-
-
-def large(name: str) -> Any:
-    there = (LARGE / name).exists()
-    return pytest.param(
-        LARGE / name, id=name, marks=pytest.mark.skipif(not there, reason="a large file")
-    )
-
-
-PFNANO = [pytest.param(DATA / "pfnano_rntuple.root", id="rntuple"), large("pfnano.root")]
-DELPHES = [large("delphes_example.root")]
+PFNANO = [DATA / "pfnano_rntuple.root", DATA / "pfnano.root"]
 
 
 def reader(tree: str, rows: str, objects: Any, gather: dict[str, Any], **more: Any) -> RowReader:
@@ -73,7 +60,7 @@ def require_equal(found: list[list[float]], expected: list[list[float]]) -> None
     )
 
 
-@pytest.mark.parametrize("path", PFNANO)
+@pytest.mark.parametrize("path", PFNANO, ids=["rntuple", "ttree"])
 def test_candidates_and_vertices_of_jets_by_index(path: Path) -> None:
     of = reader(
         "Events",
@@ -212,8 +199,8 @@ def test_tracks_of_electrons_and_jets_by_element_links() -> None:
         require_equal(found["tracks.relative"], relative)
 
 
-@pytest.mark.parametrize("path", DELPHES)
-def test_constituents_of_jets_by_references(path: Path) -> None:
+def test_constituents_of_jets_by_references() -> None:
+    path = DATA / "delphes_example.root"
     of = "ParticleFlowCandidate"
     objects = {"constituents": {"pt": f"{of}.PT", "deta": f"{of}.Eta - JetPUPPI.Eta"}}
     rule = {"of": of, "references": "JetPUPPI.Constituents"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 LOSSLESS = 23
 
 
-N = TypeVar("N", bound="tuple[Any, ...]")  # inputs: a NamedTuple, see `_leaves`
+# Inputs, or a part of them: an array, None, or a NamedTuple or mapping of such.
+Nested: TypeAlias = Any
+N = TypeVar("N", bound="tuple[Any, ...]")  # inputs: a NamedTuple, see `Nested`
 
 
 class MomentsLike(Protocol):
@@ -269,22 +271,22 @@ class Representation(ABC):
         return None
 
 
-def _leaves(inputs: Any) -> list[Any]:
-    """The arrays of inputs: an array, or nested NamedTuples and mappings of arrays and None."""
+def _leaves(inputs: Nested) -> list[np.ndarray]:
+    """The arrays of inputs."""
     if inputs is None:
         return []
     parts = _parts(inputs)
     return [inputs] if parts is None else [leaf for one in parts for leaf in _leaves(one)]
 
 
-def _parts(inputs: Any) -> list[Any] | None:
+def _parts(inputs: Nested) -> list[Nested] | None:
     """What a NamedTuple or a mapping is made of; None for an array."""
     if isinstance(inputs, Mapping):
         return list(inputs.values())
     return list(inputs) if isinstance(inputs, tuple) else None
 
 
-def _like(whole: Any, parts: Iterable[Any]) -> Any:
+def _like(whole: Nested, parts: Iterable[Nested]) -> Nested:
     """A NamedTuple or a mapping like `whole` of these parts."""
     if isinstance(whole, Mapping):
         return dict(zip(whole, parts, strict=True))
@@ -292,7 +294,7 @@ def _like(whole: Any, parts: Iterable[Any]) -> Any:
 
 
 def stack(inputs: Sequence[N]) -> N:
-    """Several devices' inputs as one, with a leading device axis: see `_leaves`.
+    """Several devices' inputs as one, with a leading device axis: see `Nested`.
 
     Shapes may differ between devices, as those of bucketed trees do: each leaf is padded with
     zeros to its largest.
@@ -301,7 +303,7 @@ def stack(inputs: Sequence[N]) -> N:
     return whole
 
 
-def _stacked(inputs: Sequence[Any]) -> Any:
+def _stacked(inputs: Sequence[Nested]) -> Nested:
     if inputs[0] is None:
         return None
     parts = [_parts(one) for one in inputs]
@@ -316,7 +318,7 @@ def of_devices(inputs: N, devices: range) -> N:
     return chosen
 
 
-def _cut(inputs: Any, devices: slice) -> Any:
+def _cut(inputs: Nested, devices: slice) -> Nested:
     if inputs is None:
         return None
     parts = _parts(inputs)
