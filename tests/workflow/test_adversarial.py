@@ -20,7 +20,7 @@ GAN = {
     "dataset": "calo",
     "task": {"kind": "adversarial"},
     "training": {
-        "batch_size": 32, "epochs": 5, "learning_rate": 2.0e-3, "beta1": 0.5,
+        "batch_size": 32, "epochs": 3, "learning_rate": 2.0e-3, "beta1": 0.5,
         "group_rates": {"discriminator": 0.1}, "tensorboard": False, "checkpoint_every_steps": 3,
         "early_stopping": {"patience": None},
     },
@@ -44,7 +44,7 @@ def test_an_adversarial_training(fresh: Project) -> None:
     kill_and_run_again(fresh, MODEL, "results/gan/training/calogan/0")
     (history,) = fresh.path.glob("results/gan/**/history.jsonl")
     *epochs, whole, _ = map(json.loads, history.read_text().splitlines())
-    assert whole["epochs"] == len(epochs) == 5
+    assert whole["epochs"] == len(epochs) == 3
     # The generator learns at least how much energy to make.
     assert epochs[-1]["energy_off"] < 0.9 * epochs[0]["energy_off"]
     generates(fresh)

@@ -87,7 +87,7 @@ def test_particle_identification(tmp_path: Path) -> None:
 
 
 def test_generators(tmp_path: Path) -> None:
-    results = run(tmp_path, "calogan", ["flow"], 500, batch_size=32, epochs=10)
+    results = run(tmp_path, "calogan", ["flow"], 500, batch_size=32, epochs=4)
     (made,) = (results / "generated").glob("*/flow/0.root")
     with uproot.open(made) as file:
         energies = file["showers"]["energy"].array()
