@@ -20,6 +20,7 @@ from rootloom.rootio.dataset import ClassRule, RowReader
 from rootloom.rootio.definitions import check, check_definitions, written_out
 from rootloom.rootio.expressions import Expression, choose
 from rootloom.rootio.functions.registry import signatures
+from rootloom.rootio.gathering import GatherRule
 from rootloom.rootio.syntax import inlined
 from rootloom.types import Ragged
 
@@ -300,6 +301,7 @@ def test_a_reader_is_written_out_everywhere() -> None:
         "variables": {"v": "twice"}, "targets": {"t": "boost"}, "splits": {"test": "heavy"},
         "objects": {"o": {"x": "boost"}}, "identity": ["boost"],
         "classes": [{"name": "c", "where": "heavy", "by_file": False}], "rows": "event",
+        "gather": {"o": {**GatherRule("p", row="twice", select="heavy", most=3)._asdict()}},
     }  # fmt: skip
     found = written_out(reader, DEFINE)
     assert not {"heavy", "boost", "twice"} & set(str(found).replace("(", " ").split())
