@@ -147,6 +147,8 @@ class Soak:
             while not attempt.wait(self._delay(attempt)):
                 if self._strikes():
                     self._strike(attempt, project, undo, struck)
+                else:  # a head may wait for what is away, such as the controller, as long as it is
+                    _undo(undo)
                 if time.monotonic() - attempt.changed > STALL:
                     break
             if attempt.runs:
@@ -154,8 +156,7 @@ class Soak:
                 struck.append("hung")
                 attempt.kill_head()
         finally:
-            while undo:
-                undo.pop()()
+            _undo(undo)
             if attempt.runs:  # only when the soak itself is stopped
                 attempt.kill_head()
         attempt.close()
@@ -200,6 +201,12 @@ class Soak:
             toy.make_project(template, jets=self.jets, files=1, experiment=EXPERIMENT)
         shutil.copytree(template, path, symlinks=True, dirs_exist_ok=True)
         return path
+
+
+def _undo(faults: list[Undo]) -> None:
+    """End the faults that last, the latest first."""
+    while faults:
+        faults.pop()()
 
 
 def _differences(found: Mapping[str, str], expected: Mapping[str, str]) -> set[str]:

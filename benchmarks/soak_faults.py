@@ -1,6 +1,7 @@
 """What goes wrong on purpose. Each fault strikes a run and says what it did, or that it could not.
 
-A fault that lasts gives back how it is undone; that happens before the next run is started.
+A fault that lasts gives back how it is undone; that happens before the next run is started, or as
+soon as no more faults are to strike.
 """
 
 from __future__ import annotations
