@@ -63,7 +63,7 @@ def _simulated(data: Data, nominal: Data) -> str:
 def _listed(data: Data, nominal: Data, files: Mapping[str, Files], root: Path) -> str:
     """A file that both have, with other splits; "" if there is none."""
     ours, theirs = (divisions(one) for one in (data, nominal))
-    if all(one == other for one in ours.values() for other in theirs.values()):
+    if alike(ours, theirs):
         return ""
     known = {place: theirs[file.sample] for place, file in _places(nominal, files, root)}
     for place, file in _places(data, files, root):
@@ -81,6 +81,11 @@ def _places(
         for file in files[data.name].of_pack(pack).values():
             place = place_of(file.url, status_of(file.url, root))
             yield (place, sources[file.sample].tree or dataset.tree), file
+
+
+def alike(ours: Mapping[str, list[Any]], theirs: Mapping[str, list[Any]]) -> bool:
+    """Whether all samples of two datasets divide events in one way; see `divisions`."""
+    return all(one == other for one in ours.values() for other in theirs.values())
 
 
 def divisions(data: Data) -> dict[str, list[Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rootloom.planning.overlap import divisions, refusal
+from rootloom.planning.overlap import alike, divisions, refusal
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages import index as indexing
 from rootloom.system import provenance
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """splits: by sample, what decides the split of an event; none for rows of no class.
+    """splits: by sample, what decides the split of an event; empty where no event can differ.
 
     nominal: the dataset that trains; nominal_splits: the same of it.
     """
@@ -33,12 +33,10 @@ class Section:
 def describe(plan: Planning, dataset: str) -> Description:
     """What decides the splits of both datasets, and which files they have."""
     data, nominal = plan.data(dataset), plan.datasets.nominal
-    section = Section(
-        dataset=dataset,
-        splits=divisions(data) if data.dataset.classes else {},
-        nominal=nominal.name,
-        nominal_splits=divisions(nominal),
-    )
+    ours, theirs = divisions(data), divisions(nominal)
+    if not data.dataset.classes or alike(ours, theirs):  # rows of no class are in no split
+        ours, theirs = {}, {}
+    section = Section(dataset=dataset, splits=ours, nominal=nominal.name, nominal_splits=theirs)
     lists = [plan.files(one).listing.digest for one in (dataset, nominal.name)]
     return Description(section, upstream=[indexing.code(plan), *lists])
 
@@ -49,11 +47,17 @@ def run(job: Job, *, indexes: Sequence[str], nominal: Sequence[str], output: str
     indexes, nominal: catalogues of all packs of each. Trainings of the experiment wait for this, so
     that a file which cannot be used is refused before them. Raises ConfigError.
     """
+    section = Section(**job["section"])
+    if section.splits:
+        _require_apart(section, indexes, nominal)
+    write_json(output, {"provenance": provenance.record("apart", dict(job))})
+
+
+def _require_apart(section: Section, indexes: Sequence[str], nominal: Sequence[str]) -> None:
     from rootloom.rootio.origin import overlap
 
-    section = Section(**job["section"])
     known = defaultdict[str, list[tuple[str, "Events"]]](list)
-    for sample, events in _events(nominal if section.splits else ()):
+    for sample, events in _events(nominal):
         known[events.origin].append((sample, events))
     for sample, events in _events(indexes):
         for trained, others in known[events.origin]:
@@ -61,7 +65,6 @@ def run(job: Job, *, indexes: Sequence[str], nominal: Sequence[str], output: str
             if differ and overlap(events, others):
                 shared = f"{events.url}, which has the events of {others.url}"
                 raise refusal(f"dataset '{section.dataset}': splits", section.nominal, shared)
-    write_json(output, {"provenance": provenance.record("apart", dict(job))})
 
 
 def _events(indexes: Sequence[str]) -> Iterator[tuple[str, Events]]:
