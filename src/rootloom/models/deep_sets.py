@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from rootloom.models.base import Backbone
-from rootloom.models.layers import HE, Dropout, single_or_double
+from rootloom.models.layers import HE, relu_layers, single_or_double
 from rootloom.models.sets import objects_of, only
 from rootloom.types import ParticleSets, Rate, Size
 
@@ -46,7 +46,5 @@ class DeepSets(Backbone):
             x = jax.nn.relu(x)
         pooled = only(x, found.mask).sum(axis=1)
         x = jnp.concatenate([pooled, jnp.asarray(inputs.scalars, self.dtype)], axis=-1)
-        for i, width in enumerate(self.row):
-            x = nn.Dense(width, kernel_init=HE, dtype=self.dtype, name=f"row_{i}")(x)
-            x = Dropout(self.dropout, name=f"drop_{i}")(jax.nn.relu(x), train=train)
+        x = relu_layers(x, self.row, self.dropout, self.dtype, "row", train=train)
         return x.astype(single_or_double(self.dtype))

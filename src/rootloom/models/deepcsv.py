@@ -11,10 +11,8 @@ from jax import Array
 from jaxtyping import Float
 
 from rootloom.models.base import Backbone
-from rootloom.models.layers import Dropout, single_or_double
+from rootloom.models.layers import LECUN, Dropout, single_or_double
 from rootloom.types import Features, NamedFeatures, Rate, Size
-
-_LECUN = nn.initializers.lecun_uniform()
 
 
 class DeepCSV(Backbone):
@@ -39,6 +37,6 @@ class DeepCSV(Backbone):
         h = jnp.asarray(inputs.x, self.dtype)
         for i, width in enumerate(self.hidden):
             h = Dropout(self.dropout if i else 0.0, name=f"drop_{i}")(h, train=train)
-            h = nn.Dense(width, kernel_init=_LECUN, dtype=self.dtype, name=f"dense_{i}")(h)
+            h = nn.Dense(width, kernel_init=LECUN, dtype=self.dtype, name=f"dense_{i}")(h)
             h = jax.nn.relu(h)
         return h.astype(single_or_double(self.dtype))

@@ -11,13 +11,11 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from rootloom.models.base import Backbone
-from rootloom.models.layers import Dropout, single_or_double
+from rootloom.models.layers import LECUN, Dropout, single_or_double
 from rootloom.models.normalisation import BatchNorm
 from rootloom.models.recurrence import Gate, Recurrence
 from rootloom.models.sets import objects_of, with_slots
 from rootloom.types import Objects, ParticleSets, Positive, Rate, Size
-
-_LECUN = nn.initializers.lecun_uniform()
 
 
 class DeepJet(Backbone):
@@ -82,7 +80,7 @@ class DeepJet(Backbone):
         return x
 
     def _dense(self, x: Array, width: int, name: str) -> Array:
-        layer = nn.Dense(width, kernel_init=_LECUN, dtype=self.dtype, name=name)
+        layer = nn.Dense(width, kernel_init=LECUN, dtype=self.dtype, name=name)
         return jax.nn.relu(layer(x))
 
     def _after(self, x: Array, there: Bool[Array, "*S"], name: str, *, train: bool) -> Array:

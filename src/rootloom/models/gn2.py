@@ -12,11 +12,9 @@ from jaxtyping import Bool, Float
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
-from rootloom.models.layers import HE, Precision, single_or_double
+from rootloom.models.layers import HE, XAVIER, Precision, single_or_double
 from rootloom.models.sets import Attention, lowest, objects_of
 from rootloom.types import ParticleSets, Positive, Size
-
-_XAVIER = nn.initializers.xavier_uniform()
 
 
 class Encoded(NamedTuple):
@@ -114,7 +112,7 @@ class EncoderLayer(nn.Module):
     ) -> Float[Array, "B N D"]:
         """The same shape."""
         h = _norm(x, self.dtype)
-        attention = Attention(self.heads, 0.0, _XAVIER, _XAVIER, self.dtype, name="attention")
+        attention = Attention(self.heads, 0.0, XAVIER, XAVIER, self.dtype, name="attention")
         x = x + attention(h, h, mask, train=train)
         dense = Dense((self.inside, x.shape[-1]), self.dtype, last=True, name="dense")
         return x + dense(_norm(x, self.dtype))

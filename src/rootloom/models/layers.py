@@ -27,6 +27,8 @@ Precision: TypeAlias = Literal["float32", "bfloat16", "float64"]
 EXAMPLE = "example"
 
 HE = nn.initializers.he_uniform()
+LECUN = nn.initializers.lecun_uniform()
+XAVIER = nn.initializers.xavier_uniform()
 # PyTorch's: uniform within 1/√(inputs).
 INVERSE_ROOT = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
@@ -180,3 +182,19 @@ class MaxOutDense(nn.Module):
         # One matrix product for all pieces; each piece keeps the fan-in of the layer.
         y = nn.Dense(self.features * self.pieces, kernel_init=HE, dtype=self.dtype)(x)
         return y.reshape(x.shape[0], self.pieces, self.features).max(axis=1)
+
+
+def relu_layers(
+    x: Float[Array, "B F"],
+    widths: Sequence[int],
+    dropout: float,
+    dtype: Precision,
+    name: str,
+    *,
+    train: bool,
+) -> Array:
+    """Dense layers "NAME_0", … with ReLU and dropout, (B, widths[-1]), inside a compact module."""
+    for i, width in enumerate(widths):
+        x = nn.Dense(width, kernel_init=HE, dtype=dtype, name=f"{name}_{i}")(x)
+        x = Dropout(dropout, name=f"drop_{i}")(jax.nn.relu(x), train=train)
+    return x

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
 from rootloom.models.layers import (
+    XAVIER,
     Dropout,
     Precision,
     gelu,
@@ -24,7 +25,8 @@ from rootloom.models.pairs import both, interactions, square
 from rootloom.models.sets import Attention, objects_of, only, required
 from rootloom.types import ParticleSets, Rate, Size
 
-_XAVIER = nn.initializers.xavier_uniform()
+# Of the maps into an attention, and of the token.
+_INTO = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 _TOKEN = nn.initializers.truncated_normal(0.02)
 _EPSILON = 1e-5  # of all layer normalisations
 
@@ -109,7 +111,7 @@ class ObjectEmbedding(nn.Module):
         x = BatchNorm(dtype=self.dtype, name="input")(x, mask, train=train)
         for i, width in enumerate(self.widths):
             x = _norm(self.dtype, f"norm_{i}")(x)
-            x = nn.Dense(width, kernel_init=_XAVIER, dtype=self.dtype, name=f"layer_{i}")(x)
+            x = nn.Dense(width, kernel_init=XAVIER, dtype=self.dtype, name=f"layer_{i}")(x)
             x = gelu(x)
         return only(x, mask)
 
@@ -165,7 +167,7 @@ class Block(nn.Module):
         width, dtype = queries.shape[-1], self.dtype
         normed = _norm(dtype, "before_attention")(keys)
         attention = Attention(
-            self.heads, self.dropout, _in_init, self._last(), dtype, name="attention"
+            self.heads, self.dropout, _INTO, self._last(), dtype, name="attention"
         )
         h = attention(normed if queries is keys else queries, normed, mask, bias, train=train)
         scale = self.param("head_scale", nn.initializers.ones, (self.heads,)).astype(dtype)
@@ -173,7 +175,7 @@ class Block(nn.Module):
         h = _norm(dtype, "after_attention")(h)
         x = queries + Dropout(self.dropout, name="drop_attention")(h, train=train)
         h = _norm(dtype, "before_dense")(x)
-        h = nn.Dense(self.expansion * width, kernel_init=_XAVIER, dtype=dtype, name="dense_0")(h)
+        h = nn.Dense(self.expansion * width, kernel_init=XAVIER, dtype=dtype, name="dense_0")(h)
         h = Dropout(self.dropout, name="drop_inside")(gelu(h), train=train)
         h = _norm(dtype, "after_dense")(h)
         h = nn.Dense(width, kernel_init=self._last(), dtype=dtype, name="dense_1")(h)
@@ -190,6 +192,3 @@ class Block(nn.Module):
 
 def _norm(dtype: Precision, name: str) -> nn.LayerNorm:
     return nn.LayerNorm(_EPSILON, dtype=dtype, use_fast_variance=False, name=name)
-
-
-_in_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Bool, Float
 
-from rootloom.models.layers import Precision
+from rootloom.models.layers import XAVIER, Precision
 
 Cell: TypeAlias = Literal["lstm", "gru"]
 Gate: TypeAlias = Literal["sigmoid", "hard_sigmoid"]
-_GLOROT, _ORTHOGONAL = nn.initializers.glorot_uniform(), nn.initializers.orthogonal()
+_ORTHOGONAL = nn.initializers.orthogonal()
 _Step: TypeAlias = Callable[[tuple[Array, ...], Array], tuple[Array, ...]]
 
 
@@ -43,7 +43,7 @@ class Recurrence(nn.Module):
     ) -> Float[Array, "B {self.units}"]:
         """Zeros of a sequence of nothing."""
         count, H = (4 if self.cell == "lstm" else 3), self.units
-        kernel = self.param("kernel", _GLOROT, (x.shape[-1], count * H)).astype(self.dtype)
+        kernel = self.param("kernel", XAVIER, (x.shape[-1], count * H)).astype(self.dtype)
         own = self.param("state_kernel", _ORTHOGONAL, (H, count * H)).astype(self.dtype)
         bias = self.param("bias", _bias(self.cell), (count * H,)).astype(self.dtype)
         # One product for all elements, in the order in which they are read.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
 from rootloom.models.base import Backbone
-from rootloom.models.layers import HE, Dropout, single_or_double
+from rootloom.models.layers import relu_layers, single_or_double
 from rootloom.models.recurrence import Cell, Recurrence
 from rootloom.models.sets import objects_of
 from rootloom.types import ParticleSets, Rate, Size
@@ -44,7 +43,5 @@ class Recurrent(Backbone):
         x = jnp.asarray(found.x, self.dtype)
         x = Recurrence(self.units, self.cell, dtype=self.dtype, name="cell_state")(x, found.mask)
         x = jnp.concatenate([x, jnp.asarray(inputs.scalars, self.dtype)], axis=-1)
-        for i, width in enumerate(self.dense):
-            x = nn.Dense(width, kernel_init=HE, dtype=self.dtype, name=f"dense_{i}")(x)
-            x = Dropout(self.dropout, name=f"drop_{i}")(jax.nn.relu(x), train=train)
+        x = relu_layers(x, self.dense, self.dropout, self.dtype, "dense", train=train)
         return x.astype(single_or_double(self.dtype))
