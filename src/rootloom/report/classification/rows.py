@@ -66,7 +66,8 @@ def best_words(evaluations: Sequence[Evaluation], number: int) -> tuple[str, str
     more = ", ".join(f"{e.method} ({with_errors(_auc(e, number))})" for e in limited)
     words = f" Of others only a lower limit of the AUC is known: {more}." if more else ""
     found = _auc(first, number)
-    return first.method, what, with_errors(found) if found.at_least else with_reason(found), words
+    value = with_errors(found) if _only_a_limit(found) else with_reason(found)
+    return first.method, what, value, words
 
 
 def _auc(evaluation: Evaluation, number: int) -> Measurement:
