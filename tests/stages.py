@@ -27,74 +27,94 @@ ROOT = Path(__file__).resolve().parents[1]
 Shards = dict[tuple[int, int], tuple[int, int]]
 
 
+def _copy_config(folder: Path) -> None:
+    if not (folder / "config").exists():
+        shutil.copytree(ROOT / "config", folder / "config")
+
+
 class Run:
     """A project without Snakemake: its stages up to the statistics, in this process."""
 
     def __init__(self, folder: Path, dataset: dict[str, Any], minutes: float = 2) -> None:
-        if not (folder / "config").exists():
-            shutil.copytree(ROOT / "config", folder / "config")
+        _copy_config(folder)
         (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
-        self.plan = make_plan({"experiment": "mine", "job_minutes": minutes}, folder)
-        self.plan.files("mine").note()
+        self._plan(folder, {"experiment": "mine", "job_minutes": minutes}, ("mine", "features"))
+
+    @classmethod
+    def of_experiment(cls, folder: Path, name: str, representation: str) -> Run:
+        """A shipped experiment, up to the statistics of one of its representations."""
+        _copy_config(folder)
+        run = cls.__new__(cls)
+        experiment = yaml.safe_load((folder / f"config/experiments/{name}.yaml").read_text())
+        run._plan(folder, {"experiment": name}, (experiment["dataset"], representation))
+        return run
+
+    def _plan(self, folder: Path, settings: dict[str, Any], named: tuple[str, str]) -> None:
+        self.plan = make_plan(settings, folder)
+        self.named, (self.dataset, self.representation) = named, named
+        self.plan.files(self.dataset).note()
 
     def _made(self, rule: str, pack: str, **wildcards: str) -> dict[str, Any]:
-        return {"job": self.plan.job(rule, dataset="mine", pack=pack, **wildcards)}
+        return {"job": self.plan.job(rule, dataset=self.dataset, pack=pack, **wildcards)}
 
     def index(self, pack: str) -> str:
-        output = self.plan.paths.index("mine", pack)
-        listing, readers = str(self.plan.files("mine").list_path), self.plan.data("mine").readers()
+        output = self.plan.paths.index(self.dataset, pack)
+        listing, readers = (
+            str(self.plan.files(self.dataset).list_path),
+            self.plan.data(self.dataset).readers(),
+        )
         index.run(**self._made("index", pack), listing=listing, readers=readers, output=output)
         return output
 
     def preprocess(self, pack: str) -> str:
-        paths, named = self.plan.paths, ("mine", "features")
+        paths, named = self.plan.paths, self.named
         output = paths.manifest(*named, pack)
         preprocess.run(
-            **self._made("preprocess", pack, representation="features"),
-            listing=str(self.plan.files("mine").list_path),
+            **self._made("preprocess", pack, representation=self.representation),
+            listing=str(self.plan.files(self.dataset).list_path),
             index=self.index(pack),
             shards=paths.shard(*named, "{file}", "{part}"),
-            changed=paths.changed("mine", "{file}"),
+            changed=paths.changed(self.dataset, "{file}"),
             output=output,
         )
         return output
 
     def statistics(self) -> str:
-        paths, named, made = self.plan.paths, ("mine", "features"), []
-        for pack in self.plan.files("mine").packs:
+        paths, named, made = self.plan.paths, self.named, []
+        for pack in self.plan.files(self.dataset).packs:
             made.append(paths.moments(*named, pack))
             moments.run(
-                **self._made("moments", pack, representation="features"),
+                **self._made("moments", pack, representation=self.representation),
                 manifest=self.preprocess(pack),
                 output=made[-1],
             )
-        job = self.plan.job("statistics", dataset="mine", representation="features")
+        job = self.plan.job("statistics", dataset=self.dataset, representation=self.representation)
         statistics.run(job, moments=made, output=paths.statistics(*named))
         return paths.statistics(*named)
 
     def survey(self) -> str:
         """Axes by all packs, sums of each, and what they give together."""
-        paths, named = self.plan.paths, ("mine", "features")
-        manifests = {pack: self.preprocess(pack) for pack in self.plan.files("mine").packs}
+        paths, named = self.plan.paths, self.named
+        manifests = {pack: self.preprocess(pack) for pack in self.plan.files(self.dataset).packs}
         edges, output = paths.axes(*named), paths.survey(*named)
-        shards = all_shards(list(manifests.values()), self.plan.files("mine").listing.files)
+        shards = all_shards(list(manifests.values()), self.plan.files(self.dataset).listing.files)
         axes.run(
-            self.plan.job("axes", dataset="mine", representation="features"),
+            self.plan.job("axes", dataset=self.dataset, representation=self.representation),
             shards=shards,
             output=edges,
         )
         sums = {pack: paths.spectra(*named, pack) for pack in manifests}
         for pack, manifest in manifests.items():
-            made = self._made("spectra", pack, representation="features")
+            made = self._made("spectra", pack, representation=self.representation)
             spectra.run(**made, manifest=manifest, axes=edges, output=sums[pack])
-        job = self.plan.job("survey", dataset="mine", representation="features")
+        job = self.plan.job("survey", dataset=self.dataset, representation=self.representation)
         survey.run(job, spectra=list(sums.values()), output=output)
         return output
 
     def rows(self) -> Shards:
         """(entry, object) → (id, split) of all rows of all files."""
         found: Shards = {}
-        for pack in self.plan.files("mine").packs:
+        for pack in self.plan.files(self.dataset).packs:
             manifest = Path(self.preprocess(pack))
             for entry in Manifest.read(manifest).files.values():
                 for shard in entry.shards:
