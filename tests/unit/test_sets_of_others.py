@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -12,14 +14,20 @@ import numpy as np
 import pytest
 import uproot
 import vector
+import yaml
+from safetensors.numpy import save_file
 from tests.stages import ROOT, Run
 
 from rootloom.config import registry
 from rootloom.config.sections import Library
+from rootloom.errors import ConfigError
+from rootloom.evaluation.predictions import read_predictions
 from rootloom.rootio.tables import import_table
-from rootloom.shards.manifest import Manifest
+from rootloom.shards.manifest import Manifest, all_shards
 from rootloom.shards.moments import Moments
 from rootloom.shards.reader import Shard
+from rootloom.stages import make_plan, networks, predict, train
+from rootloom.training import devices
 from rootloom.types import ParticleSets
 
 DATA = ROOT / "tests" / "data"
@@ -60,23 +68,36 @@ def seen(name: str, shard: Shard, split: str) -> Seen:
     return inputs, np.asarray(columns["entry"]), np.asarray(columns["label"])
 
 
-def test_jetclass_makes_the_inputs_of_its_authors(here: Path) -> None:
+Parts = dict[str, tuple[int, int]]
+ALL: Parts = {"train": (0, 60), "validation": (60, 80), "test": (80, 100)}
+
+
+def jetclass(folder: Path, parts: Parts = ALL) -> np.ndarray:
+    """Files of JetClass' layout with the genuine jets from one number to another, a split each.
+
+    The jets are of the second JetClass: the classes (100,) of the first are made up.
+    """
     with uproot.open(DATA / "jetclass2_100.root") as file:
         jets = file["tree"].arrays(filter_name=["jet_*", "part_*"])
-    # These genuine jets are of the second JetClass: the classes of the first are made up.
     label = np.arange(100) % 10
-    parts = {"train_100M": (0, 60), "val_5M": (60, 80), "test_20M": (80, 100)}
-    for folder, (first, stop) in parts.items():
-        path = here / "data" / "jetclass" / folder / "Any_000.root"
+    for name, (first, stop) in zip(
+        ("train_100M", "val_5M", "test_20M"), parts.values(), strict=True
+    ):
+        path = folder / "data" / "jetclass" / name / "Any_000.root"
         path.parent.mkdir(parents=True)
         branches: dict[str, Any] = {name: jets[name][first:stop] for name in jets.fields}
         branches |= {f"label_{n}": 1 * (label[first:stop] == k) for k, n in enumerate(LABELS)}
         with uproot.recreate(path) as file:
             file["tree"] = branches
+    return label
+
+
+def test_jetclass_makes_the_inputs_of_its_authors(here: Path) -> None:
+    label = jetclass(here)
     found = inputs_of(Run.of_experiment(here, "jetclass", "particles-full"))
     with np.load(DATA / "oracles" / "jetclass2_inputs.npz") as stored:
         oracle = {name: stored[name] for name in stored.files}
-    for split, (first, stop) in zip(SPLITS, parts.values(), strict=True):
+    for split, (first, stop) in ALL.items():
         inputs, entries, classes = found[split]
         rows = first + entries
         assert sorted(rows) == list(range(first, stop))
@@ -88,6 +109,100 @@ def test_jetclass_makes_the_inputs_of_its_authors(here: Path) -> None:
             got = np.asarray(getattr(objects, field))
             np.testing.assert_allclose(got[mask], expected[mask], rtol=2e-5, atol=2e-5)
             assert not got[~mask].any()
+
+
+def test_published_weights_score_genuine_jets_without_training(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "PREDICT_ROWS", 1)  # on each of eight devices
+    monkeypatch.setattr(devices, "configure", lambda **given: None)  # those of this process
+    parts: Parts = {"train": (0, 8), "validation": (8, 16), "test": (16, 32)}
+    jetclass(here, parts)
+    with np.load(DATA / "oracles" / "particlenet_jetclass.npz") as stored:
+        names = [name for name in stored.files if name.startswith("weight/")]
+        arrays = {name.removeprefix("weight/"): stored[name] for name in names}
+        logits = stored["logits"]
+    save_file(arrays, here / "ParticleNet_full.safetensors")
+    given = {"model": "particle-net", "representation": "particles-full"}
+    experiment = {
+        "dataset": "jetclass",
+        "task": {"kind": "classification"},
+        "training": {"tensorboard": False, "batch_size": 8},
+        "methods": {"given": {**given, "weights": "ParticleNet_full.safetensors"}},
+    }
+    shutil.copytree(ROOT / "config", here / "config")
+    (here / "config/experiments/published.yaml").write_text(yaml.safe_dump(experiment))
+    run = Run.of_experiment(here, "published", "particles-full")
+    statistics, paths = run.statistics(), run.plan.paths
+    manifests = [paths.manifest(*run.named, pack) for pack in run.plan.files("jetclass").packs]
+    shards = all_shards(manifests, 3)
+    model = paths.model("published", "given", "0")
+    train.run_process(
+        run.plan.job("train", method="given", member="0"),
+        shards=shards,
+        statistics=statistics,
+        model=model,
+        history=paths.history("published", "given", "0"),
+        directory=str(here / "training"),
+    )
+    outputs = {split: str(here / f"{split}.h5") for split in (*SPLITS, "none")}
+    predict.run(
+        run.plan.job("predict", dataset="jetclass", method="given", member="0"),
+        model=model,
+        shards=shards,
+        statistics=statistics,
+        outputs=SimpleNamespace(**outputs),
+    )
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for split, (first, stop) in parts.items():
+        rows = read_predictions(outputs[split]).rows
+        assert sorted(first + rows.entry) == list(range(first, stop))
+        np.testing.assert_allclose(rows.scores, expected[first + rows.entry], atol=1e-4)
+
+
+def test_given_weights_are_checked_in_the_plan_and_count_by_their_content(here: Path) -> None:
+    jetclass(here)
+    shutil.copytree(ROOT / "config", here / "config")
+    given = {"model": "particle-net", "representation": "particles-full", "weights": "net.pt"}
+    experiment = {"dataset": "jetclass", "task": {"kind": "classification"}}
+
+    def fingerprint(**more: Any) -> str:
+        content = {**experiment, "methods": {"given": {**given, **more}}}
+        (here / "config/experiments/published.yaml").write_text(yaml.safe_dump(content))
+        plan = make_plan({"experiment": "published"}, here)
+        return plan.job("train", method="given", member="0")["fingerprint"]
+
+    with pytest.raises(ConfigError, match=r"methods\.given\.weights: net\.pt(.|\n)*No such file"):
+        fingerprint()
+    (here / "net.pt").write_bytes(b"one")
+    with pytest.raises(ConfigError, match="members must be 1"):
+        fingerprint(members=2)
+    first = fingerprint()
+    os.utime(here / "net.pt", (1, 1))
+    assert fingerprint() == first
+    (here / "net.pt").write_bytes(b"other")
+    assert fingerprint() != first
+
+
+@pytest.mark.parametrize("signal", ["one", "two"])
+def test_the_logit_of_two_given_outputs_is_that_of_the_signal(here: Path, signal: str) -> None:
+    with np.load(DATA / "oracles" / "particlenet_jetclass.npz") as stored:
+        names = [name for name in stored.files if name.startswith("weight/")]
+        arrays = {name.removeprefix("weight/"): stored[name] for name in names}
+    two = {n: np.ascontiguousarray(x[:2]) if n.startswith(("mod.fc.1.", "fc.1.")) else x
+           for n, x in arrays.items()}  # fmt: skip
+    save_file(two, here / "two.safetensors")
+    network = SimpleNamespace(model={"kind": "particle_net"}, task={"signal": signal},
+                              classes=["one", "two"])  # fmt: skip
+    head = networks.published(network, "two.safetensors")["head"]
+    weight = next(x for n, x in two.items() if n.endswith("fc.1.weight"))
+    sign = 1 if signal == "two" else -1
+    np.testing.assert_allclose(head["kernel"][:, 0], sign * (weight[1] - weight[0]), rtol=1e-6)
+    three = SimpleNamespace(**vars(network) | {"classes": ["one", "two", "three"]})
+    with pytest.raises(
+        ConfigError, match=r"an output for each class: one, two, three(.|\n)*2 outputs"
+    ):
+        networks.published(three, "two.safetensors")
 
 
 def kinematics(p: Any, jet: Any) -> np.ndarray:

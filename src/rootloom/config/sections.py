@@ -624,10 +624,21 @@ class Method(Section):
     model: str = Field(description="a file of config/models")
     representation: str = Field(description="a file of config/representations")
     members: int = Field(1, ge=1, le=10_000, description="trainings with different seeds")
+    weights: str | None = Field(
+        None,
+        description="a safetensors file with the parameters of a published network (weaver-core, "
+        "salt), which is used as it is: nothing is trained",
+    )
     training: Fields = Field({}, description="replaces fields of the experiment's")
     task: Fields | None = Field(
         None, description="replaces the experiment's task; its kind of evaluation must be the same"
     )
+
+    @model_validator(mode="after")
+    def _one_of_given_weights(self) -> Method:
+        if self.weights is not None and self.members > 1:
+            raise ValueError("members must be 1 with `weights`: all would be the same")
+        return self
 
 
 class Expected(Section):
