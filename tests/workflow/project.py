@@ -71,12 +71,15 @@ class Project:
 
     path: Path
 
-    def snakemake(self, *arguments: str, check: bool = True, **more: str) -> str:
+    def snakemake(
+        self, *arguments: str, check: bool = True, python: str = "", **more: str
+    ) -> str:
         """Run Snakemake; its output. Raises AssertionError with that output when it fails.
 
-        more: further variables of its environment. With some, a fresh Python is started.
+        more: further variables of its environment. With some, and no `python`, a fresh Python is
+        started.
         """
-        python = sys.executable if more else warm.python(environment())
+        python = python or (sys.executable if more else warm.python(environment()))
         done = subprocess.run(
             [python, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
