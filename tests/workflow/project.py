@@ -13,13 +13,13 @@ from pathlib import Path
 
 import yaml
 
-from tests import warm
+from tests import COMPILE_FAST, warm
 from tests.toy import write_jets
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts", "src", "workflow")
 JETS = 150
-FAST = "--xla_backend_optimization_level=0"
+FAST = " ".join(COMPILE_FAST)
 COMPILED = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
 TOY_EXPERIMENT = {
