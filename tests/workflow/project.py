@@ -71,9 +71,7 @@ class Project:
 
     path: Path
 
-    def snakemake(
-        self, *arguments: str, check: bool = True, python: str = "", **more: str
-    ) -> str:
+    def snakemake(self, *arguments: str, check: bool = True, python: str = "", **more: str) -> str:
         """Run Snakemake; its output. Raises AssertionError with that output when it fails.
 
         more: further variables of its environment. With some, and no `python`, a fresh Python is
