@@ -1,4 +1,4 @@
-"""The shipped recipes of published data sets, on small files of their layouts: plan and inputs."""
+"""Shipped experiments on particle sets, on small files of their layouts: plan and inputs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import vector
 import yaml
 from safetensors.numpy import save_file
 from tests.stages import ROOT, Run
+from tests.toy import write_jets
 
 from rootloom.config import registry
 from rootloom.config.sections import Library
@@ -42,19 +43,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-Seen = tuple[ParticleSets, np.ndarray, np.ndarray]
+Seen = tuple[str, ParticleSets, np.ndarray, np.ndarray]
 
 
-def inputs_of(run: Run) -> dict[str, Seen]:
-    """Split → what a network sees of its rows, their entries and classes, after preprocessing."""
-    found: dict[str, Seen] = {}
+def inputs_of(run: Run) -> list[Seen]:
+    """Of each split of each file, what a network sees of its rows, their entries and classes."""
+    found: list[Seen] = []
     for pack in run.plan.files(run.dataset).packs:
         manifest = Path(run.preprocess(pack))
         for entry in Manifest.read(manifest).files.values():
             for name in entry.shards:
                 with Shard(manifest.parent / name) as shard:
                     filled = [split for split in SPLITS if shard.rows(split)]
-                    found |= {split: seen(run.representation, shard, split) for split in filled}
+                    found += [seen(run.representation, shard, split) for split in filled]
     return found
 
 
@@ -65,7 +66,7 @@ def seen(name: str, shard: Shard, split: str) -> Seen:
     raw = representation.collate(columns, np.arange(rows), rows)
     sample = representation.sample(columns)
     inputs = representation.normalise(raw, {key: Moments.of(x) for key, x in sample.items()})
-    return inputs, np.asarray(columns["entry"]), np.asarray(columns["label"])
+    return split, inputs, np.asarray(columns["entry"]), np.asarray(columns["label"])
 
 
 Parts = dict[str, tuple[int, int]]
@@ -97,8 +98,9 @@ def test_jetclass_makes_the_inputs_of_its_authors(here: Path) -> None:
     found = inputs_of(Run.of_experiment(here, "jetclass", "particles-full"))
     with np.load(DATA / "oracles" / "jetclass2_inputs.npz") as stored:
         oracle = {name: stored[name] for name in stored.files}
-    for split, (first, stop) in ALL.items():
-        inputs, entries, classes = found[split]
+    assert sorted(split for split, *_ in found) == sorted(ALL)
+    for split, inputs, entries, classes in found:
+        first, stop = ALL[split]
         rows = first + entries
         assert sorted(rows) == list(range(first, stop))
         np.testing.assert_array_equal(classes, label[rows])
@@ -232,9 +234,9 @@ def test_top_tagging_from_the_table_to_the_inputs(here: Path) -> None:
         recipe = LIBRARY.table("top-tagging")
         import_table(here / f"{part}.h5", recipe, here / "data" / "top-tagging" / part)
     found = inputs_of(Run.of_experiment(here, "top-tagging", "particles-kinematics"))
-    assert set(found) == set(SPLITS)
+    assert sorted(split for split, *_ in found) == sorted(SPLITS)
     momenta = table["values_block_0"][:, :800].reshape(-1, 200, 4).astype(np.float64)
-    for inputs, entries, classes in found.values():
+    for _, inputs, entries, classes in found:
         np.testing.assert_array_equal(classes, truth[entries])
         objects = inputs.collections["particles"]
         for row, entry in enumerate(entries):
@@ -260,10 +262,10 @@ def test_quark_gluon_from_the_table_to_the_inputs(here: Path) -> None:
     recipe = LIBRARY.table("quark-gluon")
     import_table(here / "QG_jets.npz", recipe, here / "data" / "quark-gluon" / "0")
     found = inputs_of(Run.of_experiment(here, "quark-gluon", "particles-identified"))
-    assert sum(len(entries) for _, entries, _ in found.values()) == rows
+    assert sum(len(entries) for _, _, entries, _ in found) == rows
     charges = {22: 0, 211: 1, -211: -1, 321: 1, 130: 0, 2112: 0, -2112: 0, 2212: 1, 11: -1, -11: 1,
                13: -1, -13: 1}  # fmt: skip
-    for inputs, entries, classes in found.values():
+    for _, inputs, entries, classes in found:
         np.testing.assert_array_equal(classes, y[entries])
         objects = inputs.collections["particles"]
         for row, entry in enumerate(entries):
@@ -275,3 +277,34 @@ def test_quark_gluon_from_the_table_to_the_inputs(here: Path) -> None:
             expected = np.concatenate([of[:, :5], np.stack([charge, *flags], axis=1), of[:, 5:]], 1)
             there = np.asarray(objects.mask[row])
             np.testing.assert_allclose(objects.x[row][there], expected, atol=2e-4)
+
+
+def test_the_jets_of_the_main_job_as_sets(here: Path) -> None:
+    shutil.copytree(ROOT / "config", here / "config")
+    dataset = yaml.safe_load((here / "config/datasets/w-jets.yaml").read_text())
+    del dataset["simulate"]
+    dataset["classes"] = {name: {"files": [f"data/{name}.root"]} for name in ("qcd", "w")}
+    (here / "config/datasets/w-jets.yaml").write_text(yaml.safe_dump(dataset))
+    for number, name in enumerate(dataset["classes"]):
+        write_jets(here / "data" / f"{name}.root", name == "w", 60, number)
+    run = Run.of_experiment(here, "w-tagging-sets", "w-particles")
+    assert {run.plan.job("train", method=m, member="0")["section"]["model"]["kind"]
+            for m in run.plan.request.experiment.methods} == {
+        "recurrent", "deep_sets", "particle_net", "particle_transformer", "lorentz_net", "recnn",
+    }  # fmt: skip
+    trees = [uproot.open(here / "data" / f"{name}.root")["jets"] for name in dataset["classes"]]
+    jets = [tree.arrays(filter_name="cons_*", library="np") for tree in trees]
+    seen_jets = 0
+    for _, inputs, entries, classes in inputs_of(run):
+        objects = inputs.collections["particles"]
+        for row, (entry, of) in enumerate(zip(entries, classes, strict=True)):
+            parts = {n: jets[of][f"cons_{n}"][entry].astype(np.float64) for n in ("px", "py", "pz")}
+            p = vector.array({**parts, "E": jets[of]["cons_e"][entry].astype(np.float64)})
+            order = np.argsort(-p.pt)
+            there = np.asarray(objects.mask[row])
+            momenta = np.stack([p.px, p.py, p.pz, p.E], axis=1)[order]
+            np.testing.assert_allclose(objects.momenta[row][there], momenta, rtol=1e-6)
+            angles = kinematics(p, total(p))[order, 5:]
+            np.testing.assert_allclose(objects.points[row][there], angles, atol=2e-5)
+            seen_jets += 1
+    assert seen_jets == 120
