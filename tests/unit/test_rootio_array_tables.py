@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -191,19 +192,21 @@ def test_damaged_files_and_other_formats_are_refused(tmp_path: Path) -> None:
     cut.write_bytes(whole[:-100])
     flipped = tmp_path / "flipped.npz"
     flipped.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
-    short = tmp_path / "short.npz"
-    with zipfile.ZipFile(tmp_path / "whole.npz") as old, zipfile.ZipFile(short, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, old.read(name)[: -100 if name == "X.npy" else None])
+    for file, change in (("short.npz", lambda x: x[:-100]), ("long.npz", lambda x: x + b"more")):
+        with zipfile.ZipFile(tmp_path / "whole.npz") as old:
+            members = {name: old.read(name) for name in old.namelist()}
+        with zipfile.ZipFile(tmp_path / file, "w") as new:
+            for name, content in members.items():
+                new.writestr(name, change(content) if name == "X.npy" else content)
     layout = (DATA / "top_tagging_layout.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(layout[: len(layout) // 2])
     (tmp_path / "other.h5").write_bytes(whole)
-    (tmp_path / "other.parquet").write_bytes(whole)
     tops, four = LIBRARY.table("top-tagging"), recipe(**FOUR)
     for name, of, words in (
         ("cut.npz", four, "a complete npz file"),
         ("flipped.npz", four, "a complete npz file(.|\n)*CRC"),
         ("short.npz", four, "ends before its last row"),
+        ("long.npz", four, "bytes after the last row"),
         ("cut.h5", tops, "a complete h5 file(.|\n)*truncated"),
         ("other.h5", tops, "a complete h5 file"),
         ("none.npz", four, "No such file"),
@@ -212,9 +215,19 @@ def test_damaged_files_and_other_formats_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RootloomError, match=words):
             import_table(tmp_path / name, of, tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+def test_parquet_needs_its_package_and_a_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1" + bytes(100))
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(RootloomError, match=r"pip install 'rootloom\[parquet\]'"):
+            import_table(tmp_path / "t.parquet", recipe(**FOUR), tmp_path / "out")
     pytest.importorskip("pyarrow")
     with pytest.raises(RootloomError, match="a complete parquet file"):
-        import_table(tmp_path / "other.parquet", four, tmp_path / "out")
+        import_table(tmp_path / "t.parquet", recipe(**FOUR), tmp_path / "out")
 
 
 def test_names_of_pandas_are_read_without_unpickling(tmp_path: Path) -> None:
@@ -300,6 +313,22 @@ def test_memory_holds_one_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert sum(sizes) == 5000
         assert max(sizes) == 2**20 // 4008
         assert peak < 10e6  # a block and its copies by type
+
+
+def test_memory_holds_pages_of_a_large_row_group(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    x = np.random.default_rng(0).random(3_000_000)  # 24 MB, which do not shrink
+    lists = arrow.ListArray.from_arrays(np.arange(0, len(x) + 1, 30, dtype=np.int32), x)
+    parquet.write_table(arrow.table({"x": lists}), tmp_path / "t.parquet", row_group_size=10**6)
+    of = recipe(objects={"a": {"columns": {"x": "x"}, "type": "float64"}})
+    before, rows, held = arrow.total_allocated_bytes(), 0, []
+    for block in read_table(tmp_path / "t.parquet", of):
+        rows += block.size
+        held.append(arrow.total_allocated_bytes() - before)
+    assert rows == 100_000
+    assert max(held) < 12e6
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,8 @@ def refusing(source: Path) -> Iterator[None]:
     """Errors of the libraries that read files, as InputError, or as that of the machine."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise InputError(str(source), expected="a table", found=str(error.strerror)) from None
     except (*FAULTS, EOFError, zlib.error, zipfile.BadZipFile) as error:
         faults.pass_on(error, str(source))
         kind = source.suffix.lower().removeprefix(".")

@@ -54,7 +54,7 @@ class Npz(ArrayFile):
             raise self._refusal(name, "version 1 or 2 of NumPy's format", f"{version}")
         header = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header[major - 1](file)
-        if dtype.hasobject or dtype.kind not in "biufU" or not shape:
+        if dtype.kind not in "biufU" or not shape:
             what = "Python objects, which are pickled and never read" if dtype.hasobject else dtype
             raise self._refusal(
                 name,

@@ -25,7 +25,10 @@ class Parquet(ArrayFile):
         self._arrow = _pyarrow(source)
         require_no_path(source, path)
         self._file = self._arrow.parquet.ParquetFile(
-            source, buffer_size=_PAGE_BYTES, page_checksum_verification=True
+            source,
+            buffer_size=_PAGE_BYTES,
+            pre_buffer=False,  # a row group may be as large as the file
+            page_checksum_verification=True,
         )
         self._stack.callback(self._file.close)
 
