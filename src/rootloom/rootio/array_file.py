@@ -23,7 +23,7 @@ Block = dict[str, Column]
 
 
 class ArrayFile(ABC):
-    """An open file of named arrays, a context manager. A row is a place on their first axis."""
+    """An open file of named arrays. A row is a place on their first axis."""
 
     def __init__(self, source: Path, path: str) -> None:
         """path: of the group or data set in an HDF5 file."""

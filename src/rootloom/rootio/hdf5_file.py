@@ -11,10 +11,13 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
+import hdf5plugin  # noqa: F401  # Blosc and other codecs
 import numpy as np
 
 from rootloom.errors import InputError, nearest
 from rootloom.rootio.array_file import ArrayFile, Block, refusing, steps_of
+from rootloom.system import hdf5
 
 # What a list of texts consists of in a pickle; any other operation is refused.
 _LIST = frozenset({
@@ -45,11 +48,6 @@ class Hdf5(ArrayFile):
 
     def __init__(self, source: Path, path: str) -> None:
         super().__init__(source, path)
-        import h5py
-        import hdf5plugin  # noqa: F401  # Blosc and other codecs
-
-        from rootloom.system import hdf5
-
         hdf5.require_sound_heaps(source)
         file = self._stack.enter_context(h5py.File(source, "r"))
         self._place: Any = file
@@ -72,8 +70,6 @@ class Hdf5(ArrayFile):
             yield from self._of_group(names) if self._is_group else self._of_table(names)
 
     def _of_group(self, names: Sequence[str]) -> Iterator[Block]:
-        from rootloom.system import hdf5
-
         sets = {name: hdf5.numbers(hdf5.child(self._place, name), name) for name in names}
         for name, one in sets.items():
             if not one.shape:
@@ -94,8 +90,6 @@ class Hdf5(ArrayFile):
 
     def _fields_of(self, table: Any, path: str) -> dict[str, tuple[str, int | None]]:
         """Column → the field of numbers that holds it, and its place there if it is one of many."""
-        from rootloom.system import hdf5
-
         hdf5.records(table, path)
         found: dict[str, tuple[str, int | None]] = {}
         for field in table.dtype.names:
