@@ -1,0 +1,212 @@
+"""`rootloom convert weaver`: a data configuration becomes dataset, representation, experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rootloom.config.parsing import parse
+from rootloom.config.sections import Dataset, Experiment, Library
+from rootloom.convert.weaver import sections
+from rootloom.convert.weaver.dataset import Quantities, dataset, needed, quantities, selection
+from rootloom.convert.weaver.document import Document
+from rootloom.convert.weaver.inputs import Inputs, read_inputs
+from rootloom.convert.weaver.labels import Labels, read_labels
+from rootloom.convert.weaver.standard import standardised
+from rootloom.convert.weaver.translation import Translator
+from rootloom.convert.weaver.weights import read_weights
+from rootloom.convert.weaver.writing import text_of
+from rootloom.errors import ConfigError
+from rootloom.rootio.header import survey
+from rootloom.rootio.syntax import inlined
+from rootloom.rootio.transport.source import expand
+from rootloom.system.atomic import require_absent, write_text
+
+_KEYS = (
+    "treename", "selection", "new_variables", "preprocess", "inputs", "labels", "weights",
+    "observers", "test_time_selection", "branch_magic", "file_magic", "monitor_variables",
+    "bucketing",
+)  # fmt: skip
+# Why keys have no counterpart, or what is in their place.
+_REFUSED = {
+    "test_time_selection": "a dataset with another `select` under `datasets: {evaluate: …}`",
+    "branch_magic": 'branch("one", "another") names the first branch that a file has',
+    "file_magic": "classes and samples with files of their own (docs/weights.md)",
+    "monitor_variables": "`observers`, which are stored with the predictions",
+    "bucketing": "none: batches are sorted by nothing",
+}
+TO_FILL_IN = "FILL-IN/*.root"
+_TREE = "tree"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a conversion, besides the file.
+
+    name: of the files that are written. train, test: patterns of files. tree: of the files.
+    classes, numbers: see `read_labels`.
+    """
+
+    name: str
+    train: Sequence[str] = ()
+    test: Sequence[str] = ()
+    tree: str | None = None
+    classes: Sequence[str] = ()
+    numbers: bool = False
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Sections by their path below `config/`. notes: for the user."""
+
+    files: Mapping[str, dict[str, Any]]
+    notes: tuple[str, ...] = ()
+
+
+def convert(path: Path, request: Request) -> Converted:
+    """The sections of a data configuration.
+
+    Raises ConfigError with every line of the file that has no counterpart.
+    """
+    document = Document.read(path)
+    for key in document.section(keys=_KEYS):
+        if key in _REFUSED and document.content[key]:
+            document.refuse((key,), f"has no counterpart; in its place: {_REFUSED[key]}")
+    named = document.section("new_variables")
+    texts = {name: document.text("new_variables", name) or "0" for name in named}
+    translator = Translator(texts)
+    inputs = read_inputs(document, translator)
+    labels = read_labels(document, translator, request.classes, request.numbers)
+    weights = read_weights(document, translator, labels.classes)
+    if weights.reweight and not labels.classes:
+        document.refuse(("weights",), "classes to reweight; `labels` are numbers")
+    found = quantities(document, translator, inputs)
+    if not request.train:
+        _require_numbers(document, inputs)
+    section = dataset(document, translator, found, labels, weights)
+    document.require_none()
+    files = [file.url for file in expand(request.train)] if request.train else []
+    tree = request.tree or document.text("treename") or _only_tree(files)
+    inputs = _with_numbers(document, translator, inputs, files, tree or "")
+    found = quantities(document, translator, inputs)  # points and momenta with their numbers
+    section = dataset(document, translator, found, labels, weights)
+    document.require_none()
+    head = {
+        "description": f"Converted from {path.name} of weaver-core.",
+        "files": list(request.train) or [TO_FILL_IN],
+        "tree": tree or _TREE,
+    }
+    notes = (*labels.notes, *weights.notes, *_missing(request, tree))
+    return Converted(_files(request, inputs, found, labels, {**head, **section}), notes)
+
+
+def _require_numbers(document: Document, inputs: Inputs) -> None:
+    for variable in inputs.variables():
+        if variable.scaling.is_auto:
+            document.refuse(
+                variable.place,
+                f"numbers of '{variable.name}', which are found in files: give --data-train, or "
+                "convert the .auto.yaml that weaver-core has written",
+            )
+
+
+def _only_tree(files: Sequence[str]) -> str | None:
+    """The tree of the first file, which must have one alone; None without files."""
+    if not files:
+        return None
+    names = [tree.name for tree in survey(files[0])]
+    if len(names) != 1:
+        raise ConfigError(
+            files[0],
+            expected="one tree, or --tree NAME",
+            found=", ".join(names) or "no tree",
+        )
+    return names[0]
+
+
+def _with_numbers(
+    document: Document, translator: Translator, inputs: Inputs, files: Sequence[str], tree: str
+) -> Inputs:
+    """The inputs with centres and scales that are found in the files."""
+    auto = {
+        (variable.name, group.role == "row")
+        for group in inputs.groups
+        for variable in group.variables
+        if variable.scaling.is_auto
+    }
+    if not auto:
+        return inputs
+    chosen = selection(document, translator)
+    named = [translator.translated(name).text for name, _ in auto]
+    texts = needed([*named, *([chosen] if chosen else [])], translator)
+
+    def whole(text: str) -> str:
+        return inlined(text, texts)
+
+    found = standardised(
+        files,
+        tree,
+        {name: whole(name) for name, of_row in sorted(auto) if of_row},
+        {name: whole(name) for name, of_row in sorted(auto) if not of_row},
+        select=None if chosen is None else whole(chosen),
+        fraction=float(document.section("preprocess").get("data_fraction", 0.1)),
+    )
+    return inputs.with_numbers(found)
+
+
+def _missing(request: Request, tree: str | None) -> list[str]:
+    """What users must write themselves."""
+    where = f"datasets/{request.name}.yaml"
+    found = [] if request.train else [f"{where}: write the files in place of {TO_FILL_IN}"]
+    return found if tree else [*found, f"{where}: write the name of the tree, if not '{_TREE}'"]
+
+
+def _files(
+    request: Request, inputs: Inputs, of: Quantities, labels: Labels, section: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    name = request.name
+    network, own = sections.model(inputs)
+    found = {
+        f"datasets/{name}.yaml": section,
+        f"representations/{name}.yaml": sections.representation(inputs, of),
+    }
+    if own is not None:
+        network = name
+        found[f"models/{name}.yaml"] = own
+    if request.test:
+        found[f"datasets/{name}-test.yaml"] = {
+            "like": name,
+            "files": list(request.test),
+            "splits": {"train": 0, "validation": 0, "test": 1},
+        }
+    tested = bool(request.test)
+    found[f"experiments/{name}.yaml"] = sections.experiment(name, labels, network, tested=tested)
+    return found
+
+
+def write(converted: Converted, library: Library, output: Path, source: str) -> list[Path]:
+    """Check the sections and write them below `output`; the paths of the files.
+
+    Raises ConfigError if one of the files exists, before anything is written.
+    """
+    paths = {output / name: section for name, section in converted.files.items()}
+    for path in paths:
+        require_absent(path)
+    for path, section in paths.items():
+        _check(library, path, section)
+    for path, section in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text_of(section, f"From {source}, by `rootloom convert weaver`."))
+    return list(paths)
+
+
+def _check(library: Library, path: Path, section: dict[str, Any]) -> None:
+    folder = path.parent.name
+    if folder == "datasets" and "like" not in section:
+        parse(Dataset, section, str(path))
+    elif folder == "experiments":
+        parse(Experiment, section, str(path))
+    elif folder in ("representations", "models"):
+        library.check(folder, section, str(path))

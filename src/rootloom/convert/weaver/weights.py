@@ -1,0 +1,100 @@
+"""`weights` as training weight, reweighting and balance of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from rootloom.config.documents import shown
+from rootloom.convert.weaver.document import Document
+from rootloom.convert.weaver.terms import Term, Unsupported
+from rootloom.convert.weaver.translation import Translator
+
+_KEYS = (
+    "use_precomputed_weights", "weight_branches", "reweight_method", "reweight_vars",
+    "reweight_classes", "class_weights", "reweight_threshold", "reweight_basewgt",
+    "reweight_discard_under_overflow", "reweight_hists",
+)  # fmt: skip
+_WHERE = ("weights",)
+
+
+@dataclass
+class Weights:
+    """How a training weights rows. variables: expressions of the reweighting, by name."""
+
+    weight: Term | None = None
+    variables: dict[str, Term] = field(default_factory=dict)
+    reweight: dict[str, Any] | None = None
+    balance: bool | dict[str, float] = False
+    notes: list[str] = field(default_factory=list)
+
+
+def read_weights(document: Document, translator: Translator, classes: Collection[str]) -> Weights:
+    """The weights of a file: none by default, as in weaver-core. Problems are noted."""
+    section = document.section("weights", keys=_KEYS)
+    if not section:
+        return Weights()
+    if section.get("use_precomputed_weights"):
+        branches = document.listed("weights", "weight_branches")
+        texts = [f"({one})" if not str(one).isidentifier() else one for one in branches]
+        return Weights(weight=_term(document, translator, "weight_branches", "*".join(texts)))
+    found = _reweighting(document, translator, classes)
+    if section.get("reweight_basewgt"):
+        base = str(section["reweight_basewgt"])
+        found.weight = _term(document, translator, "reweight_basewgt", base)
+    if section.get("reweight_hists") is not None:
+        found.notes.append(
+            "weights.reweight_hists are not used: histograms are filled from the training split"
+        )
+    return found
+
+
+def _reweighting(document: Document, translator: Translator, classes: Collection[str]) -> Weights:
+    section, found = document.section("weights"), Weights()
+    of = document.section("weights", "reweight_vars")
+    for name in of:
+        found.variables[name] = _term(document, translator, "reweight_vars", name)
+        if not _ascends(of[name]):
+            document.refuse(
+                (*_WHERE, "reweight_vars", name), f"ascending edges, not {shown(of[name])}"
+            )
+    if not of:
+        document.refuse((*_WHERE, "reweight_vars"), "variables with the edges of their bins")
+    named = document.listed("weights", "reweight_classes")
+    for number, name in enumerate(named):
+        if name not in classes:
+            problem = f"one of the classes of `labels` ({', '.join(classes)}), not {shown(name)}"
+            document.refuse((*_WHERE, "reweight_classes", number), problem)
+    shares = document.listed("weights", "class_weights") or [1] * len(named)
+    if len(shares) != len(named):
+        problem = f"{len(named)} numbers, one of each class, not {len(shares)}"
+        document.refuse((*_WHERE, "class_weights"), problem)
+    alike = {*named} == {*classes} and len({*shares}) == 1
+    found.balance = alike or dict(zip(named, shares, strict=False))
+    method = section.get("reweight_method", "flat")
+    if method not in ("flat", "ref"):
+        document.refuse((*_WHERE, "reweight_method"), f"flat or ref, not {shown(method)}")
+    keep = section.get("reweight_discard_under_overflow", True) is False
+    found.reweight = {
+        "edges": {name: list(edges) for name, edges in of.items() if isinstance(edges, list)},
+        "target": "flat" if method == "flat" else next(iter(named), "flat"),
+        "threshold": section.get("reweight_threshold", 10),
+        "outside": "nearest" if keep else "left_out",
+    }
+    return found
+
+
+def _ascends(edges: object) -> bool:
+    numbers = isinstance(edges, list) and all(
+        isinstance(edge, int | float) and not isinstance(edge, bool) for edge in edges
+    )
+    return numbers and len(edges) > 1 and sorted({*edges}) == edges  # type: ignore[misc, arg-type]
+
+
+def _term(document: Document, translator: Translator, key: str, text: str) -> Term:
+    try:
+        return translator.translated(text)
+    except Unsupported as problem:
+        document.refuse((*_WHERE, key), str(problem))
+        return Term(text, kind="unknown")
