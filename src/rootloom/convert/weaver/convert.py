@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,15 @@ _KEYS = (
     "observers", "test_time_selection", "branch_magic", "file_magic", "monitor_variables",
     "bucketing",
 )  # fmt: skip
-# Why keys have no counterpart, or what is in their place.
+# Keys without a counterpart, and what is in their place.
 _REFUSED = {
-    "test_time_selection": "a dataset with another `select` under `datasets: {evaluate: …}`",
-    "branch_magic": 'branch("one", "another") names the first branch that a file has',
-    "file_magic": "classes and samples with files of their own (docs/weights.md)",
-    "monitor_variables": "`observers`, which are stored with the predictions",
-    "bucketing": "none: batches are sorted by nothing",
+    "test_time_selection": "; another dataset with its own `select`, see docs/datasets.md",
+    "branch_magic": '; branch("one", "another") names the first branch that a file has',
+    "file_magic": "; samples and classes have files of their own, see docs/weights.md",
+    "monitor_variables": "; `observers` are stored with the predictions",
+    "bucketing": "",
 }
+_GIVE_FILES = "give --data-train, or convert the .auto.yaml that weaver-core has written"
 TO_FILL_IN = "FILL-IN/*.root"
 _TREE = "tree"
 
@@ -73,7 +74,7 @@ def convert(path: Path, request: Request) -> Converted:
     document = Document.read(path)
     for key in document.section(keys=_KEYS):
         if key in _REFUSED and document.content[key]:
-            document.refuse((key,), f"has no counterpart; in its place: {_REFUSED[key]}")
+            document.refuse((key,), f"has no counterpart{_REFUSED[key]}")
     named = document.section("new_variables")
     texts = {name: document.text("new_variables", name) or "0" for name in named}
     translator = Translator(texts)
@@ -83,33 +84,38 @@ def convert(path: Path, request: Request) -> Converted:
     if weights.reweight and not labels.classes:
         document.refuse(("weights",), "classes to reweight; `labels` are numbers")
     found = quantities(document, translator, inputs)
-    if not request.train:
-        _require_numbers(document, inputs)
-    section = dataset(document, translator, found, labels, weights)
+    unknown = () if request.train else tuple(_without_numbers(document, inputs))
+    dataset(document, translator, found, labels, weights)
+    for name, problem in translator.failed.items():
+        document.refuse(("new_variables", name), problem)
     document.require_none()
     files = [file.url for file in expand(request.train)] if request.train else []
     tree = request.tree or document.text("treename") or _only_tree(files)
-    inputs = _with_numbers(document, translator, inputs, files, tree or "")
+    if files:
+        inputs = _with_numbers(document, translator, inputs, files, tree or "")
     found = quantities(document, translator, inputs)  # points and momenta with their numbers
     section = dataset(document, translator, found, labels, weights)
     document.require_none()
     head = {
         "description": f"Converted from {path.name} of weaver-core.",
-        "files": list(request.train) or [TO_FILL_IN],
+        **_source(labels, request.train or [TO_FILL_IN]),
         "tree": tree or _TREE,
     }
-    notes = (*labels.notes, *weights.notes, *_missing(request, tree))
+    notes = (*labels.notes, *weights.notes, *unknown, *_missing(request, tree))
     return Converted(_files(request, inputs, found, labels, {**head, **section}), notes)
 
 
-def _require_numbers(document: Document, inputs: Inputs) -> None:
-    for variable in inputs.variables():
-        if variable.scaling.is_auto:
-            document.refuse(
-                variable.place,
-                f"numbers of '{variable.name}', which are found in files: give --data-train, or "
-                "convert the .auto.yaml that weaver-core has written",
-            )
+def _without_numbers(document: Document, inputs: Inputs) -> Iterator[str]:
+    """What becomes of automatic standardisation if there are no files, in which to find medians."""
+    for group in inputs.groups:
+        for variable in group.variables:
+            if variable.scaling.is_auto and group.role in ("points", "vectors"):
+                document.refuse(variable.place, f"numbers of '{variable.name}': {_GIVE_FILES}")
+    if any(variable.scaling.is_auto for variable in inputs.variables()):
+        yield (
+            "variables with automatic standardisation get mean and standard deviation of the "
+            f"training split, not weaver-core's median and quantiles: for these {_GIVE_FILES}"
+        )
 
 
 def _only_tree(files: Sequence[str]) -> str | None:
@@ -163,6 +169,11 @@ def _missing(request: Request, tree: str | None) -> list[str]:
     return found if tree else [*found, f"{where}: write the name of the tree, if not '{_TREE}'"]
 
 
+def _source(labels: Labels, files: Sequence[str]) -> dict[str, Any]:
+    """Where rows come from: without classes, one class has all files."""
+    return {"files": [*files]} if labels.classes else {"classes": {"all": {"files": [*files]}}}
+
+
 def _files(
     request: Request, inputs: Inputs, of: Quantities, labels: Labels, section: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -178,7 +189,7 @@ def _files(
     if request.test:
         found[f"datasets/{name}-test.yaml"] = {
             "like": name,
-            "files": list(request.test),
+            **_source(labels, request.test),
             "splits": {"train": 0, "validation": 0, "test": 1},
         }
     tested = bool(request.test)

@@ -10,7 +10,7 @@ from typing import Any
 from rootloom.convert.weaver.document import Document
 from rootloom.convert.weaver.inputs import MOMENTUM, Group, Inputs, Variable, translated
 from rootloom.convert.weaver.labels import Labels
-from rootloom.convert.weaver.terms import Term, Unsupported, is_true
+from rootloom.convert.weaver.terms import Unsupported, is_true
 from rootloom.convert.weaver.translation import Translator
 from rootloom.convert.weaver.weights import Weights
 from rootloom.rootio.functions.registry import signatures
@@ -45,8 +45,6 @@ def quantities(document: Document, translator: Translator, inputs: Inputs) -> Qu
 
 def _text(document: Document, translator: Translator, group: Group, variable: Variable) -> str:
     term = translated(document, translator, variable)
-    name = variable.name in translator.variables
-    term = Term(variable.name, kind=term.kind) if name else term
     inside = group.role in ("points", "vectors") and not variable.scaling.is_auto
     return (variable.scaling.applied(term) if inside else term).text
 

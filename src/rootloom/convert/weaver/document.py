@@ -13,6 +13,11 @@ from rootloom.errors import ConfigError, nearest
 Place: TypeAlias = tuple[str | int, ...]
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is a number, and not true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Document:
     """The content of a file. lines: numbers from 1, by the keys that lead to a value.
@@ -36,6 +41,10 @@ class Document:
         key = ".".join(map(str, place))
         self._problems.setdefault((self.lines[known], key), f"{key}: {problem}")
 
+    def expect(self, place: Place, expected: str, found: object) -> None:
+        """Note that something else was expected at a place."""
+        self.refuse(place, f"expected {expected}, found {shown(found)}")
+
     def require_none(self) -> None:
         """Raise ConfigError with all problems that were noted, in the order of the lines."""
         if self._problems:
@@ -50,7 +59,7 @@ class Document:
         """A mapping, empty if it is not there; keys: those that can be converted."""
         found = self._at(*place)
         if not isinstance(found, dict):
-            self.refuse(place, f"a mapping of keys, not {shown(found)}")
+            self.expect(place, "a mapping of keys", found)
             return {}
         for key in found if keys is not None else ():
             if key not in (keys or ()):
@@ -58,11 +67,11 @@ class Document:
                 self.refuse((*place, key), f"has no counterpart; known here: {known}")
         return found
 
-    def listed(self, *place: str | int) -> list[Any]:
+    def listed(self, *place: str) -> list[Any]:
         """A list, empty if it is not there."""
         found = self._at(*place) or []
         if not isinstance(found, list):
-            self.refuse(place, f"a list, not {shown(found)}")
+            self.expect(place, "a list", found)
             return []
         return found
 
@@ -71,13 +80,13 @@ class Document:
         found = self._at(*place) or None
         if found is None or isinstance(found, str):
             return found
-        if isinstance(found, bool) or not isinstance(found, int | float):
-            self.refuse(place, f"an expression, not {shown(found)}")
+        if not is_number(found):
+            self.expect(place, "an expression", found)
             return None
         return repr(found)
 
-    def _at(self, *place: str | int) -> Any:
+    def _at(self, *place: str) -> Any:
         found: Any = self.content
         for key in place:
-            found = found[key] if isinstance(key, int) else (found or {}).get(key)
+            found = found.get(key) if isinstance(found, dict) else None
         return {} if found is None else found

@@ -120,7 +120,7 @@ def _order(name: str, kind: Kind = "number") -> Translation:
         options = {key: of.options[key] for key in of.options if key not in ("ascending", "stable")}
         array, _ = _axis(Arguments(of.given, options), "-1")
         if rising not in ("True", "False"):
-            raise Unsupported(f"ascending: True or False, not {rising}")
+            raise Unsupported(f"expected ascending: True or False, found {rising}")
         return call(name, array, *(["descending=True"] if rising == "False" else []), kind=kind)
 
     return translate

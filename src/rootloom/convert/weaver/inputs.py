@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from rootloom.config.documents import shown
-from rootloom.convert.weaver.document import Document, Place
-from rootloom.convert.weaver.terms import Term, Unsupported, call
+from rootloom.convert.weaver.document import Document, Place, is_number
+from rootloom.convert.weaver.terms import PRODUCT, SUM, Term, Unsupported, binary, call
 from rootloom.convert.weaver.translation import Translator
 from rootloom.errors import ConfigError
 from rootloom.system.paths import check_name
@@ -46,8 +45,11 @@ class Scaling:
         """An expression of the scaled variable."""
         if self.centre is None or isinstance(self.centre, str):
             return term
-        shift = f"{term.at(8)} - {number(self.centre)}" if self.centre else term.text
-        scaled = f"({shift}) * {number(self.scale)}" if self.scale != 1 else shift
+        scaled = term
+        if self.centre:
+            scaled = binary("-", SUM, scaled, Term(number(self.centre)))
+        if self.scale != 1:
+            scaled = binary("*", PRODUCT, scaled, Term(number(self.scale)))
         return call("clip", scaled, number(self.low), number(self.high))
 
 
@@ -135,7 +137,10 @@ def read_method(document: Document) -> tuple[bool, Mapping[str, Any]]:
     section = document.section("preprocess", keys=("method", "data_fraction", "params"))
     method = str(section.get("method", "manual")).lower()
     if method != "manual" and not method.startswith(AUTO):
-        document.refuse(("preprocess", "method"), f"manual or auto, not '{method}'")
+        document.expect(("preprocess", "method"), "manual or auto", method)
+    share = section.get("data_fraction", 1)
+    if not is_number(share) or not 0 < share <= 1:
+        document.expect(("preprocess", "data_fraction"), "a share of 1", share)
     return method.startswith(AUTO), document.section("preprocess", "params")
 
 
@@ -143,10 +148,10 @@ def _group(document: Document, name: str, auto: bool, given: Mapping[str, Any]) 
     section = document.section("inputs", name, keys=_KEYS)
     length, mode = section.get("length"), str(section.get("pad_mode", "constant")).lower()
     if length is not None and (type(length) is not int or length < 1):
-        document.refuse(("inputs", name, "length"), f"a positive number, not {shown(length)}")
+        document.expect(("inputs", name, "length"), "a positive number", length)
         return None
     if mode not in ("constant", "wrap"):
-        document.refuse(("inputs", name, "pad_mode"), f"constant or wrap, not '{mode}'")
+        document.expect(("inputs", name, "pad_mode"), "constant or wrap", mode)
     rows = document.listed("inputs", name, "vars")
     found = [_variable(document, name, n, row, auto, given) for n, row in enumerate(rows)]
     variables = tuple(one for one in found if one is not None)
@@ -175,12 +180,12 @@ def _variable(
     place = ("inputs", group, "vars", number_)
     name, *numbers = row if isinstance(row, list) and row else [row]
     good = isinstance(name, str) and len(numbers) <= len(_FIELDS)
-    if not good or not all(_is_number(one) or n == 0 for n, one in enumerate(numbers)):
-        document.refuse(place, f"[name, centre, scale, min, max, pad value], not {shown(row)}")
+    if not good or not all(is_number(one) or n == 0 for n, one in enumerate(numbers)):
+        document.expect(place, "[name, centre, scale, min, max, pad value]", row)
         return None
     centre = numbers[0] if numbers else (AUTO if auto else None)
-    if centre is not None and centre != AUTO and not _is_number(centre):
-        document.refuse(place, f"a number, null or auto as the centre, not {shown(centre)}")
+    if centre is not None and centre != AUTO and not is_number(centre):
+        document.expect(place, "a number, null or auto as the centre", centre)
         return None
     if name in given:
         return _known(document, name, place)
@@ -193,9 +198,9 @@ def _known(document: Document, name: str, place: Place) -> Variable:
     keys = ("length", "pad_mode", "center", "scale", "min", "max", "pad_value")
     given = document.section("preprocess", "params", name, keys=keys)
     rest = [given.get(key, default) for key, default in zip(keys[3:], _DEFAULTS, strict=True)]
-    wrong = [one for one in (given.get("center") or 0, *rest) if not _is_number(one)]
+    wrong = [one for one in (given.get("center") or 0, *rest) if not is_number(one)]
     if wrong:
-        document.refuse(("preprocess", "params", name), f"numbers, not {shown(wrong[0])}")
+        document.expect(("preprocess", "params", name), "numbers", wrong[0])
         return Variable(name, Scaling(None), place)
     return Variable(name, _scaling(document, place, given.get("center"), rest), place)
 
@@ -205,12 +210,8 @@ def _scaling(document: Document, place: Place, centre: Any, rest: list[float]) -
     if centre == AUTO and str(place[1]).endswith("_mask"):
         centre = None
     if centre is not None and not low < high:
-        document.refuse(place, f"min below max, not {low:g} and {high:g}")
+        document.expect(place, "min below max", [low, high])
     return Scaling(centre, scale, low, high, pad)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_mask(document: Document, group: Group, translator: Translator) -> None:
@@ -223,7 +224,9 @@ def _check_mask(document: Document, group: Group, translator: Translator) -> Non
     except SyntaxError:
         ones = False
     if len(group.variables) > 1 or not ones or group.variables[0].scaling.centre is not None:
-        problem = f"a mask of all objects, such as ak.ones_like(part_energy), not '{text}'"
+        problem = (
+            f"expected a mask of all objects, such as ak.ones_like(part_energy), found '{text}'"
+        )
         document.refuse(group.variables[0].place, problem)
     if group.wrap:
         document.refuse((*group.place, "pad_mode"), "constant, for a mask")
@@ -239,11 +242,11 @@ def _check_together(document: Document, groups: list[Group]) -> None:
             continue
         for group in of:
             if group.length != features.length:
-                what = f"{features.length}, as of '{features.name}', not {group.length}"
-                document.refuse((*group.place, "length"), what)
+                what = f"{features.length}, as of '{features.name}'"
+                document.expect((*group.place, "length"), what, group.length)
             if group.role != "mask" and group.wrap != features.wrap:
-                what = f"{_mode(features)}, as of '{features.name}', not {_mode(group)}"
-                document.refuse((*group.place, "pad_mode"), what)
+                what = f"{_mode(features)}, as of '{features.name}'"
+                document.expect((*group.place, "pad_mode"), what, _mode(group))
             _check_role(document, group)
 
 
@@ -252,8 +255,8 @@ def _check_role(document: Document, group: Group) -> None:
     for one in padded if not group.wrap else ():
         document.refuse(one.place, f"a pad value of 0 in '{group.name}'")
     if group.role == "vectors" and len(group.variables) != len(MOMENTUM):
-        problem = f"four variables px, py, pz and energy, not {len(group.variables)}"
-        document.refuse((*group.place, "vars"), problem)
+        expected = "four variables px, py, pz and energy"
+        document.expect((*group.place, "vars"), expected, len(group.variables))
 
 
 def _mode(group: Group) -> str:
@@ -261,12 +264,9 @@ def _mode(group: Group) -> str:
 
 
 def translated(document: Document, translator: Translator, variable: Variable) -> Term:
-    """The expression of a variable: its own, or a name that expressions share."""
+    """The expression of a variable; problems are noted."""
     try:
-        if variable.name in translator.variables:
-            return translator.variable(variable.name)
         return translator.translated(variable.name)
     except Unsupported as problem:
-        place = ("new_variables", variable.name)
-        document.refuse(place if place in document.lines else variable.place, str(problem))
-        return Term(variable.name, kind="unknown")
+        document.refuse(variable.place, str(problem))
+        return Term("0")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
-from rootloom.config.documents import shown
 from rootloom.convert.weaver.document import Document, Place
 from rootloom.convert.weaver.terms import Term, Unsupported, both, compared, either
 from rootloom.convert.weaver.translation import Translator
@@ -47,6 +46,8 @@ def read_labels(
     """
     section = document.section("labels", keys=("type", "value"))
     if section.get("type") == "simple":
+        if names or numbers:
+            document.refuse(("labels", "type"), "custom, for --classes and --regression-mode")
         return _simple(document, translator)
     values = document.section("labels", "value")
     if not values:
@@ -75,14 +76,14 @@ def _simple(document: Document, translator: Translator) -> Labels:
     for number, name in enumerate(values):
         place: Place = ("labels", "value", number)
         if not isinstance(name, str):
-            document.refuse(place, f"the name of a label, not {shown(name)}")
+            document.expect(place, "the name of a label", name)
             continue
         term = _translated(document, translator, place, name)
-        found.classes[_checked(document, place, name)] = (
+        found.classes[_checked(document, place, name if _is_name(name) else _plain(name))] = (
             term if term.kind == "truth" else compared("==", term, Term("1"))
         )
-    if len(values) < 2:
-        document.refuse(("labels", "value"), "two or more labels")
+    if len(found.classes) < 2:
+        document.refuse(("labels", "value"), "two or more different labels")
     return found
 
 
@@ -97,7 +98,7 @@ def _classes(
         terms = [_translated(document, translator, place, ast.unparse(one)) for one in stack]
         given = names or [_plain(ast.unparse(one)) for one in stack]
         if len(given) != len(terms):
-            document.refuse(place, f"{len(terms)} names of classes, not {len(given)}")
+            document.refuse(place, f"expected {len(terms)} names of classes, found {len(given)}")
         conditions = [_is_largest(terms, number) for number in range(len(terms))]
         return {_checked(document, place, n): of for n, of in zip(given, conditions, strict=False)}
     values = [float(number) for number in range(len(names))]
@@ -190,7 +191,7 @@ def _translated(document: Document, translator: Translator, place: Place, text: 
         return translator.translated(text)
     except Unsupported as problem:
         document.refuse(place, str(problem))
-        return Term(text, kind="unknown")
+        return Term("0")
 
 
 def _checked(document: Document, place: Place, name: str) -> str:
@@ -199,6 +200,10 @@ def _checked(document: Document, place: Place, name: str) -> str:
     except ConfigError as refusal:
         document.refuse(place, f"a name of {refusal.expected} for the class '{name}'")
     return name
+
+
+def _is_name(name: str) -> bool:
+    return name.replace("_", "a").isalnum()
 
 
 def _plain(name: str) -> str:

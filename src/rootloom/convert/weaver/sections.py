@@ -32,7 +32,7 @@ def representation(inputs: Inputs, of: Quantities) -> dict[str, Any]:
         "momenta": [group.collection for group in inputs.of("vectors")],
         **_lengths(collections),
         "wrap": [group.collection for group in collections if group.wrap],
-        "scaling": [[name, *_numbers(scaling)] for name, scaling in scaled],
+        "scaling": [[name, *_numbers(scaling)] for name, scaling in scaled if not scaling.is_auto],
         "bounds": [
             [name, scaling.low, scaling.high]
             for name, scaling in scaled
@@ -59,7 +59,7 @@ def _scaled(inputs: Inputs, of: Quantities) -> Iterator[tuple[str, Scaling]]:
 def _numbers(scaling: Scaling) -> tuple[float, float]:
     if scaling.centre is None:
         return 0, 1
-    assert scaling.centre != "auto"  # its numbers are known by now
+    assert not isinstance(scaling.centre, str)
     return scaling.centre, scaling.scale
 
 

@@ -67,9 +67,13 @@ _OF_BITS = (ast.BitAnd, ast.BitOr, ast.BitXor)
 
 @dataclass
 class Translator:
-    """Translates expressions in which the names in `variables` are expressions themselves."""
+    """Translates expressions in which the names in `variables` are expressions themselves.
+
+    failed: why variables that were asked for have no counterpart.
+    """
 
     variables: Mapping[str, str]
+    failed: dict[str, str] = field(default_factory=dict)
     _known: dict[str, Term] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
 
@@ -92,11 +96,14 @@ class Translator:
         return term
 
     def variable(self, name: str) -> Term:
-        """The expression of one of the variables."""
+        """The expression of one of the variables; its name if it has `failed`."""
         if name not in self._known:
             self._open.append(name)
             try:
                 self._known[name] = self.translated(self.variables[name])
+            except Unsupported as problem:
+                self.failed[name] = str(problem)
+                self._known[name] = Term(name, kind="unknown")
             finally:
                 self._open.pop()
         return self._known[name]

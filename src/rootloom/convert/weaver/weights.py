@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from rootloom.config.documents import shown
-from rootloom.convert.weaver.document import Document
+from rootloom.convert.weaver.document import Document, is_number
 from rootloom.convert.weaver.terms import Term, Unsupported
 from rootloom.convert.weaver.translation import Translator
 
@@ -52,43 +51,51 @@ def read_weights(document: Document, translator: Translator, classes: Collection
 
 def _reweighting(document: Document, translator: Translator, classes: Collection[str]) -> Weights:
     section, found = document.section("weights"), Weights()
-    of = document.section("weights", "reweight_vars")
-    for name in of:
+    edges = document.section("weights", "reweight_vars")
+    for name, of in edges.items():
         found.variables[name] = _term(document, translator, "reweight_vars", name)
-        if not _ascends(of[name]):
-            document.refuse(
-                (*_WHERE, "reweight_vars", name), f"ascending edges, not {shown(of[name])}"
-            )
-    if not of:
+        if not _ascends(of):
+            document.expect((*_WHERE, "reweight_vars", name), "ascending edges", of)
+    if not edges:
         document.refuse((*_WHERE, "reweight_vars"), "variables with the edges of their bins")
-    named = document.listed("weights", "reweight_classes")
-    for number, name in enumerate(named):
-        if name not in classes:
-            problem = f"one of the classes of `labels` ({', '.join(classes)}), not {shown(name)}"
-            document.refuse((*_WHERE, "reweight_classes", number), problem)
-    shares = document.listed("weights", "class_weights") or [1] * len(named)
-    if len(shares) != len(named):
-        problem = f"{len(named)} numbers, one of each class, not {len(shares)}"
-        document.refuse((*_WHERE, "class_weights"), problem)
-    alike = {*named} == {*classes} and len({*shares}) == 1
-    found.balance = alike or dict(zip(named, shares, strict=False))
-    method = section.get("reweight_method", "flat")
+    shares = _shares(document, classes)
+    alike = shares.keys() == {*classes} and len({*shares.values()}) == 1
+    found.balance = alike or shares
+    method, threshold = (
+        section.get("reweight_method", "flat"),
+        section.get("reweight_threshold", 10),
+    )
     if method not in ("flat", "ref"):
-        document.refuse((*_WHERE, "reweight_method"), f"flat or ref, not {shown(method)}")
+        document.expect((*_WHERE, "reweight_method"), "flat or ref", method)
+    if not is_number(threshold) or not 0 <= threshold < 100:
+        document.expect((*_WHERE, "reweight_threshold"), "a percentile below 100", threshold)
     keep = section.get("reweight_discard_under_overflow", True) is False
     found.reweight = {
-        "edges": {name: list(edges) for name, edges in of.items() if isinstance(edges, list)},
-        "target": "flat" if method == "flat" else next(iter(named), "flat"),
-        "threshold": section.get("reweight_threshold", 10),
+        "edges": edges,
+        "target": "flat" if method == "flat" else next(iter(shares), "flat"),
+        "threshold": threshold,
         "outside": "nearest" if keep else "left_out",
     }
     return found
 
 
+def _shares(document: Document, classes: Collection[str]) -> dict[str, float]:
+    """The share of each class; without `class_weights` all are alike."""
+    named = [str(name) for name in document.listed("weights", "reweight_classes")]
+    for number, name in enumerate(named):
+        if name not in classes:
+            expected = f"one of the classes of `labels` ({', '.join(classes)})"
+            document.expect((*_WHERE, "reweight_classes", number), expected, name)
+    shares = document.listed("weights", "class_weights") or [1] * len(named)
+    good = len(shares) == len(named) and all(is_number(one) and one >= 0 for one in shares)
+    if not good:
+        expected = f"{len(named)} numbers, one of each class"
+        document.expect((*_WHERE, "class_weights"), expected, shares)
+    return dict(zip(named, shares, strict=False)) if good else {}
+
+
 def _ascends(edges: object) -> bool:
-    numbers = isinstance(edges, list) and all(
-        isinstance(edge, int | float) and not isinstance(edge, bool) for edge in edges
-    )
+    numbers = isinstance(edges, list) and all(map(is_number, edges))
     return numbers and len(edges) > 1 and sorted({*edges}) == edges  # type: ignore[misc, arg-type]
 
 
@@ -97,4 +104,4 @@ def _term(document: Document, translator: Translator, key: str, text: str) -> Te
         return translator.translated(text)
     except Unsupported as problem:
         document.refuse((*_WHERE, key), str(problem))
-        return Term(text, kind="unknown")
+        return Term("0")

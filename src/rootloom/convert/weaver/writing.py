@@ -23,7 +23,7 @@ def _sequence(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
 
 def _mapping(dumper: yaml.SafeDumper, values: dict[str, Any]) -> yaml.Node:
     flat = not any(isinstance(one, list | dict) for one in values.values())
-    short = set(values) in ({"where"}, {"kind"}, {"model", "representation"})
+    short = set(values) in ({"where"}, {"files"}, {"kind"}, {"model", "representation"})
     kind = "tag:yaml.org,2002:map"
     return dumper.represent_mapping(kind, values.items(), flow_style=flat and short)
 
