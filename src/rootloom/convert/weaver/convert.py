@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rootloom.convert.weaver.inputs import Inputs, read_inputs
 from rootloom.convert.weaver.labels import Labels, read_labels
 from rootloom.convert.weaver.standard import standardised
 from rootloom.convert.weaver.translation import Translator
-from rootloom.convert.weaver.weights import read_weights
+from rootloom.convert.weaver.weights import Weights, read_weights
 from rootloom.convert.weaver.writing import text_of
 from rootloom.errors import ConfigError
 from rootloom.rootio.header import survey
@@ -66,43 +66,64 @@ class Converted:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What a file says."""
+
+    document: Document
+    translator: Translator
+    inputs: Inputs
+    labels: Labels
+    weights: Weights
+
+    @classmethod
+    def of(cls, path: Path, request: Request) -> _Reading:
+        """The content of a file; problems are noted in the document."""
+        document = Document.read(path)
+        for key in document.section(keys=_KEYS):
+            if key in _REFUSED and document.content[key]:
+                document.refuse((key,), f"has no counterpart{_REFUSED[key]}")
+        named = document.section("new_variables")
+        texts = {name: document.text("new_variables", name) or "0" for name in named}
+        translator = Translator(texts)
+        inputs = read_inputs(document, translator)
+        labels = read_labels(document, translator, request.classes, request.numbers)
+        weights = read_weights(document, translator, labels.classes)
+        if weights.reweight and not labels.classes:
+            document.refuse(("weights",), "expected classes to reweight, found numbers as labels")
+        return cls(document, translator, inputs, labels, weights)
+
+    def sections(self) -> tuple[Quantities, dict[str, Any]]:
+        """The quantities and the dataset. Raises ConfigError with all problems, if there are."""
+        found = quantities(self.document, self.translator, self.inputs)
+        section = dataset(self.document, self.translator, found, self.labels, self.weights)
+        for name, problem in self.translator.failed.items():
+            self.document.refuse(("new_variables", name), problem)
+        self.document.require_none()
+        return found, section
+
+
 def convert(path: Path, request: Request) -> Converted:
     """The sections of a data configuration.
 
-    Raises ConfigError with every line of the file that has no counterpart.
+    Raises ConfigError with every line of the file that has no counterpart, InputError for files
+    that cannot be read.
     """
-    document = Document.read(path)
-    for key in document.section(keys=_KEYS):
-        if key in _REFUSED and document.content[key]:
-            document.refuse((key,), f"has no counterpart{_REFUSED[key]}")
-    named = document.section("new_variables")
-    texts = {name: document.text("new_variables", name) or "0" for name in named}
-    translator = Translator(texts)
-    inputs = read_inputs(document, translator)
-    labels = read_labels(document, translator, request.classes, request.numbers)
-    weights = read_weights(document, translator, labels.classes)
-    if weights.reweight and not labels.classes:
-        document.refuse(("weights",), "classes to reweight; `labels` are numbers")
-    found = quantities(document, translator, inputs)
-    unknown = () if request.train else tuple(_without_numbers(document, inputs))
-    dataset(document, translator, found, labels, weights)
-    for name, problem in translator.failed.items():
-        document.refuse(("new_variables", name), problem)
-    document.require_none()
+    reading = _Reading.of(path, request)
+    unknown = () if request.train else tuple(_without_numbers(reading.document, reading.inputs))
+    reading.sections()  # refuses before any file is read
     files = [file.url for file in expand(request.train)] if request.train else []
-    tree = request.tree or document.text("treename") or _only_tree(files)
+    tree = request.tree or reading.document.text("treename") or _only_tree(files)
     if files:
-        inputs = _with_numbers(document, translator, inputs, files, tree or "")
-    found = quantities(document, translator, inputs)  # points and momenta with their numbers
-    section = dataset(document, translator, found, labels, weights)
-    document.require_none()
+        reading = replace(reading, inputs=_with_numbers(reading, files, tree or ""))
+    found, section = reading.sections()
     head = {
         "description": f"Converted from {path.name} of weaver-core.",
-        **_source(labels, request.train or [TO_FILL_IN]),
+        **_source(reading.labels, request.train or [TO_FILL_IN]),
         "tree": tree or _TREE,
     }
-    notes = (*labels.notes, *weights.notes, *unknown, *_missing(request, tree))
-    return Converted(_files(request, inputs, found, labels, {**head, **section}), notes)
+    notes = (*reading.labels.notes, *reading.weights.notes, *unknown, *_missing(request, tree))
+    return Converted(_files(request, reading, found, {**head, **section}), notes)
 
 
 def _without_numbers(document: Document, inputs: Inputs) -> Iterator[str]:
@@ -132,10 +153,9 @@ def _only_tree(files: Sequence[str]) -> str | None:
     return names[0]
 
 
-def _with_numbers(
-    document: Document, translator: Translator, inputs: Inputs, files: Sequence[str], tree: str
-) -> Inputs:
+def _with_numbers(reading: _Reading, files: Sequence[str], tree: str) -> Inputs:
     """The inputs with centres and scales that are found in the files."""
+    document, translator, inputs = reading.document, reading.translator, reading.inputs
     auto = {
         (variable.name, group.role == "row")
         for group in inputs.groups
@@ -175,9 +195,9 @@ def _source(labels: Labels, files: Sequence[str]) -> dict[str, Any]:
 
 
 def _files(
-    request: Request, inputs: Inputs, of: Quantities, labels: Labels, section: dict[str, Any]
+    request: Request, reading: _Reading, of: Quantities, section: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    name = request.name
+    name, inputs, labels = request.name, reading.inputs, reading.labels
     network, own = sections.model(inputs)
     found = {
         f"datasets/{name}.yaml": section,

@@ -110,8 +110,11 @@ def selection(document: Document, translator: Translator) -> str | None:
 def _observed(document: Document, translator: Translator) -> dict[str, str]:
     found = {}
     for number, name in enumerate(document.listed("observers")):
+        if not (isinstance(name, str) and name.isidentifier()):
+            document.expect(("observers", number), "the name of a variable", name)
+            continue
         try:
-            found[str(name)] = translator.translated(str(name)).text
+            found[name] = translator.translated(name).text
         except Unsupported as problem:
             document.refuse(("observers", number), str(problem))
     return found

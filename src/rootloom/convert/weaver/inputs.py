@@ -179,7 +179,7 @@ def _variable(
 ) -> Variable | None:
     place = ("inputs", group, "vars", number_)
     name, *numbers = row if isinstance(row, list) and row else [row]
-    good = isinstance(name, str) and len(numbers) <= len(_FIELDS)
+    good = isinstance(name, str) and name.isidentifier() and len(numbers) <= len(_FIELDS)
     if not good or not all(is_number(one) or n == 0 for n, one in enumerate(numbers)):
         document.expect(place, "[name, centre, scale, min, max, pad value]", row)
         return None

@@ -53,6 +53,9 @@ def _reweighting(document: Document, translator: Translator, classes: Collection
     section, found = document.section("weights"), Weights()
     edges = document.section("weights", "reweight_vars")
     for name, of in edges.items():
+        if not name.isidentifier():
+            document.expect((*_WHERE, "reweight_vars", name), "the name of a variable", name)
+            continue
         found.variables[name] = _term(document, translator, "reweight_vars", name)
         if not _ascends(of):
             document.expect((*_WHERE, "reweight_vars", name), "ascending edges", of)
