@@ -24,6 +24,7 @@ from rootloom.errors import ConfigError
 from rootloom.planning.explain import settings
 from rootloom.representations.particle_set import ParticleSet
 from rootloom.rootio.dataset import ClassRule, RowReader
+from rootloom.rootio.expressions import Expression
 from rootloom.rootio.syntax import inlined
 from rootloom.shards.manifest import Manifest
 from rootloom.shards.moments import Moments
@@ -320,6 +321,21 @@ def test_custom_labels_are_classes_or_targets(
     )
     task = found.files["experiments/jets.yaml"].get("task")
     assert task == (None if classes else {"kind": "regression"})
+
+
+@pytest.mark.parametrize("form", ["{}", "{} > 0"])
+def test_the_largest_of_several_labels_is_the_first_of_equal_ones(
+    form: str, tmp_path: Path
+) -> None:
+    parts = ", ".join(f"ak.to_numpy({form.format(name)})" for name in "abc")
+    value = {"_label_": f"np.argmax(np.stack([{parts}], axis=1), axis=1)"}
+    content = {**jetclass("kin"), "labels": {"type": "complex", "value": value}}
+    found = convert(written(tmp_path, content), Request("jets"))
+    rules = found.files["datasets/jets.yaml"]["classes"].values()
+    a, b, c = np.array(list(np.ndindex(3, 3, 3))).T
+    flags = [Expression(rule["where"]).evaluate({"a": a, "b": b, "c": c}) for rule in rules]
+    label = np.argmax([a, b, c] if form == "{}" else [a > 0, b > 0, c > 0], axis=0)
+    np.testing.assert_array_equal(np.stack(flags), label == np.arange(3)[:, None])
 
 
 @pytest.mark.parametrize("kind", ["classes", "numbers", "rows"])
