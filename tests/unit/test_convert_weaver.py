@@ -320,7 +320,8 @@ def test_custom_labels_are_classes_or_targets(
         {name: name for name in content["observers"]} if classes else targets
     )
     task = found.files["experiments/jets.yaml"].get("task")
-    assert task == (None if classes else {"kind": "regression"})
+    signal = {"kind": "classification", "signal": "qcd"} if "qcd" in classes else None
+    assert task == (signal if classes else {"kind": "regression"})
 
 
 @pytest.mark.parametrize("form", ["{}", "{} > 0"])

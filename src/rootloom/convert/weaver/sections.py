@@ -98,6 +98,15 @@ def model(inputs: Inputs) -> tuple[str, dict[str, Any] | None]:
     raise AssertionError("a collection has features")
 
 
+def _task(labels: Labels) -> dict[str, Any]:
+    """The task; of two classes the first is the signal, as in the files of weaver-core's users."""
+    if not labels.classes:
+        return {"task": {"kind": "regression"}}
+    if len(labels.classes) > 2:
+        return {}
+    return {"task": {"kind": "classification", "signal": next(iter(labels.classes))}}
+
+
 def experiment(name: str, labels: Labels, network: str, *, tested: bool) -> dict[str, Any]:
     """The experiment: one network with the training of weaver-core."""
     method = network if network != name else "network"
@@ -106,7 +115,7 @@ def experiment(name: str, labels: Labels, network: str, *, tested: bool) -> dict
         "title": name,
         "command": f"snakemake --config experiment={name}",
         **(datasets if tested else {"dataset": name}),
-        **({} if labels.classes else {"task": {"kind": "regression"}}),
+        **_task(labels),
         "training": TRAINING,
         "methods": {method: {"model": network, "representation": name}},
     }

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 _WIDTH = 100
+_IN_ONE_LINE = ({"where"}, {"kind"}, {"kind", "signal"}, {"model", "representation"})
 
 
 class _Dumper(yaml.SafeDumper):
@@ -23,7 +24,7 @@ def _sequence(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
 
 def _mapping(dumper: yaml.SafeDumper, values: dict[str, Any]) -> yaml.Node:
     flat = not any(isinstance(one, list | dict) for one in values.values())
-    short = set(values) in ({"where"}, {"files"}, {"kind"}, {"model", "representation"})
+    short = set(values) in _IN_ONE_LINE
     kind = "tag:yaml.org,2002:map"
     return dumper.represent_mapping(kind, values.items(), flow_style=flat and short)
 
