@@ -175,9 +175,9 @@ def _role_of(name: str, length: int | None) -> tuple[str, Role]:
 
 
 def _variable(
-    document: Document, group: str, number_: int, row: Any, auto: bool, given: Mapping[str, Any]
+    document: Document, group: str, position: int, row: Any, auto: bool, given: Mapping[str, Any]
 ) -> Variable | None:
-    place = ("inputs", group, "vars", number_)
+    place = ("inputs", group, "vars", position)
     name, *numbers = row if isinstance(row, list) and row else [row]
     good = isinstance(name, str) and name.isidentifier() and len(numbers) <= len(_FIELDS)
     if not good or not all(is_number(one) or n == 0 for n, one in enumerate(numbers)):
@@ -208,7 +208,7 @@ def _known(document: Document, name: str, place: Place) -> Variable:
 def _scaling(document: Document, place: Place, centre: Any, rest: list[float]) -> Scaling:
     scale, low, high, pad = (float(one) for one in rest)
     if centre == AUTO and str(place[1]).endswith("_mask"):
-        centre = None
+        centre = None  # as in weaver-core
     if centre is not None and not low < high:
         document.expect(place, "min below max", [low, high])
     return Scaling(centre, scale, low, high, pad)
@@ -224,12 +224,10 @@ def _check_mask(document: Document, group: Group, translator: Translator) -> Non
     except SyntaxError:
         ones = False
     if len(group.variables) > 1 or not ones or group.variables[0].scaling.centre is not None:
-        problem = (
-            f"expected a mask of all objects, such as ak.ones_like(part_energy), found '{text}'"
-        )
-        document.refuse(group.variables[0].place, problem)
+        expected = "a mask of all objects, such as ak.ones_like(part_energy)"
+        document.expect(group.variables[0].place, expected, text)
     if group.wrap:
-        document.refuse((*group.place, "pad_mode"), "constant, for a mask")
+        document.expect((*group.place, "pad_mode"), "constant, for a mask", "wrap")
 
 
 def _check_together(document: Document, groups: list[Group]) -> None:
@@ -241,6 +239,9 @@ def _check_together(document: Document, groups: list[Group]) -> None:
             document.refuse(of[0].place, f"needs a group '{name}_features', which networks see")
             continue
         for group in of:
+            if group.role == "features" and group is not features:
+                what = f"one group with the features of '{name}', here '{features.name}'"
+                document.expect(group.place, what, group.name)
             if group.length != features.length:
                 what = f"{features.length}, as of '{features.name}'"
                 document.expect((*group.place, "length"), what, group.length)
@@ -253,7 +254,7 @@ def _check_together(document: Document, groups: list[Group]) -> None:
 def _check_role(document: Document, group: Group) -> None:
     padded = [one for one in group.variables if one.scaling.pad and group.role != "features"]
     for one in padded if not group.wrap else ():
-        document.refuse(one.place, f"a pad value of 0 in '{group.name}'")
+        document.expect(one.place, f"a pad value of 0 in '{group.name}'", one.scaling.pad)
     if group.role == "vectors" and len(group.variables) != len(MOMENTUM):
         expected = "four variables px, py, pz and energy"
         document.expect((*group.place, "vars"), expected, len(group.variables))
