@@ -27,31 +27,25 @@ ROOT = Path(__file__).resolve().parents[1]
 Shards = dict[tuple[int, int], tuple[int, int]]
 
 
-def _copy_config(folder: Path) -> None:
-    if not (folder / "config").exists():
-        shutil.copytree(ROOT / "config", folder / "config")
-
-
 class Run:
     """A project without Snakemake: its stages up to the statistics, in this process."""
 
-    def __init__(self, folder: Path, dataset: dict[str, Any], minutes: float = 2) -> None:
-        _copy_config(folder)
-        (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
-        self._plan(folder, {"experiment": "mine", "job_minutes": minutes}, ("mine", "features"))
-
-    @classmethod
-    def of_experiment(cls, folder: Path, name: str, representation: str) -> Run:
-        """A shipped experiment, up to the statistics of one of its representations."""
-        _copy_config(folder)
-        run = cls.__new__(cls)
-        experiment = yaml.safe_load((folder / f"config/experiments/{name}.yaml").read_text())
-        run._plan(folder, {"experiment": name}, (experiment["dataset"], representation))
-        return run
-
-    def _plan(self, folder: Path, settings: dict[str, Any], named: tuple[str, str]) -> None:
-        self.plan = make_plan(settings, folder)
-        self.named, (self.dataset, self.representation) = named, named
+    def __init__(
+        self,
+        folder: Path,
+        dataset: dict[str, Any] | None,
+        minutes: float = 2,
+        representation: str = "features",
+        experiment: str = "mine",
+    ) -> None:
+        """dataset: written as config/datasets/mine.yaml; None: that of the experiment is there."""
+        if not (folder / "config").exists():
+            shutil.copytree(ROOT / "config", folder / "config")
+        if dataset is not None:
+            (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
+        self.plan = make_plan({"experiment": experiment, "job_minutes": minutes}, folder)
+        self.dataset, self.representation = self.plan.datasets.nominal.name, representation
+        self.named = (self.dataset, representation)
         self.plan.files(self.dataset).note()
 
     def _made(self, rule: str, pack: str, **wildcards: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def jetclass(folder: Path, parts: Parts = ALL) -> np.ndarray:
 
 def test_jetclass_makes_the_inputs_of_its_authors(here: Path) -> None:
     label = jetclass(here)
-    found = inputs_of(Run.of_experiment(here, "jetclass", "particles-full"))
+    found = inputs_of(Run(here, None, representation="particles-full", experiment="jetclass"))
     with np.load(DATA / "oracles" / "jetclass2_inputs.npz") as stored:
         oracle = {name: stored[name] for name in stored.files}
     assert sorted(split for split, *_ in found) == sorted(ALL)
@@ -134,7 +134,7 @@ def test_published_weights_score_genuine_jets_without_training(
     }
     shutil.copytree(ROOT / "config", here / "config")
     (here / "config/experiments/published.yaml").write_text(yaml.safe_dump(experiment))
-    run = Run.of_experiment(here, "published", "particles-full")
+    run = Run(here, None, representation="particles-full", experiment="published")
     statistics, paths = run.statistics(), run.plan.paths
     manifests = [paths.manifest(*run.named, pack) for pack in run.plan.files("jetclass").packs]
     shards = all_shards(manifests, 3)
@@ -233,7 +233,9 @@ def test_top_tagging_from_the_table_to_the_inputs(here: Path) -> None:
             file.attrs["part"] = number
         recipe = LIBRARY.table("top-tagging")
         import_table(here / f"{part}.h5", recipe, here / "data" / "top-tagging" / part)
-    found = inputs_of(Run.of_experiment(here, "top-tagging", "particles-kinematics"))
+    found = inputs_of(
+        Run(here, None, representation="particles-kinematics", experiment="top-tagging")
+    )
     assert sorted(split for split, *_ in found) == sorted(SPLITS)
     momenta = table["values_block_0"][:, :800].reshape(-1, 200, 4).astype(np.float64)
     for _, inputs, entries, classes in found:
@@ -261,7 +263,9 @@ def test_quark_gluon_from_the_table_to_the_inputs(here: Path) -> None:
     np.savez(here / "QG_jets.npz", X=X, y=y)
     recipe = LIBRARY.table("quark-gluon")
     import_table(here / "QG_jets.npz", recipe, here / "data" / "quark-gluon" / "0")
-    found = inputs_of(Run.of_experiment(here, "quark-gluon", "particles-identified"))
+    found = inputs_of(
+        Run(here, None, representation="particles-identified", experiment="quark-gluon")
+    )
     assert sum(len(entries) for _, _, entries, _ in found) == rows
     charges = {22: 0, 211: 1, -211: -1, 321: 1, 130: 0, 2112: 0, -2112: 0, 2212: 1, 11: -1, -11: 1,
                13: -1, -13: 1}  # fmt: skip
@@ -287,7 +291,7 @@ def test_the_jets_of_the_main_job_as_sets(here: Path) -> None:
     (here / "config/datasets/w-jets.yaml").write_text(yaml.safe_dump(dataset))
     for number, name in enumerate(dataset["classes"]):
         write_jets(here / "data" / f"{name}.root", name == "w", 60, number)
-    run = Run.of_experiment(here, "w-tagging-sets", "w-particles")
+    run = Run(here, None, representation="w-particles", experiment="w-tagging-sets")
     assert {run.plan.job("train", method=m, member="0")["section"]["model"]["kind"]
             for m in run.plan.request.experiment.methods} == {
         "recurrent", "deep_sets", "particle_net", "particle_transformer", "lorentz_net", "recnn",

@@ -70,3 +70,17 @@ def pad_objects_into(
                     out[i, j, c] = values[start + j, first + c]
         out[i, n:] = 0
     out[len(rows) :] = 0
+
+
+@njit(cache=True, nogil=True)
+def repeat_objects(out: np.ndarray, counts: np.ndarray) -> None:
+    """Fill the empty slots of `out` (B, N, C) with the row's objects again, in their order.
+
+    counts: (B,) objects of each row, which are in its first slots. A row without objects is left.
+    """
+    slots = out.shape[1]
+    for i in range(len(counts)):
+        n = counts[i]
+        if n > 0:
+            for j in range(n, slots):
+                out[i, j] = out[i, j - n]

@@ -19,7 +19,7 @@ from rootloom.representations.base import (
     require_declared,
     require_finite,
 )
-from rootloom.representations.padding import pad_objects_into
+from rootloom.representations.padding import pad_objects_into, repeat_objects
 from rootloom.types import A, Column, Objects, ParticleSets, Ragged, dense
 
 _WHO = "particle_set"
@@ -53,6 +53,10 @@ class ParticleSet(Representation):
                  (name, 0, 1) leaves it as it is.
     bounds:      triples of a quantity, its smallest and its largest value after scaling.
     clip:        largest |x| after scaling of quantities without `bounds`; None does not clip.
+    wrap:        collections whose empty slots hold the row's objects again, as `pad_mode: wrap` of
+                 weaver-core. The mask does not change, so networks that use it see no difference.
+    empty:       pairs of a quantity of objects and its value in empty slots, after scaling; 0 for
+                 all others.
 
     Shards hold one float32 column a quantity, untransformed: another quantity is another column.
     Non-finite values are refused.
@@ -72,6 +76,8 @@ class ParticleSet(Representation):
         "scaling",
         "bounds",
         "clip",
+        "wrap",
+        "empty",
     )
 
     objects: tuple[str, ...] = ()
@@ -86,6 +92,8 @@ class ParticleSet(Representation):
     scaling: tuple[tuple[str, float, float], ...] = ()
     bounds: tuple[tuple[str, float, float], ...] = ()
     clip: float | None = None
+    wrap: tuple[str, ...] = ()
+    empty: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         named = (*self.objects, *self.variables)
@@ -98,17 +106,22 @@ class ParticleSet(Representation):
         others = (
             *map(_collection, self.points),
             *self.momenta,
+            *self.wrap,
             *(name for name, _ in self.lengths),
         )
         strange = [name for name in others if name not in known]
         expected = "collections that `objects` names: " + ", ".join(dict.fromkeys(known))
-        require(_WHO, "points, momenta, lengths", not strange, expected, strange)
+        require(_WHO, "points, momenta, wrap, lengths", not strange, expected, strange)
         seen = sorted({*self.labels} & {*self.objects, *self.points})
         require(_WHO, "labels", not seen, "truth that is no input", seen)
         for field in ("log", "tanh", "scaling", "bounds"):
             of = [one if isinstance(one, str) else one[0] for one in getattr(self, field)]
             fits = set(of) <= set(named) and len(set(of)) == len(of)
             require(_WHO, field, fits, "names among objects and variables, each once", of)
+        filled = [name for name, _ in self.empty]
+        fits = {*filled} <= {*self.objects} and len({*filled}) == len(filled)
+        fits = fits and not {*map(_collection, filled)} & {*self.wrap}
+        require(_WHO, "empty", fits, "objects of collections without `wrap`, each once", filled)
         both = sorted({*self.log} & {*self.tanh})
         require(_WHO, "log, tanh", not both, "one of the two for a quantity", both)
         for count in (self.max_objects, *(count for _, count in self.lengths)):
@@ -197,15 +210,17 @@ class ParticleSet(Representation):
     def normalise(
         self, inputs: ParticleSets, statistics: Mapping[str, MomentsLike]
     ) -> ParticleSets:
-        """Quantities transformed, scaled and bounded; empty slots and absent rows are exactly 0.
+        """Quantities transformed, scaled and bounded; absent rows are exactly 0.
 
-        Labels are taken away: no network sees them.
+        So are empty slots, where neither `wrap` nor `empty` says otherwise. Labels are taken away:
+        no network sees them.
         """
         collections = {}
         for one in self._collections():
             objects = inputs.collections[one.name]
             x = self._scaled(objects.x, one.features, statistics[one.name])
-            collections[one.name] = objects._replace(x=_only(x, objects.mask), labels=None)
+            x = self._in_slots(x, one, objects.mask, inputs.present)
+            collections[one.name] = objects._replace(x=x, labels=None)
         if not self.variables:
             return inputs._replace(collections=collections)
         scalars = self._scaled(inputs.scalars, self.variables, statistics[_ROWS])
@@ -229,6 +244,7 @@ class ParticleSet(Representation):
                 tuple(f"{name}.{part}" for part in _MOMENTUM) if name in self.momenta else (),
                 tuple(column for column in self.labels if _collection(column) == name),
                 lengths.get(name, self.max_objects),
+                name in self.wrap,
             )
 
     def _transformed(self, x: A, names: Sequence[str]) -> A:
@@ -248,6 +264,17 @@ class ParticleSet(Representation):
         centre, scale = (_along(x, column) for column in zip(*numbers, strict=True))
         return self._bounded((self._transformed(x, names) - centre) * scale, names)
 
+    def _in_slots(self, x: A, one: _Collection, mask: A, present: A) -> A:
+        """Scaled quantities (B, N, F), with what stands in empty slots; present: (B,)."""
+        if one.wrap:
+            return _only(x, mask | mask[:, :1])
+        values = dict(self.empty)
+        if not values.keys() & {*one.features}:
+            return _only(x, mask)
+        xp = x.__array_namespace__()
+        filled = _along(x, [values.get(name, 0.0) for name in one.features])
+        return _only(xp.where(mask[..., None], x, filled), mask | present[:, None])
+
     def _bounded(self, x: A, names: Sequence[str]) -> A:
         most = np.inf if self.clip is None else self.clip
         given = {name: (low, high) for name, low, high in self.bounds}
@@ -266,6 +293,7 @@ class _Collection(NamedTuple):
     momenta: tuple[str, ...]
     labels: tuple[str, ...]
     length: int
+    wrap: bool
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -288,16 +316,18 @@ def _side_by_side(one: _Collection, columns: Mapping[str, Column]) -> Ragged:
 
 def _padded(one: _Collection, whole: Ragged, rows: np.ndarray, size: int) -> Objects:
     places = np.cumsum([len(one.features), len(one.points), len(one.momenta)]).tolist()
+    counts = np.zeros(size, np.int64)
+    counts[: len(rows)] = whole.counts()[rows]
 
     def padded(first: int, names: Sequence[str], dtype: type = np.float32) -> np.ndarray | None:
         if not names:
             return None
         out: np.ndarray = np.empty((size, one.length, len(names)), dtype)
         pad_objects_into(whole.values, whole.offsets, rows, first, out)
+        if one.wrap and names is not one.labels:
+            repeat_objects(out, counts)
         return out
 
-    counts = np.zeros(size, np.int64)
-    counts[: len(rows)] = whole.counts()[rows]
     x = padded(0, one.features)
     assert x is not None  # a collection is known by its features
     return Objects(
