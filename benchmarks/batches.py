@@ -96,10 +96,10 @@ def write_shard(path: Path, table: dict[str, np.ndarray], key: str) -> None:
 
 
 def representation():
-    from rootloom.representations.features import FeatureVector
+    from rootloom.representations.particle_set import ParticleSet
 
     objects = tuple(f"constituents.{n}" for n in QUANTITIES)
-    return FeatureVector(variables=(), objects=objects, max_objects=LENGTH)
+    return ParticleSet(objects=objects, max_objects=LENGTH)
 
 
 def reweight():

@@ -70,8 +70,8 @@ def assemble(
 
 def id_words(ids: np.ndarray) -> np.ndarray:
     """Identities (R,) uint64 as (high, low) words, (R, 2) uint32."""
-    pairs = np.stack([ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)], axis=1)
-    return pairs.astype(np.uint32)
+    # Of a little-endian number the low word lies first.
+    return ids.astype("<u8").view("<u4").reshape(-1, 2)[:, ::-1]
 
 
 def _targets(columns: Mapping[str, Column], names: Sequence[str]) -> np.ndarray:

@@ -287,26 +287,15 @@ def _side_by_side(one: _Collection, columns: Mapping[str, Column]) -> Ragged:
 
 
 def _padded(one: _Collection, whole: Ragged, rows: np.ndarray, size: int) -> Objects:
-    places = np.cumsum([len(one.features), len(one.points), len(one.momenta)]).tolist()
+    def room(names: Sequence[str], dtype: type = np.float32) -> np.ndarray:
+        return np.empty((size, one.length, len(names)), dtype)
 
-    def padded(first: int, names: Sequence[str], dtype: type = np.float32) -> np.ndarray | None:
-        if not names:
-            return None
-        out: np.ndarray = np.empty((size, one.length, len(names)), dtype)
-        pad_objects_into(whole.values, whole.offsets, rows, first, out)
-        return out
-
-    counts = np.zeros(size, np.int64)
-    counts[: len(rows)] = whole.counts()[rows]
-    x = padded(0, one.features)
-    assert x is not None  # a collection is known by its features
-    return Objects(
-        x=x,
-        mask=np.arange(one.length)[None] < counts[:, None],
-        points=padded(places[0], one.points),
-        momenta=padded(places[1], one.momenta),
-        labels=padded(places[2], one.labels, np.int32),
-    )
+    x, points, momenta = map(room, (one.features, one.points, one.momenta))
+    labels = room(one.labels, np.int32)
+    mask = np.empty((size, one.length), bool)
+    pad_objects_into(whole.values, whole.offsets, rows, x, points, momenta, labels, mask)
+    parts = (part if part.shape[2] else None for part in (points, momenta, labels))
+    return Objects(x, mask, *parts)
 
 
 def _require_labels(name: str, column: Ragged) -> None:
