@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rootloom.batches.draws import Draw
+from rootloom.batches.strata import Stairs
 from rootloom.representations.base import Representation, of_devices
 from rootloom.shards.ids import event_of
 from rootloom.shards.layout import AUXILIARY
@@ -25,6 +26,7 @@ def assemble(
     size: int,
     share: tuple[int, int] = (0, 1),
     draw: Draw | None = None,
+    stairs: Stairs | None = None,
 ) -> Batch:
     """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
 
@@ -33,18 +35,30 @@ def assemble(
     device's slice is collated separately, then merged by the representation. share: (k, m)
     returns only the k-th of m equal parts of the devices, with the shapes of the whole. draw:
     factors on the weights that choose events for a member of an ensemble; needs the column
-    "object".
+    "object". stairs: rows are put in order of length, see there; `place` of the batch then says
+    which is which.
     """
     number, shares = share
     own = range(devices * number // shares, devices * (number + 1) // shares)
     # If shapes depend on the rows, the rows of all devices are needed.
     made = own if representation.same_shape else range(devices)
-    inputs = representation.merge(
-        [representation.collate(columns, rows[d * size : (d + 1) * size], size) for d in made]
-    )
+    order, slots, fit = np.arange(len(rows)), np.arange(len(rows)), False
+    if stairs is not None:
+        lengths = representation.row_lengths(columns, rows)
+        order = np.argsort(-lengths, kind="stable")
+        slots = slots % devices * size + slots // devices
+        fit = stairs.fit(lengths[order], devices)
+    rows, on = rows[order], slots // size
+    parts = (rows[on == d] for d in made)
+    if stairs is not None and fit:
+        collated = [representation.collate_groups(columns, of, stairs.groups) for of in parts]
+    else:
+        collated = [representation.collate(columns, of, size) for of in parts]
+    inputs = representation.merge(collated)
     if len(made) != len(own):
         inputs = of_devices(inputs, own)
-    rows = rows[own.start * size : own.stop * size]
+    kept = (on >= own.start) & (on < own.stop)
+    rows, order, slots = rows[kept], order[kept], slots[kept] - own.start * size
     devices = len(own)
     reads = ("label", "weight") if weights is None else weights.reads
     of_rows = {name: np.asarray(columns[name])[rows] for name in reads}
@@ -53,9 +67,9 @@ def assemble(
     if draw is not None:
         weight = weight * draw(event_of(words, np.asarray(columns["object"])[rows]))
 
-    def spread(array: np.ndarray, dtype: type) -> np.ndarray:
-        out = np.zeros((devices * size, *array.shape[1:]), dtype)
-        out[: len(array)] = array
+    def spread(array: np.ndarray, dtype: type, absent: int = 0) -> np.ndarray:
+        out = np.full((devices * size, *array.shape[1:]), absent, dtype)
+        out[slots] = array
         return out.reshape(devices, size, *array.shape[1:])
 
     return Batch(
@@ -65,6 +79,7 @@ def assemble(
         else spread(label, np.int32),
         weight=spread(weight, np.float32),
         id=spread(id_words(words), np.uint32),
+        place=None if stairs is None else spread(order, np.int32, -1),
     )
 
 

@@ -46,6 +46,8 @@ class ParticleSet(Representation):
                  not known, such as "tracks.origin"; no network sees it.
     max_objects: objects kept of each collection, and its number of slots N. lengths: pairs of a
                  collection and another such number for it.
+    groups:      of rows of like length in a batch, each padded to its own length instead of to N,
+                 in the collection that has the most slots; 1: rows are not put in groups.
     log:         quantities replaced by sign(x) log(1 + |x|), defined everywhere. tanh: quantities
                  replaced by their hyperbolic tangent.
     scaling:     triples of a quantity, its centre and its scale, which replace the mean and the
@@ -72,6 +74,7 @@ class ParticleSet(Representation):
         "scaling",
         "bounds",
         "clip",
+        "groups",
     )
 
     objects: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class ParticleSet(Representation):
     labels: tuple[str, ...] = ()
     max_objects: int = 128
     lengths: tuple[tuple[str, int], ...] = ()
+    groups: int = 1
     log: tuple[str, ...] = ()
     tanh: tuple[str, ...] = ()
     scaling: tuple[tuple[str, float, float], ...] = ()
@@ -113,6 +117,7 @@ class ParticleSet(Representation):
         require(_WHO, "log, tanh", not both, "one of the two for a quantity", both)
         for count in (self.max_objects, *(count for _, count in self.lengths)):
             require(_WHO, "max_objects, lengths", count > 0, "positive numbers", count)
+        require(_WHO, "groups", self.groups > 0, "a positive number", self.groups)
         require(_WHO, "clip", self.clip is None or self.clip > 0, "a positive number", self.clip)
         ordered = all(low < high for _, low, high in self.bounds)
         require(_WHO, "bounds", ordered, "the smaller number first", self.bounds)
@@ -168,10 +173,44 @@ class ParticleSet(Representation):
             one.name: _padded(one, _side_by_side(one, columns), rows, size)
             for one in self._collections()
         }
+        return ParticleSets(collections, *self._of_rows(columns, rows, size))
+
+    def length_groups(self) -> tuple[str, int] | None:
+        """The first column of the collection with the most slots."""
+        return (_OBJECT + self._longest().columns[0], self.groups) if self.groups > 1 else None
+
+    def row_lengths(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
+        """Objects of the collection with the most slots."""
+        one = self._longest()
+        offsets = _side_by_side(one, columns).offsets
+        return np.minimum(offsets[rows + 1] - offsets[rows], one.length)
+
+    def collate_groups(
+        self, columns: Mapping[str, Column], rows: np.ndarray, groups: Sequence[tuple[int, int]]
+    ) -> ParticleSets:
+        """See `Representation`: only the collection with the most slots is in groups."""
+        size, longest = sum(count for count, _ in groups), self._longest()
+        collections: dict[str, Objects | tuple[Objects, ...]] = {}
+        for one in self._collections():
+            whole = _side_by_side(one, columns)
+            if one != longest:
+                collections[one.name] = _padded(one, whole, rows, size)
+                continue
+            stops = np.cumsum([count for count, _ in groups])
+            collections[one.name] = tuple(
+                _padded(one._replace(length=slots), whole, rows[stop - count : stop], count)
+                for stop, (count, slots) in zip(stops, groups, strict=True)
+            )
+        return ParticleSets(collections, *self._of_rows(columns, rows, size))
+
+    def _of_rows(
+        self, columns: Mapping[str, Column], rows: np.ndarray, size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Quantities of the rows, (size, S), and which there are, (size,)."""
         scalars = np.zeros((size, len(self.variables)), np.float32)
         for k, name in enumerate(self.variables):
             scalars[: len(rows), k] = dense(columns, _ROW + name)[rows]
-        return ParticleSets(collections, scalars, np.arange(size) < len(rows))
+        return scalars, np.arange(size) < len(rows)
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
         """(V, F) of the objects of each collection, and (R, S) of the rows, transformed.
@@ -201,11 +240,14 @@ class ParticleSet(Representation):
 
         Labels are taken away: no network sees them.
         """
-        collections = {}
+        collections: dict[str, Objects | tuple[Objects, ...]] = {}
         for one in self._collections():
-            objects = inputs.collections[one.name]
-            x = self._scaled(objects.x, one.features, statistics[one.name])
-            collections[one.name] = objects._replace(x=_only(x, objects.mask), labels=None)
+            moments, found = statistics[one.name], inputs.collections[one.name]
+            collections[one.name] = (
+                self._normalised(found, one, moments)
+                if isinstance(found, Objects)
+                else tuple(self._normalised(group, one, moments) for group in found)
+            )
         if not self.variables:
             return inputs._replace(collections=collections)
         scalars = self._scaled(inputs.scalars, self.variables, statistics[_ROWS])
@@ -230,6 +272,14 @@ class ParticleSet(Representation):
                 tuple(column for column in self.labels if _collection(column) == name),
                 lengths.get(name, self.max_objects),
             )
+
+    def _longest(self) -> _Collection:
+        """The collection with the most slots; the first of several."""
+        return max(self._collections(), key=lambda one: one.length)
+
+    def _normalised(self, objects: Objects, one: _Collection, moments: MomentsLike) -> Objects:
+        x = self._scaled(objects.x, one.features, moments)
+        return objects._replace(x=_only(x, objects.mask), labels=None)
 
     def _transformed(self, x: A, names: Sequence[str]) -> A:
         """Quantities (…, F) of these names after log and tanh; NumPy or JAX."""
