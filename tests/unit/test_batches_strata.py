@@ -18,11 +18,12 @@ from rootloom.shards.writer import ShardWriter
 from rootloom.tasks.classification import Classification
 from rootloom.training.loop import fit
 from rootloom.training.options import TrainingOptions
+from rootloom.training.predict import predict
 from rootloom.types import Batch, Objects, ParticleSets, Ragged, RowBlock
 
 ROWS = (900, 301, 800)
 GROUPED = ParticleSet(objects=("parts.pt",), max_objects=40, groups=4)
-WHOLE = ParticleSet(objects=("parts.pt",), max_objects=40)
+WHOLE = ParticleSet(objects=("parts.pt",), max_objects=40, groups=1)
 SMALL = {"window_bytes": 40_000}  # several windows
 
 
@@ -134,6 +135,25 @@ def test_a_training_compiles_its_step_once(shards, tmp_path: Path) -> None:
     result = fit(task, training, validation, options, tmp_path, fingerprint="f", progress=False)
     assert result.steps == 3 * training.batches_per_epoch
     assert sum(traced) - 1 == 1, "one is to see whether the network has convolutions"
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_predictions_are_in_file_order_whatever_the_padding(shards, devices: int) -> None:
+    moments = {"parts": Moments.of(np.random.default_rng(0).random((9, 1)))}
+    found = []
+    for representation in (WHOLE, GROUPED):
+        task = Classification(DeepSets(objects=(4,), row=(3,)), representation, moments, ("a", "b"))
+        loader = Loader(
+            shards, representation, "train", 128, devices=devices, shuffle=False, **SMALL
+        )
+        example = jax.tree.map(lambda leaf: leaf[0], next(loader.epoch(0)))
+        params = task.init(jax.random.key(0), example)
+        parts = [(columns["score"], rows.id) for columns, rows in predict(task, params, loader)]
+        found.append([np.concatenate(column) for column in zip(*parts, strict=True)])
+    assert len(found[0][0]) == sum(ROWS)
+    np.testing.assert_array_equal(found[1][1], found[0][1])
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=0, atol=1e-6)
+    assert np.std(found[0][0]) > 1e-3, "the same for all"
 
 
 def test_each_row_is_in_each_batch_equally_often_and_gradients_are_those_of_all_rows() -> None:

@@ -73,8 +73,8 @@ def of_ordered(windows: Iterable[np.ndarray], size: int) -> np.ndarray:
     for lengths in windows:
         rows = np.concatenate([left, lengths])
         end = len(rows) // size * size
-        for batch in rows[:end].reshape(-1, size):
-            highest = np.maximum(highest, _tops(batch, 1, size))
+        falling = -np.sort(-rows[:end].reshape(-1, size), axis=1)
+        highest = np.maximum(highest, falling.max(axis=0, initial=0))
         left = rows[end:]
     return np.maximum(highest, _tops(left, 1, size))
 

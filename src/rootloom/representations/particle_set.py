@@ -84,7 +84,7 @@ class ParticleSet(Representation):
     labels: tuple[str, ...] = ()
     max_objects: int = 128
     lengths: tuple[tuple[str, int], ...] = ()
-    groups: int = 1
+    groups: int = 8
     log: tuple[str, ...] = ()
     tanh: tuple[str, ...] = ()
     scaling: tuple[tuple[str, float, float], ...] = ()
