@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from itertools import islice
@@ -195,25 +196,27 @@ class Loader:
         if found is None:
             return None
         name, groups = found
-        windows = self._lengths(name)
-        if self._plan.shuffle:
-            highest = strata.of_shuffled(islice(windows, _WINDOWS_FOR_STAIRS), size)
-        else:
-            highest = strata.of_ordered(windows, size)
+        with closing(self._lengths(name)) as windows:
+            if self._plan.shuffle:
+                highest = strata.of_shuffled(islice(windows, _WINDOWS_FOR_STAIRS), size)
+            else:
+                highest = strata.of_ordered(windows, size)
         return strata.stairs(highest, self._devices, groups)
 
-    def _lengths(self, name: str) -> Iterator[np.ndarray]:
+    def _lengths(self, name: str) -> Generator[np.ndarray]:
         """Objects in a column of the rows of each window of an epoch, block after block."""
         plan, split = self._plan, self._source.split
-        for blocks in plan.windows(0):
-            offsets = (
-                self._source.shard(int(plan.shard[k])).offsets(
-                    split, name, int(plan.start[k]), int(plan.stop[k])
+        try:
+            for blocks in plan.windows(0):
+                offsets = (
+                    self._source.shard(int(plan.shard[k])).offsets(
+                        split, name, int(plan.start[k]), int(plan.stop[k])
+                    )
+                    for k in blocks
                 )
-                for k in blocks
-            )
-            yield np.concatenate([np.diff(part) for part in offsets])
-        self._source.close()
+                yield np.concatenate([np.diff(part) for part in offsets])
+        finally:
+            self._source.close()
 
     def _dealt(
         self, columns: dict[str, Column], rows: np.ndarray, before: int, epoch: int, number: int

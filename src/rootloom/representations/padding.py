@@ -53,20 +53,22 @@ def pad_objects_into(
     values: np.ndarray,
     offsets: np.ndarray,
     rows: np.ndarray,
+    first: np.ndarray,
     x: np.ndarray,
     points: np.ndarray,
     momenta: np.ndarray,
     labels: np.ndarray,
     mask: np.ndarray,
 ) -> None:
-    """Write the first N objects of each row to `x` (B, N, F), `points`, `momenta` and `labels`.
+    """Write the leading objects of each row to `x` (T, F), `points`, `momenta` and `labels`.
 
     values: (V, C) C-contiguous, whose columns are those of the four in their order; one of them may
-    have no column, (B, N, 0). offsets: (R + 1,); rows: (n,) row numbers, n ≤ B. mask: (B, N) bool,
-    true where there is an object. All else becomes 0: slots without an object, and rows from n on.
+    have no column, (T, 0). offsets: (R + 1,); rows: (n,) row numbers. first: (≥ n + 1,), the i-th
+    row has the slots from first[i] to first[i + 1]. mask: (T,) bool, true where there is an object.
+    All else becomes 0: slots without an object, and those of rows that are not there.
     """
-    length, width = x.shape[1], values.shape[1]
-    whole = x.shape[2] == width
+    width = values.shape[1]
+    whole = x.shape[1] == width
     flat, out = values.reshape(-1), x.reshape(-1)
     # Zeros first, everywhere: measured twice as fast as after each row's objects.
     out[:] = 0
@@ -75,21 +77,21 @@ def pad_objects_into(
     labels[:] = 0
     mask[:] = False
     for i in range(len(rows)):
-        start = offsets[rows[i]]
-        n = min(offsets[rows[i] + 1] - start, length)
-        mask[i, :n] = True
+        start, to = offsets[rows[i]], first[i]
+        n = min(offsets[rows[i] + 1] - start, first[i + 1] - to)
+        mask[to : to + n] = True
         if whole:  # one contiguous copy
             source = flat[start * width : (start + n) * width]
-            target = out[i * length * width : (i * length + n) * width]
+            target = out[to * width : (to + n) * width]
             for k in range(len(source)):
                 target[k] = source[k]
             continue
         for j in range(n):
             source = values[start + j]
-            first = _take(source, 0, x[i, j])
-            first = _take(source, first, points[i, j])
-            first = _take(source, first, momenta[i, j])
-            _take(source, first, labels[i, j])
+            at = _take(source, 0, x[to + j])
+            at = _take(source, at, points[to + j])
+            at = _take(source, at, momenta[to + j])
+            _take(source, at, labels[to + j])
 
 
 @njit(cache=True, nogil=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -169,8 +170,8 @@ class ParticleSet(Representation):
 
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> ParticleSets:
         """Collections with max_objects slots a row; nothing is scaled yet."""
-        collections = {
-            one.name: _padded(one, _side_by_side(one, columns), rows, size)
+        collections: dict[str, Objects | tuple[Objects, ...]] = {
+            one.name: _padded(one, _side_by_side(one, columns), rows, [(size, one.length)])[0]
             for one in self._collections()
         }
         return ParticleSets(collections, *self._of_rows(columns, rows, size))
@@ -182,7 +183,7 @@ class ParticleSet(Representation):
     def row_lengths(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
         """Objects of the collection with the most slots."""
         one = self._longest()
-        offsets = _side_by_side(one, columns).offsets
+        offsets = _offsets(one, columns)
         return np.minimum(offsets[rows + 1] - offsets[rows], one.length)
 
     def collate_groups(
@@ -192,15 +193,9 @@ class ParticleSet(Representation):
         size, longest = sum(count for count, _ in groups), self._longest()
         collections: dict[str, Objects | tuple[Objects, ...]] = {}
         for one in self._collections():
-            whole = _side_by_side(one, columns)
-            if one != longest:
-                collections[one.name] = _padded(one, whole, rows, size)
-                continue
-            stops = np.cumsum([count for count, _ in groups])
-            collections[one.name] = tuple(
-                _padded(one._replace(length=slots), whole, rows[stop - count : stop], count)
-                for stop, (count, slots) in zip(stops, groups, strict=True)
-            )
+            whole, alone = _side_by_side(one, columns), [(size, one.length)]
+            parts = _padded(one, whole, rows, groups if one == longest else alone)
+            collections[one.name] = parts if one == longest else parts[0]
         return ParticleSets(collections, *self._of_rows(columns, rows, size))
 
     def _of_rows(
@@ -261,17 +256,8 @@ class ParticleSet(Representation):
             found[f"number of {one.name}"] = ragged(columns, _OBJECT + one.features[0]).counts()
         return found
 
-    def _collections(self) -> Iterator[_Collection]:
-        lengths = dict(self.lengths)
-        for name in dict.fromkeys(map(_collection, (*self.objects, *self.labels))):
-            yield _Collection(
-                name,
-                tuple(column for column in self.objects if _collection(column) == name),
-                tuple(column for column in self.points if _collection(column) == name),
-                tuple(f"{name}.{part}" for part in _MOMENTUM) if name in self.momenta else (),
-                tuple(column for column in self.labels if _collection(column) == name),
-                lengths.get(name, self.max_objects),
-            )
+    def _collections(self) -> tuple[_Collection, ...]:
+        return _collections_of(self)
 
     def _longest(self) -> _Collection:
         """The collection with the most slots; the first of several."""
@@ -323,6 +309,27 @@ class _Collection(NamedTuple):
         return (*self.features, *self.points, *self.momenta, *self.labels)
 
 
+@lru_cache(maxsize=64)
+def _collections_of(one: ParticleSet) -> tuple[_Collection, ...]:
+    """Its collections in the order in which they are named; kept, since every batch asks."""
+
+    def of(name: str, columns: Sequence[str]) -> tuple[str, ...]:
+        return tuple(column for column in columns if _collection(column) == name)
+
+    lengths = dict(one.lengths)
+    return tuple(
+        _Collection(
+            name,
+            of(name, one.objects),
+            of(name, one.points),
+            tuple(f"{name}.{part}" for part in _MOMENTUM) if name in one.momenta else (),
+            of(name, one.labels),
+            lengths.get(name, one.max_objects),
+        )
+        for name in dict.fromkeys(map(_collection, (*one.objects, *one.labels)))
+    )
+
+
 def _collection(name: str) -> str:
     return name.partition(".")[0]
 
@@ -336,16 +343,42 @@ def _side_by_side(one: _Collection, columns: Mapping[str, Column]) -> Ragged:
     return Ragged(np.stack([part.values for part in parts], axis=1), parts[0].offsets)
 
 
-def _padded(one: _Collection, whole: Ragged, rows: np.ndarray, size: int) -> Objects:
+def _offsets(one: _Collection, columns: Mapping[str, Column]) -> np.ndarray:
+    whole = _OBJECT + one.name
+    return ragged(columns, whole if whole in columns else _OBJECT + one.columns[0]).offsets
+
+
+def _padded(
+    one: _Collection, whole: Ragged, rows: np.ndarray, groups: Sequence[tuple[int, int]]
+) -> tuple[Objects, ...]:
+    """Rows, the first of them in the first group of (rows, slots)."""
+    slots = np.concatenate([np.full(count, length) for count, length in groups])
+    first = np.concatenate([[0], np.cumsum(slots)])
+
     def room(names: Sequence[str], dtype: type = np.float32) -> np.ndarray:
-        return np.empty((size, one.length, len(names)), dtype)
+        return np.empty((first[-1], len(names)), dtype)
 
     x, points, momenta = map(room, (one.features, one.points, one.momenta))
-    labels = room(one.labels, np.int32)
-    mask = np.empty((size, one.length), bool)
-    pad_objects_into(whole.values, whole.offsets, rows, x, points, momenta, labels, mask)
-    parts = (part if part.shape[2] else None for part in (points, momenta, labels))
-    return Objects(x, mask, *parts)
+    labels, mask = room(one.labels, np.int32), np.empty(first[-1], bool)
+    pad_objects_into(whole.values, whole.offsets, rows, first, x, points, momenta, labels, mask)
+    found, at = [], 0
+    for count, length in groups:
+        own = slice(at, at + count * length)
+
+        def part(leaf: np.ndarray, own: slice = own, length: int = length) -> np.ndarray:
+            return leaf[own].reshape(-1, length, *leaf.shape[1:])
+
+        found.append(
+            Objects(
+                x=part(x),
+                mask=part(mask),
+                points=part(points) if one.points else None,
+                momenta=part(momenta) if one.momenta else None,
+                labels=part(labels) if one.labels else None,
+            )
+        )
+        at = own.stop
+    return tuple(found)
 
 
 def _require_labels(name: str, column: Ragged) -> None:
