@@ -13,13 +13,12 @@ import pytest
 from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import warm
+from tests import COMPILE_FAST, warm
 from tests.shapes import MODULES
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # also where there is a GPU: `test_training_gpu` asks for it
 os.environ["PJRT_NPROC"] = "2"
-# Most tests compile more than they compute: without optimisation they take half the time.
-for _flag in ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0"):
+for _flag in ("--xla_force_host_platform_device_count=8", *COMPILE_FAST):
     if _flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_flag}".strip()
 

@@ -100,3 +100,4 @@ def write() -> None:
 setattr(builtins, NOTE, note)
 sys.meta_path.insert(0, Finder())
 atexit.register(write)
+os.register_at_fork(after_in_child=executed.clear)  # of `tests/warm`: what it ran is no job's

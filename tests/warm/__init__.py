@@ -19,15 +19,16 @@ FOLDER = "ROOTLOOM_WARM"  # environment variable: where the server of this test 
 _HERE = Path(__file__).parent
 
 
-def python(environment: dict[str, str]) -> str:
+def python(environment: dict[str, str], name: str = "plain") -> str:
     """The program to call instead of `sys.executable`, whose first call starts the server.
 
-    environment: of the processes to come. What JAX reads of it when it is imported is that of the
-    first call. Outside a test run there is none.
+    environment: of the processes to come. What is read of it by what is imported, JAX for one, is
+    that of the first call with a name. Outside a test run there is none.
     """
     if FOLDER not in os.environ:
         return sys.executable
-    folder = Path(os.environ[FOLDER])
+    folder = Path(os.environ[FOLDER]) / name
+    folder.mkdir(exist_ok=True)
     # It ends with the test run, not with the lane that happens to need it first.
     session = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     with (folder / "lock").open("w") as lock:

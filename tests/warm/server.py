@@ -180,7 +180,10 @@ def run(asked: dict[str, Any]) -> None:
     else:
         sys.argv = [first, *others]
         sys.path.insert(0, str(Path(first).resolve().parent))
-        runpy.run_path(first, run_name="__main__")
+        script = ModuleType("__main__")
+        script.__file__ = first
+        sys.modules["__main__"] = script  # it stays until the end, as that of `python SCRIPT` does
+        exec(compile(Path(first).read_bytes(), first, "exec"), script.__dict__)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import ROOT, SMALL_EXPERIMENT, Project, make_project
+from tests import warm
+from tests.workflow.project import ROOT, SMALL_EXPERIMENT, Project, environment, make_project
 
 EXECUTED = ROOT / "tests" / "executed"  # its jobs note which code they execute
 
@@ -17,7 +18,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("finished") / "project")
     noted = project.path.parent / "executed"
     noted.mkdir()
-    project.snakemake(PYTHONPATH=str(EXECUTED), ROOTLOOM_EXECUTED=str(noted))
+    noting = {"PYTHONPATH": f"{EXECUTED}:{ROOT / 'src'}", "ROOTLOOM_EXECUTED": str(noted)}
+    project.snakemake(python=warm.python(environment() | noting, "noting"), **noting)
     return project
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import yaml
 
-from tests import warm
+from tests import COMPILE_FAST, warm
 from tests.toy import write_jets
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts", "src", "workflow")
 JETS = 150
-FAST = "--xla_backend_optimization_level=0"
+FAST = " ".join(COMPILE_FAST)
 COMPILED = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
 TOY_EXPERIMENT = {
@@ -71,12 +71,13 @@ class Project:
 
     path: Path
 
-    def snakemake(self, *arguments: str, check: bool = True, **more: str) -> str:
+    def snakemake(self, *arguments: str, check: bool = True, python: str = "", **more: str) -> str:
         """Run Snakemake; its output. Raises AssertionError with that output when it fails.
 
-        more: further variables of its environment. With some, a fresh Python is started.
+        more: further variables of its environment. With some, and no `python`, a fresh Python is
+        started.
         """
-        python = sys.executable if more else warm.python(environment())
+        python = python or (sys.executable if more else warm.python(environment()))
         done = subprocess.run(
             [python, "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
