@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,23 +43,22 @@ def assemble(
     own = range(devices * number // shares, devices * (number + 1) // shares)
     # If shapes depend on the rows, the rows of all devices are needed.
     made = own if representation.same_shape else range(devices)
-    order, slots, fit = np.arange(len(rows)), np.arange(len(rows)), False
+    lie = _in_a_row(rows, size)
     if stairs is not None:
-        lengths = representation.row_lengths(columns, rows)
-        order = np.argsort(-lengths, kind="stable")
-        slots = slots % devices * size + slots // devices
-        fit = stairs.fit(lengths[order], devices)
-    rows, on = rows[order], slots // size
-    parts = (rows[on == d] for d in made)
-    if stairs is not None and fit:
-        collated = [representation.collate_groups(columns, of, stairs.groups) for of in parts]
-    else:
-        collated = [representation.collate(columns, of, size) for of in parts]
-    inputs = representation.merge(collated)
+        lie = _by_length(rows, representation.row_lengths(columns, rows), stairs, devices, size)
+    rows = rows[lie.order]
+    inputs = representation.merge(
+        [
+            representation.collate(columns, rows[lie.device == d], size)
+            if lie.groups is None
+            else representation.collate_groups(columns, rows[lie.device == d], lie.groups)
+            for d in made
+        ]
+    )
     if len(made) != len(own):
         inputs = of_devices(inputs, own)
-    kept = (on >= own.start) & (on < own.stop)
-    rows, order, slots = rows[kept], order[kept], slots[kept] - own.start * size
+    kept = (lie.device >= own.start) & (lie.device < own.stop)
+    rows, order, slots = rows[kept], lie.order[kept], lie.slot[kept] - own.start * size
     devices = len(own)
     reads = ("label", "weight") if weights is None else weights.reads
     of_rows = {name: np.asarray(columns[name])[rows] for name in reads}
@@ -81,6 +81,35 @@ def assemble(
         id=spread(id_words(words), np.uint32),
         place=None if stairs is None else spread(order, np.int32, -1),
     )
+
+
+class _Arrangement(NamedTuple):
+    """Where the rows (n,) of a batch lie.
+
+    order: (n,), their numbers in the order of their slots on each device. device, slot: (n,) of
+    each in that order; slots are numbered over all devices. groups: see `Stairs`; None: not in any.
+    """
+
+    order: np.ndarray
+    device: np.ndarray
+    slot: np.ndarray
+    groups: tuple[tuple[int, int], ...] | None = None
+
+
+def _in_a_row(rows: np.ndarray, size: int) -> _Arrangement:
+    """One device after the other, `size` rows on each."""
+    order = np.arange(len(rows))
+    return _Arrangement(order, order // size, order)
+
+
+def _by_length(
+    rows: np.ndarray, lengths: np.ndarray, stairs: Stairs, devices: int, size: int
+) -> _Arrangement:
+    """The longest first, dealt out to the devices; in no groups if these have no room for them."""
+    order = np.argsort(-lengths, kind="stable")
+    device, place = np.arange(len(rows)) % devices, np.arange(len(rows)) // devices
+    groups = stairs.groups if stairs.fit(lengths[order], devices) else None
+    return _Arrangement(order, device, device * size + place, groups)
 
 
 def id_words(ids: np.ndarray) -> np.ndarray:
