@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rootloom.batches.draws import Draw
-from rootloom.batches.strata import Stairs
+from rootloom.batches.strata import Stairs, longest_first
 from rootloom.representations.base import Representation, of_devices
 from rootloom.shards.ids import event_of
 from rootloom.shards.layout import AUXILIARY
@@ -106,7 +106,7 @@ def _by_length(
     rows: np.ndarray, lengths: np.ndarray, stairs: Stairs, devices: int, size: int
 ) -> _Arrangement:
     """The longest first, dealt out to the devices; in no groups if these have no room for them."""
-    order = np.argsort(-lengths, kind="stable")
+    order = longest_first(lengths)
     device, place = np.arange(len(rows)) % devices, np.arange(len(rows)) // devices
     groups = stairs.groups if stairs.fit(lengths[order], devices) else None
     return _Arrangement(order, device, device * size + place, groups)

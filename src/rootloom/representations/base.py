@@ -296,16 +296,16 @@ def _leaves(inputs: Nested) -> list[np.ndarray]:
     return [inputs] if parts is None else [leaf for one in parts for leaf in _leaves(one)]
 
 
-def _parts(inputs: Nested) -> list[Nested] | None:
-    """What a NamedTuple or a mapping is made of; None for an array."""
-    if isinstance(inputs, Mapping):
-        return list(inputs.values())
-    return list(inputs) if isinstance(inputs, tuple) else None
+def _parts(whole: Nested) -> list[Nested] | None:
+    """What a tuple or a mapping is made of; None for an array."""
+    if isinstance(whole, tuple):  # first, as the faster question
+        return list(whole)
+    return list(whole.values()) if isinstance(whole, Mapping) else None
 
 
 def _like(whole: Nested, parts: Iterable[Nested]) -> Nested:
-    """A NamedTuple or a mapping like `whole` of these parts."""
-    if isinstance(whole, Mapping):
+    """A tuple, NamedTuple or mapping like `whole` of these parts."""
+    if not isinstance(whole, tuple):
         return dict(zip(whole, parts, strict=True))
     return tuple(parts) if type(whole) is tuple else type(whole)(*parts)
 
