@@ -194,3 +194,12 @@ def test_groups_have_the_fewest_pairs_of_slots() -> None:
     assert (made.heights >= highest).all()
     assert strata.stairs(highest, 1, 9).groups == ((2, 9), (1, 7), (2, 4), (1, 3), (2, 1))
     assert strata.stairs(highest, 4, 2).heights.tolist() == [9, 4]
+
+
+def test_a_window_of_few_rows_does_not_make_all_batches_longer() -> None:
+    many, few = np.arange(20 * 8) % 30, np.full(8, 29)
+    alone = strata.of_shuffled([many], 8)
+    assert alone.tolist() == np.sort(many)[::-1][::20].tolist()
+    both = strata.of_shuffled([many, few], 8)
+    assert both.tolist() == np.minimum(alone + 1, 29).tolist()
+    assert strata.of_shuffled([few], 8).tolist() == few.tolist()

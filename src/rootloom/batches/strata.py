@@ -17,6 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Batches of a window below which its strata are longer by chance.
+_FEW = 16
+
 
 class Stairs(NamedTuple):
     """heights: (P,) the slots of each of a device's P rows, falling. groups: (rows, slots) each.
@@ -64,14 +67,16 @@ def of_shuffled(windows: Iterable[np.ndarray], size: int) -> np.ndarray:
     """Lengths (size,), falling, in which the strata of windows have room.
 
     windows: lengths of each window's rows. Of several windows one slot more than they need, since
-    those of other epochs differ.
+    those of other epochs differ; a window of few batches, such as the last, decides nothing.
     """
     before, found = 0, []
     for lengths in windows:
         first, last = whole(before, len(lengths), size)
-        found.append(_tops(lengths, max(1, (last - first) // size), size))
+        each = max(1, (last - first) // size)
+        found.append((each, _tops(lengths, each, size)))
         before += len(lengths)
-    highest = np.maximum.reduce(found)
+    tops = [top for each, top in found if each >= _FEW] or [top for _, top in found]
+    highest = np.maximum.reduce(tops)
     return np.minimum(highest + (len(found) > 1), highest.max())
 
 

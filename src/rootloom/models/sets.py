@@ -145,24 +145,28 @@ class Attention(nn.Module):
         drop = Dropout(self.dropout, strides=_STRIDES)
 
         def mixed(q: Array, k: Array, v: Array, mask: Array, first: int, bias: Array) -> Array:
+            """Means (B, T, H, d) over values (B, N, H, d) of a group from row `first` on."""
+            q, k = q.swapaxes(1, 2), k.swapaxes(1, 2)
             logits = jnp.einsum("bhtd,bhnd->bhtn", q * q.shape[-1] ** -0.5, k) + bias
             logits = jnp.where(mask[:, None, None], logits, lowest(logits.dtype))
             weights = drop(jax.nn.softmax(logits, axis=-1), first, train=train)
-            return jnp.einsum("bhtn,bhnd->bthd", weights, v)
+            return jnp.einsum("bhtn,bhnd->bthd", weights, v.swapaxes(1, 2))
 
         biases = bias or [jnp.zeros((), self.dtype)] * len(of_keys.shapes)
-        heads = (
-            map(self._split, of.split(x)) for of, x in ((of_queries, q), (of_keys, k), (of_keys, v))
-        )
-        parts = zip(*heads, of_keys.split(mask), of_keys.starts, biases, strict=True)
+        of_heads = [
+            of_queries.split(self._split(q)),
+            *(of_keys.split(self._split(x)) for x in (k, v)),
+        ]
+        parts = zip(*of_heads, of_keys.split(mask), of_keys.starts, biases, strict=True)
         found = of_queries.join([mixed(*part) for part in parts])
         out = nn.Dense(width, kernel_init=self.out_init, dtype=self.dtype, name="out")
         return out(found.reshape(*found.shape[:-2], width))
 
     def _split(self, x: Array) -> Array:
-        """(B, N, D) → (B, heads, N, D / heads)."""
-        return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
+        """(S, D) → (S, heads, D / heads)."""
+        return x.reshape(*x.shape[:-1], self.heads, -1)
 
 
 def _mapped(x: Array, kernel: Array, shift: Array) -> Array:
+    """x (S, F) times the kernel (F, D), plus the shift (D,)."""
     return x @ kernel + shift.reshape((1,) * (x.ndim - 1) + (-1,))
