@@ -103,13 +103,16 @@ def test_every_row_comes_once_as_it_is_in_few_shapes(shards, devices, options) -
 
 
 def test_a_batch_is_a_function_of_its_number(shards) -> None:
-    """Neither a restart, nor the cache, nor sharing among processes changes it."""
+    """Neither a restart, the cache nor processes change it; devices do not change its rows."""
 
     def batches(start: int = 0, **options: object) -> list[Batch]:
         loader = Loader(shards, GROUPED, "train", 32, devices=4, seed=2, **SMALL, **options)
         return list(loader.epoch(1, start))
 
     undisturbed = batches()
+    alone = Loader(shards, GROUPED, "train", 32, seed=2, **SMALL).epoch(1)
+    for batch, other in zip(undisturbed, alone, strict=True):
+        assert set(rows_of(batch)) == set(rows_of(other)), "other rows on one device"
     for start in range(0, len(undisturbed), 7):
         assert all(map(same, batches(start, cache_bytes=0), undisturbed[start:]))
     for batch, *shares in zip(undisturbed, *(batches(share=(k, 2)) for k in (0, 1)), strict=True):
