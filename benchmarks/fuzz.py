@@ -190,6 +190,22 @@ def yaml_case(rng: random.Random, folder: Path) -> str:
     return "read"
 
 
+def weaver_case(rng: random.Random, folder: Path) -> str:
+    """A data configuration of weaver-core with something wrong in it, converted."""
+    from rootloom.config.sections import Library
+    from rootloom.convert.weaver.convert import Request, convert, write
+
+    file, data = folder / "wide.yaml", ROOT / "tests" / "data"
+    file.write_bytes(_mutated_yaml((data / "weaver" / "wide.yaml").read_text(), rng))
+    train = [str(data / "jetclass2_100.root")] if rng.random() < 0.2 else []
+    classes = ["a", "b", "c"] if rng.random() < 0.2 else []
+    output = folder / "converted"
+    shutil.rmtree(output, ignore_errors=True)
+    found = convert(file, Request("wide", train, classes=classes))
+    write(found, Library(ROOT / "config"), output, file.name)
+    return "read"
+
+
 def _experiment_with(file: Path) -> str:
     """An experiment that reads a file of the configuration."""
     folder, name = file.parent.name, file.stem
@@ -586,6 +602,7 @@ def _quietly(action: Callable[[], None]) -> None:
 
 KINDS: dict[str, Kind] = {
     "yaml": yaml_case,
+    "weaver": weaver_case,
     "expressions": expression_case,
     "json": _damaged_file(_JSON),
     "hdf5": _damaged_file(_HDF5),

@@ -30,10 +30,19 @@ Shards = dict[tuple[int, int], tuple[int, int]]
 class Run:
     """A project without Snakemake: its stages up to the statistics, in this process."""
 
-    def __init__(self, folder: Path, dataset: dict[str, Any], minutes: float = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        dataset: dict[str, Any] | None,
+        minutes: float = 2,
+        representation: str = "features",
+    ) -> None:
+        """dataset: None if config/datasets/mine.yaml is there."""
+        self.representation = representation
         if not (folder / "config").exists():
             shutil.copytree(ROOT / "config", folder / "config")
-        (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
+        if dataset is not None:
+            (folder / "config/datasets/mine.yaml").write_text(yaml.safe_dump(dataset))
         self.plan = make_plan({"experiment": "mine", "job_minutes": minutes}, folder)
         self.plan.files("mine").note()
 
@@ -47,10 +56,10 @@ class Run:
         return output
 
     def preprocess(self, pack: str) -> str:
-        paths, named = self.plan.paths, ("mine", "features")
+        paths, named = self.plan.paths, ("mine", self.representation)
         output = paths.manifest(*named, pack)
         preprocess.run(
-            **self._made("preprocess", pack, representation="features"),
+            **self._made("preprocess", pack, representation=self.representation),
             listing=str(self.plan.files("mine").list_path),
             index=self.index(pack),
             shards=paths.shard(*named, "{file}", "{part}"),
@@ -60,34 +69,34 @@ class Run:
         return output
 
     def statistics(self) -> str:
-        paths, named, made = self.plan.paths, ("mine", "features"), []
+        paths, named, made = self.plan.paths, ("mine", self.representation), []
         for pack in self.plan.files("mine").packs:
             made.append(paths.moments(*named, pack))
             moments.run(
-                **self._made("moments", pack, representation="features"),
+                **self._made("moments", pack, representation=self.representation),
                 manifest=self.preprocess(pack),
                 output=made[-1],
             )
-        job = self.plan.job("statistics", dataset="mine", representation="features")
+        job = self.plan.job("statistics", dataset="mine", representation=self.representation)
         statistics.run(job, moments=made, output=paths.statistics(*named))
         return paths.statistics(*named)
 
     def survey(self) -> str:
         """Axes by all packs, sums of each, and what they give together."""
-        paths, named = self.plan.paths, ("mine", "features")
+        paths, named = self.plan.paths, ("mine", self.representation)
         manifests = {pack: self.preprocess(pack) for pack in self.plan.files("mine").packs}
         edges, output = paths.axes(*named), paths.survey(*named)
         shards = all_shards(list(manifests.values()), self.plan.files("mine").listing.files)
         axes.run(
-            self.plan.job("axes", dataset="mine", representation="features"),
+            self.plan.job("axes", dataset="mine", representation=self.representation),
             shards=shards,
             output=edges,
         )
         sums = {pack: paths.spectra(*named, pack) for pack in manifests}
         for pack, manifest in manifests.items():
-            made = self._made("spectra", pack, representation="features")
+            made = self._made("spectra", pack, representation=self.representation)
             spectra.run(**made, manifest=manifest, axes=edges, output=sums[pack])
-        job = self.plan.job("survey", dataset="mine", representation="features")
+        job = self.plan.job("survey", dataset="mine", representation=self.representation)
         survey.run(job, spectra=list(sums.values()), output=output)
         return output
 

@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--tree", help="default: the only tree of the file")
 
     _add_import(commands)
+    _add_convert(commands)
 
     rates = _add(
         commands, "rates", _rates, "measure the time per file, which decides the size of jobs"
@@ -118,6 +119,31 @@ def _add_import(commands):  # type: ignore[no-untyped-def]
     table.add_argument("table", type=Path, help="NAME.csv, NAME.tsv, or either with .gz")
     table.add_argument("output", type=Path, help="new folder for the ROOT files")
     table.add_argument("--rows-per-file", type=int, default=1_000_000, metavar="N")
+
+
+def _add_convert(commands):  # type: ignore[no-untyped-def]
+    text = "turn another program's description of data into files of config/"
+    convert = commands.add_parser("convert", help=text, description=text[0].upper() + text[1:])
+    kinds = convert.add_subparsers(required=True, metavar="KIND")
+    weaver = _add(kinds, "weaver", _convert_weaver, "convert a data configuration of weaver-core")
+    weaver.add_argument("file", type=Path, metavar="DATA.yaml")
+    weaver.add_argument(
+        "-i", "--data-train", nargs="+", default=[], metavar="FILES",
+        help="files for training, validation and test: paths, globs, URLs, or NAME:FILES",
+    )  # fmt: skip
+    weaver.add_argument(
+        "-t", "--data-test", nargs="+", default=[], metavar="FILES", help="more files for a test"
+    )
+    weaver.add_argument("--tree", help="name of the tree; default: treename, or a file's only tree")
+    weaver.add_argument("--name", help="of the files to be written; default: that of DATA.yaml")
+    weaver.add_argument("--output", type=Path, metavar="FOLDER", help="in place of config/")
+    weaver.add_argument(
+        "--classes", nargs="+", default=[], metavar="NAME",
+        help="classes with the values 0, 1, … of a custom label",
+    )  # fmt: skip
+    weaver.add_argument(
+        "--regression-mode", action="store_true", help="custom labels are numbers to be predicted"
+    )
 
 
 def _add_generate(commands):  # type: ignore[no-untyped-def]
@@ -248,6 +274,35 @@ def _import(options: argparse.Namespace) -> int:
     )
     print(*written, sep="\n")
     return 0
+
+
+def _convert_weaver(options: argparse.Namespace) -> int:
+    from rootloom.config.sections import Library
+    from rootloom.convert.weaver.convert import Request, convert, write
+    from rootloom.system.paths import check_name
+
+    name = options.name or options.file.name.removesuffix(".yaml").replace(".auto", "")
+    check_name(name, "--name")
+    request = Request(
+        name,
+        train=[_without_group(text) for text in options.data_train],
+        test=[_without_group(text) for text in options.data_test],
+        tree=options.tree,
+        classes=options.classes,
+        numbers=options.regression_mode,
+    )
+    converted = convert(options.file, request)
+    config = options.root / "config"
+    written = write(converted, Library(config), options.output or config, options.file.name)
+    print(*written, *(f"note: {note}" for note in converted.notes), sep="\n")
+    print(f"next: snakemake --dry-run --config experiment={name}")
+    return 0
+
+
+def _without_group(text: str) -> str:
+    """Files without the name of a group in front, which weaver-core reads in turn: NAME:FILES."""
+    name, colon, files = text.partition(":")
+    return files if colon and "/" not in name and not files.startswith("//") else text
 
 
 def _rates(options: argparse.Namespace) -> int:

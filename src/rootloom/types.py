@@ -139,11 +139,11 @@ class Image(NamedTuple, Generic[A]):
 class Objects(NamedTuple, Generic[A]):
     """A collection of objects, such as the constituents of a jet, in N slots a row.
 
-    x: (B, N, F) float32, 0 in empty slots. mask: (B, N) bool, whether a slot holds an object; those
-    that do come first. points: (B, N, P) float32, coordinates in the dataset's units. momenta:
-    (B, N, 4) float32, px, py, pz and E in GeV. labels: (B, N, L) int32, truth, negative where it is
-    not known; None in normalised inputs, which networks see. The last three are None where the
-    representation names none.
+    x: (B, N, F) float32, 0 in empty slots unless the representation fills them. mask: (B, N) bool,
+    whether a slot holds an object; those that do come first. points: (B, N, P) float32, coordinates
+    in the dataset's units. momenta: (B, N, 4) float32, px, py, pz and E in GeV. labels: (B, N, L)
+    int32, truth, negative where it is not known; None in normalised inputs, which networks see. The
+    last three are None where the representation names none.
     """
 
     x: A

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -181,6 +182,13 @@ def test_each_row_is_in_each_batch_equally_often_and_gradients_are_those_of_all_
     # Batches are more alike than random ones: without replacement, the variance of those is this.
     random = gradient.var() * size * (count - size) / (count - 1)
     assert of_batches.var() < random
+
+
+def test_rows_whose_empty_slots_hold_something_are_in_no_groups() -> None:
+    assert GROUPED.length_groups() == ("set.parts.pt", 4)
+    for filled in ({"wrap": ("parts",)}, {"empty": (("parts.pt", 1.0),)}):
+        assert replace(GROUPED, **filled).length_groups() is None
+    assert WHOLE.length_groups() is None
 
 
 def test_groups_have_the_fewest_pairs_of_slots() -> None:

@@ -28,6 +28,14 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: rootloom" in capsys.readouterr().out
 
 
+def test_help_of_conversions(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["convert"], ["convert", "weaver"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments, "--help"])
+        assert stop.value.code == 0
+    assert "--data-train" in capsys.readouterr().out
+
+
 def test_inspect_lists_branches(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(DATA / "nano_tt_v12.root"), "--tree", "Events"]) == 0
     text = capsys.readouterr().out

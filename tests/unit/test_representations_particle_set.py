@@ -178,3 +178,33 @@ def test_needs_and_refusals() -> None:
     bad["parts.d0"].values[7] = np.inf  # type: ignore[union-attr]
     with pytest.raises(DataError, match=r"parts\.d0"):
         WHOLE.encode(bad)
+
+
+def test_empty_slots_hold_the_objects_again_or_a_value() -> None:
+    table = columns()
+    given = {"objects": ("parts.pt", "parts.deta"), "points": ("parts.dphi",)}
+    scaling = (("parts.pt", 0.0, 2.0), ("parts.deta", 0.0, 1.0))
+    again = ParticleSet(**given, scaling=scaling, max_objects=7, wrap=("parts",))
+    value = ParticleSet(**given, scaling=scaling, max_objects=7, empty=(("parts.deta", -3.0),))
+    for one in (again, value):
+        shard = one.encode(table)
+        raw = one.collate(shard, np.arange(30), 32)
+        moments = {name: Moments.of(x) for name, x in one.sample(shard).items()}
+        found = one.normalise(raw, moments).collections["parts"]
+        assert not np.any(found.x[30:])
+        for row in range(30):
+            pt, deta, dphi = (leading(table, f"parts.{n}", row, 7) for n in ("pt", "deta", "dphi"))
+            expected = np.stack([2 * pt, deta], axis=1)
+            assert found.mask[row].sum() == len(pt)
+            if one is again:
+                expected = np.resize(expected, (7, 2)) if len(pt) else np.zeros((7, 2))
+                points = np.resize(dphi, 7) if len(pt) else np.zeros(7)
+            else:
+                expected = np.vstack([expected, np.tile([0.0, -3.0], (7 - len(pt), 1))])
+                points = np.concatenate([dphi, np.zeros(7 - len(pt))])
+            np.testing.assert_allclose(found.x[row], expected, rtol=1e-6)
+            np.testing.assert_allclose(found.points[row, :, 0], points, rtol=1e-6)
+    with pytest.raises(ConfigError, match="empty"):
+        ParticleSet(**given, wrap=("parts",), empty=(("parts.pt", 1.0),))
+    with pytest.raises(ConfigError, match="wrap"):
+        ParticleSet(**given, wrap=("vertices",))

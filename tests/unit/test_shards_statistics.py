@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,6 +264,59 @@ def test_the_cap_bounds_rare_and_empty_bins() -> None:
     assert np.allclose(factors[0] / factors[0][1], [0.25 / 0.97 / 2, 1, 1, 1])
     assert np.allclose(factors[1], factors[1][0])
     assert np.isfinite(factors).all()
+
+
+def test_bins_in_several_variables_are_those_of_numpy() -> None:
+    edges = {"pt": (0.0, 1.0, 4.0), "eta": (-1.0, 0.5, 1.0, 2.0)}
+    rng = np.random.default_rng(2)
+    pt, eta = rng.uniform(-1, 5, 400), rng.uniform(-2, 3, 400)
+    pt[:3], eta[:3] = (0.0, 1.0, 4.0), (-1.0, 0.5, 2.0)  # edges; the last ones are inside
+    inside = Reweight(edges=edges, outside="left_out")
+    found = np.bincount(inside.bin_of(pt, eta), minlength=inside.cells)
+    expected, _, _ = np.histogram2d(pt, eta, [edges["pt"], edges["eta"]])
+    assert found[:6].tolist() == expected.ravel().tolist()
+    assert found[6] == 400 - expected.sum()
+    near, _, _ = np.histogram2d(np.clip(pt, 0, 4), np.clip(eta, -1, 2), [*edges.values()])
+    nearest = Reweight(edges=edges)
+    assert nearest.cells == 6
+    assert np.bincount(nearest.bin_of(pt, eta), minlength=6).tolist() == near.ravel().tolist()
+    assert nearest.key != inside.key
+
+
+def test_values_that_are_left_out_weigh_nothing() -> None:
+    reweight = Reweight(edges={"pt": (0.0, 1.0, 2.0)}, outside="left_out", cap=1e9)
+    factors = table_of(simple([[30, 10, 5], [10, 10, 0]], reweight), reweight).factors
+    assert factors[:, 2].tolist() == [0, 0]
+    assert np.allclose(factors[0, 1] / factors[0, 0], 3)
+    apart = simple([[30, 10, 5], [0, 0, 7]], reweight)
+    with pytest.raises(DataError, match="no common bin for b"):
+        table_of(apart, reweight)
+
+
+def test_classes_are_balanced_in_proportions() -> None:
+    label = np.repeat([0, 1, 2], [700, 200, 100])
+    statistics = of_rows(CLASSES, label, np.ones(1000))
+    weighting = Weighting(balance={CLASSES[0]: 1.0, CLASSES[2]: 3.0})
+    factor = WeightTable.from_statistics(statistics, dataset="d", weighting=weighting)
+    sums = np.bincount(label, factor.factor(label))
+    assert np.allclose(sums, [250, 0, 750])
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "neither"),
+        ({"variable": "pt", "bins": 2, "high": 1.0, "edges": {"pt": (0, 1)}}, "both"),
+        ({"edges": {"pt": (0.0,)}}, r"pt: \[0.0\]"),
+        ({"edges": {"pt": (0.0, 2.0, 1.0)}}, "pt: "),
+        ({"variable": "pt", "bins": 0, "high": 1.0}, "bins 0"),
+        ({"edges": {"pt": (0.0, 1.0)}, "threshold": 100.0}, "threshold 100"),
+        ({"edges": {"pt": (0.0, 1.0)}, "cap": 0.0}, "cap 0"),
+    ],
+)
+def test_a_reweighting_that_cannot_be_is_refused(given: dict[str, Any], found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        Reweight(**given)
 
 
 def test_bins_empty_in_the_target_class_weigh_nothing() -> None:

@@ -84,6 +84,27 @@ def parse_yaml(content: bytes, where: str, *, empty: bool = False) -> dict[str, 
     return data
 
 
+def lines_of(path: Path) -> dict[tuple[str | int, ...], int]:
+    """The line, from 1, of every value of a YAML file, by the keys and positions that lead to it.
+
+    Keys have the line of the key. The file is one that `read_yaml` reads.
+    """
+    node = _Loader(_bytes(path).decode("utf-8-sig")).get_single_node()
+    return dict(_lines(node, (), node.start_mark.line + 1)) if node else {(): 1}
+
+
+def _lines(
+    node: yaml.Node, place: tuple[str | int, ...], line: int
+) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    yield place, line
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _lines(value, (*place, key.value), key.start_mark.line + 1)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield from _lines(value, (*place, number), value.start_mark.line + 1)
+
+
 def shown(value: object) -> str:
     """A value as a message shows it: not longer than a few lines."""
     if value is None:

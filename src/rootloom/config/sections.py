@@ -378,7 +378,11 @@ class Dataset(Section):
         "absolute", description="how training treats them; evaluation keeps the sign"
     )
     reweight: Fields | None = Field(None, description="kinematic reweighting of classes")
-    balance: bool = Field(True, description="give every class the same sum of training weights")
+    balance: bool | dict[Name, Annotated[float, Field(ge=0)]] = Field(
+        True,
+        description="give every class the same sum of training weights, or sums in the proportions "
+        "given by class, 0 for classes that are not named",
+    )
     identity: list[ExpressionText] = Field(
         [], description="integer expressions that identify an event: run, luminosityBlock, event"
     )

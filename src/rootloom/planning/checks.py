@@ -133,8 +133,11 @@ def _check_training(request: Request) -> None:
 
 
 def _check_reweight(data: Data) -> None:
-    """Refuse an invalid reweighting; its target matters only for the dataset that trains."""
-    section = data.dataset.reweight
+    """Refuse an invalid reweighting; classes matter only for the dataset that trains."""
+    section, balance = data.dataset.reweight, data.dataset.balance
+    if data.trains and isinstance(balance, dict):
+        what = "classes of the dataset"
+        require_known(balance, data.dataset.classes, f"{data.place('balance')}: balance", what)
     if section is None:
         return
     where = f"{data.place('reweight')}: reweight"

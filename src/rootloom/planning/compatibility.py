@@ -24,7 +24,8 @@ def check_compatibility(request: Request, datasets: DataOf) -> None:
     _check_discriminants(request, nominal)
     _check_images(request, nominal)
     for data in datasets:
-        of = f"{data.where}: reweight.variable"
+        key = "edges" if (data.dataset.reweight or {}).get("edges") else "variable"
+        of = f"{data.where}: reweight.{key}"
         require_known(data.reweighted(), data.dataset.variables, of, "a variable of the dataset")
         for name in data.representations:
             _check_representation(request, data, name)

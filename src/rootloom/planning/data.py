@@ -94,8 +94,10 @@ class Data:
         return [name for name in wanted if name in self.dataset.variables]
 
     def reweighted(self) -> list[str]:
-        """The variable of the kinematic reweighting, if there is one."""
-        return [self.dataset.reweight["variable"]] if self.dataset.reweight else []
+        """The variables of the kinematic reweighting, if there is one."""
+        section = self.dataset.reweight or {}
+        alone = [section["variable"]] if section.get("variable") else []
+        return [*alone, *section.get("edges", {})]
 
     @property
     def sets_aside(self) -> bool:

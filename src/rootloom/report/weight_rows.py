@@ -50,11 +50,14 @@ def _training(words: Mapping[str, Any], weighting: Weighting) -> str:
     if words["training"] and weighting.samples:
         base += ", not scaled to cross sections"
     text = f"|{base}|" if weighting.negative == "absolute" else base
-    if weighting.balance:
+    if isinstance(weighting.balance, Mapping):
+        shares = ", ".join(f"{name}: {share:g}" for name, share in weighting.balance.items())
+        text += f" × balance of the classes ({shares})"
+    elif weighting.balance:
         text += " × balance of the classes"
     if weighting.reweight:
-        target = weighting.reweight.target
-        text += f" × reweighting in {weighting.reweight.variable} (target: {target})"
+        variables, target = weighting.reweight.variables, weighting.reweight.target
+        text += f" × reweighting in {', '.join(variables)} (target: {target})"
     return text
 
 

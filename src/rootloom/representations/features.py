@@ -36,7 +36,10 @@ class FeatureVector(Representation):
                  `max_objects` of each follow the variables, column by column.
     max_objects: objects kept of each jagged column.
     log:         names (of either kind) replaced by sign(x) log(1 + |x|), defined everywhere.
-    clip:        largest |x| after standardisation; None does not clip.
+    scaling:     triples of a name, its centre and its scale, which replace the mean and the inverse
+                 standard deviation of the training split: (x − centre) · scale.
+    bounds:      triples of a name, its smallest and its largest value after scaling.
+    clip:        largest |x| after scaling of names without `bounds`; None does not clip.
 
     reference:   subtracted from each of the F features before they become float32; `centred` finds
                  it, no configuration does.
@@ -54,6 +57,8 @@ class FeatureVector(Representation):
         "variables",
         "objects",
         "log",
+        "scaling",
+        "bounds",
         "clip",
         "reference",
     )
@@ -62,6 +67,8 @@ class FeatureVector(Representation):
     objects: tuple[str, ...] = ()
     max_objects: int = 8
     log: tuple[str, ...] = ()
+    scaling: tuple[tuple[str, float, float], ...] = ()
+    bounds: tuple[tuple[str, float, float], ...] = ()
     clip: float | None = None
     reference: tuple[float, ...] = ()
 
@@ -78,6 +85,13 @@ class FeatureVector(Representation):
             "'object.column'",
             self.objects,
         )
+        ordered = all(low < high for _, low, high in self.bounds)
+        require(_WHO, "bounds", ordered, "the smaller number first", self.bounds)
+        for field in ("scaling", "bounds"):
+            of = [name for name, _, _ in getattr(self, field)]
+            fits = set(of) <= set(chosen) and len(set(of)) == len(of)
+            words = "names among variables and objects, each once"
+            require(_WHO, field, fits, words, of)
 
     def needs(
         self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
@@ -96,6 +110,8 @@ class FeatureVector(Representation):
             self,
             variables=tuple(name for name in names if name not in self.objects),
             objects=tuple(name for name in names if name in self.objects),
+            scaling=tuple(one for one in self.scaling if one[0] in names),
+            bounds=tuple(one for one in self.bounds if one[0] in names),
         )
 
     def encode(self, columns: Mapping[str, Column]) -> dict[str, Column]:
@@ -177,12 +193,31 @@ class FeatureVector(Representation):
         moments = statistics["x"]
         mean = np.asarray(np.asarray(moments.mean) - (self.reference or 0.0), np.float32)
         std = np.asarray(moments.std, np.float32)
-        x = (inputs.x - mean) / np.where(std > 0, std, np.float32(1))
-        if self.clip is not None:
-            x = x.clip(-self.clip, self.clip)
-        x = x * inputs.mask
+        std = np.where(std > 0, std, np.float32(1))
+        by_hand = {name: (centre, scale) for name, centre, scale in self.scaling}
+        for k, name in enumerate(self._of_features() if by_hand else ()):
+            if name in by_hand:
+                centre, scale = by_hand[name]
+                mean[k] = centre - (self.reference[k] if self.reference else 0.0)
+                std[k] = 1 / scale
+        x = self._bounded((inputs.x - mean) / std) * inputs.mask
         unscaled = inputs.x + np.asarray(self.reference, np.float32) if self.reference else inputs.x
         return NamedFeatures(x, inputs.mask, self._named(unscaled, x))
+
+    def _bounded(self, x: A) -> A:
+        """Scaled features (B, F) inside their bounds."""
+        if not self.bounds:
+            return x if self.clip is None else x.clip(-self.clip, self.clip)
+        most = np.inf if self.clip is None else self.clip
+        given = {name: (low, high) for name, low, high in self.bounds}
+        edges = [given.get(name, (-most, most)) for name in self._of_features()]
+        low, high = np.asarray(edges, np.float32).T
+        return x.clip(low, high)
+
+    def _of_features(self) -> tuple[str, ...]:
+        """The name, of a variable or objects, behind each of the F features."""
+        padded = (name for name in self.objects for _ in range(self.max_objects))
+        return (*(self.variables or ()), *padded)
 
     def _named(self, unscaled: A, x: A) -> dict[str, Named]:
         """Columns of both (B, F) by name, the unscaled ones without logarithm."""

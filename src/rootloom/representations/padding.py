@@ -100,3 +100,17 @@ def _take(source: np.ndarray, first: int, out: np.ndarray) -> int:
     for c in range(len(out)):
         out[c] = source[first + c]
     return first + len(out)
+
+
+@njit(cache=True, nogil=True)
+def repeat_objects(out: np.ndarray, counts: np.ndarray) -> None:
+    """Fill the empty slots of `out` (B, N, C) with the row's objects again, in their order.
+
+    counts: (B,) objects of each row, which are in its first slots. A row without objects is left.
+    """
+    slots = out.shape[1]
+    for i in range(len(counts)):
+        n = counts[i]
+        if n > 0:
+            for j in range(n, slots):
+                out[i, j] = out[i, j - n]

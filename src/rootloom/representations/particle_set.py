@@ -20,7 +20,7 @@ from rootloom.representations.base import (
     require_declared,
     require_finite,
 )
-from rootloom.representations.padding import pad_objects_into
+from rootloom.representations.padding import pad_objects_into, repeat_objects
 from rootloom.types import A, Column, Objects, ParticleSets, Ragged, dense
 
 _WHO = "particle_set"
@@ -48,7 +48,8 @@ class ParticleSet(Representation):
     max_objects: objects kept of each collection, and its number of slots N. lengths: pairs of a
                  collection and another such number for it.
     groups:      of rows of like length in a batch, each padded to its own length instead of to N,
-                 in the collection that has the most slots; 1: rows are not put in groups.
+                 in the collection that has the most slots, if its empty slots hold 0; 1: rows are
+                 not put in groups.
     log:         quantities replaced by sign(x) log(1 + |x|), defined everywhere. tanh: quantities
                  replaced by their hyperbolic tangent.
     scaling:     triples of a quantity, its centre and its scale, which replace the mean and the
@@ -56,6 +57,10 @@ class ParticleSet(Representation):
                  (name, 0, 1) leaves it as it is.
     bounds:      triples of a quantity, its smallest and its largest value after scaling.
     clip:        largest |x| after scaling of quantities without `bounds`; None does not clip.
+    wrap:        collections whose empty slots hold the row's objects again, as `pad_mode: wrap` of
+                 weaver-core. The mask does not change, so networks that use it see no difference.
+    empty:       pairs of a quantity of objects and its value in empty slots, after scaling; 0 for
+                 all others.
 
     Shards hold one float32 column a quantity, untransformed: another quantity is another column.
     Non-finite values are refused.
@@ -76,6 +81,8 @@ class ParticleSet(Representation):
         "bounds",
         "clip",
         "groups",
+        "wrap",
+        "empty",
     )
 
     objects: tuple[str, ...] = ()
@@ -91,6 +98,8 @@ class ParticleSet(Representation):
     scaling: tuple[tuple[str, float, float], ...] = ()
     bounds: tuple[tuple[str, float, float], ...] = ()
     clip: float | None = None
+    wrap: tuple[str, ...] = ()
+    empty: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         named = (*self.objects, *self.variables)
@@ -103,17 +112,22 @@ class ParticleSet(Representation):
         others = (
             *map(_collection, self.points),
             *self.momenta,
+            *self.wrap,
             *(name for name, _ in self.lengths),
         )
         strange = [name for name in others if name not in known]
         expected = "collections that `objects` names: " + ", ".join(dict.fromkeys(known))
-        require(_WHO, "points, momenta, lengths", not strange, expected, strange)
+        require(_WHO, "points, momenta, wrap, lengths", not strange, expected, strange)
         seen = sorted({*self.labels} & {*self.objects, *self.points})
         require(_WHO, "labels", not seen, "truth that is no input", seen)
         for field in ("log", "tanh", "scaling", "bounds"):
             of = [one if isinstance(one, str) else one[0] for one in getattr(self, field)]
             fits = set(of) <= set(named) and len(set(of)) == len(of)
             require(_WHO, field, fits, "names among objects and variables, each once", of)
+        filled = [name for name, _ in self.empty]
+        fits = {*filled} <= {*self.objects} and len({*filled}) == len(filled)
+        fits = fits and not {*map(_collection, filled)} & {*self.wrap}
+        require(_WHO, "empty", fits, "objects of collections without `wrap`, each once", filled)
         both = sorted({*self.log} & {*self.tanh})
         require(_WHO, "log, tanh", not both, "one of the two for a quantity", both)
         for count in (self.max_objects, *(count for _, count in self.lengths)):
@@ -177,8 +191,10 @@ class ParticleSet(Representation):
         return ParticleSets(collections, *self._of_rows(columns, rows, size))
 
     def length_groups(self) -> tuple[str, int] | None:
-        """The first column of the collection with the most slots."""
-        return (_OBJECT + self._longest().columns[0], self.groups) if self.groups > 1 else None
+        """The first column of the collection with the most slots, if its empty slots hold 0."""
+        one = self._longest()
+        filled = one.wrap or {name for name, _ in self.empty} & {*one.features}
+        return None if filled or self.groups == 1 else (_OBJECT + one.columns[0], self.groups)
 
     def row_lengths(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
         """Objects of the collection with the most slots."""
@@ -231,17 +247,18 @@ class ParticleSet(Representation):
     def normalise(
         self, inputs: ParticleSets, statistics: Mapping[str, MomentsLike]
     ) -> ParticleSets:
-        """Quantities transformed, scaled and bounded; empty slots and absent rows are exactly 0.
+        """Quantities transformed, scaled and bounded; absent rows are exactly 0.
 
-        Labels are taken away: no network sees them.
+        So are empty slots, where neither `wrap` nor `empty` says otherwise. Labels are taken away:
+        no network sees them.
         """
         collections: dict[str, Objects | tuple[Objects, ...]] = {}
         for one in self._collections():
             moments, found = statistics[one.name], inputs.collections[one.name]
             collections[one.name] = (
-                self._normalised(found, one, moments)
+                self._normalised(found, one, moments, inputs.present)
                 if isinstance(found, Objects)
-                else tuple(self._normalised(group, one, moments) for group in found)
+                else tuple(self._normalised(g, one, moments, inputs.present) for g in found)
             )
         if not self.variables:
             return inputs._replace(collections=collections)
@@ -263,9 +280,12 @@ class ParticleSet(Representation):
         """The collection with the most slots; the first of several."""
         return max(self._collections(), key=lambda one: one.length)
 
-    def _normalised(self, objects: Objects, one: _Collection, moments: MomentsLike) -> Objects:
+    def _normalised(
+        self, objects: Objects[A], one: _Collection, moments: MomentsLike, present: A
+    ) -> Objects[A]:
         x = self._scaled(objects.x, one.features, moments)
-        return objects._replace(x=_only(x, objects.mask), labels=None)
+        x = self._in_slots(x, one, objects.mask, present)
+        return objects._replace(x=x, labels=None)
 
     def _transformed(self, x: A, names: Sequence[str]) -> A:
         """Quantities (…, F) of these names after log and tanh; NumPy or JAX."""
@@ -283,6 +303,17 @@ class ParticleSet(Representation):
         numbers = [by_hand.get(name, pair) for name, pair in zip(names, pairs, strict=True)]
         centre, scale = (_along(x, column) for column in zip(*numbers, strict=True))
         return self._bounded((self._transformed(x, names) - centre) * scale, names)
+
+    def _in_slots(self, x: A, one: _Collection, mask: A, present: A) -> A:
+        """Scaled quantities (B, N, F), with what stands in empty slots; present: (B,)."""
+        if one.wrap:
+            return _only(x, mask | mask[:, :1])
+        values = dict(self.empty)
+        if not values.keys() & {*one.features}:
+            return _only(x, mask)
+        xp = x.__array_namespace__()
+        filled = _along(x, [values.get(name, 0.0) for name in one.features])
+        return _only(xp.where(mask[..., None], x, filled), mask | present[:, None])
 
     def _bounded(self, x: A, names: Sequence[str]) -> A:
         most = np.inf if self.clip is None else self.clip
@@ -302,6 +333,7 @@ class _Collection(NamedTuple):
     momenta: tuple[str, ...]
     labels: tuple[str, ...]
     length: int
+    wrap: bool
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -325,6 +357,7 @@ def _collections_of(one: ParticleSet) -> tuple[_Collection, ...]:
             tuple(f"{name}.{part}" for part in _MOMENTUM) if name in one.momenta else (),
             of(name, one.labels),
             lengths.get(name, one.max_objects),
+            name in one.wrap,
         )
         for name in dict.fromkeys(map(_collection, (*one.objects, *one.labels)))
     )
@@ -365,13 +398,19 @@ def _padded(
     for count, length in groups:
         own = slice(at, at + count * length)
 
-        def part(leaf: np.ndarray, own: slice = own, length: int = length) -> np.ndarray:
-            return leaf[own].reshape(-1, length, *leaf.shape[1:])
+        shape = (count, length)
 
+        def part(leaf: np.ndarray, own: slice = own, shape: tuple[int, int] = shape) -> np.ndarray:
+            return leaf[own].reshape(*shape, *leaf.shape[1:])
+
+        there = part(mask)
+        if one.wrap:
+            for leaf in (x, points, momenta):
+                repeat_objects(part(leaf), there.sum(axis=1))
         found.append(
             Objects(
                 x=part(x),
-                mask=part(mask),
+                mask=there,
                 points=part(points) if one.points else None,
                 momenta=part(momenta) if one.momenta else None,
                 labels=part(labels) if one.labels else None,

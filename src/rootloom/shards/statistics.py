@@ -243,8 +243,9 @@ def _training(
     label = np.asarray(columns["label"], np.int64)
     found = {UNBINNED: training_sums(base, label, classes, 1)}
     for reweight in reweights:
-        cells = reweight.cell_of(_dense(shard, columns, reweight.variable), label)
-        found[reweight.key] = training_sums(base, cells, classes, reweight.bins)
+        values = [_dense(shard, columns, name) for name in reweight.variables]
+        cells = reweight.cell_of(values, label)
+        found[reweight.key] = training_sums(base, cells, classes, reweight.cells)
     return found
 
 

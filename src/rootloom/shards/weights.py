@@ -9,7 +9,7 @@ weight over the training split is 1, so that a step need only count rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -61,12 +61,13 @@ def _normalisations(section: Mapping[str, Any]) -> dict[str, Normalisation]:
 class Weighting:
     """The settings of a dataset's weights.
 
-    balance: every class gets the same sum of training weights. negative: "absolute" trains on |w|,
+    balance: every class gets the same sum of training weights, or sums in the proportions given by
+    class, 0 for classes that are not named. negative: "absolute" trains on |w|,
     "keep" on w. own: shards hold the dataset's `training_weight`. samples: normalisations by name;
     the event weights of other samples are not scaled.
     """
 
-    balance: bool = True
+    balance: bool | Mapping[str, float] = True
     reweight: Reweight | None = None
     negative: Literal["absolute", "keep"] = "absolute"
     own: bool = False
@@ -167,15 +168,15 @@ class WeightTable:
     effective: tuple[float, ...] = ()
 
     @property
-    def variable(self) -> str | None:
-        """The auxiliary column that the reweighting reads, if any."""
-        return self.weighting.reweight.variable if self.weighting.reweight else None
+    def variables(self) -> tuple[str, ...]:
+        """The auxiliary columns that the reweighting reads, if any."""
+        return self.weighting.reweight.variables if self.weighting.reweight else ()
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The shard columns that weights are made of."""
         own = [TRAINING_WEIGHT] if self.weighting.own else []
-        auxiliary = [AUXILIARY + self.variable] if self.variable else []
+        auxiliary = [AUXILIARY + name for name in self.variables]
         return ("label", *self.events.reads, *own, *auxiliary)
 
     def shortfalls(self) -> list[str]:
@@ -184,9 +185,9 @@ class WeightTable:
         if reweight is None:
             return []
         return [
-            f"{one.label}: {one.bins} of {reweight.bins} bins of {reweight.variable} hold too few "
-            f"rows for the cap of {reweight.cap:g}; {one.undone:.1%} of the class's training "
-            "weight would have to change bins to reach the target"
+            f"{one.label}: {one.bins} of {reweight.inside} bins of {' × '.join(self.variables)} "
+            f"hold too few rows for the {_limit(reweight)}; {one.undone:.1%} of the class's "
+            "training weight would have to change bins to reach the target"
             for one in self.capped
         ]
 
@@ -203,18 +204,17 @@ class WeightTable:
             base = self.events.of(columns) if events is None else events
         if self.weighting.negative == "absolute":
             base = np.abs(base)
-        values = dense(columns, AUXILIARY + self.variable) if self.variable else None
-        found: np.ndarray = (base * self.factor(dense(columns, "label"), values)).astype(np.float32)
+        values = [dense(columns, AUXILIARY + name) for name in self.variables]
+        factor = self.factor(dense(columns, "label"), *values)
+        found: np.ndarray = (base * factor).astype(np.float32)
         return found
 
-    def factor(self, label: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
-        """Balance times reweighting (R,) float32, of labels (R,) and the variable's values (R,)."""
+    def factor(self, label: np.ndarray, *values: np.ndarray) -> np.ndarray:
+        """Balance times reweighting (R,) float32, of labels (R,) and variables (R,)."""
         reweight = self.weighting.reweight
         if reweight is None:
             return self.factors[label, 0].astype(np.float32)
-        if values is None:
-            raise ValueError(f"this table needs the values of '{reweight.variable}'")
-        return self.factors[label, reweight.bin_of(values)].astype(np.float32)
+        return self.factors[label, reweight.bin_of(*values)].astype(np.float32)
 
     @classmethod
     def from_statistics(
@@ -222,11 +222,12 @@ class WeightTable:
     ) -> WeightTable:
         """The table for a dataset's training split.
 
-        Within a class a bin's factor is target density / class density, at most `cap`. A bin
-        without training weight gets `cap` if the target has weight there and 0 otherwise; a bin
-        with a negative sum of weights gets 0. Then each class is scaled to its own sum
-        of weights or, with `balance`, all to the same sum; finally all are scaled so that the mean
-        of the absolute training weight is 1.
+        Within a class a bin's factor is target density / class density, at most `cap`, or the limit
+        of `threshold`. A bin without training weight gets this limit if the target has weight there
+        and 0 otherwise; a bin with a negative sum of weights gets 0, and so do values that are left
+        out. Then each class is scaled to its own sum of weights or, with `balance`, to that of the
+        others or its proportion; finally all are scaled so that the mean of the absolute training
+        weight is 1.
         Raises DataError if nothing is selected, if fewer than two classes (or the only one)
         have weight, or if the statistics lack the histogram; ConfigError if the target is not a
         class.
@@ -241,7 +242,7 @@ class WeightTable:
         factors[populated] = _ratios(sums[populated], target, reweight)
         after = (factors * sums).sum(axis=1)
         _check_overlap(statistics, reweight, populated & ~(after > 0))
-        wanted = np.full(len(sums), totals[populated].mean()) if weighting.balance else totals
+        wanted = _wanted(statistics.classes, totals, weighting.balance)
         factors[populated] *= (wanted[populated] / after[populated])[:, None]
         factors *= statistics.rows[0].sum() / (factors * absolute).sum()
         capped = _capped(statistics.classes, sums, factors, target, reweight)
@@ -254,6 +255,21 @@ class WeightTable:
             capped,
             tuple(effective.tolist()),
         )
+
+
+def _limit(reweight: Reweight) -> str:
+    if reweight.threshold is None:
+        return f"cap of {reweight.cap:g}"
+    return f"threshold of {reweight.threshold:g} %"
+
+
+def _wanted(
+    classes: Sequence[str], totals: np.ndarray, balance: bool | Mapping[str, float]
+) -> np.ndarray:
+    """Sums of training weights that the classes shall have, (K,), before all are scaled."""
+    if not isinstance(balance, Mapping):
+        return np.full(len(totals), totals[totals > 0].mean()) if balance else totals
+    return np.array([balance.get(name, 0.0) for name in classes])
 
 
 def _base_sums(
@@ -306,19 +322,20 @@ def _check_classes(statistics: Statistics, dataset: str, totals: np.ndarray) -> 
 
 def _target(statistics: Statistics, sums: np.ndarray, reweight: Reweight | None) -> np.ndarray:
     """Target density over bins, (bins,), of all classes."""
+    inside = np.arange(sums.shape[1]) < (reweight.inside if reweight else 1)
     if reweight is None or reweight.target == "flat":
-        return np.full(sums.shape[1], 1.0 / sums.shape[1])
+        return inside / inside.sum()
     if reweight.target not in statistics.classes:
         raise ConfigError(
-            f"reweighting in '{reweight.variable}'",
+            reweight.where,
             expected="target 'flat' or the name of a class",
             found=f"'{reweight.target}'",
             fix=nearest(reweight.target, [*statistics.classes, "flat"]),
         )
-    reference = np.maximum(sums[statistics.classes.index(reweight.target)], 0.0)
+    reference = np.maximum(sums[statistics.classes.index(reweight.target)], 0.0) * inside
     if reference.sum() == 0:
         raise DataError(
-            f"reweighting in '{reweight.variable}'",
+            reweight.where,
             expected=f"training rows of the target class '{reweight.target}'",
             found="none",
         )
@@ -329,17 +346,27 @@ def _ratios(sums: np.ndarray, target: np.ndarray, reweight: Reweight | None) -> 
     """Target density over each class's density, (K, bins), capped."""
     if reweight is None:
         return np.ones_like(sums)
-    density = np.maximum(sums, 0.0) / sums.sum(axis=1, keepdims=True)
-    limit = np.where((target > 0) & (sums == 0), reweight.cap, 0.0)
-    ratio = np.divide(target * np.ones_like(density), density, out=limit, where=density > 0)
-    return np.minimum(ratio, reweight.cap)
+    found, inside = np.zeros_like(sums), slice(reweight.inside)
+    for factors, own in zip(found[:, inside], sums[:, inside], strict=True):
+        if own.sum() > 0:  # else a class whose rows are all left out, which is refused
+            ratio, limit = _ratio(own, target[inside], reweight)
+            factors[:] = np.minimum(ratio, limit)
+    return found
+
+
+def _ratio(own: np.ndarray, target: np.ndarray, reweight: Reweight) -> tuple[np.ndarray, float]:
+    """Target density over that of one class, (inside,), and its limit, which empty bins have."""
+    density = np.maximum(own, 0.0) / own.sum()
+    ratio = np.divide(target, density, out=np.zeros_like(density), where=density > 0)
+    limit = reweight.limit(density, ratio)
+    return np.where((target > 0) & (own == 0), limit, ratio), limit
 
 
 def _check_overlap(statistics: Statistics, reweight: Reweight | None, without: np.ndarray) -> None:
     if reweight is not None and without.any():
         names = [name for name, bad in zip(statistics.classes, without, strict=True) if bad]
         raise DataError(
-            f"reweighting in '{reweight.variable}'",
+            reweight.where,
             expected=f"classes that share bins with the target '{reweight.target}'",
             found=f"no common bin for {', '.join(names)}",
             fix="widen the bins or choose the target 'flat'",
@@ -353,15 +380,17 @@ def _capped(
     target: np.ndarray,
     reweight: Reweight | None,
 ) -> tuple[Capped, ...]:
-    """Classes with bins whose ratio to the target exceeds the cap."""
+    """Classes with bins whose ratio to the target exceeds the cap or the limit of the threshold."""
     found: list[Capped] = []
     for name, own, factor in zip(classes, sums, factors, strict=True):
-        if reweight is None or not own.sum() > 0:
+        if reweight is None or not own[: reweight.inside].sum() > 0:
             continue
-        # No factor can fill an empty bin: it counts as limited by the cap.
-        bins = int((target * own.sum() > reweight.cap * np.maximum(own, 0.0)).sum())
-        after = np.maximum(own * factor, 0.0)
-        if bins:
-            undone = 0.5 * float(np.abs(after / after.sum() - target).sum())
+        own, wanted = own[: reweight.inside], target[: reweight.inside]
+        _, limit = _ratio(own, wanted, reweight)
+        # No factor can fill an empty bin: it counts as limited.
+        bins = int((wanted * own.sum() > limit * np.maximum(own, 0.0)).sum())
+        after = np.maximum(own * factor[: reweight.inside], 0.0)
+        if bins and after.sum() > 0:
+            undone = 0.5 * float(np.abs(after / after.sum() - wanted).sum())
             found.append(Capped(name, bins, undone))
     return tuple(found)

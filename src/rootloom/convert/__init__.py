@@ -1,0 +1,1 @@
+"""Descriptions of data for other programs, converted to files of `config/`."""
