@@ -6,7 +6,10 @@
     python benchmarks/batches.py --memory                      peak memory at ×1 and ×10 jets
 
 VENV: torch and weaver-core 0.5.3. Jets are JetClass-like in size: 48 constituents on average, of
-8 quantities each, padded to 128; 4 classes; class balance and pT spectra flattened by both.
+8 quantities each, in TTrees compressed by zlib, level 1; 4 classes; class balance and pT spectra
+flattened by both. weaver-core pads to 128, rootloom in groups of like length, or to 128 as well.
+"copies" is the limit: the same batches copied from memory to memory. "shards" is what is paid once:
+from the ROOT files to the shards.
 """
 
 from __future__ import annotations
@@ -17,12 +20,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common import compare
+
+if TYPE_CHECKING:
+    from rootloom.types import Batch, RowBlock
 
 CLASSES = ("qcd", "hbb", "tbqq", "wqq")
 QUANTITIES = ("px", "py", "pz", "energy", "deta", "dphi", "d0", "charge")
@@ -66,7 +73,7 @@ def write_root(path: Path, table: dict[str, np.ndarray]) -> None:
     scalars = {f"label_{c}": (table["label"] == k).astype(np.int32) for k, c in enumerate(CLASSES)}
     scalars["jet_pt"] = table["pt"]
     scalars["jet_eta"] = np.zeros_like(table["pt"])  # weaver reweights in exactly two variables
-    with uproot.recreate(path, compression=uproot.LZ4(4)) as file:
+    with uproot.recreate(path, compression=uproot.ZLIB(1)) as file:
         types = {name: values.dtype for name, values in scalars.items()}
         tree = file.mktree("tree", {**types, **{f"part_{n}": "var * float32" for n in QUANTITIES}})
         step = 10_000
@@ -79,7 +86,6 @@ def write_root(path: Path, table: dict[str, np.ndarray]) -> None:
 
 
 def write_shard(path: Path, table: dict[str, np.ndarray], key: str) -> None:
-    from rootloom.shards.writer import ShardWriter
     from rootloom.types import Ragged, RowBlock
 
     count = len(table["pt"])
@@ -91,15 +97,52 @@ def write_shard(path: Path, table: dict[str, np.ndarray], key: str) -> None:
         weight=np.ones(count, np.float32),
         columns={"pt": table["pt"], **columns},
     )
+    write_blocks(path, [block], key)
+
+
+def write_blocks(path: Path, blocks: Iterable[RowBlock], key: str) -> int:
+    """A shard; returns its rows."""
+    from rootloom.shards.writer import ShardWriter
+
+    rows = 0
     with ShardWriter(path, file_key=key, splits=SPLITS, auxiliary=("pt",)) as writer:
-        writer.append(block, representation().encode(columns))
+        for block in blocks:
+            writer.append(block, representation().encode(block.columns))
+            rows += len(block)
+    return rows
 
 
-def representation():
-    from rootloom.representations.features import FeatureVector
+def shard(folder: Path) -> None:
+    """Write shards of the ROOT files again, as a job of the workflow does, and drop them."""
+    import uproot
+
+    from rootloom.rootio.dataset import ClassRule, RowReader
+
+    reader = RowReader(
+        "tree",
+        {"pt": "jet_pt"},
+        objects={"constituents": {n: f"part_{n}" for n in QUANTITIES}},
+        classes=tuple(ClassRule(name, f"label_{name} == 1") for name in CLASSES),
+    )
+
+    def write(source: Path) -> int:
+        with tempfile.TemporaryDirectory() as place:
+            with uproot.open(source) as file:
+                entries = file["tree"].num_entries
+            made = reader.read(str(source), 0, entries)
+            return write_blocks(Path(place) / "shard.h5", made, source.name)
+
+    write(folder / "warm.root")
+    start = time.perf_counter()
+    rows = sum(map(write, sorted(folder.glob("jets*.root"))))
+    print(time.perf_counter() - start, rows)
+
+
+def representation(groups: int = 8):
+    from rootloom.representations.particle_set import ParticleSet
 
     objects = tuple(f"constituents.{n}" for n in QUANTITIES)
-    return FeatureVector(variables=(), objects=objects, max_objects=LENGTH)
+    return ParticleSet(objects=objects, max_objects=LENGTH, groups=groups)
 
 
 def reweight():
@@ -153,7 +196,7 @@ def prepare(folder: Path, count: int, files: int = FILES, root: bool = True) -> 
     (folder / "statistics.json").write_text(merge_all(parts).to_json())
 
 
-def loader(folder: Path, pattern: str, batch_size: int, cache_bytes: int):
+def loader(folder: Path, pattern: str, batch_size: int, cache_bytes: int, groups: int = 8):
     from rootloom.batches.loader import Loader
     from rootloom.shards.statistics import Statistics
     from rootloom.shards.weights import Weighting, WeightTable
@@ -163,22 +206,44 @@ def loader(folder: Path, pattern: str, batch_size: int, cache_bytes: int):
         statistics, dataset="jets", weighting=Weighting(reweight=reweight())
     )
     return Loader(
-        sorted(folder.glob(pattern)), representation(), "train", batch_size,
+        sorted(folder.glob(pattern)), representation(groups), "train", batch_size,
         weights=weights, cache_bytes=cache_bytes,
     )  # fmt: skip
 
 
-def ours(folder: Path, mode: str, batch_size: int) -> None:
-    """One epoch: first (from disk, nothing cached), second (from the cache), stream (no cache)."""
-    for _ in loader(folder, "warm.h5", batch_size, 1 << 30).epoch(0):
+def ours(folder: Path, mode: str, batch_size: int, groups: int) -> None:
+    """One epoch: first (from disk, nothing cached), second (from the cache), stream (no cache).
+
+    copies: of the batches of an epoch, as many as 256 of them.
+    """
+    for _ in loader(folder, "warm.h5", batch_size, 1 << 30, groups).epoch(0):
         pass
-    made = loader(folder, "jets*.h5", batch_size, 0 if mode == "stream" else 4 << 30)
+    start = time.perf_counter()
+    cache_bytes = 0 if mode == "stream" else 4 << 30
+    made = loader(folder, "jets*.h5", batch_size, cache_bytes, groups)
+    if mode == "copies":
+        copies([batch for batch, _ in zip(made.epoch(0), range(256), strict=False)])
+        return
     if mode == "second":
         sum(1 for _ in made.epoch(0))
-    start, seen = time.perf_counter(), 0
+        start = time.perf_counter()
+    seen = 0
     for batch in made.epoch(1):
         seen += int((batch.weight > 0).sum())
     print(time.perf_counter() - start, seen)
+
+
+def copies(batches: list[Batch]) -> None:
+    """Copy every array of the batches, and nothing else."""
+    import jax
+
+    arrays = [leaf for batch in batches for leaf in jax.tree.leaves(batch)]
+    for _ in range(2):  # the memory of the first is taken anew
+        start = time.perf_counter()
+        for array in arrays:
+            array.copy()
+        seconds = time.perf_counter() - start
+    print(seconds, sum(int((batch.weight > 0).sum()) for batch in batches))
 
 
 def child(python: str, script: str, *words: object) -> Callable[[], float]:
@@ -224,11 +289,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--weaver", help="Python of an environment with weaver-core")
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--epoch", choices=("first", "second", "stream"), help=argparse.SUPPRESS)
+    modes = ("first", "second", "stream", "copies", "shards")
+    parser.add_argument("--epoch", choices=modes, help=argparse.SUPPRESS)
+    parser.add_argument("--groups", type=int, default=8, help=argparse.SUPPRESS)
+    parser.add_argument("--modes", nargs="*", default=("files", "fraction", "memory"))
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.epoch == "shards":
+        shard(options.data)
+        return
     if options.epoch:
-        ours(options.data, options.epoch, options.batch)
+        ours(options.data, options.epoch, options.batch, options.groups)
         if options.peak:
             print(f"peak resident {peak_resident():.0f}")
         return
@@ -242,13 +313,16 @@ def main() -> None:
     print(json.dumps({"bytes": sizes, "shards/ROOT": round(sizes["h5"] / sizes["root"], 3)}))
     candidates: dict[str, Callable[[], float]] = {}
     if options.weaver:
-        for mode in ("files", "fraction", "memory"):
+        for mode in options.modes:
             candidates[f"weaver-core {mode}"] = child(
                 options.weaver, "weaver_epoch.py", options.data, mode, options.batch
             )
-    for mode in ("first", "stream", "second"):
-        words = ("--epoch", mode, "--data", options.data, "--batch", options.batch)
-        candidates[f"rootloom {mode} epoch"] = child(sys.executable, "batches.py", *words)
+    common = ("--data", options.data, "--batch", options.batch)
+    for groups, of in ((8, "in groups"), (1, "padded to 128")):
+        for mode in ("first", "stream", "second", "copies"):
+            words = ("--epoch", mode, "--groups", groups, *common)
+            candidates[f"{mode}, {of}"] = child(sys.executable, "batches.py", *words)
+    candidates["shards, once"] = child(sys.executable, "batches.py", "--epoch", "shards", *common)
     compare("batches", candidates, options.repeats, items=1000, unit="jets")
 
 

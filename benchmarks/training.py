@@ -78,7 +78,7 @@ class Worker:
 
     def __init__(self, python: str, script: str, *arguments: str | int) -> None:
         # Threads that wait by spinning would be charged for time they do not use.
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
+        environment = {"OMP_NUM_THREADS": "1", **os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
         self.process = subprocess.Popen(
             [python, str(Path(__file__).with_name(script)), *map(str, arguments)],
             stdin=subprocess.PIPE,

@@ -156,11 +156,12 @@ class Objects(NamedTuple, Generic[A]):
 class ParticleSets(NamedTuple, Generic[A]):
     """Collections of objects by name, and quantities of the row.
 
+    A collection may be in several groups of rows, one after the other, each with its own N.
     scalars: (B, S) float32. present: (B,) bool, False for padding of the batch: a row of the
     dataset may have no objects.
     """
 
-    collections: Mapping[str, Objects[A]]
+    collections: Mapping[str, Objects[A] | tuple[Objects[A], ...]]
     scalars: A
     present: A
 
@@ -180,9 +181,12 @@ class Batch(NamedTuple, Generic[A]):
     target: (B,) int32 class index, or (B, T) float32.
     weight: (B,) float32, 0 for padding.
     id:     (B, 2) uint32, the row's 64-bit identity as (high, low) words.
+    place:  (B,) int32, the row's number among those of the batch over all devices in the order of
+    the loader, -1 for padding; None: that order is the batch's.
     """
 
     inputs: Any
     target: A
     weight: A
     id: A
+    place: A | None = None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import pytest
 from scipy.stats import chisquare, poisson
@@ -102,11 +103,11 @@ def ids_of(batch: Batch) -> np.ndarray:
 
 
 def leaves_of(batch: Batch) -> list[np.ndarray]:
-    return [*batch.inputs, *batch[1:]]
+    return jax.tree.leaves(batch)
 
 
 def same(a: Batch, b: Batch) -> bool:
-    leaves = zip([*a.inputs, *a[1:]], [*b.inputs, *b[1:]], strict=True)
+    leaves = zip(leaves_of(a), leaves_of(b), strict=True)
     return all(x.dtype == y.dtype and np.array_equal(x, y) for x, y in leaves)
 
 
@@ -140,7 +141,7 @@ def test_every_row_comes_once_as_it_is(shards, cache_bytes: int, shuffle: bool) 
 def test_the_last_batch_is_padded_with_nothing(shards) -> None:
     last = list(Loader(shards, Representation(), "train", 1000).epoch(0))[-1]
     real = len(truth()) % 1000
-    for leaf in (*last.inputs, *last[1:]):
+    for leaf in leaves_of(last):
         assert not leaf[0, real:].any()
     assert last.weight[0, :real].all()
     assert (last.target.dtype, last.weight.dtype, last.id.dtype) == (
@@ -248,7 +249,7 @@ def test_devices_share_one_global_batch(shards) -> None:
         assert b.id.shape == (8, 12, 2)
         flat = Batch(
             Inputs(*(x.reshape(1, 96, *x.shape[2:]) for x in b.inputs)),
-            *(leaf.reshape(1, 96, *leaf.shape[2:]) for leaf in b[1:]),
+            *(leaf.reshape(1, 96, *leaf.shape[2:]) for leaf in jax.tree.leaves(b[1:])),
         )
         assert same(a, flat)
 
@@ -300,7 +301,7 @@ def test_processes_share_one_global_batch(shards, kind: type) -> None:
         for k in range(3)
     ]
     for batch, *shares in zip(whole.epoch(0), *(part.epoch(0) for part in parts), strict=True):
-        leaves = zip(*([*share.inputs, *share[1:]] for share in shares), strict=True)
+        leaves = zip(*map(leaves_of, shares), strict=True)
         inputs, total, *rest = (np.concatenate(leaf) for leaf in leaves)
         assert {len(share.weight) for share in shares} == {2}
         assert same(Batch(Inputs(inputs, total), *rest), batch)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from rootloom.batches.draws import Draw
+from rootloom.batches.strata import Stairs, longest_first
 from rootloom.representations.base import Representation, of_devices
 from rootloom.shards.ids import event_of
 from rootloom.shards.layout import AUXILIARY
@@ -25,6 +27,7 @@ def assemble(
     size: int,
     share: tuple[int, int] = (0, 1),
     draw: Draw | None = None,
+    stairs: Stairs | None = None,
 ) -> Batch:
     """Collate rows (n,) into leaves of shape (devices, size, …); missing rows are all zero.
 
@@ -33,18 +36,29 @@ def assemble(
     device's slice is collated separately, then merged by the representation. share: (k, m)
     returns only the k-th of m equal parts of the devices, with the shapes of the whole. draw:
     factors on the weights that choose events for a member of an ensemble; needs the column
-    "object".
+    "object". stairs: rows are put in order of length, see there; `place` of the batch then says
+    which is which.
     """
     number, shares = share
     own = range(devices * number // shares, devices * (number + 1) // shares)
     # If shapes depend on the rows, the rows of all devices are needed.
     made = own if representation.same_shape else range(devices)
+    lie = _in_a_row(rows, size)
+    if stairs is not None:
+        lie = _by_length(rows, representation.row_lengths(columns, rows), stairs, devices, size)
+    rows = rows[lie.order]
     inputs = representation.merge(
-        [representation.collate(columns, rows[d * size : (d + 1) * size], size) for d in made]
+        [
+            representation.collate(columns, rows[lie.device == d], size)
+            if lie.groups is None
+            else representation.collate_groups(columns, rows[lie.device == d], lie.groups)
+            for d in made
+        ]
     )
     if len(made) != len(own):
         inputs = of_devices(inputs, own)
-    rows = rows[own.start * size : own.stop * size]
+    kept = (lie.device >= own.start) & (lie.device < own.stop)
+    rows, order, slots = rows[kept], lie.order[kept], lie.slot[kept] - own.start * size
     devices = len(own)
     reads = ("label", "weight") if weights is None else weights.reads
     of_rows = {name: np.asarray(columns[name])[rows] for name in reads}
@@ -53,9 +67,9 @@ def assemble(
     if draw is not None:
         weight = weight * draw(event_of(words, np.asarray(columns["object"])[rows]))
 
-    def spread(array: np.ndarray, dtype: type) -> np.ndarray:
-        out = np.zeros((devices * size, *array.shape[1:]), dtype)
-        out[: len(array)] = array
+    def spread(array: np.ndarray, dtype: type, absent: int = 0) -> np.ndarray:
+        out = np.full((devices * size, *array.shape[1:]), absent, dtype)
+        out[slots] = array
         return out.reshape(devices, size, *array.shape[1:])
 
     return Batch(
@@ -65,13 +79,43 @@ def assemble(
         else spread(label, np.int32),
         weight=spread(weight, np.float32),
         id=spread(id_words(words), np.uint32),
+        place=None if stairs is None else spread(order, np.int32, -1),
     )
+
+
+class _Arrangement(NamedTuple):
+    """Where the rows (n,) of a batch lie.
+
+    order: (n,), their numbers in the order of their slots on each device. device, slot: (n,) of
+    each in that order; slots are numbered over all devices. groups: see `Stairs`; None: not in any.
+    """
+
+    order: np.ndarray
+    device: np.ndarray
+    slot: np.ndarray
+    groups: tuple[tuple[int, int], ...] | None = None
+
+
+def _in_a_row(rows: np.ndarray, size: int) -> _Arrangement:
+    """One device after the other, `size` rows on each."""
+    order = np.arange(len(rows))
+    return _Arrangement(order, order // size, order)
+
+
+def _by_length(
+    rows: np.ndarray, lengths: np.ndarray, stairs: Stairs, devices: int, size: int
+) -> _Arrangement:
+    """The longest first, dealt out to the devices; in no groups if these have no room for them."""
+    order = longest_first(lengths)
+    device, place = np.arange(len(rows)) % devices, np.arange(len(rows)) // devices
+    groups = stairs.groups if stairs.fit(lengths[order], devices) else None
+    return _Arrangement(order, device, device * size + place, groups)
 
 
 def id_words(ids: np.ndarray) -> np.ndarray:
     """Identities (R,) uint64 as (high, low) words, (R, 2) uint32."""
-    pairs = np.stack([ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)], axis=1)
-    return pairs.astype(np.uint32)
+    # Of a little-endian number the low word lies first.
+    return ids.astype("<u8").view("<u4").reshape(-1, 2)[:, ::-1]
 
 
 def _targets(columns: Mapping[str, Column], names: Sequence[str]) -> np.ndarray:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from copy import copy
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from rootloom.batches import strata
 from rootloom.batches.assemble import assemble
 from rootloom.batches.draws import Draw
 from rootloom.batches.plan import make_plan
@@ -28,6 +31,8 @@ _WINDOW_BYTES = 64 << 20
 # Enough to mix files well, and few enough that blocks are long compared with the chunks cut at
 # their ends.
 _BLOCKS_PER_WINDOW = 16
+# Windows of a shuffled epoch from which the lengths of groups of rows are taken.
+_WINDOWS_FOR_STAIRS = 8
 _UNUSED = ("entry", "object", SAMPLE, TRAINING_WEIGHT)
 # Rows of a block of `table`: few calls, and a few MB for images.
 _TABLE_ROWS = 1024
@@ -91,6 +96,7 @@ class Loader:
             seed=seed,
             shuffle=shuffle,
         )
+        self._stairs = self._make_stairs()
         self._cached = survey.nbytes <= cache_bytes
         self._cache: Store | None = None
         self._sorter = ThreadPoolExecutor(1, "rootloom-order")
@@ -128,7 +134,7 @@ class Loader:
         The last block is filled up with zeros. The cache is not used. None if the inputs of the
         representation have no fixed shape per row.
         """
-        if not self._representation.same_shape:
+        if not self._representation.same_shape or self._stairs is not None:
             return None
         whole = copy(self)
         whole.batch_size, whole._devices, whole._share = _TABLE_ROWS, 1, (0, 1)
@@ -181,7 +187,52 @@ class Loader:
             size=self.batch_size // self._devices,
             share=self._share,
             draw=self._draw,
+            stairs=self._stairs,
         )
+
+    def _make_stairs(self) -> strata.Stairs | None:
+        """Room for the rows of nearly all batches; None if they are not padded by their length."""
+        found, size = self._representation.length_groups(), self.batch_size
+        if found is None:
+            return None
+        name, groups = found
+        with closing(self._lengths(name)) as windows:
+            if self._plan.shuffle:
+                highest = strata.of_shuffled(islice(windows, _WINDOWS_FOR_STAIRS), size)
+            else:
+                highest = strata.of_ordered(windows, size)
+        return strata.stairs(highest, self._devices, groups)
+
+    def _lengths(self, name: str) -> Generator[np.ndarray]:
+        """Objects in a column of the rows of each window of an epoch, block after block."""
+        plan, split = self._plan, self._source.split
+        try:
+            for blocks in plan.windows(0):
+                offsets = (
+                    self._source.shard(int(plan.shard[k])).offsets(
+                        split, name, int(plan.start[k]), int(plan.stop[k])
+                    )
+                    for k in blocks
+                )
+                yield np.concatenate([np.diff(part) for part in offsets])
+        finally:
+            self._source.close()
+
+    def _dealt(
+        self, columns: dict[str, Column], rows: np.ndarray, before: int, epoch: int, number: int
+    ) -> np.ndarray:
+        """A window's rows with those of whole batches dealt out by their lengths.
+
+        before: rows of the epoch in earlier windows.
+        """
+        if self._stairs is None or not self._plan.shuffle:
+            return rows
+        first, last = strata.whole(before, len(rows), self.batch_size)
+        own = rows[first:last]
+        lengths = self._representation.row_lengths(columns, own)
+        words = self._plan.words(epoch, number, len(own))
+        dealt = strata.deal(own, lengths, words, self.batch_size)
+        return np.concatenate([rows[:first], dealt, rows[last:]])
 
     def _windows(self, epoch: int, skip: int) -> Generator[tuple[dict[str, Column], np.ndarray]]:
         """Columns in memory and the order of the rows of each window, without the first `skip`."""
@@ -191,8 +242,9 @@ class Loader:
                 count = self._plan.count(blocks)
                 if before + count > skip:
                     columns, rows = self._load(blocks)
-                    order = self._plan.order(epoch, number, count)
-                    yield columns, rows[order[max(0, skip - before) :]]
+                    rows = rows[self._plan.order(epoch, number, count)]
+                    rows = self._dealt(columns, rows, before, epoch, number)
+                    yield columns, rows[max(0, skip - before) :]
                 before += count
         finally:
             self._source.close()

@@ -13,6 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.random import Philox
 
+# First stream of a window's further random numbers, above those of all orders.
+_MORE = 1 << 32
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -68,6 +71,10 @@ class Plan:
             return _permutation(self.seed, epoch, window + 1, count)
         return np.arange(count)
 
+    def words(self, epoch: int, window: int, count: int) -> np.ndarray:
+        """More random numbers for a window, (count,) uint64, independent of its order."""
+        return _words(self.seed, epoch, _MORE + window, count)
+
 
 def make_plan(
     rows: Sequence[int], *, block_rows: int, window_rows: int, seed: int, shuffle: bool
@@ -81,6 +88,9 @@ def make_plan(
 
 
 def _permutation(seed: int, epoch: int, stream: int, count: int) -> np.ndarray:
+    return np.argsort(_words(seed, epoch, stream, count), kind="stable")
+
+
+def _words(seed: int, epoch: int, stream: int, count: int) -> np.ndarray:
     # NumPy guarantees the raw output of a bit generator, but not the results of Generator.
-    words = Philox(key=[seed, epoch], counter=[0, 0, 0, stream]).random_raw(count)
-    return np.argsort(words, kind="stable")
+    return Philox(key=[seed, epoch], counter=[0, 0, 0, stream]).random_raw(count)

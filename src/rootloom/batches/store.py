@@ -111,7 +111,7 @@ class Store:
             inside = column.values[column.offsets[first] : column.offsets[last]]
             at = int(shard.offsets(split, members[0], start, start)[0])
             if len(members) == 1:
-                shard.read_into(split, name, at, at + len(inside), inside)
+                shard.read_into(split, members[0], at, at + len(inside), inside)
             else:
                 part = np.empty(len(inside), inside.dtype)
                 for k, member in enumerate(members):

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from rootloom.models.base import Backbone
 from rootloom.models.layers import HE, relu_layers, single_or_double
-from rootloom.models.sets import objects_of, only
+from rootloom.models.sets import groups_of, joined, only
 from rootloom.types import ParticleSets, Rate, Size
 
 
@@ -39,12 +39,12 @@ class DeepSets(Backbone):
         self, inputs: ParticleSets, *, train: bool
     ) -> Float[Array, "{len(inputs.present)} D"]:
         """(B, N, F) → (B, row[-1])."""
-        found = objects_of(self, inputs, self.collection)
+        found, groups = joined(groups_of(self, inputs, self.collection))
         x = jnp.asarray(found.x, self.dtype)
         for i, width in enumerate(self.objects):
             x = nn.Dense(width, kernel_init=HE, dtype=self.dtype, name=f"object_{i}")(x)
             x = jax.nn.relu(x)
-        pooled = only(x, found.mask).sum(axis=1)
+        pooled = groups.of_rows(lambda part: part.sum(axis=1), only(x, found.mask))
         x = jnp.concatenate([pooled, jnp.asarray(inputs.scalars, self.dtype)], axis=-1)
         x = relu_layers(x, self.row, self.dropout, self.dtype, "row", train=train)
         return x.astype(single_or_double(self.dtype))

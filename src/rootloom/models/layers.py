@@ -91,13 +91,23 @@ def example_seeds(key: Array, identity: Array) -> UInt32[Array, " {len(identity)
 
 
 def random_bits(
-    seeds: UInt32[Array, " B"], salt: int, shape: tuple[int, ...]
+    seeds: UInt32[Array, " B"],
+    salt: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...] | None = None,
 ) -> UInt32[Array, "B ..."]:
-    """(B, *shape) uint32, a function of each example's seed, the layer's salt and the position."""
+    """(B, *shape) uint32, a function of each example's seed, the layer's salt and the position.
+
+    strides: of each axis in the numbering of positions; None: those of an array of this shape.
+    """
     size = 1
     for length in shape:
         size *= length
-    counter = mix(jnp.arange(size, dtype=jnp.uint32) + jnp.uint32(salt))
+    number = jnp.arange(size, dtype=jnp.uint32)
+    if strides is not None:
+        axes = jnp.indices(shape, dtype=jnp.uint32).reshape(len(shape), -1)
+        number = jnp.sum(axes * jnp.asarray(strides, jnp.uint32)[:, None], axis=0, dtype=jnp.uint32)
+    counter = mix(number + jnp.uint32(salt))
     bits = mix(seeds[:, None] ^ counter[None, :])
     return bits.reshape(seeds.shape[0], *shape)
 
@@ -118,13 +128,20 @@ def example_normal(
 
 
 class Dropout(nn.Module):
-    """Sets each unit to zero with probability `rate` while training and scales up the others."""
+    """Sets each unit to zero with probability `rate` while training and scales up the others.
+
+    strides: see `random_bits`.
+    """
 
     rate: float
+    strides: tuple[int, ...] | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*S"], *, train: bool) -> Float[Array, "*S"]:
-        """The same shape; needs the examples' seeds when `train` is true."""
+    def __call__(self, x: Float[Array, "*S"], first: int = 0, *, train: bool) -> Float[Array, "*S"]:
+        """The same shape; needs the examples' seeds when `train` is true.
+
+        first: the number of x's first example in the batch.
+        """
         if not 0.0 <= self.rate < 1.0:
             raise ConfigError("dropout", expected="a rate in [0, 1)", found=str(self.rate))
         if not train or self.rate == 0.0:
@@ -138,7 +155,8 @@ class Dropout(nn.Module):
                 found="a call with train=True without them",
                 fix="apply the model through its task, which knows the examples' ids",
             )
-        bits = random_bits(seeds, crc32("/".join(self.path).encode()), x.shape[1:])
+        own, salt = seeds[first : first + len(x)], crc32("/".join(self.path).encode())
+        bits = random_bits(own, salt, x.shape[1:], self.strides)
         keep = bits >= jnp.uint32(round(self.rate * 2**32))
         return jnp.where(keep, x / (1.0 - self.rate), jnp.zeros_like(x))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int32
 
 from rootloom.models.base import Backbone
+from rootloom.models.groups import Groups
 from rootloom.models.layers import (
     INVERSE_ROOT,
     Dropout,
@@ -20,7 +22,7 @@ from rootloom.models.layers import (
     torch_dense,
 )
 from rootloom.models.normalisation import BatchNorm
-from rootloom.models.sets import mean_of, objects_of, only, required, with_slots
+from rootloom.models.sets import groups_of, joined, mean_of, only, required, with_slots
 from rootloom.types import ParticleSets, Rate, Size
 
 
@@ -51,9 +53,9 @@ class ParticleNet(Backbone):
         self, inputs: ParticleSets, *, train: bool
     ) -> Float[Array, "{len(inputs.present)} {self.dense}"]:
         """(B, N, F) → (B, dense)."""
-        objects = objects_of(self, inputs, self.collection)
+        parts = groups_of(self, inputs, self.collection)
         # An object's neighbours are others: with fewer of them, empty slots are.
-        objects = with_slots(objects, self.neighbours + 1)
+        objects, groups = joined(tuple(with_slots(part, self.neighbours + 1) for part in parts))
         mask = objects.mask
         x = BatchNorm(dtype=self.dtype, name="input")(
             jnp.asarray(objects.x, self.dtype), mask, train=train
@@ -63,12 +65,12 @@ class ParticleNet(Backbone):
         found = []
         for i, widths in enumerate(self.blocks):
             block = EdgeConv(self.neighbours, widths, self.dtype, name=f"block_{i}")
-            x = block(points, x, mask, train=train)
+            x = block(points, x, mask, groups, train=train)
             points = x
             found.append(x)
         if self.fusion:
             x = self._fused(found, mask, train=train)
-        x = mean_of(x, mask)
+        x = groups.of_rows(mean_of, x, mask)
         x = torch_dense(x, self.dense, self.dtype, "dense")
         x = Dropout(self.dropout)(jax.nn.relu(x), train=train)
         return x.astype(single_or_double(self.dtype))
@@ -94,23 +96,24 @@ class EdgeConv(nn.Module):
     @nn.compact
     def __call__(
         self,
-        points: Float[Array, "B N P"],
-        x: Float[Array, "B N C"],
-        mask: Bool[Array, "B N"],
+        points: Float[Array, "*S P"],
+        x: Float[Array, "*S C"],
+        mask: Bool[Array, "*S"],
+        groups: Groups,
         *,
         train: bool,
-    ) -> Float[Array, "B N {self.widths[-1]}"]:
+    ) -> Float[Array, "*S {self.widths[-1]}"]:
         """Features of objects, 0 in empty slots. points: where neighbours are near."""
-        number = nearest(points, mask, self.neighbours)
-        h = self._pairs(x, number)
+        number = groups.each(partial(nearest, count=self.neighbours), points, mask)
+        h = self._pairs(x, number, groups)
         for i, width in enumerate(self.widths):
             h = h if i == 0 else _map(width, self.dtype, f"layer_{i}")(h)
             norm = BatchNorm(dtype=self.dtype, name=f"norm_{i}")
             h = jax.nn.relu(norm(h, mask[..., None], train=train))
-        return only(jax.nn.relu(self._shortcut(x, mask, train=train) + h.mean(axis=2)), mask)
+        return only(jax.nn.relu(self._shortcut(x, mask, train=train) + h.mean(axis=-2)), mask)
 
-    def _pairs(self, x: Array, number: Array) -> Array:
-        """The first layer, (B, N, k, width).
+    def _pairs(self, x: Array, number: Array, groups: Groups) -> Array:
+        """The first layer, (S, k, width).
 
         W (x_i, x_j − x_i) is (W₁ − W₂) x_i + W₂ x_j: products with objects instead of with pairs.
         """
@@ -118,7 +121,7 @@ class EdgeConv(nn.Module):
         kernel = self.param("layer_0", INVERSE_ROOT, (2 * features, self.widths[0]))
         kernel = kernel.astype(self.dtype)
         own, other = kernel[:features] - kernel[features:], kernel[features:]
-        return (x @ own)[:, :, None] + taken(x @ other, number)
+        return (x @ own)[..., None, :] + groups.each(taken, x @ other, number)
 
     def _shortcut(self, x: Array, mask: Array, *, train: bool) -> Array:
         width = self.widths[-1]

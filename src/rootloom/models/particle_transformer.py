@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
+from rootloom.models.groups import Groups
 from rootloom.models.layers import (
     XAVIER,
     Dropout,
@@ -22,7 +24,7 @@ from rootloom.models.layers import (
 )
 from rootloom.models.normalisation import BatchNorm
 from rootloom.models.pairs import both, interactions, square
-from rootloom.models.sets import Attention, objects_of, only, required
+from rootloom.models.sets import Attention, dropped, groups_of, joined, only, required
 from rootloom.types import ParticleSets, Rate, Size
 
 # Of the maps into an attention, and of the token.
@@ -72,26 +74,36 @@ class ParticleTransformer(Backbone):
         self, inputs: ParticleSets, *, train: bool
     ) -> Float[Array, "{len(inputs.present)} {self.embedding[-1]}"]:
         """(B, N, F) → (B, embedding[-1])."""
-        objects = objects_of(self, inputs, self.collection)
+        objects, groups = joined(groups_of(self, inputs, self.collection))
         mask = objects.mask
         momenta = required(self, "momenta", objects.momenta)
         bias = PairEmbedding((*self.pairs, self.heads), self.bare, self.dtype, name="pairs")(
-            momenta, mask, train=train
+            groups.split(momenta), groups.split(mask), train=train
         )
         x = ObjectEmbedding(self.embedding, self.dtype, name="embedding")(
             jnp.asarray(objects.x, self.dtype), mask, train=train
         )
         for i in range(self.blocks):
-            x = self._block(i + 1, self.dropout, f"block_{i}")(x, x, mask, bias, train=train)
+            block = self._block(i + 1, self.dropout, f"block_{i}")
+            x = block(x, x, mask, (groups, groups), bias, train=train)
+        x = self._read(x, mask, groups, train=train)
+        return x.astype(single_or_double(self.dtype))
+
+    def _read(self, x: Array, mask: Array, groups: Groups, *, train: bool) -> Array:
+        """What a token reads of the objects of each row, (B, D)."""
         width = self.embedding[-1]
         token = self.param("token", _TOKEN, (width,)).astype(self.dtype)
-        token = jnp.broadcast_to(token[None, None], (len(mask), 1, width))
-        all_there = jnp.pad(mask, [(0, 0), (1, 0)], constant_values=True)
+        alone, beside = groups.with_slots(lambda n: 1), groups.with_slots(lambda n: n + 1)
+        tokens = alone.join(
+            [jnp.broadcast_to(token[None, None], (rows, 1, width)) for rows, _ in alone.shapes]
+        )
+        first = [jnp.pad(m, [(0, 0), (1, 0)], constant_values=True) for m in groups.split(mask)]
         for i in range(self.class_blocks):
+            both_ = zip(alone.split(tokens), groups.split(x), strict=True)
+            keys = beside.join([jnp.concatenate(pair, axis=1) for pair in both_])
             block = self._block(0, 0.0, f"class_block_{i}")
-            token = block(token, jnp.concatenate([token, x], axis=1), all_there, train=train)
-        x = _norm(self.dtype, "norm")(token)
-        return x[:, 0].astype(single_or_double(self.dtype))
+            tokens = block(tokens, keys, beside.join(first), (alone, beside), train=train)
+        return _norm(self.dtype, "norm")(tokens).reshape(-1, width)
 
     def _block(self, depth: int, dropout: float, name: str) -> Block:
         return Block(self.heads, self.expansion, dropout, depth, self.dtype, name=name)
@@ -105,8 +117,8 @@ class ObjectEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B N F"], mask: Bool[Array, "B N"], *, train: bool
-    ) -> Float[Array, "B N {self.widths[-1]}"]:
+        self, x: Float[Array, "*S F"], mask: Bool[Array, "*S"], *, train: bool
+    ) -> Float[Array, "*S {self.widths[-1]}"]:
         """Features of objects, 0 in empty slots."""
         x = BatchNorm(dtype=self.dtype, name="input")(x, mask, train=train)
         for i, width in enumerate(self.widths):
@@ -125,19 +137,25 @@ class PairEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, momenta: Float[Array, "B N 4"], mask: Bool[Array, "B N"], *, train: bool
-    ) -> Float[Array, "B {self.widths[-1]} N N"]:
-        """Biases of the attention of each head."""
+        self,
+        momenta: list[Float[Array, "_ _ 4"]],
+        mask: list[Bool[Array, "_ _"]],
+        *,
+        train: bool,
+    ) -> list[Float[Array, "_ {self.widths[-1]} _ _"]]:
+        """Biases of the attention of each head, for each group of rows."""
+        found = [interactions(*part) for part in zip(momenta, mask, strict=True)]
+        pairs = Groups.of(found)
         # Squares of energies cancel in a mass: never in bfloat16.
-        x = interactions(momenta, mask).astype(self.dtype)
-        there = both(mask)
+        x = pairs.join(found).astype(self.dtype)
+        there = pairs.join([both(part) for part in mask])
         x = BatchNorm(dtype=self.dtype, name="input")(x, there, train=train)
         for i, width in enumerate(self.widths):
             x = torch_dense(x, width, self.dtype, f"layer_{i}")
             x = BatchNorm(dtype=self.dtype, name=f"norm_{i}")(x, there, train=train)
             last = i + 1 == len(self.widths)
             x = x if last and self.bare else gelu(x)
-        return square(x)
+        return [square(part) for part in pairs.split(x)]
 
 
 class Block(nn.Module):
@@ -156,38 +174,52 @@ class Block(nn.Module):
     @nn.compact
     def __call__(
         self,
-        queries: Float[Array, "B T D"],
-        keys: Float[Array, "B N D"],
-        mask: Bool[Array, "B N"],
-        bias: Float[Array, "B H T N"] | None = None,
+        queries: Float[Array, "*Q D"],
+        keys: Float[Array, "*S D"],
+        mask: Bool[Array, "*S"],
+        groups: tuple[Groups, Groups],
+        bias: Sequence[Float[Array, "_ H _ _"]] | None = None,
         *,
         train: bool,
-    ) -> Float[Array, "B T D"]:
-        """Queries that read keys. Those that are the keys are normalised with them, others not."""
+    ) -> Float[Array, "*Q D"]:
+        """Queries that read keys. Those that are the keys are normalised with them, others not.
+
+        groups: of the rows of queries and of keys.
+        """
         width, dtype = queries.shape[-1], self.dtype
         normed = _norm(dtype, "before_attention")(keys)
         attention = Attention(
-            self.heads, self.dropout, _INTO, self._last(), dtype, name="attention"
+            self.heads, self.dropout, _INTO, self._initial(), dtype, name="attention"
         )
-        h = attention(normed if queries is keys else queries, normed, mask, bias, train=train)
+        asking = normed if queries is keys else queries
+        h = attention(asking, normed, mask, bias, groups, train=train)
         scale = self.param("head_scale", nn.initializers.ones, (self.heads,)).astype(dtype)
-        h = h * jnp.repeat(scale, width // self.heads)[None, None]
+        h = h * _last(jnp.repeat(scale, width // self.heads), h)
         h = _norm(dtype, "after_attention")(h)
-        x = queries + Dropout(self.dropout, name="drop_attention")(h, train=train)
+        x = queries + self._dropped("attention", h, groups[0], train=train)
         h = _norm(dtype, "before_dense")(x)
         h = nn.Dense(self.expansion * width, kernel_init=XAVIER, dtype=dtype, name="dense_0")(h)
-        h = Dropout(self.dropout, name="drop_inside")(gelu(h), train=train)
+        h = self._dropped("inside", gelu(h), groups[0], train=train)
         h = _norm(dtype, "after_dense")(h)
-        h = nn.Dense(width, kernel_init=self._last(), dtype=dtype, name="dense_1")(h)
-        h = Dropout(self.dropout, name="drop_dense")(h, train=train)
+        h = nn.Dense(width, kernel_init=self._initial(), dtype=dtype, name="dense_1")(h)
+        h = self._dropped("dense", h, groups[0], train=train)
         kept = self.param("residual_scale", nn.initializers.ones, (width,)).astype(dtype)
-        return kept[None, None] * x + h
+        return _last(kept, x) * x + h
 
-    def _last(self) -> Initializer:
+    def _dropped(self, name: str, x: Array, groups: Groups, *, train: bool) -> Array:
+        drop = Dropout(self.dropout, name=f"drop_{name}")
+        return dropped(drop, x, groups, train=train)
+
+    def _initial(self) -> Initializer:
         """Xavier's uniform values, over √(2 depth)."""
         return nn.initializers.variance_scaling(
             0.5 / self.depth if self.depth else 1.0, "fan_avg", "uniform"
         )
+
+
+def _last(values: Array, x: Array) -> Array:
+    """(C,) as (1, …, C), with as many axes as x."""
+    return values.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _norm(dtype: Precision, name: str) -> nn.LayerNorm:

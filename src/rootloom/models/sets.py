@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,12 +12,22 @@ from jax.nn.initializers import Initializer
 from jaxtyping import Bool, Float
 
 from rootloom.errors import ConfigError, nearest
+from rootloom.models.groups import Groups
 from rootloom.models.layers import Dropout, Precision
 from rootloom.types import Objects, ParticleSets
 
 
 def objects_of(model: nn.Module, inputs: ParticleSets, name: str) -> Objects:
-    """The collection that a model reads; "" is the only one.
+    """The collection that a model reads, with equally many slots in all rows: see `groups_of`."""
+    groups = groups_of(model, inputs, name)
+    most = max(group.mask.shape[1] for group in groups)
+    alike = [with_slots(group, most) for group in groups]
+    found: Objects = jax.tree.map(lambda *parts: jnp.concatenate(parts), *alike)
+    return found if len(groups) > 1 else groups[0]
+
+
+def groups_of(model: nn.Module, inputs: ParticleSets, name: str) -> tuple[Objects, ...]:
+    """The collection that a model reads, in its groups of rows; "" is the only collection.
 
     Raises ConfigError for one that the representation lacks, or if there are several to choose
     from.
@@ -30,8 +42,23 @@ def objects_of(model: nn.Module, inputs: ParticleSets, name: str) -> Objects:
             found=f"'{name}'" if name else "none named, and several to choose from",
             fix=nearest(name, known),
         )
-    found: Objects = jax.tree.map(jnp.asarray, inputs.collections[name])
-    return found
+    found = inputs.collections[name]
+    groups = (found,) if isinstance(found, Objects) else found
+    asked: tuple[Objects, ...] = jax.tree.map(jnp.asarray, groups)
+    return asked
+
+
+def joined(parts: tuple[Objects, ...]) -> tuple[Objects, Groups]:
+    """The objects of all groups, leaves (S, …), and the groups."""
+    groups = Groups.of([part.mask for part in parts])
+    whole: Objects = jax.tree.map(lambda *leaves: groups.join(leaves), *parts)
+    return whole, groups
+
+
+def dropped(drop: Dropout, x: Array, groups: Groups, *, train: bool) -> Array:
+    """Features (S, C) of objects after dropout."""
+    parts = zip(groups.split(x), groups.starts, strict=True)
+    return groups.join([drop(part, first, train=train) for part, first in parts])
 
 
 def required(model: nn.Module, field: str, values: Array | None) -> Array:
@@ -56,9 +83,9 @@ def with_slots(objects: Objects, least: int) -> Objects:
     return jax.tree.map(longer, objects) if more else objects
 
 
-def only(x: Float[Array, "B N *S"], mask: Bool[Array, "B N"]) -> Float[Array, "B N *S"]:
+def only(x: Float[Array, "*S C"], mask: Bool[Array, "*S"]) -> Float[Array, "*S C"]:
     """x of objects, 0 in empty slots."""
-    return jnp.where(mask.reshape(*mask.shape, *(1,) * (x.ndim - 2)), x, jnp.zeros_like(x))
+    return jnp.where(mask[..., None], x, jnp.zeros_like(x))
 
 
 def mean_of(x: Float[Array, "B N C"], mask: Bool[Array, "B N"]) -> Float[Array, "B C"]:
@@ -70,6 +97,11 @@ def mean_of(x: Float[Array, "B N C"], mask: Bool[Array, "B N"]) -> Float[Array, 
 def lowest(dtype: jnp.dtype) -> float:
     """A logit that counts nothing beside any other, and does not make NaN where all are so."""
     return float(jnp.finfo(dtype).min) / 2
+
+
+# Of heads, queries and keys in the numbering of random bits: an object has its own whatever the
+# number of slots. Beyond 4,096 slots numbers repeat.
+_STRIDES = (1 << 24, 1 << 12, 1)
 
 
 class Attention(nn.Module):
@@ -88,37 +120,53 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(
         self,
-        queries: Float[Array, "B T D"],
-        keys: Float[Array, "B N D"],
-        mask: Bool[Array, "B N"],
-        bias: Float[Array, "B H T N"] | None = None,
+        queries: Float[Array, "*Q D"],
+        keys: Float[Array, "*S D"],
+        mask: Bool[Array, "*S"],
+        bias: Sequence[Float[Array, "_ H _ _"]] | None = None,
+        groups: tuple[Groups, Groups] | None = None,
         *,
         train: bool,
-    ) -> Float[Array, "B T D"]:
-        """For each query a mean over the values whose `mask` is true. bias: added to logits."""
+    ) -> Float[Array, "*Q D"]:
+        """For each query a mean over the values of its row whose `mask` is true.
+
+        bias: of each group, added to logits. groups: of queries and of keys; None: there is one,
+        (B, T, D) and (B, N, D).
+        """
+        of_queries, of_keys = groups or (Groups.of([queries]), Groups.of([keys]))
         width = keys.shape[-1]
         kernel = self.param("in_kernel", self.in_init, (width, 3 * width)).astype(self.dtype)
         shift = self.param("in_bias", nn.initializers.zeros, (3 * width,)).astype(self.dtype)
         if queries is keys:
-            q, k, v = jnp.split(keys @ kernel + _last(shift), 3, axis=-1)
+            q, k, v = jnp.split(_mapped(keys, kernel, shift), 3, axis=-1)
         else:
-            q = queries @ kernel[:, :width] + _last(shift[:width])
-            k, v = jnp.split(keys @ kernel[:, width:] + _last(shift[width:]), 2, axis=-1)
-        q, k, v = (self._split(x) for x in (q, k, v))
-        logits = jnp.einsum("bhtd,bhnd->bhtn", q * q.shape[-1] ** -0.5, k)
-        if bias is not None:
-            logits = logits + bias
-        logits = jnp.where(mask[:, None, None], logits, lowest(logits.dtype))
-        weights = jax.nn.softmax(logits, axis=-1)
-        weights = Dropout(self.dropout)(weights, train=train)
-        mixed = jnp.einsum("bhtn,bhnd->bthd", weights, v).reshape(*queries.shape[:2], width)
+            q = _mapped(queries, kernel[:, :width], shift[:width])
+            k, v = jnp.split(_mapped(keys, kernel[:, width:], shift[width:]), 2, axis=-1)
+        drop = Dropout(self.dropout, strides=_STRIDES)
+
+        def mixed(q: Array, k: Array, v: Array, mask: Array, first: int, bias: Array) -> Array:
+            """Means (B, T, H, d) over values (B, N, H, d) of a group from row `first` on."""
+            q, k = q.swapaxes(1, 2), k.swapaxes(1, 2)
+            logits = jnp.einsum("bhtd,bhnd->bhtn", q * q.shape[-1] ** -0.5, k) + bias
+            logits = jnp.where(mask[:, None, None], logits, lowest(logits.dtype))
+            weights = drop(jax.nn.softmax(logits, axis=-1), first, train=train)
+            return jnp.einsum("bhtn,bhnd->bthd", weights, v.swapaxes(1, 2))
+
+        biases = bias or [jnp.zeros((), self.dtype)] * len(of_keys.shapes)
+        of_heads = [
+            of_queries.split(self._split(q)),
+            *(of_keys.split(self._split(x)) for x in (k, v)),
+        ]
+        parts = zip(*of_heads, of_keys.split(mask), of_keys.starts, biases, strict=True)
+        found = of_queries.join([mixed(*part) for part in parts])
         out = nn.Dense(width, kernel_init=self.out_init, dtype=self.dtype, name="out")
-        return out(mixed)
+        return out(found.reshape(*found.shape[:-2], width))
 
     def _split(self, x: Array) -> Array:
-        """(B, N, D) → (B, heads, N, D / heads)."""
-        return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
+        """(S, D) → (S, heads, D / heads)."""
+        return x.reshape(*x.shape[:-1], self.heads, -1)
 
 
-def _last(values: Array) -> Array:
-    return values[None, None]
+def _mapped(x: Array, kernel: Array, shift: Array) -> Array:
+    """x (S, F) times the kernel (F, D), plus the shift (D,)."""
+    return x @ kernel + shift.reshape((1,) * (x.ndim - 1) + (-1,))

@@ -162,6 +162,23 @@ class Representation(ABC):
         """A representation with the same encoding of some of the columns; for `not_encoded`."""
         raise NotImplementedError
 
+    def length_groups(self) -> tuple[str, int] | None:
+        """A ragged shard column whose objects are a row's length, and how many groups to pad in.
+
+        None, the default: rows are not put in groups, see `batches.strata`.
+        """
+        return None
+
+    def row_lengths(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
+        """Slots that each of `rows` (n,) needs, (n,) integers; for `length_groups`."""
+        raise NotImplementedError
+
+    def collate_groups(
+        self, columns: Mapping[str, Column], rows: np.ndarray, groups: Sequence[tuple[int, int]]
+    ) -> Any:
+        """Inputs as of `collate`, in groups of (rows, slots), the first rows in the first group."""
+        raise NotImplementedError
+
     def together(self, names: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Shard columns to lie side by side in memory: a name of `collate`'s → its members.
 
@@ -279,18 +296,18 @@ def _leaves(inputs: Nested) -> list[np.ndarray]:
     return [inputs] if parts is None else [leaf for one in parts for leaf in _leaves(one)]
 
 
-def _parts(inputs: Nested) -> list[Nested] | None:
-    """What a NamedTuple or a mapping is made of; None for an array."""
-    if isinstance(inputs, Mapping):
-        return list(inputs.values())
-    return list(inputs) if isinstance(inputs, tuple) else None
+def _parts(whole: Nested) -> list[Nested] | None:
+    """What a tuple or a mapping is made of; None for an array."""
+    if isinstance(whole, tuple):  # first, as the faster question
+        return list(whole)
+    return list(whole.values()) if isinstance(whole, Mapping) else None
 
 
 def _like(whole: Nested, parts: Iterable[Nested]) -> Nested:
-    """A NamedTuple or a mapping like `whole` of these parts."""
-    if isinstance(whole, Mapping):
+    """A tuple, NamedTuple or mapping like `whole` of these parts."""
+    if not isinstance(whole, tuple):
         return dict(zip(whole, parts, strict=True))
-    return type(whole)(*parts)
+    return tuple(parts) if type(whole) is tuple else type(whole)(*parts)
 
 
 def stack(inputs: Sequence[N]) -> N:

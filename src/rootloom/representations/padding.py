@@ -50,26 +50,56 @@ def pad_masked_into(
 
 @njit(cache=True, nogil=True)
 def pad_objects_into(
-    values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, first: int, out: np.ndarray
+    values: np.ndarray,
+    offsets: np.ndarray,
+    rows: np.ndarray,
+    first: np.ndarray,
+    x: np.ndarray,
+    points: np.ndarray,
+    momenta: np.ndarray,
+    labels: np.ndarray,
+    mask: np.ndarray,
 ) -> None:
-    """Write columns `first`, `first` + 1, … of each row's first N objects to `out` (B, N, C).
+    """Write the leading objects of each row to `x` (T, F), `points`, `momenta` and `labels`.
 
-    values: (V, ≥ first + C) C-contiguous; offsets: (R + 1,); rows: (n,) row numbers, n ≤ B. Slots
-    without an object, and all of the rows from n on, become 0.
+    values: (V, C) C-contiguous, whose columns are those of the four in their order; one of them may
+    have no column, (T, 0). offsets: (R + 1,); rows: (n,) row numbers. first: (≥ n + 1,), the i-th
+    row has the slots from first[i] to first[i + 1]. mask: (T,) bool, true where there is an object.
+    All else becomes 0: slots without an object, and those of rows that are not there.
     """
-    length, channels = out.shape[1], out.shape[2]
-    whole = channels == values.shape[1]
+    width = values.shape[1]
+    whole = x.shape[1] == width
+    flat, out = values.reshape(-1), x.reshape(-1)
+    # Zeros first, everywhere: measured twice as fast as after each row's objects.
+    out[:] = 0
+    points[:] = 0
+    momenta[:] = 0
+    labels[:] = 0
+    mask[:] = False
     for i in range(len(rows)):
-        start = offsets[rows[i]]
-        n = min(offsets[rows[i] + 1] - start, length)
+        start, to = offsets[rows[i]], first[i]
+        n = min(offsets[rows[i] + 1] - start, first[i + 1] - to)
+        mask[to : to + n] = True
         if whole:  # one contiguous copy
-            out[i, :n] = values[start : start + n]
-        else:
-            for j in range(n):
-                for c in range(channels):
-                    out[i, j, c] = values[start + j, first + c]
-        out[i, n:] = 0
-    out[len(rows) :] = 0
+            source = flat[start * width : (start + n) * width]
+            target = out[to * width : (to + n) * width]
+            for k in range(len(source)):
+                target[k] = source[k]
+            continue
+        for j in range(n):
+            source = values[start + j]
+            at = _take(source, 0, x[to + j])
+            at = _take(source, at, points[to + j])
+            at = _take(source, at, momenta[to + j])
+            _take(source, at, labels[to + j])
+
+
+@njit(cache=True, nogil=True)
+def _take(source: np.ndarray, first: int, out: np.ndarray) -> int:
+    """Fill `out` from `first` on; returns what follows."""
+    for c in range(len(out)):
+        out[c] = source[first + c]
+    return first + len(out)
 
 
 @njit(cache=True, nogil=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -46,6 +47,9 @@ class ParticleSet(Representation):
                  not known, such as "tracks.origin"; no network sees it.
     max_objects: objects kept of each collection, and its number of slots N. lengths: pairs of a
                  collection and another such number for it.
+    groups:      of rows of like length in a batch, each padded to its own length instead of to N,
+                 in the collection that has the most slots, if its empty slots hold 0; 1: rows are
+                 not put in groups.
     log:         quantities replaced by sign(x) log(1 + |x|), defined everywhere. tanh: quantities
                  replaced by their hyperbolic tangent.
     scaling:     triples of a quantity, its centre and its scale, which replace the mean and the
@@ -76,6 +80,7 @@ class ParticleSet(Representation):
         "scaling",
         "bounds",
         "clip",
+        "groups",
         "wrap",
         "empty",
     )
@@ -87,6 +92,7 @@ class ParticleSet(Representation):
     labels: tuple[str, ...] = ()
     max_objects: int = 128
     lengths: tuple[tuple[str, int], ...] = ()
+    groups: int = 8
     log: tuple[str, ...] = ()
     tanh: tuple[str, ...] = ()
     scaling: tuple[tuple[str, float, float], ...] = ()
@@ -126,6 +132,7 @@ class ParticleSet(Representation):
         require(_WHO, "log, tanh", not both, "one of the two for a quantity", both)
         for count in (self.max_objects, *(count for _, count in self.lengths)):
             require(_WHO, "max_objects, lengths", count > 0, "positive numbers", count)
+        require(_WHO, "groups", self.groups > 0, "a positive number", self.groups)
         require(_WHO, "clip", self.clip is None or self.clip > 0, "a positive number", self.clip)
         ordered = all(low < high for _, low, high in self.bounds)
         require(_WHO, "bounds", ordered, "the smaller number first", self.bounds)
@@ -177,14 +184,44 @@ class ParticleSet(Representation):
 
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> ParticleSets:
         """Collections with max_objects slots a row; nothing is scaled yet."""
-        collections = {
-            one.name: _padded(one, _side_by_side(one, columns), rows, size)
+        collections: dict[str, Objects | tuple[Objects, ...]] = {
+            one.name: _padded(one, _side_by_side(one, columns), rows, [(size, one.length)])[0]
             for one in self._collections()
         }
+        return ParticleSets(collections, *self._of_rows(columns, rows, size))
+
+    def length_groups(self) -> tuple[str, int] | None:
+        """The first column of the collection with the most slots, if its empty slots hold 0."""
+        one = self._longest()
+        filled = one.wrap or {name for name, _ in self.empty} & {*one.features}
+        return None if filled or self.groups == 1 else (_OBJECT + one.columns[0], self.groups)
+
+    def row_lengths(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
+        """Objects of the collection with the most slots."""
+        one = self._longest()
+        offsets = _offsets(one, columns)
+        return np.minimum(offsets[rows + 1] - offsets[rows], one.length)
+
+    def collate_groups(
+        self, columns: Mapping[str, Column], rows: np.ndarray, groups: Sequence[tuple[int, int]]
+    ) -> ParticleSets:
+        """See `Representation`: only the collection with the most slots is in groups."""
+        size, longest = sum(count for count, _ in groups), self._longest()
+        collections: dict[str, Objects | tuple[Objects, ...]] = {}
+        for one in self._collections():
+            whole, alone = _side_by_side(one, columns), [(size, one.length)]
+            parts = _padded(one, whole, rows, groups if one == longest else alone)
+            collections[one.name] = parts if one == longest else parts[0]
+        return ParticleSets(collections, *self._of_rows(columns, rows, size))
+
+    def _of_rows(
+        self, columns: Mapping[str, Column], rows: np.ndarray, size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Quantities of the rows, (size, S), and which there are, (size,)."""
         scalars = np.zeros((size, len(self.variables)), np.float32)
         for k, name in enumerate(self.variables):
             scalars[: len(rows), k] = dense(columns, _ROW + name)[rows]
-        return ParticleSets(collections, scalars, np.arange(size) < len(rows))
+        return scalars, np.arange(size) < len(rows)
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
         """(V, F) of the objects of each collection, and (R, S) of the rows, transformed.
@@ -215,12 +252,14 @@ class ParticleSet(Representation):
         So are empty slots, where neither `wrap` nor `empty` says otherwise. Labels are taken away:
         no network sees them.
         """
-        collections = {}
+        collections: dict[str, Objects | tuple[Objects, ...]] = {}
         for one in self._collections():
-            objects = inputs.collections[one.name]
-            x = self._scaled(objects.x, one.features, statistics[one.name])
-            x = self._in_slots(x, one, objects.mask, inputs.present)
-            collections[one.name] = objects._replace(x=x, labels=None)
+            moments, found = statistics[one.name], inputs.collections[one.name]
+            collections[one.name] = (
+                self._normalised(found, one, moments, inputs.present)
+                if isinstance(found, Objects)
+                else tuple(self._normalised(g, one, moments, inputs.present) for g in found)
+            )
         if not self.variables:
             return inputs._replace(collections=collections)
         scalars = self._scaled(inputs.scalars, self.variables, statistics[_ROWS])
@@ -234,18 +273,19 @@ class ParticleSet(Representation):
             found[f"number of {one.name}"] = ragged(columns, _OBJECT + one.features[0]).counts()
         return found
 
-    def _collections(self) -> Iterator[_Collection]:
-        lengths = dict(self.lengths)
-        for name in dict.fromkeys(map(_collection, (*self.objects, *self.labels))):
-            yield _Collection(
-                name,
-                tuple(column for column in self.objects if _collection(column) == name),
-                tuple(column for column in self.points if _collection(column) == name),
-                tuple(f"{name}.{part}" for part in _MOMENTUM) if name in self.momenta else (),
-                tuple(column for column in self.labels if _collection(column) == name),
-                lengths.get(name, self.max_objects),
-                name in self.wrap,
-            )
+    def _collections(self) -> tuple[_Collection, ...]:
+        return _collections_of(self)
+
+    def _longest(self) -> _Collection:
+        """The collection with the most slots; the first of several."""
+        return max(self._collections(), key=lambda one: one.length)
+
+    def _normalised(
+        self, objects: Objects[A], one: _Collection, moments: MomentsLike, present: A
+    ) -> Objects[A]:
+        x = self._scaled(objects.x, one.features, moments)
+        x = self._in_slots(x, one, objects.mask, present)
+        return objects._replace(x=x, labels=None)
 
     def _transformed(self, x: A, names: Sequence[str]) -> A:
         """Quantities (…, F) of these names after log and tanh; NumPy or JAX."""
@@ -301,6 +341,28 @@ class _Collection(NamedTuple):
         return (*self.features, *self.points, *self.momenta, *self.labels)
 
 
+@lru_cache(maxsize=64)
+def _collections_of(one: ParticleSet) -> tuple[_Collection, ...]:
+    """Its collections in the order in which they are named; kept, since every batch asks."""
+
+    def of(name: str, columns: Sequence[str]) -> tuple[str, ...]:
+        return tuple(column for column in columns if _collection(column) == name)
+
+    lengths = dict(one.lengths)
+    return tuple(
+        _Collection(
+            name,
+            of(name, one.objects),
+            of(name, one.points),
+            tuple(f"{name}.{part}" for part in _MOMENTUM) if name in one.momenta else (),
+            of(name, one.labels),
+            lengths.get(name, one.max_objects),
+            name in one.wrap,
+        )
+        for name in dict.fromkeys(map(_collection, (*one.objects, *one.labels)))
+    )
+
+
 def _collection(name: str) -> str:
     return name.partition(".")[0]
 
@@ -314,29 +376,48 @@ def _side_by_side(one: _Collection, columns: Mapping[str, Column]) -> Ragged:
     return Ragged(np.stack([part.values for part in parts], axis=1), parts[0].offsets)
 
 
-def _padded(one: _Collection, whole: Ragged, rows: np.ndarray, size: int) -> Objects:
-    places = np.cumsum([len(one.features), len(one.points), len(one.momenta)]).tolist()
-    counts = np.zeros(size, np.int64)
-    counts[: len(rows)] = whole.counts()[rows]
+def _offsets(one: _Collection, columns: Mapping[str, Column]) -> np.ndarray:
+    whole = _OBJECT + one.name
+    return ragged(columns, whole if whole in columns else _OBJECT + one.columns[0]).offsets
 
-    def padded(first: int, names: Sequence[str], dtype: type = np.float32) -> np.ndarray | None:
-        if not names:
-            return None
-        out: np.ndarray = np.empty((size, one.length, len(names)), dtype)
-        pad_objects_into(whole.values, whole.offsets, rows, first, out)
-        if one.wrap and names is not one.labels:
-            repeat_objects(out, counts)
-        return out
 
-    x = padded(0, one.features)
-    assert x is not None  # a collection is known by its features
-    return Objects(
-        x=x,
-        mask=np.arange(one.length)[None] < counts[:, None],
-        points=padded(places[0], one.points),
-        momenta=padded(places[1], one.momenta),
-        labels=padded(places[2], one.labels, np.int32),
-    )
+def _padded(
+    one: _Collection, whole: Ragged, rows: np.ndarray, groups: Sequence[tuple[int, int]]
+) -> tuple[Objects, ...]:
+    """Rows, the first of them in the first group of (rows, slots)."""
+    slots = np.concatenate([np.full(count, length) for count, length in groups])
+    first = np.concatenate([[0], np.cumsum(slots)])
+
+    def room(names: Sequence[str], dtype: type = np.float32) -> np.ndarray:
+        return np.empty((first[-1], len(names)), dtype)
+
+    x, points, momenta = map(room, (one.features, one.points, one.momenta))
+    labels, mask = room(one.labels, np.int32), np.empty(first[-1], bool)
+    pad_objects_into(whole.values, whole.offsets, rows, first, x, points, momenta, labels, mask)
+    found, at = [], 0
+    for count, length in groups:
+        own = slice(at, at + count * length)
+
+        shape = (count, length)
+
+        def part(leaf: np.ndarray, own: slice = own, shape: tuple[int, int] = shape) -> np.ndarray:
+            return leaf[own].reshape(*shape, *leaf.shape[1:])
+
+        there = part(mask)
+        if one.wrap:
+            for leaf in (x, points, momenta):
+                repeat_objects(part(leaf), there.sum(axis=1))
+        found.append(
+            Objects(
+                x=part(x),
+                mask=there,
+                points=part(points) if one.points else None,
+                momenta=part(momenta) if one.momenta else None,
+                labels=part(labels) if one.labels else None,
+            )
+        )
+        at = own.stop
+    return tuple(found)
 
 
 def _require_labels(name: str, column: Ragged) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import jax
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from rootloom.tasks.base import Params, Predictor
 from rootloom.training import parallel
 from rootloom.training.feed import Batches
-from rootloom.types import Batch
+from rootloom.types import Batch, Tensor
 
 
 def predict(
@@ -43,6 +42,15 @@ def predict(
 def _rows(
     columns: dict[str, jax.Array], batch: Batch, left: int
 ) -> tuple[dict[str, np.ndarray], Batch]:
-    """The first `left` rows of a batch whose leaves lead with (devices, B)."""
-    first = partial(parallel.rows, left)
-    return jax.tree.map(first, columns), jax.tree.map(first, batch._replace(inputs=None))
+    """The first `left` rows of a batch whose leaves lead with (devices, B), in the files' order."""
+    size, place = batch.weight.size, batch.place
+    slots = np.arange(size)[:left]
+    if place is not None:
+        absent = int(np.sum(place < 0))
+        slots = np.argsort(place, axis=None, kind="stable")[absent:]
+
+    def chosen(leaf: Tensor) -> np.ndarray:
+        return parallel.rows(size, leaf)[slots]
+
+    named = batch._replace(inputs=None, place=None)
+    return jax.tree.map(chosen, columns), jax.tree.map(chosen, named)

@@ -1,0 +1,216 @@
+"""Batches of one row of each stratum of lengths: honest draws, room for all rows, one shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from rootloom.batches import strata
+from rootloom.batches.loader import Loader
+from rootloom.models.deep_sets import DeepSets
+from rootloom.representations.particle_set import ParticleSet
+from rootloom.shards.moments import Moments
+from rootloom.shards.writer import ShardWriter
+from rootloom.tasks.classification import Classification
+from rootloom.training.loop import fit
+from rootloom.training.options import TrainingOptions
+from rootloom.training.predict import predict
+from rootloom.types import Batch, Objects, ParticleSets, Ragged, RowBlock
+
+ROWS = (900, 301, 800)
+GROUPED = ParticleSet(objects=("parts.pt",), max_objects=40, groups=4)
+WHOLE = ParticleSet(objects=("parts.pt",), max_objects=40, groups=1)
+SMALL = {"window_bytes": 40_000}  # several windows
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Rows of 0 to 40 objects, more in the second file than in the others."""
+    paths = []
+    for k, rows in enumerate(ROWS):
+        rng = np.random.default_rng(k)
+        counts = np.minimum(rng.poisson(rng.gamma(3, 5 + 2 * (k == 1), rows)), 40)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        block = RowBlock(
+            np.arange(rows),
+            np.zeros(rows, np.int32),
+            rng.integers(0, 2, rows).astype(np.int32),
+            rng.normal(1, 1, rows).astype(np.float32),  # signed
+            {"parts.pt": Ragged(rng.random(offsets[-1]), offsets)},
+        )
+        paths.append(tmp_path_factory.mktemp("shards") / f"{k}.h5")
+        with ShardWriter(paths[-1], file_key=str(k), splits={"train": 1.0}) as writer:
+            writer.append(block, WHOLE.encode(block.columns))
+    return paths
+
+
+def parts_of(batch: Batch) -> tuple[Objects, ...]:
+    parts = batch.inputs.collections["parts"]
+    return (parts,) if isinstance(parts, Objects) else parts
+
+
+def rows_of(batch: Batch) -> dict[int, tuple[float, ...]]:
+    """By identity: label, weight, number and sum of the objects."""
+    counts, sums = (
+        np.concatenate([of(part) for part in parts_of(batch)], axis=1)
+        for of in (lambda p: p.mask.sum(axis=2), lambda p: p.x.sum(axis=(2, 3), dtype=np.float64))
+    )
+    ids = batch.id.astype(np.uint64) @ np.array([1 << 32, 1], np.uint64)
+    columns = (batch.target, batch.weight, counts, sums)
+    there = batch.inputs.present
+    found = zip(*(column[there].tolist() for column in columns), strict=True)
+    return dict(zip(ids[there].tolist(), found, strict=True))
+
+
+def in_groups(batch: Batch) -> bool:
+    return not isinstance(batch.inputs.collections["parts"], Objects)
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("options", [{}, SMALL, {"shuffle": False}, {**SMALL, "shuffle": False}])
+def test_every_row_comes_once_as_it_is_in_few_shapes(shards, devices, options) -> None:
+    def batches(representation: ParticleSet) -> list[Batch]:
+        loader = Loader(shards, representation, "train", 32, devices=devices, **options)
+        return list(loader.epoch(3))
+
+    grouped, whole = batches(GROUPED), batches(WHOLE)
+    rows = [row for batch in grouped for row in rows_of(batch).items()]
+    assert len(rows) == len(dict(rows)) == sum(ROWS)
+    expected = {k: row for batch in whole for k, row in rows_of(batch).items()}
+    for key, row in rows:
+        np.testing.assert_allclose(row, expected[key], rtol=1e-6)
+    shapes = {tuple(leaf.shape for leaf in jax.tree.leaves(batch)) for batch in grouped}
+    outside = [not in_groups(batch) for batch in grouped]
+    assert len(shapes) == 1 + any(outside)
+    # A batch of rows of two windows need not fit.
+    windows = 1 if "window_bytes" not in options else 5
+    assert sum(outside) < windows
+    slots = sum(part.mask.size for part in parts_of(grouped[0]))
+    assert slots < 0.75 * parts_of(whole[0])[0].mask.size
+    if "shuffle" in options:  # a batch has the rows of one without groups, and tells their places
+        for batch, other in zip(grouped, whole, strict=True):
+            order = batch.place[batch.place >= 0]
+            ids = other.id.reshape(-1, 2)[order]
+            np.testing.assert_array_equal(batch.id[batch.place >= 0], ids)
+
+
+def test_a_batch_is_a_function_of_its_number(shards) -> None:
+    """Neither a restart, the cache nor processes change it; devices do not change its rows."""
+
+    def batches(start: int = 0, **options: object) -> list[Batch]:
+        loader = Loader(shards, GROUPED, "train", 32, devices=4, seed=2, **SMALL, **options)
+        return list(loader.epoch(1, start))
+
+    undisturbed = batches()
+    alone = Loader(shards, GROUPED, "train", 32, seed=2, **SMALL).epoch(1)
+    for batch, other in zip(undisturbed, alone, strict=True):
+        assert set(rows_of(batch)) == set(rows_of(other)), "other rows on one device"
+    for start in range(0, len(undisturbed), 7):
+        assert all(map(same, batches(start, cache_bytes=0), undisturbed[start:]))
+    for batch, *shares in zip(undisturbed, *(batches(share=(k, 2)) for k in (0, 1)), strict=True):
+        joined = jax.tree.map(lambda *parts: np.concatenate(parts), *shares)
+        assert same(joined, batch)
+
+
+def test_a_training_compiles_its_step_once(shards, tmp_path: Path) -> None:
+    traced = []
+
+    class Counted(DeepSets):
+        def __call__(self, inputs: ParticleSets, *, train: bool) -> jax.Array:
+            traced.append(train)
+            return super().__call__(inputs, train=train)
+
+    moments = {"parts": Moments.of(np.random.default_rng(0).random((9, 1)))}
+    task = Classification(Counted(objects=(4,), row=(3,)), GROUPED, moments, ("a", "b"))
+    training, validation = (
+        Loader(shards, GROUPED, "train", 32, devices=4, shuffle=shuffle)
+        for shuffle in (True, False)
+    )
+    options = TrainingOptions(batch_size=32, epochs=3, tensorboard=False)
+    result = fit(task, training, validation, options, tmp_path, fingerprint="f", progress=False)
+    assert result.steps == 3 * training.batches_per_epoch
+    assert sum(traced) - 1 == 1, "one is to see whether the network has convolutions"
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_predictions_are_in_file_order_whatever_the_padding(shards, devices: int) -> None:
+    moments = {"parts": Moments.of(np.random.default_rng(0).random((9, 1)))}
+    found = []
+    for representation in (WHOLE, GROUPED):
+        task = Classification(DeepSets(objects=(4,), row=(3,)), representation, moments, ("a", "b"))
+        loader = Loader(
+            shards, representation, "train", 128, devices=devices, shuffle=False, **SMALL
+        )
+        example = jax.tree.map(lambda leaf: leaf[0], next(loader.epoch(0)))
+        params = task.init(jax.random.key(0), example)
+        parts = [(columns["score"], rows.id) for columns, rows in predict(task, params, loader)]
+        found.append([np.concatenate(column) for column in zip(*parts, strict=True)])
+    assert len(found[0][0]) == sum(ROWS)
+    np.testing.assert_array_equal(found[1][1], found[0][1])
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=0, atol=1e-6)
+    assert np.std(found[0][0]) > 1e-3, "the same for all"
+
+
+def test_each_row_is_in_each_batch_equally_often_and_gradients_are_those_of_all_rows() -> None:
+    """A toy whose gradient is known: loss w (θ − y)² with y the length itself, θ = 0."""
+    rng = np.random.default_rng(1)
+    size, count, draws = 8, 40, 3000
+    lengths = rng.integers(0, 30, count)
+    weight = rng.normal(1, 1, count)
+    gradient = -2 * weight * lengths
+    seen, of_batches = np.zeros((count // size, count)), np.zeros((draws, count // size))
+    for k in range(draws):
+        order = rng.permutation(count)
+        words = rng.integers(0, 2**64, count, dtype=np.uint64)
+        dealt = strata.deal(order, lengths[order], words, size).reshape(-1, size)
+        np.put_along_axis(seen, dealt, np.take_along_axis(seen, dealt, axis=1) + 1, axis=1)
+        of_batches[k] = gradient[dealt].sum(axis=1)
+        assert (np.diff(lengths[dealt], axis=1) <= 0).all(), "not the longest first"
+    np.testing.assert_allclose(of_batches.sum(axis=1), gradient.sum(), rtol=1e-9)
+    expected, error = gradient.mean() * size, of_batches.std(axis=0) / np.sqrt(draws)
+    assert (np.abs(of_batches.mean(axis=0) - expected) < 4 * error).all()
+    assert chisquare(seen, axis=None).pvalue > 1e-3
+    # Batches are more alike than random ones: without replacement, the variance of those is this.
+    random = gradient.var() * size * (count - size) / (count - 1)
+    assert of_batches.var() < random
+
+
+def test_rows_whose_empty_slots_hold_something_are_in_no_groups() -> None:
+    assert GROUPED.length_groups() == ("set.parts.pt", 4)
+    for filled in ({"wrap": ("parts",)}, {"empty": (("parts.pt", 1.0),)}):
+        assert replace(GROUPED, **filled).length_groups() is None
+    assert WHOLE.length_groups() is None
+
+
+def test_groups_have_the_fewest_pairs_of_slots() -> None:
+    highest = np.array([9, 9, 7, 4, 4, 3, 1, 0])
+
+    def pairs(cuts: tuple[int, ...]) -> int:
+        parts = np.split(highest, cuts)
+        return sum(len(part) * max(part[0], 1) ** 2 for part in parts)
+
+    best = min(pairs((i, j)) for i in range(1, 8) for j in range(i + 1, 8))
+    made = strata.stairs(highest, 1, 3)
+    assert sum(rows * slots**2 for rows, slots in made.groups) == best
+    assert sum(rows for rows, _ in made.groups) == 8
+    assert (made.heights >= highest).all()
+    assert strata.stairs(highest, 1, 9).groups == ((2, 9), (1, 7), (2, 4), (1, 3), (2, 1))
+    assert strata.stairs(highest, 4, 2).heights.tolist() == [9, 4]
+
+
+def test_a_window_of_few_rows_does_not_make_all_batches_longer() -> None:
+    many, few = np.arange(20 * 8) % 30, np.full(8, 29)
+    alone = strata.of_shuffled([many], 8)
+    assert alone.tolist() == np.sort(many)[::-1][::20].tolist()
+    both = strata.of_shuffled([many, few], 8)
+    assert both.tolist() == np.minimum(alone + 1, 29).tolist()
+    assert strata.of_shuffled([few], 8).tolist() == few.tolist()
