@@ -61,7 +61,7 @@ def inputs_of(run: Run) -> list[Seen]:
 
 def seen(name: str, shard: Shard, split: str) -> Seen:
     fields = dict(LIBRARY.representation(name))
-    representation = registry.resolve("representations", fields.pop("kind"))(**fields)
+    representation = registry.build("representations", fields)
     columns, rows = shard.read(split, shard.columns), shard.rows(split)
     raw = representation.collate(columns, np.arange(rows), rows)
     sample = representation.sample(columns)

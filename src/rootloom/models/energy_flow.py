@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from rootloom.models.base import Backbone
 from rootloom.models.layers import HE, relu_layers, single_or_double
-from rootloom.models.sets import objects_of, only, required
+from rootloom.models.sets import objects_of, required
 from rootloom.types import ParticleSets, Rate, Size
 
 
@@ -45,7 +45,7 @@ class EnergyFlow(Backbone):
             x = nn.Dense(width, kernel_init=HE, dtype=self.dtype, name=f"object_{i}")(x)
             x = jax.nn.relu(x)
         # Not in bfloat16: the sum of the shares is 1.
-        pt = only(jnp.hypot(momenta[..., 0], momenta[..., 1]), found.mask)
+        pt = jnp.where(found.mask, jnp.hypot(momenta[..., 0], momenta[..., 1]), 0)
         share = pt / jnp.maximum(pt.sum(axis=1), jnp.finfo(pt.dtype).tiny)[:, None]
         pooled = jnp.sum(x * share.astype(x.dtype)[..., None], axis=1)
         x = relu_layers(pooled, self.row, self.dropout, self.dtype, "row", train=train)
