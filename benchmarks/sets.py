@@ -30,8 +30,10 @@ def columns() -> dict[str, Any]:
 
     jets = Jets.made()
     names = [f"parts.x{k}" for k in range(jets.x.shape[1])]
-    found = {name: Ragged(values, jets.offsets) for name, values in zip(names, jets.x.T)}
-    for name, values in zip(("px", "py", "pz", "e"), jets.momenta.T):
+    found = {
+        name: Ragged(values, jets.offsets) for name, values in zip(names, jets.x.T, strict=True)
+    }
+    for name, values in zip(("px", "py", "pz", "e"), jets.momenta.T, strict=True):
         found[f"parts.{name}"] = Ragged(values, jets.offsets)
     rng = np.random.default_rng(3)
     return found | {

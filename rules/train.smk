@@ -9,6 +9,7 @@ rule train:
     input:
         manifests=shards_for("train"),
         statistics=statistics_for("train"),
+        weights=given_weights,
         apart=reads("train", lambda wildcards: PLAN.all_apart(), same_again=True),
     output:
         model=PATHS.model("{experiment}", "{method}", "{member}"),

@@ -160,6 +160,12 @@ def machines(experiment):
     return found
 
 
+def given_weights(wildcards):
+    """The file of parameters that a method is given, if it is; its content counts, not its time."""
+    path = REQUEST.method(wildcards.method).weights
+    return [ancient(path)] if path else []
+
+
 def shards_for(rule, dataset=dataset_of):
     """Input function: the manifests of the shards that a job reads, and lost shards.
 

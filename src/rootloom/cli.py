@@ -112,11 +112,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_import(commands):  # type: ignore[no-untyped-def]
-    table = _add(commands, "import", _import, "turn a CSV or TSV table into ROOT files")
+    table = _add(commands, "import", _import, "turn a table into ROOT files")
     table.add_argument(
         "recipe", help="name of a file in config/tables, which describes the columns"
     )
-    table.add_argument("table", type=Path, help="NAME.csv, NAME.tsv, or either with .gz")
+    table.add_argument(
+        "table", type=Path, help="NAME.csv or .tsv, with or without .gz, .parquet, .h5 or .npz"
+    )
     table.add_argument("output", type=Path, help="new folder for the ROOT files")
     table.add_argument("--rows-per-file", type=int, default=1_000_000, metavar="N")
 

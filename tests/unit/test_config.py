@@ -36,10 +36,13 @@ def test_the_stored_schema_is_the_generated_one() -> None:
 def test_shipped_experiments_have_a_complete_plan(name: str, size: str, tmp_path: Path) -> None:
     for part in ("config", "tests"):
         (tmp_path / part).symlink_to(ROOT / part)
-    for pattern in LIBRARY.dataset(LIBRARY.experiment(name).dataset).files:
-        if pattern.startswith("data/"):  # what `rootloom import` makes of somebody else's table
-            (tmp_path / pattern).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / pattern.replace("*", "table-00000")).touch()
+    dataset = LIBRARY.dataset(LIBRARY.experiment(name).dataset)
+    for of in (dataset, *dataset.samples.values()):
+        for pattern in of.files:
+            if pattern.startswith("data/"):  # files of others, and what `rootloom import` makes
+                file = tmp_path / pattern.replace("*", "table-00000")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
     plan = make_plan({"experiment": name, "size": size}, tmp_path)
     assert plan.targets()
     for method in plan.request.experiment.methods:

@@ -14,6 +14,7 @@ from tests.unit.test_models_table import SMALL
 
 from rootloom.config import registry
 from rootloom.errors import ConfigError
+from rootloom.models.energy_flow import EnergyFlow
 from rootloom.models.lorentz_net import LorentzNet
 from rootloom.models.normalisation import BatchNorm
 from rootloom.models.particle_net import ParticleNet, taken
@@ -147,6 +148,38 @@ def test_lorentz_net_is_invariant_under_boosts_and_rotations() -> None:
                 params = jax.jit(partial(model.init, train=False))(jax.random.key(0), inputs)
             found.append(np.asarray(jax.jit(partial(model.apply, train=False))(params, inputs)))
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-9)
+
+
+def test_an_energy_flow_does_not_see_collinear_and_soft_particles() -> None:
+    model = EnergyFlow(objects=(8, 6), row=(7,), dtype="float64")
+    px, points = (
+        np.array([[40.0, 30.0, 5.0, 0.0]]),
+        np.array([[[0.1, 0], [-0.2, 0.1], [0.3, -0.3]]]),
+    )
+    points = np.concatenate([points, np.full((1, 1, 2), 0.4)], axis=1)
+
+    def jet(px: np.ndarray, points: np.ndarray, there: list[bool]) -> ParticleSets:
+        momenta = np.stack([0.6 * px, 0.8 * px, 0 * px, px], axis=-1)
+        objects = Objects(0 * points, np.array([there]), points, momenta)
+        return ParticleSets({"parts": objects}, np.zeros((1, 0)), np.ones(1, bool))
+
+    three = [True] * 3 + [False]
+    split, where = px.copy(), points.copy()
+    split[0, 0], split[0, 3], where[0, 3] = 10, 30, where[0, 0]
+    with jax.enable_x64(True):
+        params = model.init(jax.random.key(0), jet(px, points, three), train=False)
+        whole, collinear, soft, other = (
+            np.asarray(model.apply(params, inputs, train=False))
+            for inputs in (
+                jet(px, points, three),
+                jet(split, where, [True] * 4),
+                jet(px, points, [True] * 4),
+                jet(split, points, [True] * 4),
+            )
+        )
+    np.testing.assert_allclose(collinear, whole, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(soft, whole, rtol=0, atol=1e-12)
+    assert np.abs(other - whole).max() > 1e-3
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

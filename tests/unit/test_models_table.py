@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "maxout": {"maxout": (8, 6), "pieces": 3, "hidden": (7, 5)},
     "recnn": {"hidden": 6, "head": (5,)},
     "deep_sets": {"objects": (6, 8), "row": (7,), "dropout": 0.2},
+    "energy_flow": {"objects": (6, 8), "row": (7,), "dropout": 0.2},
     "deepcsv": {"hidden": (8, 6)},
     "deepjet": {
         "charged": "parts",

@@ -24,6 +24,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "table_resnet": "rootloom.models.table_resnet:TableResNet",
         "lorentz": "rootloom.models.lorentz:Lorentz",
         "deep_sets": "rootloom.models.deep_sets:DeepSets",
+        "energy_flow": "rootloom.models.energy_flow:EnergyFlow",
         "deepcsv": "rootloom.models.deepcsv:DeepCSV",
         "deepjet": "rootloom.models.deepjet:DeepJet",
         "gn2": "rootloom.models.gn2:GN2",

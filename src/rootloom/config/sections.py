@@ -10,6 +10,7 @@ imported for the check.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -504,30 +505,117 @@ class Dataset(Section):
         return {label for label in map(self.class_of, self.sources()) if label is not None}
 
 
+Number = Literal["float32", "float64", "int32", "int64"]
+# Where a quantity of objects is in a table: NAME, NAME[3], or a name with {slot} in it.
+_PLACE = re.compile(r"(?P<name>[^\[\]{}]+)(\[(?P<place>\d+)\])?")
+SLOT = "{slot}"
+
+
+class TableObjects(Section):
+    """A collection of objects in each row of a table: lists, or a fixed number of slots."""
+
+    columns: dict[Name, str] = Field(
+        min_length=1,
+        description="where each quantity is: `NAME`, a list or an array (rows, slots); `NAME[k]`, "
+        "place k of the last axis of an array (rows, slots, quantities); `NAME_{slot}`, a column "
+        "for each slot, numbered from 0",
+    )
+    slots: int | None = Field(None, ge=1, description="number of columns that `{slot}` stands for")
+    present: Name | None = Field(
+        None,
+        description="quantity that is 0 in empty slots, which are removed (zero padding); without "
+        "it every slot is an object",
+    )
+    type: Number = Field("float32", description="type of the quantities")
+    types: dict[Name, Number] = Field({}, description="types of single quantities, if another")
+
+    @model_validator(mode="after")
+    def _fits(self) -> TableObjects:
+        for quantity, text in self.columns.items():
+            if SLOT not in text and not _PLACE.fullmatch(text):
+                raise ValueError(f"{quantity}: NAME, NAME[k] or NAME_{SLOT}, not '{text}'")
+        if any(SLOT in text for text in self.columns.values()) != (self.slots is not None):
+            raise ValueError(f"slots is the number of columns that {SLOT} stands for: both or none")
+        for quantity in (*self.types, *([self.present] if self.present else [])):
+            if quantity not in self.columns:
+                fix = nearest(quantity, self.columns)
+                raise ValueError(f"'{quantity}' is not one of the columns" + (fix and f"; {fix}"))
+        return self
+
+    def names(self, quantity: str) -> list[str]:
+        """The table's columns that hold a quantity: one, or one a slot."""
+        text = self.columns[quantity]
+        if self.slots is not None and SLOT in text:
+            return [text.replace(SLOT, str(slot)) for slot in range(self.slots)]
+        return [str(self._parts(text)["name"])]
+
+    def place(self, quantity: str) -> int | None:
+        """Its place on the last axis of an array (rows, slots, quantities); None without one."""
+        text = self.columns[quantity]
+        found = None if SLOT in text else self._parts(text)["place"]
+        return None if found is None else int(found)
+
+    def kind(self, quantity: str) -> str:
+        """The type of a quantity."""
+        return self.types.get(quantity, self.type)
+
+    @staticmethod
+    def _parts(text: str) -> dict[str, str | None]:
+        found = _PLACE.fullmatch(text)
+        assert found is not None  # see `_fits`
+        return found.groupdict()
+
+
 class Table(Section):
-    """A file of `config/tables`: the columns of a text table, for `rootloom import`."""
+    """A file of `config/tables`: the columns of a table, for `rootloom import`.
+
+    Text (CSV, TSV) has exactly the columns of the recipe, in its order. Of a Parquet, HDF5 or NumPy
+    file (.npz) those are read that the recipe names.
+    """
 
     description: str = Field("", description="a sentence for the reader")
     tree: str = Field("events", description="name of the TTree to be written")
-    header: bool = Field(False, description="whether the first line names the columns")
-    columns: dict[Name, Literal["float32", "float64", "int32", "int64"] | dict[str, int]] = Field(
-        min_length=1, description="all columns in order: their type, or the number of each word"
+    header: bool = Field(False, description="whether the first line of a text names the columns")
+    path: str = Field(
+        "", description="group or data set of an HDF5 file with the columns; pandas: `KEY/table`"
+    )
+    columns: dict[Name, Number | dict[str, int]] = Field(
+        {}, description="columns: their type, or the number of each word; of a text all, in order"
+    )
+    objects: dict[Name, TableObjects] = Field(
+        {},
+        description="collections of objects by name, which become jagged branches "
+        "`NAME_QUANTITY` and their number `nNAME`; not of a text",
     )
     missing: list[float] = Field([], description="numbers that mean a missing value; stored as NaN")
     row_number: Name | None = Field("row", description="branch with the number of the row, from 0")
 
     @model_validator(mode="after")
-    def _row_number_is_new(self) -> Table:
+    def _branches_are_new(self) -> Table:
+        if not self.columns and not self.objects:
+            raise ValueError("columns or objects are needed")
         if self.row_number in self.columns:
             raise ValueError("row_number must not be one of the columns")
+        twice = [name for name, count in Counter(self._branches()).items() if count > 1]
+        if twice:
+            raise ValueError(f"two branches would be called '{twice[0]}'")
         return self
 
     def types(self) -> dict[str, str]:
-        """Type of every branch."""
+        """Type of every branch of one number a row."""
         kinds: dict[str, str] = {
             n: "int32" if isinstance(k, dict) else k for n, k in self.columns.items()
         }
         return {**kinds, self.row_number: "int64"} if self.row_number else kinds
+
+    def lists(self) -> list[str]:
+        """Every branch of lists."""
+        return [
+            f"{name}_{quantity}" for name, one in self.objects.items() for quantity in one.columns
+        ]
+
+    def _branches(self) -> list[str]:
+        return [*self.types(), *self.lists(), *(f"n{name}" for name in self.objects)]
 
     def to_text(self) -> str:
         """The section as JSON, which is stored beside the tree."""
@@ -540,10 +628,21 @@ class Method(Section):
     model: str = Field(description="a file of config/models")
     representation: str = Field(description="a file of config/representations")
     members: int = Field(1, ge=1, le=10_000, description="trainings with different seeds")
+    weights: str | None = Field(
+        None,
+        description="a safetensors file with the parameters of a published network (weaver-core, "
+        "salt), which is used as it is: nothing is trained",
+    )
     training: Fields = Field({}, description="replaces fields of the experiment's")
     task: Fields | None = Field(
         None, description="replaces the experiment's task; its kind of evaluation must be the same"
     )
+
+    @model_validator(mode="after")
+    def _one_of_given_weights(self) -> Method:
+        if self.weights is not None and self.members > 1:
+            raise ValueError("members must be 1 with `weights`: all would be the same")
+        return self
 
 
 class Expected(Section):
@@ -800,10 +899,10 @@ class Library:
                 self._require_file("datasets", name, f"{where}: datasets.{role}")
 
     def table(self, name: str) -> Table:
-        """The recipe of a text table by name."""
+        """The recipe of a table by name."""
         where = self.where("tables", name)
         table = parse(Table, self._read("tables", name), where)
-        for column in table.types():
+        for column in (*table.types(), *table.lists()):
             check_name(column, f"{where}: columns")
         return table
 

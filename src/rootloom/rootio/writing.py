@@ -35,12 +35,16 @@ class Rows(NamedTuple):
     def cut(self, most: int) -> Iterator[Rows]:
         """The same rows in blocks of at most `most`."""
         for first in range(0, self.size, most):
-            columns = {name: values[first : first + most] for name, values in self.columns.items()}
-            lists = {
-                name: {quantity: _cut(values, first, most) for quantity, values in group.items()}
-                for name, group in self.lists.items()
-            }
-            yield Rows(columns, lists)
+            yield self.part(first, first + most)
+
+    def part(self, first: int, stop: int) -> Rows:
+        """Rows `first`, …, `stop` - 1, as far as there are."""
+        columns = {name: values[first:stop] for name, values in self.columns.items()}
+        lists = {
+            name: {quantity: _part(values, first, stop) for quantity, values in group.items()}
+            for name, group in self.lists.items()
+        }
+        return Rows(columns, lists)
 
 
 def write_tree(
@@ -77,8 +81,8 @@ def write_tree(
     return entries
 
 
-def _cut(values: Ragged, first: int, most: int) -> Ragged:
-    edges = values.offsets[first : first + most + 1]
+def _part(values: Ragged, first: int, stop: int) -> Ragged:
+    edges = values.offsets[first : stop + 1]
     return Ragged(values.values[edges[0] : edges[-1]], edges - edges[0])
 
 

@@ -115,6 +115,29 @@ def moments_of(trained: bundle.Bundle) -> Mapping[str, Moments]:
     return Statistics.from_json(json.dumps(trained.statistics)).moments
 
 
+def published(network: Network, path: str) -> Any:
+    """Parameters of a classification out of a file of the original's, float32.
+
+    Raises InputError for a file of another network, ConfigError for another number of classes.
+    """
+    from rootloom.models.published import parameters, state_dict
+
+    classes = list(network.classes)
+    found = parameters(registry.build("models", network.model), state_dict(path), len(classes))
+    head = found["head"]
+    if head["bias"].shape != (len(classes),):
+        raise ConfigError(
+            f"weights {path}",
+            expected=f"a network with an output for each class: {', '.join(classes)}",
+            found=f"{len(head['bias'])} outputs",
+            fix="name the classes of the dataset in the order of its outputs",
+        )
+    if len(classes) == 2:  # our one logit is that of the signal
+        signal = classes.index(network.task.get("signal") or classes[-1])
+        found["head"] = {n: x[..., [signal]] - x[..., [1 - signal]] for n, x in head.items()}
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), found)
+
+
 def loaders_of(
     shards: Sequence[str],
     weights: WeightTable,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from rootloom.config.sections import Fields
+from rootloom.errors import ConfigError, reason
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, Scored, class_of, scored, statistics_read, weights_of
 from rootloom.system import provenance
@@ -17,11 +19,13 @@ from rootloom.system.atomic import sealed, sweep, write_text
 class Section(Scored):
     """A member, its network and how it is trained.
 
-    training: fields of `TrainingOptions`. threads: of the process on each node. With the numbers
-    of nodes and GPUs they decide the order of sums: a checkpoint promises the last bits.
+    weights: path and checksum of a file of parameters that are used as they are; None: they are
+    trained. training: fields of `TrainingOptions`. threads: of the process on each node. With the
+    numbers of nodes and GPUs they decide the order of sums: a checkpoint promises the last bits.
     """
 
     model: Fields
+    weights: Fields | None
     training: Fields
     threads: int
     nodes: int
@@ -35,6 +39,7 @@ def describe(plan: Planning, method: str, member: str) -> Description:
     section = Section(
         **vars(scored(plan, nominal, method, int(member))),
         model=request.library.model(network.model),
+        weights=given_weights(plan, method),
         training=request.library.training(experiment, network),
         threads=experiment.threads,
         nodes=experiment.nodes,
@@ -44,11 +49,31 @@ def describe(plan: Planning, method: str, member: str) -> Description:
     return Description(section, code=code, upstream=[statistics_read(plan, nominal, method)])
 
 
+def given_weights(plan: Planning, method: str) -> Fields | None:
+    """The file of parameters that a method is given, by path and content; None if it is trained."""
+    request = plan.request
+    path = request.method(method).weights
+    if path is None:
+        return None
+    try:
+        content = (request.root / path).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{request.where}: methods.{method}.weights: {path}",
+            expected="a safetensors file with the parameters of a published network",
+            found=reason(error),
+            fix="docs/particles.md says how a PyTorch file is converted",
+        ) from None
+    return {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def network_code(plan: Planning, method: str) -> list[str]:
     """Classes of a network, which training and applying it execute."""
     request = plan.request
     network = request.method(method)
+    given = ["rootloom.models.published:parameters"] if network.weights else []
     return [
+        *given,
         class_of("models", request.library.model(network.model)),
         class_of("tasks", request.library.task(request.experiment, network)),
         class_of("representations", request.library.representation(network.representation)),
@@ -95,9 +120,15 @@ def run_process(job: Job, *, process: dict[str, Any] | None = None, **paths: Unp
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.networks import loaders_of, options_of, task_of, write_model
+    from rootloom.stages.networks import (
+        loaders_of,
+        options_of,
+        published,
+        task_of,
+        write_model,
+    )
     from rootloom.training import parallel
-    from rootloom.training.loop import fit
+    from rootloom.training.loop import fit, keep
 
     if process is not None:
         parallel.join(parallel.Process(**process))
@@ -109,13 +140,13 @@ def run_process(job: Job, *, process: dict[str, Any] | None = None, **paths: Unp
     if parallel.is_lead():
         print("".join(f"reweighting: {line}\n" for line in weights.shortfalls()), end="")
     task = task_of(section, section, statistics.moments)
-    result = fit(
-        task,
-        *loaders_of(paths["shards"], weights, options, task, section.member),
-        options,
-        paths["directory"],
-        fingerprint=job["fingerprint"],
-    )
+    loaders = loaders_of(paths["shards"], weights, options, task, section.member)
+    given = paths["directory"], job["fingerprint"]
+    if section.weights is None:
+        result = fit(task, *loaders, options, given[0], fingerprint=given[1])
+    else:
+        params = published(section, section.weights["path"])
+        result = keep(task, *loaders, options, params, given[0], fingerprint=given[1])
     if parallel.is_lead():
         record = provenance.record("train", dict(job), seed=options.seed)
         write_model(paths["model"], section, statistics, result, record)

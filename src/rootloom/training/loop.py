@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -18,8 +18,8 @@ import numpy as np
 from rootloom.errors import ConfigError, nearest
 from rootloom.models.normalisation import learnt
 from rootloom.tasks.base import Params, Task
+from rootloom.training import bundle, parallel, resident, signals, tensors
 from rootloom.training import optimizer as optimizers
-from rootloom.training import parallel, resident, signals, tensors
 from rootloom.training.checkpoint import Checkpoints
 from rootloom.training.feed import Batches, Chunk, Feed, Resident, Streamed
 from rootloom.training.meter import Meter
@@ -64,6 +64,37 @@ def fit(
                 if not run.over:
                     run.save_or_leave()
             run.save()
+            return _result(run)
+
+
+def keep(
+    task: Task,
+    training: Batches,
+    validation: Batches,
+    options: TrainingOptions,
+    params: Params,
+    directory: str | Path,
+    *,
+    fingerprint: str,
+    progress: bool = True,
+) -> Result:
+    """Validate given parameters and train nothing: the result of no step.
+
+    params: on the host. Others as of `fit`. Raises TrainingError for parameters that do not fit the
+    task, Preempted after SIGTERM or SIGUSR1.
+    """
+    with signals.watch() as interrupt:
+        task = task.cast(options.precision)
+        options = replace(options, epochs=1)
+        setup = Setup(task, training, validation, options, first_batch(validation))
+        _check_monitor(setup)
+        bundle.check(task, params, jax.tree.map(lambda x: x[0], setup.example))
+        checkpoints = Checkpoints(Path(directory), fingerprint, options.keep_checkpoints)
+        run = begin(setup, checkpoints, interrupt, progress=progress, params=params)
+        with closing(run.session.log):
+            metrics = _validate(run, Streamed(validation, run.steps.evaluate, updates=False))
+            _keep_best(run, metrics)
+            _end_epoch(run, metrics)
             return _result(run)
 
 
@@ -250,9 +281,9 @@ def _end_epoch(run: Run, metrics: _Metrics) -> None:
     place.epoch, place.batch, place.sums = place.epoch + 1, 0, {}
     run.meter.reset()
     shown = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+    taught = f"training loss {training['loss']:.4f}, " if training else ""  # none of given weights
     run.session.progress.note(
-        f"epoch {place.epoch}/{run.setup.options.epochs}  "
-        f"training loss {training['loss']:.4f}, validation {shown}"
+        f"epoch {place.epoch}/{run.setup.options.epochs}  {taught}validation {shown}"
     )
     run.tick()
 

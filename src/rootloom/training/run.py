@@ -163,14 +163,23 @@ def first_batch(batches: Batches) -> Batch:
         return next(found)
 
 
-def begin(setup: Setup, checkpoints: Checkpoints, interrupt: Interrupt, *, progress: bool) -> Run:
+def begin(
+    setup: Setup,
+    checkpoints: Checkpoints,
+    interrupt: Interrupt,
+    *,
+    progress: bool,
+    params: Params | None = None,
+) -> Run:
     """A run at its newest checkpoint, or before its first step if there is none.
 
-    progress: whether the lead process prints how far the run is.
+    progress: whether the lead process prints how far the run is. params: to begin with; None: as
+    the task initialises them.
     """
     checkpoints.directory.mkdir(parents=True, exist_ok=True)
     task, options = setup.task, setup.options
-    params = initial_params(task, setup.example, options.seed)
+    if params is None:
+        params = initial_params(task, setup.example, options.seed)
     rule = optimizers.build(options, setup.steps_per_epoch, task.groups(params))
     fresh = initial_state(params, rule, options.seed)
     found = _newest(checkpoints, fresh) or Checkpoint(fresh, None, Position())

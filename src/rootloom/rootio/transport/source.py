@@ -318,6 +318,6 @@ def _absent_folder(folder: Path) -> str:
     close = get_close_matches(first.name, siblings, n=1)
     meant = f" (did you mean '{first.parent / close[0]}'?)" if close else ""
     return (
-        f"no folder {folder}{meant}: correct the path, or put the files there; of a text table "
+        f"no folder {folder}{meant}: correct the path, or put the files there; of a table "
         "`rootloom import` makes them"
     )
