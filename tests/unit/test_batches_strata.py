@@ -24,6 +24,7 @@ from rootloom.types import Batch, Objects, ParticleSets, Ragged, RowBlock
 
 ROWS = (900, 301, 800)
 GROUPED = ParticleSet(objects=("parts.pt",), max_objects=40, groups=4)
+WRAPPED = replace(GROUPED, wrap=("parts",))
 WHOLE = ParticleSet(objects=("parts.pt",), max_objects=40, groups=1)
 SMALL = {"window_bytes": 40_000}  # several windows
 
@@ -145,7 +146,7 @@ def test_a_training_compiles_its_step_once(shards, tmp_path: Path) -> None:
 def test_predictions_are_in_file_order_whatever_the_padding(shards, devices: int) -> None:
     moments = {"parts": Moments.of(np.random.default_rng(0).random((9, 1)))}
     found = []
-    for representation in (WHOLE, GROUPED):
+    for representation in (WHOLE, GROUPED, WRAPPED):
         task = Classification(DeepSets(objects=(4,), row=(3,)), representation, moments, ("a", "b"))
         loader = Loader(
             shards, representation, "train", 128, devices=devices, shuffle=False, **SMALL
@@ -155,8 +156,9 @@ def test_predictions_are_in_file_order_whatever_the_padding(shards, devices: int
         parts = [(columns["score"], rows.id) for columns, rows in predict(task, params, loader)]
         found.append([np.concatenate(column) for column in zip(*parts, strict=True)])
     assert len(found[0][0]) == sum(ROWS)
-    np.testing.assert_array_equal(found[1][1], found[0][1])
-    np.testing.assert_allclose(found[1][0], found[0][0], rtol=0, atol=1e-6)
+    for scores, ids in found[1:]:
+        np.testing.assert_array_equal(ids, found[0][1])
+        np.testing.assert_allclose(scores, found[0][0], rtol=0, atol=1e-6)
     assert np.std(found[0][0]) > 1e-3, "the same for all"
 
 
@@ -184,10 +186,10 @@ def test_each_row_is_in_each_batch_equally_often_and_gradients_are_those_of_all_
     assert of_batches.var() < random
 
 
-def test_rows_whose_empty_slots_hold_something_are_in_no_groups() -> None:
-    assert GROUPED.length_groups() == ("set.parts.pt", 4)
-    for filled in ({"wrap": ("parts",)}, {"empty": (("parts.pt", 1.0),)}):
-        assert replace(GROUPED, **filled).length_groups() is None
+def test_rows_whose_empty_slots_have_a_value_are_in_no_groups() -> None:
+    for one in (GROUPED, WRAPPED):
+        assert one.length_groups() == ("set.parts.pt", 4)
+    assert replace(GROUPED, empty=(("parts.pt", 1.0),)).length_groups() is None
     assert WHOLE.length_groups() is None
 
 

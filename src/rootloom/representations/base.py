@@ -162,6 +162,13 @@ class Representation(ABC):
         """A representation with the same encoding of some of the columns; for `not_encoded`."""
         raise NotImplementedError
 
+    def slots(self) -> int:
+        """Objects that a row has room for, where the memory of networks grows with them or faster.
+
+        1, the default: rows of other kinds are small.
+        """
+        return 1
+
     def length_groups(self) -> tuple[str, int] | None:
         """A ragged shard column whose objects are a row's length, and how many groups to pad in.
 

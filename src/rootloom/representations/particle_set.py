@@ -48,8 +48,8 @@ class ParticleSet(Representation):
     max_objects: objects kept of each collection, and its number of slots N. lengths: pairs of a
                  collection and another such number for it.
     groups:      of rows of like length in a batch, each padded to its own length instead of to N,
-                 in the collection that has the most slots, if its empty slots hold 0; 1: rows are
-                 not put in groups.
+                 in the collection that has the most slots, unless `empty` gives its empty slots a
+                 value; 1: rows are not put in groups.
     log:         quantities replaced by sign(x) log(1 + |x|), defined everywhere. tanh: quantities
                  replaced by their hyperbolic tangent.
     scaling:     triples of a quantity, its centre and its scale, which replace the mean and the
@@ -191,10 +191,14 @@ class ParticleSet(Representation):
         return ParticleSets(collections, *self._of_rows(columns, rows, size))
 
     def length_groups(self) -> tuple[str, int] | None:
-        """The first column of the collection with the most slots, if its empty slots hold 0."""
+        """The first column of the collection with the most slots, unless `empty` fills them."""
         one = self._longest()
-        filled = one.wrap or {name for name, _ in self.empty} & {*one.features}
+        filled = {name for name, _ in self.empty} & {*one.features}
         return None if filled or self.groups == 1 else (_OBJECT + one.columns[0], self.groups)
+
+    def slots(self) -> int:
+        """Slots of the collection with the most."""
+        return self._longest().length
 
     def row_lengths(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
         """Objects of the collection with the most slots."""

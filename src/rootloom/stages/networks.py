@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from rootloom.training.loop import Result
     from rootloom.training.options import TrainingOptions
 
-PREDICT_ROWS = 512  # rows a device scores at a time: past that a step no longer gets cheaper
+# Rows that a device scores at a time, and slots of objects in them: past either a step no longer
+# gets cheaper, and networks of pairs of objects need gigabytes.
+PREDICT_ROWS, PREDICT_SLOTS = 512, 8192
 
 
 class Network(Protocol):
@@ -200,11 +202,12 @@ def network_scores(
 ) -> Iterator[np.ndarray]:
     """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
     devices = parallel.device_count()
+    rows = min(PREDICT_ROWS, max(1, PREDICT_SLOTS // task.representation.slots()))
     loader = Loader(
         shards,
         task.representation,
         split,
-        PREDICT_ROWS * devices,
+        rows * devices,
         devices=devices,
         shuffle=False,
         cache_bytes=0,
