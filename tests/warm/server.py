@@ -80,7 +80,9 @@ def prepare() -> None:
     What is not installed is left out.
     """
     warnings.filterwarnings("ignore", message="os.fork")
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # otherwise it starts threads when it is imported
+    # Otherwise linear algebra and pyarrow, which awkward imports, start threads when imported.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     sys.path.insert(0, str(SOURCE))
     package = importlib.import_module(PACKAGE)
     ours = [one.name for one in pkgutil.walk_packages(package.__path__, f"{PACKAGE}.")]
