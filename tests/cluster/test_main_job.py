@@ -41,7 +41,10 @@ def planned(project: Project) -> dict[str, int]:
 
 def check_results(project: Project, methods: set[str]) -> None:
     results = project.path / "results" / EXPERIMENT
-    assert (results / "report.html").exists()
+    assert (results / "report.html").stat().st_size > 10_000
+    assert (results / "images.png").stat().st_size > 10_000
+    files = list((results.parent / "datasets").rglob("*.root"))
+    assert len(list((results / "friends").rglob("*.root"))) == len(files) > 0
     assert {path.stem for path in results.glob("evaluation/*/*.json")} == methods
 
 

@@ -63,12 +63,13 @@ def areas(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def test_w_tagging(tmp_path: Path) -> None:
+def test_w_tagging_sets(tmp_path: Path) -> None:
+    """`w-tagging`, whose jets these are, runs on batch systems: `tests/cluster/test_main_job.py`."""
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")
-    found = evaluations(tmp_path, "w-tagging", ["recnn-gated", "mass-tau21"], 60, batch_size=8)
+    methods = ["particle-transformer", "mass-tau21"]
+    found = evaluations(tmp_path, "w-tagging-sets", methods, 60, batch_size=8, epochs=10)
     assert all(0 <= auc["w"] <= 1 for auc in areas(found).values())
-    assert (tmp_path / "project/results/w-tagging/images.png").stat().st_size > 10_000
 
 
 def test_higgs(tmp_path: Path) -> None:
