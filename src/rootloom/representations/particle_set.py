@@ -21,7 +21,7 @@ from rootloom.representations.base import (
     require_finite,
 )
 from rootloom.representations.padding import pad_objects_into, repeat_objects
-from rootloom.types import A, Column, Objects, ParticleSets, Ragged, dense
+from rootloom.types import A, Column, Objects, ParticleSets, Ragged, Tensor, dense
 
 _WHO = "particle_set"
 _MOMENTUM = ("px", "py", "pz", "e")
@@ -269,7 +269,7 @@ class ParticleSet(Representation):
         scalars = self._scaled(inputs.scalars, self.variables, statistics[_ROWS])
         return inputs._replace(collections=collections, scalars=_only(scalars, inputs.present))
 
-    def counting(self, inputs: ParticleSets, rows: A) -> ParticleSets:
+    def counting(self, inputs: ParticleSets, rows: Tensor) -> ParticleSets:
         """The objects of other rows are taken for empty slots, and the rows for absent ones."""
         collections: dict[str, Objects | tuple[Objects, ...]] = {}
         for name, found in inputs.collections.items():
