@@ -14,7 +14,7 @@ from rootloom.batches.strata import of_ordered, stairs
 from rootloom.config import registry
 from rootloom.models.sets import objects_of
 from rootloom.testing import Case, case_of
-from rootloom.types import Batch
+from rootloom.types import Batch, Objects
 
 pytestmark = pytest.mark.usefixtures("strict")
 SIZE = 16
@@ -66,6 +66,33 @@ def test_groups_on_eight_devices_make_the_update_of_one_without() -> None:
     case = case_of(registry.resolve("models", "particle_net")(**SMALL["particle_net"]))
     one, eight = (case.stepped(batch_of(case, *of)) for of in ((1, 1), (2, 8)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-6), eight, one)
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"), [("particle_net", 1), ("particle_net", 4), ("deepjet", 1)]
+)
+def test_rows_without_weight_reach_no_parameter(name: str, groups: int) -> None:
+    """The fold that a member leaves out, say: neither the loss nor batch normalisation sees it."""
+    case = case_of(registry.resolve("models", name)(**SMALL[name]))
+    batch = batch_of(case, groups, 1)
+    left = np.arange(SIZE) % 3 == 1
+    weight = np.where(left, 0, batch.weight).astype(np.float32)
+
+    def stepped(factor: float) -> Any:
+        collections = {}
+        for key, found in batch.inputs.collections.items():
+            parts = (found,) if isinstance(found, Objects) else found
+            stops = np.cumsum([part.mask.shape[1] for part in parts])
+            factors = np.split(np.where(left, factor, 1), stops[:-1])
+            scaled = tuple(
+                part._replace(x=(part.x * by[None, :, None, None]).astype(np.float32))
+                for part, by in zip(parts, factors, strict=True)
+            )
+            collections[key] = scaled[0] if isinstance(found, Objects) else scaled
+        inputs = batch.inputs._replace(collections=collections)
+        return case.stepped(batch._replace(inputs=inputs, weight=weight))
+
+    jax.tree.map(np.testing.assert_array_equal, stepped(1), stepped(3))
 
 
 def test_a_model_that_knows_no_groups_reads_all_rows_alike() -> None:

@@ -33,6 +33,14 @@ def test_a_difference_is_ours_minus_the_published_one_with_all_errors(monkeypatc
     ]  # fmt: skip
 
 
+def test_an_expected_figure_of_another_name_is_said_to_be_none(monkeypatch) -> None:
+    accuracy = Measurement(0.95, 0.3, 0.4, 0.95, (0.95,))
+    monkeypatch.setattr(ClassificationResult, "metrics", lambda _: {"accuracy": accuracy})
+    entries = [Expected(method, "acuracy", 0.9, "a paper") for method in ("dnn", "cnn")]
+    found = [row.obtained for row in expected_rows(entries, [evaluation(accuracy)])]
+    assert found == ["no such figure; did you mean 'accuracy'?", "–"]
+
+
 def test_the_best_epoch_is_the_one_of_the_smallest_validation_loss() -> None:
     history = History("dnn", 0, [0.9, 0.5, 0.1], [math.nan, 0.31, 0.42], seconds=60.0)
     (row,) = training_rows([history], {"dnn": LINE})

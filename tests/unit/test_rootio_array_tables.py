@@ -205,8 +205,8 @@ def test_damaged_files_and_other_formats_are_refused(tmp_path: Path) -> None:
     for name, of, words in (
         ("cut.npz", four, "a complete npz file"),
         ("flipped.npz", four, "a complete npz file(.|\n)*CRC"),
-        ("short.npz", four, "ends before its last row"),
-        ("long.npz", four, "bytes after the last row"),
+        ("short.npz", four, "as many values as its shape says"),
+        ("long.npz", four, "as many values as its shape says"),
         ("cut.h5", tops, "a complete h5 file(.|\n)*truncated"),
         ("other.h5", tops, "a complete h5 file"),
         ("none.npz", four, "No such file"),
@@ -215,6 +215,47 @@ def test_damaged_files_and_other_formats_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RootloomError, match=words):
             import_table(tmp_path / name, of, tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "words"),
+    [
+        ((3, -2), b"0" * 80, r"'label'(.|\n)*as its shape says(.|\n)*\(3, -2\)"),
+        ((-1,), b"", r"'label'(.|\n)*as its shape says"),
+        ((10**12, 3), b"0" * 80, r"'label'(.|\n)*as its shape says"),
+        ((1, 2 << 20), bytes(16 << 20), "rows of at most 1 MiB(.|\n)*16 MiB"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple, content: bytes, words: str
+) -> None:
+    monkeypatch.setattr(array_file, "_ROW_BYTES", 1 << 20)
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    with zipfile.ZipFile(tmp_path / "t.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+        archive.writestr("label.npy", start + header + content)
+    with pytest.raises(RootloomError, match=words):
+        import_table(tmp_path / "t.npz", recipe(columns={"label": "float64"}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_values_are_those_of_the_column_s_type(tmp_path: Path) -> None:
+    """-999.9 as float32 is not -999.9 as float64."""
+    for kind in (np.float32, np.float64):
+        x = np.array([1.5, -999.9, 2.5], kind)
+        np.savez(tmp_path / "t.npz", x=x, X=np.stack([x, x], axis=1))
+        wanted = recipe(
+            columns={"x": "float32"}, objects={"a": {"columns": {"x": "X"}}}, missing=[-999.9]
+        )
+        found = rows_of(import_table(tmp_path / "t.npz", wanted, tmp_path / kind.__name__))
+        np.testing.assert_array_equal(found.x, [1.5, np.nan, 2.5])
+        np.testing.assert_array_equal(ak.to_numpy(found.a_x)[1], [np.nan, np.nan])
+
+
+def test_a_float32_that_is_too_large_for_an_integer_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", n=np.array([1, 2**31], np.float32))
+    with pytest.raises(RootloomError, match=r"row 1, column 'n'(.|\n)*whole number"):
+        import_table(tmp_path / "t.npz", recipe(columns={"n": "int32"}), tmp_path / "out")
 
 
 def test_parquet_needs_its_package_and_a_whole_file(

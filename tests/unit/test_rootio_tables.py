@@ -103,6 +103,8 @@ def test_words_missing_values_and_exact_types(tmp_path: Path, suffix: str) -> No
         ("-999.5,2.0,3.0,s", r"line 4, column 'event'(.|\n)*whole"),
         # 2^53 + 1 is no float64: a number that would arrive as another one is refused.
         ("9007199254740993,2.0,3.0,s", r"line 4, column 'event'(.|\n)*whole"),
+        ("1,2.0,3.0,s quark", r"line 4, column 'label'(.|\n)*one of: b, s"),
+        (f"1,2.0,3.0,s{' ' * 20}quark", r"line 4, column 'label'(.|\n)*one of: b, s"),
         ("1,2.0,3.0,sig", r"line 4, column 'label'(.|\n)*one of: b, s(.|\n)*'si"),
     ],
 )

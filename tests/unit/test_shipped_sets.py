@@ -21,7 +21,7 @@ from tests.toy import write_jets
 
 from rootloom.config import registry
 from rootloom.config.sections import Library
-from rootloom.errors import ConfigError
+from rootloom.errors import ConfigError, InputError
 from rootloom.evaluation.predictions import read_predictions
 from rootloom.rootio.tables import import_table
 from rootloom.shards.manifest import Manifest, all_shards
@@ -139,14 +139,19 @@ def test_published_weights_score_genuine_jets_without_training(
     manifests = [paths.manifest(*run.named, pack) for pack in run.plan.files("jetclass").packs]
     shards = all_shards(manifests, 3)
     model = paths.model("published", "given", "0")
-    train.run_process(
-        run.plan.job("train", method="given", member="0"),
-        shards=shards,
-        statistics=statistics,
-        model=model,
-        history=paths.history("published", "given", "0"),
-        directory=str(here / "training"),
-    )
+    given_to = {
+        "shards": shards,
+        "statistics": statistics,
+        "model": model,
+        "history": paths.history("published", "given", "0"),
+        "directory": str(here / "training"),
+    }
+    job = run.plan.job("train", method="given", member="0")
+    save_file({"other": np.ones(3)}, here / "ParticleNet_full.safetensors")
+    with pytest.raises(InputError, match="the file that the run was planned with"):
+        train.run_process(job, **given_to)
+    save_file(arrays, here / "ParticleNet_full.safetensors")
+    train.run_process(job, **given_to)
     outputs = {split: str(here / f"{split}.h5") for split in (*SPLITS, "none")}
     predict.run(
         run.plan.job("predict", dataset="jetclass", method="given", member="0"),
@@ -179,6 +184,11 @@ def test_given_weights_are_checked_in_the_plan_and_count_by_their_content(here: 
     (here / "net.pt").write_bytes(b"one")
     with pytest.raises(ConfigError, match="members must be 1"):
         fingerprint(members=2)
+    full = yaml.safe_load((here / "config/representations/particles-full.yaml").read_text())
+    file = here / "config/representations/unscaled.yaml"
+    file.write_text(yaml.safe_dump({**full, "scaling": full["scaling"][1:]}))
+    with pytest.raises(ConfigError, match=r"`scaling` of each(.|\n)*none of particles\.log_pt,"):
+        fingerprint(representation="unscaled")
     first = fingerprint()
     os.utime(here / "net.pt", (1, 1))
     assert fingerprint() == first

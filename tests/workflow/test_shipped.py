@@ -64,7 +64,7 @@ def areas(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def test_w_tagging_sets(tmp_path: Path) -> None:
-    """`w-tagging`, whose jets these are, runs on batch systems: `tests/cluster/test_main_job.py`."""
+    """`w-tagging`, whose jets these are, runs on batch systems: `cluster/test_main_job.py`."""
     pytest.importorskip("pythia8mc")
     pytest.importorskip("fastjet")
     methods = ["particle-transformer", "mass-tau21"]

@@ -43,22 +43,22 @@ def assemble(
     own = range(devices * number // shares, devices * (number + 1) // shares)
     # If shapes depend on the rows, the rows of all devices are needed.
     made = own if representation.same_shape else range(devices)
-    lie = _in_a_row(rows, size)
+    placed = _in_a_row(rows, size)
     if stairs is not None:
-        lie = _by_length(rows, representation.row_lengths(columns, rows), stairs, devices, size)
-    rows = rows[lie.order]
+        placed = _by_length(rows, representation.row_lengths(columns, rows), stairs, devices, size)
+    rows = rows[placed.order]
     inputs = representation.merge(
         [
-            representation.collate(columns, rows[lie.device == d], size)
-            if lie.groups is None
-            else representation.collate_groups(columns, rows[lie.device == d], lie.groups)
+            representation.collate(columns, rows[placed.device == d], size)
+            if placed.groups is None
+            else representation.collate_groups(columns, rows[placed.device == d], placed.groups)
             for d in made
         ]
     )
     if len(made) != len(own):
         inputs = of_devices(inputs, own)
-    kept = (lie.device >= own.start) & (lie.device < own.stop)
-    rows, order, slots = rows[kept], lie.order[kept], lie.slot[kept] - own.start * size
+    kept = (placed.device >= own.start) & (placed.device < own.stop)
+    rows, order, slots = rows[kept], placed.order[kept], placed.slot[kept] - own.start * size
     devices = len(own)
     reads = ("label", "weight") if weights is None else weights.reads
     of_rows = {name: np.asarray(columns[name])[rows] for name in reads}
@@ -83,8 +83,8 @@ def assemble(
     )
 
 
-class _Arrangement(NamedTuple):
-    """Where the rows (n,) of a batch lie.
+class _Placement(NamedTuple):
+    """Device and slot of each row (n,) of a batch.
 
     order: (n,), their numbers in the order of their slots on each device. device, slot: (n,) of
     each in that order; slots are numbered over all devices. groups: see `Stairs`; None: not in any.
@@ -96,20 +96,20 @@ class _Arrangement(NamedTuple):
     groups: tuple[tuple[int, int], ...] | None = None
 
 
-def _in_a_row(rows: np.ndarray, size: int) -> _Arrangement:
+def _in_a_row(rows: np.ndarray, size: int) -> _Placement:
     """One device after the other, `size` rows on each."""
     order = np.arange(len(rows))
-    return _Arrangement(order, order // size, order)
+    return _Placement(order, order // size, order)
 
 
 def _by_length(
     rows: np.ndarray, lengths: np.ndarray, stairs: Stairs, devices: int, size: int
-) -> _Arrangement:
+) -> _Placement:
     """The longest first, dealt out to the devices; in no groups if these have no room for them."""
     order = longest_first(lengths)
     device, place = np.arange(len(rows)) % devices, np.arange(len(rows)) // devices
     groups = stairs.groups if stairs.fit(lengths[order], devices) else None
-    return _Arrangement(order, device, device * size + place, groups)
+    return _Placement(order, device, device * size + place, groups)
 
 
 def id_words(ids: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Batches padded by length: like rows lie in one group, which is as long as its longest row may be.
+"""Batches padded by length: rows of similar length share a group, padded to its longest.
 
 The rows of a window of the epoch, in their random order, are sorted by length and cut into as many
 strata as a batch has rows. Each batch gets one row of each stratum, at random: it holds short and
@@ -7,7 +7,7 @@ batch of its window with equal probability, so that the expected gradient of a b
 an epoch's gradients are those of batches without strata; only the variance of a batch is smaller.
 
 All batches then fit one staircase of lengths, and the step compiles once. A batch that does not,
-such as one of rows of two windows, is padded as a whole; these need a second compilation.
+such as one that takes rows from two windows, is padded as a whole; these need a second compilation.
 """
 
 from __future__ import annotations

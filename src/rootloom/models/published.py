@@ -7,13 +7,14 @@ file, which holds nothing else: PyTorch's own files are pickles, which can run a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from rootloom.errors import FAULTS, InputError, nearest, reason
 from rootloom.models.base import Model
@@ -28,14 +29,17 @@ Weaver: TypeAlias = Literal["0.4", "0.5"]
 _IGNORED = ("num_batches_tracked", "register_mask")
 
 
-def state_dict(path: str | Path) -> dict[str, np.ndarray]:
+def state_dict(path: str | Path, sha256: str | None = None) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file, by name.
 
-    Raises InputError for another format or damage, ResourceError where the machine is at fault.
+    sha256: of the content that is expected; None: any. Raises InputError for another content,
+    another format or damage, ResourceError where the machine is at fault.
     """
     try:
         faults.require_no_pipe(Path(path))
-        return load_file(path)
+        content = Path(path).read_bytes()
+        _require_content(path, content, sha256)
+        return load(content)
     except (SafetensorError, *FAULTS) as error:
         faults.pass_on(error, str(path))
         raise InputError(
@@ -46,6 +50,17 @@ def state_dict(path: str | Path) -> dict[str, np.ndarray]:
             fix="where PyTorch is: safetensors.torch.save_file({name: x.contiguous() for name, x "
             'in torch.load("old.pt", weights_only=True).items()}, "new.safetensors")',
         ) from error
+
+
+def _require_content(path: str | Path, content: bytes, sha256: str | None) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise InputError(
+            str(path),
+            expected=f"the file that the run was planned with, sha256 {sha256}",
+            found=f"another one, sha256 {found}",
+            fix="run again: the plan then takes the file as it is",
+        )
 
 
 class State:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rootloom.errors import nearest
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.inputs import DatasetSummary, Expected, History
@@ -73,7 +74,7 @@ class ExpectedRow:
 def expected_rows(
     expected: Sequence[Expected], evaluations: Sequence[Evaluation]
 ) -> list[ExpectedRow]:
-    """Published and obtained values, "–" if there is none of ours."""
+    """Published and obtained values, "–" if there is none of ours, or what it may be called."""
     by_method = {e.method: e for e in evaluations}
     rows = []
     for entry in expected:
@@ -84,12 +85,17 @@ def expected_rows(
                 method=entry.method,
                 metric=in_unit(metric_label(entry.metric), ours.unit(entry.metric) if ours else ""),
                 published=_published(entry),
-                obtained=with_errors(found) if found else "–",
+                obtained=with_errors(found) if found else _absent(entry, ours),
                 difference=_difference(entry, found),
                 source=entry.source,
             )
         )
     return rows
+
+
+def _absent(entry: Expected, ours: Evaluation | None) -> str:
+    """A figure that a method does not have: misspelt, or not asked for."""
+    return f"no such figure; {nearest(entry.metric, ours.result.metrics())}" if ours else "–"
 
 
 def in_unit(title: str, unit: str) -> str:

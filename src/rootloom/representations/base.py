@@ -194,6 +194,14 @@ class Representation(ABC):
         """
         return {}
 
+    def counting(self, inputs: Any, rows: Tensor) -> Any:
+        """Inputs of which only `rows` (B,) bool count in what a network learns of a batch as such.
+
+        That are rows whose weight is not 0: a left-out fold must not reach batch normalisation. By
+        default all do, as no network of other representations has such layers.
+        """
+        return inputs
+
     def merge(self, inputs: Sequence[N]) -> N:
         """What `collate` makes for each of several devices as one, with a leading device axis."""
         return stack(inputs)

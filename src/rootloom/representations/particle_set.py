@@ -21,7 +21,7 @@ from rootloom.representations.base import (
     require_finite,
 )
 from rootloom.representations.padding import pad_objects_into, repeat_objects
-from rootloom.types import A, Column, Objects, ParticleSets, Ragged, dense
+from rootloom.types import A, Column, Objects, ParticleSets, Ragged, Tensor, dense
 
 _WHO = "particle_set"
 _MOMENTUM = ("px", "py", "pz", "e")
@@ -268,6 +268,18 @@ class ParticleSet(Representation):
             return inputs._replace(collections=collections)
         scalars = self._scaled(inputs.scalars, self.variables, statistics[_ROWS])
         return inputs._replace(collections=collections, scalars=_only(scalars, inputs.present))
+
+    def counting(self, inputs: ParticleSets, rows: Tensor) -> ParticleSets:
+        """The objects of other rows are taken for empty slots, and the rows for absent ones."""
+        collections: dict[str, Objects | tuple[Objects, ...]] = {}
+        for name, found in inputs.collections.items():
+            groups, kept, first = ((found,) if isinstance(found, Objects) else found), [], 0
+            for group in groups:
+                own = rows[first : first + len(group.mask)]
+                kept.append(group._replace(mask=group.mask & own[:, None]))
+                first += len(own)
+            collections[name] = kept[0] if isinstance(found, Objects) else tuple(kept)
+        return inputs._replace(collections=collections, present=inputs.present & rows)
 
     def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """Every quantity, untransformed, and how many objects there are."""

@@ -17,6 +17,7 @@ from rootloom.types import Column
 
 BLOCK_ROWS = 10_000  # also a basket
 BLOCK_BYTES = 32 << 20
+_ROW_BYTES = 256 << 20  # of a single row
 _CHECKSUM_BYTES = 1 << 20
 _FETCH = "fetch the file again and compare its size or checksum with the origin's"
 Block = dict[str, Column]
@@ -45,6 +46,18 @@ class ArrayFile(ABC):
 
     def _refusal(self, name: str, expected: str, found: str, fix: str = "") -> InputError:
         return InputError(f"{self.source}: '{name}'", expected=expected, found=found, fix=fix)
+
+    def _steps(self, rows: int, row_bytes: int) -> Iterator[slice]:
+        """All rows, in blocks of limited size. Raises InputError for rows that are too large."""
+        if row_bytes > _ROW_BYTES:
+            raise InputError(
+                str(self.source),
+                expected=f"rows of at most {_ROW_BYTES >> 20} MiB in the columns of the recipe",
+                found=f"{row_bytes >> 20:,} MiB",
+            )
+        step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)))
+        for first in range(0, rows, step):
+            yield slice(first, min(first + step, rows))
 
     def _rows(self, lengths: Mapping[str, int]) -> int:
         """The number of rows, the same in all arrays."""
@@ -78,13 +91,6 @@ def blocks_of_file(source: Path) -> Iterator[bytes]:
     with refusing(source), open(source, "rb") as file:
         while block := file.read(_CHECKSUM_BYTES):
             yield block
-
-
-def steps_of(rows: int, row_bytes: int) -> Iterator[slice]:
-    """All rows, in blocks of limited size."""
-    step = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)))
-    for first in range(0, rows, step):
-        yield slice(first, min(first + step, rows))
 
 
 def require_no_path(source: Path, path: str) -> None:

@@ -16,7 +16,7 @@ import hdf5plugin  # noqa: F401  # Blosc and other codecs
 import numpy as np
 
 from rootloom.errors import InputError, nearest
-from rootloom.rootio.array_file import ArrayFile, Block, refusing, steps_of
+from rootloom.rootio.array_file import ArrayFile, Block, refusing
 from rootloom.system import hdf5
 
 # What a list of texts consists of in a pickle; any other operation is refused.
@@ -76,14 +76,14 @@ class Hdf5(ArrayFile):
                 raise self._refusal(name, "an array", "a single number")
         rows = self._rows({name: one.shape[0] for name, one in sets.items()})
         row_bytes = sum(math.prod(s.shape[1:]) * s.dtype.itemsize for s in sets.values())
-        for step in steps_of(rows, row_bytes):
+        for step in self._steps(rows, row_bytes):
             yield {name: one[step] for name, one in sets.items()}
 
     def _of_table(self, names: Sequence[str]) -> Iterator[Block]:
         fields = list(dict.fromkeys(self._fields[name][0] for name in names))
         view = self._place.fields(fields)
         size = sum(self._place.dtype[field].itemsize for field in fields)
-        for step in steps_of(self._place.shape[0], size):
+        for step in self._steps(self._place.shape[0], size):
             part = view[step]
             found = {name: (part[self._fields[name][0]], self._fields[name][1]) for name in names}
             yield {n: x if place is None else x[:, place] for n, (x, place) in found.items()}

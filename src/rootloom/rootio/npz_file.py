@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rootloom.rootio.array_file import ArrayFile, Block, refusing, require_no_path, steps_of
+from rootloom.rootio.array_file import ArrayFile, Block, refusing, require_no_path
 from rootloom.system import faults
 
 
@@ -42,7 +42,7 @@ class Npz(ArrayFile):
         with refusing(self.source), ExitStack() as stack:
             arrays = {name: self._array(stack, name) for name in names}
             rows = self._rows({name: one.shape[0] for name, one in arrays.items()})
-            for step in steps_of(rows, sum(one.row_bytes for one in arrays.values())):
+            for step in self._steps(rows, sum(one.row_bytes for one in arrays.values())):
                 yield {name: one.read(step.stop - step.start) for name, one in arrays.items()}
             for one in arrays.values():
                 one.require_end()
@@ -62,6 +62,10 @@ class Npz(ArrayFile):
                 f"{what}, shape {shape}",
                 "save numbers alone: np.savez(…) of arrays that are not dtype=object",
             )
+        content = self._archive.getinfo(self._members[name]).file_size - file.tell()
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != content:
+            size = f"{content:,} bytes of values"
+            raise self._refusal(name, "as many values as its shape says", f"{shape}, and {size}")
         if fortran and len(shape) > 1:
             fix = f"np.savez(…, {name}=np.ascontiguousarray({name}))"
             raise self._refusal(name, "rows one after the other", "Fortran's order", fix)

@@ -45,9 +45,22 @@ class Parquet(ArrayFile):
                 raise self._refusal(name, "one column of this name", "several")
         with refusing(self.source):
             for batch in self._file.iter_batches(
-                array_file.BLOCK_ROWS, columns=list(names), use_threads=False
+                self._batch_rows(names), columns=list(names), use_threads=False
             ):
                 yield {name: self._column(name, batch.column(name)) for name in names}
+
+    def _batch_rows(self, names: Sequence[str]) -> int:
+        """Rows of a block, by what the largest rows of any row group take uncompressed."""
+        most, about = 1, self._file.metadata
+        for group in (about.row_group(k) for k in range(about.num_row_groups)):
+            columns = (group.column(k) for k in range(group.num_columns))
+            size = sum(
+                one.total_uncompressed_size
+                for one in columns
+                if one.path_in_schema.partition(".")[0] in names
+            )
+            most = max(most, size // max(1, group.num_rows))
+        return max(1, min(array_file.BLOCK_ROWS, array_file.BLOCK_BYTES // most))
 
     def _column(self, name: str, array: Any) -> Column:
         of = self._arrow.types

@@ -31,8 +31,11 @@ def numbers(
     """
     if kind.kind == "i":
         return _whole(values, kind)
+    # In the type of the values: -999.9 of a float32 column is another number in float64.
+    marks = np.asarray(missing, values.dtype if values.dtype.kind == "f" else np.float64)
+    absent = np.isin(values, marks)
     values = values.astype(np.float64)
-    absent = np.isin(values, missing) | (np.isnan(values) if nan else False)
+    absent |= np.isnan(values) if nan else False
     good = absent | (np.abs(values) <= np.finfo(kind).max)
     fitted = np.where(good & ~absent, values, np.nan).astype(kind)
     return Fitted(fitted, good, f"a finite number ({kind})")
@@ -43,6 +46,7 @@ def _whole(values: np.ndarray, kind: np.dtype) -> Fitted:
     if values.dtype.kind in "iub":
         good = (values <= most) & (values >= -most)
     else:
+        values = values.astype(np.float64)  # the largest integers are no float32
         most = min(most, _MAX_EXACT)
         good = (values == np.rint(values)) & (np.abs(values) <= most)
     fitted = np.where(good, values, 0).astype(kind)

@@ -25,6 +25,8 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _BLOCK_LINES = 20_000  # parsed at a time, which limits the memory; also a basket
 _BLOCK_BYTES = 1 << 16
 _DAMAGES = (EOFError, zlib.error, gzip.BadGzipFile)
+_SPACES = 16  # around a word, and one character more
+_CHARACTER = np.dtype("U1").itemsize
 _SHOWN = 40  # characters of a bad field in a message
 
 Block = dict[str, np.ndarray]
@@ -102,10 +104,10 @@ class _Parser:
         self._source, self._recipe = source, recipe
         self._separator = SEPARATORS[_suffix(source)]
         self._types = {name: np.dtype(kind) for name, kind in recipe.types().items()}
-        # One character more than the longest known word, so that no word is cut to a known one.
+        # NumPy cuts what is longer: a word that fills its field may be a cut one, and is refused.
         self._fields = np.dtype(
             [
-                (name, f"U{1 + max(map(len, kind))}" if isinstance(kind, dict) else "f8")
+                (name, f"U{_SPACES + max(map(len, kind))}" if isinstance(kind, dict) else "f8")
                 for name, kind in recipe.columns.items()
             ]
         )
@@ -153,6 +155,8 @@ class _Parser:
         words, kind = self._recipe.columns[name], self._types[name]
         if isinstance(words, dict):
             found = numbers_of_words(values, words, kind)
+            whole = np.char.str_len(values) < values.dtype.itemsize // _CHARACTER
+            found = found._replace(good=found.good & whole)
         else:
             found = numbers(values, kind, self._recipe.missing)
         bad = found.first_bad()

@@ -117,15 +117,18 @@ def moments_of(trained: bundle.Bundle) -> Mapping[str, Moments]:
     return Statistics.from_json(json.dumps(trained.statistics)).moments
 
 
-def published(network: Network, path: str) -> Any:
+def published(network: Network, path: str, sha256: str | None = None) -> Any:
     """Parameters of a classification out of a file of the original's, float32.
 
-    Raises InputError for a file of another network, ConfigError for another number of classes.
+    sha256: see `state_dict`. Raises InputError for a file of another network, ConfigError for
+    another number of classes.
     """
     from rootloom.models.published import parameters, state_dict
 
     classes = list(network.classes)
-    found = parameters(registry.build("models", network.model), state_dict(path), len(classes))
+    found = parameters(
+        registry.build("models", network.model), state_dict(path, sha256), len(classes)
+    )
     head = found["head"]
     if head["bias"].shape != (len(classes),):
         raise ConfigError(

@@ -64,7 +64,24 @@ def given_weights(plan: Planning, method: str) -> Fields | None:
             found=reason(error),
             fix="docs/particles.md says how a PyTorch file is converted",
         ) from None
+    _require_scaling(plan, method)
     return {"path": path, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _require_scaling(plan: Planning, method: str) -> None:
+    """Given weights want inputs as they were trained with, not scaled by this dataset's moments."""
+    request = plan.request
+    name = request.method(method).representation
+    section = request.library.representation(name)
+    scaled = {one[0] for one in section.get("scaling", ())}
+    inputs = [*section.get("objects", ()), *section.get("variables", ())]
+    if missing := [one for one in inputs if one not in scaled]:
+        raise ConfigError(
+            f"{request.where}: methods.{method}.weights: representation '{name}'",
+            expected="`scaling` of each quantity, as the weights were trained with",
+            found=f"none of {', '.join(missing)}, which this dataset's moments would scale",
+            fix="[NAME, centre, scale], where 0 and 1 leave a quantity as it is",
+        )
 
 
 def network_code(plan: Planning, method: str) -> list[str]:
@@ -145,7 +162,7 @@ def run_process(job: Job, *, process: dict[str, Any] | None = None, **paths: Unp
     if section.weights is None:
         result = fit(task, *loaders, options, given[0], fingerprint=given[1])
     else:
-        params = published(section, section.weights["path"])
+        params = published(section, **section.weights)
         result = keep(task, *loaders, options, params, given[0], fingerprint=given[1])
     if parallel.is_lead():
         record = provenance.record("train", dict(job), seed=options.seed)

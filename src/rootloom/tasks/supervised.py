@@ -83,6 +83,8 @@ class Supervised(Predictor):
         if train:
             variables[EXAMPLE] = {"seed": example_seeds(key, batch.id)}
         inputs, turn = self.turned(batch, key, train=train)
+        if train:
+            inputs = self.representation.counting(inputs, batch.weight != 0)
         scaled = self.representation.normalise(inputs, self.statistics)
         return self._network.apply(variables, scaled, train=train), turn
 
