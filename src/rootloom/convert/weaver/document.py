@@ -78,8 +78,10 @@ class Document:
     def text(self, *place: str) -> str | None:
         """An expression; None if it is not there."""
         found = self._at(*place)
-        if isinstance(found, str) or found == {}:
-            return found.strip() or None if found else None
+        if isinstance(found, str):
+            return found.strip() or None
+        if found == {}:
+            return None
         if not is_number(found):
             self.expect(place, "an expression", found)
             return None
