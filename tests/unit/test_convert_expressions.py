@@ -63,6 +63,11 @@ def test_values_are_those_of_weaver(text: str) -> None:
         ("x +", "no expression (invalid syntax)"),
         ("__import__('os').system('ls')", "no counterpart"),
         ("np.inf", "no counterpart of 'np.inf'"),
+        ("~(n + 1)", "turns their bits"),
+        ("~np.where(flag, 1, 0)", "turns their bits"),
+        ("np.multiply(2, p4)", "four-vectors have only + and -"),
+        ("p4 | p4", "four-vectors have only + and -"),
+        ("np.nan_to_num(x, nan=np.hipot(x, y))", "did you mean 'np.hypot'"),
     ],
 )
 def test_what_has_no_counterpart_is_refused(text: str, problem: str) -> None:
@@ -78,3 +83,31 @@ def test_variables_that_fail_are_noted_where_they_are_defined() -> None:
     assert of.translated("third").text == "third"
     assert set(of.failed) == {"first", "third"}
     assert "needs itself" in of.failed["third"]
+
+
+X = np.array([np.nan, np.inf, -np.inf, -1.5, 2.0])
+FLAG = np.array([True, True, True, False, False])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("np.add(x > 1, flag == 1)", np.add(X > 1, FLAG)),
+        ("np.add(np.multiply(x > 1, flag == 1), x > 1)", np.add(np.multiply(X > 1, FLAG), X > 1)),
+        ("np.add(flag == 1, 1)", np.add(FLAG, 1)),
+        ("~((x > 1) & flag)", ~((X > 1) & FLAG)),
+        ("~(flag | (x > 1))", ~(FLAG | (X > 1))),
+        (
+            "np.nan_to_num(x, nan=-np.pi, posinf=2 + 3, neginf=np.log(2))",
+            np.nan_to_num(X, nan=-np.pi, posinf=5, neginf=np.log(2)),
+        ),
+        (
+            "np.nan_to_num(x, nan=np.e, posinf=0) > 1",
+            np.nan_to_num(X.astype("f4"), nan=np.e, posinf=0) > 1,
+        ),
+        ("np.nan_to_num(x, nan=np.pi)", np.nan_to_num(X.astype("f4"), nan=np.pi)),
+    ],
+)
+def test_truths_and_options_are_those_of_numpy(text: str, expected: Any) -> None:
+    found = Expression(Translator({}).translated(text).text).evaluate({"x": X, "flag": FLAG})
+    np.testing.assert_allclose(found, expected, 1e-6)

@@ -19,7 +19,9 @@ from tests.stages import ROOT, Run
 
 from rootloom.cli import main
 from rootloom.config import registry
-from rootloom.convert.weaver.convert import Request, convert
+from rootloom.config.parsing import parse
+from rootloom.config.sections import Dataset, Library
+from rootloom.convert.weaver.convert import Converted, Request, convert, write
 from rootloom.errors import ConfigError
 from rootloom.planning.explain import settings
 from rootloom.representations.particle_set import ParticleSet
@@ -109,6 +111,18 @@ def normalised(representation: Any, columns: dict[str, Any], moments: Any = None
     return representation.normalise(representation.collate(shard, rows, len(rows)), moments)
 
 
+def particles(found: Converted) -> Any:
+    """The tensors of the collection `pf` of all jets."""
+    section = found.files["datasets/jets.yaml"]
+    objects = {
+        name: inlined(text, section["define"]) for name, text in section["objects"]["pf"].items()
+    }
+    reader = RowReader("tree", {}, {"pf": objects}, classes=(ClassRule("all"),))
+    (block,) = reader.read(str(JETS), 0, 100)
+    representation = registry.build("representations", found.files["representations/jets.yaml"])
+    return normalised(representation, dict(block.columns)).collections["pf"]
+
+
 @pytest.mark.parametrize("kind", ["full", "kin", "kinpid"])
 def test_jetclass_files_give_the_tensors_of_weaver(kind: str, tmp_path: Path) -> None:
     path = written(tmp_path, jetclass(kind))
@@ -118,13 +132,7 @@ def test_jetclass_files_give_the_tensors_of_weaver(kind: str, tmp_path: Path) ->
     assert section["classes"]["label_Hbb"] == {"where": "label_Hbb == 1"}
     assert section["tree"] == "tree"
     assert section["targets"]["jet_sdmass"] == "jet_sdmass"
-    objects = {
-        name: inlined(text, section["define"]) for name, text in section["objects"]["pf"].items()
-    }
-    reader = RowReader("tree", {}, {"pf": objects}, classes=(ClassRule("all"),))
-    (block,) = reader.read(str(JETS), 0, 100)
-    representation = registry.build("representations", found.files["representations/jets.yaml"])
-    pf = normalised(representation, dict(block.columns)).collections["pf"]
+    pf = particles(found)
     stored = oracle("jetclass2_inputs")
     names = [name for name, *_ in jetclass("full")["inputs"]["pf_features"]["vars"]]
     kept = [names.index(name) for name, *_ in jetclass(kind)["inputs"]["pf_features"]["vars"]]
@@ -139,6 +147,20 @@ def test_jetclass_files_give_the_tensors_of_weaver(kind: str, tmp_path: Path) ->
         of = stored[name][:, kept] if name == "features" else stored[name]
         expected = np.take_along_axis(of, again[:, None], axis=2)
         np.testing.assert_allclose(np.moveaxis(values, 2, 1), expected, atol=1e-6, rtol=1e-7)
+
+
+def test_a_feature_that_is_called_like_a_momentum_does_not_replace_it(tmp_path: Path) -> None:
+    content = jetclass("kin")
+    content["new_variables"]["e"] = "np.log(part_energy)"
+    features = content["inputs"]["pf_features"]["vars"]
+    features[1] = ["e", 2.0, 0.7]  # in place of part_e_log, which has the same values
+    pf = particles(convert(written(tmp_path, content), Request("jets", train=[str(JETS)])))
+    stored = oracle("jetclass2_inputs")
+    again = np.arange(128) % stored["mask"].sum(axis=1)[:, None]
+    momenta = np.take_along_axis(stored["momenta"], again[:, None], axis=2)
+    np.testing.assert_allclose(np.moveaxis(pf.momenta, 2, 1), momenta, atol=1e-6, rtol=1e-7)
+    energy = np.take_along_axis(stored["features"][:, 1], again, axis=1)
+    np.testing.assert_allclose(pf.x[:, :, 1], energy, atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -415,3 +437,173 @@ def test_numbers_that_weaver_has_found_are_taken(tmp_path: Path) -> None:
     points = found.files["datasets/jets.yaml"]["objects"]["pf"]["part_deta"]
     assert points == "clip((part_deta - 0.5) * 2, -5, 5)"
     assert ParticleSet(**{k: v for k, v in representation.items() if k != "kind"}).wrap == ["pf"]
+
+
+WEIGHTS = {
+    "reweight_method": "flat",
+    "reweight_vars": {"jet_pt": [500, 600], "jet_eta": [-2, 2]},
+    "reweight_classes": ["label_QCD", "label_Hbb"],
+}
+
+
+def of_row(*names: Any, **more: Any) -> dict[str, Any]:
+    return {"length": None, "vars": [*names], **more}
+
+
+def refusals(content: dict[str, Any], folder: Path, **asked: Any) -> list[str]:
+    """The keys that a conversion refuses."""
+    with pytest.raises(ConfigError) as refusal:
+        convert(written(folder, content), Request("jets", **asked))
+    return re.findall(r"line \d+: ([^ ]+):", str(refusal.value))
+
+
+@pytest.mark.parametrize(
+    ("labels", "asked", "key"),
+    [
+        ({"type": "simple", "value": ["jet_pt>5", "a", "jet_pt<5"]}, {}, "labels.value.2"),
+        (
+            {"type": "custom", "value": {"t": "np.argmax(np.stack([a>1, a<1], axis=1), axis=1)"}},
+            {},
+            "labels.value.t",
+        ),
+        (
+            {"type": "custom", "value": {"t": "jet_label"}},
+            {"classes": ("b", "b")},
+            "labels.value.t",
+        ),
+        ({"type": "custom", "value": {"m-a": "jet_pt", "m+a": "jet_eta"}}, {}, "labels.value.m+a"),
+    ],
+)
+def test_labels_of_one_name_are_refused(
+    labels: Any, asked: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    assert refusals({**jetclass("kin"), "labels": labels}, tmp_path, **asked) == [key]
+
+
+PT, ETA = np.meshgrid([-1, 1], [-1, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "computed"),
+    [
+        (
+            "np.where(jet_pt > 0, 2, 0) | np.where(jet_eta > 0, 1, 0)",
+            np.where(PT > 0, 2, 0) | np.where(ETA > 0, 1, 0),
+        ),
+        (
+            "np.where(jet_pt > 0, 3, 0) & np.where(jet_eta > 0, 1, 0)",
+            np.where(PT > 0, 3, 0) & np.where(ETA > 0, 1, 0),
+        ),
+        (
+            "np.where(jet_pt > 0, 3, 1) ^ np.where(jet_eta > 0, 1, 0)",
+            np.where(PT > 0, 3, 1) ^ np.where(ETA > 0, 1, 0),
+        ),
+        ("(jet_pt > 0) + (jet_eta > 0)", (PT > 0) + (ETA > 0)),
+        ("np.add(jet_pt > 0, jet_eta > 0)", np.add(PT > 0, ETA > 0)),
+        ("np.where(jet_pt > 0, 1, 0) + (jet_eta > 0)", np.where(PT > 0, 1, 0) + (ETA > 0)),
+    ],
+)
+def test_a_label_has_a_class_for_every_value(text: str, computed: Any, tmp_path: Path) -> None:
+    values = np.unique(computed).astype(int)
+    labels = {"type": "custom", "value": {"truth": text}}
+    found = convert(written(tmp_path, {**jetclass("kin"), "labels": labels}), Request("jets"))
+    classes = found.files["datasets/jets.yaml"].get("classes", {})
+    assert [*classes] == [f"truth-{value}" for value in values]
+
+
+def test_given_weights_are_probabilities_as_weaver_draws_rows(tmp_path: Path) -> None:
+    weights = {"use_precomputed_weights": True, "weight_branches": ["w", "v + 1"]}
+    found = convert(written(tmp_path, {**jetclass("kin"), "weights": weights}), Request("jets"))
+    text = found.files["datasets/jets.yaml"]["training_weight"]
+    w, v = np.array([[-1, 0.5, 2, 0.25], [3, 0.2, 5, -0.5]])
+    drawn = np.clip(w * v + 1, 0, 1)  # joined as weaver-core does, without parentheses
+    np.testing.assert_allclose(Expression(text).evaluate({"w": w, "v": v}), drawn)
+    weights["weight_branches"] = []
+    bad = {**jetclass("kin"), "weights": weights}
+    assert refusals(bad, tmp_path) == ["weights.weight_branches"]
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ({"reweight_classes": []}, "weights.reweight_classes"),
+        ({"class_weights": [0, 0]}, "weights.class_weights"),
+    ],
+)
+def test_weights_that_leave_no_row_are_refused(
+    more: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    content = {**jetclass("kin"), "weights": {**WEIGHTS, **more}}
+    assert refusals(content, tmp_path) == [key]
+
+
+@pytest.mark.parametrize("balance", [{}, {"a": 0}])
+def test_a_balance_without_a_positive_number_is_refused(balance: dict[str, float]) -> None:
+    section = {"files": ["x.root"], "classes": {"a": {"where": "x"}, "b": {"where": "y"}}}
+    assert parse(Dataset, {**section, "balance": {"a": 0, "b": 1}}, "d").balance
+    with pytest.raises(ConfigError, match="positive number for one class"):
+        parse(Dataset, {**section, "balance": balance}, "d")
+
+
+def test_an_empty_expression_is_refused_by_line(tmp_path: Path) -> None:
+    content = jetclass("kin")
+    content["new_variables"] |= {"jet_weight": None, "other": " "}
+    content["labels"] = {"type": "custom", "value": {"mass": ""}}
+    expected = ["new_variables.jet_weight", "new_variables.other", "labels.value.mass"]
+    assert refusals(content, tmp_path) == expected
+
+
+def test_users_are_told_what_is_not_read_and_what_is_weighted_otherwise(tmp_path: Path) -> None:
+    notes = convert(WIDE, Request("wide", train=[str(JETS)])).notes
+    (unread,) = [note for note in notes if "does not read" in note]
+    assert "particle-net" in unread
+    assert "far, gen, jet;" in unread
+    assert "deep_sets and gn2" in unread
+    assert any(note.startswith("weights.reweight_basewgt") for note in notes)
+    content = jetclass("kin")
+    assert not any(
+        "not read" in note for note in convert(written(tmp_path, content), Request("jets")).notes
+    )
+    content["inputs"] = {"pf_features": content["inputs"]["pf_features"], "jet": of_row("jet_pt")}
+    assert not any(  # `pfn` reads variables of the row
+        "not read" in note for note in convert(written(tmp_path, content), Request("jets")).notes
+    )
+
+
+def test_a_variable_of_several_groups_of_rows_is_one(tmp_path: Path) -> None:
+    content = jetclass("kin")
+    content["inputs"] = {
+        "jet": of_row(["jet_pt", 1, 2], "jet_eta"),
+        "more": of_row(["jet_pt", 1, 2]),
+    }
+    found = convert(written(tmp_path, content), Request("jets"))
+    section = found.files["representations/jets.yaml"]
+    assert section["variables"] == ["jet_pt", "jet_eta"]
+    assert section["scaling"] == [["jet_pt", 1, 2], ["jet_eta", 0, 1]]
+    content["inputs"]["more"] = of_row(["jet_pt", 1, 3])
+    assert refusals(content, tmp_path) == ["inputs.more.vars.0"]
+
+
+def test_nothing_is_written_if_a_representation_cannot_be_made(tmp_path: Path) -> None:
+    found = convert(written(tmp_path, jetclass("kin")), Request("jets"))
+    section = found.files["representations/jets.yaml"]
+    section["objects"].append(section["objects"][0])
+    with pytest.raises(ConfigError, match=r"representations/jets\.yaml"):
+        write(found, Library(ROOT / "config"), tmp_path / "out", "DATA.yaml")
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_are_not_standardised_by_the_name_of_the_variable(tmp_path: Path) -> None:
+    content = {**jetclass("kin"), "preprocess": {"method": "auto"}}
+    content["inputs"] = {"jet_mask": of_row("jet_pt"), "jet": of_row("jet_mask")}
+    found = convert(written(tmp_path, content), Request("jets"))
+    assert found.files["representations/jets.yaml"]["scaling"] == [["jet_mask", 0, 1]]
+
+
+def test_numbers_of_a_wrong_kind_say_what_is_expected(tmp_path: Path) -> None:
+    content = {**jetclass("kin"), "preprocess": {"method": "auto", "data_fraction": 2}}
+    content["inputs"]["pf_points"]["length"] = 128.0
+    with pytest.raises(ConfigError) as refusal:
+        convert(written(tmp_path, content), Request("jets"))
+    assert "expected a number above 0, at most 1, found 2" in str(refusal.value)
+    assert "expected a whole number above 0, or null, found 128.0" in str(refusal.value)

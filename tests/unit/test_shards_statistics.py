@@ -293,6 +293,12 @@ def test_values_that_are_left_out_weigh_nothing() -> None:
         table_of(apart, reweight)
 
 
+def test_a_threshold_needs_bins_that_the_classes_share() -> None:
+    reweight = Reweight(edges={"pt": (0.0, 1.0, 2.0)}, target="a", threshold=10.0)
+    with pytest.raises(DataError, match="no common bin for b"):
+        table_of(simple([[30, 0], [0, 7]], reweight), reweight)
+
+
 def test_classes_are_balanced_in_proportions() -> None:
     label = np.repeat([0, 1, 2], [700, 200, 100])
     statistics = of_rows(CLASSES, label, np.ones(1000))
@@ -300,6 +306,13 @@ def test_classes_are_balanced_in_proportions() -> None:
     factor = WeightTable.from_statistics(statistics, dataset="d", weighting=weighting)
     sums = np.bincount(label, factor.factor(label))
     assert np.allclose(sums, [250, 0, 750])
+
+
+def test_a_balance_that_gives_all_classes_with_rows_nothing_is_refused() -> None:
+    statistics = of_rows(CLASSES, np.repeat([0, 1], 10), np.ones(20))
+    weighting = Weighting(balance={CLASSES[2]: 1.0})
+    with pytest.raises(DataError, match="positive number for a class"):
+        WeightTable.from_statistics(statistics, dataset="d", weighting=weighting)
 
 
 @pytest.mark.parametrize(

@@ -398,6 +398,13 @@ class Dataset(Section):
     )
     step: int = Field(20_000, ge=1, le=1_000_000_000, description="entries read at a time")
 
+    @field_validator("balance")
+    @classmethod
+    def _some_weight(cls, value: object) -> object:
+        if isinstance(value, dict) and not any(value.values()):
+            raise ValueError("true, false, or a positive number for one class or more")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _classes_of_samples(cls, data: object) -> object:

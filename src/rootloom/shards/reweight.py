@@ -137,6 +137,7 @@ class Reweight:
         if self.threshold is None:
             return self.cap
         if self.target != "flat":
-            return float(np.percentile(ratio[ratio > 0], 100 - self.threshold))
+            common = ratio[ratio > 0]  # none if the class shares no bin with the target
+            return float(np.percentile(common, 100 - self.threshold)) if common.size else 0.0
         common = density[density > _RARE * np.median(density[density > 0])]
         return float(1 / (len(density) * np.percentile(common, self.threshold)))

@@ -229,8 +229,8 @@ class WeightTable:
         others or its proportion; finally all are scaled so that the mean of the absolute training
         weight is 1.
         Raises DataError if nothing is selected, if fewer than two classes (or the only one)
-        have weight, or if the statistics lack the histogram; ConfigError if the target is not a
-        class.
+        have weight, if `balance` gives all of these 0, or if the statistics lack the histogram;
+        ConfigError if the target is not a class.
         """
         reweight, scales = weighting.reweight, weighting.scales(statistics.samples)
         signed, absolute, squares = _base_sums(statistics, dataset, weighting, scales)
@@ -242,7 +242,7 @@ class WeightTable:
         factors[populated] = _ratios(sums[populated], target, reweight)
         after = (factors * sums).sum(axis=1)
         _check_overlap(statistics, reweight, populated & ~(after > 0))
-        wanted = _wanted(statistics.classes, totals, weighting.balance)
+        wanted = _wanted(statistics.classes, totals, weighting.balance, dataset)
         factors[populated] *= (wanted[populated] / after[populated])[:, None]
         factors *= statistics.rows[0].sum() / (factors * absolute).sum()
         capped = _capped(statistics.classes, sums, factors, target, reweight)
@@ -264,12 +264,24 @@ def _limit(reweight: Reweight) -> str:
 
 
 def _wanted(
-    classes: Sequence[str], totals: np.ndarray, balance: bool | Mapping[str, float]
+    classes: Sequence[str],
+    totals: np.ndarray,
+    balance: bool | Mapping[str, float],
+    dataset: str,
 ) -> np.ndarray:
     """Sums of training weights that the classes shall have, (K,), before all are scaled."""
     if not isinstance(balance, Mapping):
         return np.full(len(totals), totals[totals > 0].mean()) if balance else totals
-    return np.array([balance.get(name, 0.0) for name in classes])
+    shares = np.array([balance.get(name, 0.0) for name in classes])
+    if not (shares * (totals > 0)).sum() > 0:
+        weights = (f"{name}: {w:g}" for name, w in zip(classes, totals, strict=True))
+        raise DataError(
+            f"dataset '{dataset}': balance",
+            expected="a positive number for a class with a positive sum of weights",
+            found=f"{dict(balance)}, and sums of weights {', '.join(weights)}",
+            fix="give one of these classes a positive number",
+        )
+    return shares
 
 
 def _base_sums(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rootloom.config import registry
 from rootloom.config.parsing import parse
 from rootloom.config.sections import Dataset, Experiment, Library
 from rootloom.convert.weaver import sections
@@ -18,7 +19,7 @@ from rootloom.convert.weaver.standard import standardised
 from rootloom.convert.weaver.translation import Translator
 from rootloom.convert.weaver.weights import Weights, read_weights
 from rootloom.convert.weaver.writing import text_of
-from rootloom.errors import ConfigError
+from rootloom.errors import ConfigError, naming
 from rootloom.rootio.header import survey
 from rootloom.rootio.syntax import inlined
 from rootloom.rootio.transport.source import expand
@@ -84,7 +85,7 @@ class _Reading:
             if key in _REFUSED and document.content[key]:
                 document.refuse((key,), f"has no counterpart{_REFUSED[key]}")
         named = document.section("new_variables")
-        texts = {name: document.text("new_variables", name) or "0" for name in named}
+        texts = {name: document.expression("new_variables", name) for name in named}
         translator = Translator(texts)
         inputs = read_inputs(document, translator)
         labels = read_labels(document, translator, request.classes, request.numbers)
@@ -122,7 +123,8 @@ def convert(path: Path, request: Request) -> Converted:
         **_source(reading.labels, request.train or [TO_FILL_IN]),
         "tree": tree or _TREE,
     }
-    notes = (*reading.labels.notes, *reading.weights.notes, *unknown, *_missing(request, tree))
+    notes = (*reading.labels.notes, *reading.weights.notes, *unknown)
+    notes = (*notes, *sections.unread(reading.inputs), *_missing(request, tree))
     return Converted(_files(request, reading, found, {**head, **section}), notes)
 
 
@@ -241,3 +243,5 @@ def _check(library: Library, path: Path, section: dict[str, Any]) -> None:
         parse(Experiment, section, str(path))
     elif folder in ("representations", "models"):
         library.check(folder, section, str(path))
+        with naming(str(path)):
+            registry.build(folder, section)  # refuses fields that do not go together

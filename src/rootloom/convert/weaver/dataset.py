@@ -32,7 +32,8 @@ class Quantities:
 def quantities(document: Document, translator: Translator, inputs: Inputs) -> Quantities:
     """The quantities of all groups. Points and momenta are scaled by their expressions."""
     found = Quantities()
-    for group in inputs.groups:
+    # Momenta first: networks find them by their names, which a feature must not take.
+    for group in sorted(inputs.groups, key=lambda one: one.role != "vectors"):
         into = found.rows if group.role == "row" else found.objects.setdefault(group.collection, {})
         names = MOMENTUM if group.role == "vectors" else [one.name for one in group.variables]
         texts = [_text(document, translator, group, one) for one in group.variables]

@@ -77,13 +77,22 @@ class Document:
 
     def text(self, *place: str) -> str | None:
         """An expression; None if it is not there."""
-        found = self._at(*place) or None
-        if found is None or isinstance(found, str):
-            return found
+        found = self._at(*place)
+        if isinstance(found, str):
+            return found.strip() or None
+        if found == {}:
+            return None
         if not is_number(found):
             self.expect(place, "an expression", found)
             return None
         return repr(found)
+
+    def expression(self, *place: str) -> str:
+        """An expression that must be there."""
+        text = self.text(*place)
+        if text is None:
+            self.refuse(place, "expected an expression, found nothing")
+        return text or "0"
 
     def _at(self, *place: str) -> Any:
         found: Any = self.content

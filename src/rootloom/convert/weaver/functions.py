@@ -15,6 +15,7 @@ from rootloom.convert.weaver.terms import (
     Kind,
     Term,
     Unsupported,
+    arithmetic,
     binary,
     both,
     call,
@@ -28,10 +29,14 @@ _LARGEST = "3.4028234663852886e+38"  # of float32, in which weaver-core computes
 
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of a call: by position, and by name as their source text."""
+    """Arguments of a call: by position, and by name as their source text.
+
+    translated: translates the text of an option that is an expression.
+    """
 
     given: tuple[Term, ...]
     options: Mapping[str, str] = field(default_factory=dict)
+    translated: Callable[[str], Term] = Term
 
     def terms(self, count: int, options: tuple[str, ...] = ()) -> tuple[Term, ...]:
         """The arguments by position, which must be `count`; options: those that are allowed."""
@@ -57,7 +62,7 @@ def _same(name: str, count: int = 1, kind: Kind = "number") -> Translation:
 def _operator(symbol: str, level: int) -> Translation:
     def translate(of: Arguments) -> Term:
         left, right = of.terms(2)
-        return binary(symbol, level, left, right)
+        return arithmetic(symbol, level, left, right)
 
     return translate
 
@@ -156,14 +161,14 @@ def _where(of: Arguments) -> Term:
 def _nan_to_num(of: Arguments) -> Term:
     """NaN becomes 0 and infinities the largest number, or what the options say."""
     (array,) = of.terms(1, ("nan", "posinf", "neginf", "copy"))
-    text = f"where(isnan({array.text}), {of.option('nan', '0')}, {array.text})"
+    found = call("where", call("isnan", array), of.translated(of.option("nan", "0")), array)
     high, low = of.option("posinf", "None"), of.option("neginf", "None")
     if high == low == "None":
-        return Term(f"clip({text}, -{_LARGEST}, {_LARGEST})")
-    for limit, value, sign in ((f"> {_LARGEST}", high, ""), (f"< -{_LARGEST}", low, "-")):
-        number = f"{sign}{_LARGEST}" if value == "None" else value
-        text = f"where({array.at(SUM)} {limit}, {number}, {text})"
-    return Term(text)
+        return call("clip", found, f"-{_LARGEST}", _LARGEST)
+    for symbol, limit, value in ((">", _LARGEST, high), ("<", f"-{_LARGEST}", low)):
+        beyond = compared(symbol, array, Term(limit, SIGN))
+        found = call("where", beyond, limit if value == "None" else of.translated(value), found)
+    return found
 
 
 def _fill_none(of: Arguments) -> Term:

@@ -129,6 +129,7 @@ def read_inputs(document: Document, translator: Translator) -> Inputs:
     if not kept:
         document.refuse(("inputs",), "at least one group with variables")
     _check_together(document, found)
+    _check_rows(document, Inputs(kept).of("row"))
     return Inputs(kept)
 
 
@@ -140,7 +141,7 @@ def read_method(document: Document) -> tuple[bool, Mapping[str, Any]]:
         document.expect(("preprocess", "method"), "manual or auto", method)
     share = section.get("data_fraction", 1)
     if not is_number(share) or not 0 < share <= 1:
-        document.expect(("preprocess", "data_fraction"), "a share of 1", share)
+        document.expect(("preprocess", "data_fraction"), "a number above 0, at most 1", share)
     return method.startswith(AUTO), document.section("preprocess", "params")
 
 
@@ -148,7 +149,8 @@ def _group(document: Document, name: str, auto: bool, given: Mapping[str, Any]) 
     section = document.section("inputs", name, keys=_KEYS)
     length, mode = section.get("length"), str(section.get("pad_mode", "constant")).lower()
     if length is not None and (type(length) is not int or length < 1):
-        document.expect(("inputs", name, "length"), "a positive number", length)
+        expected = "a whole number above 0, or null"
+        document.expect(("inputs", name, "length"), expected, length)
         return None
     if mode not in ("constant", "wrap"):
         document.expect(("inputs", name, "pad_mode"), "constant or wrap", mode)
@@ -190,7 +192,7 @@ def _variable(
     if name in given:
         return _known(document, name, place)
     rest = [*numbers[1:], *_DEFAULTS[len(numbers[1:]) :]]
-    return Variable(name, _scaling(document, place, centre, rest), place)
+    return Variable(name, _scaling(document, name, place, centre, rest), place)
 
 
 def _known(document: Document, name: str, place: Place) -> Variable:
@@ -202,13 +204,15 @@ def _known(document: Document, name: str, place: Place) -> Variable:
     if wrong:
         document.expect(("preprocess", "params", name), "numbers", wrong[0])
         return Variable(name, Scaling(None), place)
-    return Variable(name, _scaling(document, place, given.get("center"), rest), place)
+    return Variable(name, _scaling(document, name, place, given.get("center"), rest), place)
 
 
-def _scaling(document: Document, place: Place, centre: Any, rest: list[float]) -> Scaling:
+def _scaling(
+    document: Document, name: str, place: Place, centre: Any, rest: list[float]
+) -> Scaling:
     scale, low, high, pad = (float(one) for one in rest)
-    if centre == AUTO and str(place[1]).endswith("_mask"):
-        centre = None  # as in weaver-core
+    if centre == AUTO and name.endswith("_mask"):
+        centre = None  # as in weaver-core, whatever the name of the group
     if centre is not None and not low < high:
         document.expect(place, "min below max", [low, high])
     return Scaling(centre, scale, low, high, pad)
@@ -258,6 +262,16 @@ def _check_role(document: Document, group: Group) -> None:
     if group.role == "vectors" and len(group.variables) != len(MOMENTUM):
         expected = "four variables px, py, pz and energy"
         document.expect((*group.place, "vars"), expected, len(group.variables))
+
+
+def _check_rows(document: Document, groups: list[Group]) -> None:
+    """A variable of several groups is scaled in one way, as weaver-core also wants it."""
+    first: dict[str, Variable] = {}
+    for variable in (one for group in groups for one in group.variables):
+        known = first.setdefault(variable.name, variable)
+        if known.scaling != variable.scaling:
+            what = f"numbers of '{variable.name}' as in inputs.{known.place[1]}"
+            document.refuse(variable.place, f"expected {what}, found others")
 
 
 def _mode(group: Group) -> str:

@@ -21,15 +21,17 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
 }
+_BITS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.BitAnd: lambda left, right: float(int(left) & int(right)),
+    ast.BitOr: lambda left, right: float(int(left) | int(right)),
+    ast.BitXor: lambda left, right: float(int(left) ^ int(right)),
+}
 _CHECK = "_labelcheck_"  # of weaver-core's own simple labels
 
 
 @dataclass
 class Labels:
-    """What is learnt. classes: conditions by name; targets: expressions by name; notes: for users.
-
-    sources: the name in the file of each class.
-    """
+    """What is learnt. classes: conditions, targets: expressions, both by name; notes: for users."""
 
     classes: dict[str, Term] = field(default_factory=dict)
     targets: dict[str, Term] = field(default_factory=dict)
@@ -52,7 +54,7 @@ def read_labels(
     values = document.section("labels", "value")
     if not values:
         document.refuse(("labels", "value"), "a list of labels, or expressions by name")
-    texts = {n: document.text("labels", "value", n) or "0" for n in values if n != _CHECK}
+    texts = {n: document.expression("labels", "value", n) for n in values if n != _CHECK}
     found = Labels()
     for name, text in texts.items():
         place: Place = ("labels", "value", name)
@@ -62,7 +64,8 @@ def read_labels(
             document.refuse(place, f"classes alone or numbers alone: {others} beside a class")
         found.classes |= with_classes
         if not with_classes:
-            found.targets[_plain(name)] = _translated(document, translator, place, text)
+            term = _translated(document, translator, place, text)
+            _add(document, place, found.targets, _plain(name), term)
             found.notes.append(
                 f"labels.value.{name} is learnt as a number (regression); --classes NAME NAME … "
                 "makes its values 0, 1, … classes"
@@ -79,9 +82,9 @@ def _simple(document: Document, translator: Translator) -> Labels:
             document.expect(place, "the name of a label", name)
             continue
         term = _translated(document, translator, place, name)
-        found.classes[_checked(document, place, name if _is_name(name) else _plain(name))] = (
-            term if term.kind == "truth" else compared("==", term, Term("1"))
-        )
+        plain = _checked(document, place, name if _is_name(name) else _plain(name))
+        condition = term if term.kind == "truth" else compared("==", term, Term("1"))
+        _add(document, place, found.classes, plain, condition)
     if len(found.classes) < 2:
         document.refuse(("labels", "value"), "two or more different labels")
     return found
@@ -100,7 +103,7 @@ def _classes(
         if len(given) != len(terms):
             document.refuse(place, f"expected {len(terms)} names of classes, found {len(given)}")
         conditions = [_is_largest(terms, number) for number in range(len(terms))]
-        return {_checked(document, place, n): of for n, of in zip(given, conditions, strict=False)}
+        return _by_name(document, place, given, conditions)
     values = [float(number) for number in range(len(names))]
     if not names:
         values = sorted(_values(tree, translator) or ())
@@ -108,10 +111,23 @@ def _classes(
             return {}
     term = _translated(document, translator, place, text)
     given = names or [f"{_plain(str(place[-1]))}-{value:g}" for value in values]
-    return {
-        _checked(document, place, name): compared("==", term, Term(f"{value:g}"))
-        for name, value in zip(given, values, strict=True)
-    }
+    conditions = [compared("==", term, Term(f"{value:g}")) for value in values]
+    return _by_name(document, place, given, conditions)
+
+
+def _by_name(
+    document: Document, place: Place, names: Sequence[str], terms: Sequence[Term]
+) -> dict[str, Term]:
+    found: dict[str, Term] = {}
+    for name, term in zip(names, terms, strict=False):
+        _add(document, place, found, _checked(document, place, name), term)
+    return found
+
+
+def _add(document: Document, place: Place, into: dict[str, Term], name: str, term: Term) -> None:
+    if name in into:
+        document.refuse(place, f"expected another name for each label, found '{name}' twice")
+    into[name] = term
 
 
 def _parsed(text: str) -> ast.expr | None:
@@ -156,14 +172,14 @@ def _is_largest(terms: Sequence[Term], number: int) -> Term:
 
 def _values(node: ast.expr, translator: Translator) -> set[float] | None:
     """The values that an expression can have, if they are few and no branch decides them."""
+    if _is_truth(node, translator):
+        return {0.0, 1.0}
     if isinstance(node, ast.Name) and node.id in translator.variables:
         text = translator.variables[node.id]
         own = None if text == node.id else _parsed(text)
         return None if own is None else _values(own, translator)
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         return {float(node.value)}
-    if isinstance(node, ast.Compare):
-        return {0.0, 1.0}
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".where"):
         return _together(node.args[1:], translator)
     if isinstance(node, ast.BinOp):
@@ -180,10 +196,18 @@ def _combined(node: ast.BinOp, translator: Translator) -> set[float] | None:
     left, right = _values(node.left, translator), _values(node.right, translator)
     if left is None or right is None or len(left) * len(right) > _MOST:
         return None
-    if isinstance(node.op, ast.BitAnd | ast.BitOr):
-        return left | right
     of = _ARITHMETIC.get(type(node.op))
+    if type(node.op) in _BITS and all(one.is_integer() for one in left | right):
+        of = _BITS[type(node.op)]
     return None if of is None else {of(one, other) for one in left for other in right}
+
+
+def _is_truth(node: ast.expr, translator: Translator) -> bool:
+    """Whether an expression is true or false, as + and * of two such are."""
+    try:
+        return translator.translated(ast.unparse(node)).kind == "truth"
+    except Unsupported:
+        return False
 
 
 def _translated(document: Document, translator: Translator, place: Place, text: str) -> Term:

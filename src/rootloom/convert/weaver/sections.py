@@ -17,17 +17,20 @@ TRAINING = {
     "batch_size": 128,
     "epochs": 20,
 }
+# Networks of `model` that read objects alone.
+_WITHOUT_ROWS = ("particle-transformer", "particle-net")
 
 
 def representation(inputs: Inputs, of: Quantities) -> dict[str, Any]:
     """The representation that gives networks the tensors of weaver-core."""
-    scaled = list(_scaled(inputs, of))
-    variables = [name for group in inputs.of("row") for name in of.names[group.name]]
+    # A variable of several groups of rows is one variable here.
+    scaled = dict(_scaled(inputs, of)).items()
+    variables = dict.fromkeys(name for group in inputs.of("row") for name in of.names[group.name])
     collections = inputs.of("features")
     section: dict[str, Any] = {
         "kind": "particle_set" if collections else "features",
         "objects": list(_columns(inputs.of("features"), of)),
-        "variables": variables,
+        "variables": [*variables],
         "points": list(_columns(inputs.of("points"), of)),
         "momenta": [group.collection for group in inputs.of("vectors")],
         **_lengths(collections),
@@ -96,6 +99,22 @@ def model(inputs: Inputs) -> tuple[str, dict[str, Any] | None]:
             alone = len(collections) == 1
             return name, None if alone else {"kind": kind, "collection": having[0]}
     raise AssertionError("a collection has features")
+
+
+def unread(inputs: Inputs) -> list[str]:
+    """A note on groups that the network of `model` does not read, if there are any."""
+    name, own = model(inputs)
+    rows = [group.name for group in inputs.of("row")] if name in _WITHOUT_ROWS else []
+    read = own["collection"] if own else None
+    others = [one.collection for one in inputs.of("features") if read and one.collection != read]
+    if not rows and not others:
+        return []
+    hints = ["models deep_sets and gn2 read variables of the row"] if rows else []
+    hints += ["model deepjet reads three collections"] if others else []
+    groups = ", ".join([*others, *rows])
+    return [
+        f"the network {name} does not read these groups of inputs: {groups}; {'; '.join(hints)}"
+    ]
 
 
 def _task(labels: Labels) -> dict[str, Any]:

@@ -43,6 +43,17 @@ def binary(operator: str, level: int, left: Term, right: Term, kind: Kind = "num
     return Term(f"{left.at(level)} {operator} {right.at(level + 1)}", level, kind)
 
 
+def arithmetic(operator: str, level: int, left: Term, right: Term) -> Term:
+    """+, -, * and the like. Raises Unsupported for four-vectors with what they cannot have."""
+    kinds = {left.kind, right.kind}
+    if "vector" in kinds and (kinds != {"vector"} or operator not in ("+", "-")):
+        raise Unsupported("four-vectors have only + and -")
+    if kinds == {"truth"} and operator in ("+", "*"):
+        # The sum of two Booleans is a Boolean for NumPy, and their number here.
+        return either(left, right) if operator == "+" else both(left, right)
+    return binary(operator, level, left, right, "vector" if "vector" in kinds else "number")
+
+
 def compared(operator: str, left: Term, right: Term) -> Term:
     """A comparison; expressions of rootloom want parentheses around bit operations in it."""
     return Term(f"{left.at(SHIFT)} {operator} {right.at(SHIFT)}", COMPARE, "truth")

@@ -29,11 +29,11 @@ from rootloom.convert.weaver.terms import (
     Kind,
     Term,
     Unsupported,
+    arithmetic,
     binary,
     both,
     call,
     compared,
-    either,
 )
 from rootloom.errors import ConfigError, nearest
 from rootloom.rootio.functions.registry import signatures
@@ -182,7 +182,7 @@ class Translator:
         ]
         assert callable(function)
         try:
-            found = function(Arguments((*first, *given), options))
+            found = function(Arguments((*first, *given), options, self.translated))
         except Unsupported as problem:
             raise Unsupported(f"{name}: {problem}") from None
         assert isinstance(found, Term)
@@ -230,23 +230,30 @@ class Translator:
         if type(node.op) not in _BINARY:
             raise Unsupported(f"no counterpart of '{ast.unparse(node)}'")
         symbol, level = _BINARY[type(node.op)]
-        kinds = {left.kind, right.kind}
-        if "vector" in kinds and (kinds != {"vector"} or symbol not in ("+", "-")):
-            raise Unsupported(f"'{ast.unparse(node)}': four-vectors have only + and -")
-        if kinds == {"truth"} and symbol in ("+", "*"):
-            # The sum of two Booleans is a Boolean for NumPy, and their number here.
-            return either(left, right) if symbol == "+" else both(left, right)
-        of_bits = isinstance(node.op, _OF_BITS)
-        kind: Kind = "vector" if "vector" in kinds else "number"
-        kind = left.kind if of_bits and len(kinds) == 1 else kind
-        return binary(symbol, level, left, right, kind)
+        if not isinstance(node.op, _OF_BITS):
+            return arithmetic(symbol, level, left, right)
+        return binary(symbol, level, left, right, _kind_of_bits({left.kind, right.kind}))
 
     def _turned(self, node: ast.UnaryOp) -> Term:
         operand = self._term(node.operand)
         if isinstance(node.op, ast.Not):
             return Term(f"not {operand.at(NOT)}", NOT, "truth")
-        kind = operand.kind if isinstance(node.op, ast.Invert) else "number"
+        inverted = isinstance(node.op, ast.Invert)
+        if inverted and operand.kind not in ("truth", "unknown"):
+            raise Unsupported(
+                f"'{ast.unparse(node)}': ~ of numbers turns their bits; x == 0 is there"
+            )
+        kind = operand.kind if inverted else "number"
         return Term(f"{_UNARY[type(node.op)]}{operand.at(SIGN)}", SIGN, kind)
+
+
+def _kind_of_bits(kinds: set[Kind]) -> Kind:
+    """The kind of what & | ^ give, by the kinds of the operands."""
+    if "vector" in kinds:
+        raise Unsupported("four-vectors have only + and -, not & | ^")
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return "unknown" if kinds == {"truth", "unknown"} else "number"
 
 
 def _constant(node: ast.Constant) -> Term:

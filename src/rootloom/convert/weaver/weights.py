@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rootloom.convert.weaver.document import Document, is_number
-from rootloom.convert.weaver.terms import Term, Unsupported
+from rootloom.convert.weaver.terms import Term, Unsupported, call
 from rootloom.convert.weaver.translation import Translator
 
 _KEYS = (
@@ -35,18 +35,34 @@ def read_weights(document: Document, translator: Translator, classes: Collection
     if not section:
         return Weights()
     if section.get("use_precomputed_weights"):
-        branches = document.listed("weights", "weight_branches")
-        texts = [f"({one})" if not str(one).isidentifier() else one for one in branches]
-        return Weights(weight=_term(document, translator, "weight_branches", "*".join(texts)))
+        return Weights(weight=_precomputed(document, translator))
     found = _reweighting(document, translator, classes)
     if section.get("reweight_basewgt"):
         base = str(section["reweight_basewgt"])
         found.weight = _term(document, translator, "reweight_basewgt", base)
+        found.notes.append(
+            "weights.reweight_basewgt: rows of negative weight are trained on with its absolute "
+            "value, and large weights are kept; weaver-core never draws the former, and draws all "
+            f"rows above percentile 100 - {section.get('reweight_threshold', 10)} alike"
+        )
     if section.get("reweight_hists") is not None:
         found.notes.append(
             "weights.reweight_hists are not used: histograms are filled from the training split"
         )
     return found
+
+
+def _precomputed(document: Document, translator: Translator) -> Term:
+    """The product of the branches, as a probability: rows are drawn never below 0, always above 1.
+
+    The texts are joined without parentheses, as weaver-core does.
+    """
+    branches = document.listed("weights", "weight_branches")
+    if not branches or not all(isinstance(one, str) for one in branches):
+        document.expect((*_WHERE, "weight_branches"), "a list of branches", branches)
+        return Term("0")
+    product = _term(document, translator, "weight_branches", "*".join(branches))
+    return call("clip", product, "0", "1")
 
 
 def _reweighting(document: Document, translator: Translator, classes: Collection[str]) -> Weights:
@@ -94,6 +110,10 @@ def _shares(document: Document, classes: Collection[str]) -> dict[str, float]:
     if not good:
         expected = f"{len(named)} numbers, one of each class"
         document.expect((*_WHERE, "class_weights"), expected, shares)
+    elif not any(shares):
+        expected = "a positive number for one of the classes" if named else "a list of classes"
+        key = "class_weights" if named else "reweight_classes"
+        document.expect((*_WHERE, key), expected, shares)
     return dict(zip(named, shares, strict=False)) if good else {}
 
 
