@@ -527,6 +527,7 @@ def test_given_weights_are_probabilities_as_weaver_draws_rows(tmp_path: Path) ->
     ("more", "key"),
     [
         ({"reweight_classes": []}, "weights.reweight_classes"),
+        ({"reweight_classes": ["label_QCD", "label_QCD"]}, "weights.reweight_classes.1"),
         ({"class_weights": [0, 0]}, "weights.class_weights"),
     ],
 )

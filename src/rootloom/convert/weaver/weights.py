@@ -105,6 +105,8 @@ def _shares(document: Document, classes: Collection[str]) -> dict[str, float]:
         if name not in classes:
             expected = f"one of the classes of `labels` ({', '.join(classes)})"
             document.expect((*_WHERE, "reweight_classes", number), expected, name)
+        elif name in named[:number]:
+            document.expect((*_WHERE, "reweight_classes", number), "each class once", name)
     shares = document.listed("weights", "class_weights") or [1] * len(named)
     good = len(shares) == len(named) and all(is_number(one) and one >= 0 for one in shares)
     if not good:
