@@ -129,3 +129,12 @@ def test_mantissa_rounding_keeps_its_promise(keep_bits: int) -> None:
     mantissa = np.frexp(rounded.astype(np.float64))[0] * 2.0 ** (keep_bits + 1)
     assert np.array_equal(mantissa, np.round(mantissa))
     assert round_mantissa(np.zeros(2, np.float32), keep_bits).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("field", ["scaling", "bounds"])
+def test_numbers_by_hand_need_variables_by_name(field: str) -> None:
+    """The places of features are those of named variables, then of objects."""
+    numbers = {field: (("jets.pt", 0.0, 2.0),)}
+    FeatureVector(variables=("pt",), objects=("jets.pt",), **numbers)
+    with pytest.raises(ConfigError, match="`variables` by name"):
+        FeatureVector(objects=("jets.pt",), **numbers)

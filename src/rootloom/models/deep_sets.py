@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
 from rootloom.models.base import Backbone
-from rootloom.models.layers import HE, relu_layers, single_or_double
+from rootloom.models.layers import relu_layers, single_or_double
 from rootloom.models.sets import groups_of, joined, only
 from rootloom.types import ParticleSets, Rate, Size
 
@@ -41,9 +40,7 @@ class DeepSets(Backbone):
         """(B, N, F) → (B, row[-1])."""
         found, groups = joined(groups_of(self, inputs, self.collection))
         x = jnp.asarray(found.x, self.dtype)
-        for i, width in enumerate(self.objects):
-            x = nn.Dense(width, kernel_init=HE, dtype=self.dtype, name=f"object_{i}")(x)
-            x = jax.nn.relu(x)
+        x = relu_layers(x, self.objects, 0.0, self.dtype, "object", train=train)
         pooled = groups.of_rows(lambda part: part.sum(axis=1), only(x, found.mask))
         x = jnp.concatenate([pooled, jnp.asarray(inputs.scalars, self.dtype)], axis=-1)
         x = relu_layers(x, self.row, self.dropout, self.dtype, "row", train=train)

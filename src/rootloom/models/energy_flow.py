@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
 from rootloom.models.base import Backbone
-from rootloom.models.layers import HE, relu_layers, single_or_double
+from rootloom.models.layers import relu_layers, single_or_double
 from rootloom.models.sets import objects_of, required
 from rootloom.types import ParticleSets, Rate, Size
 
@@ -41,9 +40,7 @@ class EnergyFlow(Backbone):
         found = objects_of(self, inputs, self.collection)
         momenta = required(self, "momenta", found.momenta)
         x = jnp.asarray(required(self, "points", found.points), self.dtype)
-        for i, width in enumerate(self.objects):
-            x = nn.Dense(width, kernel_init=HE, dtype=self.dtype, name=f"object_{i}")(x)
-            x = jax.nn.relu(x)
+        x = relu_layers(x, self.objects, 0.0, self.dtype, "object", train=train)
         # Not in bfloat16: the sum of the shares is 1.
         pt = jnp.where(found.mask, jnp.hypot(momenta[..., 0], momenta[..., 1]), 0)
         share = pt / jnp.maximum(pt.sum(axis=1), jnp.finfo(pt.dtype).tiny)[:, None]

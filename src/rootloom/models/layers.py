@@ -203,7 +203,7 @@ class MaxOutDense(nn.Module):
 
 
 def relu_layers(
-    x: Float[Array, "B F"],
+    x: Float[Array, "*B F"],
     widths: Sequence[int],
     dropout: float,
     dtype: Precision,
@@ -211,8 +211,14 @@ def relu_layers(
     *,
     train: bool,
 ) -> Array:
-    """Dense layers "NAME_0", … with ReLU and dropout, (B, widths[-1]), inside a compact module."""
+    """Dense layers "NAME_0", … with ReLU and dropout, (…, widths[-1]), inside a compact module."""
     for i, width in enumerate(widths):
         x = nn.Dense(width, kernel_init=HE, dtype=dtype, name=f"{name}_{i}")(x)
-        x = Dropout(dropout, name=f"drop_{i}")(jax.nn.relu(x), train=train)
+        x = jax.nn.relu(x)
+        x = Dropout(dropout, name=f"drop_{i}")(x, train=train) if dropout else x
     return x
+
+
+def along_last(values: Array, x: Array) -> Array:
+    """(C,) as (1, …, C), with as many axes as x and in its type."""
+    return values.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float
 
-from rootloom.models.layers import Precision, single_or_double
+from rootloom.models.layers import Precision, along_last, single_or_double
 from rootloom.types import DEVICES
 
 RUNNING = ("running_mean", "running_variance")
@@ -72,7 +72,7 @@ class BatchNorm(nn.Module):
             batch = running
         factor = scale * jax.lax.rsqrt(batch.variance + self.epsilon)
         shift = bias - batch.mean * factor
-        return x * _row(factor, x) + _row(shift, x)
+        return x * along_last(factor, x) + along_last(shift, x)
 
     def _moments(self, x: Array, there: Array, running: _Moments) -> tuple[_Moments, _Moments]:
         """Of the batch, and the same with an unbiased variance; the running ones of nothing."""
@@ -86,7 +86,7 @@ class BatchNorm(nn.Module):
         count, of_all = everywhere((jnp.sum(there.astype(wide.dtype)), total(wide)))
         mean = of_all / jnp.maximum(count, 1)
         # Not the mean square less the squared mean, which cancels.
-        square = everywhere(total((wide - _row(mean, wide)) ** 2))
+        square = everywhere(total((wide - along_last(mean, wide)) ** 2))
         batch = _Moments(mean, square / jnp.maximum(count, 1))
         unbiased = _Moments(mean, square / jnp.maximum(count - 1, 1))
         kept = (jnp.where(count > 0, new, old) for new, old in zip(unbiased, running, strict=True))
@@ -100,11 +100,6 @@ def everywhere(values: T) -> T:
         return summed
     except NameError:  # JAX's for an axis that nothing maps over
         return values
-
-
-def _row(values: Array, x: Array) -> Array:
-    """(C,) as (1, …, C), in the type of x."""
-    return values.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -18,6 +18,7 @@ from rootloom.models.layers import (
     XAVIER,
     Dropout,
     Precision,
+    along_last,
     gelu,
     single_or_double,
     torch_dense,
@@ -194,7 +195,7 @@ class Block(nn.Module):
         asking = normed if queries is keys else queries
         h = attention(asking, normed, mask, bias, groups, train=train)
         scale = self.param("head_scale", nn.initializers.ones, (self.heads,)).astype(dtype)
-        h = h * _last(jnp.repeat(scale, width // self.heads), h)
+        h = h * along_last(jnp.repeat(scale, width // self.heads), h)
         h = _norm(dtype, "after_attention")(h)
         x = queries + self._dropped("attention", h, groups[0], train=train)
         h = _norm(dtype, "before_dense")(x)
@@ -204,7 +205,7 @@ class Block(nn.Module):
         h = nn.Dense(width, kernel_init=self._initial(), dtype=dtype, name="dense_1")(h)
         h = self._dropped("dense", h, groups[0], train=train)
         kept = self.param("residual_scale", nn.initializers.ones, (width,)).astype(dtype)
-        return _last(kept, x) * x + h
+        return along_last(kept, x) * x + h
 
     def _dropped(self, name: str, x: Array, groups: Groups, *, train: bool) -> Array:
         drop = Dropout(self.dropout, name=f"drop_{name}")
@@ -215,11 +216,6 @@ class Block(nn.Module):
         return nn.initializers.variance_scaling(
             0.5 / self.depth if self.depth else 1.0, "fan_avg", "uniform"
         )
-
-
-def _last(values: Array, x: Array) -> Array:
-    """(C,) as (1, …, C), with as many axes as x."""
-    return values.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _norm(dtype: Precision, name: str) -> nn.LayerNorm:

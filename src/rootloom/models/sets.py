@@ -13,17 +13,19 @@ from jaxtyping import Bool, Float
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.models.groups import Groups
-from rootloom.models.layers import Dropout, Precision
+from rootloom.models.layers import Dropout, Precision, along_last
 from rootloom.types import Objects, ParticleSets
 
 
 def objects_of(model: nn.Module, inputs: ParticleSets, name: str) -> Objects:
     """The collection that a model reads, with equally many slots in all rows: see `groups_of`."""
     groups = groups_of(model, inputs, name)
+    if len(groups) == 1:
+        return groups[0]
     most = max(group.mask.shape[1] for group in groups)
     alike = [with_slots(group, most) for group in groups]
     found: Objects = jax.tree.map(lambda *parts: jnp.concatenate(parts), *alike)
-    return found if len(groups) > 1 else groups[0]
+    return found
 
 
 def groups_of(model: nn.Module, inputs: ParticleSets, name: str) -> tuple[Objects, ...]:
@@ -169,4 +171,5 @@ class Attention(nn.Module):
 
 def _mapped(x: Array, kernel: Array, shift: Array) -> Array:
     """x (S, F) times the kernel (F, D), plus the shift (D,)."""
-    return x @ kernel + shift.reshape((1,) * (x.ndim - 1) + (-1,))
+    product = x @ kernel
+    return product + along_last(shift, product)

@@ -92,6 +92,8 @@ class FeatureVector(Representation):
             fits = set(of) <= set(chosen) and len(set(of)) == len(of)
             words = "names among variables and objects, each once"
             require(_WHO, field, fits, words, of)
+            named = self.variables is not None or not of
+            require(_WHO, field, named, "`variables` by name beside it", of)
 
     def needs(
         self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]

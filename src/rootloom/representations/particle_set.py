@@ -184,11 +184,7 @@ class ParticleSet(Representation):
 
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> ParticleSets:
         """Collections with max_objects slots a row; nothing is scaled yet."""
-        collections: dict[str, Objects | tuple[Objects, ...]] = {
-            one.name: _padded(one, _side_by_side(one, columns), rows, [(size, one.length)])[0]
-            for one in self._collections()
-        }
-        return ParticleSets(collections, *self._of_rows(columns, rows, size))
+        return self._collated(columns, rows, size, None)
 
     def length_groups(self) -> tuple[str, int] | None:
         """The first column of the collection with the most slots, unless `empty` fills them."""
@@ -210,22 +206,27 @@ class ParticleSet(Representation):
         self, columns: Mapping[str, Column], rows: np.ndarray, groups: Sequence[tuple[int, int]]
     ) -> ParticleSets:
         """See `Representation`: only the collection with the most slots is in groups."""
-        size, longest = sum(count for count, _ in groups), self._longest()
+        return self._collated(columns, rows, sum(count for count, _ in groups), groups)
+
+    def _collated(
+        self,
+        columns: Mapping[str, Column],
+        rows: np.ndarray,
+        size: int,
+        groups: Sequence[tuple[int, int]] | None,
+    ) -> ParticleSets:
+        longest = self._longest()
         collections: dict[str, Objects | tuple[Objects, ...]] = {}
         for one in self._collections():
-            whole, alone = _side_by_side(one, columns), [(size, one.length)]
-            parts = _padded(one, whole, rows, groups if one == longest else alone)
-            collections[one.name] = parts if one == longest else parts[0]
-        return ParticleSets(collections, *self._of_rows(columns, rows, size))
-
-    def _of_rows(
-        self, columns: Mapping[str, Column], rows: np.ndarray, size: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Quantities of the rows, (size, S), and which there are, (size,)."""
+            whole = _side_by_side(one, columns)
+            if groups is not None and one == longest:
+                collections[one.name] = _padded(one, whole, rows, groups)
+            else:
+                (collections[one.name],) = _padded(one, whole, rows, [(size, one.length)])
         scalars = np.zeros((size, len(self.variables)), np.float32)
         for k, name in enumerate(self.variables):
             scalars[: len(rows), k] = dense(columns, _ROW + name)[rows]
-        return scalars, np.arange(size) < len(rows)
+        return ParticleSets(collections, scalars, np.arange(size) < len(rows))
 
     def sample(self, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
         """(V, F) of the objects of each collection, and (R, S) of the rows, transformed.

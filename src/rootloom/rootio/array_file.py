@@ -19,7 +19,7 @@ BLOCK_ROWS = 10_000  # also a basket
 BLOCK_BYTES = 32 << 20
 _ROW_BYTES = 256 << 20  # of a single row
 _CHECKSUM_BYTES = 1 << 20
-_FETCH = "fetch the file again and compare its size or checksum with the origin's"
+FETCH_AGAIN = "fetch the file again and compare its size or checksum with the origin's"
 Block = dict[str, Column]
 
 
@@ -82,7 +82,7 @@ def refusing(source: Path) -> Iterator[None]:
             str(source),
             expected=f"a complete {kind} file",
             found=reason(error),
-            fix=getattr(error, "fix", _FETCH),
+            fix=getattr(error, "fix", FETCH_AGAIN),
         ) from None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rootloom.config.sections import SLOT, Table, TableObjects
 from rootloom.errors import DataError, InputError, nearest
-from rootloom.rootio.array_file import ArrayFile, Block, offsets_of, refusing
+from rootloom.rootio.array_file import ArrayFile, Block, refusing
 from rootloom.rootio.hdf5_file import Hdf5
 from rootloom.rootio.npz_file import Npz
 from rootloom.rootio.parquet_file import Parquet
@@ -184,10 +184,7 @@ class _Reader:
                     fix="name a quantity under `present` that is 0 in empty slots only",
                 )
         before = np.concatenate([[0], np.cumsum(kept)])
-        return {
-            q: Ragged(one.values[kept], offsets_of(np.diff(before[offsets])))
-            for q, one in found.items()
-        }
+        return {q: Ragged(one.values[kept], before[offsets]) for q, one in found.items()}
 
     def _require_words(self, name: str, values: np.ndarray, words: bool) -> None:
         if (values.dtype.kind == "U") != words:

@@ -17,6 +17,7 @@ import numpy as np
 
 from rootloom.config.sections import Table
 from rootloom.errors import ConfigError, DataError, InputError, nearest
+from rootloom.rootio.array_file import FETCH_AGAIN
 from rootloom.rootio.table_values import numbers, numbers_of_words
 from rootloom.rootio.writing import Rows
 from rootloom.system import faults
@@ -82,7 +83,7 @@ def _damaged(source: Path, error: Exception, where: str) -> InputError:
         str(source),
         expected="a complete text table" + (", gzipped" if source.suffix == ".gz" else ""),
         found=f"{error} {where}",
-        fix="fetch the file again and compare its size or checksum with the origin's",
+        fix=FETCH_AGAIN,
     )
 
 

@@ -158,12 +158,12 @@ def run_process(job: Job, *, process: dict[str, Any] | None = None, **paths: Unp
         print("".join(f"reweighting: {line}\n" for line in weights.shortfalls()), end="")
     task = task_of(section, section, statistics.moments)
     loaders = loaders_of(paths["shards"], weights, options, task, section.member)
-    given = paths["directory"], job["fingerprint"]
+    folder, fingerprint = paths["directory"], job["fingerprint"]
     if section.weights is None:
-        result = fit(task, *loaders, options, given[0], fingerprint=given[1])
+        result = fit(task, *loaders, options, folder, fingerprint=fingerprint)
     else:
         params = published(section, **section.weights)
-        result = keep(task, *loaders, options, params, given[0], fingerprint=given[1])
+        result = keep(task, *loaders, options, params, folder, fingerprint=fingerprint)
     if parallel.is_lead():
         record = provenance.record("train", dict(job), seed=options.seed)
         write_model(paths["model"], section, statistics, result, record)
