@@ -85,17 +85,24 @@ class Layout:
         return self._to_ragged(value if wanted == 2 else ak.flatten(value, axis=1), expression)
 
     def _to_ragged(self, value: Value, expression: Expression) -> Ragged:
-        layout = ak.to_layout(ak.from_regular(value, axis=1))
+        layout = ak.to_layout(value)
+        if not isinstance(layout, ak.contents.ListOffsetArray):  # as nearly all branches are
+            layout = ak.to_layout(ak.from_regular(value, axis=1))
         if not layout.is_list:
             raise self._misfit(expression, "a list of values a row", value)
         layout = layout.to_ListOffsetArray64(True)
         offsets = np.asarray(layout.offsets.data, np.int64)
         content = layout.content[: offsets[-1]]
-        return Ragged(self._to_numpy(ak.Array(content), expression), offsets)
+        values = np.asarray(content.data) if content.is_numpy else ak.Array(content)
+        return Ragged(self._to_numpy(values, expression), offsets)
 
     def _to_numpy(self, value: Value, expression: Expression) -> np.ndarray:
         try:
-            flat = np.asarray(ak.to_numpy(value, allow_missing=False))
+            flat = (
+                value
+                if isinstance(value, np.ndarray)
+                else np.asarray(ak.to_numpy(value, allow_missing=False))
+            )
         except ValueError as error:
             raise self._misfit(expression, "numbers, none missing", value) from error
         if flat.dtype.kind not in "biuf":
