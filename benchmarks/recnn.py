@@ -103,7 +103,7 @@ def serve(path: str, *, from_shard: bool) -> None:
 
     count = len(data["signal"]) // SIZE
     ready = [batch(k) for k in range(count)]
-    step = parallel.on_every_device(partial(train_step, task, rule, SIZE), donate=(0,))
+    step = parallel.updating(partial(train_step, task, rule, SIZE))
     params = initial_params(task, ready[0], seed=0)
     state = parallel.replicate(initial_state(params, rule, seed=0), 1)
     print("ready", flush=True)

@@ -123,7 +123,7 @@ def ours(folder: Path, network: str, size: int, *, fresh: bool) -> Callable[[], 
         registry.resolve("models", network)(), inputs(), statistics.moments, CLASSES
     )
     state, rule, number = None, optax.adam(1e-3), 0
-    step = parallel.on_every_device(partial(train_step, task, rule, size), donate=(0,))
+    step = parallel.updating(partial(train_step, task, rule, size))
 
     def call() -> float:
         nonlocal state, number

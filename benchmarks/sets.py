@@ -95,7 +95,7 @@ def ours(network: str, size: int, mode: str, device: str) -> Callable[[], float]
     held: Any
     if mode == "train":
         held = parallel.replicate(initial_state(params, rule, 0), 1)
-        run = parallel.on_every_device(partial(train_step, task, rule, size), donate=(0,))
+        run = parallel.updating(partial(train_step, task, rule, size))
     else:
         held = parallel.replicate(params, 1)
         key = jax.random.key(0)

@@ -53,7 +53,7 @@ def our_step(network: str, batch_size: int, plain: bool, device: str) -> Callabl
     )
     rule = optax.adam(1e-3)
     state = parallel.replicate(initial_state(initial_params(task, batch, 0), rule, 0), 1)
-    step = parallel.on_every_device(partial(train_step, task, rule, batch_size), donate=(0,))
+    step = parallel.updating(partial(train_step, task, rule, batch_size))
     ours = convolution._patched
     if plain:
         convolution._patched = convolution.convolve_and_pool

@@ -144,7 +144,7 @@ def _compiled(
     function: Callable[Concatenate[T, P], tuple[T, Sums]], updates: bool
 ) -> Callable[Concatenate[T, P], tuple[T, Sums]]:
     if updates:
-        return parallel.on_every_device(function, donate=(0,))
+        return parallel.updating(function)
     # Unchanged parameters are not returned, because they would be copied.
 
     def sums(state: T, /, *given: P.args, **named: P.kwargs) -> Sums:
