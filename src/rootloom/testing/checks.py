@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from rootloom.models.base import Model
+from rootloom.representations.particle_set import ParticleSet
 from rootloom.tasks.base import Params
 from rootloom.tasks.classification import Classification
 from rootloom.tasks.supervised import Supervised
@@ -138,11 +139,10 @@ def padding_and_company_change_no_output_and_bfloat16_little(case: Case) -> None
 
 def empty_slots_change_no_embedding(case: Case) -> None:
     """Nothing of what stands in empty slots of objects is seen; else `reads_padding` says so."""
-    model = case.task.model
-    batch = case.local(np.arange(SIZE))
-    inputs = case.task.representation.normalise(batch.inputs, case.task.statistics)
-    if model.reads_padding or not isinstance(inputs, ParticleSets):
+    model, representation = case.task.model, case.task.representation
+    if model.reads_padding or not isinstance(representation, ParticleSet):
         return
+    inputs = representation.normalise(case.local(np.arange(SIZE)).inputs, case.task.statistics)
 
     def filled(value: float) -> ParticleSets:
         collections: dict[str, Objects] = {}
