@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import awkward as ak
@@ -18,31 +20,34 @@ import yaml
 from tests.unit.test_models_groups import batch_of, in_order
 
 from rootloom.errors import ConfigError, DataError, InputError
-from rootloom.evaluation.predictions import Header, read_predictions
+from rootloom.evaluation.predictions import read_predictions
 from rootloom.models.deep_sets import DeepSets
 from rootloom.models.gn2 import GN2
+from rootloom.planning.stage import job_of
 from rootloom.representations.particle_set import ParticleSet
 from rootloom.rootio.friends import write_friend
-from rootloom.shards.weights import EventWeights
+from rootloom.shards.statistics import shard_statistics
 from rootloom.shards.writer import ShardWriter
-from rootloom.stages import make_plan
+from rootloom.stages import make_plan, predict
 from rootloom.stages.friend_trees import Scores
-from rootloom.stages.networks import network_outputs
-from rootloom.stages.scoring import RowsToScore, score_stream, write_predictions
+from rootloom.system.atomic import write_json
 from rootloom.tasks.tracks import TrackClassification
 from rootloom.testing import Case, Memory, Sample, encoded
+from rootloom.training import bundle, devices
 from rootloom.training.state import initial_params
-from rootloom.types import Batch, Ragged, RowBlock
+from rootloom.types import GROUPS, Batch, Ragged, RowBlock
 
 pytestmark = pytest.mark.usefixtures("strict")
 ROOT = Path(__file__).parents[2]
 ROWS = 48
+CLASSES = ("light", "c", "b")
 SETS = ParticleSet(
     objects=("tracks.d0", "tracks.pt"),
     labels=("tracks.origin", "tracks.vertex"),
     max_objects=6,
 )
-MODEL = GN2(width=8, layers=1, heads=2, out=6, register_scale=0.5, dense=(7,))
+SIZES = {"width": 8, "layers": 1, "heads": 2, "out": 6, "register_scale": 0.5, "dense": (7,)}
+MODEL = GN2(**SIZES)
 
 
 def table() -> dict[str, Any]:
@@ -64,7 +69,7 @@ def sample() -> Sample:
 @cache
 def started() -> tuple[TrackClassification, Batch, Any]:
     """A task, a batch of one device, and initial parameters."""
-    task = TrackClassification(MODEL, SETS, sample().moments, classes=("light", "c", "b"))
+    task = TrackClassification(MODEL, SETS, sample().moments, classes=CLASSES)
     batch = Memory(sample().columns, SETS, ROWS).batch(np.arange(ROWS))
     params = initial_params(task, batch, seed=1)
     return task, jax.tree.map(lambda x: x[0], batch), params
@@ -169,24 +174,47 @@ OBJECT = np.arange(ROWS) - np.searchsorted(ENTRY, ENTRY)
 JETS = np.bincount(ENTRY, minlength=32) + 1  # of each entry of the file; the last has no row
 
 
-def stored(folder: Path, task: TrackClassification, members: int) -> list[Path]:
+def stored(folder: Path, members: int, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Predictions of all jets, by members whose parameters are multiples of each other."""
+    monkeypatch.setattr(devices, "configure", lambda **given: None)  # those of this process
+    shard = folder / "shard.h5"
     block = RowBlock(ENTRY, OBJECT, sample().columns["label"], np.ones(ROWS, np.float32), table())
-    shard, made = folder / "shard.h5", []
     with ShardWriter(shard, file_key="one", splits={"train": 0.6, "test": 0.4}) as writer:
         writer.append(block, SETS.encode(block.columns))
-    told = RowsToScore(np.array([0, 1, 2, -1]), EventWeights(), None)
+    found = replace(shard_statistics(shard, SETS, classes=CLASSES), moments=sample().moments)
+    write_json(folder / "statistics.json", found.content())
+    weighting = {"balance": True, "reweight": None, "negative": "keep", "own": False, "samples": {}}
+    network = {
+        "model": {"kind": "gn2", **SIZES},
+        "representation": {"kind": "particle_set", "name": "tracks", **asdict(SETS)},
+        "task": {"kind": "track_classification", "store": True},
+    }
+    made = []
     for member in range(members):
-        params = jax.tree.map(lambda x, by=member + 1.0: x * by, started()[2])
-        for split in ("train", "test"):
-            header = Header(
-                "gn2", task.classes, "b", task.columns(), experiment="mine", member=member,
-                split=split, objects=task.object_columns(),
-            )  # fmt: skip
-            outputs = score_stream(network_outputs(task, params, [str(shard)], split))
-            made.append(folder / f"{member}-{split}.h5")
-            write_predictions(made[-1], header, [shard], told, outputs)
-    return made
+        trained = bundle.Bundle(
+            params=jax.tree.map(lambda x, by=member + 1.0: np.asarray(x) * by, started()[2]),
+            statistics=json.loads(found.to_json()),
+            classes=list(CLASSES),
+            metrics={"parameters": 1, "seconds": 1.0},
+            provenance={},
+            **network,
+        )
+        bundle.save(folder / "model.safetensors", trained)
+        section = predict.Section(
+            experiment="mine", dataset="d", method="gn2", member=member, classes=list(CLASSES),
+            targets=[], weighting=weighting, labels=list(CLASSES), role="evaluate", threads=1,
+            representation={}, task=network["task"],
+        )  # fmt: skip
+        made.append(folder / str(member))
+        made[-1].mkdir()
+        predict.run(
+            job_of(section, "", ""),
+            model=str(folder / "model.safetensors"),
+            shards=[str(shard)],
+            statistics=str(folder / "statistics.json"),
+            outputs=SimpleNamespace(**{name: made[-1] / f"{name}.h5" for name in GROUPS}),
+        )
+    return [place / f"{split}.h5" for place in made for split in GROUPS]
 
 
 @cache
@@ -206,15 +234,15 @@ def origins_alone() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_origins_of_tracks_are_in_predictions_and_friend_trees(
-    tmp_path: Path, members: int
+    tmp_path: Path, members: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = replace(started()[0], store=True)
-    columns = task.object_columns()
+    paths = stored(tmp_path, members, monkeypatch)
+    files = [read_predictions(path, objects=True).rows for path in paths[: len(GROUPS)]]
+    columns = replace(started()[0], store=True).object_columns()
     assert columns[2] == "tracks.origin_primary"
-    paths = stored(tmp_path, task, members)
-    files = [read_predictions(path, objects=True).rows for path in paths[:2]]
+    assert all(tuple(rows.objects) == columns for rows in files)
     assert sum(map(len, files)) == ROWS
-    assert all(len(rows) > 0 for rows in files)
+    assert sum(len(rows) > 0 for rows in files) == 2
     expected = origins_alone()
     number = {(e, o): jet for jet, (e, o) in enumerate(zip(ENTRY, OBJECT, strict=True))}
     for rows in files:
@@ -247,8 +275,10 @@ def test_origins_of_tracks_are_in_predictions_and_friend_trees(
         assert ak.max(abs((one + two) / 2 - mean)) < 1e-6
 
 
-def test_damaged_lists_of_objects_are_refused(tmp_path: Path) -> None:
-    path = stored(tmp_path, replace(started()[0], store=True), 1)[0]
+def test_damaged_lists_of_objects_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stored(tmp_path, 1, monkeypatch)[0]
     with h5py.File(path, "r+") as file:
         file["objects/tracks/counts"][0] += 1
     with pytest.raises(InputError, match="not as many as counted"):
