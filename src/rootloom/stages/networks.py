@@ -16,15 +16,17 @@ from rootloom.batches.loader import Loader
 from rootloom.config import registry
 from rootloom.config.sections import Fields
 from rootloom.errors import FAULTS, ConfigError, TrainingError, reason
+from rootloom.evaluation.predictions import Outputs
+from rootloom.models.base import Model
 from rootloom.representations.section import representation_of
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
 from rootloom.system import faults
-from rootloom.tasks.base import Predictor, Task
+from rootloom.tasks.base import NUMBER, Predictor, Task
 from rootloom.training import bundle, parallel
 from rootloom.training.predict import predict
-from rootloom.types import SPLITS
+from rootloom.types import SPLITS, Ragged, offsets_of
 
 if TYPE_CHECKING:
     from rootloom.training.loop import Result
@@ -71,9 +73,11 @@ def task_of(network: Network, truth: Any, moments: Mapping[str, Moments]) -> Tas
     truth: has the names of what the task learns, as `classes` or `targets`.
     """
     kind: Any = registry.resolve("tasks", network.task["kind"])
+    model: Model = registry.build("models", network.model)
+    representation = representation_of(network.representation).centred(moments)
     given = {
-        "model": registry.build("models", network.model),
-        "representation": representation_of(network.representation).centred(moments),
+        "model": model,
+        "representation": representation.padded_alike() if model.reads_padding else representation,
         "statistics": moments,
         kind.learns: getattr(truth, kind.learns),
     }
@@ -204,6 +208,13 @@ def network_scores(
     task: Predictor, params: Any, shards: Sequence[str], split: str
 ) -> Iterator[np.ndarray]:
     """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
+    return (found.scores for found in network_outputs(task, params, shards, split))
+
+
+def network_outputs(
+    task: Predictor, params: Any, shards: Sequence[str], split: str
+) -> Iterator[Outputs]:
+    """All predictions of the rows of a split, or of no class, in the order of the shards."""
     devices = parallel.device_count()
     rows = min(PREDICT_ROWS, max(1, PREDICT_SLOTS // task.representation.slots()))
     loader = Loader(
@@ -220,4 +231,12 @@ def network_scores(
         with closing(loader.epoch(0)) as batches:
             bundle.check(task, params, jax.tree.map(lambda leaf: leaf[0], next(batches)))
     for columns, _ in predict(task, params, loader):
-        yield np.stack([columns[name] for name in task.columns()], axis=1)
+        scores = np.stack([columns[name] for name in task.columns()], axis=1)
+        objects = {name: _listed(columns[name], columns[NUMBER]) for name in task.object_columns()}
+        yield Outputs(scores, objects)
+
+
+def _listed(values: np.ndarray, counts: np.ndarray) -> Ragged:
+    """The first so many (r,) of each row of values (r, N)."""
+    there = np.arange(values.shape[1]) < counts[:, None]
+    return Ragged(values[there], offsets_of(counts))

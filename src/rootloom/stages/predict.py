@@ -42,7 +42,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.networks import network_scores, predictor_in
+    from rootloom.stages.networks import network_outputs, predictor_in
     from rootloom.stages.scoring import (
         header_of,
         rows_to_score,
@@ -57,7 +57,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     rows = rows_to_score(section, found)
     present = [*found.rows.sum(axis=1), found.unclassified]
     for split, some in zip(GROUPS, present, strict=True):
-        scores = network_scores(task, trained.params, shards, split) if some else ()
+        outputs_of = network_outputs(task, trained.params, shards, split) if some else ()
         header = header_of(
             job,
             section,
@@ -65,10 +65,11 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
             task.columns(),
             trained.metrics["parameters"],
             trained.metrics["seconds"],
+            objects=task.object_columns(),
             probability=task.probability,
         )
         written = write_predictions(
-            getattr(outputs, split), header, shards, rows, score_stream(scores)
+            getattr(outputs, split), header, shards, rows, score_stream(outputs_of)
         )
         print(f"{section.method}: {written} rows of '{split}'")
 
