@@ -204,17 +204,10 @@ def write_model(
     )
 
 
-def network_scores(
-    task: Predictor, params: Any, shards: Sequence[str], split: str
-) -> Iterator[np.ndarray]:
-    """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
-    return (found.scores for found in network_outputs(task, params, shards, split))
-
-
 def network_outputs(
     task: Predictor, params: Any, shards: Sequence[str], split: str
 ) -> Iterator[Outputs]:
-    """All predictions of the rows of a split, or of no class, in the order of the shards."""
+    """What a network says of the rows of a split, or of no class, in the order of the shards."""
     devices = parallel.device_count()
     rows = min(PREDICT_ROWS, max(1, PREDICT_SLOTS // task.representation.slots()))
     loader = Loader(
