@@ -1,0 +1,37 @@
+"""An ONNX model in onnxruntime, on one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+
+from rootloom.errors import PackageError
+
+
+class Session:
+    """A model to be applied; one intra-operation thread, as in CMSSW and Athena."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise PackageError(
+                "package onnxruntime",
+                expected="it installed, to run what is exported",
+                found="not there",
+                fix="pip install 'rootloom[export]'",
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        self._inputs = [one.name for one in self._session.get_inputs()]
+        self._outputs = [one.name for one in self._session.get_outputs()]
+
+    def __call__(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name; arrays of other names are not used."""
+        given = {name: np.ascontiguousarray(arrays[name]) for name in self._inputs}
+        return dict(zip(self._outputs, self._session.run(None, given), strict=True))
