@@ -89,7 +89,8 @@ class GN2(Backbone):
         )
         x = self.initial(jnp.concatenate([jets, objects.x], axis=-1).astype(self.dtype))
         register = self.register.astype(self.dtype)[None]
-        x = jnp.concatenate([jnp.broadcast_to(register, (len(x), *register.shape[1:])), x], axis=1)
+        alike = jnp.broadcast_to(register, (x.shape[0], *register.shape[1:]))
+        x = jnp.concatenate([alike, x], axis=1)
         there = jnp.pad(objects.mask, [(0, 0), (self.registers, 0)], constant_values=True)
         for layer in self.encoder:
             x = layer(x, there, train=train)
