@@ -1,0 +1,94 @@
+"""For an NVIDIA Triton server: a folder of a model repository, as CMS ships them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from rootloom.errors import require
+from rootloom.export.signature import Signature
+from rootloom.system.atomic import atomic_folder
+from rootloom.tasks.base import Served
+from rootloom.types import Size
+
+
+@dataclass(frozen=True)
+class Triton:
+    """model: name of the model, and of its folder. batch: rows of a request at most. preferred:
+    numbers of rows up to which the server waits to join requests.
+    """
+
+    model: str = "rootloom"
+    batch: Size = 160
+    preferred: tuple[Size, ...] = (80,)
+
+    def __post_init__(self) -> None:
+        fits = self.model.replace("-", "_").isidentifier() and self.model.isascii()
+        require("export for triton, model", fits, "letters, digits, - and _", f"'{self.model}'")
+        fits = all(size <= self.batch for size in self.preferred)
+        require("export for triton, preferred", fits, f"at most {self.batch}", self.preferred)
+
+
+def write(path: str | Path, model: onnx.ModelProto, signature: Signature, options: Triton) -> None:
+    """Write the folder `path`, which the server expects under the model's name."""
+    data = model.SerializeToString()
+    with atomic_folder(path) as folder:
+        (folder / "1").mkdir()
+        (folder / "1" / "model.onnx").write_bytes(data)
+        (folder / "config.pbtxt").write_text(config_of(signature, options, data), "utf-8")
+        for one in signature.outputs:
+            if name := _file_of_labels(one, options):
+                lines = "".join(f"{column}\n" for column in one.columns)
+                (folder / name).write_text(lines, "utf-8")
+
+
+def config_of(signature: Signature, options: Triton, data: bytes) -> str:
+    """What config.pbtxt holds; data: the bytes of the model, whose checksum the server verifies."""
+    inputs = [_tensor(one.name, one.dtype, one.axes[1:]) for one in signature.inputs]
+    outputs = [
+        _tensor(one.name, one.dtype, one.axes[1:], _file_of_labels(one, options))
+        for one in signature.outputs
+    ]
+    preferred = ", ".join(map(str, options.preferred))
+    digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return f"""name: "{options.model}"
+platform: "onnxruntime_onnx"
+max_batch_size: {options.batch}
+input [
+{_listed(inputs)}
+]
+output [
+{_listed(outputs)}
+]
+dynamic_batching {{ preferred_batch_size: [ {preferred} ] }}
+model_repository_agents {{
+  agents [
+    {{
+      name: "checksum"
+      parameters {{ key: "MD5:1/model.onnx" value: "{digest}" }}
+    }}
+  ]
+}}
+"""
+
+
+def _file_of_labels(one: Served, options: Triton) -> str:
+    """The file with the names of an output's columns; "" if they have none."""
+    return f"{options.model}_{one.name}_labels.txt" if one.columns else ""
+
+
+def _tensor(name: str, dtype: str, axes: Sequence[int | str], labels: str = "") -> str:
+    """An input or output; the axis of rows is not among its dims, an open size is −1."""
+    kind = {"f": "FP", "i": "INT"}[np.dtype(dtype).kind] + str(8 * np.dtype(dtype).itemsize)
+    dims = ", ".join(str(axis) if isinstance(axis, int) else "-1" for axis in axes)
+    more = f' label_filename: "{labels}"' if labels else ""
+    return f'  {{ name: "{name}" data_type: TYPE_{kind} dims: [ {dims} ]{more} }}'
+
+
+def _listed(tensors: Sequence[str]) -> str:
+    return ",\n".join(tensors)
