@@ -26,6 +26,7 @@ from rootloom.config import registry
 from rootloom.errors import ConfigError
 from rootloom.export import athena, cmssw, triton
 from rootloom.export.network import network
+from rootloom.export.options import Athena, Cmssw, Triton
 from rootloom.export.signature import Signature, signature_of
 from rootloom.tasks.base import Params
 from rootloom.tasks.tracks import TrackClassification
@@ -108,8 +109,8 @@ def test_cmssw_says_the_same_of_raw_jets(name: str, scaled: bool) -> None:
         plain = replace(case.task.representation, log=())  # type: ignore[type-var]
         case = Case(replace(case.task, representation=plain), case.columns)
     signature = described(case, scaled=scaled)
-    options = cmssw.Cmssw()
-    model = cmssw.model_of(case.task, case.params, signature, opset=11)
+    options = Cmssw(opset=11)
+    model = cmssw.model_of(case.task, case.params, signature, options)
     preprocess = json.loads(json.dumps(cmssw.preprocess_of(case.task, signature, options)))
     run, wanted = session(model), scores(case, case.params)
     for row in range(ROWS):
@@ -121,7 +122,7 @@ def test_cmssw_says_the_same_of_raw_jets(name: str, scaled: bool) -> None:
 def test_cmssw_refuses_a_logarithm_that_nobody_would_take() -> None:
     case = case_named("deep_sets")
     with pytest.raises(ConfigError, match=r"parts.pt(.|\n)*preprocessing: graph"):
-        cmssw.preprocess_of(case.task, described(case, scaled=True), cmssw.Cmssw())
+        cmssw.preprocess_of(case.task, described(case, scaled=True), Cmssw())
 
 
 # -- Athena -------------------------------------------------------------------------------------
@@ -187,8 +188,8 @@ def partition(pairs: np.ndarray) -> np.ndarray:
 def test_athena_says_the_same_of_raw_jets_with_any_number_of_tracks() -> None:
     case = track_case()
     params = jax.tree.map(lambda x: x * 1.5, case.params)
-    options = athena.Athena("GN2v01", {"parts": "tracks_r22default_sd0sort"})
-    model = athena.model_of(case.task, params, described(case), options, opset=20)
+    options = Athena(model="GN2v01", sequences={"parts": "tracks_r22default_sd0sort"})
+    model = athena.model_of(case.task, params, described(case), options)
     run, task = session(model), case.task
     batch = case.local(np.arange(ROWS))
     wanted = task.predict(params, batch, jax.random.key(0))
@@ -221,7 +222,7 @@ def test_vertices_are_the_components_of_their_pairs() -> None:
 def test_athena_knows_no_images() -> None:
     case = case_named("maxout")
     with pytest.raises(ConfigError, match=r"input 'x'(.|\n)*export it as `onnx`"):
-        athena.model_of(case.task, case.params, described(case), athena.Athena())
+        athena.model_of(case.task, case.params, described(case), Athena())
 
 
 # -- Triton -------------------------------------------------------------------------------------
@@ -243,7 +244,9 @@ def test_triton_finds_what_its_configuration_says(name: str, tmp_path: Path) -> 
     case = case_named(name)
     signature = described(case)
     model = network(case.task, case.params, signature, opset=17)
-    triton.write(tmp_path / "tagger", model, signature, triton.Triton("tagger", 64, (32,)))
+    triton.write(
+        tmp_path / "tagger", model, signature, Triton(model="tagger", batch=64, preferred=(32,))
+    )
     config = (tmp_path / "tagger/config.pbtxt").read_text()
     data = (tmp_path / "tagger/1/model.onnx").read_bytes()
     assert re.search(r'key: "MD5:1/model.onnx" value: "(\w+)"', config)[1] == (  # type: ignore[index]

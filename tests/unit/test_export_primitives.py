@@ -11,8 +11,8 @@ import pytest
 from jax import Array, lax
 
 from rootloom.errors import ConfigError
-from rootloom.export.onnx.graph import NEWEST, OLDEST
 from rootloom.export.onnx.model import Tensor, to_onnx
+from rootloom.export.options import NEWEST, OLDEST
 from rootloom.export.runtime import Session
 
 RNG = np.random.default_rng(3)

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 import onnx
 from jax import Array
 
-from rootloom.errors import require
 from rootloom.export.conventions import (
     chosen,
     columns_of,
     of_group,
     require_sets,
-    short,
     values_of,
 )
 from rootloom.export.network import function_of
-from rootloom.export.onnx.graph import NEWEST
 from rootloom.export.onnx.model import Function, Tensor, given_size, to_onnx
+from rootloom.export.options import Athena
 from rootloom.export.signature import Signature
 from rootloom.tasks.base import PREDICTIONS, Params, Predictor, Served
 from rootloom.tasks.tracks import TRACK_ORIGIN, TRACK_PAIRS
@@ -35,37 +32,11 @@ from rootloom.tasks.tracks import TRACK_ORIGIN, TRACK_PAIRS
 _JET = "jet_features"
 
 
-@dataclass(frozen=True)
-class Athena:
-    """model: name of the model, letters and digits, with which names of outputs begin. sequences:
-    name of a collection in Athena, which says how objects are selected and sorted, such as
-    {"tracks": "tracks_r22default_sd0sort"}. names: of quantities in Athena, where they are others.
-    """
-
-    model: str = "Rootloom"
-    sequences: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        fits = self.model.isalnum() and self.model.isascii()
-        require("export for athena, model", fits, "letters and digits", f"'{self.model}'")
-
-    def sequence(self, group: str) -> str:
-        """What a collection is called in Athena."""
-        return self.sequences.get(group, group)
-
-    def feature(self, group: str) -> str:
-        """The input of a collection: "track_features" of "tracks_r22default_sd0sort"."""
-        return f"{self.sequence(group).partition('_')[0].removesuffix('s')}_features"
-
-
 def model_of(
     task: Predictor,
     params: Params,
     signature: Signature,
     options: Athena,
-    *,
-    opset: int = NEWEST,
 ) -> onnx.ModelProto:
     """The network for Athena. Raises ConfigError for inputs that Athena does not know."""
     require_sets(signature, "athena")
@@ -80,7 +51,7 @@ def model_of(
         inputs,
         _outputs(task, options),
         least=signature.open_sizes(),
-        opset=opset,
+        opset=options.opset,
         notes={"gnn_config": json.dumps(config_of(task, signature, options))},
     )
 
@@ -89,7 +60,7 @@ def config_of(task: Predictor, signature: Signature, options: Athena) -> dict[st
     """What `gnn_config` holds."""
 
     def variables(group: str) -> list[dict[str, object]]:
-        names = [short(one.name, options.names) for one in of_group(signature, group)]
+        names = [options.variable(one) for one in of_group(signature, group)]
         return [{"name": name, "offset": 0.0, "scale": 1.0} for name in names]
 
     return {

@@ -7,7 +7,6 @@ scaled, how many objects there are, and what stands in empty slots.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from math import inf
 
 import onnx
@@ -17,28 +16,16 @@ from rootloom.errors import require
 from rootloom.export.conventions import columns_of, require_sets, values_of
 from rootloom.export.network import function_of
 from rootloom.export.onnx.model import Function, Tensor, to_onnx
+from rootloom.export.options import Cmssw
 from rootloom.export.signature import Signature
 from rootloom.representations.inputs import BATCH, Input, InputQuantity
 from rootloom.tasks.base import PREDICTIONS, Params, Predictor
 
-# The newest version of the operators that CMS' production files have.
-OPSET = 14
 _NO_BOUND = 1e32  # beyond it CMSSW takes a number for infinite
 
 
-@dataclass(frozen=True)
-class Cmssw:
-    """names: of quantities in CMSSW, where they are others than "collection_quantity"."""
-
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    def variable(self, quantity: InputQuantity) -> str:
-        """What a quantity is called in CMSSW."""
-        return self.names.get(quantity.name, quantity.name.replace(".", "_"))
-
-
 def model_of(
-    task: Predictor, params: Params, signature: Signature, *, opset: int = OPSET
+    task: Predictor, params: Params, signature: Signature, options: Cmssw
 ) -> onnx.ModelProto:
     """The network for CMSSW. Raises ConfigError for inputs that its producers do not know."""
     require_sets(signature, "cmssw")
@@ -49,7 +36,7 @@ def model_of(
         [Tensor(one.name, _axes(signature, one)) for one in signature.inputs],
         [Tensor(_output(task), (BATCH, len(columns)))],
         least=signature.open_sizes(),
-        opset=opset,
+        opset=options.opset,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import Array
@@ -38,11 +38,6 @@ def require_sets(signature: Signature, convention: str) -> None:
                 found="numbers without names, such as an image or a tree",
                 fix="export it as `onnx` or for `triton`",
             )
-
-
-def short(name: str, renamed: Mapping[str, str]) -> str:
-    """A quantity's name outside: as the user says, or without its collection."""
-    return renamed.get(name, name.rpartition(".")[2])
 
 
 def of_group(signature: Signature, group: str) -> list[InputQuantity]:

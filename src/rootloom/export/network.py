@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import onnx
 from jax import Array
 
-from rootloom.export.onnx.graph import NEWEST
 from rootloom.export.onnx.model import Function, Tensor, to_onnx
+from rootloom.export.options import NEWEST
 from rootloom.export.signature import Signature
 from rootloom.representations.base import Representation
 from rootloom.tasks.base import Params, Predictor

@@ -4,47 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from rootloom.errors import require
+from rootloom.export.options import Triton
 from rootloom.export.signature import Signature
-from rootloom.system.atomic import atomic_folder
+from rootloom.system.atomic import write_bytes, write_text
 from rootloom.tasks.base import Served
-from rootloom.types import Size
-
-
-@dataclass(frozen=True)
-class Triton:
-    """model: name of the model, and of its folder. batch: rows of a request at most. preferred:
-    numbers of rows up to which the server waits to join requests.
-    """
-
-    model: str = "rootloom"
-    batch: Size = 160
-    preferred: tuple[Size, ...] = (80,)
-
-    def __post_init__(self) -> None:
-        fits = self.model.replace("-", "_").isidentifier() and self.model.isascii()
-        require("export for triton, model", fits, "letters, digits, - and _", f"'{self.model}'")
-        fits = all(size <= self.batch for size in self.preferred)
-        require("export for triton, preferred", fits, f"at most {self.batch}", self.preferred)
 
 
 def write(path: str | Path, model: onnx.ModelProto, signature: Signature, options: Triton) -> None:
-    """Write the folder `path`, which the server expects under the model's name."""
-    data = model.SerializeToString()
-    with atomic_folder(path) as folder:
-        (folder / "1").mkdir()
-        (folder / "1" / "model.onnx").write_bytes(data)
-        (folder / "config.pbtxt").write_text(config_of(signature, options, data), "utf-8")
-        for one in signature.outputs:
-            if name := _file_of_labels(one, options):
-                lines = "".join(f"{column}\n" for column in one.columns)
-                (folder / name).write_text(lines, "utf-8")
+    """Write the files of a folder that the server expects under the model's name."""
+    data, folder = model.SerializeToString(), Path(path)
+    write_bytes(folder / "1" / "model.onnx", data)
+    for one in signature.outputs:
+        if name := _file_of_labels(one, options):
+            write_text(folder / name, "".join(f"{column}\n" for column in one.columns))
+    write_text(folder / "config.pbtxt", config_of(signature, options, data))
 
 
 def config_of(signature: Signature, options: Triton, data: bytes) -> str:

@@ -11,13 +11,13 @@ from typing import TypeAlias
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from rootloom.export.options import NEWEST
+
 # A number of elements along an axis: an int, or an expression of symbols of `jax.export`, whose
 # text is Python with ^ for powers.
 Size: TypeAlias = object
 # Of a node's attributes.
 Attribute: TypeAlias = "int | float | str | Sequence[int] | TensorProto"
-# The first and the last version of the operators that can be written.
-OLDEST, NEWEST = 10, 20
 
 
 @dataclass(frozen=True)

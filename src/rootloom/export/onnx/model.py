@@ -16,8 +16,9 @@ from onnx import NodeProto, helper
 from rootloom import __version__
 from rootloom.errors import require
 from rootloom.export.onnx.equation import cut, filled, joined
-from rootloom.export.onnx.graph import NEWEST, OLDEST, Axis, Graph, Size
+from rootloom.export.onnx.graph import Axis, Graph, Size
 from rootloom.export.onnx.writing import write
+from rootloom.export.options import NEWEST, OLDEST
 from rootloom.tasks.base import Params
 
 # A function that is written: parameters and arrays by name → arrays by name.
