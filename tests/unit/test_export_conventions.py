@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,8 +22,10 @@ import pytest
 from tests.small_models import SMALL
 
 from rootloom.config import registry
-from rootloom.errors import ConfigError
+from rootloom.errors import ConfigError, TrainingError
 from rootloom.export import athena, cmssw, triton
+from rootloom.export.formats import FORMATS
+from rootloom.export.gate import gate
 from rootloom.export.network import network
 from rootloom.export.options import Athena, Cmssw, Triton
 from rootloom.export.signature import Signature, signature_of
@@ -240,15 +241,13 @@ def tensors(config: str, block: str) -> dict[str, tuple[str, list[int]]]:
 
 
 @pytest.mark.parametrize("name", ["particle_net", "cnn", "recnn"])
-def test_triton_finds_what_its_configuration_says(name: str, tmp_path: Path) -> None:
+def test_triton_finds_what_its_configuration_says(name: str) -> None:
     case = case_named(name)
     signature = described(case)
     model = network(case.task, case.params, signature, opset=17)
-    triton.write(
-        tmp_path / "tagger", model, signature, Triton(model="tagger", batch=64, preferred=(32,))
-    )
-    config = (tmp_path / "tagger/config.pbtxt").read_text()
-    data = (tmp_path / "tagger/1/model.onnx").read_bytes()
+    options = Triton(model="tagger", batch=64, preferred=(32,))
+    files = triton.files_of(model, signature, options)
+    config, data = files["tagger/config.pbtxt"].decode(), files["tagger/1/model.onnx"]
     assert re.search(r'key: "MD5:1/model.onnx" value: "(\w+)"', config)[1] == (  # type: ignore[index]
         hashlib.md5(data).hexdigest()
     )
@@ -260,5 +259,22 @@ def test_triton_finds_what_its_configuration_says(name: str, tmp_path: Path) -> 
             kind = {"tensor(float)": "TYPE_FP32", "tensor(int32)": "TYPE_INT32"}[one.type]
             dims = [-1 if isinstance(size, str) else size for size in one.shape[1:]]
             assert found[one.name] == (kind, dims)
-    assert (tmp_path / "tagger/tagger_predictions_labels.txt").read_text().split() == ["score"]
+    assert files["tagger/tagger_predictions_labels.txt"].split() == [b"score"]
     assert "max_batch_size: 64" in config
+
+
+# -- the comparison of what each format's own files say -----------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_of_every_format_pass_the_comparison(name: str) -> None:
+    case, form = case_named("deep_sets"), FORMATS[name]
+    options = registry.parse_as(form.options, {})
+    signature = described(case)
+    made = form.make(case.task, case.params, signature, options)
+    served = case.task.representation.served(case.columns, np.arange(8))
+    assert gate(case.task, case.params, signature, made.exported, served).largest.size < 1e-6
+    other = jax.tree.map(lambda x: x * 1.01, case.params)
+    with pytest.raises(TrainingError, match="exported network"):
+        gate(case.task, other, signature, made.exported, served)
+    assert all(made.files.values())

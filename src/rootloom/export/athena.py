@@ -8,10 +8,11 @@ from 0 on. Outputs have no axis: `MODEL_pCLASS`, or one for each track, int8. Th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import onnx
 from jax import Array
 
@@ -19,12 +20,15 @@ from rootloom.export.conventions import (
     chosen,
     columns_of,
     of_group,
+    predictions_of,
     require_sets,
+    side_by_side,
     values_of,
 )
 from rootloom.export.network import function_of
 from rootloom.export.onnx.model import Function, Tensor, given_size, to_onnx
 from rootloom.export.options import Athena
+from rootloom.export.runtime import Session
 from rootloom.export.signature import Signature
 from rootloom.tasks.base import PREDICTIONS, Params, Predictor, Served
 from rootloom.tasks.tracks import TRACK_ORIGIN, TRACK_PAIRS
@@ -54,6 +58,34 @@ def model_of(
         opset=options.opset,
         notes={"gnn_config": json.dumps(config_of(task, signature, options))},
     )
+
+
+def called(
+    session: Session, task: Predictor, signature: Signature, options: Athena
+) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """The network for Athena as a function of arrays that the signature names, row by row."""
+    names = [one.name for one in _outputs(task, options)][: len(columns_of(task))]
+
+    def function(served: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows = len(next(iter(served.values())))
+        found = [session(_given(signature, options, served, row)) for row in range(rows)]
+        values = np.array([[one[name] for name in names] for one in found])
+        return {PREDICTIONS: predictions_of(task, values)}
+
+    return function
+
+
+def _given(
+    signature: Signature, options: Athena, served: Mapping[str, np.ndarray], row: int
+) -> dict[str, np.ndarray]:
+    """Inputs of one jet: quantities of the row, and of its objects alone."""
+    own = {name: array[row : row + 1] for name, array in served.items()}
+    found = {_JET: side_by_side(signature, "", own)} if of_group(signature, "") else {}
+    for group in signature.groups:
+        (mask,) = (own[one.name] for one in signature.of_group(group) if one.role == "mask")
+        objects = side_by_side(signature, group, own)[0]
+        found[options.feature(group)] = objects[mask[0] > 0]
+    return found
 
 
 def config_of(task: Predictor, signature: Signature, options: Athena) -> dict[str, object]:

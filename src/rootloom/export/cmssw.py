@@ -6,17 +6,19 @@ scaled, how many objects there are, and what stands in empty slots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 
+import numpy as np
 import onnx
 from jax import Array
 
 from rootloom.errors import require
-from rootloom.export.conventions import columns_of, require_sets, values_of
+from rootloom.export.conventions import columns_of, predictions_of, require_sets, values_of
 from rootloom.export.network import function_of
 from rootloom.export.onnx.model import Function, Tensor, to_onnx
 from rootloom.export.options import Cmssw
+from rootloom.export.runtime import Session
 from rootloom.export.signature import Signature
 from rootloom.representations.inputs import BATCH, Input, InputQuantity
 from rootloom.tasks.base import PREDICTIONS, Params, Predictor
@@ -38,6 +40,27 @@ def model_of(
         least=signature.open_sizes(),
         opset=options.opset,
     )
+
+
+def called(
+    session: Session, task: Predictor, signature: Signature
+) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    """The network for CMSSW as a function of arrays that the signature names."""
+
+    def function(served: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        given = {one.name: _given(signature, one, served[one.name]) for one in signature.inputs}
+        return {PREDICTIONS: predictions_of(task, session(given)[_output(task)])}
+
+    return function
+
+
+def _given(signature: Signature, one: Input, x: np.ndarray) -> np.ndarray:
+    """(B, quantities, objects), as long as the producer would make it."""
+    if not one.group:
+        return x[:, :, None]
+    x = x[:, None] if one.role == "mask" else x.swapaxes(1, 2)
+    missing = max(0, signature.slots(one.group)[0] - x.shape[2])
+    return np.pad(x, [(0, 0), (0, 0), (0, missing)])
 
 
 def preprocess_of(task: Predictor, signature: Signature, options: Cmssw) -> dict[str, object]:

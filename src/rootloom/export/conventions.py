@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from rootloom.errors import ConfigError
@@ -47,6 +48,23 @@ def of_group(signature: Signature, group: str) -> list[InputQuantity]:
         for quantity in one.quantities:
             found.setdefault(quantity.name, quantity)
     return list(found.values())
+
+
+def side_by_side(signature: Signature, group: str, served: Mapping[str, np.ndarray]) -> np.ndarray:
+    """All quantities of `of_group` along the last axis, from arrays that the signature names."""
+    found: dict[str, np.ndarray] = {}
+    for one in signature.of_group(group):
+        for k, quantity in enumerate(one.quantities):
+            found.setdefault(quantity.name, served[one.name][..., k])
+    return np.stack(list(found.values()), axis=-1)
+
+
+def predictions_of(task: Predictor, values: np.ndarray) -> np.ndarray:
+    """The inverse of `values_of`."""
+    if not isinstance(task, Classification) or len(task.classes) != 2:
+        return values
+    signal = list(task.classes).index(task.signal or task.classes[-1])
+    return values[:, signal : signal + 1]
 
 
 def chosen(x: Array, names: Sequence[str], wanted: Sequence[str]) -> Array:

@@ -7,18 +7,16 @@ JAX in float32 is. Half of the rows or more must be within the tolerance in any 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import jax
 import numpy as np
-import onnx
 
 from rootloom.errors import TrainingError
 from rootloom.export.network import function_of
 from rootloom.export.onnx.model import Function
-from rootloom.export.runtime import Session
 from rootloom.export.signature import Signature
 from rootloom.tasks.base import Params, Predictor
 
@@ -60,12 +58,11 @@ class Exact:
 
 @dataclass(frozen=True)
 class Verdict:
-    """rows: compared. opset: of the model. largest, median: of the rows' differences from JAX in
-    float32. exact: where the largest is above the tolerance.
+    """rows: compared. largest, median: of the rows' differences from JAX in float32. exact: where
+    the largest is above the tolerance.
     """
 
     rows: int
-    opset: int
     largest: Difference
     median: float
     exact: Exact | None = None
@@ -75,27 +72,27 @@ def gate(
     task: Predictor,
     params: Params,
     signature: Signature,
-    model: onnx.ModelProto,
+    exported: Callable[[Arrays], Outputs],
     genuine: Arrays,
     *,
     seed: int = 1,
 ) -> Verdict:
-    """Compare a network with its ONNX model on genuine rows and on random ones made of them.
+    """Compare a network with an exported one on genuine rows and on random ones made of them.
 
-    The random rows have 0, 1, … to the largest number of objects of each collection, which are
-    genuine objects in new company. Raises TrainingError for a difference above the tolerance that
-    rounding does not explain.
+    exported: from arrays that the signature names to its outputs, or some of them: a `Session`, or
+    what calls one as a format wants it. The random rows have 0, 1, … to the largest number of
+    objects of each collection, which are genuine objects in new company. Raises TrainingError for a
+    difference above the tolerance that rounding does not explain.
     """
     rows = rows_to_compare(signature, genuine, np.random.default_rng(seed))
-    session = Session(model)
     single = _reference(function_of(task.cast("float32"), scaled=signature.scaled), params, rows)
-    largest, of_rows = _compared(single, signature, session, rows)
-    opset = int(model.opset_import[0].version)
-    verdict = Verdict(_length(rows), opset, largest, float(np.median(of_rows)))
+    largest, of_rows = _compared(single, signature, exported, rows)
+    verdict = Verdict(_length(rows), largest, float(np.median(of_rows)))
     if not largest.size <= TOLERANCE:
         double = _in_float64(task, params, signature, rows)
         own = max(_largest(name, double[name], found).size for name, found in single.items())
-        verdict = replace(verdict, exact=Exact(own, _compared(double, signature, session, rows)[0]))
+        other, _ = _compared(double, signature, exported, rows)
+        verdict = replace(verdict, exact=Exact(own, other))
     _require_equal(verdict)
     return verdict
 
@@ -153,7 +150,10 @@ def _with_slots(signature: Signature, name: str, array: np.ndarray) -> np.ndarra
 
 
 def _compared(
-    expected: Outputs, signature: Signature, session: Session, rows: Arrays
+    expected: Outputs,
+    signature: Signature,
+    exported: Callable[[Arrays], Outputs],
+    rows: Arrays,
 ) -> tuple[Difference, np.ndarray]:
     """The largest difference from what is expected over all batches, and that of each row."""
     worst, of_rows = Difference(0.0), np.zeros(_length(rows))
@@ -161,7 +161,7 @@ def _compared(
         for first in range(0, _length(rows), size):
             part = {name: array[first : first + size] for name, array in rows.items()}
             short = _shortened(signature, part)
-            for name, found in session(short).items():
+            for name, found in exported(short).items():
                 wanted = expected[name][first : first + size]
                 wanted = wanted[tuple(slice(n) for n in found.shape)]
                 apart = _apart(wanted, found).reshape(len(found), -1).max(axis=1, initial=0.0)

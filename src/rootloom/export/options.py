@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,11 @@ class Cmssw:
     preprocessing: Literal["graph", "json"] = "graph"
     names: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def scaled(self) -> bool:
+        """Whether the network takes scaled inputs."""
+        return self.preprocessing == "json"
+
     def variable(self, quantity: InputQuantity) -> str:
         """What a quantity is called in CMSSW."""
         return self.names.get(quantity.name, quantity.name.replace(".", "_"))
@@ -50,6 +55,8 @@ class Athena:
     and sorted, such as {"tracks": "tracks_r22default_sd0sort"}. names: of quantities in Athena,
     where they are others.
     """
+
+    scaled: ClassVar[bool] = False
 
     opset: Opset = 20
     model: str = "Rootloom"
@@ -80,6 +87,8 @@ class Triton:
     waits to join requests.
     """
 
+    scaled: ClassVar[bool] = False
+
     opset: Opset = 17
     model: str = "rootloom"
     batch: Size = 160
@@ -90,12 +99,3 @@ class Triton:
         require("export for triton, model", fits, "letters, digits, - and _", f"'{self.model}'")
         fits = all(size <= self.batch for size in self.preferred)
         require("export for triton, preferred", fits, f"at most {self.batch}", self.preferred)
-
-
-# By the names of formats.
-OPTIONS: Mapping[str, type[Onnx | Cmssw | Athena | Triton]] = {
-    "onnx": Onnx,
-    "cmssw": Cmssw,
-    "athena": Athena,
-    "triton": Triton,
-}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,10 @@ class Signature:
         """The smallest size for which the network is defined, by the name of an axis of objects."""
         return {str(one.axes[1]): self.least.get(one.group, 1) for one in self.inputs if one.group}
 
+    def content(self) -> dict[str, object]:
+        """All of it as JSON data, where what is not bounded is null."""
+        return _finite(asdict(self))
+
     def check(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Refuse arrays of other names, types or shapes; raises ConfigError naming the first."""
         for one in self.inputs:
@@ -70,6 +75,17 @@ class Signature:
             )
             wanted = f"{one.dtype} ({', '.join(map(str, one.axes))})"
             require(where, fits, wanted, f"{array.dtype} {array.shape}")
+
+
+def _finite(content: Any) -> Any:
+    """JSON data without infinities."""
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float | np.floating):
+        return float(content) if np.isfinite(content) else None
+    return content
 
 
 def signature_of(

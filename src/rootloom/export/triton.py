@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import onnx
 
 from rootloom.export.options import Triton
 from rootloom.export.signature import Signature
-from rootloom.system.atomic import write_bytes, write_text
 from rootloom.tasks.base import Served
 
 
-def write(path: str | Path, model: onnx.ModelProto, signature: Signature, options: Triton) -> None:
-    """Write the files of a folder that the server expects under the model's name."""
-    data, folder = model.SerializeToString(), Path(path)
-    write_bytes(folder / "1" / "model.onnx", data)
+def files_of(model: onnx.ModelProto, signature: Signature, options: Triton) -> dict[str, bytes]:
+    """The files of a model by path, in the folder that the server expects for its name."""
+    data, folder = model.SerializeToString(), options.model
+    found = {
+        f"{folder}/config.pbtxt": config_of(signature, options, data).encode(),
+        f"{folder}/1/model.onnx": data,
+    }
     for one in signature.outputs:
         if name := _file_of_labels(one, options):
-            write_text(folder / name, "".join(f"{column}\n" for column in one.columns))
-    write_text(folder / "config.pbtxt", config_of(signature, options, data))
+            found[f"{folder}/{name}"] = "".join(f"{column}\n" for column in one.columns).encode()
+    return found
 
 
 def config_of(signature: Signature, options: Triton, data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
-from rootloom.errors import ConfigError, naming, nearest, require_known
+from rootloom.errors import ConfigError, naming, nearest, require, require_known
 from rootloom.planning.compatibility import check_compatibility
 from rootloom.planning.data import Data, DataOf
 from rootloom.planning.request import Request
@@ -42,6 +42,7 @@ def check(request: Request, datasets: DataOf) -> None:
         with naming(f"{request.where}: baselines.{name}"):
             registry.build("baselines", section)
     _check_training(request)
+    _check_exports(request)
     for data in datasets.evaluated:
         _check_evaluation(request, data)
 
@@ -130,6 +131,17 @@ def _check_training(request: Request) -> None:
             place = ".".join(filter(None, [request.place_of_training(name, key), below]))
             words = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
             raise ConfigError(place, **words) from None
+
+
+def _check_exports(request: Request) -> None:
+    """Refuse options that a format does not have, and networks that make examples."""
+    for name, method in request.experiment.methods.items():
+        where = f"{request.where}: methods.{name}.export"
+        for kind, fields in method.formats().items():
+            holds = request.product.of_rows
+            require(where, holds, "a task that predicts something of rows", "one with examples")
+            with naming(f"{where}.{kind}"):
+                registry.parse_as(f"rootloom.export.options:{kind.capitalize()}", fields)
 
 
 def _check_reweight(data: Data) -> None:

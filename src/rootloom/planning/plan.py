@@ -145,8 +145,10 @@ class Plan:
         return [*(self.paths.report(self.request.name, name) for name in names), *self.plots()]
 
     def _of_methods(self) -> Iterator[str]:
-        for method in self.request.experiment.methods:
+        for method, network in self.request.experiment.methods.items():
             yield from self.models(method)
+            for member in self.request.members(method) if network.export else ():
+                yield self.paths.exported(self.request.name, method, member)
 
     def _of_data(self, data: Data) -> Iterator[str]:
         """What the methods produce for a dataset: predictions or examples, and evaluations."""
