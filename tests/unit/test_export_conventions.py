@@ -268,10 +268,10 @@ def test_triton_finds_what_its_configuration_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_files_of_every_format_pass_the_comparison(name: str) -> None:
-    case, form = case_named("deep_sets"), FORMATS[name]
-    options = registry.parse_as(form.options, {})
+    case = case_named("deep_sets")
+    options = registry.parse_as(registry.EXPORTED[name], {})
     signature = described(case)
-    made = form.make(case.task, case.params, signature, options)
+    made = FORMATS[name](case.task, case.params, signature, options)
     served = case.task.representation.served(case.columns, np.arange(8))
     assert gate(case.task, case.params, signature, made.exported, served).largest.size < 1e-6
     other = jax.tree.map(lambda x: x * 1.01, case.params)

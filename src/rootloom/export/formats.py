@@ -1,11 +1,11 @@
-"""The formats by name: which options they have, and how the files of a network are made."""
+"""The formats by name: how the files of a network are made."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -25,14 +25,8 @@ class Made:
     exported: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Format:
-    """options: the class of its options, "module:Class". make: from a network with its signature
-    and options to files.
-    """
-
-    options: str
-    make: Callable[[Predictor, Params, Signature, Any], Made]
+# From a network with its signature and options to what is made of it.
+Make: TypeAlias = "Callable[[Predictor, Params, Signature, Any], Made]"
 
 
 def _onnx(task: Predictor, params: Params, signature: Signature, options: Onnx) -> Made:
@@ -63,10 +57,9 @@ def _triton(task: Predictor, params: Params, signature: Signature, options: Trit
     return Made(triton.files_of(model, signature, options), Session(model))
 
 
-_OPTIONS = "rootloom.export.options"
-FORMATS: Mapping[str, Format] = {
-    "onnx": Format(f"{_OPTIONS}:Onnx", _onnx),
-    "cmssw": Format(f"{_OPTIONS}:Cmssw", _cmssw),
-    "athena": Format(f"{_OPTIONS}:Athena", _athena),
-    "triton": Format(f"{_OPTIONS}:Triton", _triton),
+FORMATS: Mapping[str, Make] = {
+    "onnx": _onnx,
+    "cmssw": _cmssw,
+    "athena": _athena,
+    "triton": _triton,
 }

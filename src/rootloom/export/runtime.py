@@ -7,22 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from rootloom.errors import PackageError
-
 
 class Session:
     """A model to be applied; one intra-operation thread, as in CMSSW and Athena."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise PackageError(
-                "package onnxruntime",
-                expected="it installed, to run what is exported",
-                found="not there",
-                fix="pip install 'rootloom[export]'",
-            ) from error
+        import onnxruntime  # starts a thread, which a process that forks must not have
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(

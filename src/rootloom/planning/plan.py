@@ -145,10 +145,9 @@ class Plan:
         return [*(self.paths.report(self.request.name, name) for name in names), *self.plots()]
 
     def _of_methods(self) -> Iterator[str]:
-        for method, network in self.request.experiment.methods.items():
+        for method in self.request.experiment.methods:
             yield from self.models(method)
-            for member in self.request.members(method) if network.export else ():
-                yield self.paths.exported(self.request.name, method, member)
+        yield from self.all_exported()
 
     def _of_data(self, data: Data) -> Iterator[str]:
         """What the methods produce for a dataset: predictions or examples, and evaluations."""
@@ -220,6 +219,14 @@ class Plan:
     def all_models(self) -> list[str]:
         """Bundles of all members of all networks."""
         return [path for name in self.request.experiment.methods for path in self.models(name)]
+
+    def all_exported(self) -> list[str]:
+        """What is said of the networks that are exported."""
+        return [
+            self.paths.exported(self.request.name, method, member)
+            for method, network in self.request.experiment.methods.items()
+            for member in (self.request.members(method) if network.export else ())
+        ]
 
     def histories(self) -> list[str]:
         """Training logs of all members of all networks."""

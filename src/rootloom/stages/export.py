@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rootloom.config import registry
 from rootloom.config.sections import Fields
 from rootloom.planning.stage import Description, Job, Planning, Stage
 from rootloom.stages.shared import ALL_SHARDS, statistics_read
@@ -52,7 +53,8 @@ def describe(plan: Planning, method: str, member: str) -> Description:
         plan.fingerprint("train", method=method, member=member),
         statistics_read(plan, nominal.name, method),
     ]
-    return Description(section, code=network_code(plan, method), upstream=upstream)
+    code = [*network_code(plan, method), *(registry.EXPORTED[name] for name in section.formats)]
+    return Description(section, code=code, upstream=upstream)
 
 
 def run(job: Job, *, model: str, shards: Sequence[str], folder: str, output: str) -> None:
@@ -112,16 +114,14 @@ def _exported(
     """The comparison of a format's network as JSON data, and its files by path."""
     import numpy as np
 
-    from rootloom.config import registry
     from rootloom.export.formats import FORMATS
     from rootloom.export.gate import gate
     from rootloom.export.signature import signature_of
 
-    form = FORMATS[name]
-    options = registry.parse_as(form.options, fields)
+    options = registry.parse_as(registry.EXPORTED[name], fields)
     served = task.representation.served(columns, np.arange(len(columns["id"])))
     signature = signature_of(task, served, scaled=options.scaled)
-    made = form.make(task, params, signature, options)
+    made = FORMATS[name](task, params, signature, options)
     return asdict(gate(task, params, signature, made.exported, served)), made.files
 
 
