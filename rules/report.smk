@@ -104,6 +104,7 @@ rule report:
         manifests=reads(
             "report", lambda wildcards: PLAN.all_manifests(), same_again=True
         ),
+        exported=reads("report", lambda wildcards: PLAN.all_exported()),
     output:
         report=PATHS.report(REQUEST.name),
         quarantined=PATHS.report(REQUEST.name, "quarantined.json"),

@@ -12,6 +12,7 @@ with running(snakemake.log[0]):
         statistics=snakemake.input.statistics,
         surveys=snakemake.input.surveys,
         manifests=snakemake.input.manifests,
+        exported=list(snakemake.input.exported),
         output=snakemake.output.report,
         quarantined=snakemake.output.quarantined,
     )

@@ -13,7 +13,7 @@ import pytest
 from jaxtyping import install_import_hook
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import COMPILE_FAST, warm
+from tests import COMPILE_FAST, shapes, warm
 from tests.shapes import MODULES
 
 os.environ["JAX_PLATFORMS"] = "cpu"  # also where there is a GPU: `test_training_gpu` asks for it
@@ -51,6 +51,13 @@ _LONG = (
     "tests/unit/test_training_processes.py",
     "tests/unit/test_tasks_adversarial.py",
 )
+
+
+@pytest.fixture
+def open_sizes() -> Iterator[None]:
+    """Sizes of arrays may be symbols, as of networks that are exported."""
+    with shapes.open_sizes():
+        yield
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from tests.unit.test_models_table import SMALL
+from tests.small_models import SMALL
 
 from rootloom.batches.assemble import assemble
 from rootloom.batches.strata import of_ordered, stairs

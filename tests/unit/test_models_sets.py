@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tests.unit.test_models_table import SMALL
+from tests.small_models import SMALL
 
 from rootloom.config import registry
 from rootloom.errors import ConfigError

@@ -28,7 +28,7 @@ TOY_EXPERIMENT = {
     "training": {"batch_size": 32, "epochs": 2, "tensorboard": False},
     "methods": {
         "image": {"model": "tiny-cnn", "representation": "toy-image"},
-        "tree": {"model": "tiny-recnn", "representation": "toy-tree"},
+        "tree": {"model": "tiny-recnn", "representation": "toy-tree", "export": ["onnx", "triton"]},
         "dense": {
             "model": "tiny-dnn",
             "representation": "features",

@@ -20,7 +20,7 @@ from rootloom.training import bundle, tensors
 from tests.contents import content_digest
 from tests.workflow.project import Project, add_file, environment
 
-AFTER_TRAINING = {"predict", "evaluate", "friends", "report"}
+AFTER_TRAINING = {"predict", "export", "evaluate", "friends", "report"}
 DAYS = 2 * 86_400.0
 IMAGE_CODE = "rootloom/representations/pixels.py"
 
@@ -116,8 +116,8 @@ def test_an_edit_of_the_image_code_redoes_images_not_trees(project: Project) -> 
     planned = project.planned()
     assert representations(planned["preprocess"]) == {"toy-image", "toy-image-raw"}
     assert methods(planned["train"]) == {"image"}
-    assert "index" not in planned
-    assert {"moments", "statistics", *AFTER_TRAINING} <= set(planned)
+    assert not {"index", "export"} & set(planned)  # the tree is exported
+    assert {"moments", "statistics", *AFTER_TRAINING} - {"export"} <= set(planned)
 
 
 def test_one_more_file_adds_its_shards_and_what_follows(project: Project) -> None:
@@ -281,6 +281,18 @@ def test_a_touched_input_file_is_read_again(project: Project) -> None:
 )
 def test_forced_rules(finished: Project, arguments: tuple[str, ...], rules: set[str]) -> None:
     assert set(finished.planned(*arguments)) == rules
+
+
+def test_what_is_exported_is_there_and_in_the_report(finished: Project) -> None:
+    toy = finished.path / "results/toy"
+    record = json.loads((toy / "exported/tree/0.json").read_text())
+    assert set(record["formats"]) == {"onnx", "triton"}
+    assert all(verdict["largest"]["size"] < 1e-5 for verdict in record["formats"].values())
+    for name in record["files"]:
+        assert (toy / "exported/tree/0" / name).stat().st_size, name
+    signature = json.loads((toy / "exported/tree/0/onnx/signature.json").read_text())
+    assert [one["name"] for one in signature["inputs"]] == ["nodes", "children"]
+    assert "Exported networks" in (toy / "report.html").read_text()
 
 
 def test_another_results_directory_starts_anew(finished: Project) -> None:

@@ -71,6 +71,13 @@ REGISTRY: dict[str, dict[str, str]] = {
         "track_fit": "rootloom.baselines.track_fit:TrackFit",
     },
 }
+# Options of the formats in which networks are exported.
+EXPORTED = {
+    "onnx": "rootloom.export.options:Onnx",
+    "cmssw": "rootloom.export.options:Cmssw",
+    "athena": "rootloom.export.options:Athena",
+    "triton": "rootloom.export.options:Triton",
+}
 
 # Base class of each group, which declares the members.
 BASES = {

@@ -629,6 +629,9 @@ class Table(Section):
         return self.model_dump_json()
 
 
+Exported = Literal["onnx", "cmssw", "athena", "triton"]
+
+
 class Method(Section):
     """A network of an experiment: a model on a representation."""
 
@@ -644,12 +647,22 @@ class Method(Section):
     task: Fields | None = Field(
         None, description="replaces the experiment's task; its kind of evaluation must be the same"
     )
+    export: list[Exported] | dict[Exported, Fields] = Field(
+        [],
+        description="formats in which trained networks are written, or their options by format; "
+        "see docs/export.md",
+    )
 
     @model_validator(mode="after")
     def _one_of_given_weights(self) -> Method:
         if self.weights is not None and self.members > 1:
             raise ValueError("members must be 1 with `weights`: all would be the same")
         return self
+
+    def formats(self) -> dict[str, Fields]:
+        """Options of the formats in which it is exported, by name."""
+        given = self.export if isinstance(self.export, dict) else {name: {} for name in self.export}
+        return {str(name): dict(fields) for name, fields in given.items()}
 
 
 class Expected(Section):

@@ -32,6 +32,10 @@ class Model(nn.Module):
 
     dtype: Precision = field(default="float32", kw_only=True)
 
+    def least_slots(self, collection: str) -> int:
+        """Slots of a collection without which it cannot be applied; an exported one adds them."""
+        return 1
+
 
 class Backbone(Model):
     """A model from a batch's inputs to an embedding, on which a task puts its head."""

@@ -48,6 +48,12 @@ class DeepJet(Backbone):
     epsilon: Positive = 1e-3
     momentum: Rate = 0.4
 
+    def least_slots(self, collection: str) -> int:
+        """All of them: empty ones are input, too."""
+        names = self.charged, self.neutral, self.vertices
+        pairs = zip(names, self.slots, strict=True)
+        return max((slots for name, slots in pairs if name in (collection, "")), default=1)
+
     @nn.compact
     def __call__(
         self, inputs: ParticleSets, *, train: bool

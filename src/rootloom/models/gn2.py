@@ -103,7 +103,7 @@ class GN2(Backbone):
         """Tokens (B, N + registers, D) of tracks (B, N, D)."""
         register = self.register.astype(self.dtype)[None]
         return jnp.concatenate(
-            [jnp.broadcast_to(register, (len(x), *register.shape[1:])), x], axis=1
+            [jnp.broadcast_to(register, (x.shape[0], *register.shape[1:])), x], axis=1
         )
 
     def _with_registers(self, mask: Array) -> Array:

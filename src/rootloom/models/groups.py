@@ -81,12 +81,13 @@ class Groups:
 
     def to_objects(self, of_rows: Array) -> Array:
         """(S, …) from (B, …) of the rows of all groups: an object has what its row has."""
-        parts = zip(self.starts, self.shapes, strict=True)
+        rows = [of_rows]
+        if len(self.shapes) > 1:
+            pairs = zip(self.starts, self.shapes, strict=True)
+            rows = [of_rows[first : first + shape[0]] for first, shape in pairs]
         return self.join(
             [
-                jnp.broadcast_to(
-                    of_rows[first : first + shape[0], None], (*shape, *of_rows.shape[1:])
-                )
-                for first, shape in parts
+                jnp.broadcast_to(x[:, None], (*shape, *x.shape[1:]))
+                for x, shape in zip(rows, self.shapes, strict=True)
             ]
         )

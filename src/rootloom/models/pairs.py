@@ -6,8 +6,8 @@ with itself included: half the work of a square of pairs.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,23 +15,44 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
+from rootloom.types import Tensor
+
+# Number of slots: an int, or a symbol of `jax.export` where a network is exported.
+Slots: TypeAlias = Any
 # Least value of a logarithm's argument, and of E − pz, as in weaver-core.
 _EPSILON, _TINY = 1e-8, 1e-20
 # A momentum for empty slots, at which all derivatives are finite.
 _NOTHING = (1.0, 0.0, 0.0, 1.0)
 
 
-@lru_cache(maxsize=32)
-def pairs(slots: int) -> tuple[np.ndarray, np.ndarray]:
+def pairs(slots: Slots) -> tuple[Tensor, Tensor]:
     """Numbers i ≥ j of the objects of each pair, (M,) int32 each."""
+    if isinstance(slots, int):
+        return _pairs(slots)
+    pair = jnp.arange(slots * (slots + 1) // 2, dtype=jnp.int32)
+    # 8 pair + 1 is (2 i + 1)² at j = 0, and the root of a square is exact: i up to 2,000 is.
+    i = (0.5 * (jnp.sqrt(8.0 * pair.astype(jnp.float32) + 1.0) - 1.0)).astype(jnp.int32)
+    return i, pair - i * (i + 1) // 2
+
+
+@lru_cache(maxsize=32)
+def _pairs(slots: int) -> tuple[np.ndarray, np.ndarray]:
     i, j = np.tril_indices(slots)
     return i.astype(np.int32), j.astype(np.int32)
 
 
-@lru_cache(maxsize=32)
-def _places(slots: int) -> np.ndarray:
+def _places(slots: Slots) -> Tensor:
     """The pair of objects i and j, in either order, (N · N,) int32."""
-    i, j = pairs(slots)
+    if isinstance(slots, int):
+        return _places_of(slots)
+    number = jnp.arange(slots, dtype=jnp.int32)
+    i = jnp.maximum(number[:, None], number[None])
+    return (i * (i + 1) // 2 + jnp.minimum(number[:, None], number[None])).reshape(-1)
+
+
+@lru_cache(maxsize=32)
+def _places_of(slots: int) -> np.ndarray:
+    i, j = _pairs(slots)
     places = np.empty((slots, slots), np.int32)
     places[i, j] = places[j, i] = np.arange(len(i))
     return places.reshape(-1)
@@ -106,23 +127,21 @@ def _mass_square(a: _Coordinates, b: _Coordinates, dy: Array, dphi: Array) -> Ar
     return a.square + b.square + 2 * product
 
 
-@jax.custom_vjp
-def square(x: Float[Array, "B M C"]) -> Float[Array, "B C N N"]:
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def square(x: Float[Array, "B M C"], slots: Slots) -> Float[Array, "B C N N"]:
     """Of pairs, each twice: x of objects i and j at [i, j] and at [j, i].
 
     The gradient adds both up by reading instead of by writing, which is faster on a CPU.
     """
-    slots = _slots(x.shape[1])
     moved = x.swapaxes(1, 2)
     return moved[:, :, _places(slots)].reshape(*moved.shape[:2], slots, slots)
 
 
-def _square_forward(x: Array) -> tuple[Array, None]:
-    return square(x), None
+def _square_forward(x: Array, slots: Slots) -> tuple[Array, None]:
+    return square(x, slots), None
 
 
-def _square_backward(saved: None, gradient: Array) -> tuple[Array]:
-    slots = gradient.shape[-1]
+def _square_backward(slots: Slots, saved: None, gradient: Array) -> tuple[Array]:
     i, j = pairs(slots)
     flat = gradient.reshape(*gradient.shape[:2], slots * slots)
     once = flat[:, :, i * slots + j]
@@ -131,8 +150,3 @@ def _square_backward(saved: None, gradient: Array) -> tuple[Array]:
 
 
 square.defvjp(_square_forward, _square_backward)
-
-
-def _slots(number: int) -> int:
-    """N of N (N + 1) / 2 pairs."""
-    return (round((8 * number + 1) ** 0.5) - 1) // 2

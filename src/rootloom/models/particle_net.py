@@ -48,6 +48,10 @@ class ParticleNet(Backbone):
     dense: Size = 256
     dropout: Rate = 0.1
 
+    def least_slots(self, collection: str) -> int:
+        """One more than an object has neighbours."""
+        return self.neighbours + 1
+
     @nn.compact
     def __call__(
         self, inputs: ParticleSets, *, train: bool
@@ -55,7 +59,7 @@ class ParticleNet(Backbone):
         """(B, N, F) → (B, dense)."""
         parts = groups_of(self, inputs, self.collection)
         # An object's neighbours are others: with fewer of them, empty slots are.
-        objects, groups = joined(tuple(with_slots(part, self.neighbours + 1) for part in parts))
+        objects, groups = joined(tuple(with_slots(part, self.least_slots("")) for part in parts))
         mask = objects.mask
         x = BatchNorm(dtype=self.dtype, name="input")(
             jnp.asarray(objects.x, self.dtype), mask, train=train

@@ -156,7 +156,8 @@ class PairEmbedding(nn.Module):
             x = BatchNorm(dtype=self.dtype, name=f"norm_{i}")(x, there, train=train)
             last = i + 1 == len(self.widths)
             x = x if last and self.bare else gelu(x)
-        return [square(part) for part in pairs.split(x)]
+        parts = zip(pairs.split(x), mask, strict=True)
+        return [square(part, objects.shape[1]) for part, objects in parts]
 
 
 class Block(nn.Module):

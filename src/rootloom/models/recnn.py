@@ -13,7 +13,8 @@ from jaxtyping import Float, Float32
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
-from rootloom.models.recursion import Cell, recurse
+from rootloom.models.recursion import Cell, recurse, recurse_in_levels
+from rootloom.representations.tree_levels import Levels
 from rootloom.representations.tree_schedule import Tree
 from rootloom.types import Size
 
@@ -54,14 +55,17 @@ class RecNN(Backbone):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, inputs: Tree, *, train: bool) -> Float32[Array, "{len(inputs.root)} D"]:
+    def __call__(self, inputs: Tree | Levels, *, train: bool) -> Float32[Array, "_ D"]:
         """B trees → (B, head[-1]), or (B, hidden) without a head."""
         nodes = nn.Dense(self.hidden, kernel_init=_GLOROT, dtype=self.dtype, name="node")
-        # One matrix product for leaves and merges.
-        u = jax.nn.relu(nodes(jnp.concatenate([inputs.leaves, inputs.merges])))
-        leaves, own = u[: len(inputs.leaves)], u[len(inputs.leaves) :]
         cell, weights = self._gated() if self.gated else self._simple()
-        h = recurse(cell, weights, leaves, own, inputs)
+        if isinstance(inputs, Levels):
+            h = recurse_in_levels(cell, weights, jax.nn.relu(nodes(inputs.nodes)), inputs.children)
+        else:
+            # One matrix product for leaves and merges.
+            u = jax.nn.relu(nodes(jnp.concatenate([inputs.leaves, inputs.merges])))
+            leaves, own = u[: len(inputs.leaves)], u[len(inputs.leaves) :]
+            h = recurse(cell, weights, leaves, own, inputs)
         for i, width in enumerate(self.head):
             layer = nn.Dense(width, kernel_init=_GLOROT, dtype=self.dtype, name=f"head_{i}")
             h = jax.nn.relu(layer(h))

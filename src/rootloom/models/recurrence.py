@@ -57,7 +57,7 @@ class Recurrence(nn.Module):
             return tuple(jnp.where(kept, a, b) for a, b in zip(new, state, strict=True)), None
 
         states = 2 if self.cell == "lstm" else 1
-        start: tuple[Array, ...] = (jnp.zeros((len(x), H), driven.dtype),) * states
+        start: tuple[Array, ...] = (jnp.zeros((x.shape[0], H), driven.dtype),) * states
         return lax.scan(read, start, (driven, there.swapaxes(0, 1)))[0][0]
 
     def _lstm(self, own: Array) -> _Step:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 
 from rootloom.representations.tree_schedule import WIDTHS, Tree
 
@@ -95,6 +95,31 @@ def _recurse_backward(
 
 
 recurse.defvjp(_recurse_forward, _recurse_backward)
+
+
+def recurse_in_levels(
+    cell: Cell,
+    weights: Weights,
+    own: Float[Array, "B L W H"],
+    children: Int32[Array, "B L W 2"],
+) -> Float[Array, "B H"]:
+    """States of the roots of trees in levels, the deepest level first.
+
+    own: the nodes' own inputs, which are the states of leaves. children: see `Levels`.
+    """
+    rows, _, places, width = own.shape
+
+    def level(below: Array, of: tuple[Array, Array]) -> tuple[Array, None]:
+        u, child = of
+        at = jnp.maximum(child, 0)
+        parts = [jnp.take_along_axis(below, at[..., k : k + 1], axis=1) for k in range(2)]
+        x = jnp.concatenate([*parts, u], axis=-1).reshape(rows * places, 3 * width)
+        h = cell.forward(weights, x)[0].reshape(rows, places, width)
+        return jnp.where(child[..., :1] < 0, u, h), None
+
+    nothing = jnp.zeros((rows, places, width), own.dtype)
+    levels = own.swapaxes(0, 1), children.swapaxes(0, 1)
+    return lax.scan(level, nothing, levels, reverse=True)[0][:, 0]
 
 
 def _forward(

@@ -8,11 +8,12 @@ the schema: building them takes JAX. Jobs need not ask again.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rootloom.config import registry
 from rootloom.config.sections import Dataset, FromFiles
-from rootloom.errors import ConfigError, naming, nearest, require_known
+from rootloom.errors import ConfigError, PackageError, naming, nearest, require, require_known
 from rootloom.planning.compatibility import check_compatibility
 from rootloom.planning.data import Data, DataOf
 from rootloom.planning.request import Request
@@ -42,6 +43,7 @@ def check(request: Request, datasets: DataOf) -> None:
         with naming(f"{request.where}: baselines.{name}"):
             registry.build("baselines", section)
     _check_training(request)
+    _check_exports(request)
     for data in datasets.evaluated:
         _check_evaluation(request, data)
 
@@ -130,6 +132,29 @@ def _check_training(request: Request) -> None:
             place = ".".join(filter(None, [request.place_of_training(name, key), below]))
             words = {"expected": refusal.expected, "found": refusal.found, "fix": refusal.fix}
             raise ConfigError(place, **words) from None
+
+
+def _check_exports(request: Request) -> None:
+    """Refuse options that a format does not have, networks that make examples, lack of packages."""
+    for name, method in request.experiment.methods.items():
+        where = f"{request.where}: methods.{name}.export"
+        for kind, fields in method.formats().items():
+            holds = request.product.of_rows
+            require(where, holds, "a task that predicts something of rows", "one with examples")
+            with naming(f"{where}.{kind}"):
+                registry.parse_as(registry.EXPORTED[kind], fields)
+            _require_packages(where, "onnx", "onnxruntime")
+
+
+def _require_packages(where: str, *names: str) -> None:
+    """Raises PackageError for those of the extra `export` that are not installed."""
+    if missing := [name for name in names if find_spec(name) is None]:
+        raise PackageError(
+            where,
+            expected=f"the packages {' and '.join(names)}",
+            found=f"no {' and no '.join(missing)}",
+            fix="pip install 'rootloom[export]', or remove `export`",
+        )
 
 
 def _check_reweight(data: Data) -> None:

@@ -147,6 +147,7 @@ class Plan:
     def _of_methods(self) -> Iterator[str]:
         for method in self.request.experiment.methods:
             yield from self.models(method)
+        yield from self.all_exported()
 
     def _of_data(self, data: Data) -> Iterator[str]:
         """What the methods produce for a dataset: predictions or examples, and evaluations."""
@@ -218,6 +219,14 @@ class Plan:
     def all_models(self) -> list[str]:
         """Bundles of all members of all networks."""
         return [path for name in self.request.experiment.methods for path in self.models(name)]
+
+    def all_exported(self) -> list[str]:
+        """What is said of the networks that are exported."""
+        return [
+            self.paths.exported(self.request.name, method, member)
+            for method, network in self.request.experiment.methods.items()
+            for member in (self.request.members(method) if network.export else ())
+        ]
 
     def histories(self) -> list[str]:
         """Training logs of all members of all networks."""

@@ -23,6 +23,7 @@ from rootloom.report.inputs import (
     History,
     OtherDataset,
     ReportInputs,
+    read_exported,
     read_history,
 )
 from rootloom.report.section import DatasetWords, OtherDatasetWords, PageWords
@@ -48,12 +49,14 @@ def gather(
     statistics: Sequence[str],
     surveys: Sequence[str],
     manifests: Sequence[str],
+    exported: Sequence[str],
 ) -> ReportInputs:
     """Collect everything that the page shows.
 
     job: for the provenance. about: its texts. evaluations: of all methods, dataset by dataset.
     statistics, surveys: of every representation, in the order of `about.representations`, whose
-    row counts agree; then statistics of each other dataset. manifests: of all packs.
+    row counts agree; then statistics of each other dataset. manifests: of all packs. exported: of
+    the members that are.
     """
     names, methods = list(about.representations), len(about.methods)
     found = {
@@ -81,6 +84,7 @@ def gather(
         provenance=_provenance(job, results),
         others=list(_others(about, statistics[len(names) :], of_others, of_dataset)),
         other_versions=_other_versions([*models, *statistics, *evaluations]),
+        exported=[one for path in exported for one in read_exported(path)],
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from rootloom.evaluation.results import Evaluation
 from rootloom.report.weights import WeightsSummary
 from rootloom.representations.base import Panel
-from rootloom.system.atomic import REMAKE, intact, unsealed
+from rootloom.system.atomic import REMAKE, intact, read_json, unsealed
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,7 @@ class ReportInputs:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     other_versions: Sequence[str] = ()
     others: Sequence[OtherDataset] = ()
+    exported: Sequence[Exported] = ()
 
     def datasets(self) -> list[DatasetSummary]:
         """Summaries of all datasets, the nominal one first."""
@@ -152,6 +153,48 @@ class ReportInputs:
     def quarantined(self) -> dict[str, str]:
         """Files of all datasets that were set aside, with the reasons."""
         return {url: why for one in self.datasets() for url, why in one.quarantined.items()}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network in a format: how its largest and median row differ from JAX.
+
+    row, batch: where the largest is. exact: that of JAX in float32 and that of the network from
+    JAX in float64, where rounding is larger than the tolerance.
+    """
+
+    method: str
+    member: int
+    format: str
+    rows: int
+    largest: float
+    median: float
+    row: int
+    batch: int
+    exact: tuple[float, float] | None
+
+
+def read_exported(path: str | Path) -> list[Exported]:
+    """What the stage `export` wrote of a member; raises ResultError naming the file."""
+    return read_json(path, "what was exported of a network", _exported)
+
+
+def _exported(content: Mapping[str, Any]) -> list[Exported]:
+    of = content["provenance"]["section"]
+    return [
+        Exported(
+            method=of["method"],
+            member=of["member"],
+            format=name,
+            rows=verdict["rows"],
+            largest=verdict["largest"]["size"],
+            median=verdict["median"],
+            row=verdict["largest"]["row"],
+            batch=verdict["largest"]["batch"],
+            exact=(e["jax"], e["onnx"]["size"]) if (e := verdict["exact"]) else None,
+        )
+        for name, verdict in content["formats"].items()
+    ]
 
 
 _OF_ALL = ("seconds", "waiting", "planned")

@@ -88,6 +88,7 @@ def render(
         class_lines=class_lines(inputs.evaluations[0].classes),
         losses=_losses(inputs, lines),
         trainings=tables.training_rows(inputs.histories, lines),
+        exported=tables.exported_rows(inputs.exported, lines),
         weights_used=_weights_used(inputs),
         splits=tables.split_rows(inputs.dataset) if inputs.dataset else [],
         provenance=_provenance(inputs),

@@ -12,7 +12,7 @@ import numpy as np
 from rootloom.errors import nearest
 from rootloom.evaluation.measurement import Measurement
 from rootloom.evaluation.results import Evaluation
-from rootloom.report.inputs import DatasetSummary, Expected, History
+from rootloom.report.inputs import DatasetSummary, Expected, Exported, History
 from rootloom.report.plots import Line
 from rootloom.report.rounding import THIN, above, duration, grouped, measurement, percent
 
@@ -173,6 +173,35 @@ def _figures(of: Mapping[str, float]) -> str:
 def _epochs(number: int, planned: int | None) -> str:
     early = planned is not None and number < planned
     return f"{number} of {planned}" if early else f"{number}"
+
+
+@dataclass(frozen=True)
+class ExportedRow:
+    """An exported network beside JAX."""
+
+    line: Line
+    member: int
+    format: str
+    rows: str
+    largest: str
+    median: str
+    exact: str
+
+
+def exported_rows(exported: Sequence[Exported], lines: dict[str, Line]) -> list[ExportedRow]:
+    """One row a format of each member."""
+    return [
+        ExportedRow(
+            line=lines[one.method],
+            member=one.member,
+            format=one.format,
+            rows=grouped(one.rows),
+            largest=f"{one.largest:.1e} (row {one.row}, batch of {one.batch})",
+            median=f"{one.median:.1e}",
+            exact=f"JAX {one.exact[0]:.1e}, exported {one.exact[1]:.1e}" if one.exact else "–",
+        )
+        for one in exported
+    ]
 
 
 @dataclass(frozen=True)

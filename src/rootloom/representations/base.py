@@ -12,6 +12,7 @@ import numpy as np
 from rootloom import errors
 from rootloom.config.members import asked_if
 from rootloom.errors import ConfigError, DataError, nearest
+from rootloom.representations.inputs import BATCH, Input
 from rootloom.representations.turning import Turn
 from rootloom.types import Column, Ragged, Tensor, offsets_of
 
@@ -243,6 +244,39 @@ class Representation(ABC):
         """The images of `rows` (n,): (n, H, W) a panel."""
         return ()
 
+    # -- what exported networks take ----------------------------------------------------------
+
+    def served(self, columns: Mapping[str, Column], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The arrays that `inputs` names for `rows` (n,), from shard columns.
+
+        By default those of `collate`, whose first axes must be the rows, by their names.
+        """
+        return _by_name("", self.collate(columns, rows, len(rows)))
+
+    def inputs(
+        self, served: Mapping[str, np.ndarray], statistics: Mapping[str, MomentsLike]
+    ) -> tuple[Input, ...]:
+        """What an exported network takes, in order.
+
+        served: of any rows, whose shapes are those of the network where nothing else says so.
+        statistics: as `normalise` gets them.
+        """
+        return tuple(
+            Input(name, (BATCH, *array.shape[1:]), dtype=array.dtype.name)
+            for name, array in served.items()
+        )
+
+    def taken(self, served: Mapping[str, Tensor]) -> Any:
+        """Inputs for `normalise` of the arrays that `inputs` names; NumPy or JAX.
+
+        By default networks cannot be exported; raises ConfigError.
+        """
+        raise ConfigError(
+            f"representation {type(self).__name__}",
+            expected="a method `taken`, which an exported network needs",
+            found="none",
+        )
+
     # -- what generators make -----------------------------------------------------------------
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -308,6 +342,20 @@ class Representation(ABC):
         None, the default: it cannot be measured from the inputs.
         """
         return None
+
+
+def _by_name(name: str, inputs: Nested) -> dict[str, np.ndarray]:
+    """The arrays of inputs, by the names of their fields."""
+    if inputs is None:
+        return {}
+    if not isinstance(inputs, tuple | Mapping):
+        return {name: inputs}
+    fields = inputs if isinstance(inputs, Mapping) else inputs._asdict()  # type: ignore[attr-defined]
+    before = f"{name}_" if name else ""
+    found: dict[str, np.ndarray] = {}
+    for field, part in fields.items():
+        found |= _by_name(f"{before}{field}", part)
+    return found
 
 
 def _leaves(inputs: Nested) -> list[np.ndarray]:

@@ -18,9 +18,10 @@ from rootloom.representations.base import (
     require_finite,
     storable,
 )
+from rootloom.representations.inputs import BATCH, Input, InputQuantity
 from rootloom.representations.padding import pad_masked_into
-from rootloom.representations.scaling import Triples, bounded, by_name, require_scaling
-from rootloom.types import A, Column, Features, Named, NamedFeatures, Ragged
+from rootloom.representations.scaling import Triples, bounded, by_name, edges, require_scaling
+from rootloom.types import A, Column, Features, Named, NamedFeatures, Ragged, Tensor
 
 _WHO = "features"
 # Steps of float32 this small against the spread of a feature are nothing to a network.
@@ -187,7 +188,13 @@ class FeatureVector(Representation):
 
     def normalise(self, inputs: Features, statistics: Mapping[str, MomentsLike]) -> NamedFeatures:
         """(x − mean) / std, clipped; a constant feature becomes 0. With features by their names."""
-        moments = statistics["x"]
+        mean, std = self._scales(statistics["x"])
+        x = self._bounded((inputs.x - mean) / std) * inputs.mask
+        unscaled = inputs.x + np.asarray(self.reference, np.float32) if self.reference else inputs.x
+        return NamedFeatures(x, inputs.mask, self._named(unscaled, x))
+
+    def _scales(self, moments: MomentsLike) -> tuple[np.ndarray, np.ndarray]:
+        """What is subtracted from each feature, and what it is divided by, (F,) float32."""
         mean = np.asarray(np.asarray(moments.mean) - (self.reference or 0.0), np.float32)
         std = np.asarray(moments.std, np.float32)
         std = np.where(std > 0, std, np.float32(1))
@@ -197,9 +204,59 @@ class FeatureVector(Representation):
                 centre, scale = by_hand[name]
                 mean[k] = centre - (self.reference[k] if self.reference else 0.0)
                 std[k] = 1 / scale
-        x = self._bounded((inputs.x - mean) / std) * inputs.mask
-        unscaled = inputs.x + np.asarray(self.reference, np.float32) if self.reference else inputs.x
-        return NamedFeatures(x, inputs.mask, self._named(unscaled, x))
+        return mean, std
+
+    def served(self, columns: Mapping[str, Column], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """x (n, F) without logarithm; its mask where there are objects."""
+        x, mask = replace(self, log=())._laid(columns, rows, len(rows))
+        if self.reference:
+            x -= np.asarray(self._subtracted(), x.dtype) * mask
+        found = {"features": x.astype(np.float32)}
+        return found | {"features_mask": mask} if self.objects else found
+
+    def inputs(
+        self, served: Mapping[str, np.ndarray], statistics: Mapping[str, MomentsLike]
+    ) -> tuple[Input, ...]:
+        """Features by their names, if the configuration names the variables."""
+        named = self.variables is not None or not self.log
+        require(_WHO, "log", named, "`variables` by name beside it, to be exported", self.log)
+        width = served["features"].shape[1]
+        quantities = self._quantities(statistics["x"]) if self.variables is not None else ()
+        features = Input("features", (BATCH, width), "features", quantities=quantities)
+        mask = Input("features_mask", (BATCH, width), "mask")
+        return (features, mask) if self.objects else (features,)
+
+    def taken(self, served: Mapping[str, Tensor]) -> Features:
+        """Features as `collate` makes them."""
+        x = served["features"]
+        xp = x.__array_namespace__()
+        mask = served["features_mask"] if self.objects else xp.ones_like(x)
+        places = self._logarithmic(self.variables or ())
+        if places:
+            chosen = np.isin(np.arange(x.shape[1]), places)[None]
+            x = xp.where(chosen, xp.sign(x) * xp.log1p(xp.abs(x)), x)
+        if self.reference:
+            left = np.asarray(self.reference, np.float64) - self._subtracted()
+            x = x - left.astype(np.float32)[None] * mask
+        return Features(x, mask)
+
+    def _subtracted(self) -> np.ndarray:
+        """What is taken from each feature before it becomes float32: nothing of logarithms."""
+        found = np.array(self.reference)
+        found[self._logarithmic(self.variables or ())] = 0
+        return found
+
+    def _quantities(self, moments: MomentsLike) -> tuple[InputQuantity, ...]:
+        """How each of the F features is scaled."""
+        mean, std = self._scales(moments)
+        low, high = np.array(edges(self._of_features(), self)).T
+        names, of = self.names({}), self._of_features()
+        return tuple(
+            InputQuantity(
+                name, ("log",) if of[k] in self.log else (), mean[k], 1 / std[k], low[k], high[k]
+            )
+            for k, name in enumerate(names)
+        )
 
     def _bounded(self, x: A) -> A:
         """Scaled features (B, F) inside their bounds."""

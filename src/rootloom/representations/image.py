@@ -37,7 +37,7 @@ from rootloom.representations.pixels import CENTRES, NORMS, draw, scatter_into
 from rootloom.rootio.dataset import RowReader
 from rootloom.rootio.occupied import occupied_rows
 from rootloom.rootio.writing import Rows
-from rootloom.types import Column, Image, Ragged
+from rootloom.types import Column, Image, Ragged, Tensor
 
 _WHO = "jet_image"
 # What a pixel of each channel holds.
@@ -215,6 +215,10 @@ class JetImage(Representation):
         occupied = (inputs.x != 0).any(axis=(1, 2, 3), keepdims=True)
         scaled = (inputs.x - mean) / divisor
         return inputs._replace(x=scaled * occupied.astype(np.float32))
+
+    def taken(self, served: Mapping[str, Tensor]) -> Image:
+        """Intensities as `collate` makes them."""
+        return Image(served["x"])
 
     def restore(self, inputs: Image, statistics: Mapping[str, MomentsLike]) -> Image:
         """Intensities before normalisation; an image that is 0 everywhere is an empty one."""

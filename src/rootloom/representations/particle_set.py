@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,12 +19,14 @@ from rootloom.representations.base import (
     require_declared,
     require_finite,
 )
+from rootloom.representations.inputs import BATCH, Input, InputQuantity, Role
 from rootloom.representations.padding import pad_objects_into, repeat_objects
 from rootloom.representations.scaling import (
     Triples,
     along,
     bounded,
     by_name,
+    edges,
     require_among,
     require_scaling,
 )
@@ -37,8 +39,9 @@ _OBJECT, _ROW = "set.", "row."
 # Prefix of the moments of labels.
 LABELS = "labels."
 _MOST_LABEL = 2**24  # whole numbers up to here are exact in float32
-# Name of the row's quantities among the moments; no collection has one with a dot.
-_ROWS = "of.rows"
+# Name of the row's quantities among the moments; no collection has one with a dot. And as an
+# input of an exported network.
+_ROWS, _ROW_FEATURES = "of.rows", "row_features"
 
 
 @dataclass(frozen=True)
@@ -287,6 +290,67 @@ class ParticleSet(Representation):
             collections[name] = kept[0] if isinstance(found, Objects) else tuple(kept)
         return inputs._replace(collections=collections, present=inputs.present & rows)
 
+    def served(self, columns: Mapping[str, Column], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The leading objects of each collection, untransformed, in as many slots as are needed."""
+        most = {one.name: np.diff(_offsets(one, columns))[rows] for one in self._collections()}
+        found = self.collate(columns, rows, len(rows))
+        arrays: dict[str, np.ndarray] = {}
+        for one in self._collections():
+            objects = found.collections[one.name]
+            assert isinstance(objects, Objects)
+            slots = min(int(most[one.name].max(initial=0)), one.length)
+            arrays |= _named_arrays(one.name, objects, slots)
+        return arrays | {_ROW_FEATURES: found.scalars} if self.variables else arrays
+
+    def inputs(
+        self, served: Mapping[str, np.ndarray], statistics: Mapping[str, MomentsLike]
+    ) -> tuple[Input, ...]:
+        """Of each collection its quantities, points, momenta and mask; those of the row."""
+        found = [part for one in self._collections() for part in self._inputs_of(one, statistics)]
+        if self.variables:
+            quantities = self._described(self.variables, statistics[_ROWS])
+            axes = (BATCH, len(quantities))
+            found.append(Input(_ROW_FEATURES, axes, "features", quantities=quantities))
+        return tuple(found)
+
+    def taken(self, served: Mapping[str, Tensor]) -> ParticleSets:
+        """Collections with the slots that are given; every row is there."""
+        collections = {one.name: _objects_in(one.name, served) for one in self._collections()}
+        first = next(iter(collections.values())).x
+        xp = first.__array_namespace__()
+        rows = first.shape[0]
+        scalars = served[_ROW_FEATURES] if self.variables else xp.zeros((rows, 0), first.dtype)
+        return ParticleSets(collections, scalars, xp.ones(rows, bool))
+
+    def _inputs_of(
+        self, one: _Collection, statistics: Mapping[str, MomentsLike]
+    ) -> Iterator[Input]:
+        rows = (BATCH, f"n_{one.name}")
+        quantities: dict[Role, tuple[InputQuantity, ...]] = {
+            "features": self._described(one.features, statistics[one.name]),
+            "points": tuple(map(InputQuantity, one.points)),
+            "momenta": tuple(map(InputQuantity, one.momenta)),
+        }
+        for role, of in quantities.items():
+            if of:
+                name, axes = f"{one.name}_{role}", (*rows, len(of))
+                yield Input(name, axes, role, one.name, of, one.length)
+        yield Input(f"{one.name}_mask", rows, "mask", one.name, most=one.length)
+
+    def _described(self, names: Sequence[str], moments: MomentsLike) -> tuple[InputQuantity, ...]:
+        """How quantities of these names are scaled."""
+        scales, between, empty = self._scales(names, moments), edges(names, self), dict(self.empty)
+        return tuple(
+            InputQuantity(
+                name,
+                self._transforms(name),
+                *scale,
+                *edge,
+                empty.get(name, 0.0),
+            )
+            for name, scale, edge in zip(names, scales, between, strict=True)
+        )
+
     def quantities(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """Every quantity, untransformed, and how many objects there are."""
         found: dict[str, Column] = {name: columns[_OBJECT + name] for name in self.objects}
@@ -317,14 +381,23 @@ class ParticleSet(Representation):
             x = xp.where(log, xp.sign(x) * xp.log1p(xp.abs(x)), x)
         return xp.where(tanh, xp.tanh(x), x) if tanh.any() else x
 
+    def _transforms(self, name: str) -> tuple[Literal["log", "tanh"], ...]:
+        """What `_transformed` does to a quantity, in order."""
+        log: tuple[Literal["log"], ...] = ("log",) if name in self.log else ()
+        return (*log, "tanh") if name in self.tanh else log
+
     def _scaled(self, x: A, names: Sequence[str], moments: MomentsLike) -> A:
         """Quantities (…, F) of these names as networks see them."""
+        scales = self._scales(names, moments)
+        centre, scale = (along(x, column) for column in zip(*scales, strict=True))
+        return bounded((self._transformed(x, names) - centre) * scale, names, self)
+
+    def _scales(self, names: Sequence[str], moments: MomentsLike) -> list[tuple[float, float]]:
+        """Centre and scale of quantities of these names."""
         by_hand = by_name(self.scaling)
         mean, std = (np.asarray(of, np.float64) for of in (moments.mean, moments.std))
         pairs = zip(mean, 1.0 / np.where(std > 0, std, 1.0), strict=True)
-        numbers = [by_hand.get(name, pair) for name, pair in zip(names, pairs, strict=True)]
-        centre, scale = (along(x, column) for column in zip(*numbers, strict=True))
-        return bounded((self._transformed(x, names) - centre) * scale, names, self)
+        return [by_hand.get(name, pair) for name, pair in zip(names, pairs, strict=True)]
 
     def _in_slots(self, x: A, one: _Collection, mask: A, present: A) -> A:
         """Scaled quantities (B, N, F), with what stands in empty slots; present: (B,)."""
@@ -422,6 +495,33 @@ def _padded(
         named = zip(others, (one.points, one.momenta, one.labels), strict=True)
         found.append(Objects(own, there, *(leaf if names else None for leaf, names in named)))
     return tuple(found)
+
+
+def _named_arrays(name: str, objects: Objects, slots: int) -> dict[str, np.ndarray]:
+    """The first slots of a collection, by the names of an exported network's inputs."""
+    parts = {
+        "features": objects.x,
+        "points": objects.points,
+        "momenta": objects.momenta,
+        "mask": objects.mask.astype(np.float32),
+    }
+    return {
+        f"{name}_{role}": part[:, :slots]
+        for role, part in parts.items()
+        if part is not None and (part.ndim == 2 or part.shape[2])
+    }
+
+
+def _objects_in(name: str, served: Mapping[str, Tensor]) -> Objects:
+    """A collection of an exported network's inputs."""
+    mask = served[f"{name}_mask"]
+    none = mask[..., None][..., :0]
+    return Objects(
+        served.get(f"{name}_features", none),
+        mask > 0,
+        served.get(f"{name}_points"),
+        served.get(f"{name}_momenta"),
+    )
 
 
 def _require_labels(name: str, column: Ragged) -> None:

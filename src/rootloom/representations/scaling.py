@@ -48,12 +48,17 @@ def by_name(triples: Triples) -> Mapping[str, tuple[float, float]]:
 
 def bounded(x: A, names: Sequence[str], one: ByHand) -> A:
     """Scaled quantities (…, F) of these names inside their bounds, others inside ± `clip`."""
+    between = np.array(edges(names, one))
+    if np.isinf(between).all():
+        return x
+    return x.clip(along(x, between[:, 0]), along(x, between[:, 1]))
+
+
+def edges(names: Sequence[str], one: ByHand) -> list[tuple[float, float]]:
+    """Smallest and largest scaled value of quantities of these names."""
     most = np.inf if one.clip is None else one.clip
     given = by_name(one.bounds)
-    edges = np.array([given.get(name, (-most, most)) for name in names])
-    if np.isinf(edges).all():
-        return x
-    return x.clip(along(x, edges[:, 0]), along(x, edges[:, 1]))
+    return [given.get(name, (-most, most)) for name in names]
 
 
 def along(x: A, values: ArrayLike) -> np.ndarray:

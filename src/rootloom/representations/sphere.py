@@ -219,6 +219,10 @@ class PmtSphere(Representation):
         scaled = (inputs.x - mean) / np.where(std > 0, std, np.float32(1.0))
         return inputs._replace(x=self._wrapped(scaled * hit))
 
+    def taken(self, served: Mapping[str, Tensor]) -> Image:
+        """Images as `collate` makes them."""
+        return Image(served["x"])
+
     def turned(self, inputs: Image, draws: Tensor | None) -> tuple[Image, Turn | None]:
         """Images as `turn` and `mirror` say, and what became of longitudes.
 

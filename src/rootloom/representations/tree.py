@@ -20,10 +20,14 @@ from rootloom.representations.base import (
     round_mantissa,
 )
 from rootloom.representations.growing import TOPOLOGIES, Topology, gather, grow, node_features
+from rootloom.representations.inputs import BATCH, Input, InputQuantity
+from rootloom.representations.tree_levels import Levels, in_levels
 from rootloom.representations.tree_schedule import Tree, pack
-from rootloom.types import A, Column, Ragged
+from rootloom.types import A, Column, Ragged, Tensor
 
 _WHO = "clustering_tree"
+# Of a node; GeV and rad.
+FEATURES = ("momentum", "eta", "phi", "energy", "energy_share", "pt", "theta")
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,28 @@ class ClusteringTree(Representation):
         pt = np.hypot(leaves.values[:, 0], leaves.values[:, 1])
         return {"pT of a leaf / GeV": Ragged(pt, leaves.offsets), "leaves": leaves.counts()}
 
-    def normalise(self, inputs: Tree, statistics: Mapping[str, MomentsLike]) -> Tree:
+    def served(self, columns: Mapping[str, Column], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The trees of `rows` in levels, see `Levels`."""
+        leaves, merges = _stored(columns)
+        chosen = gather(merges.values, merges.offsets, rows)
+        return in_levels(leaves.counts()[rows], chosen, self.features(columns, rows))._asdict()
+
+    def inputs(
+        self, served: Mapping[str, np.ndarray], statistics: Mapping[str, MomentsLike]
+    ) -> tuple[Input, ...]:
+        """Nodes and children of `Levels`, with any number of levels and places."""
+        axes = (BATCH, "levels", "places")
+        quantities = tuple(map(InputQuantity, FEATURES))
+        nodes = Input("nodes", (*axes, len(FEATURES)), quantities=quantities)
+        return nodes, Input("children", (*axes, 2), dtype="int32")
+
+    def taken(self, served: Mapping[str, Tensor]) -> Levels:
+        """Trees in levels."""
+        return Levels(served["nodes"], served["children"])
+
+    def normalise(
+        self, inputs: Tree | Levels, statistics: Mapping[str, MomentsLike]
+    ) -> Tree | Levels:
         """(x − mean) / std of every node; a constant feature becomes 0, unused slots stay 0.
 
         The paper scales with median and interquartile range; exact mean and deviation, which merge
@@ -125,6 +150,9 @@ class ClusteringTree(Representation):
         mean = np.asarray(statistics["nodes"].mean, np.float32)
         std = np.asarray(statistics["nodes"].std, np.float32)
         scale = np.where(std > 0, std, np.float32(1))
+
+        if isinstance(inputs, Levels):
+            return inputs._replace(nodes=(inputs.nodes - _last(mean)) / _last(scale))
 
         def scaled(x: A, use: A) -> A:
             present = (use != 0).astype(np.float32)
@@ -139,6 +167,11 @@ class ClusteringTree(Representation):
         """(T, 7) float32: the nodes of `rows` one after another, leaves before merges."""
         leaves, merges = _stored(columns)
         return node_features(leaves.values, leaves.offsets, merges.values, merges.offsets, rows)
+
+
+def _last(values: np.ndarray) -> np.ndarray:
+    """(F,) as (1, 1, 1, F)."""
+    return values[None, None, None]
 
 
 def _stored(columns: Mapping[str, Column]) -> tuple[Ragged, Ragged]:

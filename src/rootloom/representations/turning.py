@@ -30,12 +30,10 @@ def turned_by(x: A, steps: A, mirrored: A | None = None, centre: float = 0.0) ->
     """
     count = x.shape[2]
     columns, twice = np.arange(count, dtype=np.int32)[None, :], np.int32(2 * (count // 2))
-    flips = np.zeros(x.shape[0], bool) if mirrored is None else mirrored
     xp = x.__array_namespace__()
+    flips = xp.zeros(x.shape[0], bool) if mirrored is None else mirrored
     source = xp.where(flips[:, None], twice - columns, columns) - steps[:, None]
-    examples = np.arange(x.shape[0])[:, None]
-    # Indexed axes come first: (B, columns, rows, C).
-    moved = x.swapaxes(1, 2)[examples, source % np.int32(count)].swapaxes(1, 2)
+    moved = xp.take_along_axis(x, (source % np.int32(count))[:, None, :, None], axis=2)
     there = xp.where(flips, np.float32(twice + 2.0 * centre) - steps, steps)
     return moved, Turn(there * np.float32(2.0 * np.pi / count), flips)
 

@@ -50,6 +50,11 @@ def describe(plan: Planning) -> Description:
             plan.fingerprint("statistics", dataset=one.name, representation=one.representations[0])
             for one in others
         ),
+        *(
+            plan.fingerprint("export", method=name, member=str(member))
+            for name, network in experiment.methods.items()
+            for member in (request.members(name) if network.export else ())
+        ),
     ]
     # The axes of images are defined by the representation.
     drawn = [class_of("representations", fields) for fields in section.representations.values()]
@@ -147,13 +152,15 @@ def run(
     statistics: Sequence[str],
     surveys: Sequence[str],
     manifests: Sequence[str],
+    exported: Sequence[str],
     output: str,
     quarantined: str,
 ) -> None:
     """Write the report page, its plots, and the list of files that were set aside.
 
     evaluations: dataset by dataset, of all methods. statistics: of the nominal dataset in every
-    representation, then of each other one. manifests: of all datasets.
+    representation, then of each other one. manifests: of all datasets. exported: what is said of
+    exported networks.
     """
     from rootloom.report.gather import gather
     from rootloom.report.page import write_report
@@ -167,6 +174,7 @@ def run(
         statistics=statistics,
         surveys=surveys,
         manifests=manifests,
+        exported=exported,
     )
     content = {"files": inputs.quarantined(), "provenance": provenance.record("report", dict(job))}
     write_json(quarantined, content)
@@ -178,5 +186,5 @@ STAGE = Stage(
     "report",
     f"{__name__}:run",
     describe,
-    reads=("evaluate", "train", "statistics", "survey", "preprocess"),
+    reads=("evaluate", "train", "statistics", "survey", "preprocess", "export"),
 )

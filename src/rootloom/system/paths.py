@@ -172,6 +172,14 @@ class Paths:
         """
         return self._at(experiment, "training", method, member, fingerprint)
 
+    def exported(self, experiment: str, method: str, member: str | int) -> str:
+        """What was exported of a member, and how it compares."""
+        return self._at(experiment, "exported", method, f"{member}.json")
+
+    def formats(self, experiment: str, method: str, member: str | int) -> str:
+        """Folder of the files of all formats of a member, a folder each."""
+        return self._at(experiment, "exported", method, member)
+
     def predictions(
         self, experiment: str, dataset: str, method: str, member: str | int, split: str
     ) -> str:

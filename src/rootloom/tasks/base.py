@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Model
 from rootloom.representations.base import MomentsLike, Representation
+from rootloom.representations.inputs import BATCH
 from rootloom.types import Batch
 
 Params: TypeAlias = Mapping[str, Any]
 # Of the objects of a row that has `Predictor.object_columns`.
 NUMBER = "number of objects"
+PREDICTIONS = "predictions"  # the array of all prediction columns
+
+
+@dataclass(frozen=True)
+class Served:
+    """An array that an exported network says of its rows.
+
+    axes: sizes, or names of open ones as of its inputs. columns: along the last axis; empty where
+    there is one number a row or an object.
+    """
+
+    name: str
+    axes: tuple[int | str, ...]
+    columns: tuple[str, ...] = ()
+    dtype: str = "float32"
 
 
 class Task(ABC):
@@ -110,6 +128,16 @@ class Predictor(Task):
         Those of `object_columns` are (B, N) float32, of the row's objects in the first slots; then
         NUMBER, (B,) int32, is how many objects there are.
         """
+
+    def outputs_served(self) -> tuple[Served, ...]:
+        """What an exported network says: by default all prediction columns, as one array."""
+        columns = self.columns()
+        return (Served(PREDICTIONS, (BATCH, len(columns)), columns),)
+
+    def serve(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
+        """The arrays of `outputs_served`, by name."""
+        found = self.predict(params, batch, key)
+        return {PREDICTIONS: jnp.stack([found[name] for name in self.columns()], axis=1)}
 
 
 class Generator(Task):

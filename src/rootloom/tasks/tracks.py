@@ -22,12 +22,15 @@ from pydantic import Field
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.models.gn2 import GN2, TrackHeads
-from rootloom.models.sets import groups_of, joined
+from rootloom.models.sets import groups_of, joined, objects_of, only
+from rootloom.representations.inputs import BATCH
 from rootloom.representations.particle_set import LABELS, ParticleSet
-from rootloom.tasks.base import NUMBER, Params
+from rootloom.tasks.base import NUMBER, PREDICTIONS, Params, Served
 from rootloom.tasks.classification import Classification
 from rootloom.types import Batch, ParticleSets, Size
 
+# Arrays that an exported network says of tracks (B, N, origins) and of their pairs (B, N, N).
+TRACK_ORIGIN, TRACK_PAIRS = "track_origin", "track_pairs"
 # Origins in the order of salt's labels: pileup, fake, primary, from b, b → c, c, tau, other.
 _ORIGINS = ("pileup", "fake", "primary", "from_b", "from_bc", "from_c", "tau", "other")
 _FAKE, _HEAVY = 1, (3, 4, 5)
@@ -115,7 +118,7 @@ class TrackClassification(Classification):
         """Probabilities of classes and, with `store`, of the origins of tracks."""
         assert isinstance(self.model, GN2)
         logits: Logits = self.found(params, batch, key, train=False)[0]
-        found = self.scores(logits.jet)
+        found = self.probabilities(logits.jet)
         if not self.store:
             return found
         tracks, groups = joined(groups_of(self.model, batch.inputs, self.model.collection))
@@ -128,6 +131,32 @@ class TrackClassification(Classification):
         found |= {name: origins[..., k] for k, name in enumerate(self.object_columns())}
         count = groups.of_rows(lambda mask: mask.sum(axis=1), tracks.mask)
         return {**found, NUMBER: count.astype(jnp.int32)}
+
+    def outputs_served(self) -> tuple[Served, ...]:
+        """Those of jets; of each track the probabilities of its origins; of two tracks that of one
+        vertex.
+        """
+        assert isinstance(self.model, GN2)
+        rows = (BATCH, f"n_{self.model.collection or self.origin.partition('.')[0]}")
+        return (
+            *super().outputs_served(),
+            Served(TRACK_ORIGIN, (*rows, self.origins)),
+            Served(TRACK_PAIRS, (*rows, rows[1])),
+        )
+
+    def serve(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
+        """0 where no tracks are; a track and itself have one vertex."""
+        logits: Logits = self.found(params, batch, key, train=False)[0]
+        mask = objects_of(self.model, batch.inputs, self.model.collection).mask
+        itself = jnp.eye(mask.shape[1], dtype=bool)[None]
+        both = 0.5 * (logits.vertex + logits.vertex.swapaxes(1, 2))
+        pairs = jnp.where(itself, 1.0, jax.nn.sigmoid(both))
+        scores = self.probabilities(logits.jet)
+        return {
+            PREDICTIONS: jnp.stack([scores[name] for name in self.columns()], axis=1),
+            TRACK_ORIGIN: only(jax.nn.softmax(logits.origin, axis=-1), mask),
+            TRACK_PAIRS: jnp.where(mask[:, :, None] & mask[:, None], pairs, 0.0),
+        }
 
     def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
         """Those of jets; the three losses; the share of tracks whose origin is right; of pairs that

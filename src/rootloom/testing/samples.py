@@ -11,7 +11,17 @@ import numpy as np
 from rootloom.errors import ConfigError
 from rootloom.representations.base import MomentsLike, Representation
 from rootloom.shards.moments import Moments
-from rootloom.types import Column, Features, Image, Named, NamedFeatures, Ragged, dense, offsets_of
+from rootloom.types import (
+    Column,
+    Features,
+    Image,
+    Named,
+    NamedFeatures,
+    Ragged,
+    Tensor,
+    dense,
+    offsets_of,
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,10 @@ class PlainFeatures(Stored):
         x = dense(columns, "x")
         return Features(padded(x, rows, size), padded(np.ones_like(x), rows, size))
 
+    def taken(self, served: Mapping[str, Tensor]) -> Features:
+        """See `Representation`."""
+        return Features(served["x"], served["mask"])
+
     def normalise(self, inputs: Features, statistics: Mapping[str, MomentsLike]) -> NamedFeatures:
         """The inputs as they are, by name."""
         columns = {f"x{k}": Named(x, x) for k, x in enumerate(inputs.x.T)}
@@ -121,6 +135,10 @@ class PlainImage(Stored):
     def collate(self, columns: Mapping[str, Column], rows: np.ndarray, size: int) -> Image:
         """See `Representation`."""
         return Image(padded(dense(columns, "pixels"), rows, size))
+
+    def taken(self, served: Mapping[str, Tensor]) -> Image:
+        """See `Representation`."""
+        return Image(served["x"])
 
 
 def padded(values: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
