@@ -185,6 +185,7 @@ def shrink(
     """Make a shipped experiment small: one file of `rows` rows a class, and only some methods.
 
     training: fields that replace the experiment's, and those that the first method has of its own.
+    No method trains for more epochs than these.
     """
     config = project.path / "config"
     file = config / "experiments" / f"{name}.yaml"
@@ -192,8 +193,12 @@ def shrink(
     for kind in ("methods", "baselines"):
         experiment[kind] = {n: m for n, m in experiment.get(kind, {}).items() if n in methods}
     experiment["training"] |= training
-    first = experiment["methods"][methods[0]]
-    first["training"] = {**first.get("training", {}), **training}
+    for number, method in enumerate(experiment["methods"].values()):
+        own = method.get("training", {})
+        if number == 0:
+            method["training"] = {**own, **training}
+        elif "epochs" in own:
+            own["epochs"] = min(own["epochs"], training["epochs"])
     file.write_text(yaml.safe_dump(experiment, sort_keys=False))
     file = config / "datasets" / f"{experiment['dataset']}.yaml"
     dataset = yaml.safe_load(file.read_text())
