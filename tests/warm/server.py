@@ -32,11 +32,12 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 PACKAGE = "rootloom"
 # What stages and scripts import only where they need it.
 LATER = (
-    "awkward", "flax.linen", "h5py", "jax.experimental", "matplotlib.backends.backend_agg",
-    "matplotlib.figure", "numba", "optax", "scipy.optimize", "scipy.special", "sklearn.ensemble",
-    "snakemake.api", "snakemake.cli", "snakemake.dag", "snakemake.executors.local",
-    "snakemake.scheduling", "snakemake.script", "snakemake.workflow",
-    "uproot",
+    "awkward", "docutils.core", "flax.linen", "h5py", "jax.experimental",
+    "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "matplotlib.figure",
+    "nbformat", "numba", "optax", "pydantic.dataclasses", "scipy.optimize", "scipy.special",
+    "sklearn.ensemble", "snakemake.api", "snakemake.benchmark", "snakemake.cli", "snakemake.dag",
+    "snakemake.executors.local", "snakemake.profiles", "snakemake.report.html_reporter",
+    "snakemake.scheduling", "snakemake.script", "snakemake.storage", "snakemake.workflow", "uproot",
 )  # fmt: skip
 
 
@@ -93,6 +94,7 @@ def prepare() -> None:
             importlib.import_module(name)
         except ImportError as error:
             print(f"{name}: {error}", file=sys.stderr)
+    importlib.import_module("numba").njit(lambda: 0)()  # the first call loads all that it knows
     fingerprint = importlib.import_module(f"{PACKAGE}.planning.fingerprint")
     for name in ours:
         fingerprint.of_code(name)
