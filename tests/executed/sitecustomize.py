@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-FOLDER = os.environ["ROOTLOOM_EXECUTED"]
+FOLDER = "ROOTLOOM_EXECUTED"  # environment variable: where a job writes what it executed
 PACKAGE = "rootloom"
 NOTE = "note_that_it_runs"
 TAG = "executed"  # of the compiled files, which lie beside those without notes
@@ -93,7 +93,7 @@ def write() -> None:
     if job is None:
         return
     code = job.params.job["code"] if "job" in job.params.keys() else ""  # noqa: SIM118
-    with open(os.path.join(FOLDER, f"{os.getpid()}.json"), "w") as file:
+    with open(os.path.join(os.environ[FOLDER], f"{os.getpid()}.json"), "w") as file:
         json.dump({"rule": job.rule, "code": code, "places": sorted(executed)}, file)
 
 

@@ -2,8 +2,8 @@
 
 Most processes that tests start, heads of the workflow and scripts of its jobs, import far longer
 than they compute. `server.py` imports once; `client.py` is called like `python` and has the server
-fork a process with its arguments, folder, environment and streams. What a test starts to kill,
-trace, measure or hand to a batch system is started as users start it, with `sys.executable`.
+fork a process with its arguments, folder, environment and streams. Jobs that a test
+ends, and what it measures, are started as users start them, with `sys.executable`.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, pass_on)
 status = int.from_bytes(server.recv(4), "big", signed=True)
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if status != -signal.SIGKILL:  # which has no handler
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 os._exit(status)

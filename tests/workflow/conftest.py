@@ -6,20 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import warm
-from tests.workflow.project import ROOT, SMALL_EXPERIMENT, Project, environment, make_project
-
-EXECUTED = ROOT / "tests" / "executed"  # its jobs note which code they execute
+from tests.workflow.project import SMALL_EXPERIMENT, Project, make_project, noting
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose run is complete; tests must not change it."""
     project = make_project(tmp_path_factory.mktemp("finished") / "project")
-    noted = project.path.parent / "executed"
-    noted.mkdir()
-    noting = {"PYTHONPATH": f"{EXECUTED}:{ROOT / 'src'}", "ROOTLOOM_EXECUTED": str(noted)}
-    project.snakemake(python=warm.python(environment() | noting, "noting"), **noting)
+    project.snakemake(**noting(project.path.parent / "executed"))
     return project
 
 

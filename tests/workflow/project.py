@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts", "src", "workflow")
 JETS = 150
 FAST = " ".join(COMPILE_FAST)
+EXECUTED = ROOT / "tests" / "executed"  # on its path, jobs note which code they execute
+NOTED = "ROOTLOOM_EXECUTED"  # environment variable: the folder in which they do
 COMPILED = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
 TOY_EXPERIMENT = {
@@ -71,19 +72,18 @@ class Project:
 
     path: Path
 
-    def snakemake(self, *arguments: str, check: bool = True, python: str = "", **more: str) -> str:
+    def snakemake(self, *arguments: str, check: bool = True, **setting: str) -> str:
         """Run Snakemake; its output. Raises AssertionError with that output when it fails.
 
-        more: further variables of its environment. With some, and no `python`, a fresh Python is
-        started.
+        setting: further variables of its environment, such as those of `noting`.
         """
-        python = python or (sys.executable if more else warm.python(environment()))
+        surroundings = environment() | setting
         done = subprocess.run(
-            [python, "-m", "snakemake", "--cores", "2", *arguments],
+            [_python(surroundings), "-m", "snakemake", "--cores", "2", *arguments],
             cwd=self.path,
             capture_output=True,
             text=True,
-            env=environment() | more,
+            env=surroundings,
         )
         output = done.stdout + done.stderr
         assert not check or done.returncode == 0, output
@@ -137,6 +137,24 @@ def environment() -> dict[str, str]:
     return kept | stored | {"JAX_PLATFORMS": "cpu", "OPENBLAS_NUM_THREADS": "1", "XLA_FLAGS": FAST}
 
 
+def path_of(*folders: Path) -> dict[str, str]:
+    """The setting in which a run finds Python modules in folders, and the tests' own library."""
+    return {"PYTHONPATH": os.pathsep.join(map(str, (*folders, ROOT / "src")))}
+
+
+def noting(folder: Path, *packages: Path) -> dict[str, str]:
+    """The setting in which each job of a run writes into a folder which code it executes."""
+    folder.mkdir()
+    return {**path_of(EXECUTED, *packages), NOTED: str(folder)}
+
+
+def _python(surroundings: dict[str, str]) -> str:
+    """The warm Python of a run: one that has loaded the library with notes, if they are wanted."""
+    if NOTED in surroundings:
+        return warm.python(environment() | path_of(EXECUTED), "noting")
+    return warm.python(environment())
+
+
 def make_project(
     path: Path,
     jets: int = JETS,
@@ -167,6 +185,7 @@ def shrink(
     """Make a shipped experiment small: one file of `rows` rows a class, and only some methods.
 
     training: fields that replace the experiment's, and those that the first method has of its own.
+    No method trains for more epochs than these.
     """
     config = project.path / "config"
     file = config / "experiments" / f"{name}.yaml"
@@ -174,8 +193,12 @@ def shrink(
     for kind in ("methods", "baselines"):
         experiment[kind] = {n: m for n, m in experiment.get(kind, {}).items() if n in methods}
     experiment["training"] |= training
-    first = experiment["methods"][methods[0]]
-    first["training"] = {**first.get("training", {}), **training}
+    for number, method in enumerate(experiment["methods"].values()):
+        own = method.get("training", {})
+        if number == 0:
+            method["training"] = {**own, **training}
+        elif "epochs" in own:
+            own["epochs"] = min(own["epochs"], training["epochs"])
     file.write_text(yaml.safe_dump(experiment, sort_keys=False))
     file = config / "datasets" / f"{experiment['dataset']}.yaml"
     dataset = yaml.safe_load(file.read_text())

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.unit.test_own_classes import OWN, write
-from tests.workflow.project import ROOT, Project
+from tests.workflow.project import ROOT, Project, path_of
 
 WOVEN = {
     "datasets": {
@@ -56,7 +56,7 @@ def test_classes_of_ones_own_are_run_and_followed(fresh: Project) -> None:
         for name, content in files.items():
             write(fresh.path, folder, name, content)
     fresh.edit("config/config.yaml", "experiment: toy", "experiment: own")
-    fresh.snakemake("--until", "evaluate", PYTHONPATH=str(packages))
+    fresh.snakemake("--until", "evaluate", **path_of(packages))
     for method in ("sines", "furthest"):
         predicted = [p for p in fresh.path.rglob("test.h5") if method in p.parts]
         with h5py.File(predicted[0]) as file:
@@ -69,7 +69,7 @@ def test_classes_of_ones_own_are_run_and_followed(fresh: Project) -> None:
         assert judged == pytest.approx(1 - area, abs=1e-6)  # the evaluation turns scores round
 
     def planned() -> set[str]:
-        text = fresh.snakemake("--dry-run", "--until", "evaluate", PYTHONPATH=str(packages))
+        text = fresh.snakemake("--dry-run", "--until", "evaluate", **path_of(packages))
         return {line.split()[1].rstrip(":") for line in text.splitlines() if "rule " in line}
 
     def edited(name: str, old: str, new: str) -> set[str]:

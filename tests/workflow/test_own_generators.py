@@ -12,8 +12,7 @@ import yaml
 
 from rootloom.evaluation.generation.result import GenerationResult
 from rootloom.evaluation.results import read_evaluation
-from tests.workflow.conftest import EXECUTED
-from tests.workflow.project import ROOT, Project, make_project
+from tests.workflow.project import ROOT, Project, make_project, noting, path_of
 from tests.workflow.test_fingerprints import missing_of
 
 EXPERIMENT = {
@@ -43,10 +42,9 @@ def own(tmp_path) -> Project:
 
 
 def test_a_generator_of_jet_images_is_trained_compared_and_reported(own: Project) -> None:
-    packages = str(own.path / "packages")
+    packages = own.path / "packages"
     noted = own.path.parent / "executed"
-    noted.mkdir()
-    own.snakemake(PYTHONPATH=f"{EXECUTED}:{packages}", ROOTLOOM_EXECUTED=str(noted))
+    own.snakemake(**noting(noted, packages))
     reports = [json.loads(path.read_text()) for path in noted.iterdir()]
     assert {report["rule"] for report in reports} >= {"train", "generate", "floor", "evaluate"}
     assert not [row for report in reports for row in missing_of(own, report)]
@@ -73,10 +71,10 @@ def test_a_generator_of_jet_images_is_trained_compared_and_reported(own: Project
     assert (results / "generated.png").read_bytes().startswith(b"\x89PNG")
     # Options that images have not, and inputs that nothing makes rows of again.
     own.edit("config/experiments/toy.yaml", "threshold: 0.1", "treshold: 0.1")
-    refused = own.snakemake("--dry-run", check=False, PYTHONPATH=packages)
+    refused = own.snakemake("--dry-run", check=False, **path_of(packages))
     assert "did you mean 'threshold'" in refused
     own.edit("config/experiments/toy.yaml", "treshold: 0.1", "threshold: 0.1")
     own.edit("config/experiments/toy.yaml", "representation: toy-image", "representation: toy-tree")
-    refused = own.snakemake("--dry-run", check=False, PYTHONPATH=packages)
+    refused = own.snakemake("--dry-run", check=False, **path_of(packages))
     assert "a representation whose inputs can be generated" in refused
     assert "toy-image" in refused

@@ -312,7 +312,7 @@ def test_another_experiment_through_config_alone(finished: Project) -> None:
 def test_two_runs_from_scratch_agree(finished: Project, project: Project) -> None:
     shutil.rmtree(project.path / "results")
     shutil.rmtree(project.path / ".snakemake")
-    project.snakemake()
+    project.snakemake("--until", "evaluate")
     for pattern in ("datasets/**/shards/**/*.h5", "toy/models/**/*.safetensors"):
         names = sorted(
             p.relative_to(finished.path) for p in finished.path.glob(f"results/{pattern}")

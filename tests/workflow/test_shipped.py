@@ -101,7 +101,7 @@ def test_generators(tmp_path: Path) -> None:
 
 def test_muons(tmp_path: Path) -> None:
     methods = ["cnn-seamless", "dense-heading"]
-    found = evaluations(tmp_path, "muons", methods, 160, batch_size=16)
+    found = evaluations(tmp_path, "muons", methods, 160, batch_size=16, epochs=12)
     assert (tmp_path / "project/results/muons/resolution.png").stat().st_size > 10_000
     for result in found.values():
         means = {one["name"]: one["mean"]["value"] for one in result["resolutions"]}
