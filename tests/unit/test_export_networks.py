@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -13,7 +15,14 @@ from tests.small_models import SMALL, backbones
 
 from rootloom.config import registry
 from rootloom.errors import ConfigError, TrainingError
-from rootloom.export.gate import TOLERANCE, gate
+from rootloom.export.gate import (
+    TOLERANCE,
+    Difference,
+    Exact,
+    Verdict,
+    gate,
+    require_equal,
+)
 from rootloom.export.network import network
 from rootloom.export.runtime import Session
 from rootloom.export.signature import Signature, signature_of
@@ -139,3 +148,36 @@ def test_what_cannot_be_written_is_named_with_its_place() -> None:
 class Rooted(PlainFeatures):
     def normalise(self, inputs: Any, statistics: Any) -> Any:
         return super().normalise(inputs._replace(x=jax.numpy.cbrt(inputs.x)), statistics)
+
+
+def test_what_is_not_a_number_does_not_pass() -> None:
+    case = case_named("dnn")
+    signature, model, served = exported(case, 20)
+    session = Session(model)
+
+    def broken(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = session(rows)
+        wrong = np.where(len(found["predictions"]) == 3, np.nan, found["predictions"])
+        return {"predictions": wrong.astype(np.float32)}
+
+    with pytest.raises(TrainingError, match="in a batch of 3"):
+        gate(case.task, shaken(case.params), signature, broken, served)
+
+
+@pytest.mark.parametrize(
+    ("largest", "median", "exact", "passes"),
+    [
+        (1e-6, 1e-7, None, True),
+        (1e-3, 1e-7, (1e-3, 2e-3), True),
+        (1e-3, 1e-7, (1e-4, 1e-3), False),  # JAX in float32 is much nearer to float64
+        (1e-3, 1e-4, (1e-3, 2e-3), False),  # most rows differ
+        (np.inf, 1e-7, (1e-3, np.inf), False),
+    ],
+)
+def test_rounding_is_what_float64_says(
+    largest: float, median: float, exact: tuple[float, float] | None, passes: bool
+) -> None:
+    to_exact = exact and Exact(exact[0], Difference(exact[1]))
+    verdict = Verdict(10, Difference(largest), median, to_exact)
+    with nullcontext() if passes else pytest.raises(TrainingError):
+        require_equal(verdict)

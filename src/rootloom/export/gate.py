@@ -93,7 +93,7 @@ def gate(
         own = max(_largest(name, double[name], found).size for name, found in single.items())
         other, _ = _compared(double, signature, exported, rows)
         verdict = replace(verdict, exact=Exact(own, other))
-    _require_equal(verdict)
+    require_equal(verdict)
     return verdict
 
 
@@ -236,7 +236,7 @@ def _widened(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.float64) if dtype == np.float32 else dtype
 
 
-def _require_equal(verdict: Verdict) -> None:
+def require_equal(verdict: Verdict) -> None:
     """Refuse a difference that is too large; NaN is."""
     worst, limit = verdict.largest, TOLERANCE
     if worst.size <= limit:

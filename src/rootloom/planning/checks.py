@@ -7,12 +7,15 @@ the schema: building them takes JAX. Jobs need not ask again.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from rootloom.config import registry
-from rootloom.config.sections import Dataset, FromFiles
+from rootloom.config.sections import Dataset, Fields, FromFiles
 from rootloom.errors import ConfigError, PackageError, naming, nearest, require, require_known
 from rootloom.planning.compatibility import check_compatibility
 from rootloom.planning.data import Data, DataOf
@@ -141,9 +144,22 @@ def _check_exports(request: Request) -> None:
         for kind, fields in method.formats().items():
             holds = request.product.of_rows
             require(where, holds, "a task that predicts something of rows", "one with examples")
-            with naming(f"{where}.{kind}"):
-                registry.parse_as(registry.EXPORTED[kind], fields)
+            _require_options(f"{where}.{kind}", registry.EXPORTED[kind], fields)
             _require_packages(where, "onnx", "onnxruntime")
+
+
+def _require_options(where: str, target: str, options: Fields) -> None:
+    """Refuse options that the class `target` has no fields for, or that it refuses."""
+    known = [one.name for one in dataclasses.fields(registry.load(target))]
+    require_known(options, known, where, "an option of this format")
+    try:
+        with naming(where):
+            registry.parse_as(target, options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        found = repr(options.get(key))
+        raise ConfigError(f"{where}.{key}", expected=first["msg"], found=found) from None
 
 
 def _require_packages(where: str, *names: str) -> None:
