@@ -102,8 +102,10 @@ def constructed(preprocess: dict[str, Any], jet: Jet) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("name", ["particle_net", "deep_sets", "deepjet"])
+@pytest.mark.parametrize(
+    ("name", "scaled"),
+    [("particle_net", False), ("deep_sets", True), ("deepjet", True)],
+)
 def test_cmssw_says_the_same_of_raw_jets(name: str, scaled: bool) -> None:
     case = case_named(name)
     if scaled:  # the file has no word for a logarithm
