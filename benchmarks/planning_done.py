@@ -122,13 +122,13 @@ class Writers:
     def train(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom.system import provenance
         from rootloom.system.atomic import sealed, write_text
-        from rootloom.training import bundle
+        from rootloom.training import trained
 
         section = asked["section"]
         named = {name: section[name] for name in ("model", "representation", "task", "classes")}
-        bundle.save(
+        trained.save(
             str(job.output.model),
-            bundle.Bundle(
+            trained.Trained(
                 params={"w": np.zeros(3, np.float32)},
                 statistics={},
                 metrics={},

@@ -16,7 +16,7 @@ import pytest
 from rootloom.planning.explain import explain, settings
 from rootloom.stages import make_plan
 from rootloom.system import provenance
-from rootloom.training import bundle, tensors
+from rootloom.training import tensors, trained
 from tests.contents import content_digest
 from tests.workflow.project import Project, add_file, environment
 
@@ -337,7 +337,7 @@ def digest(path: Path) -> str:
 def contents(path: Path) -> str:
     if path.suffix == ".h5":
         return str(content_digest(path))
-    arrays = tensors.flatten(bundle.load(path).params, "params")
+    arrays = tensors.flatten(trained.load(path).params, "params")
     return repr({name: array.tobytes() for name, array in sorted(arrays.items())})
 
 

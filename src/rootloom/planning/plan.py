@@ -211,12 +211,12 @@ class Plan:
         return [path for data in self.datasets for path in self.apart(data.name)]
 
     def models(self, method: str) -> list[str]:
-        """Bundles of all members of a method."""
+        """Models of all members of a method."""
         members = self.request.members(method)
         return [self.paths.model(self.request.name, method, m) for m in members]
 
     def all_models(self) -> list[str]:
-        """Bundles of all members of all networks."""
+        """Models of all members of all networks."""
         return [path for name in self.request.experiment.methods for path in self.models(name)]
 
     def histories(self) -> list[str]:

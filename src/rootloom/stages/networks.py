@@ -22,7 +22,7 @@ from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
 from rootloom.system import faults
 from rootloom.tasks.base import Predictor, Task
-from rootloom.training import bundle, parallel
+from rootloom.training import parallel, trained
 from rootloom.training.predict import predict
 from rootloom.types import SPLITS
 
@@ -36,7 +36,7 @@ PREDICT_ROWS, PREDICT_SLOTS = 512, 8192
 
 
 class Network(Protocol):
-    """What describes a network: the section of its training, or its bundle."""
+    """What describes a network: the section of its training, or what this wrote."""
 
     @property
     def model(self) -> Fields:
@@ -81,15 +81,15 @@ def task_of(network: Network, truth: Any, moments: Mapping[str, Moments]) -> Tas
     return found
 
 
-def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Task:
-    """The task that a bundle's sections describe, with its model.
+def task_in(model: trained.Trained, path: str, truth: Any = None) -> Task:
+    """The task that a model's sections describe, with its model.
 
-    truth: as in `task_of`; None: the bundle itself, which has no targets. Raises TrainingError for
+    truth: as in `task_of`; None: the model itself, which has no targets. Raises TrainingError for
     sections that describe none, ResourceError where the machine is at fault.
     """
     try:
-        registry.resolve("tasks", trained.task["kind"])  # refused by its name, before all else
-        return task_of(trained, truth or trained, moments_of(trained))
+        registry.resolve("tasks", model.task["kind"])  # refused by its name, before all else
+        return task_of(model, truth or model, moments_of(model))
     except FAULTS as error:
         faults.pass_on(error, path)
         raise TrainingError(
@@ -100,21 +100,21 @@ def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Task:
         ) from error
 
 
-def predictor_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Predictor:
-    """The task of a bundle, as of `task_in`; raises ConfigError for one that makes examples."""
-    task = task_in(trained, path, truth)
+def predictor_in(model: trained.Trained, path: str, truth: Any = None) -> Predictor:
+    """The task of a model, as of `task_in`; raises ConfigError for one that makes examples."""
+    task = task_in(model, path, truth)
     if not isinstance(task, Predictor):
         raise ConfigError(
             f"model {path}",
             expected="one whose task predicts something of rows",
-            found=f"task '{trained.task['kind']}', which yields {task.yields}",
+            found=f"task '{model.task['kind']}', which yields {task.yields}",
         )
     return task
 
 
-def moments_of(trained: bundle.Bundle) -> Mapping[str, Moments]:
+def moments_of(model: trained.Trained) -> Mapping[str, Moments]:
     """Moments out of the statistics that a model carries."""
-    return Statistics.from_json(json.dumps(trained.statistics)).moments
+    return Statistics.from_json(json.dumps(model.statistics)).moments
 
 
 def published(network: Network, path: str, sha256: str | None = None) -> Any:
@@ -184,10 +184,10 @@ def write_model(
     result: Result,
     record: dict[str, Any],
 ) -> None:
-    """The bundle of a trained network. record: its provenance."""
-    bundle.save(
+    """The model of a training. record: its provenance."""
+    trained.save(
         path,
-        bundle.Bundle(
+        trained.Trained(
             params=result.params,
             model=network.model,
             representation=network.representation,
@@ -218,6 +218,6 @@ def network_scores(
     if split == SPLITS[0]:
         # Once a model: tracing a network takes seconds.
         with closing(loader.epoch(0)) as batches:
-            bundle.check(task, params, jax.tree.map(lambda leaf: leaf[0], next(batches)))
+            trained.check(task, params, jax.tree.map(lambda leaf: leaf[0], next(batches)))
     for columns, _ in predict(task, params, loader):
         yield np.stack([columns[name] for name in task.columns()], axis=1)

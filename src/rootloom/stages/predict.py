@@ -49,22 +49,22 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
         score_stream,
         write_predictions,
     )
-    from rootloom.training import bundle
+    from rootloom.training import trained
 
-    trained = bundle.load(model)
-    task = predictor_in(trained, model, section)
-    found = Statistics.read(statistics)
-    rows = rows_to_score(section, found)
-    present = [*found.rows.sum(axis=1), found.unclassified]
+    found = trained.load(model)
+    task = predictor_in(found, model, section)
+    sums = Statistics.read(statistics)
+    rows = rows_to_score(section, sums)
+    present = [*sums.rows.sum(axis=1), sums.unclassified]
     for split, some in zip(GROUPS, present, strict=True):
-        scores = network_scores(task, trained.params, shards, split) if some else ()
+        scores = network_scores(task, found.params, shards, split) if some else ()
         header = header_of(
             job,
             section,
             split,
             task.columns(),
-            trained.metrics["parameters"],
-            trained.metrics["seconds"],
+            found.metrics["parameters"],
+            found.metrics["seconds"],
             probability=task.probability,
         )
         written = write_predictions(

@@ -158,7 +158,7 @@ class Paths:
 
     # -- experiments ----------------------------------------------------------------------------
     def model(self, experiment: str, method: str, member: str | int) -> str:
-        """The trained model's bundle (safetensors)."""
+        """What a training of a member wrote (safetensors)."""
         return self._at(experiment, "models", method, member, "model.safetensors")
 
     def history(self, experiment: str, method: str, member: str | int) -> str:

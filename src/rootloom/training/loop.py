@@ -18,7 +18,7 @@ import numpy as np
 from rootloom.errors import ConfigError, nearest
 from rootloom.models.normalisation import learnt
 from rootloom.tasks.base import Params, Task
-from rootloom.training import bundle, parallel, resident, signals, tensors
+from rootloom.training import parallel, resident, signals, tensors, trained
 from rootloom.training import optimizer as optimizers
 from rootloom.training.checkpoint import Checkpoints
 from rootloom.training.feed import Batches, Chunk, Feed, Resident, Streamed
@@ -88,7 +88,7 @@ def keep(
         options = replace(options, epochs=1)
         setup = Setup(task, training, validation, options, first_batch(validation))
         _check_monitor(setup)
-        bundle.check(task, params, jax.tree.map(lambda x: x[0], setup.example))
+        trained.check(task, params, jax.tree.map(lambda x: x[0], setup.example))
         checkpoints = Checkpoints(Path(directory), fingerprint, options.keep_checkpoints)
         run = begin(setup, checkpoints, interrupt, progress=progress, params=params)
         with closing(run.session.log):
