@@ -17,13 +17,14 @@ from rootloom.config import registry
 from rootloom.config.sections import Fields
 from rootloom.errors import FAULTS, ConfigError, TrainingError, reason
 from rootloom.representations.section import representation_of
+from rootloom.shards.held import Place
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
 from rootloom.system import faults
-from rootloom.tasks.base import Predictor, Task
+from rootloom.tasks.base import Params, Predictor, Task
 from rootloom.training import parallel, trained
-from rootloom.training.predict import predict
+from rootloom.training.predict import Prediction
 from rootloom.types import SPLITS
 
 if TYPE_CHECKING:
@@ -200,24 +201,37 @@ def write_model(
     )
 
 
-def network_scores(
-    task: Predictor, params: Any, shards: Sequence[str], split: str
-) -> Iterator[np.ndarray]:
-    """Scores (r, C) of the rows of a split, or of no class, in the order of the shards."""
-    devices = parallel.device_count()
-    rows = min(PREDICT_ROWS, max(1, PREDICT_SLOTS // task.representation.slots()))
-    loader = Loader(
-        shards,
-        task.representation,
-        split,
-        rows * devices,
-        devices=devices,
-        shuffle=False,
-        cache_bytes=0,
-    )
-    if split == SPLITS[0]:
-        # Once a model: tracing a network takes seconds.
-        with closing(loader.epoch(0)) as batches:
-            trained.check(task, params, jax.tree.map(lambda leaf: leaf[0], next(batches)))
-    for columns, _ in predict(task, params, loader):
-        yield np.stack([columns[name] for name in task.columns()], axis=1)
+class NetworkScores:
+    """Scores of rows by networks of one task, compiled once for rows of the same shapes."""
+
+    def __init__(self, task: Predictor) -> None:
+        self.task, self._prediction = task, Prediction(task)
+        self._fitting: Params | None = None
+
+    def of(self, params: Params, places: Sequence[Place], group: str) -> Iterator[np.ndarray]:
+        """Scores (r, C) of the rows of a split, or of no class, in the order of the places.
+
+        places: shards, or rows in memory. Raises TrainingError for parameters that do not fit.
+        """
+        loader = self._loader(places, group)
+        if self._fitting is not params:
+            # Once a model: tracing a network takes seconds.
+            with closing(loader.epoch(0)) as batches:
+                example = jax.tree.map(lambda leaf: leaf[0], next(batches))
+            trained.check(self.task, params, example)
+            self._fitting = params
+        for columns, _ in self._prediction.of(params, loader):
+            yield np.stack([columns[name] for name in self.task.columns()], axis=1)
+
+    def _loader(self, places: Sequence[Place], group: str) -> Loader:
+        representation, devices = self.task.representation, parallel.device_count()
+        rows = min(PREDICT_ROWS, max(1, PREDICT_SLOTS // representation.slots()))
+        return Loader(
+            places,
+            representation,
+            group,
+            rows * devices,
+            devices=devices,
+            shuffle=False,
+            cache_bytes=0,
+        )

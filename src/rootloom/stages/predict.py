@@ -42,7 +42,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.networks import network_scores, predictor_in
+    from rootloom.stages.networks import NetworkScores, predictor_in
     from rootloom.stages.scoring import (
         header_of,
         rows_to_score,
@@ -53,11 +53,11 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
 
     found = trained.load(model)
     task = predictor_in(found, model, section)
-    sums = Statistics.read(statistics)
+    networks, sums = NetworkScores(task), Statistics.read(statistics)
     rows = rows_to_score(section, sums)
     present = [*sums.rows.sum(axis=1), sums.unclassified]
     for split, some in zip(GROUPS, present, strict=True):
-        scores = network_scores(task, found.params, shards, split) if some else ()
+        scores = networks.of(found.params, shards, split) if some else ()
         header = header_of(
             job,
             section,

@@ -18,8 +18,8 @@ import numpy as np
 from rootloom.errors import ConfigError, nearest
 from rootloom.models.normalisation import learnt
 from rootloom.tasks.base import Params, Task
-from rootloom.training import parallel, resident, signals, tensors, trained
 from rootloom.training import optimizer as optimizers
+from rootloom.training import parallel, resident, signals, tensors, trained
 from rootloom.training.checkpoint import Checkpoints
 from rootloom.training.feed import Batches, Chunk, Feed, Resident, Streamed
 from rootloom.training.meter import Meter
