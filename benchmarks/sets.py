@@ -76,7 +76,7 @@ def ours(network: str, size: int, mode: str, device: str) -> Callable[[], float]
     lengths = sets.row_lengths(encoded, order)
     if mode == "train":
         highest = strata.of_shuffled([lengths], size)
-        words = np.random.default_rng(4).integers(0, 2**64, len(order), dtype=np.uint64)
+        words = np.random.default_rng(4).integers(0, 2**64, len(order) + 1, dtype=np.uint64)
         order = strata.deal(order, lengths, words, size)
     else:
         highest = strata.of_ordered([lengths], size)

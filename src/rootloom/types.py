@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 if TYPE_CHECKING:
@@ -58,8 +59,30 @@ class Ragged:
         """Objects a row, (R,) int64."""
         return np.diff(self.offsets)
 
+    @classmethod
+    def together(cls, parts: Sequence[Ragged]) -> Ragged:
+        """The rows of one or more, one after the other."""
+        counts = np.concatenate([part.counts() for part in parts])
+        return cls(np.concatenate([part.values for part in parts]), offsets_of(counts))
+
+    def take(self, rows: np.ndarray) -> Ragged:
+        """The rows with these numbers (n,), copied."""
+        counts = self.counts()[rows]
+        offsets = offsets_of(counts)
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+        return Ragged(self.values[np.repeat(self.offsets[rows], counts) + within], offsets)
+
+    def row_of(self, numbers: ArrayLike) -> np.ndarray:
+        """The rows of the values with these numbers, int64 of the same shape."""
+        return np.searchsorted(self.offsets, numbers, side="right") - 1
+
 
 Column: TypeAlias = np.ndarray | Ragged
+
+
+def offsets_of(counts: ArrayLike) -> np.ndarray:
+    """Where the values of each of R rows begin, and where those of the last end, (R + 1,) int64."""
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def dense(columns: Mapping[str, Column], name: str) -> np.ndarray:

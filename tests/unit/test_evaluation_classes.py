@@ -390,10 +390,7 @@ def test_a_class_of_one_row(judged):
 def test_members_give_means_and_a_spread(judged):
     members = [rows(seed=seed) for seed in range(3)]
     shuffled = np.random.default_rng(5).permutation(len(members[2]))
-    fields = {f.name: getattr(members[2], f.name) for f in dataclasses.fields(Rows)}
-    aux = {"pt": fields.pop("aux")["pt"][shuffled]}
-    known = {name: values for name, values in fields.items() if values is not None}
-    disordered = Rows(aux=aux, **{name: values[shuffled] for name, values in known.items()})
+    disordered = members[2].take(shuffled)
     options = Classification(discriminants={"D_b": D_B})
     many = judged(*members[:2], disordered, options=options).result.many
     single = [judged(one, options=options).result.many for one in members]

@@ -89,7 +89,7 @@ def test_blocks_and_an_empty_split(tmp_path):
             fields = {
                 f.name: getattr(whole, f.name)[part]
                 for f in dataclasses.fields(Rows)
-                if f.name not in ("aux", "training_weight")
+                if f.name not in ("aux", "objects", "training_weight")
             }
             writer.append(Rows(aux={"pt": whole.aux["pt"][part]}, **fields))
     found = read_predictions(tmp_path / "blocks.h5").rows
@@ -623,7 +623,7 @@ def test_rows_of_weight_zero_change_no_figure(tmp_path, classes):
         **{
             field.name: np.concatenate([getattr(ours, field.name), getattr(nothing, field.name)])
             for field in dataclasses.fields(Rows)
-            if field.name not in ("aux", "training_weight")
+            if field.name not in ("aux", "objects", "training_weight")
         },
         aux={"pt": np.concatenate([ours.aux["pt"], nothing.aux["pt"]])},
     )

@@ -18,7 +18,9 @@ from rootloom.types import Batch, Objects
 
 pytestmark = pytest.mark.usefixtures("strict")
 SIZE = 16
-IN_GROUPS = ("deep_sets", "particle_net", "particle_transformer")
+IN_GROUPS = (
+    "deep_sets", "energy_flow", "gn2", "lorentz_net", "particle_net", "particle_transformer",
+)  # fmt: skip
 
 
 def batch_of(case: Case, groups: int, devices: int) -> Batch:

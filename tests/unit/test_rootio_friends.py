@@ -9,6 +9,7 @@ import uproot
 
 from rootloom.errors import DataError
 from rootloom.rootio.friends import write_friend
+from rootloom.types import Ragged
 
 
 def test_events_in_the_inputs_order(tmp_path: Path) -> None:
@@ -33,6 +34,28 @@ def test_objects_align_with_the_collection(tmp_path: Path) -> None:
     assert ak.to_list(ak.num(found.a)) == ak.to_list(found.n) == counts.tolist()
     assert ak.to_list(ak.nan_to_num(found.a, nan=-1)) == [[-1, 2], [], [3, -1, 1], [-1]]
     assert ak.to_list(ak.nan_to_num(found.b, nan=-1)) == [[-1, 5], [], [6, -1, 4], [-1]]
+
+
+@pytest.mark.parametrize("counts", [None, np.array([1, 0, 3, 2])])
+def test_lists_of_rows_in_any_order_are_those_of_their_entries(
+    tmp_path: Path, counts: np.ndarray | None
+) -> None:
+    entry, number = np.array([2, 0, 3, 2]), np.array([2, 0, 1, 0])
+    if counts is None:
+        entry, number = np.array([2, 0, 3, 1]), np.zeros(4, int)
+    lists = Ragged(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), np.array([0, 2, 2, 3, 6]))
+    scores = {"s": np.arange(4.0)}
+    write_friend(
+        tmp_path / "f.root", 4, entry, number, scores, "S",
+        collection="x", counts=counts, objects={"x_t": {"q": lists}},
+    )  # fmt: skip
+    with uproot.open(tmp_path / "f.root") as file:
+        found = file["S"].arrays()
+    if counts is None:
+        assert found.x_t_q.to_list() == [[], [4, 5, 6], [1, 2], [3]]
+        return
+    assert found.x_t_q.to_list() == [[], [], [4, 5, 6, 1, 2], [3]]
+    assert found.x_t_number.to_list() == [[0], [], [3, -1, 2], [-1, 1]]
 
 
 def test_more_entries_than_one_step(tmp_path: Path) -> None:

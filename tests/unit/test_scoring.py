@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from rootloom.baselines.base import Sample
 from rootloom.baselines.boosted_trees import BoostedTrees
-from rootloom.evaluation.predictions import Header, Rows, read_predictions
+from rootloom.evaluation.predictions import Header, Outputs, Rows, read_predictions
 from rootloom.planning.stage import job_of
 from rootloom.shards.reweight import Reweight
 from rootloom.shards.statistics import Statistics
@@ -30,7 +30,7 @@ from rootloom.stages.scoring import (
 )
 from rootloom.stages.shared import Predicted, Scored
 from rootloom.system.atomic import write_json
-from rootloom.types import GROUPS, NO_CLASS, RowBlock
+from rootloom.types import GROUPS, NO_CLASS, Ragged, RowBlock
 
 CLASSES = ("b", "s")
 REWEIGHT = Reweight("pt", 2, 0.0, 2.0)
@@ -158,7 +158,7 @@ def counted() -> Statistics:
 def scored(shard: Path, folder: Path, told: RowsToScore) -> Rows:
     header = Header("m", CLASSES, "s", ("score",), split="train")
     write_predictions(
-        folder / "p.h5", header, [shard], told, lambda _, n: np.zeros((n, 1), np.float32)
+        folder / "p.h5", header, [shard], told, lambda _, n: Outputs(np.zeros((n, 1), np.float32))
     )
     return read_predictions(folder / "p.h5").rows
 
@@ -178,10 +178,19 @@ def test_baselines_learn_from_training_weights(shard: Path) -> None:
 
 def test_scores_of_batches_are_handed_out_in_order() -> None:
     scores = np.arange(20.0).reshape(10, 2)
-    score = score_stream(iter(np.split(scores, [3, 4, 9])))
+    tracks = Ragged(np.arange(30.0), np.array([0, 0, 4, 9, 9, 12, 13, 20, 22, 29, 30]))
+    batches = [
+        Outputs(scores[rows], {"t.x": tracks.take(rows)})
+        for rows in np.split(np.arange(10), [3, 4, 9])
+    ]
+    score = score_stream(batches)
     found = [score({}, rows) for rows in (2, 0, 5, 1, 2)]
     assert [len(part) for part in found] == [2, 0, 5, 1, 2]
-    np.testing.assert_array_equal(np.concatenate(found), scores)
+    np.testing.assert_array_equal(np.concatenate([part.scores for part in found]), scores)
+    objects = [part.objects["t.x"] for part in found]
+    np.testing.assert_array_equal(np.concatenate([one.values for one in objects]), tracks.values)
+    counts = np.concatenate([one.counts() for one in objects])
+    np.testing.assert_array_equal(counts, tracks.counts())
 
 
 def gaussians(rows: int, seed: int) -> Sample:

@@ -477,7 +477,7 @@ def test_a_model_of_other_shapes_scores_nothing(tmp_path: Path) -> None:
     from rootloom.batches.loader import Loader
     from rootloom.representations.features import FeatureVector
     from rootloom.shards.statistics import shard_statistics
-    from rootloom.stages.networks import NetworkScores, task_in
+    from rootloom.stages.networks import NetworkOutputs, task_in
 
     path = tmp_path / "s.h5"
     block = RowBlock(
@@ -503,11 +503,14 @@ def test_a_model_of_other_shapes_scores_nothing(tmp_path: Path) -> None:
     other = trained.load(file)
     task = task_in(other, str(file))
     with pytest.raises(TrainingError, match="model: params/"):
-        list(NetworkScores(task).of(other.params, [path], "train"))
+        list(NetworkOutputs(task).of(other.params, [path], "train"))
     loader = Loader([path], features, "none", ROWS, shuffle=False, cache_bytes=0)
     example = jax.tree.map(lambda leaf: leaf[0], next(loader.epoch(0)))
     params = task.init(jax.random.key(0), example)
-    networks = NetworkScores(task)
-    scores = {s: np.concatenate(list(networks.of(params, [path], s))) for s in ("train", "none")}
+    networks = NetworkOutputs(task)
+    scores = {
+        s: np.concatenate([o.scores for o in networks.of(params, [path], s)])
+        for s in ("train", "none")
+    }
     assert {s: len(v) for s, v in scores.items()} == {"train": 40, "none": 20}
     assert np.isfinite(scores["none"]).all()

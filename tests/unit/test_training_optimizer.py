@@ -42,6 +42,23 @@ def test_schedules_have_their_values() -> None:
     assert found == pytest.approx([0.1, 0.1, 0.1 * 0.01 ** (1 / 3), 0.1 * 0.01 ** (2 / 3), 1e-3])
 
 
+@pytest.mark.parametrize(("epochs", "each", "parts"), [(5, 37, 50), (2, 500, 20), (1, 9, 50)])
+def test_the_flat_rate_decays_in_parts_of_the_training_as_in_epochs_of_weaver_core(
+    epochs: int, each: int, parts: int
+) -> None:
+    """weaver-core 0.5.3, train.py: MultiStepLR, which multiplies at each milestone."""
+    decaying = max(1, int(parts * 0.3))
+    milestones = list(range(parts - decaying, parts))
+    total = epochs * each
+    options = TrainingOptions(
+        learning_rate=0.1, epochs=epochs, schedule=Schedule("flat_decay", parts=parts)
+    )
+    found = schedule(options, each)(jnp.arange(total))
+    passed = [sum(m <= step * parts // total for m in milestones) for step in range(total)]
+    expected = 0.1 * (0.01 ** (1.0 / decaying)) ** np.array(passed)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_each_group_has_its_rate() -> None:
     options = TrainingOptions(optimizer="sgd", learning_rate=0.1, group_rates={"slow": 0.25})
     params = {"a": jnp.ones(2), "b": jnp.ones(3)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,37 +42,17 @@ def assemble(
     """
     number, shares = share
     own = range(devices * number // shares, devices * (number + 1) // shares)
-    # If shapes depend on the rows, the rows of all devices are needed.
-    made = own if representation.same_shape else range(devices)
     placed = _in_a_row(rows, size)
     if stairs is not None:
         placed = _by_length(rows, representation.row_lengths(columns, rows), stairs, devices, size)
+    inputs = _inputs(columns, rows, placed, representation, (devices, size), own)
+    placed = placed.on(own, size)
     rows = rows[placed.order]
-    inputs = representation.merge(
-        [
-            representation.collate(columns, rows[placed.device == d], size)
-            if placed.groups is None
-            else representation.collate_groups(columns, rows[placed.device == d], placed.groups)
-            for d in made
-        ]
-    )
-    if len(made) != len(own):
-        inputs = of_devices(inputs, own)
-    kept = (placed.device >= own.start) & (placed.device < own.stop)
-    rows, order, slots = rows[kept], placed.order[kept], placed.slot[kept] - own.start * size
-    devices = len(own)
-    reads = ("label", "weight") if weights is None else weights.reads
-    of_rows = {name: np.asarray(columns[name])[rows] for name in reads}
-    label, words = of_rows["label"], np.asarray(columns["id"])[rows]
-    weight = of_rows["weight"] if weights is None else weights.training(of_rows)
+    label, weight = _label_and_weight(columns, rows, weights)
+    words = np.asarray(columns["id"])[rows]
     if draw is not None:
         weight = weight * draw(event_of(words, np.asarray(columns["object"])[rows]))
-
-    def spread(array: np.ndarray, dtype: type, absent: int = 0) -> np.ndarray:
-        out = np.full((devices * size, *array.shape[1:]), absent, dtype)
-        out[slots] = array
-        return out.reshape(devices, size, *array.shape[1:])
-
+    spread = partial(_spread, placed.slot, (len(own), size))
     return Batch(
         inputs=inputs,
         target=spread(_targets(columns, targets)[rows], np.float32)
@@ -79,7 +60,7 @@ def assemble(
         else spread(label, np.int32),
         weight=spread(weight, np.float32),
         id=spread(id_words(words), np.uint32),
-        place=None if stairs is None else spread(order, np.int32, -1),
+        place=None if stairs is None else spread(placed.order, np.int32, -1),
     )
 
 
@@ -94,6 +75,12 @@ class _Placement(NamedTuple):
     device: np.ndarray
     slot: np.ndarray
     groups: tuple[tuple[int, int], ...] | None = None
+
+    def on(self, devices: range, size: int) -> _Placement:
+        """Of the rows on these devices, whose slots are numbered from 0."""
+        kept = (self.device >= devices.start) & (self.device < devices.stop)
+        slot = self.slot[kept] - devices.start * size
+        return _Placement(self.order[kept], self.device[kept] - devices.start, slot, self.groups)
 
 
 def _in_a_row(rows: np.ndarray, size: int) -> _Placement:
@@ -110,6 +97,48 @@ def _by_length(
     device, place = np.arange(len(rows)) % devices, np.arange(len(rows)) // devices
     groups = stairs.groups if stairs.fit(lengths[order], devices) else None
     return _Placement(order, device, device * size + place, groups)
+
+
+def _inputs(
+    columns: Mapping[str, Column],
+    rows: np.ndarray,
+    placed: _Placement,
+    representation: Representation,
+    shape: tuple[int, int],
+    own: range,
+) -> Any:
+    """Inputs of the own devices, (own, size, …). shape: all devices and the slots of each."""
+    devices, size = shape
+    # If shapes depend on the rows, the rows of all devices are needed.
+    made = own if representation.same_shape else range(devices)
+    parts = [rows[placed.order[placed.device == d]] for d in made]
+    inputs = representation.merge(
+        [
+            representation.collate(columns, part, size)
+            if placed.groups is None
+            else representation.collate_groups(columns, part, placed.groups)
+            for part in parts
+        ]
+    )
+    return inputs if len(made) == len(own) else of_devices(inputs, own)
+
+
+def _label_and_weight(
+    columns: Mapping[str, Column], rows: np.ndarray, weights: WeightTable | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of these rows; without a table the event weight."""
+    reads = ("label", "weight") if weights is None else weights.reads
+    found = {name: np.asarray(columns[name])[rows] for name in reads}
+    return found["label"], found["weight"] if weights is None else weights.training(found)
+
+
+def _spread(
+    slots: np.ndarray, shape: tuple[int, int], array: np.ndarray, dtype: type, absent: int = 0
+) -> np.ndarray:
+    """Values (n, …) in their slots (n,) of (devices, size, …), `absent` in all others."""
+    out = np.full((shape[0] * shape[1], *array.shape[1:]), absent, dtype)
+    out[slots] = array
+    return out.reshape(*shape, *array.shape[1:])
 
 
 def id_words(ids: np.ndarray) -> np.ndarray:

@@ -204,61 +204,84 @@ class Loader:
         return strata.stairs(highest, self._devices, groups)
 
     def _lengths(self, name: str) -> Generator[np.ndarray]:
-        """Objects in a column of the rows of each window of an epoch, block after block."""
+        """Objects in a column of the rows of each window of the first epoch, in their order."""
         plan, split = self._plan, self._source.split
         try:
-            for blocks in plan.windows(0):
+            for number, blocks in enumerate(plan.windows(0)):
                 offsets = (
                     self._source.shard(int(plan.shard[k])).offsets(
                         split, name, int(plan.start[k]), int(plan.stop[k])
                     )
                     for k in blocks
                 )
-                yield np.concatenate([np.diff(part) for part in offsets])
+                lengths = np.concatenate([np.diff(part) for part in offsets])
+                yield lengths[plan.order(0, number, len(lengths))]
+        finally:
+            self._source.close()
+
+    @property
+    def _deals(self) -> bool:
+        """Whether rows are dealt out to batches by their lengths."""
+        return self._stairs is not None and self._plan.shuffle
+
+    def _windows(self, epoch: int, skip: int) -> Generator[_Rows]:
+        """The rows of each window in their order, without the first `skip` of the epoch.
+
+        Rows that are dealt out come in whole batches: what a window has left over begins the next.
+        """
+        if skip >= self.rows:
+            return
+        windows, unit = self._plan.windows(epoch), self.batch_size if self._deals else 1
+        ends = np.cumsum([self._plan.count(blocks) for blocks in windows])
+        # The number of each window's first row among those of the epoch; the last window has all.
+        starts = np.concatenate([[0], ends[:-1] // unit * unit, ends[-1:]])
+        first = int(np.searchsorted(starts[:-1], skip, side="right")) - 1
+        begin = int(np.searchsorted(ends, starts[first], side="right"))
+        left: _Rows | None = None
+        try:
+            for number in range(begin, len(windows)):
+                columns, rows = self._load(windows[number], left, epoch, number)
+                cut = len(rows) - int(ends[number] - starts[number + 1])
+                left, rows = _Rows(columns, rows[cut:]), rows[:cut]
+                if number >= first:
+                    rows = self._dealt(columns, rows, epoch, number)
+                    yield _Rows(columns, rows[max(0, skip - int(starts[number])) :])
         finally:
             self._source.close()
 
     def _dealt(
-        self, columns: dict[str, Column], rows: np.ndarray, before: int, epoch: int, number: int
+        self, columns: dict[str, Column], rows: np.ndarray, epoch: int, number: int
     ) -> np.ndarray:
-        """A window's rows with those of whole batches dealt out by their lengths.
-
-        before: rows of the epoch in earlier windows.
-        """
-        if self._stairs is None or not self._plan.shuffle:
+        """A window's rows, dealt out by their lengths if there are groups of them."""
+        if not self._deals:
             return rows
-        first, last = strata.whole(before, len(rows), self.batch_size)
-        own = rows[first:last]
-        lengths = self._representation.row_lengths(columns, own)
-        words = self._plan.words(epoch, number, len(own))
-        dealt = strata.deal(own, lengths, words, self.batch_size)
-        return np.concatenate([rows[:first], dealt, rows[last:]])
+        lengths = self._representation.row_lengths(columns, rows)
+        words = self._plan.words(epoch, number, len(rows) + 1)
+        return strata.deal(rows, lengths, words, self.batch_size)
 
-    def _windows(self, epoch: int, skip: int) -> Generator[tuple[dict[str, Column], np.ndarray]]:
-        """Columns in memory and the order of the rows of each window, without the first `skip`."""
-        before = 0
-        try:
-            for number, blocks in enumerate(self._plan.windows(epoch)):
-                count = self._plan.count(blocks)
-                if before + count > skip:
-                    columns, rows = self._load(blocks)
-                    rows = rows[self._plan.order(epoch, number, count)]
-                    rows = self._dealt(columns, rows, before, epoch, number)
-                    yield columns, rows[max(0, skip - before) :]
-                before += count
-        finally:
-            self._source.close()
-
-    def _load(self, blocks: np.ndarray) -> tuple[dict[str, Column], np.ndarray]:
+    def _load(self, blocks: np.ndarray, left: _Rows | None, epoch: int, number: int) -> _Rows:
+        """The rows left over by an earlier window, then those of these blocks in their order."""
+        before = np.zeros(0, np.int64) if left is None else left.rows
         if not self._cached:
-            store = Store(self._source, self._plan, blocks)
+            held = take(*left) if left is not None and len(before) else None
+            store = Store(self._source, self._plan, blocks, held)
             positions = np.arange(len(blocks))
+            before = store.held
         else:
             if self._cache is None:
                 self._cache = Store(self._source, self._plan, np.arange(len(self._plan.shard)))
             store, positions = self._cache, blocks
         store.load(positions)
-        return store.columns, store.rows(positions)
+        rows = store.rows(positions)
+        rows = rows[self._plan.order(epoch, number, len(rows))]
+        return _Rows(store.columns, np.concatenate([before, rows]))
+
+
+class _Rows(NamedTuple):
+    """Columns in memory and the numbers of some of their rows, in an order."""
+
+    columns: dict[str, Column]
+    rows: np.ndarray
 
 
 class _Survey(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from rootloom.batches.plan import Plan
 from rootloom.shards.held import Held, Place, opened
 from rootloom.shards.reader import Shard
-from rootloom.types import Column, Ragged
+from rootloom.types import Column, Ragged, offsets_of
 
 _OPEN_FILES = 32
 
@@ -52,18 +52,27 @@ class Source:
 class Store:
     """Memory for some blocks of a plan; `load` fills it.
 
-    columns: by name, of all the blocks' rows; not initialised before `load`.
+    columns: by name, of all the blocks' rows; not initialised before `load`. Rows of `more`, the
+    same columns of other rows, follow. held: the numbers of these.
     first: (K + 1,) int64, the row at which each block begins.
     """
 
-    def __init__(self, source: Source, plan: Plan, blocks: np.ndarray) -> None:
+    def __init__(
+        self,
+        source: Source,
+        plan: Plan,
+        blocks: np.ndarray,
+        more: Mapping[str, Column] | None = None,
+    ) -> None:
         self._source, self._plan, self._blocks = source, plan, blocks
         sizes = (plan.stop - plan.start)[blocks]
-        self.first = np.concatenate([[0], np.cumsum(sizes)])
+        self.first = offsets_of(sizes)
         self._loaded = np.zeros(len(blocks), bool)
         self.columns: dict[str, Column] = {}
         for name, members in source.columns.items():
-            self.columns[name] = self._room(name, members)
+            self.columns[name] = self._room(name, members, more[name] if more else None)
+        last = self.first[-1]
+        self.held = np.arange(last, last + (len(more["id"]) if more else 0))
 
     def load(self, positions: np.ndarray) -> None:
         """Read the blocks at these positions of `blocks`, unless they are loaded already."""
@@ -78,24 +87,32 @@ class Store:
         ranges = [np.arange(self.first[p], self.first[p + 1]) for p in positions]
         return np.concatenate([np.zeros(0, np.int64), *ranges])
 
-    def _room(self, whole: str, members: tuple[str, ...]) -> Column:
+    def _room(self, whole: str, members: tuple[str, ...], more: Column | None) -> Column:
         name, types = members[0], self._source.types
         shards = self._plan.shard[self._blocks]
-        first = int(shards[0])
+        first, count = int(shards[0]), int(self.first[-1])
         if not self._source.shard(first).is_ragged(name):
-            room = self._source.shard(first).empty(name, int(self.first[-1]))
-            return room.astype(types.get(whole, room.dtype), copy=False)
-        offsets = np.zeros(self.first[-1] + 1, np.int64)
+            room = self._source.shard(first).empty(name, count + (0 if more is None else len(more)))
+            room = room.astype(types.get(whole, room.dtype), copy=False)
+            if more is not None:
+                room[count:] = more
+            return room
+        offsets = np.zeros(count + 1, np.int64)
         for position, shard in enumerate(shards):
             start, stop = self._range(position)
             part = self._source.shard(int(shard)).offsets(self._source.split, name, start, stop)
             before = self.first[position]
             offsets[before + 1 : before + len(part)] = part[1:] - part[0] + offsets[before]
+        filled = int(offsets[-1])
+        if isinstance(more, Ragged):
+            offsets = np.concatenate([offsets, filled + more.offsets[1:]])
         # Opened again here, because with many shards it may have been closed.
         values = self._source.shard(first).empty(name, int(offsets[-1]))
         values = values.astype(types.get(whole, values.dtype), copy=False)
         if len(members) > 1:
             values = np.empty((len(values), len(members)), values.dtype)
+        if isinstance(more, Ragged):
+            values[filled:] = more.values
         return Ragged(values, offsets)
 
     def _read(self, position: int) -> None:
@@ -125,29 +142,19 @@ class Store:
 
 def take(columns: dict[str, Column], rows: np.ndarray) -> dict[str, Column]:
     """Chosen rows of every column, copied."""
-    taken: dict[str, Column] = {}
-    for name, column in columns.items():
-        if isinstance(column, Ragged):
-            counts = column.counts()[rows]
-            offsets = np.concatenate([[0], np.cumsum(counts)])
-            within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-            values = column.values[np.repeat(column.offsets[rows], counts) + within]
-            taken[name] = Ragged(values, offsets)
-        else:
-            taken[name] = column[rows]
-    return taken
+    return {
+        name: column.take(rows) if isinstance(column, Ragged) else column[rows]
+        for name, column in columns.items()
+    }
 
 
 def join(first: dict[str, Column], second: dict[str, Column]) -> dict[str, Column]:
     """The rows of both, one after the other."""
-    joined: dict[str, Column] = {}
+    found: dict[str, Column] = {}
     for name, a in first.items():
         b = second[name]
         if isinstance(a, Ragged) and isinstance(b, Ragged):
-            values = np.concatenate([a.values, b.values])
-            joined[name] = Ragged(
-                values, np.concatenate([a.offsets, b.offsets[1:] + a.offsets[-1]])
-            )
+            found[name] = Ragged.together([a, b])
         else:
-            joined[name] = np.concatenate([np.asarray(a), np.asarray(b)])
-    return joined
+            found[name] = np.concatenate([np.asarray(a), np.asarray(b)])
+    return found

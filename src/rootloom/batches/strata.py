@@ -1,13 +1,15 @@
 """Batches padded by length: rows of similar length share a group, padded to its longest.
 
-The rows of a window of the epoch, in their random order, are sorted by length and cut into as many
-strata as a batch has rows. Each batch gets one row of each stratum, at random: it holds short and
-long rows in the same proportion as the window. Every row still comes once an epoch and is in each
-batch of its window with equal probability, so that the expected gradient of a batch and the sum of
-an epoch's gradients are those of batches without strata; only the variance of a batch is smaller.
+The rows of a window of the epoch are sorted by length and cut into as many strata as a batch has
+rows. Each batch gets one row of each stratum, at random: it holds short and long rows in the same
+proportion as the window. What does not fill a batch, the last of the window's rows in their random
+order, is dealt out with the next window. Every row still comes once an epoch and is in each batch
+of its window with equal probability, so that the expected gradient of a batch and the sum of an
+epoch's gradients are those of batches without strata; only the variance of a batch is smaller.
 
 All batches then fit one staircase of lengths, and the step compiles once. A batch that does not,
-such as one that takes rows from two windows, is padded as a whole; these need a second compilation.
+such as one with a row longer than all of the first windows, is padded as a whole; these need a
+second compilation.
 """
 
 from __future__ import annotations
@@ -39,11 +41,22 @@ class Stairs(NamedTuple):
 def deal(rows: np.ndarray, lengths: np.ndarray, words: np.ndarray, size: int) -> np.ndarray:
     """Rows (n,) in another order: each batch of `size` has one of each stratum, longest first.
 
-    lengths, words: (n,) of the rows, and random numbers; n is a multiple of `size`.
+    lengths: (n,), of the rows. words: (n + 1,) random numbers. If n is no multiple of `size`, the
+    last batch is smaller: rows at equal distances in the order of lengths, the first at random.
     """
-    strata = rows[longest_first(lengths)].reshape(size, -1)
-    shuffled = np.argsort(words.reshape(strata.shape), axis=1, kind="stable")
-    return np.take_along_axis(strata, shuffled, axis=1).T.reshape(-1)
+    falling = rows[longest_first(lengths)]
+    rest = _apart(len(rows), len(rows) % size, words[-1])
+    strata = np.delete(falling, rest).reshape(size, -1)
+    shuffled = np.argsort(words[: strata.size].reshape(strata.shape), axis=1, kind="stable")
+    dealt = np.take_along_axis(strata, shuffled, axis=1).T.reshape(-1)
+    return np.concatenate([dealt, falling[rest]])
+
+
+def _apart(count: int, chosen: int, word: np.uint64) -> np.ndarray:
+    """So many of `count` numbers at equal distances, (chosen,); each is equally likely."""
+    # 32 bits, so that sums with whole numbers are exact.
+    begin = float(word >> np.uint64(32)) * 2.0**-32
+    return ((np.arange(chosen) + begin) * (count / max(1, chosen))).astype(np.int64)
 
 
 def longest_first(lengths: np.ndarray) -> np.ndarray:
@@ -54,27 +67,18 @@ def longest_first(lengths: np.ndarray) -> np.ndarray:
     return np.argsort((most - lengths).astype(kind), kind="stable")
 
 
-def whole(before: int, count: int, size: int) -> tuple[int, int]:
-    """The first and last of a window's rows that lie in batches of that window alone.
-
-    before, count: rows of the epoch before the window, and of it. last: one past it.
-    """
-    first = min(-before % size, count)
-    return first, first + (count - first) // size * size
-
-
 def of_shuffled(windows: Iterable[np.ndarray], size: int) -> np.ndarray:
     """Lengths (size,), falling, in which the strata of windows have room.
 
     windows: lengths of each window's rows. Of several windows one slot more than they need, since
     those of other epochs differ; a window of few batches, such as the last, decides nothing.
     """
-    before, found = 0, []
+    found, left = [], np.zeros(0, np.int64)
     for lengths in windows:
-        first, last = whole(before, len(lengths), size)
-        each = max(1, (last - first) // size)
-        found.append((each, _tops(lengths, each, size)))
-        before += len(lengths)
+        rows = np.concatenate([left, lengths])
+        each = max(1, len(rows) // size)
+        found.append((each, _tops(rows, each, size)))
+        left = rows[len(rows) // size * size :]
     tops = [top for each, top in found if each >= _FEW] or [top for _, top in found]
     highest = np.maximum.reduce(tops)
     return np.minimum(highest + (len(found) > 1), highest.max())

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from rootloom.errors import FAULTS, InputError, nearest, reason
 from rootloom.system import faults, hdf5
 from rootloom.system.atomic import Sink, attributes_of, new_hdf5
-from rootloom.types import NO_CLASS, UNLABELLED
+from rootloom.types import NO_CLASS, UNLABELLED, Ragged, offsets_of
 
 REQUIREMENTS = (
     "data sets id (R,) uint64, weight (R,) float, truth (R,) int index into the classes, and "
@@ -55,6 +55,9 @@ _KINDS = {
 _RUN_NUMBERS = (*_WHOLE, "let the run that wrote the file write it again")
 _DISTINCT = ("classes", "columns", "files")
 _AUXILIARY = ("fiub", "real numbers", "leave the column out, or write float32")
+# Groups "objects/COLLECTION", with the data sets COUNTS, objects a row (R,), and of each quantity
+# its values one row after the other (V,).
+_OBJECTS, _COUNTS = "objects", "counts"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Header:
     is -1. parameters, training_seconds: None if unknown. turned: see `baselines.base.Predictor`.
     probability: whether scores are declared to be probabilities of their classes.
     trained_on: whether the method was trained on the dataset of these rows; if not, their mixture
-    of classes differs from the one that the probabilities refer to.
+    of classes differs from the one that the probabilities refer to. objects: names of what is said
+    of the objects of each row, "collection.quantity".
     """
 
     method: str
@@ -83,6 +87,30 @@ class Header:
     turned: tuple[str, ...] = ()
     probability: bool = False
     trained_on: bool = True
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a method says of R rows. scores: (R, C). objects: by name, a number for each object."""
+
+    scores: np.ndarray
+    objects: Mapping[str, Ragged] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, rows: np.ndarray) -> Outputs:
+        """Those with these numbers."""
+        return Outputs(self.scores[rows], {n: one.take(rows) for n, one in self.objects.items()})
+
+    @classmethod
+    def together(cls, parts: Sequence[Outputs]) -> Outputs:
+        """The rows of one or more, one after the other."""
+        objects = {
+            n: Ragged.together([part.objects[n] for part in parts]) for n in parts[0].objects
+        }
+        return cls(np.concatenate([part.scores for part in parts]), objects)
 
 
 @dataclass(frozen=True)
@@ -92,6 +120,7 @@ class Rows:
     id: of the row; with object it gives that of the event (`shards.ids.event_of`).
     weight: the event weight, signed. training_weight: (R,), the weight that the row has (or would
     have) in training, with balance and reweighting; None if the file does not have it.
+    objects: what is said of the objects of each row, by name.
     """
 
     id: np.ndarray
@@ -103,6 +132,7 @@ class Rows:
     object: np.ndarray
     aux: Mapping[str, np.ndarray] = field(default_factory=dict)
     training_weight: np.ndarray | None = None
+    objects: Mapping[str, Ragged] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.id)
@@ -112,7 +142,9 @@ class Rows:
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         chosen = {n: c[kept] for n, c in columns.items() if isinstance(c, np.ndarray)}
         aux = {name: values[kept] for name, values in self.aux.items()}
-        return replace(self, aux=aux, **chosen)
+        rows = np.arange(len(self))[kept]
+        objects = {name: values.take(rows) for name, values in self.objects.items()}
+        return replace(self, aux=aux, objects=objects, **chosen)
 
     def describe(self, row: int, files: tuple[str, ...]) -> str:
         """A row in words, with file and entry."""
@@ -152,6 +184,11 @@ class PredictionWriter:
             self._append(TRAINING_WEIGHT, np.asarray(rows.training_weight, dtype=np.float32))
         for name, values in rows.aux.items():
             self._append(f"aux/{name}", np.asarray(values, dtype=np.float32))
+        counts = {name.partition(".")[0]: lists.counts() for name, lists in rows.objects.items()}
+        for collection, numbers in counts.items():
+            self._append(f"{_OBJECTS}/{collection}/{_COUNTS}", numbers.astype(np.int32))
+        for name, lists in rows.objects.items():
+            self._append(_place_of(name), lists.values.astype(np.float32))
         self._runs.append(_runs_of(np.asarray(rows.file), self._rows))
         self._rows += len(rows)
         self._sink.check()
@@ -203,11 +240,13 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
         writer.append(predictions.rows)
 
 
-def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Predictions:
+def read_predictions(
+    path: str | Path, only: Sequence[str] | None = None, *, objects: bool = False
+) -> Predictions:
     """Read a predictions file of rootloom or another tagger.
 
     only: keys of the input files whose rows are needed, for a file of a `PredictionWriter`; rows of
-    other files are not read.
+    other files are not read. objects: whether what is said of the objects of rows is read, too.
     Raises InputError if the file is missing, damaged, incomplete or inconsistent, and says
     what such a file must have. file, entry, object are optional and become −1.
     """
@@ -215,7 +254,7 @@ def read_predictions(path: str | Path, only: Sequence[str] | None = None) -> Pre
     # attributes are at the ends of the file.
     with _opened(path, ends=only is not None) as file:
         header = _read_header(str(path), file)
-        rows = _read_rows(str(path), file, header, only)
+        rows = _read_rows(str(path), file, header, only, objects=objects)
         attributes_of(file, "scores")
     _check(str(path), header, rows)
     return Predictions(header, rows)
@@ -260,7 +299,13 @@ def _opened(path: str | Path, *, ends: bool) -> Iterator[h5py.File]:
 def _no_rows(header: Header) -> Rows:
     # So that a split without rows still gives a complete file.
     none: dict[str, Any] = {n: np.empty(0, t) for n, t in _TYPES.items() if n != "scores"}
-    return Rows(scores=np.empty((0, len(header.columns)), np.float32), **none)
+    objects = {n: Ragged(np.empty(0, np.float32), np.zeros(1, np.int64)) for n in header.objects}
+    return Rows(scores=np.empty((0, len(header.columns)), np.float32), objects=objects, **none)
+
+
+def _place_of(name: str) -> str:
+    """The data set of "collection.quantity"."""
+    return "/".join([_OBJECTS, *name.split(".", 1)])
 
 
 def _attributes(header: Header) -> dict[str, str | float]:
@@ -278,6 +323,8 @@ def _attributes(header: Header) -> dict[str, str | float]:
         values["trained_on"] = False
     if header.turned:
         values["turned"] = json.dumps(header.turned)
+    if header.objects:
+        values["objects"] = json.dumps(header.objects)
     if header.parameters is not None:
         values["parameters"] = header.parameters
     if header.training_seconds is not None:
@@ -312,6 +359,7 @@ def _read_header(where: str, file: h5py.File) -> Header:
         training_seconds=_seconds(found),
         provenance=provenance,
         turned=_names(where, "turned", found.get("turned", "[]")),
+        objects=_names(where, "objects", found.get("objects", "[]")),
         probability=_flag(
             f"{where}: attribute 'probability' of 'scores'",
             scores.attrs.get("probability", False),
@@ -372,7 +420,9 @@ def _joined(runs: np.ndarray) -> list[slice]:
     return [slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
-def _read_rows(where: str, file: h5py.File, header: Header, only: Sequence[str] | None) -> Rows:
+def _read_rows(
+    where: str, file: h5py.File, header: Header, only: Sequence[str] | None, *, objects: bool
+) -> Rows:
     names = (*_TYPES, TRAINING_WEIGHT)
     stored = {name: hdf5.child(file, name) for name in names if name in file}
     beside = hdf5.subgroup(file, "aux") if "aux" in file else {}
@@ -406,7 +456,24 @@ def _read_rows(where: str, file: h5py.File, header: Header, only: Sequence[str] 
         columns["id"] = columns["id"].astype(np.uint64)
     if columns["truth"].dtype == bool:
         columns["truth"] = columns["truth"].astype(np.int32)
-    return Rows(aux={name: _taken(c, places) for name, c in auxiliary.items()}, **columns)
+    aux = {name: _taken(column, places) for name, column in auxiliary.items()}
+    said = {n: _listed(file, n, places) for n in header.objects} if objects else {}
+    return Rows(aux=aux, objects=said, **columns)
+
+
+def _listed(file: h5py.File, name: str, places: Sequence[slice]) -> Ragged:
+    """What is said of objects, of the rows at these places. Raises ValueError for damage."""
+    collection, quantity = name.split(".", 1)
+    group = hdf5.subgroup(hdf5.subgroup(file, _OBJECTS), collection)
+    counts = hdf5.numbers(hdf5.child(group, _COUNTS), _COUNTS)[...]
+    values = hdf5.numbers(hdf5.child(group, quantity), name)
+    if len(counts) != len(file["id"]) or (counts < 0).any() or counts.sum() != len(values):
+        raise ValueError(f"'{_place_of(name)}' has {len(values)} values, not as many as counted")
+    offsets = offsets_of(counts)
+    spans = [place.indices(len(counts))[:2] for place in places]
+    parts = [slice(int(offsets[start]), int(offsets[stop])) for start, stop in spans]
+    of_rows = np.concatenate([counts[:0], *(counts[place] for place in places)])
+    return Ragged(_taken(values, parts), offsets_of(of_rows))
 
 
 def _require_numbers(

@@ -19,6 +19,8 @@ class Model(nn.Module):
     role: must equal the task's `role`; "embedding" is one vector per example, as a
     `Backbone` makes it.
     reads: the field that lists columns of the representation, which the plan checks.
+    reads_padding: whether empty slots of objects are input like any other, so that what stands in
+    them and how many there are change its output. Its rows are all padded alike, in no groups.
 
     dtype: of its arithmetic, set by a training's `precision`; parameters are float32.
     """
@@ -26,6 +28,7 @@ class Model(nn.Module):
     consumes: ClassVar[tuple[str, ...]]
     role: ClassVar[str] = "embedding"
     reads: ClassVar[str | None] = None
+    reads_padding: ClassVar[bool] = False
 
     dtype: Precision = field(default="float32", kw_only=True)
 

@@ -32,6 +32,7 @@ class DeepJet(Backbone):
     """
 
     consumes: ClassVar[tuple[str, ...]] = ("particle_set",)
+    reads_padding: ClassVar[bool] = True
 
     charged: str = "charged"
     neutral: str = "neutral"

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from rootloom.models.base import Backbone
 from rootloom.models.layers import relu_layers, single_or_double
-from rootloom.models.sets import objects_of, required
+from rootloom.models.sets import groups_of, joined, required
 from rootloom.types import ParticleSets, Rate, Size
 
 
@@ -37,13 +37,15 @@ class EnergyFlow(Backbone):
         self, inputs: ParticleSets, *, train: bool
     ) -> Float[Array, "{len(inputs.present)} D"]:
         """(B, N, 2) points and (B, N, 4) momenta → (B, row[-1])."""
-        found = objects_of(self, inputs, self.collection)
+        found, groups = joined(groups_of(self, inputs, self.collection))
         momenta = required(self, "momenta", found.momenta)
         x = jnp.asarray(required(self, "points", found.points), self.dtype)
         x = relu_layers(x, self.objects, 0.0, self.dtype, "object", train=train)
         # Not in bfloat16: the sum of the shares is 1.
         pt = jnp.where(found.mask, jnp.hypot(momenta[..., 0], momenta[..., 1]), 0)
-        share = pt / jnp.maximum(pt.sum(axis=1), jnp.finfo(pt.dtype).tiny)[:, None]
-        pooled = jnp.sum(x * share.astype(x.dtype)[..., None], axis=1)
+        total = groups.to_objects(groups.of_rows(lambda part: part.sum(axis=1), pt))
+        share = pt / jnp.maximum(total, jnp.finfo(pt.dtype).tiny)
+        weighted = x * share.astype(x.dtype)[..., None]
+        pooled = groups.of_rows(lambda part: part.sum(axis=1), weighted)
         x = relu_layers(pooled, self.row, self.dropout, self.dtype, "row", train=train)
         return x.astype(single_or_double(self.dtype))

@@ -12,17 +12,19 @@ from jaxtyping import Bool, Float
 
 from rootloom.errors import ConfigError
 from rootloom.models.base import Backbone
+from rootloom.models.groups import Groups
 from rootloom.models.layers import HE, XAVIER, Precision, single_or_double
-from rootloom.models.sets import Attention, lowest, objects_of
+from rootloom.models.sets import Attention, groups_of, joined, lowest
 from rootloom.types import ParticleSets, Positive, Size
 
 
 class Encoded(NamedTuple):
-    """jet: (B, out), pooled. tracks: (B, N, out). mask: (B, N), where tracks are."""
+    """jet: (B, out), pooled. tracks: (S, out). mask: (S), where tracks are. groups: of the rows."""
 
     jet: Array
     tracks: Array
     mask: Array
+    groups: Groups
 
 
 class GN2(Backbone):
@@ -83,20 +85,30 @@ class GN2(Backbone):
 
     def encode(self, inputs: ParticleSets, *, train: bool) -> Encoded:
         """Jets and tracks after the attention."""
-        objects = objects_of(self, inputs, self.collection)
-        jets = jnp.broadcast_to(
-            inputs.scalars[:, None], (*objects.mask.shape, inputs.scalars.shape[1])
-        )
+        objects, groups = joined(groups_of(self, inputs, self.collection))
+        jets = groups.to_objects(jnp.asarray(inputs.scalars))
         x = self.initial(jnp.concatenate([jets, objects.x], axis=-1).astype(self.dtype))
-        register = self.register.astype(self.dtype)[None]
-        x = jnp.concatenate([jnp.broadcast_to(register, (len(x), *register.shape[1:])), x], axis=1)
-        there = jnp.pad(objects.mask, [(0, 0), (self.registers, 0)], constant_values=True)
+        tokens = groups.with_slots(lambda n: n + self.registers)
+        x = groups.each(self._behind_registers, x, into=tokens)
+        there = groups.each(self._with_registers, objects.mask, into=tokens)
         for layer in self.encoder:
-            x = layer(x, there, train=train)
+            x = layer(x, there, tokens, train=train)
         x = _norm(self.project(x), self.dtype)
         logits = jnp.where(there, self.gate(x)[..., 0], lowest(x.dtype))
-        weights = jax.nn.softmax(logits, axis=1)
-        return Encoded(jnp.einsum("bn,bnc->bc", weights, x), x[:, self.registers :], objects.mask)
+        jet = tokens.of_rows(_pooled, logits, x)
+        tracks = tokens.each(lambda part: part[:, self.registers :], x, into=groups)
+        return Encoded(jet, tracks, objects.mask, groups)
+
+    def _behind_registers(self, x: Array) -> Array:
+        """Tokens (B, N + registers, D) of tracks (B, N, D)."""
+        register = self.register.astype(self.dtype)[None]
+        return jnp.concatenate(
+            [jnp.broadcast_to(register, (len(x), *register.shape[1:])), x], axis=1
+        )
+
+    def _with_registers(self, mask: Array) -> Array:
+        """Where tokens are, (B, N + registers)."""
+        return jnp.pad(mask, [(0, 0), (self.registers, 0)], constant_values=True)
 
 
 class EncoderLayer(nn.Module):
@@ -108,12 +120,12 @@ class EncoderLayer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"], *, train: bool
-    ) -> Float[Array, "B N D"]:
+        self, x: Float[Array, "*S D"], mask: Bool[Array, "*S"], groups: Groups, *, train: bool
+    ) -> Float[Array, "*S D"]:
         """The same shape."""
         h = _norm(x, self.dtype)
         attention = Attention(self.heads, 0.0, XAVIER, XAVIER, self.dtype, name="attention")
-        x = x + attention(h, h, mask, train=train)
+        x = x + attention(h, h, mask, groups=(groups, groups), train=train)
         dense = Dense((self.inside, x.shape[-1]), self.dtype, last=True, name="dense")
         return x + dense(_norm(x, self.dtype))
 
@@ -129,14 +141,13 @@ class TrackHeads(nn.Module):
     dtype: Precision = "float32"
 
     @nn.compact
-    def __call__(
-        self, of: Encoded
-    ) -> tuple[Float[Array, "B N {self.origins}"], Float[Array, "B N N"]]:
-        """Origins of tracks, and ordered pairs (i, j) of them."""
-        jets = jnp.broadcast_to(of.jet[:, None], of.tracks.shape)
+    def __call__(self, of: Encoded) -> tuple[Float[Array, "*S {self.origins}"], Float[Array, "*P"]]:
+        """Origins of tracks, and ordered pairs (i, j) of them, in the groups' `pairs`."""
         origin = Dense((*self.dense, self.origins), self.dtype, last=True, name="origin")
         vertex = PairHead(self.dense, self.dtype, name="vertex")
-        return origin(jnp.concatenate([jets, of.tracks], axis=-1)), vertex(of.jet, of.tracks)
+        jets = of.groups.to_objects(of.jet)
+        found = origin(jnp.concatenate([jets, of.tracks], axis=-1))
+        return found, vertex(of.jet, of.tracks, of.groups)
 
 
 class PairHead(nn.Module):
@@ -147,16 +158,17 @@ class PairHead(nn.Module):
 
     @nn.compact
     def __call__(
-        self, jet: Float[Array, "B D"], tracks: Float[Array, "B N D"]
-    ) -> Float[Array, "B N N"]:
-        """(B, N, N)."""
+        self, jet: Float[Array, "B D"], tracks: Float[Array, "*S D"], groups: Groups
+    ) -> Float[Array, "*P"]:
+        """(B, N, N) of each group."""
         width = tracks.shape[-1]
         kernel = self.param("kernel", HE, (3 * width, self.dense[0])).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.dense[0],)).astype(self.dtype)
         # Products with jets and tracks instead of with pairs.
         of_jet, first, second = jnp.split(kernel, 3)
-        h = (tracks @ first)[:, :, None] + (tracks @ second)[:, None]
-        h = jax.nn.relu(h + (jet @ of_jet + bias[None])[:, None, None])
+        own = tracks @ first + groups.to_objects(jet @ of_jet + bias[None])
+        h = groups.each(_sums_of_pairs, own, tracks @ second, into=groups.pairs)
+        h = jax.nn.relu(h)
         return Dense((*self.dense[1:], 1), self.dtype, last=True, name="rest")(h)[..., 0]
 
 
@@ -174,6 +186,16 @@ class Dense(nn.Module):
             x = nn.Dense(width, kernel_init=HE, dtype=self.dtype, name=f"layer_{i}")(x)
             x = x if self.last and i + 1 == len(self.widths) else jax.nn.relu(x)
         return x
+
+
+def _pooled(logits: Array, x: Array) -> Array:
+    """Means (B, D) of tokens (B, N, D), weighted by the softmax of logits (B, N)."""
+    return jnp.einsum("bn,bnc->bc", jax.nn.softmax(logits, axis=1), x)
+
+
+def _sums_of_pairs(first: Array, second: Array) -> Array:
+    """(B, N, N, D) of objects (B, N, D)."""
+    return first[:, :, None] + second[:, None]
 
 
 def _norm(x: Array, dtype: Precision) -> Array:

@@ -13,7 +13,7 @@ from rootloom import errors
 from rootloom.config.members import asked_if
 from rootloom.errors import ConfigError, DataError, nearest
 from rootloom.representations.turning import Turn
-from rootloom.types import Column, Ragged, Tensor
+from rootloom.types import Column, Ragged, Tensor, offsets_of
 
 if TYPE_CHECKING:
     from rootloom.rootio.dataset import RowReader
@@ -175,6 +175,13 @@ class Representation(ABC):
         None, the default: rows are not put in groups, see `batches.strata`.
         """
         return None
+
+    def padded_alike(self) -> Self:
+        """A copy whose rows are in no groups, for models that read empty slots.
+
+        By default itself. See `length_groups`.
+        """
+        return self
 
     def row_lengths(self, columns: Mapping[str, Column], rows: np.ndarray) -> np.ndarray:
         """Slots that each of `rows` (n,) needs, (n,) integers; for `length_groups`."""
@@ -413,7 +420,7 @@ def require_finite(name: str, column: Column) -> None:
         return
     row = bad = int(np.flatnonzero(~usable)[0])
     if isinstance(column, Ragged):
-        row = int(np.searchsorted(column.offsets, bad, "right")) - 1
+        row = int(column.row_of(bad))
     raise DataError(
         f"column '{name}', row {row} of the block",
         expected="finite values within float32's ±3.4e38",
@@ -460,8 +467,8 @@ def momenta(columns: Mapping[str, Column], objects: str, select: str | None) -> 
 def leading(column: Ragged, most: int) -> Ragged:
     """The first `most` objects of each row."""
     position = np.arange(len(column.values)) - np.repeat(column.offsets[:-1], column.counts())
-    offsets = np.concatenate([[0], np.cumsum(np.minimum(column.counts(), most))])
-    return Ragged(column.values[position < most], offsets.astype(np.int64))
+    offsets = offsets_of(np.minimum(column.counts(), most))
+    return Ragged(column.values[position < most], offsets)
 
 
 def subset(column: Ragged, kept: np.ndarray) -> Ragged:

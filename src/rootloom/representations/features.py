@@ -19,6 +19,7 @@ from rootloom.representations.base import (
     storable,
 )
 from rootloom.representations.padding import pad_masked_into
+from rootloom.representations.scaling import Triples, bounded, by_name, require_scaling
 from rootloom.types import A, Column, Features, Named, NamedFeatures, Ragged
 
 _WHO = "features"
@@ -67,14 +68,13 @@ class FeatureVector(Representation):
     objects: tuple[str, ...] = ()
     max_objects: int = 8
     log: tuple[str, ...] = ()
-    scaling: tuple[tuple[str, float, float], ...] = ()
-    bounds: tuple[tuple[str, float, float], ...] = ()
+    scaling: Triples = ()
+    bounds: Triples = ()
     clip: float | None = None
     reference: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         require(_WHO, "max_objects", self.max_objects > 0, "a positive number", self.max_objects)
-        require(_WHO, "clip", self.clip is None or self.clip > 0, "a positive number", self.clip)
         chosen = (*(self.variables or ()), *self.objects)
         unique = len(set(chosen)) == len(chosen)
         require(_WHO, "variables, objects", unique, "each name once", chosen)
@@ -85,15 +85,10 @@ class FeatureVector(Representation):
             "'object.column'",
             self.objects,
         )
-        ordered = all(low < high for _, low, high in self.bounds)
-        require(_WHO, "bounds", ordered, "the smaller number first", self.bounds)
-        for field in ("scaling", "bounds"):
-            of = [name for name, _, _ in getattr(self, field)]
-            fits = set(of) <= set(chosen) and len(set(of)) == len(of)
-            words = "names among variables and objects, each once"
-            require(_WHO, field, fits, words, of)
-            named = self.variables is not None or not of
-            require(_WHO, field, named, "`variables` by name beside it", of)
+        require_scaling(_WHO, self, chosen)
+        of = [name for name, _, _ in (*self.scaling, *self.bounds)]
+        named = self.variables is not None or not of
+        require(_WHO, "scaling, bounds", named, "`variables` by name beside it", of)
 
     def needs(
         self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
@@ -196,7 +191,7 @@ class FeatureVector(Representation):
         mean = np.asarray(np.asarray(moments.mean) - (self.reference or 0.0), np.float32)
         std = np.asarray(moments.std, np.float32)
         std = np.where(std > 0, std, np.float32(1))
-        by_hand = {name: (centre, scale) for name, centre, scale in self.scaling}
+        by_hand = by_name(self.scaling)
         for k, name in enumerate(self._of_features() if by_hand else ()):
             if name in by_hand:
                 centre, scale = by_hand[name]
@@ -210,11 +205,7 @@ class FeatureVector(Representation):
         """Scaled features (B, F) inside their bounds."""
         if not self.bounds:
             return x if self.clip is None else x.clip(-self.clip, self.clip)
-        most = np.inf if self.clip is None else self.clip
-        given = {name: (low, high) for name, low, high in self.bounds}
-        edges = [given.get(name, (-most, most)) for name in self._of_features()]
-        low, high = np.asarray(edges, np.float32).T
-        return x.clip(low, high)
+        return bounded(x, self._of_features(), self)
 
     def _of_features(self) -> tuple[str, ...]:
         """The name, of a variable or objects, behind each of the F features."""

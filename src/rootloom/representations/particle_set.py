@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from rootloom.errors import DataError
 from rootloom.representations.base import (
@@ -21,7 +20,15 @@ from rootloom.representations.base import (
     require_finite,
 )
 from rootloom.representations.padding import pad_objects_into, repeat_objects
-from rootloom.types import A, Column, Objects, ParticleSets, Ragged, Tensor, dense
+from rootloom.representations.scaling import (
+    Triples,
+    along,
+    bounded,
+    by_name,
+    require_among,
+    require_scaling,
+)
+from rootloom.types import A, Column, Objects, ParticleSets, Ragged, Tensor, dense, offsets_of
 
 _WHO = "particle_set"
 _MOMENTUM = ("px", "py", "pz", "e")
@@ -48,8 +55,8 @@ class ParticleSet(Representation):
     max_objects: objects kept of each collection, and its number of slots N. lengths: pairs of a
                  collection and another such number for it.
     groups:      of rows of like length in a batch, each padded to its own length instead of to N,
-                 in the collection that has the most slots, unless `empty` gives its empty slots a
-                 value; 1: rows are not put in groups.
+                 in the collection that has the most slots, for models that do not read empty slots;
+                 1: rows are not put in groups.
     log:         quantities replaced by sign(x) log(1 + |x|), defined everywhere. tanh: quantities
                  replaced by their hyperbolic tangent.
     scaling:     triples of a quantity, its centre and its scale, which replace the mean and the
@@ -95,8 +102,8 @@ class ParticleSet(Representation):
     groups: int = 8
     log: tuple[str, ...] = ()
     tanh: tuple[str, ...] = ()
-    scaling: tuple[tuple[str, float, float], ...] = ()
-    bounds: tuple[tuple[str, float, float], ...] = ()
+    scaling: Triples = ()
+    bounds: Triples = ()
     clip: float | None = None
     wrap: tuple[str, ...] = ()
     empty: tuple[tuple[str, float], ...] = ()
@@ -120,10 +127,9 @@ class ParticleSet(Representation):
         require(_WHO, "points, momenta, wrap, lengths", not strange, expected, strange)
         seen = sorted({*self.labels} & {*self.objects, *self.points})
         require(_WHO, "labels", not seen, "truth that is no input", seen)
-        for field in ("log", "tanh", "scaling", "bounds"):
-            of = [one if isinstance(one, str) else one[0] for one in getattr(self, field)]
-            fits = set(of) <= set(named) and len(set(of)) == len(of)
-            require(_WHO, field, fits, "names among objects and variables, each once", of)
+        for field, of in (("log", self.log), ("tanh", self.tanh)):
+            require_among(_WHO, field, of, named)
+        require_scaling(_WHO, self, named)
         filled = [name for name, _ in self.empty]
         fits = {*filled} <= {*self.objects} and len({*filled}) == len(filled)
         fits = fits and not {*map(_collection, filled)} & {*self.wrap}
@@ -133,9 +139,6 @@ class ParticleSet(Representation):
         for count in (self.max_objects, *(count for _, count in self.lengths)):
             require(_WHO, "max_objects, lengths", count > 0, "positive numbers", count)
         require(_WHO, "groups", self.groups > 0, "a positive number", self.groups)
-        require(_WHO, "clip", self.clip is None or self.clip > 0, "a positive number", self.clip)
-        ordered = all(low < high for _, low, high in self.bounds)
-        require(_WHO, "bounds", ordered, "the smaller number first", self.bounds)
 
     def needs(
         self, variables: Sequence[str], objects: Mapping[str, Sequence[str]]
@@ -187,10 +190,12 @@ class ParticleSet(Representation):
         return self._collated(columns, rows, size, None)
 
     def length_groups(self) -> tuple[str, int] | None:
-        """The first column of the collection with the most slots, unless `empty` fills them."""
-        one = self._longest()
-        filled = {name for name, _ in self.empty} & {*one.features}
-        return None if filled or self.groups == 1 else (_OBJECT + one.columns[0], self.groups)
+        """The first column of the collection with the most slots."""
+        return None if self.groups == 1 else (_OBJECT + self._longest().columns[0], self.groups)
+
+    def padded_alike(self) -> ParticleSet:
+        """With one group."""
+        return replace(self, groups=1)
 
     def slots(self) -> int:
         """Slots of the collection with the most."""
@@ -314,12 +319,12 @@ class ParticleSet(Representation):
 
     def _scaled(self, x: A, names: Sequence[str], moments: MomentsLike) -> A:
         """Quantities (…, F) of these names as networks see them."""
-        by_hand = {name: (centre, scale) for name, centre, scale in self.scaling}
+        by_hand = by_name(self.scaling)
         mean, std = (np.asarray(of, np.float64) for of in (moments.mean, moments.std))
         pairs = zip(mean, 1.0 / np.where(std > 0, std, 1.0), strict=True)
         numbers = [by_hand.get(name, pair) for name, pair in zip(names, pairs, strict=True)]
-        centre, scale = (_along(x, column) for column in zip(*numbers, strict=True))
-        return self._bounded((self._transformed(x, names) - centre) * scale, names)
+        centre, scale = (along(x, column) for column in zip(*numbers, strict=True))
+        return bounded((self._transformed(x, names) - centre) * scale, names, self)
 
     def _in_slots(self, x: A, one: _Collection, mask: A, present: A) -> A:
         """Scaled quantities (B, N, F), with what stands in empty slots; present: (B,)."""
@@ -329,16 +334,8 @@ class ParticleSet(Representation):
         if not values.keys() & {*one.features}:
             return _only(x, mask)
         xp = x.__array_namespace__()
-        filled = _along(x, [values.get(name, 0.0) for name in one.features])
+        filled = along(x, [values.get(name, 0.0) for name in one.features])
         return _only(xp.where(mask[..., None], x, filled), mask | present[:, None])
-
-    def _bounded(self, x: A, names: Sequence[str]) -> A:
-        most = np.inf if self.clip is None else self.clip
-        given = {name: (low, high) for name, low, high in self.bounds}
-        edges = np.array([given.get(name, (-most, most)) for name in names])
-        if np.isinf(edges).all():
-            return x
-        return x.clip(_along(x, edges[:, 0]), _along(x, edges[:, 1]))
 
 
 class _Collection(NamedTuple):
@@ -402,8 +399,8 @@ def _padded(
     one: _Collection, whole: Ragged, rows: np.ndarray, groups: Sequence[tuple[int, int]]
 ) -> tuple[Objects, ...]:
     """Rows, the first of them in the first group of (rows, slots)."""
-    slots = np.concatenate([np.full(count, length) for count, length in groups])
-    first = np.concatenate([[0], np.cumsum(slots)])
+    first = offsets_of(np.concatenate([np.full(count, length) for count, length in groups]))
+    cuts = np.cumsum([count * length for count, length in groups])[:-1]
 
     def room(names: Sequence[str], dtype: type = np.float32) -> np.ndarray:
         return np.empty((first[-1], len(names)), dtype)
@@ -411,29 +408,19 @@ def _padded(
     x, points, momenta = map(room, (one.features, one.points, one.momenta))
     labels, mask = room(one.labels, np.int32), np.empty(first[-1], bool)
     pad_objects_into(whole.values, whole.offsets, rows, first, x, points, momenta, labels, mask)
-    found, at = [], 0
-    for count, length in groups:
-        own = slice(at, at + count * length)
 
-        shape = (count, length)
+    def parts(leaf: np.ndarray) -> list[np.ndarray]:
+        """(rows, slots, …) of each group."""
+        pieces = zip(np.split(leaf, cuts), groups, strict=True)
+        return [piece.reshape(*shape, *leaf.shape[1:]) for piece, shape in pieces]
 
-        def part(leaf: np.ndarray, own: slice = own, shape: tuple[int, int] = shape) -> np.ndarray:
-            return leaf[own].reshape(*shape, *leaf.shape[1:])
-
-        there = part(mask)
+    found = []
+    for own, there, *others in zip(*map(parts, (x, mask, points, momenta, labels)), strict=True):
         if one.wrap:
-            for leaf in (x, points, momenta):
-                repeat_objects(part(leaf), there.sum(axis=1))
-        found.append(
-            Objects(
-                x=part(x),
-                mask=there,
-                points=part(points) if one.points else None,
-                momenta=part(momenta) if one.momenta else None,
-                labels=part(labels) if one.labels else None,
-            )
-        )
-        at = own.stop
+            for leaf in (own, *others[:2]):
+                repeat_objects(leaf, there.sum(axis=1))
+        named = zip(others, (one.points, one.momenta, one.labels), strict=True)
+        found.append(Objects(own, there, *(leaf if names else None for leaf, names in named)))
     return tuple(found)
 
 
@@ -464,11 +451,6 @@ def _counts_of_labels(column: Ragged) -> np.ndarray:
 def _flags(names: Sequence[str], chosen: Sequence[str], ndim: int) -> np.ndarray:
     """Which of the names are chosen, (1, …, F)."""
     return np.array([name in chosen for name in names]).reshape((1,) * (ndim - 1) + (-1,))
-
-
-def _along(x: A, values: ArrayLike) -> np.ndarray:
-    """Numbers of the last axis of x, in its type, (1, …, F)."""
-    return np.asarray(values).astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def _only(x: A, mask: A) -> A:

@@ -24,7 +24,7 @@ from rootloom.representations.base import (
     round_mantissa,
 )
 from rootloom.representations.turning import Turn, brighter_before, to_the_middle, turned_by
-from rootloom.types import A, Column, Image, Ragged, Tensor
+from rootloom.types import A, Column, Image, Ragged, Tensor, offsets_of
 
 _WHO = "pmt_sphere"
 _UNROLLED = ("cut", "stretched")
@@ -188,7 +188,7 @@ class PmtSphere(Representation):
         stored = np.asarray(columns[_POOLED])
         hit = stored[..., 0] > 0
         counts = hit.sum(axis=(1, 2))
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        offsets = offsets_of(counts)
         return {
             _CHARGE: Ragged(stored[..., 0][hit], offsets),
             _TIME: Ragged(stored[..., 1][hit], offsets),
@@ -278,7 +278,7 @@ def _refuse(column: Ragged, wrong: np.ndarray, expected: str) -> None:
     if not wrong.any():
         return
     bad = int(np.flatnonzero(wrong)[0])
-    row = int(np.searchsorted(column.offsets, bad, "right")) - 1
+    row = int(column.row_of(bad))
     raise DataError(
         f"hits, row {row} of the block",
         expected=expected,

@@ -9,8 +9,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from rootloom.errors import FAULTS, InputError, reason
 from rootloom.system import faults
 from rootloom.types import Column
@@ -101,8 +99,3 @@ def require_no_path(source: Path, path: str) -> None:
             expected="an HDF5 file, as the recipe has a `path`",
             found=f"a {source.suffix} file",
         )
-
-
-def offsets_of(counts: np.ndarray) -> np.ndarray:
-    """Where the values of each row begin, and where those of the last end, (n + 1,) int64."""
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

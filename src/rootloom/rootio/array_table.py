@@ -134,7 +134,7 @@ class _Reader:
         found = numbers(lists.values, kind, self._recipe.missing, nan=True)
         bad = found.first_bad()
         if bad is not None:
-            row = int(np.searchsorted(lists.offsets, bad, side="right")) - 1
+            row = int(lists.row_of(bad))
             where = f"row {self._first + row}, object {bad - lists.offsets[row]}, '{name}'"
             raise self._refusal(where, found, lists.values[bad])
         return Ragged(found.values, lists.offsets)
@@ -175,7 +175,7 @@ class _Reader:
             strange = (one.values != 0) & ~kept
             if strange.any():
                 at = int(np.argmax(strange))
-                row = int(np.searchsorted(offsets, at, side="right")) - 1
+                row = int(one.row_of(at))
                 raise DataError(
                     f"{self._source}: row {self._first + row}, slot {at - offsets[row]}, "
                     f"'{name}.{quantity}'",

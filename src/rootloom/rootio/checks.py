@@ -84,7 +84,7 @@ def check_finite(block: RowBlock, url: str) -> None:
 def _row_of(column: Column, values: np.ndarray) -> np.ndarray:
     """The rows that these values of a column belong to."""
     if isinstance(column, Ragged):
-        return np.searchsorted(column.offsets, values, side="right") - 1
+        return column.row_of(values)
     return values
 
 

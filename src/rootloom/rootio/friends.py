@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from rootloom.errors import DataError
 from rootloom.rootio.writing import Rows, write_tree
-from rootloom.types import Ragged
+from rootloom.types import Ragged, offsets_of
 
 _STEP = 50_000
 
@@ -24,6 +25,7 @@ def write_friend(
     *,
     collection: str = "",
     counts: np.ndarray | None = None,
+    objects: Mapping[str, Mapping[str, Ragged]] = MappingProxyType({}),
     notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write a TTree with exactly one entry for each entry of the input.
@@ -31,21 +33,43 @@ def write_friend(
     entry: (R,) entries of the input; object: (R,) object numbers in them; columns: name → (R,)
     real numbers, kept as float32, or integers, as int32, in any row order. collection: what their
     names begin with, before a '_'. counts: (entries_total,) objects of the row collection in each
-    entry of the input where rows are objects; None where rows are events. notes: name → text,
-    stored beside the tree as TObjString.
+    entry of the input where rows are objects; None where rows are events. objects: of collections,
+    quantity → a list for each row, of equal lengths in a collection. notes: name → text, stored
+    beside the tree as TObjString.
 
     Events: one number per branch; NaN, or -1 for integers, where there is no row (not selected).
     Objects: one list per branch, as long as the input's collection: score i belongs to object i;
     NaN or -1 for objects without one. The lists share one length branch, `ncollection`.
+    Lists of rows that are objects lie one after the other in each entry, in the order of the rows,
+    and COLLECTION_number, beside the other branches, is how many are of each row.
     Raises DataError for rows outside the input and for two predictions of one row.
     """
     entry, number = np.asarray(entry, np.int64), np.asarray(object, np.int64)
     sizes = np.ones(entries_total, np.int64) if counts is None else np.asarray(counts, np.int64)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
+    starts = offsets_of(sizes)
     slots = _slots(str(path), entry, number, sizes, starts)
+    if counts is not None:
+        columns = {**columns, **{f"{name}_number": _number(of) for name, of in objects.items()}}
     full = {name: _filled(values, slots, int(starts[-1])) for name, values in columns.items()}
-    blocks = _blocks(full, sizes, starts, None if counts is None else collection)
+    lists = {
+        name: {quantity: _of_entries(values, slots, starts) for quantity, values in of.items()}
+        for name, of in objects.items()
+    }
+    blocks = _blocks(full, lists, sizes, starts, None if counts is None else collection)
     write_tree(path, tree, blocks, notes)
+
+
+def _number(of: Mapping[str, Ragged]) -> np.ndarray:
+    """Objects of a collection a row, (R,)."""
+    return next(iter(of.values())).counts()
+
+
+def _of_entries(values: Ragged, slots: np.ndarray, starts: np.ndarray) -> Ragged:
+    """The lists of the rows of each entry, one after the other. slots: (R,), of each row."""
+    counts = np.zeros(starts[-1], np.int64)
+    counts[slots] = values.counts()
+    in_order = values.take(np.argsort(slots))
+    return Ragged(in_order.values.astype(np.float32), offsets_of(counts)[starts])
 
 
 def _filled(values: np.ndarray, slots: np.ndarray, size: int) -> np.ndarray:
@@ -85,19 +109,23 @@ def _slots(
 
 def _blocks(
     columns: Mapping[str, np.ndarray],
+    objects: Mapping[str, Mapping[str, Ragged]],
     sizes: np.ndarray,
     starts: np.ndarray,
     collection: str | None,
 ) -> Iterator[Rows]:
     """Blocks of entries, at least one, so that the types of the columns are known.
 
-    collection: of the objects that are rows; None where rows are events.
+    objects: a list for each entry. collection: of the objects that are rows; None where rows are
+    events.
     """
+    whole = Rows({}, objects)
     for first in range(0, max(1, len(sizes)), _STEP):
         offsets = starts[first : first + _STEP + 1]
         block = {name: values[offsets[0] : offsets[-1]] for name, values in columns.items()}
+        beside = whole.part(first, first + _STEP).lists
         if collection is None:
-            yield Rows(block)
+            yield Rows(block, beside)
             continue
         # One length branch for all lists, as the input's collection has it.
         edges = offsets - offsets[0]
@@ -105,4 +133,4 @@ def _blocks(
             name.removeprefix(f"{collection}_"): Ragged(values, edges)
             for name, values in block.items()
         }
-        yield Rows({}, {collection: lists})
+        yield Rows({}, {collection: lists, **beside})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rootloom.rootio.writing import Rows
-from rootloom.types import Ragged
+from rootloom.types import Ragged, offsets_of
 
 
 def occupied_rows(
@@ -29,5 +29,5 @@ def occupied_rows(
         **{name: known[number] for name, known in places.items()},
         quantity: values[row, number].astype(np.float32),
     }
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(values)))])
+    offsets = offsets_of(np.bincount(row, minlength=len(values)))
     return Rows(columns, {collection: {name: Ragged(v, offsets) for name, v in lists.items()}})

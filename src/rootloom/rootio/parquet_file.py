@@ -11,8 +11,8 @@ import numpy as np
 
 from rootloom.errors import PackageError
 from rootloom.rootio import array_file
-from rootloom.rootio.array_file import ArrayFile, Block, offsets_of, refusing, require_no_path
-from rootloom.types import Column, Ragged
+from rootloom.rootio.array_file import ArrayFile, Block, refusing, require_no_path
+from rootloom.types import Column, Ragged, offsets_of
 
 _PAGE_BYTES = 1 << 20  # of a column that are read ahead
 

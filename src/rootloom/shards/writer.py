@@ -24,7 +24,7 @@ from rootloom.shards.layout import (
 )
 from rootloom.shards.sums import code_of
 from rootloom.system.atomic import new_hdf5
-from rootloom.types import GROUPS, Column, Ragged, RowBlock
+from rootloom.types import GROUPS, Column, Ragged, RowBlock, offsets_of
 
 
 class ShardWriter:
@@ -270,5 +270,4 @@ def select(column: Column, keep: np.ndarray) -> Column:
     if not isinstance(column, Ragged):
         return column[keep]
     counts = column.counts()
-    offsets = np.concatenate([[0], np.cumsum(counts[keep])])
-    return Ragged(column.values[np.repeat(keep, counts)], offsets)
+    return Ragged(column.values[np.repeat(keep, counts)], offsets_of(counts[keep]))

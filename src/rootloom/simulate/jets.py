@@ -13,6 +13,7 @@ import awkward as ak
 import numpy as np
 
 from rootloom.errors import ConfigError
+from rootloom.types import offsets_of
 
 if TYPE_CHECKING:
     import fastjet
@@ -50,7 +51,7 @@ def leading_jets(
     event = np.flatnonzero(ak.to_numpy(ak.num(pt2)) > 0)
     chosen = ak.drop_none(constituents[hardest][event][:, 0], axis=0)
     counts = ak.to_numpy(ak.num(chosen))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = offsets_of(counts)
     return event, ak.to_numpy(ak.flatten(chosen)).astype(np.int64), offsets
 
 
@@ -66,7 +67,7 @@ def jet_momenta(
     jets = jets[ak.argsort(jets.px**2 + jets.py**2, axis=1, ascending=False)]
     flat = ak.flatten(jets)
     momenta = np.stack([ak.to_numpy(flat[name]) for name in ("px", "py", "pz", "E")], axis=1)
-    return momenta, np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(jets)))]).astype(np.int64)
+    return momenta, offsets_of(ak.to_numpy(ak.num(jets)))
 
 
 def _clustered(p4: Sequence[np.ndarray], radius: float) -> fastjet.ClusterSequence:
@@ -77,7 +78,7 @@ def _clustered(p4: Sequence[np.ndarray], radius: float) -> fastjet.ClusterSequen
 
 def _jagged(p4: Sequence[np.ndarray]) -> ak.Array:
     flat = np.concatenate(p4)
-    offsets = np.concatenate([[0], np.cumsum([len(event) for event in p4])]).astype(np.int64)
+    offsets = offsets_of([len(event) for event in p4])
     fields = [ak.contents.NumpyArray(np.ascontiguousarray(flat[:, k])) for k in range(4)]
     record = ak.contents.RecordArray(fields, ["px", "py", "pz", "E"])
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), record))

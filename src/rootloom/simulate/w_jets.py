@@ -22,7 +22,7 @@ from rootloom.simulate.jets import leading_jets
 from rootloom.simulate.observables import substructure
 from rootloom.simulate.pythia import Accept, Generator, Particles, seed_for
 from rootloom.simulate.vetoes import boosted_boson, partonic_jet
-from rootloom.types import Ragged
+from rootloom.types import Ragged, offsets_of
 
 # Jets per basket: smaller baskets are read at half the speed.
 _BASKET = 5_000
@@ -177,14 +177,14 @@ class WJets(Simulation):
         event, particle, offsets = leading_jets(
             [e.p4 for e in events], self.jet_radius, self.pt_min
         )
-        first = np.cumsum([0] + [len(e.pdgid) for e in events])[event]
+        first = offsets_of([len(e.pdgid) for e in events])[event]
         index = particle + np.repeat(first, np.diff(offsets))
         p4 = np.concatenate([e.p4 for e in events])[index]
         pdgid = np.concatenate([e.pdgid for e in events])[index]
         trimmed, total = trim(p4, offsets, self.trim_radius, self.trim_fraction)
         rows = np.flatnonzero(self._inside(total))[:most]
         counts = np.diff(offsets)[rows]
-        kept = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        kept = offsets_of(counts)
         members = np.arange(kept[-1]) + np.repeat(offsets[rows] - kept[:-1], counts)
         weight = np.array([events[e].cross_section / events[e].tried for e in event[rows]])
         pdgid = pdgid[members]
@@ -232,7 +232,7 @@ def _concatenate(parts: list[Jets]) -> Jets:
         pdgid=np.concatenate([part.pdgid for part in parts]),
         charge=np.concatenate([part.charge for part in parts]),
         trimmed=np.concatenate([part.trimmed for part in parts]),
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        offsets=offsets_of(counts),
         weight=np.concatenate([part.weight for part in parts]),
     )
 

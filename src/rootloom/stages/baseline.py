@@ -67,6 +67,7 @@ def run(
         LearningData,
         header_of,
         rows_to_score,
+        scorer_of,
         signal_of,
         unscored,
         write_predictions,
@@ -99,7 +100,7 @@ def run(
             header,
             shards,
             told,
-            learned.predict if asked else unscored(len(learned.columns)),
+            scorer_of(learned.predict) if asked else unscored(len(learned.columns)),
             reads=learned.reads if asked else (),
         )
 

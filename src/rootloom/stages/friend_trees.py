@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from rootloom.errors import DataError
-from rootloom.evaluation.predictions import Header, Predictions, read_predictions
+from rootloom.evaluation.predictions import Header, Outputs, Predictions, read_predictions
 from rootloom.rootio.names import friend_branch, identifier
 from rootloom.shards.ids import event_of, fold_of
-from rootloom.types import GROUPS, score_columns
+from rootloom.types import GROUPS, Ragged, score_columns
 
 NOT_SCORED = -1
 SPLIT_LEGEND = (
@@ -26,11 +26,13 @@ class FriendRows:
     """The scored rows of one input file, sorted by entry and object.
 
     entry, object: (R,); branches: name → (R,), float32 of scores and int32 of splits and folds.
+    objects: collection → quantity → a list for each row.
     """
 
     entry: np.ndarray
     object: np.ndarray
     branches: dict[str, np.ndarray]
+    objects: dict[str, dict[str, Ragged]]
 
 
 class Scores:
@@ -52,7 +54,7 @@ class Scores:
         # By method and member: a file of each split, and one of the rows of no class.
         self._files: dict[str, dict[int, list[_Scored]]] = {}
         for path in predictions:
-            found = _Scored(read_predictions(path, keys))
+            found = _Scored(read_predictions(path, keys, objects=True))
             members = self._files.setdefault(found.header.method, {})
             members.setdefault(found.header.member, []).append(found)
 
@@ -62,24 +64,48 @@ class Scores:
         Raises DataError when methods scored different rows, or put them into different splits.
         """
         places, ids = None, np.empty(0, np.uint64)
-        scored: dict[str, dict[int, np.ndarray]] = {}
+        scored: dict[str, dict[int, Outputs]] = {}
         for method, members in self._read(key).items():
             for member, files in members.items():
-                found, ids, scores = _rows_of(files, key)
-                scored.setdefault(method, {})[member] = scores
+                found, ids, said = _rows_of(files, key)
+                scored.setdefault(method, {})[member] = said
                 if places is not None and not np.array_equal(places, found):
                     raise _other_rows(key, f"{method} {member}", len(found), len(places))
                 places = found
         if places is None:
             places = np.empty((0, 3), np.int64)
         branches = {self._split: places[:, 2].astype(np.int32)}
+        objects: dict[str, dict[str, Ragged]] = {}
         for method, members in self._files.items():
             header, folds = self._header(method), self._folds.get(method, 0)
-            nothing = np.full((len(places), len(header.columns)), np.nan, np.float32)
             fold = fold_of(event_of(ids, places[:, 1]), folds) if folds else None
-            of_members = scored.get(method) or dict.fromkeys(members, nothing)
-            branches |= self._of_method(header, of_members, fold)
-        return FriendRows(places[:, 0], places[:, 1], branches)
+            of_members = scored.get(method) or dict.fromkeys(members, _nothing(header, len(places)))
+            names = [self._branch(header, number) for number in range(len(header.columns))]
+            scores = {member: said.scores for member, said in of_members.items()}
+            branches |= _of_method(names, scores, fold)
+            if fold is not None:
+                name = friend_branch(self._experiment, header.method, "fold")
+                branches[name] = fold.astype(np.int32)
+            objects |= self._of_objects(header, of_members, fold)
+        return FriendRows(places[:, 0], places[:, 1], branches, objects)
+
+    def _of_objects(
+        self, header: Header, said: Mapping[int, Outputs], fold: np.ndarray | None
+    ) -> dict[str, dict[str, Ragged]]:
+        """What a method says of the objects of rows, by collection and quantity."""
+        found: dict[str, dict[str, Ragged]] = {}
+        for name in header.objects:
+            collection, quantity = name.split(".", 1)
+            lists = {member: of.objects[name] for member, of in said.items()}
+            first = next(iter(lists.values()))
+            values = {member: one.values[:, None] for member, one in lists.items()}
+            of_objects = None if fold is None else np.repeat(fold, first.counts())
+            of_name = _of_method([quantity], values, of_objects)
+            branch = friend_branch(self._experiment, header.method, collection)
+            found.setdefault(branch, {}).update(
+                {quantity: Ragged(column, first.offsets) for quantity, column in of_name.items()}
+            )
+        return found
 
     def _read(self, key: str) -> dict[str, dict[int, list[_Scored]]]:
         """Files of the methods that have read an input file, rows or none.
@@ -107,32 +133,17 @@ class Scores:
                 found[f"{name}__mean"] = f"{what}, mean of {len(members)} members"
                 if folds:
                     found[f"{name}__left_out"] = f"{what}, of the member that left the fold out"
+            for name in header.objects:
+                collection, quantity = name.split(".", 1)
+                branch = friend_branch(self._experiment, method, collection)
+                found[f"{branch}_{quantity}"] = (
+                    f"{method}: '{quantity}' of each object of '{collection}' that it reads; of "
+                    f"several members with their numbers, and their mean"
+                )
             if folds:
                 name = friend_branch(self._experiment, method, "fold")
                 found[name] = f"{method}: fold of the event, 0 to {folds - 1}; {NOT_SCORED} none"
         return found
-
-    def _of_method(
-        self, header: Header, scores: Mapping[int, np.ndarray], fold: np.ndarray | None
-    ) -> dict[str, np.ndarray]:
-        """Branches of one method. scores: (R, C) by member; fold: (R,) of cross-validation."""
-        branches: dict[str, np.ndarray] = {}
-        members = np.stack(list(scores.values()))  # (M, R, C)
-        for number in range(len(header.columns)):
-            name = self._branch(header, number)
-            if len(members) == 1:
-                branches[name] = members[0, :, number]
-                continue
-            column = members[:, :, number]
-            branches |= {f"{name}__{m}": column[k] for k, m in enumerate(scores)}
-            branches[f"{name}__mean"] = column.mean(axis=0, dtype=np.float64).astype(np.float32)
-            if fold is not None:
-                left_out = np.array([list(scores).index(f) for f in range(len(scores))])[fold]
-                branches[f"{name}__left_out"] = column[left_out, np.arange(column.shape[1])]
-        if fold is not None:
-            name = friend_branch(self._experiment, header.method, "fold")
-            branches[name] = fold.astype(np.int32)
-        return branches
 
     def _header(self, method: str) -> Header:
         return next(iter(self._files[method].values()))[0].header
@@ -147,6 +158,29 @@ class Scores:
         if number < len(header.turned) and header.turned[number]:
             parts.append(header.turned[number])
         return friend_branch(self._experiment, *parts)
+
+
+def _of_method(
+    names: Sequence[str], scores: Mapping[int, np.ndarray], fold: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Branches of the columns of one method.
+
+    names: of the columns, but for the member. scores: (R, C) by member; fold: (R,) of
+    cross-validation.
+    """
+    branches: dict[str, np.ndarray] = {}
+    members = np.stack(list(scores.values()))  # (M, R, C)
+    for number, name in enumerate(names):
+        if len(members) == 1:
+            branches[name] = members[0, :, number]
+            continue
+        column = members[:, :, number]
+        branches |= {f"{name}__{m}": column[k] for k, m in enumerate(scores)}
+        branches[f"{name}__mean"] = column.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if fold is not None:
+            left_out = np.array([list(scores).index(f) for f in range(len(scores))])[fold]
+            branches[f"{name}__left_out"] = column[left_out, np.arange(column.shape[1])]
+    return branches
 
 
 class _Scored:
@@ -168,6 +202,13 @@ class _Scored:
         return self._places.get(self.numbers[key], nowhere) if key in self.numbers else nowhere
 
 
+def _nothing(header: Header, rows: int) -> Outputs:
+    """Of rows that a method has not read."""
+    none = Ragged(np.empty(0, np.float32), np.zeros(rows + 1, np.int64))
+    scores = np.full((rows, len(header.columns)), np.nan, np.float32)
+    return Outputs(scores, dict.fromkeys(header.objects, none))
+
+
 def _meaning(header: Header, number: int) -> str:
     column = header.columns[number]
     if header.columns != score_columns(header.classes):
@@ -178,18 +219,19 @@ def _meaning(header: Header, number: int) -> str:
     return f"score, high for '{name}'{how}"
 
 
-def _rows_of(files: Sequence[_Scored], key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Entry, object and split (R, 3), id (R,) and scores (R, C) of the rows of an input file."""
-    places, ids, scores = [], [], []
+def _rows_of(files: Sequence[_Scored], key: str) -> tuple[np.ndarray, np.ndarray, Outputs]:
+    """Entry, object and split (R, 3), id (R,) and what is said of the rows of an input file."""
+    places, ids, said = [], [], []
     for found in files:
         rows = found.places(key)
         split = np.full(len(rows), GROUPS.index(found.header.split))
         places.append(np.stack([found.rows.entry[rows], found.rows.object[rows], split], axis=1))
         ids.append(found.rows.id[rows])
-        scores.append(found.rows.scores[rows].astype(np.float32))
+        whole = Outputs(found.rows.scores.astype(np.float32, copy=False), found.rows.objects)
+        said.append(whole.take(rows))
     place = np.concatenate(places)
     order = np.lexsort((place[:, 1], place[:, 0]))
-    return place[order], np.concatenate(ids)[order], np.concatenate(scores)[order]
+    return place[order], np.concatenate(ids)[order], Outputs.together(said).take(order)
 
 
 def _other_rows(key: str, name: str, rows: int, wanted: int) -> DataError:

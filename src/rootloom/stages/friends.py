@@ -180,6 +180,7 @@ def _write_friends(
             friend_tree(reader.tree, experiment),
             collection=identifier(experiment),
             counts=counts,
+            objects=rows.objects,
             notes=beside,
         )
     refuse_changed(changes, changed)

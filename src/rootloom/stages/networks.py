@@ -16,16 +16,18 @@ from rootloom.batches.loader import Loader
 from rootloom.config import registry
 from rootloom.config.sections import Fields
 from rootloom.errors import FAULTS, ConfigError, TrainingError, reason
+from rootloom.evaluation.predictions import Outputs
+from rootloom.models.base import Model
 from rootloom.representations.section import representation_of
 from rootloom.shards.held import Place
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
 from rootloom.system import faults
-from rootloom.tasks.base import Params, Predictor, Task
+from rootloom.tasks.base import NUMBER, Params, Predictor, Task
 from rootloom.training import parallel, trained
 from rootloom.training.predict import Prediction
-from rootloom.types import SPLITS
+from rootloom.types import SPLITS, Ragged, offsets_of
 
 if TYPE_CHECKING:
     from rootloom.training.loop import Result
@@ -72,9 +74,11 @@ def task_of(network: Network, truth: Any, moments: Mapping[str, Moments]) -> Tas
     truth: has the names of what the task learns, as `classes` or `targets`.
     """
     kind: Any = registry.resolve("tasks", network.task["kind"])
+    model: Model = registry.build("models", network.model)
+    representation = representation_of(network.representation).centred(moments)
     given = {
-        "model": registry.build("models", network.model),
-        "representation": representation_of(network.representation).centred(moments),
+        "model": model,
+        "representation": representation.padded_alike() if model.reads_padding else representation,
         "statistics": moments,
         kind.learns: getattr(truth, kind.learns),
     }
@@ -201,27 +205,30 @@ def write_model(
     )
 
 
-class NetworkScores:
-    """Scores of rows by networks of one task, compiled once for rows of the same shapes."""
+class NetworkOutputs:
+    """What networks of one task say of rows, compiled once for rows of the same shapes."""
 
     def __init__(self, task: Predictor) -> None:
         self.task, self._prediction = task, Prediction(task)
         self._fitting: Params | None = None
 
-    def of(self, params: Params, places: Sequence[Place], group: str) -> Iterator[np.ndarray]:
-        """Scores (r, C) of the rows of a split, or of no class, in the order of the places.
+    def of(self, params: Params, places: Sequence[Place], group: str) -> Iterator[Outputs]:
+        """All predictions of the rows of a split, or of no class, in the order of the places.
 
         places: shards, or rows in memory. Raises TrainingError for parameters that do not fit.
         """
-        loader = self._loader(places, group)
+        loader, task = self._loader(places, group), self.task
         if self._fitting is not params:
             # Once a model: tracing a network takes seconds.
             with closing(loader.epoch(0)) as batches:
                 example = jax.tree.map(lambda leaf: leaf[0], next(batches))
-            trained.check(self.task, params, example)
+            trained.check(task, params, example)
             self._fitting = params
         for columns, _ in self._prediction.of(params, loader):
-            yield np.stack([columns[name] for name in self.task.columns()], axis=1)
+            scores = np.stack([columns[name] for name in task.columns()], axis=1)
+            counts = columns.get(NUMBER, np.empty(0, np.int64))
+            objects = {name: _listed(columns[name], counts) for name in task.object_columns()}
+            yield Outputs(scores, objects)
 
     def _loader(self, places: Sequence[Place], group: str) -> Loader:
         representation, devices = self.task.representation, parallel.device_count()
@@ -235,3 +242,9 @@ class NetworkScores:
             shuffle=False,
             cache_bytes=0,
         )
+
+
+def _listed(values: np.ndarray, counts: np.ndarray) -> Ragged:
+    """The first so many (r,) of each row of values (r, N)."""
+    there = np.arange(values.shape[1]) < counts[:, None]
+    return Ragged(values[there], offsets_of(counts))

@@ -42,7 +42,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.networks import NetworkScores, predictor_in
+    from rootloom.stages.networks import NetworkOutputs, predictor_in
     from rootloom.stages.scoring import (
         header_of,
         rows_to_score,
@@ -53,11 +53,11 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
 
     found = trained.load(model)
     task = predictor_in(found, model, section)
-    networks, sums = NetworkScores(task), Statistics.read(statistics)
+    networks, sums = NetworkOutputs(task), Statistics.read(statistics)
     rows = rows_to_score(section, sums)
     present = [*sums.rows.sum(axis=1), sums.unclassified]
     for split, some in zip(GROUPS, present, strict=True):
-        scores = networks.of(found.params, shards, split) if some else ()
+        outputs_of = networks.of(found.params, shards, split) if some else ()
         header = header_of(
             job,
             section,
@@ -65,10 +65,11 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
             task.columns(),
             found.metrics["parameters"],
             found.metrics["seconds"],
+            objects=task.object_columns(),
             probability=task.probability,
         )
         written = write_predictions(
-            getattr(outputs, split), header, shards, rows, score_stream(scores)
+            getattr(outputs, split), header, shards, rows, score_stream(outputs_of)
         )
         print(f"{section.method}: {written} rows of '{split}'")
 

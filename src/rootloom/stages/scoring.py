@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rootloom.baselines.base import Sample, matrix
-from rootloom.evaluation.predictions import Header, Rows, prediction_writer
+from rootloom.evaluation.predictions import Header, Outputs, Rows, prediction_writer
 from rootloom.planning.stage import Job
 from rootloom.shards.layout import AUXILIARY
 from rootloom.shards.reader import Shard
@@ -21,7 +21,7 @@ from rootloom.system import provenance
 from rootloom.types import NO_CLASS, TARGET, UNLABELLED, Column, dense
 
 BASE = ("id", "entry", "object", "label", "weight")
-Scorer = Callable[[Mapping[str, Column], int], np.ndarray]
+Scorer = Callable[[Mapping[str, Column], int], Outputs]
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def write_predictions(
 ) -> int:
     """Score every row of a split or of no class, shard by shard; returns the number of rows.
 
-    score: (shard columns, R) → (R, C) scores; called once a shard, in the shards' order. reads:
-    shard columns it needs beside `BASE`. told: truth and weights of the rows.
+    score: (shard columns, R) → what is said of R rows; called once a shard, in the shards' order.
+    reads: shard columns it needs beside `BASE`. told: truth and weights of the rows.
     """
     owners = [_owner(path) for path in shards]
     files = {key: number for number, key in enumerate(dict.fromkeys(owners))}
@@ -74,23 +74,35 @@ def write_predictions(
         for path, key in zip(shards, owners, strict=True):
             with Shard(path) as shard:
                 columns = _columns(shard, header.split, (*told.reads, *reads))
-            found = _rows(columns, files[key], header.split, told, score)
+            said = score(columns, len(columns["id"]))
+            found = _rows(columns, files[key], header.split, told, said)
             writer.append(found)
             rows += len(found)
     return rows
 
 
-def score_stream(batches: Iterable[np.ndarray]) -> Scorer:
-    """A scorer that hands out, in order, the rows of score batches (r, C) of any length."""
+def score_stream(batches: Iterable[Outputs]) -> Scorer:
+    """A scorer that hands out, in order, the rows of batches of any length."""
     source = iter(batches)
-    held: list[np.ndarray] = []
+    held: list[Outputs] = []
 
-    def score(columns: Mapping[str, Column], rows: int) -> np.ndarray:
+    def score(columns: Mapping[str, Column], rows: int) -> Outputs:
         while sum(map(len, held)) < rows:
             held.append(next(source))
-        whole = np.concatenate(held) if held else np.empty((0, 1), np.float32)
-        held[:] = [whole[rows:]]
-        return whole[:rows]
+        if not held:
+            return Outputs(np.empty((0, 1), np.float32))
+        whole = Outputs.together(held)
+        held[:] = [whole.take(np.arange(rows, len(whole)))]
+        return whole.take(np.arange(rows))
+
+    return score
+
+
+def scorer_of(predict: Callable[[Mapping[str, Column], int], np.ndarray]) -> Scorer:
+    """A scorer of a method that says nothing of objects, from its scores (R, C)."""
+
+    def score(columns: Mapping[str, Column], rows: int) -> Outputs:
+        return Outputs(predict(columns, rows) if rows else np.empty((0, 1), np.float32))
 
     return score
 
@@ -144,7 +156,7 @@ class LearningData:
 
 def unscored(columns: int) -> Scorer:
     """A scorer of a method that is not asked for these rows: NaN in each of its columns."""
-    return lambda _, rows: np.full((rows, columns), np.nan, np.float32)
+    return lambda _, rows: Outputs(np.full((rows, columns), np.nan, np.float32))
 
 
 def _owner(path: str | Path) -> str:
@@ -162,7 +174,7 @@ def _columns(shard: Shard, split: str, reads: Sequence[str]) -> dict[str, Column
 
 
 def _rows(
-    columns: Mapping[str, Column], file: int, group: str, told: RowsToScore, score: Scorer
+    columns: Mapping[str, Column], file: int, group: str, told: RowsToScore, said: Outputs
 ) -> Rows:
     length = len(columns["id"])
     auxiliary = {
@@ -180,7 +192,8 @@ def _rows(
         if training is None or group == UNLABELLED
         else training.training(columns, weight),
         truth=told.truth[dense(columns, "label")],
-        scores=score(columns, length) if length else np.empty((0, 1), np.float32),
+        scores=said.scores,
+        objects=said.objects,
         file=np.full(length, file, np.int32),
         entry=dense(columns, "entry"),
         object=dense(columns, "object"),
@@ -201,6 +214,7 @@ def header_of(
     parameters: int,
     seconds: float,
     *,
+    objects: Sequence[str] = (),
     turned: Sequence[str] = (),
     probability: bool,
 ) -> Header:
@@ -216,6 +230,7 @@ def header_of(
         parameters=parameters,
         training_seconds=seconds,
         provenance=provenance.record("predict", dict(job)),
+        objects=tuple(objects),
         turned=tuple(turned),
         probability=probability,
         trained_on=section.role == "train",

@@ -15,6 +15,8 @@ from rootloom.representations.base import MomentsLike, Representation
 from rootloom.types import Batch
 
 Params: TypeAlias = Mapping[str, Any]
+# Of the objects of a row that has `Predictor.object_columns`.
+NUMBER = "number of objects"
 
 
 class Task(ABC):
@@ -94,9 +96,20 @@ class Predictor(Task):
     def columns(self) -> tuple[str, ...]:
         """Names of the prediction columns, in order."""
 
+    def object_columns(self) -> tuple[str, ...]:
+        """Names of columns with a number for each object of a row, "collection.quantity".
+
+        By default none. A task has them of one collection at most.
+        """
+        return ()
+
     @abstractmethod
     def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
-        """Columns of the prediction file, (B,) float32 each."""
+        """Columns of the prediction file, (B,) float32 each.
+
+        Those of `object_columns` are (B, N) float32, of the row's objects in the first slots; then
+        NUMBER, (B,) int32, is how many objects there are.
+        """
 
 
 class Generator(Task):

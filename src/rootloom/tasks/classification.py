@@ -82,7 +82,10 @@ class Classification(Supervised):
 
     def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
         """The probabilities that `columns` names."""
-        logits = self.apply(params, batch, key, train=False)
+        return self.scores(self.apply(params, batch, key, train=False))
+
+    def scores(self, logits: Float32[Array, "B K"]) -> dict[str, Array]:
+        """Probabilities (B,), by the names of `columns`."""
         if len(self.classes) == 2:
             return {"score": jax.nn.sigmoid(logits[:, 0])}
         scores = jax.nn.softmax(logits, axis=1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -21,13 +22,14 @@ from pydantic import Field
 
 from rootloom.errors import ConfigError, nearest
 from rootloom.models.gn2 import GN2, TrackHeads
-from rootloom.models.sets import objects_of
+from rootloom.models.sets import groups_of, joined
 from rootloom.representations.particle_set import LABELS, ParticleSet
-from rootloom.tasks.base import Params
+from rootloom.tasks.base import NUMBER, Params
 from rootloom.tasks.classification import Classification
 from rootloom.types import Batch, ParticleSets, Size
 
 # Origins in the order of salt's labels: pileup, fake, primary, from b, b → c, c, tau, other.
+_ORIGINS = ("pileup", "fake", "primary", "from_b", "from_bc", "from_c", "tau", "other")
 _FAKE, _HEAVY = 1, (3, 4, 5)
 Weight = Annotated[float, Field(ge=0)]
 
@@ -37,12 +39,14 @@ class TrackClassification(Classification):
     """Cross entropy of jets, of the origins of their tracks, and of pairs of tracks.
 
     For the model `gn2`, on a `particle_set` that has `origin` and `vertex` among its `labels`. The
-    training weight of a jet counts for all three losses. Predictions are those of jets.
+    training weight of a jet counts for all three losses. Predictions are those of jets, and of
+    tracks with `store`.
 
     origin: label with the origin of a track: 0 pileup, 1 fake, 2 primary, 3 from b, 4 from a c from
     b, 5 from c, 6 from tau, 7 other; negative: not known. vertex: label with the number of its
     vertex in the jet; tracks of one number share it, those of a negative one none. origins: number
-    of origins. origin_weight, vertex_weight: of their losses beside that of jets.
+    of origins. origin_weight, vertex_weight: of their losses beside that of jets. store: whether
+    the probability of each origin of each track is stored with the predictions.
     """
 
     models: ClassVar[tuple[str, ...]] = ("gn2",)
@@ -53,6 +57,7 @@ class TrackClassification(Classification):
     origins: Size = 8
     origin_weight: Weight = 0.5
     vertex_weight: Weight = 1.5
+    store: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,10 +91,7 @@ class TrackClassification(Classification):
         """Weighted sum of the three losses in nats, (B,); metrics are what `summary` reads."""
         logits: Logits = self.found(params, batch, key, train=train)[0]
         jet, metrics = self.of_logits(logits.jet, batch, train=train)
-        tracks = objects_of(self.model, batch.inputs, self.model.collection)
-        origin, vertex = (self._label(tracks.labels, of) for of in (self.origin, self.vertex))
-        of_origin = origin_loss(logits.origin, origin, tracks.mask)
-        of_vertex = vertex_loss(logits.vertex, vertex, origin, tracks.mask)
+        of_origin, of_vertex, counts = self._of_tracks(logits, batch.inputs)
         parts = {
             "jet": jet,
             "origin": self.origin_weight / self._mean(self.origin, 0) * of_origin,
@@ -97,8 +99,35 @@ class TrackClassification(Classification):
         }
         parts = {name: part.astype(jnp.float32) for name, part in parts.items()}
         metrics |= {f"loss_{name}": part for name, part in parts.items()}
-        metrics |= _counts(logits, origin, vertex, tracks.mask)
+        metrics |= counts
         return parts["jet"] + parts["origin"] + parts["vertex"], metrics
+
+    def object_columns(self) -> tuple[str, ...]:
+        """The origins of tracks: "tracks.origin_primary", or by number if they are not eight."""
+        if not self.store:
+            return ()
+        known = len(_ORIGINS) == self.origins
+        names = _ORIGINS if known else tuple(map(str, range(self.origins)))
+        collection = self.origin.partition(".")[0]
+        return tuple(f"{collection}.origin_{name}" for name in names)
+
+    def predict(self, params: Params, batch: Batch, key: Array) -> dict[str, Array]:
+        """Probabilities of classes and, with `store`, of the origins of tracks."""
+        assert isinstance(self.model, GN2)
+        logits: Logits = self.found(params, batch, key, train=False)[0]
+        found = self.scores(logits.jet)
+        if not self.store:
+            return found
+        tracks, groups = joined(groups_of(self.model, batch.inputs, self.model.collection))
+        most = max(slots for _, slots in groups.shapes)
+
+        def padded(origins: Array) -> Array:
+            return jnp.pad(origins, [(0, 0), (0, most - origins.shape[1]), (0, 0)])
+
+        origins = groups.of_rows(padded, jax.nn.softmax(logits.origin.astype(jnp.float32), axis=-1))
+        found |= {name: origins[..., k] for k, name in enumerate(self.object_columns())}
+        count = groups.of_rows(lambda mask: mask.sum(axis=1), tracks.mask)
+        return {**found, NUMBER: count.astype(jnp.int32)}
 
     def summary(self, means: Mapping[str, np.ndarray]) -> dict[str, float | np.ndarray]:
         """Those of jets; the three losses; the share of tracks whose origin is right; of pairs that
@@ -119,6 +148,32 @@ class TrackClassification(Classification):
         assert isinstance(self.model, GN2)
         return Network(self.model, self.outputs, self.origins)
 
+    def _of_tracks(
+        self, logits: Logits, inputs: ParticleSets
+    ) -> tuple[Array, Array, dict[str, Array]]:
+        """The losses of the tracks and of the pairs of each jet, (B,), and `_counts`."""
+        assert isinstance(self.model, GN2)
+        tracks, groups = joined(groups_of(self.model, inputs, self.model.collection))
+        origin, vertex = (self._label(tracks.labels, of) for of in (self.origin, self.vertex))
+        of_groups = (
+            groups.split(logits.origin),
+            groups.pairs.split(logits.vertex),
+            *map(groups.split, (origin, vertex, tracks.mask)),
+        )
+
+        def of_group(
+            origins: Array, pairs: Array, origin: Array, vertex: Array, mask: Array
+        ) -> tuple[Array, Array, dict[str, Array]]:
+            of_origin = origin_loss(origins, origin, mask)
+            of_vertex = vertex_loss(pairs, vertex, origin, mask)
+            return of_origin, of_vertex, _counts(origins, pairs, origin, vertex, mask)
+
+        parts = [of_group(*part) for part in zip(*of_groups, strict=True)]
+        found: tuple[Array, Array, dict[str, Array]] = jax.tree.map(
+            lambda *of: jnp.concatenate(of), *parts
+        )
+        return found
+
     def _label(self, labels: Array | None, name: str) -> Array:
         assert labels is not None
         assert isinstance(self.representation, ParticleSet)
@@ -132,7 +187,10 @@ class TrackClassification(Classification):
 
 
 class Logits(NamedTuple):
-    """Of jets (B, K), of origins of tracks (B, N, O) and of ordered pairs of tracks (B, N, N)."""
+    """Of jets (B, K), of origins of tracks (S, O) and of ordered pairs of tracks (P).
+
+    With one group of rows S is (B, N) and P is (B, N, N), see `models.groups`.
+    """
 
     jet: Array
     origin: Array
@@ -196,12 +254,17 @@ def _weights(origin: Array) -> Array:
     return 1 + both.astype(jnp.int32) - 2 * fakes.astype(jnp.int32)
 
 
-def _counts(logits: Logits, origin: Array, vertex: Array, mask: Array) -> dict[str, Array]:
-    """Of each jet, (B,): tracks of known origin and those of right one, pairs likewise."""
+def _counts(
+    origins: Array, pairs: Array, origin: Array, vertex: Array, mask: Array
+) -> dict[str, Array]:
+    """Of each jet, (B,): tracks of known origin and those of right one, pairs likewise.
+
+    origins, pairs: logits (B, N, O) and (B, N, N). Others: (B, N).
+    """
     known = mask & (origin >= 0)
-    right = known & (jnp.argmax(logits.origin, axis=2) == origin)
-    pairs, shared = _pairs(vertex, mask)
-    found = pairs & (logits.vertex > 0)
+    right = known & (jnp.argmax(origins, axis=2) == origin)
+    there, shared = _pairs(vertex, mask)
+    found = there & (pairs > 0)
     counted = {
         "tracks_known": known,
         "tracks_right": right,

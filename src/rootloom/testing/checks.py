@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from rootloom.models.base import Model
+from rootloom.representations.particle_set import ParticleSet
 from rootloom.tasks.base import Params
 from rootloom.tasks.classification import Classification
 from rootloom.tasks.supervised import Supervised
@@ -23,7 +25,7 @@ from rootloom.testing.samples import made
 from rootloom.training import parallel
 from rootloom.training.state import TrainState, initial_params, initial_state
 from rootloom.training.step import Step, train_step
-from rootloom.types import Batch, Column
+from rootloom.types import Batch, Column, Objects, ParticleSets
 
 # The same size in most checks, and functions compiled once per model, to save compilations.
 SIZE, PARTLY = 16, 10
@@ -135,6 +137,26 @@ def padding_and_company_change_no_output_and_bfloat16_little(case: Case) -> None
     np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=0.05)
 
 
+def empty_slots_change_no_embedding(case: Case) -> None:
+    """Nothing of what stands in empty slots of objects is seen; else `reads_padding` says so."""
+    model, representation = case.task.model, case.task.representation
+    if model.reads_padding or not isinstance(representation, ParticleSet):
+        return
+    inputs = representation.normalise(case.local(np.arange(SIZE)).inputs, case.task.statistics)
+
+    def filled(value: float) -> ParticleSets:
+        collections: dict[str, Objects] = {}
+        for name, objects in inputs.collections.items():
+            assert isinstance(objects, Objects)  # as `collate` makes them, in one group
+            x = jnp.where(objects.mask[..., None], objects.x, value)
+            collections[name] = objects._replace(x=x)
+        return inputs._replace(collections=collections)
+
+    apply = jax.jit(partial(model.apply, train=False))
+    found = [apply({"params": case.params["backbone"]}, filled(value)) for value in (0.0, 3.0)]
+    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-6)
+
+
 def a_padded_batch_moves_parameters_as_its_rows_do(case: Case) -> None:
     """Padding has weight 0 and does not change a mean over the batch."""
     rows = np.arange(PARTLY)
@@ -157,6 +179,7 @@ MODEL_CHECKS: tuple[Callable[[Case], None], ...] = (
     gradients_are_finite_and_reach_every_parameter_array,
     dropout_follows_the_id_and_not_the_place,
     padding_and_company_change_no_output_and_bfloat16_little,
+    empty_slots_change_no_embedding,
     a_padded_batch_moves_parameters_as_its_rows_do,
     eight_devices_make_the_update_of_one,
 )

@@ -11,7 +11,7 @@ import numpy as np
 from rootloom.errors import ConfigError
 from rootloom.representations.base import MomentsLike, Representation
 from rootloom.shards.moments import Moments
-from rootloom.types import Column, Features, Image, Named, NamedFeatures, Ragged, dense
+from rootloom.types import Column, Features, Image, Named, NamedFeatures, Ragged, dense, offsets_of
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def trees(rows: int, seed: int = 0) -> Sample:
     rng = np.random.default_rng(seed)
     counts = rng.integers(1, 13, rows)
     counts[0] = 1
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = offsets_of(counts)
     pt, eta, phi = rng.exponential(20, offsets[-1]), *rng.normal(0, 0.3, (2, offsets[-1]))
     momenta = {
         "px": pt * np.cos(phi),
@@ -176,7 +176,7 @@ def particles(rows: int, seed: int = 0) -> Sample:
     rng = np.random.default_rng(seed)
     counts = rng.integers(0, 13, rows)
     counts[:2] = 0, 1
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = offsets_of(counts)
     pt, mass = rng.exponential((20.0, 0.2), (offsets[-1], 2)).T
     eta, phi = rng.normal(0, 0.3, (2, offsets[-1]))
     columns = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,24 +47,18 @@ def fit(
     after SIGTERM or SIGUSR1, once a checkpoint is written; TrainingError when the loss is not
     finite or a checkpoint is another run's; ConfigError for an unknown monitored metric.
     """
-    with signals.watch() as interrupt:
-        task = task.cast(options.precision)
-        setup = Setup(task, training, validation, options, first_batch(validation))
-        _check_monitor(setup)
-        checkpoints = Checkpoints(Path(directory), fingerprint, options.keep_checkpoints)
-        run = begin(setup, checkpoints, interrupt, progress=progress)
-        with closing(run.session.log):
-            feeds = None if run.over else _feeds(run)
-            while feeds and not run.over:
-                _train_epoch(run, feeds.training)
-                metrics = _validate(run, feeds.validation)
-                _log_validation(run, metrics)
-                _keep_best(run, metrics)
-                _end_epoch(run, metrics)
-                if not run.over:
-                    run.save_or_leave()
-            run.save()
-            return _result(run)
+    with _running(task, training, validation, options, directory, fingerprint, progress) as run:
+        feeds = None if run.over else _feeds(run)
+        while feeds and not run.over:
+            _train_epoch(run, feeds.training)
+            metrics = _validate(run, feeds.validation)
+            _log_validation(run, metrics)
+            _keep_best(run, metrics)
+            _end_epoch(run, metrics)
+            if not run.over:
+                run.save_or_leave()
+        run.save()
+        return _result(run)
 
 
 def keep(
@@ -83,19 +77,41 @@ def keep(
     params: on the host. Others as of `fit`. Raises TrainingError for parameters that do not fit the
     task, Preempted after SIGTERM or SIGUSR1.
     """
+    options = replace(options, epochs=1)
+    with _running(
+        task, training, validation, options, directory, fingerprint, progress, params
+    ) as run:
+        metrics = _validate(run, Streamed(validation, run.steps.evaluate, updates=False))
+        _keep_best(run, metrics)
+        _end_epoch(run, metrics)
+        return _result(run)
+
+
+@contextmanager
+def _running(
+    task: Task,
+    training: Batches,
+    validation: Batches,
+    options: TrainingOptions,
+    directory: str | Path,
+    fingerprint: str,
+    progress: bool,
+    params: Params | None = None,
+) -> Iterator[Run]:
+    """A run at its newest checkpoint, or before its first step, for as long as it goes on.
+
+    params: to begin with; None: as the task initialises them. Others as of `fit`.
+    """
     with signals.watch() as interrupt:
         task = task.cast(options.precision)
-        options = replace(options, epochs=1)
         setup = Setup(task, training, validation, options, first_batch(validation))
         _check_monitor(setup)
-        trained.check(task, params, jax.tree.map(lambda x: x[0], setup.example))
+        if params is not None:
+            trained.check(task, params, jax.tree.map(lambda x: x[0], setup.example))
         checkpoints = Checkpoints(Path(directory), fingerprint, options.keep_checkpoints)
         run = begin(setup, checkpoints, interrupt, progress=progress, params=params)
         with closing(run.session.log):
-            metrics = _validate(run, Streamed(validation, run.steps.evaluate, updates=False))
-            _keep_best(run, metrics)
-            _end_epoch(run, metrics)
-            return _result(run)
+            yield run
 
 
 @dataclass(frozen=True)

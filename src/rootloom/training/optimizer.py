@@ -33,18 +33,18 @@ def schedule(options: TrainingOptions, steps_per_epoch: int) -> optax.Schedule:
         warmup = min(steps - 1, round(plan.warmup_epochs * steps_per_epoch))
         return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps, rate * plan.final)
     if plan.kind == "flat_decay":
-        return _flat_decay(rate, options.epochs, steps_per_epoch)
+        return _flat_decay(rate, steps, plan.parts or options.epochs)
     return optax.constant_schedule(rate)
 
 
-def _flat_decay(rate: float, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """See `Schedule`; weaver-core/train.py, --lr-scheduler flat+decay."""
-    falling = max(1, int(0.3 * epochs))
-    factor = 0.01 ** (1.0 / falling)
-    starts = range(epochs - falling, epochs)
-    return optax.piecewise_constant_schedule(
-        rate, {epoch * steps_per_epoch: factor for epoch in starts}
-    )
+def _flat_decay(rate: float, steps: int, parts: int) -> optax.Schedule:
+    """See `Schedule`; weaver-core/train.py, --lr-scheduler flat+decay, whose epochs are `parts`."""
+    falling = max(1, int(0.3 * parts))
+    factors: dict[int, float] = {}
+    for part in range(parts - falling, parts):
+        first = -(-part * steps // parts)  # several parts begin at one step if there are more parts
+        factors[first] = factors.get(first, 1.0) * 0.01 ** (1.0 / falling)
+    return optax.piecewise_constant_schedule(rate, factors)
 
 
 def build(

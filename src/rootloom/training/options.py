@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rootloom.errors import ConfigError
+from rootloom.types import Size
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,16 @@ class Schedule:
     warmup_cosine, linear from zero over `warmup_epochs`, then cosine; flat_decay, weaver-core's:
     constant, then in the last 30 % of the epochs times the same factor before each, to 1 % in the
     last. final: last learning rate of a cosine, as a fraction of the first. decay: factor of
-    `exponential` after every epoch. warmup_epochs: length of the linear rise.
+    `exponential` after every epoch. warmup_epochs: length of the linear rise. parts: of equal
+    length, into which flat_decay cuts the training instead of into epochs; weaver-core's epochs,
+    of so many jets (`--samples-per-epoch`), are such.
     """
 
     kind: Literal["constant", "cosine", "exponential", "flat_decay", "warmup_cosine"] = "constant"
     decay: float = 0.9
     final: float = 0.0
     warmup_epochs: float = 1.0
+    parts: Size | None = None
 
 
 @dataclass(frozen=True)
