@@ -1,7 +1,7 @@
 """rootloom: from ROOT files to trained, evaluated deep-learning models.
 
 config/ says what to compute, profiles/ where it runs. Stages, in order: simulate, index,
-preprocess, statistics, train (or baseline), predict (or generate), evaluate,
+preprocess, statistics, train (or baseline), predict (or generate), bundle, evaluate,
 report.
 """
 
@@ -25,6 +25,7 @@ include: "rules/statistics.smk"
 include: "rules/train.smk"
 include: "rules/baseline.smk"
 include: "rules/predict.smk"
+include: "rules/bundle.smk"
 include: "rules/generate.smk"
 include: "rules/floor.smk"
 include: "rules/evaluate.smk"

@@ -22,7 +22,7 @@ from snakemake.scheduling.job_scheduler import JobScheduler
 
 ORDER = (
     "index", "preprocess", "moments", "statistics", "axes", "spectra", "survey", "train",
-    "baseline", "predict", "evaluate", "friends", "report",
+    "baseline", "predict", "bundle", "evaluate", "friends", "report",
 )  # fmt: skip
 
 
@@ -157,6 +157,13 @@ class Writers:
         for path in made.values():
             _touch(path)
         self._json(str(job.output.manifest), made, self._record("friends", job, asked))
+
+    def bundle(self, job: Any, asked: dict[str, Any]) -> None:
+        from rootloom.system import provenance
+        from rootloom.training import tensors
+
+        record = {"provenance": provenance.record("bundle", dict(asked))}
+        tensors.write(Path(str(job.output.bundle)), {}, record)
 
     def evaluate(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom.system import provenance

@@ -147,6 +147,7 @@ class Plan:
     def _of_methods(self) -> Iterator[str]:
         for method in self.request.experiment.methods:
             yield from self.models(method)
+            yield from self.bundle(method)
 
     def _of_data(self, data: Data) -> Iterator[str]:
         """What the methods produce for a dataset: predictions or examples, and evaluations."""
@@ -218,6 +219,11 @@ class Plan:
     def all_models(self) -> list[str]:
         """Models of all members of all networks."""
         return [path for name in self.request.experiment.methods for path in self.models(name)]
+
+    def bundle(self, method: str) -> list[str]:
+        """The bundle of a method, if it scores rows."""
+        path = self.paths.bundle(self.request.name, method)
+        return [path] if self.request.product.of_rows else []
 
     def histories(self) -> list[str]:
         """Training logs of all members of all networks."""

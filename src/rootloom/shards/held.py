@@ -91,6 +91,11 @@ class Held:
         return column.values if isinstance(column, Ragged) else column
 
 
+def together(parts: Sequence[Mapping[str, Column]]) -> dict[str, Column]:
+    """The rows of one table or several of the same columns, one after the other."""
+    return {name: _together([part[name] for part in parts]) for name in parts[0]}
+
+
 # Where rows are: the path of a shard, or in memory.
 Place = str | Path | Held
 
@@ -104,6 +109,11 @@ def _bytes(column: Column) -> int:
     if isinstance(column, Ragged):
         return int(column.values.nbytes + column.offsets.nbytes)
     return int(column.nbytes)
+
+
+def _together(parts: Sequence[Column]) -> Column:
+    lists = [part for part in parts if isinstance(part, Ragged)]
+    return Ragged.together(lists) if lists else np.concatenate(parts)  # type: ignore[arg-type]
 
 
 def _part(column: Column, start: int, stop: int) -> Column:

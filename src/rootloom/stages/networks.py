@@ -58,6 +58,14 @@ class Network(Protocol):
         """Names of the classes."""
 
 
+class Stored(Network, Protocol):
+    """A network out of a file: what a training wrote, or a bundle."""
+
+    @property
+    def statistics(self) -> Fields:
+        """What normalises inputs."""
+
+
 def options_of(training: Fields, member: int) -> TrainingOptions:
     """Training options of a member: its number is added to the seed."""
     from pydantic import TypeAdapter
@@ -86,7 +94,7 @@ def task_of(network: Network, truth: Any, moments: Mapping[str, Moments]) -> Tas
     return found
 
 
-def task_in(model: trained.Trained, path: str, truth: Any = None) -> Task:
+def task_in(model: Stored, path: str, truth: Any = None) -> Task:
     """The task that a model's sections describe, with its model.
 
     truth: as in `task_of`; None: the model itself, which has no targets. Raises TrainingError for
@@ -101,11 +109,11 @@ def task_in(model: trained.Trained, path: str, truth: Any = None) -> Task:
             path,
             expected="sections and statistics that describe a network of this version",
             found=f"{type(error).__name__}: {reason(error)}",
-            fix="take the model.safetensors that a training wrote, unchanged",
+            fix="take the file that a run wrote, unchanged",
         ) from error
 
 
-def predictor_in(model: trained.Trained, path: str, truth: Any = None) -> Predictor:
+def predictor_in(model: Stored, path: str, truth: Any = None) -> Predictor:
     """The task of a model, as of `task_in`; raises ConfigError for one that makes examples."""
     task = task_in(model, path, truth)
     if not isinstance(task, Predictor):
@@ -117,7 +125,7 @@ def predictor_in(model: trained.Trained, path: str, truth: Any = None) -> Predic
     return task
 
 
-def moments_of(model: trained.Trained) -> Mapping[str, Moments]:
+def moments_of(model: Stored) -> Mapping[str, Moments]:
     """Moments out of the statistics that a model carries."""
     return Statistics.from_json(json.dumps(model.statistics)).moments
 

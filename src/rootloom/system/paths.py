@@ -161,6 +161,10 @@ class Paths:
         """What a training of a member wrote (safetensors)."""
         return self._at(experiment, "models", method, member, "model.safetensors")
 
+    def bundle(self, experiment: str, method: str) -> str:
+        """A method with all its members, to be used elsewhere (safetensors)."""
+        return self._at(experiment, "bundles", f"{method}.safetensors")
+
     def history(self, experiment: str, method: str, member: str | int) -> str:
         """The training log, one JSON object a line."""
         return self._at(experiment, "models", method, member, "history.jsonl")
