@@ -2,7 +2,7 @@
 
 config/ says what to compute, profiles/ where it runs. Stages, in order: simulate, index,
 preprocess, statistics, train (or baseline), predict (or generate), evaluate,
-report; export of what was trained.
+report; export and bundle of what was trained.
 """
 
 from snakemake.utils import min_version
@@ -26,6 +26,7 @@ include: "rules/train.smk"
 include: "rules/baseline.smk"
 include: "rules/predict.smk"
 include: "rules/export.smk"
+include: "rules/bundle.smk"
 include: "rules/generate.smk"
 include: "rules/floor.smk"
 include: "rules/evaluate.smk"

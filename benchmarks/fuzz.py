@@ -410,17 +410,17 @@ def _read_statistics(path: Path) -> Any:
     return json.loads(Statistics.read(str(path)).to_json())
 
 
-def _write_bundle(path: Path) -> None:
-    from rootloom.training.bundle import Bundle, save
+def _write_model(path: Path) -> None:
+    from rootloom.training.trained import Trained, save
 
     arrays = {"dense": {"kernel": np.random.default_rng(6).normal(size=(5, 3)).astype(np.float32)}}
     sections = {"model": {"kind": "dnn"}, "representation": {"kind": "features"}}
     rest = {"task": {}, "statistics": {}, "classes": ["a", "b"], "metrics": {"auc": 0.5}}
-    save(path, Bundle(params=arrays, **sections, **rest, provenance={"code": "0"}))
+    save(path, Trained(params=arrays, **sections, **rest, provenance={"code": "0"}))
 
 
-def _read_bundle(path: Path) -> Any:
-    from rootloom.training.bundle import load
+def _read_model(path: Path) -> Any:
+    from rootloom.training.trained import load
 
     found = load(path)
     rest = {k: v for k, v in vars(found).items() if k not in ("params", "provenance")}
@@ -444,7 +444,7 @@ _HDF5 = (
     Format("predictions.h5", _write_predictions, _read_predictions),
     Format("shard.h5", _write_shard, _read_shard),
 )
-_BUNDLES = (Format("model.safetensors", _write_bundle, _read_bundle),)
+_MODELS = (Format("model.safetensors", _write_model, _read_model),)
 
 
 def _is_checked(data: bytes, name: str) -> bool:
@@ -528,7 +528,7 @@ def root_case(rng: random.Random, folder: Path) -> str:
 
 # -- machines --------------------------------------------------------------------------------------
 
-_WRITTEN = (*_JSON, *_HDF5, *_BUNDLES)
+_WRITTEN = (*_JSON, *_HDF5, *_MODELS)
 
 
 def full_case(rng: random.Random, folder: Path) -> str:
@@ -606,7 +606,7 @@ KINDS: dict[str, Kind] = {
     "expressions": expression_case,
     "json": _damaged_file(_JSON),
     "hdf5": _damaged_file(_HDF5),
-    "bundles": _damaged_file(_BUNDLES),
+    "models": _damaged_file(_MODELS),
     "root": root_case,
     "full": full_case,
     "kill": kill_case,

@@ -65,7 +65,7 @@ class Network:
         from rootloom.representations.section import representation_of
         from rootloom.shards.statistics import shard_statistics
         from rootloom.shards.weights import WeightTable
-        from rootloom.stages.networks import loaders_of, network_outputs, options_of, task_of
+        from rootloom.stages.networks import NetworkOutputs, loaders_of, options_of, task_of
         from rootloom.training.loop import fit
 
         section = self._section()
@@ -81,8 +81,9 @@ class Network:
             options = options_of(section.training, member)
             batches = loaders_of([str(shards[0])], weights, options, task, member)
             result = fit(task, *batches, options, folder, fingerprint="", progress=False)
-            outputs = list(network_outputs(task, result.params, [str(shards[1])], "test"))
-        return np.concatenate([one.scores for one in outputs])[:, 0].astype(np.float64)
+            found = NetworkOutputs(task).of(result.params, [str(shards[1])], "test")
+            scores = [one.scores for one in found]
+        return np.concatenate(scores)[:, 0].astype(np.float64)
 
     def _section(self) -> SimpleNamespace:
         library = Library(CONFIG)

@@ -22,7 +22,7 @@ from snakemake.scheduling.job_scheduler import JobScheduler
 
 ORDER = (
     "index", "preprocess", "moments", "statistics", "axes", "spectra", "survey", "train",
-    "baseline", "predict", "evaluate", "friends", "report",
+    "baseline", "predict", "bundle", "evaluate", "friends", "report",
 )  # fmt: skip
 
 
@@ -122,13 +122,13 @@ class Writers:
     def train(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom.system import provenance
         from rootloom.system.atomic import sealed, write_text
-        from rootloom.training import bundle
+        from rootloom.training import trained
 
         section = asked["section"]
         named = {name: section[name] for name in ("model", "representation", "task", "classes")}
-        bundle.save(
+        trained.save(
             str(job.output.model),
-            bundle.Bundle(
+            trained.Trained(
                 params={"w": np.zeros(3, np.float32)},
                 statistics={},
                 metrics={},
@@ -157,6 +157,13 @@ class Writers:
         for path in made.values():
             _touch(path)
         self._json(str(job.output.manifest), made, self._record("friends", job, asked))
+
+    def bundle(self, job: Any, asked: dict[str, Any]) -> None:
+        from rootloom.system import provenance
+        from rootloom.training import tensors
+
+        record = {"provenance": provenance.record("bundle", dict(asked))}
+        tensors.write(Path(str(job.output.bundle)), {}, record)
 
     def evaluate(self, job: Any, asked: dict[str, Any]) -> None:
         from rootloom.system import provenance

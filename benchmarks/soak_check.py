@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rootloom.training import bundle, tensors
+from rootloom.training import tensors, trained
 
 PATTERNS = (
     "datasets/**/*.json", "datasets/**/*.h5", "*/models/**/*.safetensors",
@@ -29,7 +29,7 @@ def _digest(path: Path) -> str:
         return _hdf5_digest(path)
     if path.suffix == ".json":
         return _hash(json.dumps(_timeless(json.loads(path.read_text())), sort_keys=True).encode())
-    arrays = tensors.flatten(bundle.load(path).params, "params")
+    arrays = tensors.flatten(trained.load(path).params, "params")
     return _hash(b"".join(k.encode() + np.asarray(v).tobytes() for k, v in sorted(arrays.items())))
 
 

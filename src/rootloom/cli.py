@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     schema = _add(commands, "schema", _schema, "generate config/schema.json and two pages of docs")
     schema.add_argument("--check", action="store_true", help="only compare; fail if they differ")
 
+    _add_apply(commands)
     _add_generate(commands)
 
     evaluate = _add(commands, "evaluate", _evaluate, "metrics of prediction files of any tagger")
@@ -146,6 +147,30 @@ def _add_convert(commands):  # type: ignore[no-untyped-def]
     weaver.add_argument(
         "--regression-mode", action="store_true", help="custom labels are numbers to be predicted"
     )
+
+
+def _add_apply(commands):  # type: ignore[no-untyped-def]
+    apply = _add(commands, "apply", _apply, "score files with a trained method")
+    apply.add_argument(
+        "bundle", type=Path, help="results/EXPERIMENT/bundles/METHOD.safetensors of a run"
+    )
+    apply.add_argument(
+        "files", nargs="+", metavar="FILE.root", help="paths, globs in quotes, or URLs"
+    )
+    apply.add_argument(
+        "--output", type=Path, required=True, metavar="FOLDER",
+        help="for a friend tree and an HDF5 file of predictions of each file",
+    )  # fmt: skip
+    apply.add_argument(
+        "--format",
+        choices=("ttree", "rntuple"),
+        default="ttree",
+        help="of the friend trees (ttree)",
+    )
+    apply.add_argument(
+        "--sample", metavar="NAME", help="read files as those of this sample of the training"
+    )
+    apply.add_argument("--threads", type=int, default=1, help="CPU cores (1)")
 
 
 def _add_generate(commands):  # type: ignore[no-untyped-def]
@@ -371,6 +396,25 @@ def _generate(options: argparse.Namespace) -> int:
     sampling.write_examples(options.output, generator, request, notes, report)
     print(options.output)
     return 0
+
+
+def _apply(options: argparse.Namespace) -> int:
+    from rootloom.training.devices import configure
+
+    configure(cpus=options.threads)
+    from rootloom.stages.applying import Request, apply
+    from rootloom.stages.scorers import Scorer
+
+    request = Request(options.files, options.output, options.sample, options.format)
+    found = apply(Scorer.load(options.bundle), request)
+    for outputs in found.written.values():
+        print(*outputs, sep="\n")
+    for refusal in found.refused.values():
+        print(f"error: {refusal}", file=sys.stderr)
+    if found.refused:
+        done, names = len(found.written), ", ".join(found.refused)
+        print(f"{done} files scored, {len(found.refused)} not: {names}", file=sys.stderr)
+    return 1 if found.refused else 0
 
 
 def _conditions(options: argparse.Namespace, generator: Generator) -> Conditions:

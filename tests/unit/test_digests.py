@@ -38,7 +38,7 @@ from rootloom.stages.evaluate import Paths, run
 from rootloom.stages.friends import Branches, scores_of
 from rootloom.stages.statistics import read_moments
 from rootloom.system import atomic, provenance
-from rootloom.training import bundle
+from rootloom.training import trained
 from rootloom.types import Ragged, RowBlock
 
 RATES = Rates(
@@ -317,17 +317,17 @@ def test_damaged_predictions_are_no_bad_input(tmp_path: Path) -> None:
             action()
 
 
-def test_a_damaged_bundle_says_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_model_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     params = {"dense": {"kernel": np.ones((2, 3), np.float32)}}
-    bundle.save(path, bundle.Bundle(params, {}, {}, {}, {}, ["a"], {}, RECORD))
+    trained.save(path, trained.Trained(params, {}, {}, {}, {}, ["a"], {}, RECORD))
     whole = path.read_bytes()
     for place in range(0, len(whole), 23):
         content = bytearray(whole)
         content[place] ^= 1 << place % 8
         path.write_bytes(content)
         with pytest.raises(TrainingError, match=r"(?s)m\.safetensors.*delete it and run snakemake"):
-            bundle.load(path)
+            trained.load(path)
 
 
 def test_files_from_the_future_are_dated_back_and_no_others(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from rootloom.simulate.calo import Calo
 from rootloom.stages import sampling
 from rootloom.stages.conditions import Conditions, conditions_of_file, even_conditions
 from rootloom.stages.sampling import Request, write_examples
-from rootloom.training import bundle
+from rootloom.training import trained
 from rootloom.training.generate import Sampler, regrouped
 from rootloom.types import Shower
 
@@ -48,13 +48,13 @@ BRANCHES = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with the parameters that a training begins with; energies were 5 to 50 GeV."""
+    """A model with the parameters that a training begins with; energies were 5 to 50 GeV."""
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     moments = {
         "x": Moments.of(np.ones((2, CELLS))), "energy": Moments.of(np.array([[5.0], [50.0]])),
     }  # fmt: skip
     statistics = Statistics(("eplus",), moments=moments)
-    found = bundle.Bundle(
+    found = trained.Trained(
         params={},
         model={
             "kind": "calogan", "layers": LAYERS, "latent": 6, "depth": 3, "kernels": 3,
@@ -67,12 +67,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         metrics={},
         provenance={},
     )  # fmt: skip
-    bundle.save(path, found)
+    trained.save(path, found)
     task = sampling.load_generator(path).task
     z, ones = jnp.zeros((4, 6)), jnp.ones(4)
     real = Shower(jnp.ones((4, CELLS)), ones)
     params = task.model.init(jax.random.key(1), z, real, ones[:, None], ones, task.scale)["params"]
-    bundle.save(path, replace(found, params=params))
+    trained.save(path, replace(found, params=params))
     return path
 
 
@@ -380,7 +380,7 @@ def test_other_models_and_outputs_that_exist_are_refused(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.safetensors"
-    bundle.save(other, replace(bundle.load(model), task={"kind": "classification"}))
+    trained.save(other, replace(trained.load(model), task={"kind": "classification"}))
     with pytest.raises(ConfigError, match="which yields predictions"):
         sampling.load_generator(other)
     assert command(other, tmp_path / "made.root", "--rows", "5") == 1

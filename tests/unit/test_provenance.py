@@ -11,7 +11,7 @@ import pytest
 
 from rootloom.rootio.friends import write_friend
 from rootloom.system import provenance
-from rootloom.training import bundle
+from rootloom.training import trained
 
 RECORD = provenance.record("train", {"section": {"a": 1}, "fingerprint": "f"}, seed=3)
 
@@ -45,11 +45,11 @@ def test_a_record_with_a_flipped_bit_in_a_name_is_none(tmp_path: Path, name: str
     assert provenance.fingerprint(tmp_path / "a.h5") is None
 
 
-def test_model_bundle(tmp_path: Path) -> None:
+def test_trained_model(tmp_path: Path) -> None:
     params = {"dense": {"kernel": np.ones((2, 3), np.float32)}}
-    bundle.save(
+    trained.save(
         tmp_path / "a.safetensors",
-        bundle.Bundle(params, {}, {}, {}, {}, ["a", "b"], {}, RECORD),
+        trained.Trained(params, {}, {}, {}, {}, ["a", "b"], {}, RECORD),
     )
     assert provenance.read(tmp_path / "a.safetensors") == RECORD
 

@@ -33,7 +33,7 @@ from rootloom.rootio.transport.staging import staged
 from rootloom.shards.reader import Shard
 from rootloom.shards.writer import ShardWriter
 from rootloom.system import provenance, scratch
-from rootloom.training import bundle, tensors
+from rootloom.training import tensors, trained
 from rootloom.training.lock import PROCESSES, alone_in
 from rootloom.types import Ragged, RowBlock
 
@@ -251,10 +251,10 @@ def test_a_heap_that_leads_nowhere_ends_in_a_refusal(
     assert provenance.read(path) is None
 
 
-# -- bundles -----------------------------------------------------------------------------------
+# -- models -----------------------------------------------------------------------------------
 
 RECORD = {
-    "schema": bundle.SCHEMA, "model": {"kind": "dnn"}, "representation": {}, "task": {},
+    "schema": trained.SCHEMA, "model": {"kind": "dnn"}, "representation": {}, "task": {},
     "statistics": {}, "classes": ["a", "b"], "metrics": {}, "provenance": {},
 }  # fmt: skip
 ARRAYS = {"params/d/kernel": np.ones((2, 3), np.float32), "params/d/bias": np.ones(3, np.float32)}
@@ -276,17 +276,17 @@ ARRAYS = {"params/d/kernel": np.ones((2, 3), np.float32), "params/d/bias": np.on
     ({}, {"more": 1}, "more(.|\n)*no such field"),
     ({}, {"schema": 99}, "schema 99"),
 ])  # fmt: skip
-def test_bundles_of_strangers(tmp_path: Path, arrays: dict, record: dict, words: str) -> None:
+def test_models_of_strangers(tmp_path: Path, arrays: dict, record: dict, words: str) -> None:
     path = tmp_path / "model.safetensors"
     tensors.write(path, ARRAYS, RECORD)
-    assert bundle.load(path).classes == ["a", "b"]
+    assert trained.load(path).classes == ["a", "b"]
     tensors.write(path, {**ARRAYS, **arrays}, {**RECORD, **record})
     with pytest.raises(TrainingError, match=words):
-        bundle.load(path)
+        trained.load(path)
     for lost in ("task", "classes"):
         tensors.write(path, ARRAYS, {k: v for k, v in RECORD.items() if k != lost})
         with pytest.raises(TrainingError, match=f"{lost}(.|\n)*nothing"):
-            bundle.load(path)
+            trained.load(path)
 
 
 def test_sections_that_describe_no_network(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_sections_that_describe_no_network(tmp_path: Path) -> None:
     ):
         tensors.write(path, ARRAYS, {**RECORD, "task": section})
         with pytest.raises(RootloomError, match="found"):
-            task_in(bundle.load(path), str(path))
+            task_in(trained.load(path), str(path))
 
 
 # -- leftovers ---------------------------------------------------------------------------------
@@ -468,7 +468,7 @@ def test_json_is_never_code(tmp_path: Path) -> None:
     from rootloom.stages.networks import task_in
 
     with pytest.raises(RootloomError, match="os:system"):
-        task_in(bundle.load(path), json.dumps("x"))
+        task_in(trained.load(path), json.dumps("x"))
 
 
 def test_a_model_of_other_shapes_scores_nothing(tmp_path: Path) -> None:
@@ -477,7 +477,7 @@ def test_a_model_of_other_shapes_scores_nothing(tmp_path: Path) -> None:
     from rootloom.batches.loader import Loader
     from rootloom.representations.features import FeatureVector
     from rootloom.shards.statistics import shard_statistics
-    from rootloom.stages.networks import network_outputs, task_in
+    from rootloom.stages.networks import NetworkOutputs, task_in
 
     path = tmp_path / "s.h5"
     block = RowBlock(
@@ -500,15 +500,16 @@ def test_a_model_of_other_shapes_scores_nothing(tmp_path: Path) -> None:
     }
     file = tmp_path / "model.safetensors"
     tensors.write(file, ARRAYS, record)
-    other = bundle.load(file)
+    other = trained.load(file)
     task = task_in(other, str(file))
-    with pytest.raises(TrainingError, match="bundle: params/"):
-        list(network_outputs(task, other.params, [path], "train"))
+    with pytest.raises(TrainingError, match="model: params/"):
+        list(NetworkOutputs(task).of(other.params, [path], "train"))
     loader = Loader([path], features, "none", ROWS, shuffle=False, cache_bytes=0)
     example = jax.tree.map(lambda leaf: leaf[0], next(loader.epoch(0)))
     params = task.init(jax.random.key(0), example)
+    networks = NetworkOutputs(task)
     scores = {
-        s: np.concatenate([found.scores for found in network_outputs(task, params, [path], s)])
+        s: np.concatenate([o.scores for o in networks.of(params, [path], s)])
         for s in ("train", "none")
     }
     assert {s: len(v) for s, v in scores.items()} == {"train": 40, "none": 20}

@@ -33,8 +33,9 @@ from rootloom.stages.friend_trees import Scores
 from rootloom.system.atomic import write_json
 from rootloom.tasks.tracks import TrackClassification
 from rootloom.testing import Case, Memory, Sample, encoded
-from rootloom.training import bundle, devices
+from rootloom.training import devices
 from rootloom.training.state import initial_params
+from rootloom.training.trained import Trained, save
 from rootloom.types import GROUPS, Batch, Ragged, RowBlock
 
 pytestmark = pytest.mark.usefixtures("strict")
@@ -191,7 +192,7 @@ def stored(folder: Path, members: int, monkeypatch: pytest.MonkeyPatch) -> list[
     }
     made = []
     for member in range(members):
-        trained = bundle.Bundle(
+        model = Trained(
             params=jax.tree.map(lambda x, by=member + 1.0: np.asarray(x) * by, started()[2]),
             statistics=json.loads(found.to_json()),
             classes=list(CLASSES),
@@ -199,7 +200,7 @@ def stored(folder: Path, members: int, monkeypatch: pytest.MonkeyPatch) -> list[
             provenance={},
             **network,
         )
-        bundle.save(folder / "model.safetensors", trained)
+        save(folder / "model.safetensors", model)
         section = predict.Section(
             experiment="mine", dataset="d", method="gn2", member=member, classes=list(CLASSES),
             targets=[], weighting=weighting, labels=list(CLASSES), role="evaluate", threads=1,

@@ -11,7 +11,7 @@ import pytest
 from tests.learnable import Memory, PlainFeatures, point_task, points
 
 from rootloom.errors import TrainingError
-from rootloom.training import bundle, tensors
+from rootloom.training import tensors, trained
 from rootloom.training.log import RunLog
 from rootloom.training.predict import predict
 from rootloom.training.state import initial_params
@@ -70,7 +70,7 @@ def test_restore_names_what_does_not_fit() -> None:
         tensors.restore(template, {**arrays, "params/more": np.zeros(1)}, "params", "here")
 
 
-def test_bundle_round_trip_and_refusals(tmp_path: Path) -> None:
+def test_model_round_trip_and_refusals(tmp_path: Path) -> None:
     task = point_task(hidden=(5,))
     batch = Memory(points(8), PlainFeatures(), 8).batch(np.arange(8))
     local = jax.tree.map(lambda x: x[0], batch)
@@ -85,16 +85,16 @@ def test_bundle_round_trip_and_refusals(tmp_path: Path) -> None:
         "provenance": {"code": "1"},
     }
     path = tmp_path / "model.safetensors"
-    bundle.save(path, bundle.Bundle(params=params, **sections))
-    found = bundle.load(path)
+    trained.save(path, trained.Trained(params=params, **sections))
+    found = trained.load(path)
     jax.tree.map(np.testing.assert_array_equal, found.params, params)
     assert found.statistics == sections["statistics"]
-    bundle.check(task, found.params, local)
+    trained.check(task, found.params, local)
     with pytest.raises(TrainingError, match=r"backbone/Dense_0/bias\n.*\(7,\)\n.*\(5,\)"):
-        bundle.check(point_task(hidden=(7,)), found.params, local)
+        trained.check(point_task(hidden=(7,)), found.params, local)
     tensors.write(path, {}, {"schema": 99})
     with pytest.raises(TrainingError, match="schema 99"):
-        bundle.load(path)
+        trained.load(path)
 
 
 @pytest.mark.parametrize("devices", [1, 8])

@@ -91,7 +91,7 @@ def contents(project: Project) -> dict[Path, str]:
     }
 
 
-MADE = ("models", "predictions", "evaluation", "friends")
+MADE = ("models", "bundles", "predictions", "evaluation", "friends")
 
 
 def test_a_dataset_that_is_added_computes_its_own_part_alone(extended: Extended) -> None:

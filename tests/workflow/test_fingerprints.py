@@ -16,8 +16,8 @@ FUNCTIONS = "rootloom.rootio.functions."
 def test_all_code_that_a_job_executed_is_in_its_fingerprint(finished: Project) -> None:
     reports = [json.loads(p.read_text()) for p in (finished.path.parent / "executed").iterdir()]
     assert {report["rule"] for report in reports} >= {
-        "index", "preprocess", "moments", "statistics", "survey", "train", "predict", "baseline",
-        "evaluate", "friends", "report", "export",
+        "index", "preprocess", "moments", "statistics", "survey", "train", "predict", "bundle",
+        "baseline", "evaluate", "friends", "report", "export",
     }  # fmt: skip
     missing = sorted({row for report in reports for row in missing_of(finished, report)})
     assert not missing, "\n".join(map(str, missing))

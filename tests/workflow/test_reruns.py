@@ -16,11 +16,11 @@ import pytest
 from rootloom.planning.explain import explain, settings
 from rootloom.stages import make_plan
 from rootloom.system import provenance
-from rootloom.training import bundle, tensors
+from rootloom.training import tensors, trained
 from tests.contents import content_digest
 from tests.workflow.project import Project, add_file, environment
 
-AFTER_TRAINING = {"predict", "export", "evaluate", "friends", "report"}
+AFTER_TRAINING = {"predict", "export", "bundle", "evaluate", "friends", "report"}
 DAYS = 2 * 86_400.0
 IMAGE_CODE = "rootloom/representations/pixels.py"
 
@@ -58,7 +58,7 @@ def test_explain_names_the_changed_key(project: Project) -> None:
     assert explained(project) == ["all: nothing to do, everything is there and current"]
     project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
     lines = explained(project)
-    assert lines[0] == "all: 13 to run"
+    assert lines[0] == "all: 16 to run"
     assert lines[1] == "train: 4 jobs: training.learning_rate: null → 0.002"
     assert "predict: 4 jobs: follows from train" in lines
     assert "evaluate: 3 jobs: follows from predict" in lines
@@ -349,7 +349,7 @@ def digest(path: Path) -> str:
 def contents(path: Path) -> str:
     if path.suffix == ".h5":
         return str(content_digest(path))
-    arrays = tensors.flatten(bundle.load(path).params, "params")
+    arrays = tensors.flatten(trained.load(path).params, "params")
     return repr({name: array.tobytes() for name, array in sorted(arrays.items())})
 
 

@@ -9,7 +9,6 @@ from contextlib import closing
 from copy import copy
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from rootloom.batches.prefetch import prefetch as in_thread
 from rootloom.batches.store import Source, Store, join, take
 from rootloom.errors import ConfigError, DataError, ResultError
 from rootloom.representations.base import Representation
+from rootloom.shards.held import Held, Place, opened
 from rootloom.shards.layout import AUXILIARY, SAMPLE, TRAINING_WEIGHT
 from rootloom.shards.reader import Shard
 from rootloom.shards.weights import WeightTable
@@ -39,7 +39,7 @@ _TABLE_ROWS = 1024
 
 
 class Loader:
-    """Batches of one split of many shards.
+    """Batches of one split of many shards, or of rows in memory.
 
     batch_size: examples per step over all `devices`. share: (k, m) for the k-th of m processes,
     which gets the rows of its own devices. cache_bytes: the split is kept decoded in
@@ -54,7 +54,7 @@ class Loader:
 
     def __init__(
         self,
-        shards: Sequence[str | Path],
+        shards: Sequence[Place],
         representation: Representation,
         split: str,
         batch_size: int,
@@ -88,7 +88,7 @@ class Loader:
         # Columns for a draw are not counted in `row_bytes`, which decide the order of the rows, so
         # that the order is the same with and without a draw.
         columns = survey.columns | ({"object": ("object",)} if draw is not None else {})
-        self._source = Source(survey.paths, split, columns, survey.types)
+        self._source = Source(survey.places, split, columns, survey.types)
         self._plan = make_plan(
             survey.sizes,
             block_rows=_power_of_two(window_bytes // _BLOCKS_PER_WINDOW // row_bytes),
@@ -285,7 +285,7 @@ class _Rows(NamedTuple):
 
 
 class _Survey(NamedTuple):
-    paths: list[Path]
+    places: list[Place]
     sizes: list[int]
     columns: dict[str, tuple[str, ...]]
     rows: int
@@ -294,23 +294,23 @@ class _Survey(NamedTuple):
 
 
 def _survey(
-    shards: Sequence[str | Path],
+    shards: Sequence[Place],
     representation: Representation,
     split: str,
     extra: Sequence[str],
 ) -> _Survey:
     """Shards that have rows in the split, the columns to read, and their size."""
-    paths: list[Path] = []
+    places: list[Place] = []
     sizes: list[int] = []
     columns: dict[str, tuple[str, ...]] = {}
     types: dict[str, np.dtype] = {}
     total = 0
-    for path in map(Path, shards):
-        with Shard(path) as shard:
+    for place in shards:
+        with opened(place) as shard:
             if not shard.rows(split):
                 continue
             columns = columns or _grouped(_needed(shard.columns, extra), representation)
-            paths.append(path)
+            places.append(place)
             sizes.append(shard.rows(split))
             total += sum(_nbytes(shard, split, members) for members in columns.values())
             for name, (first, *_) in columns.items():
@@ -318,14 +318,14 @@ def _survey(
                 types[name] = np.result_type(
                     types.get(name, shard.dtype(first)), shard.dtype(first)
                 )
-    if not paths:
+    if not places:
         raise DataError(
             f"split '{split}' of {len(shards)} shards",
             expected="selected rows",
             found="none",
             fix=f"loosen the selection, add files, or give '{split}' a larger share of the splits",
         )
-    return _Survey(paths, sizes, columns, sum(sizes), total, types)
+    return _Survey(places, sizes, columns, sum(sizes), total, types)
 
 
 def _needed(columns: Sequence[str], extra: Sequence[str]) -> list[str]:
@@ -341,7 +341,7 @@ def _grouped(names: Sequence[str], representation: Representation) -> dict[str, 
     return {**{name: (name,) for name in names if name not in taken}, **groups}
 
 
-def _nbytes(shard: Shard, split: str, members: tuple[str, ...]) -> int:
+def _nbytes(shard: Shard | Held, split: str, members: tuple[str, ...]) -> int:
     """Bytes in memory; raises ResultError if columns to be joined differ in length."""
     lengths = {name: shard.length(split, name) for name in members}
     if len(set(lengths.values())) > 1:

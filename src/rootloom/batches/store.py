@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from rootloom.batches.plan import Plan
+from rootloom.shards.held import Held, Place, opened
 from rootloom.shards.reader import Shard
 from rootloom.types import Column, Ragged, offsets_of
 
@@ -25,21 +25,21 @@ class Source:
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        places: Sequence[Place],
         split: str,
         columns: Mapping[str, tuple[str, ...]],
         types: Mapping[str, np.dtype] | None = None,
     ) -> None:
-        self.paths, self.split, self.columns = tuple(paths), split, dict(columns)
+        self.places, self.split, self.columns = tuple(places), split, dict(columns)
         self.types = dict(types or {})
-        self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._open: OrderedDict[int, Shard | Held] = OrderedDict()
 
-    def shard(self, index: int) -> Shard:
+    def shard(self, index: int) -> Shard | Held:
         """An open shard; raises ResultError when it is damaged."""
         if index not in self._open:
             if len(self._open) == _OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
-            self._open[index] = Shard(self.paths[index])
+            self._open[index] = opened(self.places[index])
         self._open.move_to_end(index)
         return self._open[index]
 

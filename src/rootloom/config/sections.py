@@ -708,6 +708,32 @@ class Datasets(Section):
         return [self.train, *self.evaluate, *self.score]
 
 
+class WorkingPoints(Section):
+    """Cuts on scores that bundles of methods list, from the validation split."""
+
+    signal_efficiency: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99],
+        description="the tightest cuts with at least these shares of signal",
+    )
+    background_rejection: list[Annotated[float, Field(ge=1)]] = Field(
+        [10, 30, 100, 300, 1000, 3000, 10_000],
+        description="the loosest cuts that leave at most one row of background in so many",
+    )
+    input_rate: float | None = Field(
+        None, gt=0, description="of background before a cut, Hz, for a trigger"
+    )
+    rate: list[Annotated[float, Field(gt=0)]] = Field(
+        [], description="the loosest cuts with at most these rates of background, Hz"
+    )
+
+    @model_validator(mode="after")
+    def _rates_of_a_rate(self) -> WorkingPoints:
+        most = self.input_rate
+        if self.rate and (most is None or max(self.rate) > most):
+            raise ValueError("rates below the input_rate, which has to be given")
+        return self
+
+
 class Experiment(Section):
     """A file of `config/experiments`: networks, baselines, and the datasets that they use."""
 
@@ -746,6 +772,9 @@ class Experiment(Section):
         0, ge=0, le=65_536, description="GPUs that each machine must have; 0: use those it has"
     )
     evaluation: Fields = Field({}, description="options of the evaluation that belongs to the task")
+    working_points: WorkingPoints = Field(
+        WorkingPoints.model_validate({}), description="cuts on scores that bundles list"
+    )
     generation: Fields = Field(
         {},
         description="options for generating examples like those of the test split, of the "

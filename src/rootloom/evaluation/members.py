@@ -1,8 +1,8 @@
-"""One metric from several trainings of the same method."""
+"""One metric, or the scores of rows, from several trainings of the same method."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,6 +52,38 @@ def _reasons(why: Sequence[str | None]) -> str | None:
         )
         or None
     )
+
+
+def mean_of(scores: np.ndarray) -> np.ndarray:
+    """Mean scores of M members, (M, …) → (…) float32."""
+    return scores.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def by_member(
+    names: Sequence[str], scores: Mapping[int, np.ndarray], fold: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Columns (R,) of what the members of a method say of rows.
+
+    names: of C columns. scores: (R, C) by member. fold: (R,) of a cross-validation, of which member
+    m left out fold m. A single member's columns have the names; of several there are `NAME__0`, …,
+    `NAME__mean`, `NAME__spread` (the standard deviation over members) and, with folds,
+    `NAME__left_out`: the score of the member that did not train on the row.
+    """
+    found: dict[str, np.ndarray] = {}
+    members = np.stack(list(scores.values()))  # (M, R, C)
+    for number, name in enumerate(names):
+        column = members[:, :, number]
+        if len(members) == 1:
+            found[name] = column[0]
+            continue
+        found |= {f"{name}__{m}": column[k] for k, m in enumerate(scores)}
+        found[f"{name}__mean"] = mean_of(column)
+        spread = column.std(axis=0, dtype=np.float64, ddof=1)
+        found[f"{name}__spread"] = spread.astype(np.float32)
+        if fold is not None:
+            left_out = np.array([list(scores).index(f) for f in range(len(scores))])[fold]
+            found[f"{name}__left_out"] = column[left_out, np.arange(column.shape[1])]
+    return found
 
 
 def over_members(found: Sequence[Estimate], why: Sequence[str | None] = ()) -> Measurement:

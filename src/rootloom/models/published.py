@@ -1,7 +1,7 @@
 """Parameters of the originals, by the names of their PyTorch state dicts, as those of our models.
 
 weaver-core 0.4 and 0.5 (ParticleNet, Particle Transformer) and salt 0.13 (GN2). The networks must
-have the same sizes; `training.bundle.check` refuses others by name. Arrays come from a safetensors
+have the same sizes; `training.trained.check` refuses others by name. Arrays come from a safetensors
 file, which holds nothing else: PyTorch's own files are pickles, which can run any program.
 """
 

@@ -147,6 +147,7 @@ class Plan:
     def _of_methods(self) -> Iterator[str]:
         for method in self.request.experiment.methods:
             yield from self.models(method)
+            yield from self.bundle(method)
         yield from self.all_exported()
 
     def _of_data(self, data: Data) -> Iterator[str]:
@@ -212,12 +213,12 @@ class Plan:
         return [path for data in self.datasets for path in self.apart(data.name)]
 
     def models(self, method: str) -> list[str]:
-        """Bundles of all members of a method."""
+        """Models of all members of a method."""
         members = self.request.members(method)
         return [self.paths.model(self.request.name, method, m) for m in members]
 
     def all_models(self) -> list[str]:
-        """Bundles of all members of all networks."""
+        """Models of all members of all networks."""
         return [path for name in self.request.experiment.methods for path in self.models(name)]
 
     def all_exported(self) -> list[str]:
@@ -227,6 +228,11 @@ class Plan:
             for method, network in self.request.experiment.methods.items()
             for member in (self.request.members(method) if network.export else ())
         ]
+
+    def bundle(self, method: str) -> list[str]:
+        """The bundle of a method, if it scores rows."""
+        path = self.paths.bundle(self.request.name, method)
+        return [path] if self.request.product.of_rows else []
 
     def histories(self) -> list[str]:
         """Training logs of all members of all networks."""

@@ -19,9 +19,9 @@ from rootloom.report.inputs import ReportInputs
 from rootloom.report.losses import loss_curves
 from rootloom.report.others import parts, side_by_side
 from rootloom.report.pictures import Picture, picture
-from rootloom.report.plots import Line
+from rootloom.report.plots import Line, lines_of
 from rootloom.report.rounding import grouped, percent
-from rootloom.report.theme import as_png, css_colour, css_variables, looks
+from rootloom.report.theme import as_png, css_colour, css_variables
 from rootloom.report.weights import weight_words
 from rootloom.system.atomic import write_bytes, write_text
 from rootloom.system.paths import plot_on
@@ -104,9 +104,7 @@ def method_lines(inputs: ReportInputs) -> dict[str, Line]:
     trained = {history.method for history in inputs.histories}
     names = [e.method for e in inputs.evaluations]
     names += [method for method in sorted(trained) if method not in names]
-    baseline = [bool(trained) and name not in trained for name in names]
-    found = zip(names, looks(baseline), baseline, strict=True)
-    return {name: Line(name, look, dashed) for name, look, dashed in found}
+    return lines_of(names, trained)
 
 
 def _losses(inputs: ReportInputs, lines: dict[str, Line]) -> list[Picture]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rootloom.report.theme import GRID, MARKERS, Look
+from rootloom.report.theme import GRID, MARKERS, Look, looks
 
 WIDE, SMALL = (5.3, 3.9), (3.5, 2.5)  # inches
 # Range over which the points of several methods in a bin are spread: a share of the bin, and at
@@ -55,6 +55,16 @@ class Line:
     def svg_dashes(self) -> str:
         """`stroke-dasharray` of a line two pixels wide; empty for a solid one."""
         return " ".join(f"{2 * length:g}" for length in self.look.dashes)
+
+
+def lines_of(methods: Sequence[str], trained: Collection[str]) -> dict[str, Line]:
+    """The style of each method, in the given order; dashed for those that are not trained.
+
+    trained: none, if that is not known of any.
+    """
+    baseline = [bool(trained) and name not in trained for name in methods]
+    found = zip(methods, looks(baseline), baseline, strict=True)
+    return {name: Line(name, look, dashed) for name, look, dashed in found}
 
 
 def canvas(size: tuple[float, float]) -> tuple[Figure, Axes]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import awkward as ak
 import numpy as np
 
-from rootloom.errors import ConfigError, LackError, naming, nearest
+from rootloom.errors import ConfigError, InputError, LackError, naming, nearest
 from rootloom.rootio.arrays import Chunk, chunks, sum_of
 from rootloom.rootio.branches import is_jagged
 from rootloom.rootio.checks import (
@@ -25,6 +25,7 @@ from rootloom.rootio.checks import (
 from rootloom.rootio.expressions import Arrays, Expression, choose
 from rootloom.rootio.functions.values import depth
 from rootloom.rootio.gathering import GatherRule, belongs, gather
+from rootloom.rootio.header import spell
 from rootloom.rootio.joining import NO_CHECKSUMS, Checksums, Friend
 from rootloom.rootio.names import INSIDE, nearest_branch, resolve
 from rootloom.rootio.rows import Layout, take
@@ -221,6 +222,43 @@ class RowReader:
                     nothing = block
         if nothing is not None:
             yield nothing
+
+    def rows_of(
+        self,
+        branches: Mapping[str, ak.Array],
+        *,
+        columns: Sequence[str] | None = None,
+        where: str = "events",
+    ) -> RowBlock:
+        """Rows of entries in memory, as `read` makes them, those of no class included.
+
+        branches: by name, of the tree and, as "friend/branch", of its friends; spelt as a file may
+        spell them. All have one element an entry. where: names them in messages.
+        Raises InputError for a branch that is missing or of another length, and the errors of
+        `read`.
+        """
+        sizes = {name: len(values) for name, values in branches.items()}
+        if len(set(sizes.values())) != 1:
+            raise InputError(
+                where,
+                expected="branches with one element for each entry",
+                found=", ".join(f"'{name}': {size}" for name, size in sizes.items()) or "none",
+            )
+        kinds = {name: _kind(values) for name, values in branches.items()}
+        reader = self.fitted(kinds, where)
+        spelled = spell(kinds, reader.branches(columns), where)
+        arrays = {name: branches[path] for name, path in spelled.items()}
+        chunk = Chunk(0, next(iter(sizes.values())), arrays)
+        return reader._block(chunk, where, None, columns, unlabelled=True)
+
+    def counts_of(self, branches: Mapping[str, ak.Array]) -> np.ndarray:
+        """Rows of each entry in memory before the selection, (E,) int64; see `rows_of`."""
+        kinds = {name: _kind(values) for name, values in branches.items()}
+        reader = self.fitted(kinds)
+        spelled = spell(kinds, reader._counters, "events")
+        arrays = {name: branches[path] for name, path in spelled.items()}
+        counter = reader._counted(Chunk(0, 0, arrays))
+        return ak.to_numpy(ak.num(counter, axis=1)).astype(np.int64)
 
     def beside(
         self,
@@ -506,6 +544,12 @@ class RowReader:
             found.append(whole_numbers(values, events.entry, f"{url}: identity '{text}'"))
         names = np.stack(found, axis=1)
         return names if layout.counts is None else np.repeat(names, layout.counts, axis=0)
+
+
+def _kind(values: ak.Array) -> str:
+    """The type of a branch in memory, with `[]` for each list of variable length in it."""
+    kind = str(ak.type(values).content)
+    return f"{kind.rpartition('*')[2].strip()}{'[]' * kind.count('var *')}"
 
 
 def _collections(columns: Iterable[str]) -> set[str]:

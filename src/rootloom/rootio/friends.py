@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from rootloom.errors import DataError
+from rootloom.rootio.branches import Container
 from rootloom.rootio.writing import Rows, write_tree
 from rootloom.types import Ragged, offsets_of
 
@@ -27,8 +28,9 @@ def write_friend(
     counts: np.ndarray | None = None,
     objects: Mapping[str, Mapping[str, Ragged]] = MappingProxyType({}),
     notes: Mapping[str, str] | None = None,
+    container: Container = "ttree",
 ) -> None:
-    """Write a TTree with exactly one entry for each entry of the input.
+    """Write a TTree or RNTuple with exactly one entry for each entry of the input.
 
     entry: (R,) entries of the input; object: (R,) object numbers in them; columns: name → (R,)
     real numbers, kept as float32, or integers, as int32, in any row order. collection: what their
@@ -56,7 +58,7 @@ def write_friend(
         for name, of in objects.items()
     }
     blocks = _blocks(full, lists, sizes, starts, None if counts is None else collection)
-    write_tree(path, tree, blocks, notes)
+    write_tree(path, tree, blocks, notes, container=container)
 
 
 def _number(of: Mapping[str, Ragged]) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import awkward as ak
 import numpy as np
 
+from rootloom.rootio.branches import Container
 from rootloom.system.atomic import atomic_path
 from rootloom.types import Column, Ragged
 
@@ -54,12 +55,14 @@ def write_tree(
     notes: Mapping[str, str] | None = None,
     *,
     level: int = 5,
+    container: Container = "ttree",
 ) -> int:
-    """Write one TTree, atomically; returns its entries.
+    """Write one TTree or RNTuple, atomically; returns its entries.
 
     blocks: at least one, all with the same columns and types; each becomes one basket per branch.
     Lists are written as `collection_quantity`, with their lengths as `ncollection`; those of the
     collection "" as `quantity` and `n`. notes: name → text, stored beside the tree as TObjString.
+    An RNTuple has the same names but those of lengths, which its lists have themselves.
     level: of zstd. Raises StorageError when the disk is full.
     """
     import uproot
@@ -72,9 +75,10 @@ def write_tree(
         for name, text in (notes or {}).items():
             file[name] = text
         for block in blocks:
-            content = {**block.columns, **{n: _records(group) for n, group in block.lists.items()}}
+            content = _content(block, container)
             if into is None:
-                into = file.mktree(tree, {name: _type(values) for name, values in content.items()})
+                make = file.mktree if container == "ttree" else file.mkrntuple
+                into = make(tree, {name: _type(values) for name, values in content.items()})
             if block.size:
                 into.extend(content)
             entries += block.size
@@ -84,6 +88,22 @@ def write_tree(
 def _part(values: Ragged, first: int, stop: int) -> Ragged:
     edges = values.offsets[first : stop + 1]
     return Ragged(values.values[edges[0] : edges[-1]], edges - edges[0])
+
+
+def _content(block: Rows, container: Container) -> dict[str, np.ndarray | ak.Array]:
+    """The branches of a block; lists of a TTree as one record a collection, of one length."""
+    if container == "ttree":
+        return {**block.columns, **{name: _records(group) for name, group in block.lists.items()}}
+    lists = {
+        f"{name}_{quantity}" if name else quantity: _list(values)
+        for name, group in block.lists.items()
+        for quantity, values in group.items()
+    }
+    return {**block.columns, **lists}
+
+
+def _list(values: Ragged) -> ak.Array:
+    return ak.unflatten(values.values, values.counts())
 
 
 def _records(group: Mapping[str, Ragged]) -> ak.Array:

@@ -23,6 +23,13 @@ _OBJECT_BITS = 20
 _ENTRY_BITS = 64 - _OBJECT_BITS
 _FOLDS = np.uint64(0x466F6C6473)  # makes folds independent of other hashes of identities
 _ZERO = np.zeros(1, np.uint64)
+# By which another program computes the same identities, splits and folds: docs/identity.md.
+HASH: dict[str, str | int] = {
+    "name": "BLAKE2b-128, SplitMix64",
+    "object_bits": _OBJECT_BITS,
+    "split_bits": 53,
+    "fold_constant": int(_FOLDS),
+}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ Plain `h5py` with `import hdf5plugin` reads it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -32,11 +33,18 @@ BASE_COLUMNS: dict[str, np.dtype] = {
 # Columns that only some datasets have: the code of the row's sample, and their own training weight.
 SAMPLE, TRAINING_WEIGHT = "sample", "training_weight"
 AUXILIARY = "aux."
+# Beside these a shard has the inputs of its representation.
+_NO_INPUTS = (*BASE_COLUMNS, SAMPLE, TRAINING_WEIGHT)
 # 256 kB fit into the second-level cache while a chunk is decoded; 1 MB chunks read 10–30 % slower.
 _CHUNK_BYTES = 1 << 18
 # Dense columns are read in blocks of a few thousand rows: a longer chunk would be decoded again for
 # each block inside it.
 _CHUNK_ROWS = 1 << 11
+
+
+def inputs_in(columns: Sequence[str]) -> list[str]:
+    """Those of a shard's columns from which inputs of networks are made."""
+    return [name for name in columns if name not in _NO_INPUTS and not name.startswith(AUXILIARY)]
 
 
 def create(

@@ -51,7 +51,7 @@ def evaluate_examples(section: Section, evaluator: Comparator, paths: Paths) -> 
         stored_weights,
         written_examples,
     )
-    from rootloom.training import bundle
+    from rootloom.training import trained
 
     read = Examples(**(section.examples or {}))
     (statistics,), (floor,), test = paths["statistics"], paths["floor"], SPLITS[-1]
@@ -63,7 +63,7 @@ def evaluate_examples(section: Section, evaluator: Comparator, paths: Paths) -> 
     # A generated example has the weight of the row with the same condition.
     weight = stored_weights(shards, test, events)
     made = [written_examples(path, reader, label, sampling, weight) for path in paths["results"]]
-    metrics = [bundle.load(path).metrics for path in paths["models"]]
+    metrics = [trained.load(path).metrics for path in paths["models"]]
     result = evaluator.result(real, read_floor(Path(floor)), made, sampling.representation)
     print("\n".join(result.lines()))
     return Evaluation(

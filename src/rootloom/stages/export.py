@@ -68,15 +68,15 @@ def run(job: Job, *, model: str, shards: Sequence[str], folder: str, output: str
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.stages.networks import predictor_in
-    from rootloom.training import bundle
+    from rootloom.training import trained
 
-    trained = bundle.load(model)
-    task = predictor_in(trained, model, section)
+    found = trained.load(model)
+    task = predictor_in(found, model, section)
     columns = _genuine(shards)
     verdicts: dict[str, Any] = {}
     files: dict[str, bytes] = {}
     for name, fields in section.formats.items():
-        verdicts[name], made = _exported(task, trained.params, columns, name, fields)
+        verdicts[name], made = _exported(task, found.params, columns, name, fields)
         files |= {f"{name}/{path}": content for path, content in made.items()}
     for path, content in files.items():
         write_bytes(Path(folder) / path, content)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rootloom.errors import DataError
+from rootloom.evaluation.members import by_member
 from rootloom.evaluation.predictions import Header, Outputs, Predictions, read_predictions
 from rootloom.rootio.names import friend_branch, identifier
 from rootloom.shards.ids import event_of, fold_of
@@ -82,7 +83,7 @@ class Scores:
             of_members = scored.get(method) or dict.fromkeys(members, _nothing(header, len(places)))
             names = [self._branch(header, number) for number in range(len(header.columns))]
             scores = {member: said.scores for member, said in of_members.items()}
-            branches |= _of_method(names, scores, fold)
+            branches |= by_member(names, scores, fold)
             if fold is not None:
                 name = friend_branch(self._experiment, header.method, "fold")
                 branches[name] = fold.astype(np.int32)
@@ -100,7 +101,7 @@ class Scores:
             first = next(iter(lists.values()))
             values = {member: one.values[:, None] for member, one in lists.items()}
             of_objects = None if fold is None else np.repeat(fold, first.counts())
-            of_name = _of_method([quantity], values, of_objects)
+            of_name = by_member([quantity], values, of_objects)
             branch = friend_branch(self._experiment, header.method, collection)
             found.setdefault(branch, {}).update(
                 {quantity: Ragged(column, first.offsets) for quantity, column in of_name.items()}
@@ -131,6 +132,7 @@ class Scores:
                     continue
                 found |= {f"{name}__{m}": f"{what}, of member {m}" for m in members}
                 found[f"{name}__mean"] = f"{what}, mean of {len(members)} members"
+                found[f"{name}__spread"] = f"{what}, standard deviation over the members"
                 if folds:
                     found[f"{name}__left_out"] = f"{what}, of the member that left the fold out"
             for name in header.objects:
@@ -138,7 +140,7 @@ class Scores:
                 branch = friend_branch(self._experiment, method, collection)
                 found[f"{branch}_{quantity}"] = (
                     f"{method}: '{quantity}' of each object of '{collection}' that it reads; of "
-                    f"several members with their numbers, and their mean"
+                    f"several members with their numbers, their mean and spread"
                 )
             if folds:
                 name = friend_branch(self._experiment, method, "fold")
@@ -158,29 +160,6 @@ class Scores:
         if number < len(header.turned) and header.turned[number]:
             parts.append(header.turned[number])
         return friend_branch(self._experiment, *parts)
-
-
-def _of_method(
-    names: Sequence[str], scores: Mapping[int, np.ndarray], fold: np.ndarray | None
-) -> dict[str, np.ndarray]:
-    """Branches of the columns of one method.
-
-    names: of the columns, but for the member. scores: (R, C) by member; fold: (R,) of
-    cross-validation.
-    """
-    branches: dict[str, np.ndarray] = {}
-    members = np.stack(list(scores.values()))  # (M, R, C)
-    for number, name in enumerate(names):
-        if len(members) == 1:
-            branches[name] = members[0, :, number]
-            continue
-        column = members[:, :, number]
-        branches |= {f"{name}__{m}": column[k] for k, m in enumerate(scores)}
-        branches[f"{name}__mean"] = column.mean(axis=0, dtype=np.float64).astype(np.float32)
-        if fold is not None:
-            left_out = np.array([list(scores).index(f) for f in range(len(scores))])[fold]
-            branches[f"{name}__left_out"] = column[left_out, np.arange(column.shape[1])]
-    return branches
 
 
 class _Scored:

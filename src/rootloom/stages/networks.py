@@ -19,13 +19,14 @@ from rootloom.errors import FAULTS, ConfigError, TrainingError, reason
 from rootloom.evaluation.predictions import Outputs
 from rootloom.models.base import Model
 from rootloom.representations.section import representation_of
+from rootloom.shards.held import Place
 from rootloom.shards.moments import Moments
 from rootloom.shards.statistics import Statistics
 from rootloom.shards.weights import WeightTable
 from rootloom.system import faults
-from rootloom.tasks.base import NUMBER, Predictor, Task
-from rootloom.training import bundle, parallel
-from rootloom.training.predict import predict
+from rootloom.tasks.base import NUMBER, Params, Predictor, Task
+from rootloom.training import parallel, trained
+from rootloom.training.predict import Prediction
 from rootloom.types import SPLITS, Ragged, offsets_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ PREDICT_ROWS, PREDICT_SLOTS = 512, 8192
 
 
 class Network(Protocol):
-    """What describes a network: the section of its training, or its bundle."""
+    """What describes a network: the section of its training, or what this wrote."""
 
     @property
     def model(self) -> Fields:
@@ -55,6 +56,14 @@ class Network(Protocol):
     @property
     def classes(self) -> Sequence[str]:
         """Names of the classes."""
+
+
+class Stored(Network, Protocol):
+    """A network out of a file: what a training wrote, or a bundle."""
+
+    @property
+    def statistics(self) -> Fields:
+        """What normalises inputs."""
 
 
 def options_of(training: Fields, member: int) -> TrainingOptions:
@@ -85,40 +94,40 @@ def task_of(network: Network, truth: Any, moments: Mapping[str, Moments]) -> Tas
     return found
 
 
-def task_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Task:
-    """The task that a bundle's sections describe, with its model.
+def task_in(model: Stored, path: str, truth: Any = None) -> Task:
+    """The task that a model's sections describe, with its model.
 
-    truth: as in `task_of`; None: the bundle itself, which has no targets. Raises TrainingError for
+    truth: as in `task_of`; None: the model itself, which has no targets. Raises TrainingError for
     sections that describe none, ResourceError where the machine is at fault.
     """
     try:
-        registry.resolve("tasks", trained.task["kind"])  # refused by its name, before all else
-        return task_of(trained, truth or trained, moments_of(trained))
+        registry.resolve("tasks", model.task["kind"])  # refused by its name, before all else
+        return task_of(model, truth or model, moments_of(model))
     except FAULTS as error:
         faults.pass_on(error, path)
         raise TrainingError(
             path,
             expected="sections and statistics that describe a network of this version",
             found=f"{type(error).__name__}: {reason(error)}",
-            fix="take the model.safetensors that a training wrote, unchanged",
+            fix="take the file that a run wrote, unchanged",
         ) from error
 
 
-def predictor_in(trained: bundle.Bundle, path: str, truth: Any = None) -> Predictor:
-    """The task of a bundle, as of `task_in`; raises ConfigError for one that makes examples."""
-    task = task_in(trained, path, truth)
+def predictor_in(model: Stored, path: str, truth: Any = None) -> Predictor:
+    """The task of a model, as of `task_in`; raises ConfigError for one that makes examples."""
+    task = task_in(model, path, truth)
     if not isinstance(task, Predictor):
         raise ConfigError(
             f"model {path}",
             expected="one whose task predicts something of rows",
-            found=f"task '{trained.task['kind']}', which yields {task.yields}",
+            found=f"task '{model.task['kind']}', which yields {task.yields}",
         )
     return task
 
 
-def moments_of(trained: bundle.Bundle) -> Mapping[str, Moments]:
+def moments_of(model: Stored) -> Mapping[str, Moments]:
     """Moments out of the statistics that a model carries."""
-    return Statistics.from_json(json.dumps(trained.statistics)).moments
+    return Statistics.from_json(json.dumps(model.statistics)).moments
 
 
 def published(network: Network, path: str, sha256: str | None = None) -> Any:
@@ -188,10 +197,10 @@ def write_model(
     result: Result,
     record: dict[str, Any],
 ) -> None:
-    """The bundle of a trained network. record: its provenance."""
-    bundle.save(
+    """The model of a training. record: its provenance."""
+    trained.save(
         path,
-        bundle.Bundle(
+        trained.Trained(
             params=result.params,
             model=network.model,
             representation=network.representation,
@@ -204,29 +213,43 @@ def write_model(
     )
 
 
-def network_outputs(
-    task: Predictor, params: Any, shards: Sequence[str], split: str
-) -> Iterator[Outputs]:
-    """What a network says of the rows of a split, or of no class, in the order of the shards."""
-    devices = parallel.device_count()
-    rows = min(PREDICT_ROWS, max(1, PREDICT_SLOTS // task.representation.slots()))
-    loader = Loader(
-        shards,
-        task.representation,
-        split,
-        rows * devices,
-        devices=devices,
-        shuffle=False,
-        cache_bytes=0,
-    )
-    if split == SPLITS[0]:
-        # Once a model: tracing a network takes seconds.
-        with closing(loader.epoch(0)) as batches:
-            bundle.check(task, params, jax.tree.map(lambda leaf: leaf[0], next(batches)))
-    for columns, _ in predict(task, params, loader):
-        scores = np.stack([columns[name] for name in task.columns()], axis=1)
-        objects = {name: _listed(columns[name], columns[NUMBER]) for name in task.object_columns()}
-        yield Outputs(scores, objects)
+class NetworkOutputs:
+    """What networks of one task say of rows, compiled once for rows of the same shapes."""
+
+    def __init__(self, task: Predictor) -> None:
+        self.task, self._prediction = task, Prediction(task)
+        self._fitting: Params | None = None
+
+    def of(self, params: Params, places: Sequence[Place], group: str) -> Iterator[Outputs]:
+        """All predictions of the rows of a split, or of no class, in the order of the places.
+
+        places: shards, or rows in memory. Raises TrainingError for parameters that do not fit.
+        """
+        loader, task = self._loader(places, group), self.task
+        if self._fitting is not params:
+            # Once a model: tracing a network takes seconds.
+            with closing(loader.epoch(0)) as batches:
+                example = jax.tree.map(lambda leaf: leaf[0], next(batches))
+            trained.check(task, params, example)
+            self._fitting = params
+        for columns, _ in self._prediction.of(params, loader):
+            scores = np.stack([columns[name] for name in task.columns()], axis=1)
+            counts = columns.get(NUMBER, np.empty(0, np.int64))
+            objects = {name: _listed(columns[name], counts) for name in task.object_columns()}
+            yield Outputs(scores, objects)
+
+    def _loader(self, places: Sequence[Place], group: str) -> Loader:
+        representation, devices = self.task.representation, parallel.device_count()
+        rows = min(PREDICT_ROWS, max(1, PREDICT_SLOTS // representation.slots()))
+        return Loader(
+            places,
+            representation,
+            group,
+            rows * devices,
+            devices=devices,
+            shuffle=False,
+            cache_bytes=0,
+        )
 
 
 def _listed(values: np.ndarray, counts: np.ndarray) -> Ragged:

@@ -42,29 +42,29 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
     section = Section(**job["section"])
     configure(cpus=section.threads)
     from rootloom.shards.statistics import Statistics
-    from rootloom.stages.networks import network_outputs, predictor_in
+    from rootloom.stages.networks import NetworkOutputs, predictor_in
     from rootloom.stages.scoring import (
         header_of,
         rows_to_score,
         score_stream,
         write_predictions,
     )
-    from rootloom.training import bundle
+    from rootloom.training import trained
 
-    trained = bundle.load(model)
-    task = predictor_in(trained, model, section)
-    found = Statistics.read(statistics)
-    rows = rows_to_score(section, found)
-    present = [*found.rows.sum(axis=1), found.unclassified]
+    found = trained.load(model)
+    task = predictor_in(found, model, section)
+    networks, sums = NetworkOutputs(task), Statistics.read(statistics)
+    rows = rows_to_score(section, sums)
+    present = [*sums.rows.sum(axis=1), sums.unclassified]
     for split, some in zip(GROUPS, present, strict=True):
-        outputs_of = network_outputs(task, trained.params, shards, split) if some else ()
+        outputs_of = networks.of(found.params, shards, split) if some else ()
         header = header_of(
             job,
             section,
             split,
             task.columns(),
-            trained.metrics["parameters"],
-            trained.metrics["seconds"],
+            found.metrics["parameters"],
+            found.metrics["seconds"],
             objects=task.object_columns(),
             probability=task.probability,
         )

@@ -22,8 +22,8 @@ from rootloom.stages.networks import moments_of, task_in
 from rootloom.system import provenance
 from rootloom.system.hashing import of_value
 from rootloom.tasks.base import Generator as GeneratorTask
-from rootloom.training import bundle
 from rootloom.training.generate import BATCH, Sampler, regrouped
+from rootloom.training.trained import Trained, load
 
 # Number of examples in a basket of the file, whatever the size of the batches.
 _BLOCK = 1_000
@@ -38,7 +38,7 @@ class Generator(NamedTuple):
     task: GeneratorTask
     params: Any
     trained: np.ndarray
-    bundle: bundle.Bundle
+    model: Trained
 
     @property
     def representation(self) -> Representation:
@@ -74,8 +74,8 @@ class Request:
 
 
 def load_generator(path: str | Path) -> Generator:
-    """The generator in a model bundle. Raises ConfigError for a model of another task."""
-    found = bundle.load(path)
+    """The generator in the model of a training. Raises ConfigError for a model of another task."""
+    found = load(path)
     kind: Any = registry.resolve("tasks", found.task.get("kind", ""))
     if not issubclass(kind, GeneratorTask):
         raise ConfigError(
@@ -111,7 +111,7 @@ def options_of(representation: Representation, given: Mapping[str, Any]) -> Gene
 def notes_of(model: str | Path, generator: Generator, request: Request) -> dict[str, str]:
     """The provenance of examples that are generated outside a workflow."""
     section = {
-        "classes": generator.bundle.classes,
+        "classes": generator.model.classes,
         "condition": request.conditions.origin,
         "rows": request.conditions.rows,
         "batch": request.batch,

@@ -83,6 +83,25 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def working_folder(inside: Path) -> Iterator[Path]:
+    """A folder inside another one, which is made, for what is needed until the block ends.
+
+    What killed processes of this host left there is removed. Raises the errors of `atomic_path`.
+    """
+    folder = _beside(inside / "working")
+    try:
+        inside.mkdir(parents=True, exist_ok=True)
+        sweep(inside)
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        _refuse(error, inside, folder)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def require_absent(path: Path, expected: str = "a new file") -> None:
     """Raise ConfigError if `path` exists."""
     if path.exists():

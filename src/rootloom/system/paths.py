@@ -158,8 +158,12 @@ class Paths:
 
     # -- experiments ----------------------------------------------------------------------------
     def model(self, experiment: str, method: str, member: str | int) -> str:
-        """The trained model's bundle (safetensors)."""
+        """What a training of a member wrote (safetensors)."""
         return self._at(experiment, "models", method, member, "model.safetensors")
+
+    def bundle(self, experiment: str, method: str) -> str:
+        """A method with all its members, to be used elsewhere (safetensors)."""
+        return self._at(experiment, "bundles", f"{method}.safetensors")
 
     def history(self, experiment: str, method: str, member: str | int) -> str:
         """The training log, one JSON object a line."""

@@ -18,8 +18,8 @@ import numpy as np
 from rootloom.errors import ConfigError, nearest
 from rootloom.models.normalisation import learnt
 from rootloom.tasks.base import Params, Task
-from rootloom.training import bundle, parallel, resident, signals, tensors
 from rootloom.training import optimizer as optimizers
+from rootloom.training import parallel, resident, signals, tensors, trained
 from rootloom.training.checkpoint import Checkpoints
 from rootloom.training.feed import Batches, Chunk, Feed, Resident, Streamed
 from rootloom.training.meter import Meter
@@ -107,7 +107,7 @@ def _running(
         setup = Setup(task, training, validation, options, first_batch(validation))
         _check_monitor(setup)
         if params is not None:
-            bundle.check(task, params, jax.tree.map(lambda x: x[0], setup.example))
+            trained.check(task, params, jax.tree.map(lambda x: x[0], setup.example))
         checkpoints = Checkpoints(Path(directory), fingerprint, options.keep_checkpoints)
         run = begin(setup, checkpoints, interrupt, progress=progress, params=params)
         with closing(run.session.log):

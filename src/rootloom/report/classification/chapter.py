@@ -8,6 +8,8 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import ClassVar
 
+from matplotlib.figure import Figure
+
 from rootloom.errors import DataError
 from rootloom.evaluation.classification.result import ClassificationResult, Discrimination
 from rootloom.evaluation.results import Evaluation
@@ -76,8 +78,12 @@ class Classification:
 
     def beside(self) -> dict[str, bytes]:
         """The rejection of the signal's background."""
+        return {"roc.png": as_png(self.figure())}
+
+    def figure(self) -> Figure:
+        """The rejection of the signal's background, with a legend."""
         curves = _curves(self._ranked(self._main))
-        return {"roc.png": as_png(figures.rejection_curves(curves, legend=True))}
+        return figures.rejection_curves(curves, legend=True)
 
     @cached_property
     def sections(self) -> list[Section]:

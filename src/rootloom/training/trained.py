@@ -1,4 +1,8 @@
-"""A trained network in one file: parameters, and everything needed to use them, as JSON."""
+"""What a training writes: parameters, and what describes their network, in one file.
+
+The members of a method together, with all that is needed to score new files, are a bundle
+(`rootloom.export.bundle`), which is made from such files.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Trained:
     """params: nested mappings of float32 arrays. The others are JSON data.
 
     model, representation, task: their configuration sections. statistics: what normalises the
@@ -48,10 +52,10 @@ class Bundle:
     provenance: Mapping[str, Any]
 
 
-def save(path: str | Path, bundle: Bundle) -> None:
+def save(path: str | Path, model: Trained) -> None:
     """Write atomically."""
-    record = {name: value for name, value in vars(bundle).items() if name != "params"}
-    arrays = tensors.flatten(bundle.params, "params")
+    record = {name: value for name, value in vars(model).items() if name != "params"}
+    arrays = tensors.flatten(model.params, "params")
     tensors.write(Path(path), arrays, {"schema": SCHEMA, **record})
 
 
@@ -61,11 +65,11 @@ def check(task: Task, params: Params, batch: Batch) -> None:
     Raises TrainingError naming the first that is missing, unknown, or of another shape.
     """
     template = jax.eval_shape(task.init, jax.random.key(0), batch)
-    tensors.restore(template, tensors.flatten(params, "params"), "params", "bundle")
+    tensors.restore(template, tensors.flatten(params, "params"), "params", "model")
 
 
-def load(path: str | Path) -> Bundle:
-    """Read a bundle.
+def load(path: str | Path) -> Trained:
+    """Read the model of a training.
 
     Raises TrainingError if it is damaged, of another version or not written by this program:
     other fields or types of fields, classes that are not distinct names, parameters that are not
@@ -76,12 +80,12 @@ def load(path: str | Path) -> Bundle:
     if found != SCHEMA:
         raise TrainingError(
             str(path),
-            expected=f"a model bundle of schema {SCHEMA}",
+            expected=f"a model of schema {SCHEMA}",
             found=f"schema {found}",
             fix=REMAKE,
         )
     _check(str(path), arrays, record)
-    return Bundle(params=tensors.unflatten(arrays, "params"), **record)
+    return Trained(params=tensors.unflatten(arrays, "params"), **record)
 
 
 def _check(path: str, arrays: Mapping[str, np.ndarray], record: Mapping[str, object]) -> None:
