@@ -58,7 +58,7 @@ def test_explain_names_the_changed_key(project: Project) -> None:
     assert explained(project) == ["all: nothing to do, everything is there and current"]
     project.edit("config/experiments/toy.yaml", "epochs: 2", "epochs: 2\n  learning_rate: 0.002")
     lines = explained(project)
-    assert lines[0] == "all: 16 to run"
+    assert lines[0] == "all: 17 to run"
     assert lines[1] == "train: 4 jobs: training.learning_rate: null → 0.002"
     assert "predict: 4 jobs: follows from train" in lines
     assert "evaluate: 3 jobs: follows from predict" in lines
