@@ -16,7 +16,8 @@ import numpy as np
 import psutil
 from safetensors.numpy import load_file
 
-from tests.workflow.project import Project, environment, make_project
+from tests import warm
+from tests.workflow.project import Project, environment, make_project, path_of
 
 MODEL = "results/toy/models/dense/0/model.safetensors"
 # Plain gradient descent: Adam's first step amplifies rounding.
@@ -120,10 +121,15 @@ def start(
     nodes: int = 2,
     devices: int = 1,
     platform: str = "cpu",
+    disturbed: bool = False,
     section: Mapping[str, Any] | None = None,
     **training: Any,
 ) -> Training:
-    """Run the stage as the rule does, on `devices` (virtual, if CPUs) a process."""
+    """Run the stage as the rule does, on `devices` (virtual, if CPUs) a process.
+
+    disturbed: whether it, or one of its processes, is to be stopped. If not, and on CPUs, they are
+    forked from one that has imported (`tests.warm`).
+    """
     arguments = arguments_of(project)
     path.mkdir(exist_ok=True)
     fields = arguments["job"]["section"]
@@ -135,14 +141,20 @@ def start(
         "history": str(path / "history.jsonl"),
     }
     (path / "arguments.json").write_text(json.dumps(arguments))
-    surroundings = environment() | {
-        "JAX_PLATFORMS": platform,
-        "PYTHONPATH": str(project.path / "src"),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_COMPILATION_CACHE_DIR": os.environ["JAX_COMPILATION_CACHE_DIR"],
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    command = [sys.executable, "-c", STAGE, str(path)]
+    stage = path / "stage.py"
+    stage.write_text(STAGE)
+    surroundings = (
+        environment()
+        | path_of()
+        | {
+            "JAX_PLATFORMS": platform,
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_COMPILATION_CACHE_DIR": os.environ["JAX_COMPILATION_CACHE_DIR"],
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+    )
+    cold = disturbed or platform != "cpu"
+    python = sys.executable if cold else warm.python(environment())
     before = lines(path)
-    process = subprocess.Popen(command, cwd=project.path, env=surroundings)
+    process = subprocess.Popen([python, str(stage), str(path)], cwd=project.path, env=surroundings)
     return Training(path, process, before)

@@ -27,8 +27,8 @@ FAST = (
     "--seconds-between-status-checks", "1", "--max-status-checks-per-second", "10",
     "--latency-wait", "10",
 )  # fmt: skip
-# Several seconds: long enough to be stopped after the first of many checkpoints.
-EPOCHS = 3000
+# A few seconds: long enough to be stopped after the first of many checkpoints.
+EPOCHS = 1000
 SECONDS = 600  # until something must have happened, on a machine that others use as well
 TRAINING_OPTIONS = {
     "batch_size": 16, "epochs": EPOCHS, "tensorboard": False, "checkpoint_every_steps": 500,

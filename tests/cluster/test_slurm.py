@@ -145,7 +145,9 @@ def test_a_head_killed_at_any_moment_leaves_no_job_twice(
     sbatch.write_text(SBATCH.format(calls=tmp_path / "calls", sbatch=shutil.which("sbatch")))
     sbatch.chmod(sbatch.stat().st_mode | stat.S_IXUSR)
     path = f"{folder}:{os.environ['PATH']}"
-    head = Head(project.path, PROFILE, {**slurm_cluster.client, "PATH": path})
+    surroundings = {**slurm_cluster.client, "PATH": path}
+    # Heads are killed, which ends them at once however they were started; jobs are not.
+    head = Head(project.path, PROFILE, surroundings, python=warm.python(environment()))
     target = "results/toy/evaluation/toy/mass.json"
     expected = {rule: len(planned) for rule, planned in project.planned(target).items()}
     for _ in range(2):  # between submission and its record, between intent and submission

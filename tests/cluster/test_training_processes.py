@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests import warm
 from tests.cluster.daemons import wait_until
 from tests.cluster.slurm import Slurm
 from tests.trainings import MODEL, naming, two_node_project
-from tests.workflow.project import Project, environment
+from tests.workflow.project import Project, environment, path_of
 
 SECONDS = 900
 LONG = 12
@@ -38,17 +39,13 @@ def whole(prepared: Project, tmp_path_factory: pytest.TempPathFactory) -> Projec
     return project
 
 
-def head(project: Project, slurm: Slurm) -> subprocess.Popen[str]:
+def head(project: Project, slurm: Slurm, python: str = sys.executable) -> subprocess.Popen[str]:
     """Snakemake through the profile as it is shipped, asking for states more often."""
     options = ["--profile", "profiles/slurm", "--seconds-between-status-checks", "1"]
-    surroundings = {
-        "SLURM_CONF": slurm.environment["SLURM_CONF"],
-        "PYTHONPATH": str(project.path / "src"),
-    }
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *options, MODEL],
+        [python, "-m", "snakemake", *options, MODEL],
         cwd=project.path,
-        env=environment() | surroundings,
+        env=environment() | path_of() | slurm.client,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -56,8 +53,8 @@ def head(project: Project, slurm: Slurm) -> subprocess.Popen[str]:
 
 
 def run(project: Project, slurm: Slurm) -> tuple[int, str]:
-    """Its exit code, and what it said."""
-    process = head(project, slurm)
+    """Exit code and words of a head that is not disturbed, and neither are its jobs."""
+    process = head(project, slurm, warm.python(environment()))
     output, _ = process.communicate(timeout=SECONDS)
     return process.returncode, output
 

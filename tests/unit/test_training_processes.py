@@ -43,7 +43,7 @@ def undisturbed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> T
 def long(project: Project, tmp_path: Path) -> Callable[[], Training]:
     """Starts a long training of two processes, always in the same directory."""
     path = tmp_path / "training"
-    return lambda: start(project, path, epochs=LONG, checkpoint_every_steps=3)
+    return lambda: start(project, path, disturbed=True, epochs=LONG, checkpoint_every_steps=3)
 
 
 def close(a: Training, b: Training) -> None:
@@ -154,7 +154,7 @@ def test_a_checkpoint_of_two_processes_is_continued_by_one(
 
 
 def test_the_same_training_twice_at_once_is_done_once(project: Project, tmp_path: Path) -> None:
-    first = start(project, tmp_path / "training", nodes=1, epochs=MANY)
+    first = start(project, tmp_path / "training", nodes=1, disturbed=True, epochs=MANY)
     first.wait_for_steps()
     stopped = psutil.Process(first.process.pid)
     stopped.suspend()  # it must not end before the second one has begun
