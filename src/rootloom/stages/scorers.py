@@ -174,17 +174,18 @@ class Scorer:
         sample: None: any, if all are read alike. Raises ConfigError for an unknown one, and for
         None where samples differ in what is read of them or in how events are named.
         """
-        sources, names = self._sources, list(self._sources)
-        if sample is None:
-            sample = self._only_sample()
+        names = list(self._sources)
+        read_as = self._only_sample() if sample is None else sample
         expected = f"a sample of dataset '{self.bundle.dataset}': {', '.join(names)}"
-        require_known([sample], names, f"{self.where}: sample", expected)
-        source = sources[sample]
+        require_known([read_as], names, f"{self.where}: sample", expected)
+        # One of several that are read alike is not the sample of the events.
+        named = read_as if sample is not None or len(names) == 1 else ""
+        source = self._sources[read_as]
         reader = reader_of(source.reader)
         representation = representation_of(self.bundle.representation)
         objects = {name: tuple(columns) for name, columns in reader.objects.items()}
         columns = representation.needs(tuple(reader.variables), objects)
-        return Reading(sample, reader, dict(source.friends), representation, columns)
+        return Reading(named, reader, dict(source.friends), representation, columns)
 
     def _only_sample(self) -> str:
         """The first sample; raises ConfigError where it matters which one it is."""
