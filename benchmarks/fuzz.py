@@ -427,6 +427,66 @@ def _read_model(path: Path) -> Any:
     return {"kernel": np.asarray(found.params["dense"]["kernel"]), **rest}
 
 
+def _write_bundle(path: Path) -> None:
+    from rootloom.export.bundle import (
+        Bundle,
+        CheckSample,
+        Metric,
+        Partition,
+        Source,
+        WorkingPoint,
+        save,
+    )
+    from rootloom.shards.ids import HASH
+    from rootloom.types import Ragged
+
+    rng = np.random.default_rng(7)
+    point = {"by": "signal_efficiency", "target": 0.5, "threshold": 0.7, "error": None}
+    shares = {"signal_efficiency": 0.5, "background_efficiency": 0.1}
+    offsets = np.array([0, 2, 2, 5])
+    columns = {
+        "id": np.arange(3, dtype=np.uint64),
+        "x.pt": rng.normal(size=3).astype(np.float32),
+        "parts.px": Ragged(rng.normal(size=5).astype(np.float32), offsets),
+    }
+    save(
+        path,
+        Bundle(
+            experiment="e",
+            method="m",
+            dataset="d",
+            members=[0, 3],
+            sources={"": Source(reader={"tree": "t", "variables": {"pt": "Jet_pt"}}, friends={})},
+            partition=Partition(shares={"train": 1.0}, folds=0, simulated=False, hash=HASH),
+            representation={"kind": "features"},
+            model={"kind": "dnn"},
+            task={},
+            classes=["a", "b"],
+            targets=[],
+            columns=["score"],
+            statistics={},
+            trainings=[{"parameters": 3}, {"parameters": 3}],
+            working_points=[WorkingPoint(**point, **shares, signal="b", column="score")],
+            metrics={"auc": Metric(value=0.5, error=0.1)},
+            device="cpu",
+            provenance={"code": "0"},
+            params=[{"w": rng.normal(size=(5, 3)).astype(np.float32)} for _ in range(2)],
+            check=CheckSample(columns, rng.random((2, 3, 1)).astype(np.float32)),
+        ),
+    )
+
+
+def _read_bundle(path: Path) -> Any:
+    from rootloom.export.bundle import load
+
+    found = load(path)
+    rest = {k: v for k, v in vars(found).items() if k not in ("params", "check", "provenance")}
+    parts = found.check.columns["parts.px"]
+    arrays = {str(k): np.asarray(params["w"]) for k, params in enumerate(found.params)}
+    sample = {"values": parts.values, "offsets": parts.offsets, "scores": found.check.scores}
+    return {"arrays": arrays, "sample": sample, **rest}
+
+
 class Format(NamedTuple):
     """name of a file, how it is written, and what is read of it."""
 
@@ -444,7 +504,10 @@ _HDF5 = (
     Format("predictions.h5", _write_predictions, _read_predictions),
     Format("shard.h5", _write_shard, _read_shard),
 )
-_MODELS = (Format("model.safetensors", _write_model, _read_model),)
+_MODELS = (
+    Format("model.safetensors", _write_model, _read_model),
+    Format("bundle.safetensors", _write_bundle, _read_bundle),
+)
 
 
 def _is_checked(data: bytes, name: str) -> bool:
@@ -484,6 +547,32 @@ def _damaged_file(formats: Sequence[Format]) -> Kind:
         return "read"
 
     return case
+
+
+def stranger_case(rng: random.Random, folder: Path) -> str:
+    """A bundle that somebody changed, checksum and all: how rows are read, and what is stored."""
+    from rootloom.export.bundle import load
+    from rootloom.stages.scorers import Readings
+    from rootloom.training import tensors
+
+    path, pristine = folder / "changed.safetensors", folder / "pristine.safetensors"
+    if not pristine.exists():
+        _write_bundle(pristine)
+    arrays, content = tensors.read(pristine)
+    if rng.random() < 0.3:
+        name = rng.choice(list(arrays))
+        shapes = [np.zeros(2), np.zeros((2, 2), np.int32), arrays[name][:1], arrays[name].T]
+        arrays[rng.choice((name, f"{name}/x", "x"))] = rng.choice(shapes)
+    else:
+        inside, key = rng.choice(list(_nodes(content)))
+        if rng.random() < 0.2:
+            del inside[key]
+        else:
+            inside[key] = _value(rng)
+    tensors.write(path, arrays, content)
+    found = load(path)
+    Readings(found, str(path)).of()
+    return "read"
 
 
 def _damaged_json(data: bytes, rng: random.Random) -> bytes:
@@ -607,6 +696,7 @@ KINDS: dict[str, Kind] = {
     "json": _damaged_file(_JSON),
     "hdf5": _damaged_file(_HDF5),
     "models": _damaged_file(_MODELS),
+    "strangers": stranger_case,
     "root": root_case,
     "full": full_case,
     "kill": kill_case,

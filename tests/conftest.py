@@ -35,7 +35,7 @@ install_import_hook(MODULES, "tests.shapes.checked")
 # lane runs in a row is a file, or files that share a fixture of the session that is dear to make.
 _TOGETHER = {
     f"tests/workflow/test_{name}.py": "tests/workflow/finished"
-    for name in ("filelist", "fingerprints", "refusals", "reruns")
+    for name in ("filelist", "fingerprints", "leaving", "refusals", "reruns")
 }
 # The longest first, so that no lane is left alone with one of them at the end.
 _LONG = (

@@ -83,7 +83,8 @@ class Run:
                 output=made[-1],
             )
         job = self.plan.job("statistics", dataset=self.dataset, representation=self.representation)
-        statistics.run(job, moments=made, output=paths.statistics(*named))
+        role = self.plan.data(self.dataset).role.value
+        statistics.run(job, moments=made, output=paths.statistics(*named), role=role)
         return paths.statistics(*named)
 
     def survey(self) -> str:

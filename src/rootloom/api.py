@@ -241,9 +241,10 @@ class Results:
     def predictions(
         self, method: str, dataset: str | None = None, *, split: str = "test", member: int = 0
     ) -> dict[str, np.ndarray]:
-        """Columns (R,) of the rows of a split: scores, id, entry, object, weight and truth.
+        """Columns (R,) of the rows of a split: scores, id, entry, object, weights and truth.
 
-        truth: the number of the class. `pandas.DataFrame` takes them as they are.
+        truth: the number of the class. weight: the event weight. `pandas.DataFrame` takes them as
+        they are.
         """
         from rootloom.evaluation.predictions import read_predictions
 
@@ -253,6 +254,8 @@ class Results:
         rows = found.rows
         scores = {name: rows.scores[:, k] for k, name in enumerate(found.header.columns)}
         base = {name: getattr(rows, name) for name in ("id", "entry", "object", "weight", "truth")}
+        if rows.training_weight is not None:
+            base["training_weight"] = rows.training_weight
         return {**base, **scores, **rows.aux}
 
     def roc(
@@ -265,7 +268,7 @@ class Results:
     ) -> Roc:
         """The weighted ROC curve of a class against all others, all points of the test split.
 
-        signal: the class; None: that of the experiment.
+        signal: the class; None: that of the experiment. Weights are those of its evaluation.
         """
         from rootloom.evaluation.classification.result import ClassificationResult
         from rootloom.evaluation.roc import roc
@@ -279,7 +282,9 @@ class Results:
         score = rows[f"score_{named}"] if len(classes) > 2 else rows["score"]
         if len(classes) == 2 and named != main:
             score = -score
-        return roc(score, rows["truth"] == classes.index(named), rows["weight"])
+        trained = evaluation.result.weights == "training"
+        weight = rows["training_weight" if trained else "weight"]
+        return roc(score, rows["truth"] == classes.index(named), weight)
 
     def history(self, method: str, member: int = 0) -> dict[str, np.ndarray]:
         """Loss and metrics of each epoch (E,) of a training, by name."""

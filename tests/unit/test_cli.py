@@ -17,7 +17,9 @@ from rootloom.planning.explain import settings
 from rootloom.system.paths import Paths
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-COMMANDS = ("doctor", "submit", "explain", "inspect", "import", "generate", "schema", "evaluate")
+COMMANDS = (
+    "apply", "doctor", "submit", "explain", "inspect", "import", "generate", "schema", "evaluate",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])

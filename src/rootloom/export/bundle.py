@@ -109,7 +109,8 @@ class Record:
     experiment, method, dataset: names; the dataset is the one that trained. members: their numbers.
     sources: by sample, "" if there is only one. representation, model, task: sections of the
     configuration. columns: names of the C prediction columns. statistics: what normalises inputs.
-    trainings: how that of each member went. metrics: of the mean of the members.
+    trainings: how that of each member went. metrics: of the mean of the members. device: the kind
+    of device that computed the check sample.
     """
 
     __pydantic_config__ = _STRICT
@@ -130,6 +131,7 @@ class Record:
     trainings: list[Fields]
     working_points: list[WorkingPoint]
     metrics: dict[str, Metric]
+    device: str
     provenance: Fields
 
 

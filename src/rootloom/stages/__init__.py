@@ -2,9 +2,9 @@
 
 A stage imports what it runs inside its functions, so that describing jobs, which every process of
 a run does, loads nothing heavy. The other files are what several stages, or the command line, run:
-`networks` and `scoring` of predictions, `sharding`, `friend_trees`, `sampling`, `conditions` and
-`comparing` of generated examples, `evaluating` of both, and `worker`, a process of a training on
-several machines.
+`networks`, `scoring` and `bundling` of predictions, `scorers` and `applying` of bundles,
+`sharding`, `friend_trees`, `sampling`, `conditions` and `comparing` of generated examples,
+`evaluating` of both, and `worker`, a process of a training on several machines.
 """
 
 from __future__ import annotations

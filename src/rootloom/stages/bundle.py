@@ -118,6 +118,7 @@ def run(
             trainings=[dict(member.metrics) for member in members],
             working_points=bundling.working_points(mean, section.working_points),
             metrics=bundling.metrics(mean, section.evaluation),
+            device=str(mean.header.provenance.get("device", "unknown")),
             provenance=provenance.record("bundle", dict(job), inputs=inputs),
             params=[member.params for member in members],
             check=bundling.check_sample(shards, scored),

@@ -49,7 +49,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
         score_stream,
         write_predictions,
     )
-    from rootloom.training import trained
+    from rootloom.training import parallel, trained
 
     found = trained.load(model)
     task = predictor_in(found, model, section)
@@ -67,6 +67,7 @@ def run(job: Job, *, model: str, shards: Sequence[str], statistics: str, outputs
             found.metrics["seconds"],
             objects=task.object_columns(),
             probability=task.probability,
+            device=parallel.platform(),
         )
         written = write_predictions(
             getattr(outputs, split), header, shards, rows, score_stream(outputs_of)

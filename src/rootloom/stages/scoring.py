@@ -217,8 +217,12 @@ def header_of(
     objects: Sequence[str] = (),
     turned: Sequence[str] = (),
     probability: bool,
+    device: str = "cpu",
 ) -> Header:
-    """What a prediction file of this job says of itself; probability: whether its scores are."""
+    """What a prediction file of this job says of itself.
+
+    probability: whether its scores are such. device: the kind of device that computed them.
+    """
     return Header(
         method=section.method,
         classes=tuple(section.classes),
@@ -229,7 +233,7 @@ def header_of(
         split=split,
         parameters=parameters,
         training_seconds=seconds,
-        provenance=provenance.record("predict", dict(job)),
+        provenance={**provenance.record("predict", dict(job)), "device": device},
         objects=tuple(objects),
         turned=tuple(turned),
         probability=probability,

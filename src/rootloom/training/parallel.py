@@ -19,6 +19,7 @@ from rootloom.errors import ResourceError
 from rootloom.types import DEVICES, Tensor
 
 T = TypeVar("T")  # a tree of arrays
+CPU = "cpu"  # a platform
 # Time without a heartbeat after which a process counts as dead. A broken connection is noticed at
 # once; this is for machines that stop answering, and longer than a short suspension.
 _HEARTBEAT_SECONDS = 300
@@ -162,9 +163,14 @@ def _spread() -> Callable[[T], T]:
     return on_every_device(lambda tree: tree)
 
 
+def platform() -> str:
+    """The kind of this process's devices: "cpu", "gpu", …."""
+    return str(jax.local_devices()[0].platform)
+
+
 def on_cpu() -> bool:
     """Whether this process's devices are CPU cores, which share memory."""
-    return bool(jax.local_devices()[0].platform == "cpu")
+    return platform() == CPU
 
 
 def first(tree: T) -> T:
