@@ -233,8 +233,10 @@ def test_branches_say_experiment_method_member_and_split(tmp_path: Path) -> None
     assert set(found.branches) == set(scores.legend()) == {
         "my_test_2_split",
         "my_test_2__k_fold__0", "my_test_2__k_fold__1", "my_test_2__k_fold__2",
-        "my_test_2__k_fold__mean", "my_test_2__k_fold__left_out", "my_test_2__k_fold__fold",
-        "my_test_2__bags__0", "my_test_2__bags__1", "my_test_2__bags__mean",
+        "my_test_2__k_fold__mean", "my_test_2__k_fold__spread",
+        "my_test_2__k_fold__left_out", "my_test_2__k_fold__fold",
+        "my_test_2__bags__0", "my_test_2__bags__1",
+        "my_test_2__bags__mean", "my_test_2__bags__spread",
         "my_test_2__tau21__negated",
         "my_test_2__many__a", "my_test_2__many__b", "my_test_2__many__c",
         "my_test_2__fit__x", "my_test_2__fit__y",
@@ -248,6 +250,9 @@ def test_branches_say_experiment_method_member_and_split(tmp_path: Path) -> None
     np.testing.assert_allclose(branch["_k_fold__mean"], stacked.mean(axis=0), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(
         branch["_bags__mean"], stacked[:2].mean(axis=0), rtol=1e-5, atol=1e-7
+    )
+    np.testing.assert_allclose(
+        branch["_bags__spread"], stacked[:2].std(axis=0, ddof=1), rtol=1e-4, atol=1e-6
     )
     np.testing.assert_array_equal(branch["_many__b"], three[:, 1])
     np.testing.assert_array_equal(branch["_fit__y"], three[:, 1])
