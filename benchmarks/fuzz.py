@@ -427,6 +427,15 @@ def _read_model(path: Path) -> Any:
     return {"kernel": np.asarray(found.params["dense"]["kernel"]), **rest}
 
 
+_READER: dict[str, Any] = {
+    "tree": "t", "rows": "Jet", "variables": {"pt": "Jet_pt / 1000"}, "select": "Jet_pt > 20",
+    "objects": {}, "gather": {}, "weight": "w", "training_weight": None, "targets": {},
+    "sum_of_weights": ["Runs", "sum"], "splits": {"test": "n % 2 == 0"}, "mentions": [],
+    "identity": ["run", "event"], "friends": {"f": {"tree": "g", "by": ["run", "event"]}},
+    "classes": [{"name": "a", "where": "x > 0", "by_file": False}],
+}  # fmt: skip
+
+
 def _write_bundle(path: Path) -> None:
     from rootloom.export.bundle import (
         Bundle,
@@ -456,9 +465,9 @@ def _write_bundle(path: Path) -> None:
             method="m",
             dataset="d",
             members=[0, 3],
-            sources={"": Source(reader={"tree": "t", "variables": {"pt": "Jet_pt"}}, friends={})},
+            sources={"": Source(reader=_READER, friends={"f": "{stem}.root"})},
             partition=Partition(shares={"train": 1.0}, folds=0, simulated=False, hash=HASH),
-            representation={"kind": "features"},
+            representation={"kind": "features", "name": "f", "variables": ["pt"]},
             model={"kind": "dnn"},
             task={},
             classes=["a", "b"],
@@ -552,12 +561,13 @@ def _damaged_file(formats: Sequence[Format]) -> Kind:
 def stranger_case(rng: random.Random, folder: Path) -> str:
     """A bundle that somebody changed, checksum and all: how rows are read, and what is stored."""
     from rootloom.export.bundle import load
-    from rootloom.stages.scorers import Readings
+    from rootloom.stages.readings import Readings
     from rootloom.training import tensors
 
     path, pristine = folder / "changed.safetensors", folder / "pristine.safetensors"
     if not pristine.exists():
         _write_bundle(pristine)
+        Readings(load(pristine), str(pristine)).of()
     arrays, content = tensors.read(pristine)
     if rng.random() < 0.3:
         name = rng.choice(list(arrays))

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from rootloom.evaluation.roc import Roc
     from rootloom.export.bundle import Metric, WorkingPoint
     from rootloom.report.plots import Line
-    from rootloom.stages.scorers import Reading, Scorer
+    from rootloom.stages.readings import Reading
+    from rootloom.stages.scorers import Scorer
 
     Events: TypeAlias = "ak.Array | Mapping[str, ak.Array | np.ndarray | Sequence[Any]]"
 
@@ -138,7 +139,7 @@ class Method:
         rows: arrays by the names of `inputs`, with one element a row; quantities of objects, such
         as "constituents.px", are lists. Nothing is selected. Otherwise as `__call__`.
         """
-        from rootloom.stages.scorers import of_quantities
+        from rootloom.stages.readings import of_quantities
 
         found = self._scores(of_quantities(self._scorer.reading()), _arrays(rows), None)
         return dict(found)

@@ -2,8 +2,8 @@
 
 A stage imports what it runs inside its functions, so that describing jobs, which every process of
 a run does, loads nothing heavy. The other files are what several stages, or the command line, run:
-`networks`, `scoring` and `bundling` of predictions, `scorers` and `applying` of bundles,
-`sharding`, `friend_trees`, `sampling`, `conditions` and `comparing` of generated examples,
+`networks`, `scoring` and `bundling` of predictions, `readings`, `scorers` and `applying` of
+bundles, `sharding`, `friend_trees`, `sampling`, `conditions` and `comparing` of generated examples,
 `evaluating` of both, and `worker`, a process of a training on several machines.
 """
 

@@ -44,7 +44,8 @@ from rootloom.shards.update import write_or_update
 from rootloom.shards.weights import EventWeights
 from rootloom.stages import scoring
 from rootloom.stages.friend_trees import Scores
-from rootloom.stages.scorers import NO_SPLITS, Reading, Scorer
+from rootloom.stages.readings import NO_SPLITS, Reading
+from rootloom.stages.scorers import Scorer
 from rootloom.stages.sharding import checksums_wanted
 from rootloom.system import provenance, scratch
 from rootloom.system.atomic import require_absent, working_folder
